@@ -1,0 +1,210 @@
+"""
+Contacts as they are kept, whichever system they came from.
+
+A record's *landed text* is the JSON the system sent, with what no database takes replaced by U+FFFD. Its canonical form
+is that text with sorted keys, no blanks and no null members; the hash is over the canonical form, so a custom field
+that appears as null on everybody changes nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+
+__all__ = ["Record", "Reject", "canonical", "read_leniently", "read_time", "repair", "row_hash", "wa_id_digits"]
+
+REPLACEMENT = "\ufffd"
+#: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
+MOST_DIGITS = 131_072
+MOST_DECIMALS = 16_383
+#: Longer integers are kept as text by the decoder, because Python refuses to convert them.
+LONGEST_INT = 4_000
+
+
+class Record(NamedTuple):
+    """
+    One state of a contact.
+
+    :param contact_id: the system's own key, never empty.
+    :param updated_at: aware, UTC, microseconds.
+    :param row_hash: 16 bytes over ``payload``, see :func:`row_hash`.
+    :param payload: canonical JSON, UTF-8, one object.
+    :param wa_id: WhatsApp id, digits; ``None`` where the system gave none.
+    :param repaired: text in it was replaced by U+FFFD.
+    :param state: ``present`` or ``gone``.
+    """
+
+    contact_id: str
+    updated_at: datetime
+    row_hash: bytes
+    payload: bytes
+    wa_id: str | None = None
+    repaired: bool = False
+    state: str = "present"
+
+
+class Reject(NamedTuple):
+    """
+    Something in an answer that cannot be kept as a contact.
+
+    :param reason: a few words, without anything of the body in them.
+    :param body: what came, as bytes; personal.
+    """
+
+    reason: str
+    body: bytes
+
+
+def canonical(landed: bytes | msgspec.Raw) -> bytes:
+    """
+    Bring a record's landed text into the one form that is hashed and stored.
+
+    Numbers keep their value and digits, whatever their size. The members of an object are sorted by key and those that
+    are null are left out, at any depth; elements of arrays stay.
+
+    :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
+    """
+    try:
+        try:
+            record = _DECODER.decode(landed)
+        except msgspec.DecodeError:
+            record = _load(bytes(landed).decode())
+        if type(record) is not dict:
+            raise ValueError("not an object")
+        return _SORTED.encode(_without_nulls(record))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def row_hash(payload: bytes) -> bytes:
+    """Return 16 bytes of BLAKE2b over canonical JSON."""
+    return blake2b(payload, digest_size=16).digest()
+
+
+def read_leniently(text: bytes) -> Any:
+    """
+    Decode JSON that a strict decoder refuses, for :func:`repair` to go over.
+
+    Each byte of invalid UTF-8 becomes a lone surrogate; control characters inside strings are let through. ``NaN`` and
+    ``Infinity`` are kept as marks, so that only the record that holds them is refused.
+
+    :raises ValueError: not JSON by any reading.
+    """
+    return _load(text.decode("utf-8", "surrogateescape"))
+
+
+def read_time(value: object) -> datetime:
+    """
+    Read a record's time: ISO 8601 with any fraction; one without an offset is UTC.
+
+    :raises ValueError: anything else, years of five digits among them.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not a time")
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        raise ValueError("not a time") from None
+    return in_utc(moment)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Move a time to UTC; a naive one is taken to be there already."""
+    if moment.tzinfo is timezone.utc:
+        return moment
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc)
+
+
+def wa_id_digits(value: object) -> str | None:
+    """Reduce a WhatsApp id to its digits; ``None`` where it has none."""
+    if type(value) is not str:
+        return None
+    if value.isascii() and value.isdigit():
+        return value
+    return "".join(c for c in value if "0" <= c <= "9") or None
+
+
+def encode(value: Any) -> bytes:
+    """Write JSON without blanks, members in the order they have."""
+    return _PLAIN.encode(value)
+
+
+class _NotANumber:
+    """Stands where the text held ``NaN`` or ``Infinity``."""
+
+
+NOT_A_NUMBER = _NotANumber()
+
+
+def repair(value: Any) -> tuple[Any, bool]:
+    """
+    Replace what databases refuse in a decoded value.
+
+    :returns: the value, and whether anything was replaced.
+    :raises ValueError: it holds ``NaN`` or ``Infinity``.
+    """
+    if type(value) is str:
+        fixed = "".join(REPLACEMENT if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in value)
+        return fixed, fixed != value
+    if type(value) is dict:
+        pairs = [(repair(key), repair(item)) for key, item in value.items()]
+        return {k: v for (k, _), (v, _) in pairs}, any(a or b for (_, a), (_, b) in pairs)
+    if type(value) is list:
+        items = [repair(item) for item in value]
+        return [item for item, _ in items], any(touched for _, touched in items)
+    if value is NOT_A_NUMBER:
+        raise ValueError("not a number")
+    return value, False
+
+
+def _without_nulls(value: Any) -> Any:
+    if type(value) is dict:
+        return {
+            key: _without_nulls(item) if type(item) is dict or type(item) is list else item
+            for key, item in value.items()
+            if item is not None
+        }
+    if type(value) is list:
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    exponent = number.as_tuple().exponent
+    if number.adjusted() >= MOST_DIGITS or (isinstance(exponent, int) and -exponent > MOST_DECIMALS):
+        raise ValueError("number out of range")
+    return number
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= LONGEST_INT else _decimal(text)
+
+
+def _constant(_: str) -> _NotANumber:
+    return NOT_A_NUMBER
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise ValueError("not JSON") from None
+
+
+def _unknown(value: Any) -> NoReturn:
+    raise ValueError("not a number")
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_decimal)
+_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number", enc_hook=_unknown)
+_PLAIN = msgspec.json.Encoder(decimal_format="number", enc_hook=_unknown)
