@@ -9,7 +9,7 @@ that appears as null on everybody changes nobody.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple, NoReturn
@@ -115,11 +115,11 @@ def read_time(value: object) -> datetime:
 
 def in_utc(moment: datetime) -> datetime:
     """Move a time to UTC; a naive one is taken to be there already."""
-    if moment.tzinfo is timezone.utc:
+    if moment.tzinfo is UTC:
         return moment
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc)
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
 
 
 def wa_id_digits(value: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
@@ -24,12 +24,12 @@ def parse_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
         raise ValueError("a time without an offset")
-    return moment.astimezone(timezone.utc)
+    return moment.astimezone(UTC)
 
 
 def format_time(moment: datetime) -> str:
     """Write a time with a fixed width, UTC, microseconds, so that text sorts as time does."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 def format_millis(moment: datetime) -> str:
@@ -54,8 +54,10 @@ class Window:
         for name in ("start", "end"):
             moment = getattr(self, name)
             if moment.tzinfo is None:
-                raise ConfigError(f"{name} {moment.isoformat()} has no time zone; write it with an offset, such as +00:00")
-            object.__setattr__(self, name, moment.astimezone(timezone.utc))
+                raise ConfigError(
+                    f"{name} {moment.isoformat()} has no time zone; write it with an offset, such as +00:00"
+                )
+            object.__setattr__(self, name, moment.astimezone(UTC))
         if self.end <= self.start:
             raise ConfigError(f"end {format_time(self.end)} is not after start {format_time(self.start)}")
 
