@@ -1,0 +1,180 @@
+"""
+What is tried again, and when.
+
+Nothing here sends, sleeps or reads a clock: :func:`pause_before_retry` looks at what came of one request, and says how
+long to wait before it is sent again, that the flow has to look at the answer, or raises.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from airflow_provider_wacontacts.exceptions import (
+    ApiError,
+    NetworkError,
+    PermanentError,
+    RateLimitedError,
+    ServerError,
+)
+from airflow_provider_wacontacts.protocol.flows import Request, Response
+
+__all__ = ["Failure", "RetryPolicy", "Try", "asked_pause", "pause_before_retry"]
+
+TOO_MANY_REQUESTS = 429
+LONGEST_CREDIBLE = timedelta(days=31)
+
+
+class Failure(Enum):
+    """Why no whole answer came."""
+
+    UNREACHABLE = "the connection could not be made, or broke before an answer came"
+    TIMED_OUT = "the server took too long"
+    CUT_OFF = "the answer broke off before its end"
+    NOT_TRUSTED = "the server's certificate is not trusted; extra 'verify' of the connection may name a file of CAs"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """
+    How long one request may be tried.
+
+    :param budget: from the first sending to the last, waits included. What does not fit into it is not waited for.
+    :param longest_pause: the longest wait that a worker may sleep through at once.
+    :param first_backoff: upper bound of the wait after the first failure, where the server does not ask for one. It
+        doubles with each try; half of it is chance.
+    :param max_backoff: what that bound grows to.
+    """
+
+    budget: timedelta = timedelta(minutes=10)
+    longest_pause: timedelta = timedelta(minutes=2)
+    first_backoff: timedelta = timedelta(seconds=1)
+    max_backoff: timedelta = timedelta(seconds=60)
+
+    def backoff(self, number: int, chance: float) -> timedelta:
+        """Return the wait after try ``number``, 1 and up; ``chance`` is of [0, 1)."""
+        doublings = min(number - 1, 16)
+        bound = min(self.first_backoff * (1 << doublings), self.max_backoff, self.longest_pause)
+        return bound * (0.5 + chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """
+    One sending of a request, and what came of it.
+
+    :param number: 1 and up.
+    :param elapsed: since the first sending.
+    :param now: the local time, aware; used where the server does not tell its own.
+    :param chance: of [0, 1), for the backoff.
+    """
+
+    request: Request
+    outcome: Response | Failure
+    number: int
+    elapsed: timedelta
+    now: datetime
+    chance: float
+
+
+def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:
+    """
+    Judge what came of a request.
+
+    429 and 5xx wait for as long as the server asks, never less, and back off where it does not say; so do failures of
+    the network.
+
+    :returns: how long to wait before sending again, or ``None`` where the flow has to look at the answer.
+    :raises RateLimitedError: 429, and the wait is longer than a worker may sleep, or than what is left of the budget.
+    :raises ServerError: 5xx, likewise.
+    :raises NetworkError: no whole answer came within the budget.
+    :raises PermanentError: the server's certificate is not trusted.
+    """
+    if not _can_change(last.outcome):
+        return None
+    if last.outcome is Failure.NOT_TRUSTED:
+        raise _given_up(last, None)
+    asked = asked_pause(last.outcome, last.now) if isinstance(last.outcome, Response) else None
+    pause = policy.backoff(last.number, last.chance)
+    if asked is not None:
+        pause = asked if asked >= policy.first_backoff else max(asked, pause)
+    if pause > policy.longest_pause or last.elapsed + pause > policy.budget:
+        raise _given_up(last, asked)
+    return pause
+
+
+def asked_pause(response: Response, now: datetime) -> timedelta | None:
+    """
+    Read how long the server wants to be left alone.
+
+    The greater of ``Retry-After`` (seconds, whole or not, or an HTTP date) and, on 429, ``X-Ratelimit-Reset`` (seconds
+    since 1970, whole or not, or an HTTP date). Moments are compared with the server's own ``Date`` where it sends one.
+
+    :param now: the local time, aware.
+    :returns: zero and up; ``None`` where neither header is there, can be read, and is credible.
+    """
+    clock = response.date or now
+    waits = [_seconds_or_date(response.headers.get("retry-after", ""), clock)]
+    if response.status == TOO_MANY_REQUESTS:
+        waits.append(_moment(response.headers.get("x-ratelimit-reset", ""), clock))
+    credible = [max(wait, timedelta(0)) for wait in waits if wait is not None and wait <= LONGEST_CREDIBLE]
+    return max(credible, default=None)
+
+
+def _can_change(outcome: Response | Failure) -> bool:
+    return isinstance(outcome, Failure) or outcome.status == TOO_MANY_REQUESTS or outcome.status >= 500
+
+
+def _seconds_or_date(text: str, clock: datetime) -> timedelta | None:
+    seconds = _number(text)
+    if seconds is None:
+        return _until_date(text, clock)
+    return timedelta(seconds=seconds) if seconds >= 0 else None
+
+
+def _moment(text: str, clock: datetime) -> timedelta | None:
+    epoch = _number(text)
+    if epoch is None:
+        return _until_date(text, clock)
+    return timedelta(seconds=epoch - clock.timestamp())
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and abs(number) < 1e12 else None
+
+
+def _until_date(text: str, clock: datetime) -> timedelta | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) - clock
+
+
+def _given_up(last: Try, asked: timedelta | None) -> ApiError:
+    source, operation, attempts = last.request.source, last.request.operation, last.number
+    outcome = last.outcome
+    if outcome is Failure.NOT_TRUSTED:
+        return PermanentError(outcome.value, source=source, operation=operation, attempts=attempts)
+    if isinstance(outcome, Failure):
+        return NetworkError(f"{outcome.value}; try again later", source=source, operation=operation, attempts=attempts)
+    kind: type[RateLimitedError | ServerError] = ServerError
+    what = "the server failed"
+    if outcome.status == TOO_MANY_REQUESTS:
+        kind, what = RateLimitedError, "the server's rate limit is reached"
+    advice = f"try again in {math.ceil(asked.total_seconds())} s" if asked else "try again later"
+    return kind(
+        f"{what}; {advice}",
+        source=source,
+        operation=operation,
+        status=outcome.status,
+        attempts=attempts,
+        retry_after=asked,
+    )
