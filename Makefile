@@ -1,0 +1,64 @@
+# make demo     a week of Turn.io contacts, pulled and pulled again by a real Airflow (KEEP=1 leaves its UI up)
+# make test     the tests (ARGS="-k windows" picks some)
+# make lint     ruff and mypy
+# make bench    the figures in README
+# make clean    removes everything that these have made
+#
+# They need Python 3.11 or newer and make. Everything else goes into .venv, once.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
+PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
+	"$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format bench wheel constraints clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+venv: $(STAMP)
+
+# uv installs in a third of the time. Where it is not to be had, or reaches no registry because only pip was told of a
+# mirror, pip does the same.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.14 with its venv module; tried: $(CANDIDATES)." \
+		"Name another with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(PY) || { echo "make: setting up $(VENV), once" >&2; "$(PYTHON)" -m venv $(VENV); }
+	@{ $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv && \
+		$(VENV)/bin/uv pip install -q --python $(PY) --compile-bytecode -c constraints.txt -b constraints.txt -e '.[dev]'; } || \
+		$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@KEEP=$(KEEP) $(PY) -m demo
+
+test: $(STAMP)
+	$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+format: $(STAMP)
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: $(STAMP)
+	$(PY) -m benchmarks $(ARGS)
+
+wheel: $(STAMP)
+	$(PY) -m hatchling build -t wheel
+
+constraints: $(STAMP)
+	$(VENV)/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-emit-package airflow-provider-wacontacts \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
