@@ -1,0 +1,1 @@
+"""What the three systems say. Pure: no I/O, no clock, no Airflow, no logging."""

@@ -120,11 +120,11 @@ def parse_page(body: bytes) -> Page:
     """
     try:
         return _parse_fast(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, _OddPage):
+    except (msgspec.DecodeError, UnicodeDecodeError, _OddPageError):
         return _parse_slowly(body)
 
 
-class _OddPage(Exception):
+class _OddPageError(Exception):
     """The page holds a contact that has to be looked at alone."""
 
 
@@ -144,7 +144,7 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def _parse_fast(body: bytes) -> Page:
     if NUL in body or b"\n" in body:
-        raise _OddPage
+        raise _OddPageError
     if not body.isascii():
         body.decode()
     page = _TEXTS.decode(body)
@@ -154,7 +154,7 @@ def _parse_fast(body: bytes) -> Page:
 
 def _checked(head: Head) -> Head:
     if not (head.uuid or head.id is not None):
-        raise _OddPage
+        raise _OddPageError
     head.updated_at = in_utc(head.updated_at)
     return head
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_millis", "format_time", "parse_time"]
+__all__ = ["Window", "format_millis", "format_time", "parse_time", "window_of_run"]
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -74,3 +74,54 @@ class Window:
             end = min(start + length, self.end)
             yield Window(start, end)
             start = end
+
+
+def window_of_run(
+    *,
+    start: str | datetime | None,
+    end: str | datetime | None,
+    window_length: timedelta | None,
+    interval: tuple[datetime, datetime] | None,
+    run_after: datetime | None,
+) -> Window:
+    """
+    Decide which window a run pulls.
+
+    Explicit times come first; then a length, counted back from the end of the run's interval or, where it has none,
+    from when the run was due; then the interval itself.
+
+    :param start: aware time or its ISO text; with ``end`` or not at all.
+    :param window_length: longer than nothing.
+    :param interval: the run's data interval; of zero length under the plain presets of Airflow 3.
+    :param run_after: when the run was due.
+    :raises ConfigError: times that cannot be, one without the other, or nothing to go by.
+    """
+    if start is not None or end is not None:
+        return Window(_given_time("start", start, other="end"), _given_time("end", end, other="start"))
+    if window_length is not None:
+        last = interval[1] if interval else run_after
+        if window_length <= timedelta(0):
+            raise ConfigError(f"window_length is {window_length}; it must be longer than nothing")
+        if last is not None:
+            return Window(last - window_length, last)
+    elif interval and interval[0] < interval[1]:
+        return Window(*interval)
+    raise ConfigError(
+        "this run has no data interval, or one of zero length: give window_length=, such as timedelta(days=1), or"
+        " schedule the DAG with an interval timetable such as CronDataIntervalTimetable"
+    )
+
+
+def _given_time(name: str, value: str | datetime | None, *, other: str) -> datetime:
+    if value is None:
+        raise ConfigError(f"{other} is given without {name}; give both or neither")
+    if isinstance(value, datetime):
+        return value
+    if value.strip() in ("", "None"):
+        raise ConfigError(f"{name} is empty once rendered; give an ISO time such as 2022-09-12T00:00:00Z")
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise ConfigError(
+            f"{name} is not an ISO time with an offset, such as 2022-09-12T00:00:00Z or 2022-09-12T02:00:00+02:00"
+        ) from None

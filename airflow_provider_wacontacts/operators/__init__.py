@@ -1,0 +1,1 @@
+"""Operators: Airflow's context, a job, a summary."""

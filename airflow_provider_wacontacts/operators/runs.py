@@ -1,0 +1,73 @@
+"""What every operator here needs of the run it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset
+
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, PermanentError
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.windows import Window, window_of_run
+
+__all__ = ["attempt_of", "failing_at_once", "publish", "task_of", "window_of"]
+
+
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Turn errors that no retry can mend into Airflow's exception for just that; let the others go to its retries."""
+    try:
+        yield
+    except (ConfigError, BudgetExceededError, PermanentError) as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+def task_of(context: Mapping[str, Any]) -> Task:
+    """Return who is at work: the same for every try of a task instance."""
+    ti = context["ti"]
+    return Task(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+
+def window_of(
+    context: Mapping[str, Any],
+    *,
+    start: str | datetime | None,
+    end: str | datetime | None,
+    window_length: timedelta | None,
+) -> Window:
+    """
+    Return the window that a run pulls, see :func:`~airflow_provider_wacontacts.protocol.windows.window_of_run`.
+
+    :raises ConfigError: there is none.
+    """
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    run = context.get("dag_run")
+    return window_of_run(
+        start=start,
+        end=end,
+        window_length=window_length,
+        interval=(first, last) if first and last else None,
+        run_after=getattr(run, "run_after", None) or context.get("logical_date"),
+    )
+
+
+def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:
+    """Put a summary into the event of every asset among the outlets."""
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = dict(summary)
+
+
+def attempt_of(event: object) -> int:
+    """
+    Read which attempt a waited-for task makes.
+
+    :raises ValueError: the event is not one of ``WaitUntilTrigger``: it has crossed the metadata database.
+    """
+    attempt = event.get("attempt") if isinstance(event, Mapping) else None
+    if not isinstance(attempt, int) or attempt < 1:
+        raise ValueError("the trigger's event carries no attempt")
+    return attempt

@@ -1,0 +1,228 @@
+"""Operators for contacts of Turn.io."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.assets import store_uri
+from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, publish, task_of, window_of
+from airflow_provider_wacontacts.protocol.windows import Window, format_time
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.hooks.turn import TurnHook
+    from airflow_provider_wacontacts.jobs.progress import Progress
+    from airflow_provider_wacontacts.jobs.summaries import PullSummary
+    from airflow_provider_wacontacts.jobs.turn_pull import Pull
+
+__all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
+
+MOST_ATTEMPTS = 20
+
+
+class _TurnContactsOperator(BaseOperator):
+    """What both have in common: the window, the wait for it, and the pull."""
+
+    def __init__(
+        self,
+        *,
+        turn_conn_id: str = "turn_default",
+        account: str | None = None,
+        start: str | datetime | None = None,
+        end: str | datetime | None = None,
+        window_length: timedelta | None = None,
+        lookback: timedelta = timedelta(minutes=10),
+        settle: timedelta = timedelta(minutes=5),
+        late_after: timedelta = timedelta(hours=1),
+        max_rejected: float = 0.01,
+        ordering: str | None = None,
+        page_size: int | None = None,
+        scrubbing_rules: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.turn_conn_id = turn_conn_id
+        self.account = account
+        self.start = start
+        self.end = end
+        self.window_length = window_length
+        self.lookback = lookback
+        self.settle = settle
+        self.late_after = late_after
+        self.max_rejected = max_rejected
+        self.ordering = ordering
+        self.page_size = page_size
+        self.scrubbing_rules = scrubbing_rules
+        _check_figures(self)
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Pull the run's window, once it has settled.
+
+        :returns: the summary: counts, times and ids.
+        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
+        """
+        with failing_at_once():
+            window = self._window(context)
+            self._wait_until(window.end + self.settle, attempt=1, why="the window settles")
+            return self._pull(context, window, attempt=1)
+
+    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Go on when the window has settled, or when the server is ready to be asked again."""
+        with failing_at_once():
+            window = self._window(context)
+            if window.end > datetime.now(UTC):
+                raise ConfigError(f"end {format_time(window.end)} is in the future; nobody can know its contacts yet")
+            return self._pull(context, window, attempt=attempt_of(event))
+
+    @cached_property
+    def hook(self) -> TurnHook:
+        """The hook of ``turn_conn_id``."""
+        from airflow_provider_wacontacts.hooks.turn import TurnHook
+
+        return TurnHook(turn_conn_id=self.turn_conn_id)
+
+    def _window(self, context: Mapping[str, Any]) -> Window:
+        return window_of(context, start=self.start, end=self.end, window_length=self.window_length)
+
+    def _wait_until(self, moment: datetime, *, attempt: int, why: str) -> None:
+        if moment <= datetime.now(UTC):
+            return
+        self.log.info("Waiting until %s, when %s", format_time(moment), why)
+        self.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
+
+    def _pull(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
+        try:
+            summary = self._land(self._plan(context, window)).as_dict()
+        except RateLimitedError as error:
+            self._defer_again(error, attempt)
+        self.log.info("Pulled: %s", summary)
+        publish(context, self.outlets, summary)
+        return summary
+
+    def _defer_again(self, error: RateLimitedError, attempt: int) -> NoReturn:
+        if error.retry_after is None or attempt >= MOST_ATTEMPTS:
+            raise error
+        self._wait_until(datetime.now(UTC) + error.retry_after, attempt=attempt + 1, why="the rate limit allows it")
+        raise error
+
+    def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
+        from airflow_provider_wacontacts.jobs.turn_pull import Pull
+        from airflow_provider_wacontacts.protocol.turn import ExportOptions
+
+        return Pull(
+            account=self.account or self.hook.account,
+            window=window,
+            task=task_of(context),
+            package_version=__version__,
+            options=ExportOptions(self.ordering, self.page_size, self.scrubbing_rules),
+            lookback=self.lookback,
+            max_rejected=self.max_rejected,
+            late_after=self.late_after,
+        )
+
+    def _land(self, pull: Pull) -> PullSummary:
+        raise NotImplementedError
+
+    def _report(self, progress: Progress) -> None:
+        self.log.info("%s", progress)
+
+
+class TurnContactsToSqlOperator(_TurnContactsOperator):
+    """
+    Pull the contacts that were updated in a window into the store, keeping every state that was ever seen.
+
+    A retry goes on from the last committed row; clearing the task pulls the window again. Neither loses or doubles
+    anything, in whatever order windows are pulled.
+
+    :param turn_conn_id: connection of type ``turn``.
+    :param store_conn_id: any PostgreSQL or SQLite connection.
+    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
+    :param start: explicit start of the window, with ``end``; the run's data interval by default.
+    :param end: explicit end of the window; it does not belong to it.
+    :param window_length: length of the window, which then ends with the run's interval. Required where runs have no
+        interval: with the plain presets of Airflow 3, and in manual runs.
+    :param lookback: how much before the window is asked for again, for updates that arrived late.
+    :param settle: how long after the window's end to wait before pulling it; the wait is deferred.
+    :param late_after: how long after its end a window may be pulled first without counting as lossy.
+    :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
+    :param ordering: ``asc`` or ``desc``; the server's choice by default.
+    :param page_size: contacts a page; some numbers refuse it.
+    :param scrubbing_rules: rules by which Turn.io hashes or replaces fields before they leave it; some numbers refuse
+        them, and the task then fails.
+    """
+
+    template_fields: Sequence[str] = ("turn_conn_id", "store_conn_id", "account", "start", "end")
+
+    def __init__(self, *, store_conn_id: str = "wacontacts_store", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.store_conn_id = store_conn_id
+
+    def _land(self, pull: Pull) -> PullSummary:
+        from airflow_provider_wacontacts.hooks.store import store_engine
+        from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_store
+        from airflow_provider_wacontacts.landing.sql import Store
+
+        connection = store_engine(self.store_conn_id)
+        store = Store(
+            connection.engine,
+            table_schema=connection.table_schema,
+            auto_upgrade=connection.auto_upgrade,
+            late_after=pull.late_after,
+        )
+        uri = store_uri(self.store_conn_id, "turn", pull.account)
+        return pull_into_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=Surroundings(self._report))
+
+
+class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
+    """
+    Pull the contacts that were updated in a window into files, in a prefix of their own.
+
+    ``<path>/turn/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``. No
+    earlier extraction is ever replaced; a prefix without a manifest is not complete and not to be read.
+
+    :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
+    :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param turn_conn_id: connection of type ``turn``.
+    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
+
+    The other arguments are those of :class:`TurnContactsToSqlOperator`.
+    """
+
+    template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path")
+
+    def __init__(self, *, path: str, file_format: str = "jsonl.gz", **kwargs: Any) -> None:
+        from airflow_provider_wacontacts.landing.objects import check_file_format
+
+        super().__init__(**kwargs)
+        check_file_format(file_format)
+        self.path = path
+        self.file_format = file_format
+
+    def _land(self, pull: Pull) -> PullSummary:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_files
+
+        root = ObjectStoragePath(self.path)
+        return pull_into_files(
+            pull, run=self.hook.run_flow, root=root, file_format=self.file_format, world=Surroundings(self._report)
+        )
+
+
+def _check_figures(operator: _TurnContactsOperator) -> None:
+    """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
+    for name in ("lookback", "settle", "late_after"):
+        if getattr(operator, name) < timedelta(0):
+            raise ConfigError(f"{name} is negative")
+    if operator.window_length is not None and operator.window_length <= timedelta(0):
+        raise ConfigError("window_length must be longer than nothing")
+    if not 0 <= operator.max_rejected <= 1:
+        raise ConfigError(f"max_rejected is {operator.max_rejected}; it is a share, 0 to 1")
