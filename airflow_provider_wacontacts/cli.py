@@ -1,0 +1,252 @@
+"""
+The command ``wacontacts``: a Turn.io stand-in to try DAGs on, and the store's tables.
+
+Exit codes: 0 it is done, 1 it could not be done (one line on standard error says why), 2 it was called wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from airflow_provider_wacontacts.sandbox import Sandbox
+
+__all__ = ["main"]
+
+_STORE_CONN_ID = "wacontacts_store"
+_SANDBOX_EXTRA = ("starlette", "uvicorn")
+_SANDBOX_HELP = """\
+Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, and runs until
+Ctrl-C. The first line that it prints ends with its address. Its clock starts at this machine's time and keeps pace;
+move it, break things and look at the truth through its control routes:
+
+  curl -X POST URL/sandbox/clock -d '{"advance_s": 86400}'
+  curl -X POST URL/sandbox/faults -d '{"kind": "status", "on": "page", "status": 503, "times": 3}'
+  curl URL/sandbox/truth
+
+All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control
+"""
+_UPGRADE_HELP = """\
+Creates the store's tables, or brings them to what this version of the package writes. Safe to run at any time and by
+many at once. Needs the right to create tables, which the DAGs' own user then does not.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    :param arguments: what follows the program's name; that of this process by default.
+    :returns: the exit code, 0 or 1.
+    :raises SystemExit: with 2, called wrongly; with 0, asked for help.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except WaContactsError as error:
+        print(f"wacontacts: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wacontacts", description="WhatsApp contacts for Airflow: what runs beside it."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_sandbox(commands)
+    store = commands.add_parser("store", help="the tables that contacts are kept in")
+    _add_upgrade(store.add_subparsers(required=True, metavar="COMMAND"))
+    return parser
+
+
+def _add_sandbox(commands: Any) -> None:
+    command = commands.add_parser(
+        "sandbox",
+        help="a stand-in of Turn.io to try DAGs on",
+        description=_SANDBOX_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = command.add_argument
+    add("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    add("--world", choices=("seeded", "bob"), default="seeded", help="invented contacts, or the documentation's Bob")
+    add("--seed", type=int, default=0, help="the same seed gives the same contacts and changes (default: 0)")
+    add("--contacts", type=_count, default=300, metavar="N", help="how many (default: 300)")
+    add("--start", type=_time, metavar="ISO", help="when they begin to change (default: midnight, two weeks ago)")
+    add("--days", type=_count, default=28, metavar="N", help="for how long they change (default: 28)")
+    add("--now", type=_time, metavar="ISO", help="what the sandbox's clock starts at (default: the machine's time)")
+    add(
+        "--rate",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="sandbox seconds in a real one; 0 stands still (default: 1)",
+    )
+    add("--token", default="example-token", help="the token that it takes (default: example-token)")
+    add("--page-size", type=int, metavar="N", help="contacts on a page (default: 100)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60; may be repeated",
+    )
+    command.set_defaults(run=lambda options: _run_sandbox(command, options))
+
+
+def _add_upgrade(commands: Any) -> None:
+    command = commands.add_parser(
+        "upgrade",
+        help="create or upgrade the tables",
+        description=_UPGRADE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--conn-id",
+        default=_STORE_CONN_ID,
+        help="Airflow connection of the store; its extra table_schema counts (default: %(default)s)",
+    )
+    where.add_argument(
+        "--url-env",
+        metavar="NAME",
+        help="environment variable with a SQLAlchemy URL, to do without Airflow's connections. URLs hold passwords, so "
+        "they are not taken as arguments",
+    )
+    command.add_argument("--table-schema", metavar="NAME", help="PostgreSQL schema, with --url-env only")
+    command.set_defaults(run=lambda options: _upgrade(command, options))
+
+
+def _run_sandbox(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    try:
+        sandbox = _sandbox(options)
+    except ModuleNotFoundError as error:
+        if error.name not in _SANDBOX_EXTRA:
+            raise
+        raise ConfigError(
+            f"the sandbox needs {error.name}: pip install 'airflow-provider-wacontacts[sandbox]'"
+        ) from None
+    except ValueError as error:
+        command.error(str(error))
+    try:
+        sandbox.start()
+    except (OSError, OverflowError):
+        raise ConfigError(f"port {options.port} of 127.0.0.1 is not to be had; --port 0 finds a free one") from None
+    try:
+        print(_greeting(sandbox), flush=True)
+        threading.Event().wait()
+    finally:
+        sandbox.stop()
+
+
+def _sandbox(options: argparse.Namespace) -> Sandbox:
+    from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, bob, seeded_world
+    from airflow_provider_wacontacts.sandbox.behaviour import changed
+
+    now = options.now or datetime.now(UTC)
+    start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    settings = {"token": options.token, **dict(options.set)}
+    if options.page_size is not None:
+        settings["page_size"] = options.page_size
+    behaviour = changed(TurnBehaviour(), settings)
+    world = (
+        bob()
+        if options.world == "bob"
+        else seeded_world(options.seed, contacts=options.contacts, start=start, days=options.days)
+    )
+    return Sandbox(world, now=now, rate=options.rate, behaviour=behaviour, port=options.port)
+
+
+def _greeting(sandbox: Sandbox) -> str:
+    connection = json.dumps({"conn_type": "turn", "host": sandbox.url, "password": sandbox.token})
+    first, last = (f"{moment:%Y-%m-%d %H:%M}" if moment else "never" for moment in _span(sandbox))
+    return (
+        f"Turn.io stand-in on {sandbox.url}\n"
+        f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; its time is "
+        f"{sandbox.clock.now():%Y-%m-%d %H:%M} UTC\n"
+        f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(connection)}\n"
+        f"  Ctrl-C ends it"
+    )
+
+
+def _span(sandbox: Sandbox) -> tuple[datetime | None, datetime | None]:
+    return next((event.at for event in sandbox.world), None), sandbox.world.end
+
+
+def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.table_schema and not options.url_env:
+        command.error("--table-schema goes with --url-env; a connection has it as an extra")
+    from airflow_provider_wacontacts.landing.sql import upgrade
+
+    if options.url_env:
+        engine, table_schema, place = _engine_of(options.url_env), options.table_schema, options.url_env
+    else:
+        from airflow_provider_wacontacts.hooks.store import store_engine
+
+        store = store_engine(options.conn_id)
+        engine, table_schema, place = store.engine, store.table_schema, options.conn_id
+    try:
+        upgrade(engine, table_schema)
+    finally:
+        engine.dispose()
+    print(f"The tables of {place} are up to date.")
+
+
+def _engine_of(name: str) -> Engine:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    url = os.environ.get(name)
+    if not url:
+        raise ConfigError(f"the environment variable {name} is not set")
+    # What SQLAlchemy says of a URL may quote it, password and all.
+    try:
+        return create_engine(url)
+    except (SQLAlchemyError, ValueError):
+        raise ConfigError(f"the environment variable {name} holds no database URL that SQLAlchemy knows") from None
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the database of {name} needs the Python module {error.name}") from None
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+_time.__name__ = "ISO 8601 time"
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return count
+
+
+_count.__name__ = "number"
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,76 @@
+"""Turn's rate limit, in real time: so many calls in a window, counted from the first of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from airflow_provider_wacontacts.sandbox.behaviour import TurnBehaviour
+
+__all__ = ["Grant", "RateLimit", "retry_after_headers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    Whether a call may be answered.
+
+    :param remaining: calls left in this window.
+    :param reset_at: when the window ends, in seconds since the epoch.
+    :param wait_s: seconds until then.
+    """
+
+    allowed: bool
+    remaining: int
+    reset_at: float
+    wait_s: float
+
+    def headers(self, behaviour: TurnBehaviour) -> dict[str, str]:
+        """Give the ``X-Ratelimit-*`` headers of an answer, and ``Retry-After`` if it is a 429."""
+        exact = behaviour.retry_after == "fraction"
+        headers = {
+            "X-Ratelimit-Bucket": "general",
+            "X-Ratelimit-Limit": str(behaviour.rate_limit),
+            "X-Ratelimit-Remaining": str(self.remaining),
+            "X-Ratelimit-Reset": f"{self.reset_at:.3f}" if exact else str(math.ceil(self.reset_at)),
+        }
+        asked_to_wait = {} if self.allowed else retry_after_headers(behaviour, self.reset_at, self.wait_s)
+        return {**(headers if behaviour.rate_headers else {}), **asked_to_wait}
+
+
+class RateLimit:
+    """The calls of one number."""
+
+    def __init__(self) -> None:
+        self._start = -math.inf
+        self._calls = 0
+
+    def ask(self, behaviour: TurnBehaviour, now: float) -> Grant | None:
+        """
+        Count a call. One that is refused does not count.
+
+        :param now: seconds since the epoch.
+        :returns: None where there is no limit.
+        """
+        if behaviour.rate_limit is None:
+            return None
+        if now >= self._start + behaviour.rate_window_s:
+            self._start, self._calls = now, 0
+        allowed = self._calls < behaviour.rate_limit
+        self._calls += allowed
+        reset_at = self._start + behaviour.rate_window_s
+        return Grant(allowed, behaviour.rate_limit - self._calls, reset_at, reset_at - now)
+
+
+def retry_after_headers(behaviour: TurnBehaviour, reset_at: float, wait_s: float) -> dict[str, str]:
+    """Give ``Retry-After`` as the behaviour writes it, if it does."""
+    match behaviour.retry_after:
+        case "integer":
+            return {"Retry-After": str(math.ceil(wait_s))}
+        case "fraction":
+            return {"Retry-After": f"{wait_s:.3f}"}
+        case "date":
+            return {"Retry-After": formatdate(math.ceil(reset_at), usegmt=True)}
+        case "missing":
+            return {}

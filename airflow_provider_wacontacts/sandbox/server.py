@@ -1,0 +1,179 @@
+"""The server: a stand-in on a free port of the loopback interface, in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+
+from airflow_provider_wacontacts.sandbox.behaviour import Fault, TurnBehaviour, changed
+from airflow_provider_wacontacts.sandbox.clock import Clock
+from airflow_provider_wacontacts.sandbox.control import Control
+from airflow_provider_wacontacts.sandbox.faults import Faults, Requests
+from airflow_provider_wacontacts.sandbox.population import seeded_world
+from airflow_provider_wacontacts.sandbox.turn import TurnApi
+from airflow_provider_wacontacts.sandbox.wire import Connections, Dated
+from airflow_provider_wacontacts.sandbox.world import Event, World, next_midnight
+
+__all__ = ["Sandbox"]
+
+
+class Sandbox:
+    """
+    A Turn.io stand-in to talk to over HTTP. Any number of them run side by side.
+
+    ``with Sandbox(...) as sandbox`` starts it and stops it. What is set on it takes effect with the next request.
+
+    :param world: the contacts; three hundred invented ones over two weeks by default.
+    :param now: the sandbox's time; the midnight after the world's last event by default.
+    :param rate: sandbox seconds in a real one; by default the clock stands still until it is moved.
+    :param behaviour: what the contract leaves open.
+    :param port: 0 for a free one.
+    :param real_time: seconds since the epoch, for the rate limit and for how long a cursor is open.
+    """
+
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        now: datetime | str | None = None,
+        rate: float = 0.0,
+        behaviour: TurnBehaviour | None = None,
+        port: int = 0,
+        real_time: Callable[[], float] = time.time,
+    ) -> None:
+        world = seeded_world() if world is None else world
+        connections = Connections()
+        self.clock = Clock(now or next_midnight(world.end or datetime.now().astimezone()), rate=rate)
+        self._api = TurnApi(world, self.clock, behaviour or TurnBehaviour(), connections, real_time)
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._server = uvicorn.Server(self._config(connections))
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at its end, once it is started."""
+        if self._socket is None:
+            raise RuntimeError("the sandbox is not started")
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def token(self) -> str:
+        """The token that it takes."""
+        return self.behaviour.token
+
+    @property
+    def world(self) -> World:
+        """The contacts; change them with :meth:`upsert` and :meth:`delete` while it runs."""
+        return self._api.world
+
+    @property
+    def behaviour(self) -> TurnBehaviour:
+        """How it behaves now."""
+        return self._api.behaviour
+
+    @property
+    def requests(self) -> Requests:
+        """What it was asked so far."""
+        return self._api.requests
+
+    @property
+    def faults(self) -> Faults:
+        """What waits to go wrong."""
+        return self._api.faults
+
+    def change(self, **changes: Any) -> TurnBehaviour:
+        """
+        Change fields of the behaviour.
+
+        :raises ValueError: there is no such field, or the value is of another type.
+        """
+        with self._api.lock:
+            self._api.behaviour = changed(self._api.behaviour, changes)
+            return self._api.behaviour
+
+    def fail(self, *faults: Fault) -> None:
+        """Put faults in line, first come first served."""
+        with self._api.lock:
+            for fault in faults:
+                self._api.faults.add(fault)
+
+    def load(self, world: World, *, now: datetime | str | None = None) -> None:
+        """Put another world in place of this one, and optionally go to a time."""
+        self._api.load(world)
+        if now is not None:
+            self.clock.set(now)
+
+    def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
+        """Change fields of a contact now, or make one."""
+        with self._api.lock:
+            return self.world.upsert(contact_id, details, at=self.clock.now())
+
+    def delete(self, contact_id: int) -> Event:
+        """
+        Delete a contact now.
+
+        :raises LookupError: there is no such contact.
+        """
+        with self._api.lock:
+            return self.world.delete(contact_id, at=self.clock.now())
+
+    def truth(self) -> list[Event]:
+        """Give every state up to now, oldest first: what a pipeline could have seen that never missed anything."""
+        with self._api.lock:
+            return self.world.until(self.clock.now())
+
+    def start(self) -> Self:
+        """
+        Start serving, and return when it does.
+
+        :raises OSError: the port is taken.
+        """
+        self._socket = listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
+        )
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.002)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; open connections are closed."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _config(self, connections: Connections) -> uvicorn.Config:
+        app = Starlette(routes=[*Control(self._api).routes(), *self._api.routes()])
+        return uvicorn.Config(
+            Dated(app, lambda: self.clock.now() if self.behaviour.send_date else None),
+            http=connections.protocol(),
+            lifespan="off",
+            loop="asyncio",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            date_header=False,
+            server_header=False,
+        )
