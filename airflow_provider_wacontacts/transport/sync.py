@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -162,7 +162,7 @@ class Driver:
     def _exchange(self, request: Request) -> Response:
         prepared = self._prepared(request)
         session, url = self._session, prepared.url or ""
-        settings = session.merge_environment_settings(
+        settings: Mapping[str, Any] = session.merge_environment_settings(
             url, proxies=dict(session.proxies), stream=True, verify=session.verify, cert=session.cert
         )
         adapter = session.get_adapter(url)

@@ -1,0 +1,214 @@
+"""
+What the fields and extras of an Airflow connection mean.
+
+Nothing of a connection's values stands in an error: it names the connection and the field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, mask_secret
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+
+__all__ = ["Endpoint", "endpoint_of", "extras_of", "flag", "read_connection", "token_of"]
+
+DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """
+    Where a connection leads, and how.
+
+    :param account: what its contacts are filed under.
+    :param base_url: scheme, host, port, and a path where there is one; without a slash at the end.
+    :param timeout: seconds to connect, and between two packets.
+    :param verify: whether certificates are verified, or a file of the authorities to trust.
+    :param cert: file of the client's certificate, or that and its key.
+    :param proxies: proxy URL by scheme.
+    :param trust_env: whether the environment's proxies and authorities count.
+    """
+
+    account: str
+    base_url: str
+    timeout: tuple[float, float]
+    verify: bool | str
+    cert: str | tuple[str, str] | None
+    proxies: dict[str, str] = field(repr=False)
+    trust_env: bool
+
+
+def read_connection(conn_id: str) -> Connection:
+    """
+    Fetch a connection from where Airflow keeps it.
+
+    :raises ConfigError: there is none with this id.
+    """
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        missing = ConfigError(f"connection {conn_id!r} is not defined")
+    raise missing
+
+
+def extras_of(connection: Connection) -> dict[str, Any]:
+    """
+    Return a connection's extras; empty where it has none.
+
+    :raises ConfigError: they are not a JSON object. (Airflow would go on as if there were none.)
+    """
+    try:
+        extras = json.loads(connection.extra or "{}")
+    except ValueError:
+        extras = None
+    if not isinstance(extras, dict):
+        raise _wrong(connection, "extra", "is not a JSON object")
+    mask_secret(extras)
+    return extras
+
+
+def endpoint_of(connection: Connection) -> Endpoint:
+    """
+    Read where an HTTP connection leads.
+
+    :raises ConfigError: a field cannot be understood, there is no host, or it is ``http://`` to another machine
+        without extra ``allow_http``.
+    """
+    extras = extras_of(connection)
+    url = _url_of(connection)
+    is_local = _is_loopback(url.hostname or "")
+    if url.scheme == "http" and not is_local and not flag(connection, extras, "allow_http", default=False):
+        raise _wrong(
+            connection, "host", "would get the token over unencrypted http://; use https, or set extra 'allow_http'"
+        )
+    proxies = _proxies(connection, extras)
+    if is_local and not proxies:
+        proxies = {"no_proxy": url.hostname or ""}
+    return Endpoint(
+        account=_account(connection, extras),
+        base_url=url.geturl().rstrip("/"),
+        timeout=_timeout(connection, extras),
+        verify=_verify(connection, extras),
+        cert=_cert(connection, extras),
+        proxies=proxies,
+        trust_env=flag(connection, extras, "trust_env", default=True),
+    )
+
+
+def token_of(connection: Connection) -> str:
+    """
+    Return the token in a connection's password, without blanks around it, and have Airflow mask it in logs.
+
+    :raises ConfigError: there is none, or it has characters that no token has.
+    """
+    token = (connection.password or "").strip()
+    if not token:
+        raise _wrong(connection, "password", "is empty; it holds the API token")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise _wrong(connection, "password", "holds blanks or characters that an API token cannot have")
+    mask_secret(token)
+    return token
+
+
+def flag(connection: Connection, extras: dict[str, Any], name: str, *, default: bool) -> bool:
+    """
+    Read a yes or no, which forms and URIs write as text.
+
+    :raises ConfigError: it is neither.
+    """
+    value = extras.get(name)
+    if value is None or value == "":
+        return default
+    choice = _FLAGS.get(str(value).strip().lower())
+    if choice is None:
+        raise _wrong(connection, f"extra {name!r}", "is neither true nor false")
+    return choice
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _wrong(connection: Connection, name: str, what: str) -> ConfigError:
+    return ConfigError(f"connection {connection.conn_id!r}: {name} {what}")
+
+
+def _url_of(connection: Connection) -> SplitResult:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        raise _wrong(connection, "host", "is empty")
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{_bracketed(host)}"
+    try:
+        url = urlsplit(host)
+        has_port = url.port is not None
+    except ValueError:
+        raise _wrong(connection, "host", "is not a host name") from None
+    if url.scheme not in ("https", "http"):
+        raise _wrong(connection, "schema", "is neither https nor http")
+    if not url.hostname or url.query or url.fragment or "@" in url.netloc or not host.isprintable() or " " in host:
+        raise _wrong(connection, "host", "is not a host name")
+    return url if has_port or not connection.port else url._replace(netloc=f"{url.netloc}:{connection.port}")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _account(connection: Connection, extras: dict[str, Any]) -> str:
+    return str(extras.get("account") or "").strip() or connection.conn_id
+
+
+def _timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float, float]:
+    value = extras.get("timeout")
+    if value is None or value == "":
+        return DEFAULT_TIMEOUT, DEFAULT_TIMEOUT
+    pair = value if isinstance(value, list) else [value, value]
+    try:
+        connect, read = (float(part) for part in pair)
+    except (TypeError, ValueError):
+        connect = read = math.nan
+    if not (0 < connect < math.inf and 0 < read < math.inf):
+        raise _wrong(connection, "extra 'timeout'", "is not a number of seconds above 0")
+    return connect, read
+
+
+def _verify(connection: Connection, extras: dict[str, Any]) -> bool | str:
+    value = extras.get("verify", extras.get("verify_ssl"))
+    if isinstance(value, str) and value.strip().lower() not in ("", *_FLAGS):
+        return value.strip()
+    return flag(connection, {"verify": value}, "verify", default=True)
+
+
+def _cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[str, str] | None:
+    match extras.get("cert"):
+        case None | "":
+            return None
+        case str(path):
+            return path
+        case [str(path), str(key)]:
+            return path, key
+    raise _wrong(connection, "extra 'cert'", "is neither a file nor a pair of files")
+
+
+def _proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
+    value = extras.get("proxies", extras.get("proxy"))
+    if isinstance(value, str) and value:
+        value = {"http": value, "https": value}
+    value = value or {}
+    if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
+        raise _wrong(connection, "extra 'proxies'", "is not an object of proxy URLs by scheme")
+    return value

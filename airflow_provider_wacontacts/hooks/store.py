@@ -1,0 +1,112 @@
+"""The store's Airflow connection, made into a SQLAlchemy engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import Connection
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import ArgumentError
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_connection
+
+if TYPE_CHECKING:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+__all__ = ["StoreConnection", "store_engine"]
+
+OWN_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConnection:
+    """
+    Where the store is, and what may be done to it.
+
+    :param engine: connects when it is first used; its errors hide the parameters of statements.
+    :param table_schema: PostgreSQL's schema for the tables; ``None`` for the first of the search path.
+    :param auto_upgrade: whether tasks may create and upgrade the tables.
+    """
+
+    engine: Engine = field(repr=False)
+    table_schema: str | None
+    auto_upgrade: bool
+
+
+def store_engine(conn_id: str) -> StoreConnection:
+    """
+    Read a PostgreSQL or SQLite connection, without connecting.
+
+    Extras ``table_schema`` and ``auto_upgrade`` are the store's; the others mean what they mean to Airflow's own hook.
+
+    :raises ConfigError: the connection is missing, of another type, or cannot be understood, or the provider or the
+        driver of its database is not installed.
+    """
+    connection = read_connection(conn_id)
+    extras = extras_of(connection)
+    driver_extras = {name: value for name, value in extras.items() if name not in OWN_EXTRAS}
+    engine_of = _ENGINES.get(connection.conn_type or "")
+    if engine_of is None:
+        raise ConfigError(f"connection {conn_id!r}: the store is of type postgres or sqlite, and this is another")
+    table_schema = str(extras.get("table_schema") or "").strip() or None
+    if table_schema and connection.conn_type == "sqlite":
+        raise ConfigError(f"connection {conn_id!r}: extra 'table_schema' is PostgreSQL's; SQLite has no schemas")
+    return StoreConnection(
+        engine=engine_of(connection, driver_extras),
+        table_schema=table_schema,
+        auto_upgrade=flag(connection, extras, "auto_upgrade", default=True),
+    )
+
+
+def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
+    conn_id = connection.conn_id
+    try:
+        hook, url = _postgres_url(connection, extras)
+        # The hook puts no extra but `sqlalchemy_query` into its URL, so an `sslmode` would be lost.
+        options = {name: value for name, value in extras.items() if name not in hook.ignored_extra_options}
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+    except ImportError:
+        wrong = "PostgreSQL needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"
+    except (TypeError, ValueError, ArgumentError):
+        wrong = "an extra is not what PostgresHook takes"
+    raise ConfigError(f"connection {conn_id!r}: {wrong}")
+
+
+def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[PostgresHook, URL]:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    hook = PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
+    return hook, hook.sqlalchemy_url
+
+
+def _with_extras(connection: Connection, extras: dict[str, Any]) -> Connection:
+    return Connection(
+        conn_id=connection.conn_id,
+        conn_type="postgres",
+        host=connection.host,
+        login=connection.login,
+        password=connection.password,
+        schema=connection.schema,
+        port=connection.port,
+        extra=json.dumps(extras),
+    )
+
+
+def _sqlite_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
+    path = connection.host or ""
+    if connection.schema:
+        path = f"{path}/{connection.schema}"
+    if not path:
+        raise ConfigError(f"connection {connection.conn_id!r}: host is empty; it holds the path of SQLite's file")
+    if not extras:
+        return create_engine(URL.create("sqlite", database=path), hide_parameters=True)
+    query = {name: str(value) for name, value in extras.items()} | {"uri": "true"}
+    return create_engine(URL.create("sqlite", database=f"file:{quote(path)}", query=query), hide_parameters=True)
+
+
+_ENGINES = {"postgres": _postgres_engine, "postgresql": _postgres_engine, "sqlite": _sqlite_engine}

@@ -1,0 +1,140 @@
+"""Turn.io's contacts, through an Airflow connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection, token_of
+from airflow_provider_wacontacts.hooks.feed import FeedHook
+from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
+from airflow_provider_wacontacts.protocol import turn
+from airflow_provider_wacontacts.protocol.flows import Flow
+from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from airflow_provider_wacontacts.transport.sync import Clock, Credentials
+
+__all__ = ["TurnHook"]
+
+
+class TurnHook(FeedHook):
+    """
+    Reads the contacts of one Turn.io number.
+
+    The connection's host is Turn's, or that of a private cloud; its password is the API token. When the token is not
+    accepted the connection is read once more, as somebody may have put a new one there.
+
+    :param turn_conn_id: the connection.
+    :param method: of :meth:`run`.
+    :param policy: how long a request is tried.
+    :param clock: a seam for tests.
+    """
+
+    conn_name_attr = "turn_conn_id"
+    default_conn_name = "turn_default"
+    conn_type = "turn"
+    hook_name = "Turn.io"
+
+    def __init__(
+        self,
+        turn_conn_id: str = default_conn_name,
+        *,
+        method: str = "GET",
+        policy: RetryPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(turn_conn_id, method=method, policy=policy, clock=clock)
+        self.turn_conn_id = turn_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of the extras, for Airflow before 3.2."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the standard fields look, for Airflow before 3.2."""
+        return field_behaviour(cls.conn_type)
+
+    def create_cursor(self, window: Window, options: turn.ExportOptions | None = None) -> str:
+        """
+        Make a cursor for the contacts whose latest update fell into a window.
+
+        :returns: the cursor: a secret, as whoever holds it and the token can read the contacts.
+        :raises WaContactsError: the server made none.
+        """
+        return self.run_flow(_cursor_of(turn.Export(window, options)))
+
+    def read_pages(
+        self,
+        window: Window,
+        *,
+        ordering: str | None = None,
+        page_size: int | None = None,
+        scrubbing_rules: Mapping[str, Any] | None = None,
+        resume_from: datetime | None = None,
+    ) -> Iterator[turn.Page]:
+        """
+        Read the contacts whose latest update fell into a window, a page at a time.
+
+        Where a cursor expires on the way, contacts that were read already can come again.
+
+        :param window: half-open; a contact that was updated since is not in it any more.
+        :param ordering: ``asc`` or ``desc``, by time of update; the server's choice by default.
+        :param page_size: contacts a page, 1 and up; some numbers answer 400 to it.
+        :param scrubbing_rules: field to rule; some numbers answer 400 to them.
+        :param resume_from: ``updated_at`` of the last contact that is already kept.
+        :returns: pages in the server's order; an empty page does not end the export.
+        :raises WaContactsError: a page could not be read.
+        """
+        options = turn.ExportOptions(ordering, page_size, scrubbing_rules)
+        export = turn.Export(window, options, resume_from=resume_from)
+        while (page := self.run_flow(export.next_page())) is not None:
+            yield page
+
+    def get_schemas(self) -> list[dict[str, Any]]:
+        """
+        Return the fields that the number's contacts can have: the one official way to learn custom fields' types.
+
+        :returns: one object a field (``name``, ``type``, ``custom``, …).
+        :raises WaContactsError: they could not be read.
+        """
+        return self.run_flow(turn.schemas())
+
+    def _probe(self) -> Flow[str]:
+        fields = yield from turn.schemas()
+        return f"Turn.io answered: contacts have {len(fields)} fields"
+
+    def _credentials(self, connection: Connection, endpoint: Endpoint) -> Credentials:
+        return _Bearer(self.turn_conn_id, endpoint.base_url, token_of(connection))
+
+
+def _cursor_of(export: turn.Export) -> Flow[str]:
+    flow = export.next_page()
+    created = yield next(flow)
+    reading = flow.send(created)
+    flow.close()
+    return unquote(reading.path.rpartition("/")[2])
+
+
+class _Bearer:
+    """The token of a connection; for the host that the connection had when the hook first read it, and no other."""
+
+    def __init__(self, conn_id: str, base_url: str, token: str) -> None:
+        self._conn_id = conn_id
+        self._base_url = base_url
+        self._token = token
+
+    def headers(self) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
+
+    def renew(self) -> bool:
+        connection = read_connection(self._conn_id)
+        if endpoint_of(connection).base_url != self._base_url:
+            return False
+        before, self._token = self._token, token_of(connection)
+        return self._token != before
