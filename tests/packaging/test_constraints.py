@@ -1,0 +1,43 @@
+"""What an installation is pinned to, and that no file says where from."""
+
+import re
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+INDEX = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|--(extra-)?index-url|--find-links")
+TEXT = {".cfg", ".in", ".ini", ".md", ".py", ".rst", ".toml", ".txt", ".yaml", ".yml", ""}
+ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "tests", ".ci"]
+
+
+@pytest.fixture(scope="module")
+def pins(root):
+    return (root / "constraints.txt").read_text().splitlines()
+
+
+def test_every_line_pins_one_version(pins):
+    assert [line for line in pins if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.+!]*( ; .+)?", line)] == []
+
+
+def test_everything_that_is_required_is_pinned_to_a_version_that_will_do(project, pins):
+    pinned = {}
+    for pin in map(Requirement, pins):
+        pinned.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
+    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+
+    wrong = {
+        need
+        for need in map(Requirement, needs)
+        if need.name != project["name"]
+        and not any(need.specifier.contains(version) for version in pinned.get(canonicalize_name(need.name), []))
+    }
+    assert wrong == set()
+
+
+def test_no_file_names_an_index(root):
+    files = [path for path in root.iterdir() if path.is_file()]
+    files += [path for room in ROOMS for path in (root / room).rglob("*") if path.is_file()]
+    texts = {path: path.read_text() for path in files if path.suffix in TEXT and path.name != "test_constraints.py"}
+
+    assert [str(path.relative_to(root)) for path, text in texts.items() if INDEX.search(text)] == []

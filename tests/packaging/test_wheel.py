@@ -1,0 +1,121 @@
+"""What people who install the package get, and what they do not."""
+
+import os
+import subprocess
+import sys
+from email.parser import Parser
+from importlib.metadata import PathDistribution, version
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "airflow_provider_wacontacts"
+DAGS = Path(__file__).parent.parent.parent / "dags"
+EXAMPLES = sorted(path.stem for path in DAGS.glob("[!_]*.py"))
+
+
+def files_under(folder, pattern="*"):
+    return {str(path.relative_to(folder)) for path in folder.rglob(pattern) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def dist_info(wheel):
+    (folder,) = wheel.glob("*.dist-info")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metadata(dist_info):
+    return Parser().parsestr((dist_info / "METADATA").read_text())
+
+
+def test_the_wheel_holds_the_package_its_examples_and_nothing_else(root, wheel, dist_info):
+    package = {f"{PACKAGE}/{name}" for name in files_under(root / PACKAGE, "*.py")}
+    examples = {f"{PACKAGE}/example_dags/{name}" for name in files_under(root / "dags", "*.py")}
+    about = {f"{dist_info.name}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+
+    assert files_under(wheel) == package | examples | about | {f"{PACKAGE}/py.typed"}
+
+
+def test_the_examples_are_a_package(wheel):
+    assert (wheel / PACKAGE / "example_dags" / "__init__.py").is_file()
+
+
+def test_the_wheel_brings_no_files_into_airflows_own_namespace(wheel, dist_info):
+    assert {path.name for path in wheel.iterdir()} == {PACKAGE, dist_info.name}
+
+
+def test_the_wheel_fits_every_platform(dist_info):
+    assert "Tag: py3-none-any" in (dist_info / "WHEEL").read_text().splitlines()
+
+
+def test_it_is_named_versioned_and_licensed(metadata):
+    told = {
+        name: metadata[name] for name in ("Name", "Version", "License-Expression", "License-File", "Requires-Python")
+    }
+
+    assert told == {
+        "Name": "airflow-provider-wacontacts",
+        "Version": version("airflow-provider-wacontacts"),
+        "License-Expression": "Apache-2.0",
+        "License-File": "LICENSE",
+        "Requires-Python": ">=3.11",
+    }
+
+
+def test_the_version_stands_in_one_place(metadata):
+    code = f"import {PACKAGE}; print({PACKAGE}.__version__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+    assert told == metadata["Version"]
+
+
+def test_it_says_which_pythons_and_frameworks_it_is_for(metadata):
+    assert set(metadata.get_all("Classifier")) >= {
+        "Framework :: Apache Airflow",
+        "Framework :: Apache Airflow :: Provider",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Typing :: Typed",
+    }
+
+
+def test_the_extras_are_those_that_are_documented(metadata):
+    assert sorted(metadata.get_all("Provides-Extra")) == [
+        "dev",
+        "docs",
+        "fast",
+        "parquet",
+        "postgres",
+        "sandbox",
+        "sqlite",
+    ]
+
+
+def test_nothing_is_required_by_address(metadata):
+    assert [need for need in metadata.get_all("Requires-Dist") if "@" in need or "://" in need] == []
+
+
+def test_the_entry_points_resolve(dist_info):
+    found = {(point.group, point.name): point.load() for point in PathDistribution(dist_info).entry_points}
+
+    assert {key: (target.__module__, target.__name__) for key, target in found.items()} == {
+        ("apache_airflow_provider", "provider_info"): (f"{PACKAGE}.get_provider_info", "get_provider_info"),
+        ("console_scripts", "wacontacts"): (f"{PACKAGE}.cli", "main"),
+    }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_imported_from_the_wheel(wheel, name):
+    code = f"from {PACKAGE}.example_dags import {name}; print({name}.__file__)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout.splitlines()[-1] == str(wheel / PACKAGE / "example_dags" / f"{name}.py")

@@ -1,0 +1,175 @@
+"""The rooms of the package, and which of them may know of which."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "airflow_provider_wacontacts"
+MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
+PROGRAMS = sorted(path for room in ("benchmarks", "dags", "demo", "tests") for path in (ROOT / room).rglob("*.py"))
+
+# What a room may import of the others. Its own modules and the package's version it may always import.
+FOUNDATION = {"exceptions", "protocol"}
+TASKS = FOUNDATION | {"transport", "landing", "jobs", "hooks", "triggers", "assets"}
+ROOMS = {
+    "exceptions": set(),
+    "get_provider_info": set(),
+    "protocol": {"exceptions"},
+    "transport": FOUNDATION,
+    "landing": FOUNDATION,
+    "jobs": FOUNDATION | {"transport", "landing"},
+    "hooks": FOUNDATION | {"transport", "landing", "get_provider_info"},
+    "assets": FOUNDATION,
+    "triggers": FOUNDATION | {"transport", "jobs", "hooks"},
+    "sensors": TASKS,
+    "operators": TASKS,
+    "sandbox": set(),
+    "cli": FOUNDATION | {"landing", "hooks", "sandbox"},
+}
+KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets"}
+KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
+
+# All that the protocol needs computes, and touches nothing.
+PURE = {
+    *("__future__", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "email", "enum"),
+    *("fractions", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string"),
+    *("types", "typing", "unicodedata", "urllib.parse", "uuid", "zoneinfo", "msgspec", "phonenumbers", PACKAGE),
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, at its top, in a function or for a type checker only."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths])
+
+
+def in_rooms(*rooms: str) -> list[Path]:
+    return [path for path in MODULES if room_of(name_of(path)) in rooms]
+
+
+def test_every_room_has_its_rule():
+    assert {room_of(name_of(path)) for path in MODULES} - {""} <= ROOMS.keys()
+
+
+@each(path for path in MODULES if path.parent != ROOT / PACKAGE or path.name != "__init__.py")
+def test_imports_go_one_way(path):
+    own = room_of(name_of(path))
+    others = {room_of(name) for name in imports_of(path) if name.split(".")[0] == PACKAGE}
+    version = {"__version__"} if own not in KNOWING_NOTHING else set()
+
+    assert others - {own} - version <= ROOMS[own]
+
+
+def test_the_package_itself_imports_nothing():
+    assert imports_of(ROOT / PACKAGE / "__init__.py") == set()
+
+
+@each(in_rooms(*(ROOMS.keys() - KNOWING_AIRFLOW)))
+def test_airflow_is_imported_where_tasks_meet_it_and_no_deeper(path):
+    assert {name for name in imports_of(path) if name.split(".")[0] == "airflow"} == set()
+
+
+@each(in_rooms("protocol"))
+def test_the_protocol_imports_only_what_computes(path):
+    impure = {name for name in imports_of(path) if not PURE & {name.split(".")[0], ".".join(name.split(".")[:2])}}
+
+    assert impure == set()
+
+
+@each(in_rooms("protocol"))
+def test_the_protocol_reads_no_clock_and_opens_nothing(path):
+    called = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+
+    assert called & {"now", "utcnow", "today", "uuid1", "uuid4", "open", "print", "input"} == set()
+
+
+@each(in_rooms("exceptions", "get_provider_info"))
+def test_what_every_process_loads_imports_nothing_heavy(path):
+    assert {name.split(".")[0] for name in imports_of(path)} <= {"__future__", "datetime"}
+
+
+@each([*MODULES, *PROGRAMS])
+def test_nothing_is_named_after_what_is_left_over(path):
+    words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
+
+    assert words & {"util", "utils", "helper", "helpers", "common", "base", "misc"} == set()
+
+
+@each([*MODULES, *PROGRAMS])
+def test_a_file_can_be_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def is_public(path: Path) -> bool:
+    return not any(part.startswith("_") and part != "__init__" for part in name_of(path).split("."))
+
+
+def public_names_of(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return ast.literal_eval(value)
+    return None
+
+
+@each(path for path in MODULES if is_public(path))
+def test_a_public_module_says_what_is_public_and_all_of_it_exists(path):
+    tree = ast.parse(path.read_text())
+    if not any(not isinstance(node, ast.Expr) for node in tree.body):
+        return
+    names = public_names_of(tree)
+    assert names is not None
+
+    module = importlib.import_module(name_of(path))
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+@each(path for path in MODULES if is_public(path))
+def test_what_is_public_is_documented_where_it_stands(path):
+    tree = ast.parse(path.read_text())
+    public = public_names_of(tree) or []
+
+    assert [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name in public
+        and not ast.get_docstring(node)
+    ] == []
+
+
+@each(in_rooms("triggers"))
+def test_a_trigger_brings_nothing_heavy_into_the_triggerer(path):
+    code = f"import sys, {name_of(path)}; print('loaded', *sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.splitlines()[-1].split())
+
+    assert name_of(path) in loaded
+    assert loaded & {"pandas", "phonenumbers", "pyarrow", f"{PACKAGE}.landing"} == set()
