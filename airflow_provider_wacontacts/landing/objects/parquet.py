@@ -1,0 +1,95 @@
+"""Contacts in Parquet files. Needs ``pyarrow``, which nothing else does: it is imported when a file is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from airflow_provider_wacontacts.landing.objects.sinks import Rows, Sink
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ParquetRows", "read_parquet"]
+
+#: Bytes of landed text in a row group: what is held until it is written.
+GROUP_BYTES = 16 * 2**20
+BATCH_ROWS = 5_000
+
+
+class ParquetRows:
+    """
+    Writes a row a contact, in row groups of about 16 MiB of text, compressed with zstd.
+
+    :param source: into the column of that name, as is ``account``.
+    """
+
+    def __init__(self, sink: Sink, source: str, account: str) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        self._sink = sink
+        self._filed = source, account
+        self._schema = _schema()
+        self._writer = ParquetWriter(sink, self._schema, compression="zstd")
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+
+    def write(self, rows: Rows) -> None:
+        """Append contacts; they reach the file with their row group."""
+        import pyarrow as pa
+
+        payloads = [bytes(text) for text in rows.texts]
+        columns = [
+            *([value] * len(payloads) for value in self._filed),
+            [head.contact_id for head in rows.heads],
+            [head.updated_at for head in rows.heads],
+            [head.wa_id for head in rows.heads],
+            ["present"] * len(payloads),
+            [index in rows.repaired for index in range(len(payloads))],
+            payloads,
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._held.append(pa.record_batch(arrays, schema=self._schema))
+        self._held_bytes += sum(map(len, payloads))
+        if self._held_bytes >= GROUP_BYTES:
+            self._write_group()
+
+    def close(self) -> None:
+        """Write the last row group and the footer, and close the file."""
+        if self._held:
+            self._write_group()
+        self._writer.close()
+        self._sink.close()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        group = pa.Table.from_batches(self._held, self._schema)
+        self._held, self._held_bytes = [], 0
+        self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
+
+
+def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield the landed text of each row, and whether it was repaired."""
+    from pyarrow.parquet import ParquetFile
+
+    for batch in ParquetFile(BytesIO(data)).iter_batches(BATCH_ROWS, columns=["payload", "repaired"]):
+        for text, repaired in zip(*batch.to_pydict().values(), strict=True):
+            yield text.encode(), repaired
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    names = {name: pa.string() for name in ("source", "account", "contact_id")}
+    return pa.schema(
+        {
+            **names,
+            "updated_at": pa.timestamp("us", tz="UTC"),
+            "wa_id": pa.string(),
+            "state": pa.string(),
+            "repaired": pa.bool_(),
+            "payload": pa.string(),
+        }
+    )

@@ -1,0 +1,200 @@
+"""Reading back what was filed: complete extractions only, every part checked against its manifest."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from hashlib import sha256
+from importlib import import_module
+from io import BytesIO
+from typing import Any, NamedTuple, Protocol
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.landing.objects.formats import PARQUET, check_file_format
+from airflow_provider_wacontacts.landing.objects.layout import MANIFEST, ObjectPath, address, segment, storing
+from airflow_provider_wacontacts.landing.objects.manifest import LandedFile, Manifest, decode_manifest
+from airflow_provider_wacontacts.landing.objects.parquet import read_parquet
+from airflow_provider_wacontacts.protocol import turn
+from airflow_provider_wacontacts.protocol.records import Record, Reject
+
+__all__ = ["CompletePrefix", "LandedContact", "complete_prefixes", "read_contacts"]
+
+log = logging.getLogger(__name__)
+
+#: ``<source>/<account>/<day>/<extraction_id>/_manifest.json``
+DEPTH = 5
+
+
+class ReadsRecord(Protocol):
+    """How a source's landed text becomes a record."""
+
+    def __call__(self, text: bytes, /, *, repaired: bool) -> Record:
+        """
+        Read one text.
+
+        :raises ValueError: it is no contact of the source, or has no canonical form.
+        """
+
+
+RECORD_OF: Mapping[str, ReadsRecord] = {"turn": turn.record_of}
+
+
+class CompletePrefix(NamedTuple):
+    """An extraction that was finished: where it is, and what it says of itself."""
+
+    path: ObjectPath
+    manifest: Manifest
+
+    @property
+    def uri(self) -> str:
+        """Its address, without credentials."""
+        return address(self.path)
+
+
+class LandedContact(NamedTuple):
+    """
+    A contact as an extraction saw it.
+
+    :param extracted_at: of the extraction, aware, UTC.
+    """
+
+    source: str
+    account: str
+    extraction_id: str
+    extracted_at: datetime
+    record: Record
+
+
+def complete_prefixes(
+    path: ObjectPath, *, source: str | None = None, account: str | None = None
+) -> Iterator[CompletePrefix]:
+    """
+    List the extractions that were finished, by source, account, day and id; files of tries that were not are ignored.
+
+    The path is listed once, at the first step; a manifest is read when it is its turn. Empty where nothing was filed.
+
+    :param source: only of this feed.
+    :param account: only of this account, whatever its feed.
+    :raises ConfigError: a source or account that cannot have been filed.
+    :raises LandingError: the store failed, or a manifest is not one that this version of the package reads.
+    """
+    wanted = _wanted("source", source), _wanted("account", account)
+    for names in sorted(_manifests(path)):
+        if wanted[0] in {None, names[0]} and wanted[1] in {None, names[1]}:
+            prefix = path / "/".join(names[:-1])
+            manifest = decode_manifest(_read(prefix, MANIFEST))
+            if manifest is not None and source in {None, manifest.source} and account in {None, manifest.account}:
+                yield CompletePrefix(prefix, manifest)
+
+
+def read_contacts(
+    path: ObjectPath,
+    *,
+    source: str | None = None,
+    account: str | None = None,
+    verify: bool = True,
+    on_reject: Callable[[Reject], None] | None = None,
+) -> Iterator[LandedContact]:
+    """
+    Yield the contacts of all complete extractions, each as often as it was pulled, in the order of the listing.
+
+    One part at a time is held, as stored. Nothing of a part is yielded before the whole of it was checked.
+
+    :param source: only of this feed.
+    :param account: only of this account, whatever its feed.
+    :param verify: compare checksums and row counts with the manifests.
+    :param on_reject: is handed the texts that have no canonical form, which a store would reject too; by default they
+        are counted in the log.
+    :raises ConfigError: a source or account that cannot have been filed, or Parquet files without pyarrow.
+    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    """
+    for prefix, manifest in complete_prefixes(path, source=source, account=account):
+        record_of = RECORD_OF.get(manifest.source)
+        if record_of is None:
+            raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
+        for part in manifest.parts:
+            texts = _texts(prefix, manifest, part, verify=verify)
+            for record in _records(texts, record_of, on_reject, part.name):
+                yield LandedContact(
+                    manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at, record
+                )
+
+
+def _wanted(name: str, value: str | None) -> str | None:
+    return None if value is None else segment(name, value)
+
+
+def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each manifest below, as names; through one listing where the store can."""
+    with storing("the path could not be listed"):
+        if hasattr(path, "fs") and hasattr(path, "path"):
+            base = path.path.rstrip("/") + "/"
+            below = [name.removeprefix(base) for name in _fresh(path.fs, base).find(path.path)]
+        else:
+            below = [found.relative_to(path).as_posix() for found in path.rglob(MANIFEST)]  # type: ignore[attr-defined]
+    for name in below:
+        names = tuple(name.split("/"))
+        if len(names) == DEPTH and names[-1] == MANIFEST:
+            yield names
+
+
+def _fresh(fs: Any, base: str) -> Any:
+    """Make a file system forget its listing: another process may have finished an extraction since."""
+    fs.invalidate_cache(base)
+    return fs
+
+
+def _read(prefix: ObjectPath, name: str) -> bytes:
+    with storing(f"{name} could not be read"), (prefix / name).open("rb") as file:
+        data: bytes = file.read()
+        return data
+
+
+def _texts(prefix: ObjectPath, manifest: Manifest, part: LandedFile, *, verify: bool) -> Iterator[tuple[bytes, bool]]:
+    check_file_format(manifest.file_format)
+    data = _read(prefix, part.name)
+    if verify and sha256(data).hexdigest() != part.sha256:
+        raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
+    found = read_parquet(data) if manifest.file_format == PARQUET else _read_lines(data, frozenset(part.repaired))
+    rows = 0
+    with storing(f"{part.name} cannot be read"):
+        for text in found:
+            yield text
+            rows += 1
+    if verify and rows != part.rows:
+        raise LandingError(f"{part.name} does not match its manifest: it has {rows} rows, not {part.rows}")
+
+
+def _read_lines(data: bytes, repaired: frozenset[int]) -> Iterator[tuple[bytes, bool]]:
+    with _gunzip(data) as lines:
+        for row, line in enumerate(lines):
+            yield line[:-1], row in repaired
+
+
+def _gunzip(data: bytes) -> Any:
+    try:
+        reader = import_module("isal.igzip")
+    except ImportError:
+        reader = gzip
+    return reader.open(BytesIO(data))
+
+
+def _records(
+    texts: Iterator[tuple[bytes, bool]],
+    record_of: ReadsRecord,
+    on_reject: Callable[[Reject], None] | None,
+    name: str,
+) -> Iterator[Record]:
+    passed_over = 0
+    for text, repaired in texts:
+        try:
+            yield record_of(text, repaired=repaired)
+        except ValueError as error:
+            if on_reject is None:
+                passed_over += 1
+            else:
+                on_reject(Reject(str(error), text))
+    if passed_over:
+        log.warning("%s: passed over %d texts that have no canonical form", name, passed_over)
