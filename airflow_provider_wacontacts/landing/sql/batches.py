@@ -1,0 +1,93 @@
+"""Batches of contacts on their way into tables: in order, each once, and without those that the database refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.landing.sql.failures import is_refusal, refusal
+from airflow_provider_wacontacts.protocol.records import Record, Reject
+
+__all__ = ["Batch", "Row", "numbered", "split_newest", "write_what_is_taken"]
+
+
+class Row(NamedTuple):
+    """A state on its way into the tables, and the number that it gets if the store does not hold it yet."""
+
+    version_id: int
+    record: Record
+
+
+class Batch(NamedTuple):
+    """
+    States that are written together.
+
+    :param seen_at: when they were extracted.
+    :param rows: by contact, and within it from the oldest to the newest; ``version_id`` ascends.
+    """
+
+    account_id: int
+    seen_at: datetime
+    rows: Sequence[Row]
+
+
+#: Writes a batch and returns how many of its states the store had not held.
+Write: TypeAlias = Callable[[Connection, Batch], int]
+
+
+def numbered(records: Iterable[Record], first: int) -> list[Row]:
+    """
+    Bring records into the order they are written in, by all workers alike, each state once.
+
+    :param first: the first of their numbers.
+    """
+    distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in records}
+    return [Row(first + n, distinct[key]) for n, key in enumerate(sorted(distinct))]
+
+
+def split_newest(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """
+    Take the newest state of each contact apart from the others.
+
+    :returns: the others, and the newest.
+    """
+    followers = [row.record.contact_id for row in rows[1:]]
+    older = [row for row, follower in zip(rows, followers, strict=False) if row.record.contact_id == follower]
+    if not older:
+        return [], list(rows)
+    numbers = {row.version_id for row in older}
+    return older, [row for row in rows if row.version_id not in numbers]
+
+
+def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+    """
+    Write a batch but for the rows that the database refuses, which are found by halving.
+
+    :returns: how many states are new, and what was refused.
+    """
+    if not batch.rows:
+        return 0, []
+    savepoint = connection.begin_nested()
+    try:
+        new = write(connection, batch)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        savepoint.rollback()
+        reason = refusal(error)
+    else:
+        savepoint.commit()
+        return new, []
+    if len(batch.rows) == 1:
+        return 0, [Reject(reason, batch.rows[0].record.payload)]
+    return _halves(connection, write, batch)
+
+
+def _halves(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+    middle = len(batch.rows) // 2
+    first, first_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[:middle]))
+    second, second_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[middle:]))
+    return first + second, first_rejects + second_rejects

@@ -1,0 +1,88 @@
+"""What a database's errors mean, without the rows, addresses and passwords that they quote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from airflow_provider_wacontacts.exceptions import LandingError
+
+__all__ = ["ClashError", "ForbiddenError", "LockedError", "StoreError", "failure", "is_refusal", "refusal"]
+
+#: A deadlock, and a transaction that cannot be put in order with another.
+CLASHES = ("40P01", "40001")
+FORBIDDEN = ("42501", "25006", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
+LOCKED = ("55P03", "SQLITE_BUSY", "SQLITE_LOCKED")
+#: The line broke, the server is shutting down or starting, or it has no place for another connection.
+LOST = ("08", "57P", "53300")
+#: A value that its type cannot hold, one that is too large, and one that a column does not take.
+REFUSALS = ("22", "54", "23502", "23514", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_NOTNULL")
+
+
+class StoreError(LandingError):
+    """The store's database did not do what it was asked."""
+
+
+class ClashError(StoreError):
+    """Workers were in each other's way; nothing was committed, and trying again can help."""
+
+
+class ForbiddenError(StoreError):
+    """There is no right to do it."""
+
+
+class LockedError(StoreError):
+    """Somebody else held a lock for too long."""
+
+
+def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
+    """
+    Say what a database's error means.
+
+    :param may_be_done: the transaction was committing when it failed.
+    """
+    code = _code(error)
+    if code.startswith(CLASHES):
+        return ClashError(f"the store's workers were in each other's way ({code})")
+    if code.startswith(FORBIDDEN):
+        return ForbiddenError(f"the store's database does not allow it ({code})")
+    if code.startswith(LOCKED):
+        return LockedError(f"the store is locked by somebody else ({code})")
+    if _is_lost(error, code):
+        if may_be_done:
+            return StoreError("the connection to the store was lost while it committed")
+        return ClashError("the connection to the store was lost, or cannot be made")
+    return StoreError(f"the store's database failed ({code})")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether a database, or its driver, refuses a value, whoever writes it and however often."""
+    if isinstance(error, ValueError):
+        return True
+    return _code(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
+
+
+def refusal(error: Exception) -> str:
+    """Say in a few words why a row was refused."""
+    return f"refused by the database ({_code(error)})"
+
+
+def _driver_error(error: Exception) -> Any:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _code(error: Exception) -> str:
+    driver = _driver_error(error)
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        code = getattr(driver, name, None)
+        if isinstance(code, str):
+            return code
+    return type(driver).__name__
+
+
+def _is_lost(error: Exception, code: str) -> bool:
+    if code.startswith(LOST) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return True
+    # Drivers give no code where no server answered.
+    return code in {"OperationalError", "InterfaceError", "ConnectionTimeout"}

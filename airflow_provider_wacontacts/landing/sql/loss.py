@@ -1,0 +1,53 @@
+"""What was pulled too late, and what was not pulled at all. Pure: it is handed the windows that were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from airflow_provider_wacontacts.protocol.windows import Window
+
+__all__ = ["Pulled", "gap_before", "is_lossy", "lateness_s"]
+
+
+class Pulled(NamedTuple):
+    """A window that an extraction covers completely, and when that extraction began. All times aware, UTC."""
+
+    start: datetime
+    end: datetime
+    extracted_at: datetime
+
+    @property
+    def reach(self) -> datetime:
+        """The end of what it covers: nobody has seen the time after its extraction."""
+        return min(self.end, self.extracted_at)
+
+
+def lateness_s(window: Window, extracted_at: datetime) -> float:
+    """Seconds from a window's end to its extraction; negative where it had not ended."""
+    return (extracted_at - window.end).total_seconds()
+
+
+def is_lossy(window: Window, pulled: Iterable[Pulled], late_after: timedelta) -> bool:
+    """
+    Tell whether some stretch of a window is in nothing that was pulled in time.
+
+    :param pulled: in any order; those that lie elsewhere do not matter.
+    :param late_after: how long after its end a window may be pulled and be in time, itself included.
+    """
+    covered = window.start
+    for one in sorted(pulled):
+        if one.extracted_at - one.end <= late_after and one.start <= covered:
+            covered = max(covered, one.reach)
+    return covered < window.end
+
+
+def gap_before(window: Window, reached: datetime | None) -> tuple[datetime, datetime] | None:
+    """
+    Find the stretch right before a window that nothing covers.
+
+    :param reached: how far reaches what was pulled of windows that start earlier; ``None`` where there are none.
+    :returns: its start and end; ``None`` where there is none, or where nothing earlier was ever pulled.
+    """
+    return (reached, window.start) if reached is not None and reached < window.start else None
