@@ -1,6 +1,5 @@
 """What people who install the package get, and what they do not."""
 
-import os
 import subprocess
 import sys
 from email.parser import Parser
@@ -110,12 +109,6 @@ def test_the_entry_points_resolve(dist_info):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_imported_from_the_wheel(wheel, name):
     code = f"from {PACKAGE}.example_dags import {name}; print({name}.__file__)"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(wheel)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=wheel, capture_output=True, text=True, check=True)
 
     assert run.stdout.splitlines()[-1] == str(wheel / PACKAGE / "example_dags" / f"{name}.py")
