@@ -100,12 +100,31 @@ class _TurnContactsOperator(BaseOperator):
 
     def _pull(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
         try:
-            summary = self._land(self._plan(context, window)).as_dict()
+            summary = self._land(self._plan(context, window))
         except RateLimitedError as error:
             self._defer_again(error, attempt)
-        self.log.info("Pulled: %s", summary)
-        publish(context, self.outlets, summary)
-        return summary
+        self._tell(summary)
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
+
+    def _tell(self, summary: PullSummary) -> None:
+        self.log.info(
+            "Pulled %s to %s: %s rows on %s pages, %s new versions, %s rejected; extraction %s",
+            summary.window_start,
+            summary.window_end,
+            summary.rows,
+            summary.pages,
+            summary.new_versions,
+            summary.rejected,
+            summary.extraction_id,
+        )
+        if summary.lossy:
+            self.log.warning(
+                "Nobody pulled this window within %s of its end: states that were overwritten meanwhile were never seen",
+                self.late_after,
+            )
+        if summary.gap_before:
+            self.log.warning("No extraction covers %s; pull it, or run a backfill", summary.gap_before)
 
     def _defer_again(self, error: RateLimitedError, attempt: int) -> NoReturn:
         if error.retry_after is None or attempt >= MOST_ATTEMPTS:

@@ -1,0 +1,274 @@
+"""Pull one window of Turn.io contacts, into the store or into files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.jobs.progress import Pace, Progress
+from airflow_provider_wacontacts.jobs.summaries import PullSummary
+from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
+from airflow_provider_wacontacts.landing.sql import Extraction, Finished, Store
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.flows import Flow
+from airflow_provider_wacontacts.protocol.records import Record, Reject
+from airflow_provider_wacontacts.protocol.turn import SOURCE, Export, ExportOptions, Page
+from airflow_provider_wacontacts.protocol.windows import Window, format_time
+
+__all__ = ["Pull", "Surroundings", "pull_into_files", "pull_into_store"]
+
+T = TypeVar("T")
+
+#: A batch is committed when it has so many rows or is so old: pages of 60 a minute are kept as they come.
+BATCH_ROWS = 5_000
+BATCH_SECONDS = 10.0
+
+
+class Runner(Protocol):
+    """Whatever sends for a flow, a hook say."""
+
+    def __call__(self, flow: Flow[T], /) -> T:
+        """Run a flow to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """
+    What is to be pulled, and how.
+
+    :param window: the window as it is filed; more is asked for, by ``lookback``.
+    :param lookback: how much before the window is asked for again.
+    :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
+    :param late_after: from when on a first pull of a window is late.
+    """
+
+    account: str
+    window: Window
+    task: Task
+    package_version: str
+    options: ExportOptions = field(default_factory=ExportOptions)
+    lookback: timedelta = timedelta(minutes=10)
+    max_rejected: float = 0.01
+    late_after: timedelta = timedelta(hours=1)
+
+    @property
+    def asked(self) -> Window:
+        """The window that is asked for."""
+        return Window(self.window.start - self.lookback, self.window.end)
+
+    @property
+    def options_digest(self) -> str:
+        """A short text that differs where a retry would ask for something else."""
+        asked = {**self.options.given(), "lookback_s": self.lookback.total_seconds()}
+        return blake2b(msgspec.json.encode(asked, order="sorted"), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What a pull needs of the world it runs in.
+
+    :param report: is handed progress, about every ten seconds.
+    :param now: aware time of the worker.
+    :param monotonic: seconds, from a clock that never goes back.
+    """
+
+    report: Callable[[Progress], None]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: Surroundings) -> PullSummary:
+    """
+    Pull a window into the store, going on where an earlier try of the same task stopped.
+
+    :param run: sends the requests.
+    :param uri: names the store in the summary.
+    :raises ConfigError: the store cannot be used, or the token is of another number than before.
+    :raises ApiError: what the export raises; what was committed stays.
+    :raises LandingError: the store failed, another try took over, or too much was rejected.
+    """
+    store.prepare()
+    extraction = store.begin(
+        source=SOURCE,
+        account=pull.account,
+        window=pull.window,
+        task=pull.task,
+        options_digest=pull.options_digest,
+        package_version=pull.package_version,
+        uri=uri,
+    )
+    export = Export(pull.asked, pull.options, resume_from=extraction.resume_from)
+    batch = _Batch(extraction, export, world)
+    for page in _pages(export, run, world):
+        batch.add(page)
+    batch.commit()
+    complaint = _complaint(batch.rejected, batch.landed, pull.max_rejected)
+    finished = extraction.finish("incomplete" if complaint else "complete")
+    if complaint:
+        raise LandingError(complaint)
+    return _of_store(finished, uri)
+
+
+def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: str, world: Surroundings) -> PullSummary:
+    """
+    Pull a window into a prefix of its own below a path of object storage.
+
+    :param run: sends the requests.
+    :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
+    :param file_format: ``jsonl.gz`` or ``parquet``.
+    :raises ConfigError: the file format is unknown, or the token is of more than one number.
+    :raises ApiError: what the export raises; no reader takes what was written for complete.
+    :raises LandingError: the storage failed, or too much was rejected.
+    """
+    export = Export(pull.asked, pull.options)
+    lines: set[str] = set()
+    with ObjectExtraction(
+        root,
+        source=SOURCE,
+        account=pull.account,
+        window=pull.window,
+        task=pull.task,
+        package_version=pull.package_version,
+        file_format=file_format,
+    ) as extraction:
+        for page in _pages(export, run, world):
+            _only(lines := lines | _lines_of(page))
+            extraction.land(page)
+        extracted_at = export.server_time or world.now()
+        late = extracted_at - pull.window.end
+        manifest = extraction.finish(
+            extracted_at=extracted_at,
+            finished_at=world.now(),
+            lossy=not timedelta(0) <= late <= pull.late_after,
+            number_id=_only(lines),
+        )
+    complaint = _complaint(manifest.rejected, manifest.rows, pull.max_rejected)
+    if complaint:
+        raise LandingError(complaint)
+    return _of_files(manifest, extraction.uri)
+
+
+class _Batch:
+    """Rows on their way into the store: committed together with how far they bring the export."""
+
+    def __init__(self, extraction: Extraction, export: Export, world: Surroundings) -> None:
+        self._extraction = extraction
+        self._export = export
+        self._world = world
+        self.landed = 0
+        self.rejected = 0
+        self._clear()
+
+    def add(self, page: Page) -> None:
+        """Take a page in; commit when there is enough, or when it has waited long enough."""
+        records, rejects = page.records()
+        self._records += records
+        self._rejects += rejects
+        self._size += page.size
+        self._pages += 1
+        self._lines |= _lines_of(page)
+        waited = self._world.monotonic() - self._began
+        if len(self._records) >= BATCH_ROWS or waited >= BATCH_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Land what came since the last commit."""
+        if self._pages == 0:
+            return
+        self._extraction.land(
+            self._records,
+            self._rejects,
+            position=self._export.position,
+            pages=self._pages,
+            size=self._size,
+            extracted_at=self._export.server_time or self._world.now(),
+            number_ids=self._lines,
+        )
+        self.landed += len(self._records)
+        self.rejected += len(self._rejects)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._records: list[Record] = []
+        self._rejects: list[Reject] = []
+        self._lines: set[str] = set()
+        self._size = self._pages = 0
+        self._began = self._world.monotonic()
+
+
+def _pages(export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
+    pace = Pace(export.window, world.report, monotonic=world.monotonic)
+    while (page := run(export.next_page())) is not None:
+        yield page
+        pace.add(len(page.texts), export.position)
+
+
+def _lines_of(page: Page) -> set[str]:
+    return {str(head.number_id) for head in page.heads if head.number_id is not None}
+
+
+def _only(lines: set[str]) -> str | None:
+    """Return the line that all rows belong to; a token belongs to one."""
+    if len(lines) > 1:
+        raise ConfigError("the answer holds contacts of more than one number_id; check the connection's token")
+    return next(iter(lines), None)
+
+
+def _complaint(rejected: int, landed: int, max_rejected: float) -> str | None:
+    total = rejected + landed
+    if rejected <= total * max_rejected:
+        return None
+    allowed = f"more than max_rejected ({max_rejected:.2%}) allows"
+    return f"{rejected:,} of {total:,} rows were rejected, {allowed}; the rest landed"
+
+
+def _of_store(finished: Finished, uri: str) -> PullSummary:
+    return PullSummary(
+        extraction_id=finished.extraction_id,
+        source=finished.source,
+        account=finished.account,
+        window_start=_text(finished.window_start),
+        window_end=_text(finished.window_end),
+        state=finished.state,
+        pages=finished.pages,
+        rows=finished.rows,
+        new_versions=finished.new_versions,
+        rejected=finished.rejected,
+        bytes=finished.bytes,
+        lateness_s=finished.lateness_s,
+        lossy=bool(finished.lossy),
+        gap_before="/".join(map(format_time, finished.gap_before)) if finished.gap_before else None,
+        uri=uri,
+    )
+
+
+def _of_files(manifest: Manifest, uri: str) -> PullSummary:
+    return PullSummary(
+        extraction_id=manifest.extraction_id,
+        source=manifest.source,
+        account=manifest.account,
+        window_start=_text(manifest.window_start),
+        window_end=_text(manifest.window_end),
+        state="complete",
+        pages=manifest.pages,
+        rows=manifest.rows,
+        new_versions=manifest.rows,
+        rejected=manifest.rejected,
+        bytes=manifest.bytes,
+        lateness_s=manifest.lateness_s,
+        lossy=manifest.lossy,
+        gap_before=None,
+        uri=uri,
+    )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

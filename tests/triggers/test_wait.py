@@ -1,0 +1,70 @@
+"""The trigger waits until a moment, carries the attempt, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_wacontacts.triggers import wait
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
+PAST = datetime(2022, 9, 13, tzinfo=UTC)
+
+
+async def events_of(trigger: WaitUntilTrigger) -> list[Any]:
+    return [event.payload async for event in trigger.run()]
+
+
+def test_it_serializes_to_its_path_and_plain_arguments() -> None:
+    berlin = timezone(timedelta(hours=2))
+
+    path, arguments = WaitUntilTrigger(datetime(2022, 9, 13, 2, tzinfo=berlin), attempt=3).serialize()
+
+    assert path == "airflow_provider_wacontacts.triggers.wait.WaitUntilTrigger"
+    assert json.loads(json.dumps(arguments)) == {"until": "2022-09-13T00:00:00+00:00", "attempt": 3}
+
+
+def test_what_it_serializes_makes_the_same_trigger_again() -> None:
+    trigger = WaitUntilTrigger(PAST, attempt=2)
+
+    assert WaitUntilTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
+
+
+def test_a_moment_that_has_passed_fires_at_once_with_the_attempt() -> None:
+    assert asyncio.run(events_of(WaitUntilTrigger(PAST, attempt=4))) == [
+        {"until": "2022-09-13T00:00:00+00:00", "attempt": 4}
+    ]
+
+
+def test_it_naps_until_the_moment_and_fires_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(PAST)
+    monkeypatch.setattr(wait, "datetime", clock)
+    monkeypatch.setattr(wait.asyncio, "sleep", clock.sleep)
+
+    events = asyncio.run(events_of(WaitUntilTrigger(PAST + timedelta(seconds=130))))
+
+    assert (clock.naps, len(events)) == ([60.0, 60.0, 10.0], 1)
+
+
+def test_a_naive_moment_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        WaitUntilTrigger("2022-09-13T00:00:00")
+
+
+class FakeClock:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+        self.naps: list[float] = []
+
+    def now(self, tz: Any) -> datetime:
+        return self.moment.astimezone(tz)
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.moment += timedelta(seconds=seconds)
