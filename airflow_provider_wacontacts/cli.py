@@ -164,7 +164,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
     settings = {"token": options.token, **dict(options.set)}
     if options.page_size is not None:
         settings["page_size"] = options.page_size
-    behaviour = changed(TurnBehaviour(), settings)
+    behaviour = changed(TurnBehaviour(), settings, strict=False)
     world = (
         bob()
         if options.world == "bob"
@@ -242,11 +242,12 @@ def _count(text: str) -> int:
 _count.__name__ = "number"
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _setting(text: str) -> tuple[str, str | list[str]]:
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    return name, value.split(",") if name == "hostile" else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

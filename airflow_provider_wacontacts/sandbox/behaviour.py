@@ -189,15 +189,16 @@ class Fault:
     delay_s: float = 0.0
 
 
-def changed(behaviour: TurnBehaviour, changes: Mapping[str, Any]) -> TurnBehaviour:
+def changed(behaviour: TurnBehaviour, changes: Mapping[str, Any], *, strict: bool = True) -> TurnBehaviour:
     """
     Give a behaviour with some fields changed.
 
     :param changes: field names and values as JSON has them.
+    :param strict: numbers, truth values and null may not be written as text.
     :raises ValueError: a field is unknown, or its value is of another type; the message names it.
     """
     _known(TurnBehaviour, changes)
-    return _converted({**to_json(behaviour), **changes}, TurnBehaviour)
+    return _converted({**to_json(behaviour), **changes}, TurnBehaviour, strict=strict)
 
 
 def fault_from_json(item: Mapping[str, Any]) -> Fault:
@@ -222,8 +223,8 @@ def _known(kind: type[TurnBehaviour | Fault], names: Mapping[str, Any]) -> None:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
 
 
-def _converted(values: dict[str, Any], kind: type[_T]) -> _T:
+def _converted(values: dict[str, Any], kind: type[_T], *, strict: bool = True) -> _T:
     try:
-        return msgspec.convert(values, kind)
+        return msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise ValueError(f"{kind.__name__}: {error}") from None

@@ -21,7 +21,8 @@ route                           what it does
 ``DELETE /sandbox/contacts/7``  deletes a contact now
 ``POST /sandbox/world``         another world: ``{"name": "bob"}``, ``{"seed": 1, "contacts": 300, "start": …,
                                 "days": 14, "deleted_share": 0.1}`` or
-                                ``{"events": [{"at": …, "id": 1, "details": …}]}``
+                                ``{"events": [{"at": …, "id": 1, "details": …}]}``; cursors, faults and counts are
+                                forgotten, the clock stays
 ``GET /sandbox/truth``          ``{"now", "contacts", "states"}``: every state up to now, oldest first, with
                                 ``inserted_at`` and ``updated_at``
 ``GET /sandbox/requests``       counts by kind (``create``, ``page``, ``schemas``, ``other``), ``outcomes`` within

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +51,7 @@ class Sandbox:
     ) -> None:
         world = seeded_world() if world is None else world
         connections = Connections()
-        self.clock = Clock(now or next_midnight(world.end or datetime.now().astimezone()), rate=rate)
+        self.clock = Clock(now or _after(world), rate=rate)
         self._api = TurnApi(world, self.clock, behaviour or TurnBehaviour(), connections, real_time)
         self._port = port
         self._socket: socket.socket | None = None
@@ -106,11 +106,17 @@ class Sandbox:
             for fault in faults:
                 self._api.faults.add(fault)
 
-    def load(self, world: World, *, now: datetime | str | None = None) -> None:
-        """Put another world in place of this one, and optionally go to a time."""
-        self._api.load(world)
-        if now is not None:
-            self.clock.set(now)
+    def load(self, world: World, *, now: datetime | str | None = None, behaviour: TurnBehaviour | None = None) -> None:
+        """
+        Put another world in place of this one; cursors, faults and counts of requests so far are forgotten.
+
+        :param now: as when it was made.
+        :param behaviour: None leaves it as it is.
+        """
+        with self._api.lock:
+            self._api.load(world)
+            self._api.behaviour = behaviour or self._api.behaviour
+            self.clock.set(now or _after(world))
 
     def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
         """Change fields of a contact now, or make one."""
@@ -137,9 +143,7 @@ class Sandbox:
 
         :raises OSError: the port is taken.
         """
-        self._socket = listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
+        self._socket = listener = _listener(self._port)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
         )
@@ -177,3 +181,19 @@ class Sandbox:
             date_header=False,
             server_header=False,
         )
+
+
+def _listener(port: int) -> socket.socket:
+    # asyncio turns off Nagle's algorithm, and its 40 ms an answer, only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _after(world: World) -> datetime:
+    return next_midnight(world.end or datetime.now(UTC))

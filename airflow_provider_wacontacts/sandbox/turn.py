@@ -65,17 +65,17 @@ class TurnApi:
         self.lock = threading.RLock()
         self.clock = clock
         self.behaviour = behaviour
-        self.faults = Faults()
-        self.requests = Requests()
         self._connections = connections
         self._real_time = real_time
-        self._rate_limit = RateLimit()
         self.load(world)
 
     def load(self, world: World) -> None:
-        """Put another world in place of this one; cursors made so far are unknown in it."""
+        """Put another world in place of this one; cursors, calls, faults and counts so far are forgotten."""
         with self.lock:
             self.world = world
+            self.faults = Faults()
+            self.requests = Requests()
+            self._rate_limit = RateLimit()
             self._renderer = Renderer(world)
             self._cursors = Cursors(world.seed)
 

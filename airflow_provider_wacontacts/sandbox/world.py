@@ -209,7 +209,11 @@ class World:
 
 
 def next_midnight(moment: datetime) -> datetime:
-    """Give the first midnight in UTC after a time."""
+    """
+    Give the first midnight after a time.
+
+    :param moment: in UTC.
+    """
     return datetime.combine(moment.date(), datetime.min.time(), UTC) + timedelta(days=1)
 
 

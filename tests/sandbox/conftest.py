@@ -1,0 +1,84 @@
+"""A running sandbox, and a client that knows nothing but HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, World, bob
+
+ACCEPT = "application/vnd.v1+json"
+MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
+
+
+class Client:
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
+        self.headers = {"Authorization": f"Bearer {sandbox.token}", "Accept": ACCEPT}
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def send(self, method, path, **options):
+        return self.session.request(method, self.sandbox.url + path, timeout=10, **options)
+
+    def create(self, start="2022-09-12T00:00:00.000Z", until="2022-09-13T00:00:00.000Z", **options):
+        body = {"from": start, "until": until, **options}
+        return self.send("POST", "/v1/data/contacts/cursor", json=body, headers=self.headers)
+
+    def page(self, cursor):
+        return self.send("GET", f"/v1/data/contacts/cursor/{quote(cursor, safe='')}", headers=self.headers)
+
+    def cursor(self, *window, **options):
+        answer = self.create(*window, **options)
+        answer.raise_for_status()
+        return answer.json()["cursor"]
+
+    def pages(self, *window, **options):
+        cursor, pages = self.cursor(*window, **options), []
+        while cursor:
+            answer = self.page(cursor)
+            answer.raise_for_status()
+            pages.append(answer.json()["data"])
+            cursor = (answer.json().get("paging") or {}).get("next")
+        return pages
+
+    def rows(self, *window, **options):
+        return [row for page in self.pages(*window, **options) for row in page]
+
+    def ids(self, *window, **options):
+        return [row["id"] for row in self.rows(*window, **options)]
+
+    def control(self, method, path, body=None):
+        return self.send(method, "/sandbox" + path, json=body)
+
+
+@pytest.fixture(scope="session")
+def server():
+    with Sandbox(bob()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(server):
+    """Bob's world on Tuesday at eight, as started."""
+    server.load(bob(), now="2022-09-13T08:00:00Z", behaviour=TurnBehaviour())
+    return server
+
+
+@pytest.fixture
+def client(sandbox):
+    return Client(sandbox)
+
+
+@pytest.fixture
+def line_of():
+    """A world of so many contacts, updated on Monday, a minute after one another, by ascending id."""
+
+    def make(count):
+        moments = (MONDAY + timedelta(minutes=number) for number in range(count))
+        return World.from_events(
+            Event(at=at, id=number, details={"name": f"Quillimar {number}"}) for number, at in enumerate(moments, 1)
+        )
+
+    return make

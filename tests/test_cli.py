@@ -1,0 +1,234 @@
+"""The command `wacontacts`, mostly as a process of its own."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import types
+
+import pytest
+import requests
+
+from airflow_provider_wacontacts import cli
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.sandbox import Sandbox, bob
+
+SETTINGS = {
+    "token": "other-token",
+    "page_size": 2,
+    "rate_limit": 60,
+    "cursor_pages": None,
+    "extra_keys": True,
+    "hostile": ["nul", "deep"],
+}
+COMMAND = [sys.executable, "-m", "airflow_provider_wacontacts.cli"]
+
+
+@pytest.fixture
+def running():
+    """Start `wacontacts sandbox` with some arguments; gives the process and what it printed first."""
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen([*COMMAND, "sandbox", *arguments], stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process, [process.stdout.readline() for _ in range(4)]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def fails_with(capsys, *arguments):
+    code = cli.main(arguments)
+    printed = capsys.readouterr()
+
+    assert (code, printed.out, printed.err.count("\n")) == (1, "", 1)
+    return printed.err
+
+
+def test_the_sandbox_runs_until_ctrl_c_and_says_how_to_connect(running):
+    process, lines = running("--world", "bob", "--now", "2022-09-13T08:00:00", "--rate", "0", "--set", "last_page=null")
+    url = lines[0].split()[-1]
+    variable, _, value = shlex.split(lines[2].partition("export ")[2])[0].partition("=")
+    connection = json.loads(value)
+    headers = {"Authorization": f"Bearer {connection['password']}", "Accept": "application/vnd.v1+json"}
+    window = {"from": "2022-09-12T00:00:00Z", "until": "2022-09-13T00:00:00Z"}
+    cursors = f"{connection['host']}/v1/data/contacts/cursor"
+    cursor = requests.post(cursors, json=window, headers=headers, timeout=10).json()["cursor"]
+    answer = requests.get(f"{cursors}/{cursor}", headers=headers, timeout=10).json()
+    process.send_signal(signal.SIGINT)
+
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+    assert (variable, connection) == (
+        "AIRFLOW_CONN_TURN_DEFAULT",
+        {"conn_type": "turn", "host": url, "password": "example-token"},
+    )
+    assert ([row["id"] for row in answer["data"]], answer["paging"]) == ([1], None)
+    assert process.wait(10) == 0
+
+
+def test_the_sandboxs_settings_reach_it(running):
+    _, lines = running(
+        *("--seed", "3", "--contacts", "5", "--days", "2", "--start", "2022-10-01", "--now", "2022-10-02T12:00:00Z"),
+        *("--rate", "0", "--token", "other-token", "--page-size", "2"),
+        *(
+            "--set",
+            "rate_limit=60",
+            "--set",
+            "cursor_pages=null",
+            "--set",
+            "extra_keys=true",
+            "--set",
+            "hostile=nul,deep",
+        ),
+    )
+    status = requests.get(f"{lines[0].split()[-1]}/sandbox", timeout=10).json()
+
+    assert (status["now"], status["rate"], status["contacts"]) == ("2022-10-02T12:00:00.000000Z", 0.0, 5)
+    assert {name: status["behaviour"][name] for name in SETTINGS} == SETTINGS
+
+
+def test_a_port_that_is_taken_is_a_failure(capsys):
+    with Sandbox(bob()) as sandbox:
+        port = sandbox.url.rpartition(":")[2]
+        error = fails_with(capsys, "sandbox", "--port", port)
+
+    assert error == f"wacontacts: port {port} of 127.0.0.1 is not to be had; --port 0 finds a free one\n"
+
+
+def test_a_missing_extra_is_named(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "airflow_provider_wacontacts.sandbox.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    assert fails_with(capsys, "sandbox") == (
+        "wacontacts: the sandbox needs uvicorn: pip install 'airflow-provider-wacontacts[sandbox]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["store"], "COMMAND"),
+        (["sandbox", "--now", "noon"], "--now"),
+        (["sandbox", "--contacts", "0"], "--contacts"),
+        (["sandbox", "--set", "cursor_kind"], "NAME=VALUE"),
+        (["sandbox", "--set", "cursor_king=offset"], "cursor_king"),
+        (["sandbox", "--page-size", "0"], "page_size"),
+        (["sandbox", "--set", "rate_limit=many"], "rate_limit"),
+        (["store", "upgrade", "--conn-id", "a", "--url-env", "B"], "--url-env"),
+        (["store", "upgrade", "--table-schema", "contacts"], "--table-schema"),
+    ],
+)
+def test_what_is_called_wrongly_exits_with_2_and_names_it(capsys, arguments, named):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+
+    assert (ended.value.code, named in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["--help"], ["sandbox", "--help"], ["store", "upgrade", "--help"]])
+def test_help_is_printed(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+
+    assert (ended.value.code, capsys.readouterr().out.startswith("usage: wacontacts")) == (0, True)
+
+
+def test_importing_the_command_imports_neither_airflow_nor_a_server():
+    code = (
+        "import sys, airflow_provider_wacontacts.cli; print({'airflow', 'starlette', 'sqlalchemy'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed == "set()\n"
+
+
+class Upgrades:
+    """Stands for the store: remembers what is upgraded."""
+
+    def __init__(self, monkeypatch):
+        self.done = []
+        self.disposed = 0
+        self.error = None
+        store = types.ModuleType("airflow_provider_wacontacts.hooks.store")
+        store.store_engine = lambda conn_id: types.SimpleNamespace(engine=self, table_schema=f"schema of {conn_id}")
+        landing = types.ModuleType("airflow_provider_wacontacts.landing.sql")
+        landing.upgrade = self.upgrade
+        monkeypatch.setitem(sys.modules, store.__name__, store)
+        monkeypatch.setitem(sys.modules, landing.__name__, landing)
+
+    def upgrade(self, engine, table_schema):
+        if self.error:
+            raise self.error
+        self.done.append((str(getattr(engine, "url", "airflow")), table_schema))
+
+    def dispose(self):
+        self.disposed += 1
+
+
+@pytest.fixture
+def upgrades(monkeypatch):
+    return Upgrades(monkeypatch)
+
+
+def test_the_store_of_a_connection_is_upgraded(upgrades, capsys):
+    assert cli.main(["store", "upgrade", "--conn-id", "lake"]) == 0
+    assert cli.main(["store", "upgrade"]) == 0
+    assert upgrades.done == [("airflow", "schema of lake"), ("airflow", "schema of wacontacts_store")]
+    assert capsys.readouterr().out == (
+        "The tables of lake are up to date.\nThe tables of wacontacts_store are up to date.\n"
+    )
+
+
+def test_the_store_of_a_url_in_the_environment_is_upgraded(upgrades, monkeypatch):
+    monkeypatch.setenv("STORE_URL", "sqlite://")
+
+    assert cli.main(["store", "upgrade", "--url-env", "STORE_URL", "--table-schema", "contacts"]) == 0
+    assert upgrades.done == [("sqlite://", "contacts")]
+
+
+def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(upgrades, capsys):
+    upgrades.error = ConfigError("the tables are of a newer version")
+
+    assert fails_with(capsys, "store", "upgrade") == "wacontacts: the tables are of a newer version\n"
+    assert upgrades.disposed == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (None, "the environment variable STORE_URL is not set"),
+        ("", "the environment variable STORE_URL is not set"),
+        ("user:secret-word", "the environment variable STORE_URL holds no database URL that SQLAlchemy knows"),
+        (
+            "nosuchbase://user:secret-word@host/db",
+            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+        ),
+        (
+            "postgresql://user:secret-word@host:port/db",
+            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+        ),
+    ],
+)
+def test_a_url_that_is_none_is_not_repeated(upgrades, capsys, monkeypatch, url, said):
+    monkeypatch.delenv("STORE_URL", raising=False)
+    if url is not None:
+        monkeypatch.setitem(os.environ, "STORE_URL", url)
+
+    assert fails_with(capsys, "store", "upgrade", "--url-env", "STORE_URL") == f"wacontacts: {said}\n"
+
+
+def test_a_missing_database_driver_is_named(upgrades, capsys, monkeypatch):
+    monkeypatch.setenv("STORE_URL", "mysql://user:secret-word@host/db")
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+
+    assert fails_with(capsys, "store", "upgrade", "--url-env", "STORE_URL") == (
+        "wacontacts: the database of STORE_URL needs the Python module MySQLdb\n"
+    )
