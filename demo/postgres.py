@@ -81,15 +81,9 @@ class PostgresServer:
             home.chmod(0o755)
         _initdb(binaries, home, owner)
         self.port = _free_port()
+        options = _options(home / "data", self.port, self.settings)
         self._server = subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                SUPERVISOR,
-                "sh",
-                binaries / "postgres",
-                *_options(home / "data", self.port, self.settings),
-            ],
+            ["/bin/sh", "-c", SUPERVISOR, "sh", binaries / "postgres", *options],
             user=owner,
             cwd=home,
             stdin=subprocess.PIPE,
