@@ -8,6 +8,7 @@ long to wait before it is sent again, that the flow has to look at the answer, o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -111,51 +112,62 @@ def asked_pause(response: Response, now: datetime) -> timedelta | None:
     Read how long the server wants to be left alone.
 
     The greater of ``Retry-After`` (seconds, whole or not, or an HTTP date) and, on 429, ``X-Ratelimit-Reset`` (seconds
-    since 1970, whole or not, or an HTTP date). Moments are compared with the server's own ``Date`` where it sends one.
+    since 1970, whole or not, or an HTTP date). Moments are compared with the server's own ``Date``; with the local time
+    where it sends none, or where that makes no sense of them.
 
     :param now: the local time, aware.
     :returns: zero and up; ``None`` where neither header is there, can be read, and is credible.
     """
-    clock = response.date or now
-    waits = [_seconds_or_date(response.headers.get("retry-after", ""), clock)]
+    pauses = [_until(response.headers.get("retry-after", ""), response, now, _duration)]
     if response.status == TOO_MANY_REQUESTS:
-        waits.append(_moment(response.headers.get("x-ratelimit-reset", ""), clock))
-    credible = [max(wait, timedelta(0)) for wait in waits if wait is not None and wait <= LONGEST_CREDIBLE]
-    return max(credible, default=None)
+        pauses.append(_until(response.headers.get("x-ratelimit-reset", ""), response, now, _since_1970))
+    return max((pause for pause in pauses if pause is not None), default=None)
 
 
 def _can_change(outcome: Response | Failure) -> bool:
     return isinstance(outcome, Failure) or outcome.status == TOO_MANY_REQUESTS or outcome.status >= 500
 
 
-def _seconds_or_date(text: str, clock: datetime) -> timedelta | None:
-    seconds = _number(text)
-    if seconds is None:
-        return _until_date(text, clock)
-    return timedelta(seconds=seconds) if seconds >= 0 else None
+def _until(
+    text: str, response: Response, now: datetime, meaning: Callable[[float, datetime], float]
+) -> timedelta | None:
+    for clock in (response.date or now, now):
+        seconds = _seconds(text, clock, meaning)
+        if seconds is not None and seconds <= LONGEST_CREDIBLE.total_seconds():
+            return timedelta(seconds=max(seconds, 0))
+    return None
 
 
-def _moment(text: str, clock: datetime) -> timedelta | None:
-    epoch = _number(text)
-    if epoch is None:
-        return _until_date(text, clock)
-    return timedelta(seconds=epoch - clock.timestamp())
-
-
-def _number(text: str) -> float | None:
+def _seconds(text: str, clock: datetime, meaning: Callable[[float, datetime], float]) -> float | None:
     try:
-        number = float(text)
+        return meaning(_finite(text), clock)
     except ValueError:
-        return None
-    return number if math.isfinite(number) and abs(number) < 1e12 else None
-
-
-def _until_date(text: str, clock: datetime) -> timedelta | None:
+        pass
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC) - clock
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - clock).total_seconds()
+
+
+def _finite(text: str) -> float:
+    """
+    Read a number.
+
+    :raises ValueError: it is none, or one without an end.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _duration(number: float, clock: datetime) -> float:  # noqa: ARG001
+    return math.inf if number < 0 else number
+
+
+def _since_1970(number: float, clock: datetime) -> float:
+    return number - clock.timestamp()
 
 
 def _given_up(last: Try, asked: timedelta | None) -> ApiError:
