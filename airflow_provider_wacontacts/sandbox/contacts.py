@@ -182,6 +182,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _object(values: Mapping[str, object]) -> bytes:
+    if not any(isinstance(value, Raw) for value in values.values()):
+        return _value(values)
     return b"{%s}" % b",".join(b"%s:%s" % (_value(key), _value(value)) for key, value in values.items())
 
 
