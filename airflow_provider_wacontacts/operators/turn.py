@@ -13,6 +13,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
 from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, publish, task_of, window_of
+from airflow_provider_wacontacts.protocol.turn import ExportOptions
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -57,9 +58,7 @@ class _TurnContactsOperator(BaseOperator):
         self.settle = settle
         self.late_after = late_after
         self.max_rejected = max_rejected
-        self.ordering = ordering
-        self.page_size = page_size
-        self.scrubbing_rules = scrubbing_rules
+        self.options = ExportOptions(ordering, page_size, scrubbing_rules)
         _check_figures(self)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +119,7 @@ class _TurnContactsOperator(BaseOperator):
         )
         if summary.lossy:
             self.log.warning(
-                "Nobody pulled this window within %s of its end: states that were overwritten meanwhile were never seen",
+                "Nobody pulled this window within %s of its end: states overwritten meanwhile were never seen",
                 self.late_after,
             )
         if summary.gap_before:
@@ -134,14 +133,13 @@ class _TurnContactsOperator(BaseOperator):
 
     def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
         from airflow_provider_wacontacts.jobs.turn_pull import Pull
-        from airflow_provider_wacontacts.protocol.turn import ExportOptions
 
         return Pull(
             account=self.account or self.hook.account,
             window=window,
             task=task_of(context),
             package_version=__version__,
-            options=ExportOptions(self.ordering, self.page_size, self.scrubbing_rules),
+            options=self.options,
             lookback=self.lookback,
             max_rejected=self.max_rejected,
             late_after=self.late_after,

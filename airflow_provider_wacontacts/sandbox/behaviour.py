@@ -85,7 +85,7 @@ class TurnBehaviour:
         empty for all.
     :param rate_limit: requests allowed in a window of ``rate_window_s``, None for no limit; 60 is Turn's default.
     :param rate_window_s: real seconds.
-    :param retry_after: how a 429 says when to come back; ``date`` is in real time.
+    :param retry_after: how a 429 says when to come back; a date is in the time that ``Date`` tells.
     :param rate_headers: send ``X-Ratelimit-*`` with every answer while there is a limit.
     """
 

@@ -1,4 +1,8 @@
-"""Turn's rate limit, in real time: so many calls in a window, counted from the first of them."""
+"""
+Turn's rate limit: so many calls in a window of real time, counted from the first of them.
+
+What an answer says of it is told in the sandbox's time, as its ``Date`` is: a client may hold one against the other.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +21,28 @@ class Grant:
     Whether a call may be answered.
 
     :param remaining: calls left in this window.
-    :param reset_at: when the window ends, in seconds since the epoch.
-    :param wait_s: seconds until then.
+    :param wait_s: seconds until the window ends.
     """
 
     allowed: bool
     remaining: int
-    reset_at: float
     wait_s: float
 
-    def headers(self, behaviour: TurnBehaviour) -> dict[str, str]:
-        """Give the ``X-Ratelimit-*`` headers of an answer, and ``Retry-After`` if it is a 429."""
+    def headers(self, behaviour: TurnBehaviour, now: float) -> dict[str, str]:
+        """
+        Give the ``X-Ratelimit-*`` headers of an answer, and ``Retry-After`` if it is a 429.
+
+        :param now: the time that the answer bears, in seconds since the epoch.
+        """
         exact = behaviour.retry_after == "fraction"
+        reset_at = now + self.wait_s
         headers = {
             "X-Ratelimit-Bucket": "general",
             "X-Ratelimit-Limit": str(behaviour.rate_limit),
             "X-Ratelimit-Remaining": str(self.remaining),
-            "X-Ratelimit-Reset": f"{self.reset_at:.3f}" if exact else str(math.ceil(self.reset_at)),
+            "X-Ratelimit-Reset": f"{reset_at:.3f}" if exact else str(math.ceil(reset_at)),
         }
-        asked_to_wait = {} if self.allowed else retry_after_headers(behaviour, self.reset_at, self.wait_s)
+        asked_to_wait = {} if self.allowed else retry_after_headers(behaviour, now, self.wait_s)
         return {**(headers if behaviour.rate_headers else {}), **asked_to_wait}
 
 
@@ -59,11 +66,10 @@ class RateLimit:
             self._start, self._calls = now, 0
         allowed = self._calls < behaviour.rate_limit
         self._calls += allowed
-        reset_at = self._start + behaviour.rate_window_s
-        return Grant(allowed, behaviour.rate_limit - self._calls, reset_at, reset_at - now)
+        return Grant(allowed, behaviour.rate_limit - self._calls, self._start + behaviour.rate_window_s - now)
 
 
-def retry_after_headers(behaviour: TurnBehaviour, reset_at: float, wait_s: float) -> dict[str, str]:
+def retry_after_headers(behaviour: TurnBehaviour, now: float, wait_s: float) -> dict[str, str]:
     """Give ``Retry-After`` as the behaviour writes it, if it does."""
     match behaviour.retry_after:
         case "integer":
@@ -71,6 +77,6 @@ def retry_after_headers(behaviour: TurnBehaviour, reset_at: float, wait_s: float
         case "fraction":
             return {"Retry-After": f"{wait_s:.3f}"}
         case "date":
-            return {"Retry-After": formatdate(math.ceil(reset_at), usegmt=True)}
+            return {"Retry-After": formatdate(math.ceil(now + wait_s), usegmt=True)}
         case "missing":
             return {}

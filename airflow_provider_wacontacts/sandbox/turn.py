@@ -117,7 +117,7 @@ class TurnApi:
             answer = call(request, body)
         except Refusal as refusal:
             answer = refusal.answer
-        answer = answer.with_headers(grant.headers(self.behaviour) if grant else {})
+        answer = answer.with_headers(grant.headers(self.behaviour, self._told_time()) if grant else {})
         return _spoiled(answer, fault) if fault else answer
 
     def _made_up(self, fault: Fault) -> Answer | None:
@@ -136,12 +136,15 @@ class TurnApi:
             case "body":
                 answer = Answer(fault.status or 200, (fault.body or "").encode("latin-1"))
             case "rate_limited":
-                reset_at = self._real_time() + fault.delay_s
-                headers = retry_after_headers(self.behaviour, reset_at, fault.delay_s)
+                headers = retry_after_headers(self.behaviour, self._told_time(), fault.delay_s)
                 answer = _rate_refusal().answer.with_headers(headers)
             case _:
                 return None
         return answer.with_headers(fault.headers)
+
+    def _told_time(self) -> float:
+        """Return the time that answers bear."""
+        return self.clock.now().timestamp() if self.behaviour.send_date else self._real_time()
 
     def _authorize(self, request: Request) -> None:
         behaviour = self.behaviour

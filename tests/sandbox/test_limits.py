@@ -39,7 +39,7 @@ def test_a_refused_call_is_told_when_to_come_back(style, retry_after, reset):
     behaviour = TurnBehaviour(rate_limit=1, rate_window_s=10, retry_after=style)
     _, refused = calls(behaviour, 1_000_000_000, 1_000_000_001.75)
 
-    assert refused.headers(behaviour) == {
+    assert refused.headers(behaviour, 1_000_000_001.75) == {
         "X-Ratelimit-Bucket": "general",
         "X-Ratelimit-Limit": "1",
         "X-Ratelimit-Remaining": "0",
@@ -52,7 +52,7 @@ def test_the_limits_headers_may_be_missing():
     behaviour = TurnBehaviour(rate_limit=1, rate_headers=False)
     allowed, refused = calls(behaviour, 100, 130)
 
-    assert (allowed.headers(behaviour), refused.headers(behaviour)) == ({}, {"Retry-After": "30"})
+    assert (allowed.headers(behaviour, 100), refused.headers(behaviour, 130)) == ({}, {"Retry-After": "30"})
 
 
 def test_all_calls_of_a_number_count_together(client, sandbox):
@@ -70,3 +70,14 @@ def test_all_calls_of_a_number_count_together(client, sandbox):
             }
         ]
     }
+
+
+def test_when_to_come_back_is_told_in_the_time_that_the_answer_bears(client, sandbox):
+    sandbox.clock.set("2022-09-13T00:00:00Z")
+    sandbox.change(rate_limit=0, rate_window_s=60, retry_after="date")
+
+    headers = client.create().headers
+
+    assert headers["Date"] == "Tue, 13 Sep 2022 00:00:00 GMT"
+    assert headers["Retry-After"] == "Tue, 13 Sep 2022 00:01:00 GMT"
+    assert headers["X-Ratelimit-Reset"] == "1663027260"
