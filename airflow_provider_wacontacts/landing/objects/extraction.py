@@ -215,7 +215,7 @@ class _Rejects:
         return LandedFile(name=sink.name, rows=self._rows, bytes=sink.size, sha256=sink.sha256)
 
     def abandon(self) -> None:
-        self._sink.close()
+        self._lines.abandon()
 
 
 def _refuse_taken(prefix: ObjectPath) -> None:

@@ -112,4 +112,4 @@ def storing(what: str) -> Iterator[None]:
 def _named(error: Exception) -> str:
     name = type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
-    return f"{name}: {os.strerror(number)}" if number else name
+    return f"{name}: {os.strerror(number)}" if isinstance(number, int) else name

@@ -62,6 +62,11 @@ class ParquetRows:
         self._writer.close()
         self._sink.close()
 
+    def abandon(self) -> None:
+        """Close the file as it is: without a footer nobody can read it."""
+        self._writer.is_open = False
+        self._sink.close()
+
     def _write_group(self) -> None:
         import pyarrow as pa
 

@@ -50,7 +50,7 @@ class Parts:
     def abandon(self) -> None:
         """Close the file that is open, and leave it as it is."""
         if self._part is not None:
-            self._part.sink.close()
+            self._part.abandon()
             self._part = None
 
     def _open(self) -> _Part:
@@ -73,6 +73,9 @@ class _Part:
         if self._lists_repaired:
             self._repaired.extend(self.rows + index for index in sorted(rows.repaired))
         self.rows += len(rows.texts)
+
+    def abandon(self) -> None:
+        self._writer.abandon()
 
     def close(self) -> LandedFile:
         self._writer.close()

@@ -90,6 +90,9 @@ class PartWriter(Protocol):
     def close(self) -> None:
         """Write what is held back, and close the file."""
 
+    def abandon(self) -> None:
+        """Close the file as it is."""
+
 
 class JsonLines:
     """Writes one landed text a line, compressed with gzip: by ISA-L where ``isal`` is installed, else by zlib."""
@@ -109,6 +112,10 @@ class JsonLines:
     def close(self) -> None:
         """Write the end of the stream, and close the file."""
         self._send(self._gzip.flush())
+        self._sink.close()
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
         self._sink.close()
 
     def _send(self, data: bytes) -> None:

@@ -1,0 +1,43 @@
+"""However long an extraction is, what is held of it stays the same."""
+
+import subprocess
+import sys
+
+import pytest
+
+WORKER = """
+import os
+import resource
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow_provider_wacontacts.landing.objects import ObjectExtraction, read_contacts
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.turn_rows import parse_page
+from airflow_provider_wacontacts.protocol.windows import Window
+
+root, file_format, pages = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+start, end = datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC)
+with ObjectExtraction(root, source="turn", account="main", window=Window(start, end), file_format=file_format,
+                      task=Task("dag", "run", "task"), package_version="0.0.1", part_bytes=8 * 2**20) as extraction:
+    for _ in range(pages):
+        noise = os.urandom(500_000).hex()
+        rows = ",".join(
+            '{"uuid":"%d","updated_at":"2022-09-12T08:30:00Z","details":{"name":"%s"}}' % (n, noise[n : n + 10_000])
+            for n in range(0, 1_000_000, 10_000)
+        )
+        extraction.land(parse_page(('{"data":[' + rows + "]}").encode()))
+    extraction.finish(extracted_at=end, finished_at=end, lossy=False)
+assert sum(1 for _ in read_contacts(root)) == pages * 100
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_four_times_the_pages_take_the_same_memory(tmp_path, file_format):
+    def most_kib(pages):
+        command = [sys.executable, "-c", WORKER, tmp_path / str(pages), file_format, str(pages)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert most_kib(80) - most_kib(20) < 30 * 1024, "the 60 MB more were held"
