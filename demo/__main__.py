@@ -1,0 +1,117 @@
+"""
+A week of Turn.io contacts, pulled by a real Airflow and then pulled again, while the contacts keep changing.
+
+``make demo`` runs it; ``make demo KEEP=1`` leaves Airflow's UI up until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from airflow_provider_wacontacts.sandbox import Sandbox
+from demo.deployment import AirflowDeployment, DeploymentError
+from demo.failures import last_words
+from demo.output import AIRFLOW_HOME, FILES, OUTPUT, STORE, AlreadyRunningError, fresh_output, shown_path
+from demo.processes import ProcessEndedError, exit_on_signals
+from demo.report import NotKeptError, print_report
+from demo.tables import Progress, heading
+from demo.week import AFTER, DAYS, MONDAY, Day, make_world
+
+DAG = "turn_contacts_daily"
+HERE = Path(__file__).resolve().parent
+ASKED_TO_KEEP = os.environ.get("KEEP", "").lower() not in ("", "0", "false", "no")
+
+
+def main() -> int:
+    """Run the demo; return the process's exit code."""
+    try:
+        with exit_on_signals(), fresh_output():
+            _run(Progress())
+    except KeyboardInterrupt:
+        print("\nStopped. Everything that was started has ended.")
+        return 130
+    except (AlreadyRunningError, DeploymentError, NotKeptError, ProcessEndedError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(progress: Progress) -> None:
+    print(heading("A week of Turn.io contacts, pulled by a real Airflow"))
+    week = Day.week()
+    with Sandbox(make_world(), now=MONDAY) as sandbox:
+        span = f"{week[0].name} to {week[-1].name} {MONDAY.year}"
+        progress.say(f"a stand-in of Turn.io is up: {len(sandbox.world)} invented contacts, {span}")
+        progress.say("Airflow is starting: scheduler, DAG processor, triggerer, API server")
+        with _deployment(sandbox) as airflow:
+            progress.say(f"Airflow is up at {airflow.url}")
+            airflow.unpause(DAG)
+            _pull_the_week(airflow, progress, again=False)
+            _pull_the_week(airflow, progress, again=True)
+            print_report(sandbox.world, pulled_again_at=sandbox.clock.now())
+            if ASKED_TO_KEEP:
+                _keep(airflow)
+    progress.say(f"done; everything that was started has ended, {shown_path(OUTPUT)}/ is left to look into")
+
+
+def _deployment(sandbox: Sandbox) -> AirflowDeployment:
+    return AirflowDeployment(
+        AIRFLOW_HOME,
+        HERE.parent / "dags",
+        connections={
+            "turn_default": {"conn_type": "turn", "host": sandbox.url, "password": sandbox.token},
+            "wacontacts_store": {"conn_type": "sqlite", "host": str(STORE)},
+        },
+        variables={"wacontacts_path": FILES.as_uri()},
+        pools={"turn": 1},
+        plugins_folder=HERE / "plugins",
+        env={
+            "DEMO_CLOCK_URL": f"{sandbox.url}/sandbox/clock",
+            "DEMO_AFTER_S": str(AFTER.total_seconds()),
+            # The week is in the past: only what a backfill asks for is to run.
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        },
+    )
+
+
+def _pull_the_week(airflow: AirflowDeployment, progress: Progress, *, again: bool) -> None:
+    first, last = Day(0).date, Day(DAYS - 1).date
+    reprocess = "completed" if again else "none"
+    print(heading("The same days once more, after the week" if again else "Each day, shortly after its end"))
+    if again:
+        progress.say("waiting for Airflow to close the first backfill, which it does every half minute")
+    run_ids = airflow.backfill(DAG, first, last, reprocess=reprocess)
+    progress.say(f"airflow backfill create --dag-id {DAG} --from-date {first} --to-date {last} --max-active-runs 1")
+    if again:
+        progress.say("    --reprocess-behavior completed")
+    days = dict(zip(run_ids, Day.week(), strict=True))
+
+    def tell(states: dict[str, str]) -> None:
+        if words := last_words(airflow, DAG):
+            raise DeploymentError(words)
+        for run_id in [run_id for run_id, state in states.items() if state == "success" and run_id in days]:
+            progress.say(_landed(airflow, run_id, days.pop(run_id)))
+
+    airflow.wait_for_runs(DAG, run_ids, seen=tell)
+
+
+def _landed(airflow: AirflowDeployment, run_id: str, day: Day) -> str:
+    store, files = (airflow.xcom(DAG, run_id, task) for task in ("to_store", "to_files"))
+    new = f"{store['new_versions']:>3} states are new to the store"
+    return f"{day.name}: {store['rows']:>3} contacts, {new}; {files['rows']:>3} into files"
+
+
+def _keep(airflow: AirflowDeployment) -> None:
+    print(heading("Airflow stays up until Ctrl-C"))
+    print(f"  {airflow.url}   login: {airflow.username}   password: {airflow.password}", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

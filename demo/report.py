@@ -1,0 +1,105 @@
+"""What landed, and what would have been lost: counted against the stand-in's own history, not asserted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider_wacontacts.sandbox import World
+from demo import landed
+from demo.landed import Pulled
+from demo.output import AIRFLOW_HOME, FILES, STORE, shown_path
+from demo.tables import heading, table
+from demo.week import AFTER, BOB, DAYS, Day, Truth, truth_of
+
+__all__ = ["NotKeptError", "print_report"]
+
+
+class NotKeptError(RuntimeError):
+    """The store does not hold what it should."""
+
+
+def print_report(world: World, *, pulled_again_at: datetime) -> None:
+    """
+    Print tables of what landed, compared with what happened.
+
+    :param pulled_again_at: the stand-in's time of the second pulls.
+    :raises NotKeptError: something that a pull could see is not in the store.
+    """
+    truth = truth_of(world, pulled_again_at)
+    pulls = landed.pulls(STORE)
+    _print_windows(pulls)
+    _print_states(truth)
+    _print_bob(world)
+    _print_places()
+    _check(truth, pulls)
+
+
+def _print_windows(pulls: list[Pulled]) -> None:
+    first, again = pulls[:DAYS], pulls[DAYS:]
+    print(heading("What Turn.io gave for each day"))
+    rows = [
+        [day.name, one.rows, one.new_versions, two.rows, two.new_versions, "yes" if two.lossy else "no"]
+        for day, one, two in zip(Day.week(), first, again, strict=True)
+    ]
+    total = ["the week", *(sum(int(row[i]) for row in rows) for i in range(1, 5)), ""]
+    print(table(["day", "pulled that night", "new states", "pulled again", "new states", "lossy"], [*rows, total]))
+    minutes = int(AFTER.total_seconds() // 60)
+    print(
+        f"\n  An old day shrinks, because Turn.io shows a contact only under its newest update. Lossy is a day that was"
+        f"\n  first pulled more than an hour after its end; each was pulled {minutes} minutes after it."
+    )
+
+
+def _print_states(truth: Truth) -> None:
+    kept = landed.states(STORE)
+    print(heading("What is kept, counted against everything that happened"))
+    seen = len(truth.seen)
+    print(
+        table(
+            ["states of contacts", "", ""],
+            [
+                ["took place in the week", len(truth.happened), ""],
+                ["could be seen by a nightly pull", seen, "the newest of each contact and day"],
+                ["are in the store now", len(kept & truth.seen), f"of {landed.contacts(STORE):,} contacts"],
+                ["would be left if a day were overwritten", len(truth.kept_by_overwriting), "by its second pull"],
+                ["would have been lost by that", len(truth.lost_by_overwriting), f"of {seen:,}"],
+                ["were replaced on the same day", len(truth.never_seen), "no nightly pull sees them: run hourly"],
+            ],
+        )
+    )
+
+
+def _print_bob(world: World) -> None:
+    uuid = next(event.uuid for event in world if event.id == BOB)
+    print(heading("One of them: Bob, of the example in Turn.io's documentation"))
+    rows = [[start, end or "(now)", savings] for start, end, savings in landed.history_of(STORE, uuid)]
+    print(table(["from", "until", "savings"], rows))
+
+
+def _print_places() -> None:
+    sql = "SELECT valid_from, valid_to, wa_id FROM wacontacts_history LIMIT 5"
+    rows = [
+        ["store, SQLite", shown_path(STORE)],
+        ["ask it", f'.venv/bin/python -m demo.query "{sql}"'],
+        ["tables", "wacontacts_current, wacontacts_history, wacontacts_extraction (what was pulled when)"],
+        ["files", shown_path(_an_extraction()) + "/"],
+        ["Airflow's logs", shown_path(AIRFLOW_HOME / "logs") + "/"],
+    ]
+    print(heading("Where to look"))
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"  {name.ljust(width)}  {place}" for name, place in rows) + "\n")
+
+
+def _an_extraction() -> Path:
+    return min(FILES.rglob("_manifest.json")).parent
+
+
+def _check(truth: Truth, pulls: list[Pulled]) -> None:
+    late = [pull for pull in pulls[:DAYS] if pull.lateness_s != AFTER.total_seconds()]
+    if late:
+        raise NotKeptError(
+            f"{len(late)} windows were not pulled {AFTER} after their end: the stand-in's clock did not move"
+        )
+    if missing := truth.seen - landed.states(STORE):
+        raise NotKeptError(f"{len(missing)} of {len(truth.seen)} states that Turn.io showed are not in the store")
