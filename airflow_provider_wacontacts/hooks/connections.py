@@ -84,7 +84,8 @@ def endpoint_of(connection: Connection) -> Endpoint:
     extras = extras_of(connection)
     url = _url_of(connection)
     is_local = _is_loopback(url.hostname or "")
-    if url.scheme == "http" and not is_local and not flag(connection, extras, "allow_http", default=False):
+    is_open = flag(connection, extras, "allow_http", default=False)
+    if url.scheme == "http" and not is_local and not is_open:
         raise _wrong(
             connection, "host", "would get the token over unencrypted http://; use https, or set extra 'allow_http'"
         )
@@ -140,7 +141,7 @@ def _wrong(connection: Connection, name: str, what: str) -> ConfigError:
 
 
 def _url_of(connection: Connection) -> SplitResult:
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         raise _wrong(connection, "host", "is empty")
     if "://" not in host:

@@ -1,0 +1,152 @@
+"""What fields and extras of a connection mean, and what is said of those that mean nothing."""
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection, redact
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, extras_of, read_connection, token_of
+
+
+def connection(*, extra=None, **fields):
+    return Connection(conn_id="my_turn", conn_type="turn", extra=extra, **({"host": "whatsapp.turn.io"} | fields))
+
+
+def test_a_host_is_all_it_takes():
+    assert endpoint_of(connection()) == Endpoint(
+        account="my_turn",
+        base_url="https://whatsapp.turn.io",
+        timeout=(60.0, 60.0),
+        verify=True,
+        cert=None,
+        proxies={},
+        trust_env=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"host": "https://turn.example.org/"}, "https://turn.example.org"),
+        ({"host": " turn.example.org "}, "https://turn.example.org"),
+        ({"host": "turn.example.org", "port": 8443}, "https://turn.example.org:8443"),
+        ({"host": "turn.example.org:9443", "port": 8443}, "https://turn.example.org:9443"),
+        ({"host": "https://turn.example.org/behind/a/gateway/"}, "https://turn.example.org/behind/a/gateway"),
+        ({"host": "turn.example.org", "schema": "https"}, "https://turn.example.org"),
+        ({"host": "https://turn.example.org", "schema": "http"}, "https://turn.example.org"),
+        ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080"),
+        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080"),
+        ({"host": "http://127.8.8.8"}, "http://127.8.8.8"),
+        ({"host": "::1", "schema": "http", "port": 8080}, "http://[::1]:8080"),
+        ({"host": "http://[::1]:8080"}, "http://[::1]:8080"),
+        ({"host": "http://turn.example.org", "extra": '{"allow_http": true}'}, "http://turn.example.org"),
+        ({"host": "http://turn.example.org", "extra": '{"allow_http": "true"}'}, "http://turn.example.org"),
+    ],
+)
+def test_where_a_connection_leads(fields, base_url):
+    assert endpoint_of(connection(**fields)).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"host": None}, "connection 'my_turn': host is empty"),
+        ({"host": "  "}, "connection 'my_turn': host is empty"),
+        ({"host": "https://"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "https://[turn"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org:port"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "somebody:example-token@turn.example.org"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org?token=example-token"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org/a b"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org\r\nx: y"}, "connection 'my_turn': host is not a host name"),
+        ({"host": "ftp://turn.example.org"}, "connection 'my_turn': schema is neither https nor http"),
+        ({"schema": "postgres"}, "connection 'my_turn': schema is neither https nor http"),
+        ({"extra": '{"timeout": 0}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"timeout": "soon"}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"timeout": [1, 2, 3]}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds"),
+        ({"extra": '{"timeout": "inf"}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"allow_http": "perhaps"}'}, "connection 'my_turn': extra 'allow_http' is neither true nor false"),
+        ({"extra": '{"verify": 7}'}, "connection 'my_turn': extra 'verify' is neither true nor false"),
+        ({"extra": '{"cert": 7}'}, "connection 'my_turn': extra 'cert' is neither a file nor a pair of files"),
+        ({"extra": '{"proxies": 7}'}, "connection 'my_turn': extra 'proxies' is not an object of proxy URLs"),
+        ({"extra": "{"}, "connection 'my_turn': extra is not a JSON object"),
+        ({"extra": "[1]"}, "connection 'my_turn': extra is not a JSON object"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(fields, told):
+    with pytest.raises(ConfigError) as caught:
+        endpoint_of(connection(**fields))
+
+    assert str(caught.value).startswith(told)
+    assert "example-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["http://turn.example.org", "http://10.0.0.1", "http://localhost.example.org"])
+@pytest.mark.parametrize("extra", [None, '{"allow_http": false}', '{"allow_http": ""}'])
+def test_http_leads_to_this_machine_only(host, extra):
+    with pytest.raises(ConfigError, match="'my_turn': host would get the token over unencrypted http://"):
+        endpoint_of(connection(host=host, extra=extra))
+
+
+@pytest.mark.parametrize(
+    ("extra", "name", "value"),
+    [
+        ('{"account": " line 1 "}', "account", "line 1"),
+        ('{"account": ""}', "account", "my_turn"),
+        ('{"account": 7}', "account", "7"),
+        ('{"timeout": 5}', "timeout", (5.0, 5.0)),
+        ('{"timeout": "2.5"}', "timeout", (2.5, 2.5)),
+        ('{"timeout": [3, 90]}', "timeout", (3.0, 90.0)),
+        ('{"timeout": null}', "timeout", (60.0, 60.0)),
+        ('{"verify": false}', "verify", False),
+        ('{"verify": "False"}', "verify", False),
+        ('{"verify_ssl": false}', "verify", False),
+        ('{"verify": ""}', "verify", True),
+        ('{"verify": "true"}', "verify", True),
+        ('{"verify": "/etc/ssl/own.pem"}', "verify", "/etc/ssl/own.pem"),
+        ('{"cert": "/etc/ssl/me.pem"}', "cert", "/etc/ssl/me.pem"),
+        ('{"cert": ["/etc/ssl/me.pem", "/etc/ssl/key.pem"]}', "cert", ("/etc/ssl/me.pem", "/etc/ssl/key.pem")),
+        ('{"proxies": {"https": "http://proxy:3128"}}', "proxies", {"https": "http://proxy:3128"}),
+        ('{"proxy": "http://proxy:3128"}', "proxies", {"http": "http://proxy:3128", "https": "http://proxy:3128"}),
+        ('{"trust_env": false}', "trust_env", False),
+    ],
+)
+def test_what_extras_mean(extra, name, value):
+    assert getattr(endpoint_of(connection(extra=extra)), name) == value
+
+
+def test_no_proxy_of_the_environment_stands_between_two_programs_of_one_machine():
+    assert endpoint_of(connection(host="http://127.0.0.1:8080")).proxies == {"no_proxy": "127.0.0.1"}
+
+
+def test_a_proxys_login_does_not_show():
+    endpoint = endpoint_of(connection(extra='{"proxies": {"https": "http://somebody:example-token@proxy:3128"}}'))
+
+    assert "example-token" not in repr(endpoint)
+
+
+def test_no_extras_are_none():
+    assert [extras_of(connection(extra=extra)) for extra in (None, "", "{}")] == [{}, {}, {}]
+
+
+def test_a_token_is_the_password_without_blanks_and_airflow_masks_it():
+    assert token_of(connection(password=" example-token-5ec2e7\n")) == "example-token-5ec2e7"
+    assert redact("Bearer example-token-5ec2e7") == "Bearer ***"
+
+
+@pytest.mark.parametrize("password", [None, "", "  "])
+def test_a_missing_token_is_named(password):
+    with pytest.raises(ConfigError, match=r"^connection 'my_turn': password is empty; it holds the API token$"):
+        token_of(connection(password=password))
+
+
+@pytest.mark.parametrize("password", ["example token", "example\ntoken", "exämple-token", "example-token\x7f1"])
+def test_what_cannot_be_a_token_is_not_told(password):
+    with pytest.raises(ConfigError, match=r"^connection 'my_turn': password holds blanks or characters") as caught:
+        token_of(connection(password=password))
+    assert password not in str(caught.value)
+
+
+def test_a_connection_that_is_not_defined_is_named():
+    with pytest.raises(ConfigError, match=r"^connection 'nowhere' is not defined$") as caught:
+        read_connection("nowhere")
+    assert caught.value.__context__ is None

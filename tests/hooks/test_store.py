@@ -1,0 +1,142 @@
+"""The store's connection: which database it is, and what its extras mean to whom."""
+
+import logging
+import sys
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.store import store_engine
+
+POSTGRES = {"conn_type": "postgres", "host": "db.example.org", "login": "airflow", "password": "example-password"}
+OURS = {"table_schema": "contacts", "auto_upgrade": False, "pseudonym_secret": "example-secret"}
+
+
+def url_of(store):
+    return store.engine.url.render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("form", ["host", "uri, host", "uri, path"])
+def test_an_sqlite_file_is_the_one_that_airflow_means(connect, monkeypatch, tmp_path, form):
+    path = tmp_path / "store.db"
+    if form == "host":
+        connect("store", conn_type="sqlite", host=str(path))
+    else:
+        quoted = str(path).replace("/", "%2F")
+        monkeypatch.setenv("AIRFLOW_CONN_STORE", f"sqlite://{quoted}" if form == "uri, host" else f"sqlite:///{path}")
+
+    with store_engine("store").engine.begin() as connection:
+        connection.execute(text("create table t (x)"))
+    assert path.exists()
+
+
+def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
+    (tmp_path / "store.db").touch()
+    extra = {"auto_upgrade": "false", "pseudonym_secret": "example-secret", "mode": "ro"}
+    connect("store", conn_type="sqlite", host=str(tmp_path / "store.db"), extra=extra)
+
+    store = store_engine("store")
+
+    assert store.auto_upgrade is False
+    with pytest.raises(DBAPIError, match="readonly"), store.engine.begin() as connection:
+        connection.execute(text("create table t (x)"))
+
+
+def test_what_is_not_said_of_a_store(connect):
+    connect("store", conn_type="sqlite", host="store.db")
+    store = store_engine("store")
+
+    assert (store.table_schema, store.auto_upgrade) == (None, True)
+    assert url_of(store) == "sqlite:///store.db"
+
+
+@pytest.mark.parametrize("conn_type", ["postgres", "postgresql"])
+def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type):
+    connect("store", **POSTGRES | {"conn_type": conn_type}, schema="lake", port=5433, extra=OURS)
+
+    store = store_engine("store")
+
+    assert (store.table_schema, store.auto_upgrade) == ("contacts", False)
+    assert store.engine.url.get_backend_name() == "postgresql"
+    assert url_of(store).partition("://")[2] == "airflow:example-password@db.example.org:5433/lake"
+
+
+def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatch):
+    connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 30, "iam": False})
+    store = store_engine("store")
+    called = []
+    monkeypatch.setattr(store.engine.dialect, "connect", lambda *args, **options: called.append(options) or 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        store.engine.connect()
+    (options,) = called
+    assert {name: options[name] for name in ("sslmode", "keepalives_idle", "host")} == {
+        "sslmode": "require",
+        "keepalives_idle": 30,
+        "host": "db.example.org",
+    }
+    assert options.keys() & {*OURS, "iam"} == set()
+
+
+def test_a_stores_errors_hide_what_was_to_be_stored(connect):
+    connect("store", conn_type="sqlite", host=":memory:")
+    with pytest.raises(DBAPIError) as caught, store_engine("store").engine.connect() as connection:
+        connection.execute(text("select nothing where 1 = :number"), {"number": "44623456700"})
+
+    assert "44623456700" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"conn_type": "mysql", "host": "db"}, "connection 'store': the store is of type postgres or sqlite"),
+        ({"host": "db"}, "connection 'store': the store is of type postgres or sqlite"),
+        ({"conn_type": "sqlite"}, "connection 'store': host is empty; it holds the path of SQLite's file"),
+        (
+            {"conn_type": "sqlite", "host": "x", "extra": {"table_schema": "y"}},
+            "connection 'store': extra 'table_schema'",
+        ),
+        ({**POSTGRES, "extra": {"auto_upgrade": "perhaps"}}, "connection 'store': extra 'auto_upgrade' is neither"),
+        (
+            {**POSTGRES, "extra": {"sqlalchemy_scheme": "mysql"}},
+            "connection 'store': an extra is not what PostgresHook",
+        ),
+        ({**POSTGRES, "extra": {"sqlalchemy_query": "x"}}, "connection 'store': an extra is not what PostgresHook"),
+        ({**POSTGRES, "extra": "{"}, "connection 'store': extra is not a JSON object"),
+    ],
+)
+def test_what_cannot_be_a_store_is_named(connect, fields, told):
+    connect("store", **fields)
+
+    with pytest.raises(ConfigError) as caught:
+        store_engine("store")
+    assert str(caught.value).startswith(told)
+    assert caught.value.__context__ is None
+
+
+def test_a_store_that_is_not_defined_is_named():
+    with pytest.raises(ConfigError, match="connection 'nowhere' is not defined"):
+        store_engine("nowhere")
+
+
+@pytest.mark.parametrize("missing", ["airflow.providers.postgres.hooks.postgres", "psycopg", "psycopg2"])
+def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
+    scheme = {"psycopg2": "postgresql+psycopg2", "psycopg": "postgresql+psycopg"}.get(missing)
+    connect("store", **POSTGRES, extra={"sqlalchemy_scheme": scheme} if scheme else {})
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'airflow-provider-wacontacts\[postgres\]'"):
+        store_engine("store")
+
+
+@pytest.mark.parametrize("fields", [POSTGRES, {"conn_type": "sqlite", "host": "/srv/secret-place/store.db"}])
+def test_where_a_store_is_does_not_show(connect, caplog, fields):
+    caplog.set_level(logging.DEBUG)
+    connect("store", **fields, extra={"pseudonym_secret": "example-secret"})
+
+    shown = repr(store_engine("store")) + caplog.text
+    assert [
+        word for word in ("example-password", "db.example.org", "secret-place", "example-secret") if word in shown
+    ] == []

@@ -1,0 +1,393 @@
+"""Turn.io through a connection: what is sent, and what comes of each way in which Turn answers."""
+
+import json
+import logging
+import re
+import traceback
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    NetworkError,
+    NotEnabledError,
+    RateLimitedError,
+    RejectedError,
+    ServerError,
+    WaContactsError,
+)
+from airflow_provider_wacontacts.hooks.turn import TurnHook
+from airflow_provider_wacontacts.protocol.turn import ExportOptions
+from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.sandbox.behaviour import TurnBehaviour
+from airflow_provider_wacontacts.sandbox.server import Sandbox
+from tests.transport.wire import DROP, Answer, Wire
+
+MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
+CREATE = ("POST", "/v1/data/contacts/cursor")
+CREATED = Answer(body=b'{"cursor": "an-example-cursor-1234", "expires_at": "2022-09-14T17:47:18.318218Z"}')
+CREATED_ANEW = Answer(body=b'{"cursor": "another-example-cursor-5678", "expires_at": "2022-09-16T17:48:18.763987Z"}')
+SCHEMAS = Answer(body=b'{"fields": [{"name": "name", "type": "STRING"}, {"name": "savings", "type": "NUMBER"}]}')
+EMPTY = Answer(body=b'{"data": []}')
+FIRST, SECOND = (
+    "/v1/data/contacts/cursor/an-example-cursor-1234",
+    "/v1/data/contacts/cursor/another-example-cursor-5678",
+)
+
+
+def page(*hours, following=None):
+    """A page with a contact for each hour of Monday."""
+    contacts = [
+        {"id": hour, "uuid": f"bob-{hour}", "number_id": 1, "updated_at": f"2022-09-12T{hour:02}:00:00.000Z"}
+        for hour in hours
+    ]
+    return Answer(body=json.dumps({"data": contacts, "paging": {"next": following}}).encode())
+
+
+@pytest.fixture
+def hook(connect, wire, clock):
+    connect(conn_type="turn", host=wire.url, password="example-token")
+    return TurnHook(clock=clock)
+
+
+def read(hook, **options):
+    return [head.contact_id for each in hook.read_pages(MONDAY, **options) for head in each.heads]
+
+
+def paths(wire):
+    return [(asked.method, asked.path) for asked in wire.asked]
+
+
+def test_a_window_is_read_page_by_page(hook, wire):
+    wire.will(CREATED, page(8, 9, following="another-example-cursor-5678"), page(10))
+
+    assert read(hook) == ["bob-8", "bob-9", "bob-10"]
+    assert paths(wire) == [CREATE, ("GET", FIRST), ("GET", SECOND)]
+    assert json.loads(wire.asked[0].body) == {"from": "2022-09-12T00:00:00.000Z", "until": "2022-09-13T00:00:00.000Z"}
+    assert {asked.headers["authorization"] for asked in wire.asked} == {"Bearer example-token"}
+    assert {asked.headers["accept"] for asked in wire.asked} == {"application/vnd.v1+json"}
+    assert wire.lines == 1
+
+
+def test_pages_are_read_when_they_are_asked_for(hook, wire):
+    wire.will(CREATED, page(8, following="another-example-cursor-5678"), page(9))
+    pages = hook.read_pages(MONDAY)
+    assert wire.asked == []
+
+    next(pages)
+    assert paths(wire) == [CREATE, ("GET", FIRST)]
+
+
+def test_options_are_sent_when_they_are_given(hook, wire):
+    wire.will(CREATED, EMPTY)
+    rules = {"details.surname": {"type": "hash"}}
+
+    assert read(hook, ordering="asc", page_size=10, scrubbing_rules=rules) == []
+    assert json.loads(wire.asked[0].body) == {
+        "from": "2022-09-12T00:00:00.000Z",
+        "until": "2022-09-13T00:00:00.000Z",
+        "ordering": "asc",
+        "page_size": 10,
+        "scrubbing_rules": rules,
+    }
+
+
+def test_a_reading_that_was_broken_off_goes_on(hook, wire):
+    wire.will(CREATED, EMPTY)
+    read(hook, resume_from=datetime(2022, 9, 12, 9, tzinfo=UTC))
+
+    assert json.loads(wire.asked[0].body)["from"] == "2022-09-12T08:59:59.999Z"
+
+
+def test_a_cursor_can_be_had_by_itself(hook, wire):
+    wire.will(Answer(body=b'{"cursor": "an/example+cursor="}'))
+
+    assert hook.create_cursor(MONDAY, ExportOptions(ordering="desc")) == "an/example+cursor="
+    assert json.loads(wire.asked[0].body)["ordering"] == "desc"
+    assert paths(wire) == [CREATE]
+
+
+def test_a_cursor_that_is_not_made_is_an_error(hook, wire):
+    wire.will(Answer(403))
+
+    with pytest.raises(NotEnabledError):
+        hook.create_cursor(MONDAY)
+
+
+def test_schemas_are_the_fields_that_contacts_can_have(hook, wire):
+    wire.will(SCHEMAS)
+
+    assert hook.get_schemas() == [{"name": "name", "type": "STRING"}, {"name": "savings", "type": "NUMBER"}]
+    assert paths(wire) == [("GET", "/v1/contacts/schemas")]
+
+
+@pytest.mark.parametrize("broken", [Answer(500), Answer(502), Answer(503), Answer(504), DROP, Answer(cut=1)])
+def test_a_server_that_fails_for_a_while_is_waited_for(hook, wire, clock, broken):
+    wire.will(broken, CREATED, broken, broken, page(8))
+
+    assert read(hook) == ["bob-8"]
+    assert paths(wire) == [CREATE, CREATE, *[("GET", FIRST)] * 3]
+    assert len(clock.sleeps) == 3
+
+
+@pytest.mark.parametrize(("broken", "kind"), [(Answer(500), ServerError), (DROP, NetworkError)])
+def test_a_server_that_fails_for_good_is_given_up_after_ten_minutes(hook, wire, clock, broken, kind):
+    wire.will(CREATED, ever_after=broken)
+
+    with pytest.raises(kind, match=r"^turn\.contacts\.page, "):
+        read(hook)
+    assert 480 < clock.passed <= 600
+
+
+def test_a_rate_limit_is_waited_for(hook, wire, clock):
+    limited = Answer(429, headers={"retry-after": "1", "x-ratelimit-reset": f"{clock.start.timestamp() + 27.285:.3f}"})
+    wire.will(CREATED, limited, page(8))
+
+    assert read(hook) == ["bob-8"]
+    assert (clock.sleeps, len(wire.asked)) == ([pytest.approx(27.285)], 3)
+
+
+def test_a_rate_limit_that_is_too_long_is_for_the_caller(hook, wire, clock):
+    wire.will(Answer(429, headers={"retry-after": "121"}))
+
+    with pytest.raises(RateLimitedError) as caught:
+        read(hook)
+    assert (caught.value.retry_after, clock.sleeps, len(wire.asked)) == (timedelta(seconds=121), [], 1)
+
+
+def test_an_expired_cursor_is_made_anew_from_the_last_update_seen(hook, wire):
+    expired = Answer(400, b'{"errors": [{"title": "Cursor has expired"}]}')
+    wire.will(CREATED, page(8, 9, following="c2"), expired, CREATED_ANEW, page(9, 10))
+
+    assert read(hook) == ["bob-8", "bob-9", "bob-9", "bob-10"]
+    assert [json.loads(asked.body)["from"] for asked in wire.asked if asked.method == "POST"] == [
+        "2022-09-12T00:00:00.000Z",
+        "2022-09-12T08:59:59.999Z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (400, RejectedError, "refused"),
+        (401, AuthError, "connection's password"),
+        (403, NotEnabledError, "pool of one slot"),
+        (404, NotEnabledError, "connection's host"),
+        (302, RejectedError, "connection's host"),
+    ],
+)
+def test_what_trying_again_cannot_help_fails_at_once_and_says_what_to_do(hook, wire, status, kind, told):
+    wire.will(Answer(status, headers={"location": "https://198.51.100.1/", "retry-after": "1"}))
+
+    with pytest.raises(kind, match=rf"^turn\.contacts\.cursor, HTTP {status}: .*{told}") as caught:
+        read(hook)
+    assert (len(wire.asked), caught.value.attempts) == (1, 1)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"expires_at": "2022-09-14T17:47:18.318218Z"}'])
+def test_a_success_that_is_not_what_is_documented_is_an_error(hook, wire, body):
+    wire.will(Answer(200, body))
+
+    with pytest.raises(ContractError):
+        read(hook)
+
+
+def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(hook, wire, connect):
+    wire.will(CREATED, page(8, following="c2"))
+    pages = hook.read_pages(MONDAY)
+    next(pages)
+    connect(conn_type="turn", host=wire.url, password="new-example-token")
+    wire.will(Answer(401), page(9))
+
+    assert [head.contact_id for head in next(pages).heads] == ["bob-9"]
+    assert [asked.headers["authorization"] for asked in wire.asked[-2:]] == [
+        "Bearer example-token",
+        "Bearer new-example-token",
+    ]
+
+
+def test_a_token_that_is_not_accepted_twice_fails(hook, wire, connect):
+    hook.run_flow(iter_nothing())
+    connect(conn_type="turn", host=wire.url, password="new-example-token")
+    wire.will(ever_after=Answer(401))
+
+    with pytest.raises(AuthError) as caught:
+        read(hook)
+    assert (len(wire.asked), caught.value.attempts) == (2, 2)
+
+
+def iter_nothing():
+    return None
+    yield
+
+
+def test_a_token_for_another_host_is_not_sent_to_this_one(hook, wire, connect):
+    hook.run_flow(iter_nothing())
+    wire.will(ever_after=Answer(401))
+    with Wire() as other:
+        connect(conn_type="turn", host=other.url, password="others-example-token")
+        with pytest.raises(AuthError):
+            read(hook)
+
+    assert [asked.headers["authorization"] for asked in wire.asked] == ["Bearer example-token"]
+    assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"password": "t"}, "connection 'turn_default': host is empty"),
+        ({"host": "whatsapp.turn.io"}, "connection 'turn_default': password is empty"),
+        ({"host": "http://whatsapp.turn.io", "password": "t"}, "connection 'turn_default': host would get the token"),
+    ],
+)
+def test_a_connection_that_lacks_something_is_refused_before_anything_is_sent(connect, fields, told):
+    connect(conn_type="turn", **fields)
+
+    with pytest.raises(ConfigError, match=told):
+        TurnHook().get_schemas()
+
+
+def test_the_account_is_the_connections_own(connect):
+    connect("line_1", conn_type="turn", host="whatsapp.turn.io")
+    assert TurnHook("line_1").account == "line_1"
+
+    connect("line_1", conn_type="turn", host="whatsapp.turn.io", extra={"account": "Line One"})
+    assert TurnHook("line_1").account == "Line One"
+
+
+def test_a_working_connection_says_so(connect, wire):
+    wire.will(SCHEMAS)
+    connect(conn_type="turn", host=wire.url, password="example-token")
+
+    assert TurnHook().test_connection() == (True, "Turn.io answered: contacts have 2 fields")
+    assert paths(wire) == [("GET", "/v1/contacts/schemas")]
+
+
+def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
+    wire.will(SCHEMAS)
+    unsaved = Connection(conn_id="unsaved", conn_type="turn", host=wire.url, password="example-token")
+
+    assert TurnHook("unsaved").test_connection()[0] is False
+    assert unsaved.test_connection() == (True, "Turn.io answered: contacts have 2 fields")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            Answer(401, b'{"errors": [{"title": "example-token is wrong"}]}'),
+            "turn.contacts.schemas, HTTP 401: the token",
+        ),
+        (Answer(404), "turn.contacts.schemas, HTTP 404: not found"),
+        (Answer(503), "turn.contacts.schemas, HTTP 503, [45] attempts: the server failed"),
+        (Answer(429, headers={"retry-after": "6"}), "turn.contacts.schemas, HTTP 429: the server's rate limit"),
+        (DROP, "turn.contacts.schemas, [45] attempts: the connection could not be made"),
+    ],
+)
+def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, answer, told):
+    wire.will(ever_after=answer)
+
+    works, message = hook.test_connection()
+
+    assert (works, re.match(told, message) is not None) == (False, True)
+    assert clock.passed <= 10
+    assert "example-token" not in message
+    assert wire.url not in message
+
+
+def test_a_connection_without_a_token_says_so():
+    assert TurnHook("nowhere").test_connection() == (False, "connection 'nowhere' is not defined")
+
+
+def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, clock, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    extra = {"X-Api": "v", "account": "line 1", "timeout": 5, "app_secret": "example-secret"}
+    connect(conn_type="turn", host=wire.url, login="somebody", password="example-token", extra=extra)
+    wire.will(SCHEMAS)
+
+    TurnHook(clock=clock).get_schemas()
+
+    (asked,) = wire.asked
+    assert asked.headers.keys() == {"host", "user-agent", "accept-encoding", "accept", "connection"} | {
+        "authorization",
+        "content-type",
+    }
+    assert asked.headers["authorization"] == "Bearer example-token"
+
+
+def test_the_connections_proxy_is_used(connect, clock):
+    with Wire() as proxy:
+        extra = {"proxies": {"http": proxy.url}, "allow_http": True}
+        connect(conn_type="turn", host="http://turn.example.org", password="example-token", extra=extra)
+        proxy.will(SCHEMAS)
+
+        assert len(TurnHook(clock=clock).get_schemas()) == 2
+        assert paths(proxy) == [("GET", "http://turn.example.org/v1/contacts/schemas")]
+
+
+def test_the_environments_proxy_is_used_unless_the_connection_says_not_to(connect, clock, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Wire() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        extra = {"allow_http": True}
+        connect(conn_type="turn", host="http://turn.invalid", password="example-token", extra=extra)
+        proxy.will(SCHEMAS)
+        assert len(TurnHook(clock=clock).get_schemas()) == 2
+
+        connect(conn_type="turn", host="http://turn.invalid", password="t", extra=extra | {"trust_env": False})
+        with pytest.raises(NetworkError):
+            TurnHook(clock=clock).get_schemas()
+        assert len(proxy.asked) == 1
+
+
+def test_one_session_lives_as_long_as_the_hook(hook, wire):
+    wire.will(SCHEMAS, SCHEMAS)
+    session = hook.get_conn()
+
+    hook.get_schemas()
+    hook.get_schemas()
+    assert isinstance(session, requests.Session)
+    assert (hook.get_conn() is session, wire.lines) == (True, 1)
+    assert session.auth is None
+    assert "authorization" not in session.headers
+
+
+def test_a_stand_in_is_read_to_its_end(connect):
+    behaviour = TurnBehaviour(page_size=7, cursor_pages=3, cursor_needs_quoting=True, last_page="next_empty")
+    with Sandbox(behaviour=behaviour) as sandbox:
+        connect(conn_type="turn", host=sandbox.url, password=sandbox.token)
+        window = Window(sandbox.clock.now() - timedelta(days=365), sandbox.clock.now())
+        contacts = {head.contact_id for page in TurnHook().read_pages(window) for head in page.heads}
+
+        assert contacts == {event.uuid for event in sandbox.world}
+
+
+SECRETS = ("example-token-5ec2e7", "an-example-cursor-1234", "whatsapp-name-in-a-body")
+LEAKY = b'{"errors": [{"title": "example-token-5ec2e7 whatsapp-name-in-a-body", "details": "an-example-cursor-1234"}]}'
+
+
+@pytest.mark.parametrize(
+    "broken", [Answer(status, LEAKY) for status in (200, 302, 400, 401, 403, 404, 429, 503)] + [DROP]
+)
+def test_no_failure_tells_a_secret_with_everything_at_debug(connect, wire, clock, caplog, broken):
+    caplog.set_level(logging.DEBUG)
+    connect(conn_type="turn", host=wire.url, password=SECRETS[0])
+    wire.will(CREATED, ever_after=broken)
+
+    with pytest.raises(WaContactsError) as caught:
+        read(TurnHook(clock=clock))
+    shown = (
+        "".join(traceback.format_exception(caught.value)) + caplog.text + repr([vars(one) for one in caplog.records])
+    )
+    assert [secret for secret in SECRETS if secret in shown] == []
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
