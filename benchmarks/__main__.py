@@ -1,0 +1,77 @@
+"""``make bench``: measure, show the figures as tables, and keep them as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.server import ROOT
+
+BENCHMARKS = ("imports", "export", "memory", "landing")
+PACKAGES = (
+    "airflow-provider-wacontacts",
+    "apache-airflow",
+    "apache-airflow-providers-http",
+    "isal",
+    "msgspec",
+    "requests",
+)
+OUTPUT = ROOT / "benchmarks" / "output" / "figures.json"
+
+
+def main() -> None:
+    options = _options()
+    figures: dict[str, Any] = {"machine": _machine()}
+    for name in BENCHMARKS:
+        if options.names and name not in options.names:
+            continue
+        print(f"Measuring {name} ...", file=sys.stderr, flush=True)
+        figures[name] = _measure(name, options)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"\nAlso in {options.json}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="The figures of the README.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(BENCHMARKS)}; all of it")
+    parser.add_argument("--rows", type=int, default=200_000, help="contacts to export and to land (200,000)")
+    parser.add_argument("--large", type=int, default=2_000_000, help="contacts of the large export; once (2,000,000)")
+    parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
+    parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    if min(options.rows, options.runs, options.large) < 1:
+        parser.error("rows and runs start at 1")
+    return options
+
+
+def _measure(name: str, options: argparse.Namespace) -> Any:
+    """Import late: what one figure needs, the others do without, and this process stays small."""
+    module = importlib.import_module(f"benchmarks.{'export' if name == 'memory' else name}")
+    if name == "imports":
+        return module.run(options.runs)
+    if name == "memory":
+        return module.run_memory((2_000, options.rows, options.large))
+    return module.run(options.rows, options.runs)
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+if __name__ == "__main__":
+    main()

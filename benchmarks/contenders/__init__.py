@@ -1,0 +1,1 @@
+"""What runs in this project's own environment."""

@@ -1,0 +1,1 @@
+"""What runs in environments of its own, made by :mod:`benchmarks.environments`; nothing here is imported by us."""
