@@ -1,0 +1,139 @@
+"""The example DAGs keep what their texts promise, before anything runs."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+DAY = timedelta(days=1)
+
+#: Ends with an error at the first file that is written, socket that is connected, database opened or program started.
+STRICT_IMPORT = """
+import runpy, socket, sqlite3, subprocess, sys
+import airflow_provider_wacontacts.operators.turn
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+REFUSED = {"socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen"}
+
+def refuse(event, arguments):
+    writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    bytecode = writes and ".pyc" in str(arguments[0])
+    if event in REFUSED or (writes and not bytecode):
+        print("I/O at import:", event, arguments, file=sys.stderr)
+        sys.exit(3)
+
+sys.addaudithook(refuse)
+for path in sys.argv[1:]:
+    runpy.run_path(path)
+"""
+
+
+@pytest.fixture(scope="module")
+def bag():
+    return DagBag(dag_folder=str(DAGS))
+
+
+@pytest.fixture(params=["turn_contacts_daily", "turn_contacts_first_load"])
+def dag(bag, request):
+    return bag.dags[request.param]
+
+
+@pytest.fixture(scope="module")
+def daily(bag):
+    return bag.dags["turn_contacts_daily"]
+
+
+@pytest.fixture(scope="module")
+def scheduled(daily):
+    """The daily DAG as the scheduler sees it."""
+    return DagSerialization.from_dict(DagSerialization.to_dict(daily))
+
+
+def test_the_folder_imports_without_errors_and_holds_the_two_examples(bag):
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"turn_contacts_daily", "turn_contacts_first_load"}
+
+
+def strictly_imported(*files):
+    argv = [sys.executable, "-c", STRICT_IMPORT, *map(str, files)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr[-500:]
+
+
+def test_importing_an_example_writes_connects_and_starts_nothing():
+    assert strictly_imported(*sorted(DAGS.glob("*.py"))) == (0, "")
+
+
+def test_the_guard_over_imports_sees_a_file_that_is_written_and_a_socket_that_is_connected(tmp_path):
+    writes, connects = tmp_path / "writes.py", tmp_path / "connects.py"
+    writes.write_text(f"open({str(tmp_path / 'made')!r}, 'w')")
+    connects.write_text("import socket; socket.create_connection(('127.0.0.1', 9))")
+    assert [strictly_imported(path)[0] for path in (writes, connects)] == [3, 3]
+
+
+def test_one_run_at_a_time_and_none_for_the_past_by_itself(dag):
+    assert (dag.max_active_runs, dag.catchup) == (1, False)
+
+
+def test_every_pull_is_retried_after_a_pause_and_cannot_hang(dag):
+    pulls = [task for task in dag.tasks if task.task_type.startswith("TurnContacts")]
+    assert pulls
+    for task in pulls:
+        assert task.retries >= 2
+        assert task.retry_delay >= timedelta(minutes=1)
+        assert timedelta(0) < task.execution_timeout <= DAY
+
+
+def test_every_pull_goes_through_the_pool_that_the_text_tells_to_make(dag):
+    assert {task.pool for task in dag.tasks} == {"turn"}
+    assert "pool ``turn``" in dag.doc_md
+
+
+def test_the_daily_run_of_a_day_pulls_that_day(scheduled):
+    monday = datetime(2022, 9, 12, tzinfo=UTC)
+    infos = list(scheduled.iter_dagrun_infos_between(monday, monday + 2 * DAY))
+    assert [(info.logical_date, info.data_interval.start, info.data_interval.end) for info in infos] == [
+        (day, day, day + DAY) for day in (monday, monday + DAY, monday + 2 * DAY)
+    ]
+
+
+def test_a_daily_run_starts_as_soon_as_its_day_is_over(scheduled):
+    monday = datetime(2022, 9, 12, tzinfo=UTC)
+    (info,) = scheduled.iter_dagrun_infos_between(monday, monday)
+    assert info.run_after == monday + DAY
+
+
+def test_both_examples_tell_the_store_asset_what_landed(bag):
+    outlets = [asset.uri for dag in bag.dags.values() for asset in dag.get_task("to_store").outlets]
+    assert outlets == ["x-wacontacts-store://wacontacts_store/turn"] * 2
+
+
+def test_the_first_load_is_only_ever_started_by_hand(bag):
+    assert bag.dags["turn_contacts_first_load"].schedule is None
+
+
+def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(bag):
+    slices = bag.dags["turn_contacts_first_load"].get_task("slices").python_callable
+    now = datetime(2022, 3, 15, 12, 5, tzinfo=UTC)
+
+    class Run:
+        run_after = now
+
+    cut = slices({"since": "2022-01-10T00:00:00Z"}, Run())
+    assert cut == [
+        {"start": "2022-01-10T00:00:00.000000Z", "end": "2022-02-09T00:00:00.000000Z"},
+        {"start": "2022-02-09T00:00:00.000000Z", "end": "2022-03-11T00:00:00.000000Z"},
+        {"start": "2022-03-11T00:00:00.000000Z", "end": "2022-03-15T12:00:00.000000Z"},
+    ]
