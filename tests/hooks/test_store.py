@@ -4,7 +4,9 @@ import logging
 import sys
 
 import pytest
+import sqlalchemy
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -80,6 +82,23 @@ def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatc
     assert options.keys() & {*OURS, "iam"} == set()
 
 
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_postgresql_store_answers(connect, postgres, postgres_database, driver):
+    url = make_url(postgres.url(database=postgres_database))
+    extra = OURS | {"sqlalchemy_scheme": f"postgresql+{driver}", "application_name": "wacontacts", "sslmode": "prefer"}
+    if driver == "psycopg" and sqlalchemy.__version__ < "2":
+        pytest.skip("SQLAlchemy 1.4 does not know psycopg")
+    place = {"host": url.host, "port": url.port, "login": url.username, "schema": postgres_database}
+    connect("store", conn_type="postgres", extra=extra, **place)
+
+    engine = store_engine("store").engine
+    with engine.connect() as connection:
+        asked = text("select current_database(), current_setting('application_name')")
+        assert tuple(connection.execute(asked).one()) == (postgres_database, "wacontacts")
+    assert engine.dialect.driver == driver
+    engine.dispose()
+
+
 def test_a_stores_errors_hide_what_was_to_be_stored(connect):
     connect("store", conn_type="sqlite", host=":memory:")
     with pytest.raises(DBAPIError) as caught, store_engine("store").engine.connect() as connection:
@@ -121,10 +140,9 @@ def test_a_store_that_is_not_defined_is_named():
         store_engine("nowhere")
 
 
-@pytest.mark.parametrize("missing", ["airflow.providers.postgres.hooks.postgres", "psycopg", "psycopg2"])
+@pytest.mark.parametrize("missing", ["airflow.providers.postgres.hooks.postgres", "psycopg2"])
 def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
-    scheme = {"psycopg2": "postgresql+psycopg2", "psycopg": "postgresql+psycopg"}.get(missing)
-    connect("store", **POSTGRES, extra={"sqlalchemy_scheme": scheme} if scheme else {})
+    connect("store", **POSTGRES, extra={"sqlalchemy_scheme": "postgresql+psycopg2"})
     monkeypatch.setitem(sys.modules, missing, None)
 
     with pytest.raises(ConfigError, match=r"pip install 'airflow-provider-wacontacts\[postgres\]'"):
