@@ -1,0 +1,151 @@
+"""What the pages' tables say is what the code has: no argument, column, field or error is missing, none invented."""
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy import inspect as inspect_database
+
+from airflow_provider_wacontacts import cli, exceptions
+from airflow_provider_wacontacts.get_provider_info import get_provider_info
+from airflow_provider_wacontacts.jobs.summaries import PullSummary
+from airflow_provider_wacontacts.landing.objects import Manifest
+from airflow_provider_wacontacts.landing.sql import upgrade
+from airflow_provider_wacontacts.operators import turn
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAME = re.compile(r"`([a-z0-9_]+)`")
+
+
+def section(page, heading):
+    """The text below a heading, up to the next of its rank or higher."""
+    lines = (DOCS / page).read_text().splitlines()
+    (start,) = (i for i, line in enumerate(lines) if re.fullmatch(rf"#+ {re.escape(heading)}", line))
+    rank = lines[start].split()[0]
+    rest = lines[start + 1 :]
+    end = next((i for i, line in enumerate(rest) if re.match(rf"#{{1,{len(rank)}}} ", line)), len(rest))
+    return "\n".join(rest[:end])
+
+
+def first_column(text):
+    """The names in the first cells of all rows of all tables."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return [name for cell in rows for name in NAME.findall(cell)]
+
+
+def columns(engine, table):
+    return {column["name"] for column in inspect_database(engine).get_columns(table)}
+
+
+@pytest.fixture
+def store(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/store.db")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_every_argument_of_the_operators_is_documented():
+    shared = inspect.signature(turn._TurnContactsOperator.__init__).parameters
+    own = [
+        *inspect.signature(turn.TurnContactsToSqlOperator.__init__).parameters,
+        *inspect.signature(turn.TurnContactsToObjectStorageOperator.__init__).parameters,
+    ]
+
+    assert sorted(first_column(section("operators.md", "Arguments"))) == sorted({*shared, *own} - {"self", "kwargs"})
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("turn_conn_id", "`turn_default`"),
+        ("lookback", "10 minutes"),
+        ("settle", "5 minutes"),
+        ("late_after", "1 hour"),
+        ("max_rejected", "0.01"),
+    ],
+)
+def test_defaults_are_what_the_page_says(argument, shown):
+    default = inspect.signature(turn._TurnContactsOperator.__init__).parameters[argument].default
+    spelled = {"0:10:00": "10 minutes", "0:05:00": "5 minutes", "1:00:00": "1 hour", "turn_default": "`turn_default`"}
+    (row,) = (line for line in section("operators.md", "Arguments").splitlines() if line.startswith(f"| `{argument}`"))
+
+    assert (spelled.get(str(default), str(default)), row.split("|")[3].strip()) == (shown, shown)
+
+
+def test_template_fields_are_marked():
+    marked = {
+        name
+        for line in section("operators.md", "Arguments").splitlines()
+        if "; templated" in line
+        for name in NAME.findall(line.split("|")[1])
+    }
+
+    assert marked == {
+        *turn.TurnContactsToSqlOperator.template_fields,
+        *turn.TurnContactsToObjectStorageOperator.template_fields,
+    }
+
+
+def test_every_field_of_the_summary_is_documented():
+    fields = {field.name for field in dataclasses.fields(PullSummary)}
+
+    assert sorted(first_column(section("operators.md", "The summary"))) == sorted(fields)
+
+
+def test_every_member_of_the_manifest_is_documented():
+    assert sorted(first_column(section("files.md", "The manifest"))) == sorted(
+        field.name for field in msgspec.structs.fields(Manifest)
+    )
+
+
+def test_the_columns_of_versions_and_history_are_documented(store):
+    shown = first_column(section("store.md", "wacontacts_current, wacontacts_version, wacontacts_history"))
+
+    assert set(shown) == columns(store, "wacontacts_history")
+    assert set(shown[:-2]) == columns(store, "wacontacts_current") == columns(store, "wacontacts_version")
+
+
+@pytest.mark.parametrize("table", ["wacontacts_extraction", "wacontacts_reject"])
+def test_documented_columns_exist(store, table):
+    assert set(first_column(section("store.md", table))) <= columns(store, table)
+
+
+def test_every_extra_of_the_connection_form_is_documented():
+    (connection_type,) = get_provider_info()["connection-types"]
+
+    assert set(connection_type["conn-fields"]) <= set(first_column(section("connections.md", "Turn.io")))
+
+
+def test_every_error_has_a_word_of_its_own():
+    page = (DOCS / "troubleshooting.md").read_text()
+
+    assert [name for name in exceptions.__all__ if name not in page] == []
+
+
+def test_every_option_of_the_sandbox_is_documented():
+    given = re.findall(r"^\| `--([a-z-]+)`", (DOCS / "sandbox.md").read_text(), re.MULTILINE)
+    options = vars(cli._parser().parse_args(["sandbox"]))
+
+    assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Whether a heading is there, Sphinx tells when it builds the pages."""
+    targets = [link.partition("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link]
+
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = re.findall(r"^([a-z_]+)$", (DOCS / "index.md").read_text(), re.MULTILINE)
+
+    assert sorted(listed) == sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "index")

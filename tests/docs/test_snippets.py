@@ -1,0 +1,365 @@
+"""What README and the pages show is run: DAGs are parsed, queries asked, connections read, commands understood."""
+
+import importlib
+import json
+import re
+import shlex
+import textwrap
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_wacontacts import cli
+from airflow_provider_wacontacts.landing.objects import ObjectExtraction
+from airflow_provider_wacontacts.landing.sql import Store, Task
+from airflow_provider_wacontacts.protocol.turn import record_of
+from airflow_provider_wacontacts.protocol.turn_rows import parse_page
+from airflow_provider_wacontacts.protocol.windows import Window
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+#: What no test here can run: programs of other machines, and of other versions of Airflow.
+FOREIGN = ("pip", "curl")
+
+TASK = Task("contacts", "run", "pull")
+MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
+TUESDAY = Window(MONDAY.end, datetime(2022, 9, 14, tzinfo=UTC))
+BOB = {
+    "id": 1,
+    "uuid": "f6c4e666-81ad-430e-aea5-1ba33e6f4c35",
+    "number_id": 1,
+    "updated_at": "2022-09-12T08:30:00.000Z",
+    "details": {"name": "bob", "language": "eng", "whatsapp_id": "44623456700", "current_savings": 100},
+}
+RICHER = {**BOB, "updated_at": "2022-09-13T10:00:00.000Z", "details": {**BOB["details"], "current_savings": 120}}
+
+
+class Block(NamedTuple):
+    page: str
+    line: int
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(path):
+    page = path.read_text()
+    for found in FENCED.finditer(page):
+        _, language, code = found.groups()
+        yield Block(path.name, page.count("\n", 0, found.start()) + 2, language, textwrap.dedent(code))
+
+
+BLOCKS = [block for path in PAGES for block in blocks_of(path)]
+
+
+def of(language, *words):
+    return [block for block in BLOCKS if block.language == language and all(word in block.code for word in words)]
+
+
+DAGS = of("python", "DAG(")
+TESTS = of("python", "def test_")
+OTHER_PYTHON = [block for block in of("python") if block not in DAGS and block not in TESTS]
+STATEMENTS = [*of("sql", "GRANT"), *of("sql", "CREATE")]
+COMMANDS = [(block, line) for block in of("bash") for line in block.code.splitlines()]
+
+
+def landed(engine, window, contacts, *, late=timedelta(minutes=5), **options):
+    store = Store(engine, **options)
+    store.prepare()
+    extraction = store.begin(
+        source="turn", account="turn_default", window=window, task=TASK, options_digest="", package_version="0"
+    )
+    records = [record_of(json.dumps(contact).encode()) for contact in contacts]
+    extraction.land(records, position=None, pages=1, size=1, extracted_at=window.end + late, number_ids={"1"})
+    extraction.finish()
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
+def store_url(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def asked(store_engine):
+    """Bob's Monday and Tuesday, and all that a query answers about them."""
+    landed(store_engine, MONDAY, [BOB])
+    landed(store_engine, TUESDAY, [RICHER])
+
+    def ask(code):
+        statements = [statement.rstrip().rstrip(";") for statement in code.split(";\n") if statement.strip()]
+        with store_engine.connect() as connection:
+            return [connection.execute(text(statement)).mappings().all() for statement in statements]
+
+    return ask
+
+
+def is_for(block, dialect):
+    other = {"sqlite": "-- PostgreSQL", "postgresql": "-- SQLite"}[dialect]
+    return other not in block.code
+
+
+# DAGs and Python
+
+
+def test_there_is_something_to_test():
+    assert min(map(len, (DAGS, TESTS, OTHER_PYTHON, COMMANDS, of("sql"), of("json")))) > 0
+
+
+@pytest.mark.parametrize("block", DAGS, ids=str)
+def test_a_dag_imports_as_it_stands(block, tmp_path):
+    try:
+        dagbag = importlib.import_module("airflow.dag_processing.dagbag")
+    except ModuleNotFoundError:
+        dagbag = importlib.import_module("airflow.models.dagbag")
+    (tmp_path / "dag_of_airflow.py").write_text(block.code)
+
+    bag = dagbag.DagBag(dag_folder=str(tmp_path))
+
+    assert bag.import_errors == {}
+    assert len(bag.dags) == block.code.count("with DAG(")
+    assert all(dag.tasks for dag in bag.dags.values())
+
+
+@pytest.mark.parametrize("block", OTHER_PYTHON, ids=str)
+def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
+    for module in ("duckdb", "pandas", "pyarrow"):
+        if module in block.code:
+            pytest.importorskip(module)
+    page = parse_page(json.dumps({"data": [RICHER]}).encode())
+    file_format = "parquet" if "parquet" in block.code else "jsonl.gz"
+    with ObjectExtraction(
+        tmp_path,
+        source="turn",
+        account="turn_default",
+        window=TUESDAY,
+        task=TASK,
+        package_version="0",
+        file_format=file_format,
+    ) as extraction:
+        extraction.land(page)
+        extraction.finish(extracted_at=TUESDAY.end, finished_at=TUESDAY.end, lossy=False)
+    printed = []
+    names = {"print": lambda *values: printed.extend(values)}
+
+    exec(compile(block.code.replace("/srv/contacts", str(tmp_path)), str(block), "exec"), names)
+
+    if "frame" in names:
+        printed.append(names["frame"].to_dict())
+    if "table" in names:
+        printed.append(names["table"].to_pydict())
+    seen = " ".join(map(str, printed))
+    assert BOB["uuid"][:8] in seen
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_a_test_that_is_shown_passes(block, monkeypatch):
+    names = {}
+    exec(compile(block.code, str(block), "exec"), names)
+    for name, test in names.items():
+        if name.startswith("test_"):
+            test(monkeypatch)
+
+
+# SQL
+
+
+def test_every_query_is_understood_by_the_database(asked, store_engine):
+    errors = {}
+    for block in of("sql"):
+        if block not in STATEMENTS and is_for(block, store_engine.dialect.name):
+            try:
+                asked(block.code)
+            except SQLAlchemyError as error:
+                errors[str(block)] = str(error)
+
+    assert errors == {}
+
+
+def query_under(page, heading):
+    """The query below a heading."""
+    after = (ROOT / "docs" / page).read_text().split(f"# {heading}\n", 1)[1]
+    return FENCED.search(after).group(3)
+
+
+def test_bobs_history_is_what_the_page_says(asked):
+    (rows,) = asked(query_under("history.md", "Bob"))
+
+    assert [(str(row["savings"]), row["valid_to"] is None) for row in rows] == [("100", False), ("120", True)]
+
+
+def test_as_of_a_date_gives_the_state_of_that_date(asked):
+    query = query_under("store.md", "As of a date")
+    (rows,) = asked(query.replace("AS name", "AS name, payload->'details'->>'current_savings' AS savings"))
+
+    assert [str(row["savings"]) for row in rows] == ["100"]
+
+
+def test_what_changed_yesterday_shows_before_and_after(asked):
+    (rows,) = asked(query_under("store.md", "What changed yesterday"))
+
+    (was, became) = (rows[0][name] for name in ("was", "became"))
+    savings = [(json.loads(state) if isinstance(state, str) else state)["current_savings"] for state in (was, became)]
+    assert (len(rows), savings) == (1, [100, 120])
+
+
+def test_the_history_of_a_field_has_a_row_for_each_of_its_values(asked):
+    (rows,) = asked(query_under("store.md", "The history of a custom field"))
+
+    assert [str(row["value"]) for row in rows] == ["100", "120"]
+
+
+def test_windows_pulled_in_time_lost_nothing(asked):
+    assert asked(query_under("store.md", "Windows that lost states")) == [[]]
+
+
+def test_a_window_pulled_late_is_found_among_those_that_lost_states(asked, store_engine):
+    wednesday = Window(TUESDAY.end, TUESDAY.end + timedelta(days=1))
+    landed(store_engine, wednesday, [], late=timedelta(hours=2))
+
+    (rows,) = asked(query_under("store.md", "Windows that lost states"))
+
+    assert [(str(row["window_start"])[:10], row["lateness_s"]) for row in rows] == [("2022-09-14", 7200.0)]
+
+
+def test_a_hole_between_windows_is_found(asked, store_engine):
+    landed(store_engine, Window(TUESDAY.end + timedelta(days=1), TUESDAY.end + timedelta(days=2)), [])
+
+    (rows,) = asked(query_under("store.md", "Windows that are missing"))
+
+    assert [[str(value)[:10] for value in row.values()] for row in rows] == [["2022-09-14", "2022-09-15"]]
+
+
+def test_a_second_pull_that_finds_something_new_is_found(asked, store_engine):
+    query = query_under("history.md", "What a lookback brings back")
+    assert asked(query) == [[]]
+
+    passed_over = {**BOB, "uuid": "00000000-0000-4000-8000-000000000002", "id": 2}
+    landed(store_engine, MONDAY, [passed_over], late=timedelta(days=3))
+
+    assert [row["new_versions"] for row in asked(query)[0]] == [1]
+
+
+def test_fields_are_listed(asked, store_engine):
+    (code,) = (block.code for block in of("sql", "AS field") if is_for(block, store_engine.dialect.name))
+
+    assert [row["field"] for row in asked(code)[0]] == ["current_savings", "language", "name", "whatsapp_id"]
+
+
+def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_database):
+    owner = create_engine(postgres.url(database=postgres_database))
+    landed(owner, MONDAY, [BOB], table_schema="contacts")
+    with owner.begin() as connection:
+        for role in ("airflow_contacts", "analyst"):
+            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}")
+            connection.exec_driver_sql(f"CREATE ROLE {role}")
+        for block in of("sql", "GRANT"):
+            connection.exec_driver_sql(block.code)
+
+    try:
+        worker = create_engine(owner.url, connect_args={"options": "-c role=airflow_contacts"})
+        landed(worker, TUESDAY, [RICHER], table_schema="contacts", auto_upgrade=False)
+        worker.dispose()
+        analyst = create_engine(owner.url, connect_args={"options": "-c role=analyst"})
+        with analyst.connect() as connection:
+            views = ("current", "history", "version", "extraction")
+            counts = [connection.scalar(text(f"SELECT count(*) FROM contacts.wacontacts_{view}")) for view in views]
+        with analyst.connect() as connection, pytest.raises(SQLAlchemyError, match="permission denied"):
+            connection.execute(text("SELECT count(*) FROM contacts.wacontacts_reject"))
+        analyst.dispose()
+    finally:
+        with owner.begin() as connection:
+            for role in ("airflow_contacts", "analyst"):
+                connection.exec_driver_sql(f"DROP OWNED BY {role}")
+                connection.exec_driver_sql(f"DROP ROLE {role}")
+        owner.dispose()
+
+    assert counts == [1, 2, 2, 2]
+
+
+def test_the_copy_for_analysts_can_be_made(postgres, postgres_database):
+    engine = create_engine(postgres.url(database=postgres_database))
+    landed(engine, MONDAY, [BOB])
+    (code,) = (block.code for block in of("sql", "CREATE MATERIALIZED VIEW"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(code)
+        found = connection.execute(text("SELECT language FROM contact_languages")).all()
+    engine.dispose()
+
+    assert found == [("eng",)]
+
+
+# Connections
+
+
+def connections():
+    """All that is shown, as JSON blocks and as environment variables."""
+    for block in of("json"):
+        yield pytest.param("example", block.code, id=str(block))
+    for block, line in COMMANDS:
+        if line.startswith("export AIRFLOW_CONN_"):
+            name, _, value = shlex.split(line)[1].partition("=")
+            yield pytest.param(name.removeprefix("AIRFLOW_CONN_").lower(), value, id=f"{block}-{name}")
+        if "--conn-json" in line:
+            words = shlex.split(line)
+            yield pytest.param(words[3], words[words.index("--conn-json") + 1], id=f"{block}-{words[3]}")
+
+
+@pytest.mark.parametrize(("conn_id", "value"), connections())
+def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
+    from airflow_provider_wacontacts.hooks.store import store_engine
+    from airflow_provider_wacontacts.hooks.turn import TurnHook
+
+    fields = json.loads(value)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
+
+    if fields["conn_type"] == "turn":
+        assert TurnHook(conn_id).account == fields.get("extra", {}).get("account", conn_id)
+    else:
+        store = store_engine(conn_id)
+        assert store.table_schema == fields.get("extra", {}).get("table_schema")
+        store.engine.dispose()
+
+
+# Commands
+
+
+def command_id(given):
+    return str(given) if isinstance(given, Block) else given[:40]
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("make")], ids=command_id
+)
+def test_make_knows_the_target(block, line):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert shlex.split(line)[1] in targets
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("wacontacts")], ids=command_id
+)
+def test_the_command_line_understands_what_is_shown(block, line):
+    cli._parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("airflow")], ids=command_id
+)
+def test_airflow_understands_what_is_shown(block, line):
+    parser = importlib.import_module("airflow.cli.cli_parser").get_parser()
+
+    parser.parse_args(shlex.split(line)[1:])
+
+
+def test_no_other_command_is_shown():
+    known = ("make", "wacontacts", "airflow", "export", *FOREIGN)
+
+    assert [line for _, line in COMMANDS if not line.startswith(known)] == []
