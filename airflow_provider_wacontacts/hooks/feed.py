@@ -60,6 +60,14 @@ class FeedHook(HttpHook):
         """What the connection's contacts are filed under: extra ``account``, else the connection's id."""
         return self._endpoint.account
 
+    def check(self) -> None:
+        """
+        Make sure that the connection can be used, before anything is done for it; nothing is sent.
+
+        :raises ConfigError: a field is missing or cannot be; the message names it.
+        """
+        self._driver(self._policy, self._endpoint.timeout)
+
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Any:
         """Return the hook's one :class:`requests.Session`, which holds no credentials: sending adds them."""
         _refuse_options(extra_options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
 
 from airflow.providers.common.compat.sdk import Connection
 
@@ -67,7 +66,8 @@ class TurnHook(FeedHook):
         :returns: the cursor: a secret, as whoever holds it and the token can read the contacts.
         :raises WaContactsError: the server made none.
         """
-        return self.run_flow(_cursor_of(turn.Export(window, options)))
+        cursor, _ = self.run_flow(turn.create_cursor(window, options or turn.ExportOptions()))
+        return cursor
 
     def read_pages(
         self,
@@ -111,14 +111,6 @@ class TurnHook(FeedHook):
 
     def _credentials(self, connection: Connection, endpoint: Endpoint) -> Credentials:
         return _Bearer(self.turn_conn_id, endpoint.base_url, token_of(connection))
-
-
-def _cursor_of(export: turn.Export) -> Flow[str]:
-    flow = export.next_page()
-    created = yield next(flow)
-    reading = flow.send(created)
-    flow.close()
-    return unquote(reading.path.rpartition("/")[2])
 
 
 class _Bearer:

@@ -134,6 +134,7 @@ class _TurnContactsOperator(BaseOperator):
     def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
         from airflow_provider_wacontacts.jobs.turn_pull import Pull
 
+        self.hook.check()
         return Pull(
             account=self.account or self.hook.account,
             window=window,

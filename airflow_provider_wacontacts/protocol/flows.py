@@ -68,7 +68,7 @@ class Response:
         """The server's own time of answering, aware; ``None`` where it sent none that can be read."""
         try:
             moment = parsedate_to_datetime(self.headers.get("date", ""))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         return moment if moment.tzinfo is not None else None
 

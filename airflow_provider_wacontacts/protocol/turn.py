@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.protocol.redaction import server_title
 from airflow_provider_wacontacts.protocol.turn_rows import Head, Page, parse_page, record_of
 from airflow_provider_wacontacts.protocol.windows import MILLISECOND, Window, format_millis
 
-__all__ = ["Export", "ExportOptions", "Head", "Page", "record_of", "schemas"]
+__all__ = ["SOURCE", "Export", "ExportOptions", "Head", "Page", "create_cursor", "record_of", "schemas"]
 
 SOURCE = "turn"
 CREATE = "turn.contacts.cursor"
@@ -120,15 +120,16 @@ class Export:
         return None
 
     def _open(self) -> Flow[None]:
-        start = self.window.start if self.position is None else max(self.window.start, self.position - MILLISECOND)
-        asked = {"from": format_millis(start), "until": format_millis(_ceiled(self.window.end)), **self.options.given()}
-        response = yield Request(
-            CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked)
-        )
-        self.server_time = self.server_time or response.date
-        if not response.is_success:
-            _refuse(response, CREATE, options=bool(self.options.page_size or self.options.scrubbing_rules))
-        self._follow(_cursor_in(response))
+        cursor, server_time = yield from create_cursor(self._left(), self.options)
+        self.server_time = self.server_time or server_time
+        self._follow(cursor)
+
+    def _left(self) -> Window:
+        """Return what is still to be asked for: never nothing, as a server may send rows of the window's very end."""
+        if self.position is None:
+            return self.window
+        start = min(self.position, self.window.end) - MILLISECOND
+        return Window(max(self.window.start, start), self.window.end)
 
     def _read(self) -> Flow[Page]:
         path = f"/v1/data/contacts/cursor/{quote(self._cursor or '', safe='')}"
@@ -184,6 +185,21 @@ class Export:
         self._cursor = None
         self._seen.clear()
         self._pages_of_cursor = 0
+
+
+def create_cursor(window: Window, options: ExportOptions) -> Flow[tuple[str, datetime | None]]:
+    """
+    Make a cursor for the contacts whose latest update fell into a window.
+
+    :returns: the cursor, and the server's time of answering where it told one.
+    :raises ContractError: the answer holds no cursor.
+    :raises PermanentError: the server made none, and says why.
+    """
+    asked = {"from": format_millis(window.start), "until": format_millis(_ceiled(window.end)), **options.given()}
+    response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
+    if not response.is_success:
+        _refuse(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
+    return _cursor_in(response), response.date
 
 
 def schemas() -> Flow[list[dict[str, Any]]]:

@@ -83,7 +83,8 @@ def test_files_are_laid_out_by_source_account_day_and_extraction(tmp_path: Path,
     prefix = tmp_path / "turn" / "main" / "2022-09-12" / summary["extraction_id"]
     assert summary["uri"] == f"file://{prefix}"
     assert sorted(file.name for file in prefix.iterdir()) == ["_manifest.json", "part-00000.jsonl.gz"]
-    assert [json.loads(line)["uuid"] for line in gzip.open(prefix / "part-00000.jsonl.gz")] == [BOB]
+    lines = gzip.decompress((prefix / "part-00000.jsonl.gz").read_bytes()).splitlines()
+    assert [json.loads(line)["uuid"] for line in lines] == [BOB]
 
 
 @pytest.mark.usefixtures("connections")

@@ -191,6 +191,17 @@ def test_a_resumed_export_begins_where_the_earlier_one_was_kept() -> None:
     assert export.position == MONDAY + timedelta(hours=1)
 
 
+@pytest.mark.parametrize("last", [23 * 60 + 59, 24 * 60, 25 * 60])
+def test_rows_at_or_past_the_window_s_end_leave_something_to_ask_for(last: int) -> None:
+    _, asked = export_all(
+        Export(WINDOW), [created("c"), page(("x", last), next_cursor="d"), EXPIRED, created("e"), page()]
+    )
+
+    times = [(body["from"], body["until"]) for body in bodies(asked)]
+    assert all(start < until for start, until in times)
+    assert times[1][0] == ("2022-09-12T23:58:59.999Z" if last < 24 * 60 else "2022-09-12T23:59:59.999Z")
+
+
 def test_ten_new_cursors_without_progress_are_an_error() -> None:
     requests: list[Request] = []
 
@@ -260,6 +271,11 @@ def test_refused_options_are_named_and_never_dropped() -> None:
 
     with pytest.raises(RejectedError, match="scrubbing_rules"):
         export_all(Export(WINDOW, options), [Response(400)])
+
+
+@pytest.mark.parametrize("date", ["Mon, 10 Aug 99999999999999999999 03:15:30 GMT", "yesterday", "", "Tue, 13 Sep 2022"])
+def test_a_date_that_is_none_is_no_time(date: str) -> None:
+    assert Response(200, {"date": date}).date is None
 
 
 def test_the_server_s_time_is_that_of_the_first_answer() -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sqlite
 from airflow_provider_wacontacts.landing.sql.batches import Batch, numbered, write_what_is_taken
 from airflow_provider_wacontacts.landing.sql.finished import Finished
@@ -47,8 +46,6 @@ class Store:
         now: Callable[[], datetime] = _worker_time,
     ) -> None:
         self.sessions = Sessions(engine)
-        if table_schema and self.sessions.is_sqlite:
-            raise ConfigError("table_schema is for PostgreSQL; SQLite has no schemas, leave it out")
         self.tables = Tables(engine.dialect, table_schema)
         self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
         self.late_after = late_after

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.protocol.windows import format_time, parse_time
 
 __all__ = ["Moment", "Tables"]
@@ -47,16 +48,15 @@ class Tables:
 
     :param dialect: of the engine they are in.
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
+    :raises ConfigError: a schema is named in a database that has none.
     """
 
     def __init__(self, dialect: Dialect, table_schema: str | None) -> None:
+        if table_schema and dialect.name == "sqlite":
+            raise ConfigError("table_schema is for PostgreSQL; SQLite has no schemas, leave it out")
         self.table_schema = table_schema
         self.prefix = f"{dialect.identifier_preparer.quote(table_schema)}." if table_schema else ""
         self._metadata = MetaData(schema=table_schema)
-
-    def name(self, table: str) -> str:
-        """Return a table's qualified name as SQL wants it."""
-        return f"{self.prefix}wacontacts_{table}"
 
     @cached_property
     def meta(self) -> Table:
