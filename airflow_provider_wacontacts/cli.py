@@ -1,5 +1,5 @@
 """
-The command ``wacontacts``: a Turn.io stand-in to try DAGs on, and the store's tables.
+The command ``wacontacts``: stand-ins of Turn.io and WhatsApp Business to try DAGs on, and the store's tables.
 
 Exit codes: 0 it is done, 1 it could not be done (one line on standard error says why), 2 it was called wrongly.
 """
@@ -27,16 +27,20 @@ __all__ = ["main"]
 
 _STORE_CONN_ID = "wacontacts_store"
 _SANDBOX_EXTRA = ("starlette", "uvicorn")
+_WHATSAPP = "whatsapp."
+_LISTS = ("hostile", "whatsapp.wa_id_with")
 _SANDBOX_HELP = """\
-Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, and runs until
-Ctrl-C. The first line that it prints ends with its address. Its clock starts at this machine's time and keeps pace;
-move it, break things and look at the truth through its control routes:
+Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, and one of the
+WhatsApp Business API client, which knows who is on WhatsApp. Runs until Ctrl-C. The first line that it prints ends with
+its address. Its clock starts at this machine's time and keeps pace; move it, break things and look at the truth through
+its control routes:
 
   curl -X POST URL/sandbox/clock -d '{"advance_s": 86400}'
   curl -X POST URL/sandbox/faults -d '{"kind": "status", "on": "page", "status": 503, "times": 3}'
   curl URL/sandbox/truth
+  curl URL/sandbox/whatsapp/numbers
 
-All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control
+All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control, and the same with whatsapp_control
 """
 _UPGRADE_HELP = """\
 Creates the store's tables, or brings them to what this version of the package writes. Safe to run at any time and by
@@ -78,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sandbox(commands: Any) -> None:
     command = commands.add_parser(
         "sandbox",
-        help="a stand-in of Turn.io to try DAGs on",
+        help="stand-ins of Turn.io and WhatsApp Business to try DAGs on",
         description=_SANDBOX_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -105,7 +109,8 @@ def _add_sandbox(commands: Any) -> None:
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60; may be repeated",
+        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60, and with whatsapp. before "
+        "it of sandbox.WhatsAppBehaviour, such as whatsapp.version=v2.45.1; may be repeated",
     )
     command.set_defaults(run=lambda options: _run_sandbox(command, options))
 
@@ -156,12 +161,14 @@ def _run_sandbox(command: argparse.ArgumentParser, options: argparse.Namespace) 
 
 
 def _sandbox(options: argparse.Namespace) -> Sandbox:
-    from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, bob, seeded_world
+    from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, WhatsAppBehaviour, bob, seeded_world
     from airflow_provider_wacontacts.sandbox.behaviour import changed
 
     now = options.now or datetime.now(UTC)
     start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
-    settings = {"token": options.token, **dict(options.set)}
+    given = dict(options.set)
+    whatsapp = {name.removeprefix(_WHATSAPP): given.pop(name) for name in list(given) if name.startswith(_WHATSAPP)}
+    settings = {"token": options.token, **given}
     if options.page_size is not None:
         settings["page_size"] = options.page_size
     behaviour = changed(TurnBehaviour(), settings, strict=False)
@@ -170,19 +177,40 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         if options.world == "bob"
         else seeded_world(options.seed, contacts=options.contacts, start=start, days=options.days)
     )
-    return Sandbox(world, now=now, rate=options.rate, behaviour=behaviour, port=options.port)
+    return Sandbox(
+        world,
+        now=now,
+        rate=options.rate,
+        behaviour=behaviour,
+        whatsapp=changed(WhatsAppBehaviour(), whatsapp, strict=False),
+        port=options.port,
+    )
 
 
 def _greeting(sandbox: Sandbox) -> str:
-    connection = json.dumps({"conn_type": "turn", "host": sandbox.url, "password": sandbox.token})
+    turn = json.dumps({"conn_type": "turn", "host": sandbox.url, "password": sandbox.token})
+    whatsapp = json.dumps(_whatsapp_connection(sandbox))
     first, last = (f"{moment:%Y-%m-%d %H:%M}" if moment else "never" for moment in _span(sandbox))
     return (
-        f"Turn.io stand-in on {sandbox.url}\n"
+        f"Turn.io and WhatsApp Business stand-ins on {sandbox.url}\n"
         f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; its time is "
         f"{sandbox.clock.now():%Y-%m-%d %H:%M} UTC\n"
-        f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(connection)}\n"
+        f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(turn)}\n"
+        f"  for Airflow: export AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT={shlex.quote(whatsapp)}\n"
         f"  Ctrl-C ends it"
     )
+
+
+def _whatsapp_connection(sandbox: Sandbox) -> dict[str, Any]:
+    behaviour = sandbox.whatsapp.behaviour
+    ways: dict[str, dict[str, Any]] = {
+        "bearer": {"password": behaviour.token, "extra": {"auth": "bearer"}},
+        "d360": {"password": behaviour.api_key, "extra": {"auth": "d360"}},
+    }
+    login = {"login": behaviour.username, "password": behaviour.password, "extra": {}}
+    way = ways.get(behaviour.auth, login)
+    extra = {**way["extra"], "sender": behaviour.sender}
+    return {"conn_type": "whatsapp_business", "host": sandbox.url, **way, "extra": extra}
 
 
 def _span(sandbox: Sandbox) -> tuple[datetime | None, datetime | None]:
@@ -246,7 +274,7 @@ def _setting(text: str) -> tuple[str, str | list[str]]:
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value.split(",") if name == "hostile" else value
+    return name, value.split(",") if name in _LISTS else value
 
 
 if __name__ == "__main__":

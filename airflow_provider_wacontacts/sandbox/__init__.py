@@ -1,5 +1,5 @@
 """
-A Turn.io that runs on this machine: for demos, for authors of DAGs, and for tests.
+A Turn.io and a WhatsApp Business API client that run on this machine: for demos, for authors of DAGs, and for tests.
 
 In a test, over a real socket of the loopback interface::
 
@@ -11,6 +11,16 @@ In a test, over a real socket of the loopback interface::
         sandbox.fail(Fault(on="page", kind="cut"))
         ...                                    # pull from sandbox.url with the token sandbox.token
         assert sandbox.requests.count("page") == 3
+
+The same process answers what the WhatsApp Business API client does under ``/v1/users/login``, ``/v1/contacts`` and
+``/v1/contacts/<wa_id>/identity``::
+
+    with Sandbox(whatsapp=WhatsAppBehaviour(sender="+919876500000", processing_answers=2)) as sandbox:
+        sandbox.whatsapp.put("+919876500001", "invalid")
+        sandbox.fail(Fault(on="check", kind="status", status=503, code=1016))
+        ...                                    # check numbers with the token sandbox.whatsapp.behaviour.token
+        assert sandbox.asked_numbers["+919876500001"] == 1
+        sandbox.whatsapp.finish()              # bodies of the callbacks for what is still processing
 
 From a shell, ``wacontacts sandbox --help``. Everything that a test does to the object, another process does through
 the control routes that :mod:`airflow_provider_wacontacts.sandbox.control` lists.
@@ -29,9 +39,23 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.sandbox.clock import Clock
     from airflow_provider_wacontacts.sandbox.population import bob, seeded_world
     from airflow_provider_wacontacts.sandbox.server import Sandbox
+    from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import WhatsAppBehaviour
+    from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
     from airflow_provider_wacontacts.sandbox.world import Event, Raw, World
 
-__all__ = ["Clock", "Event", "Fault", "Raw", "Sandbox", "TurnBehaviour", "World", "bob", "seeded_world"]
+__all__ = [
+    "Clock",
+    "Event",
+    "Fault",
+    "Raw",
+    "Sandbox",
+    "TurnBehaviour",
+    "WhatsAppBehaviour",
+    "WhatsAppClient",
+    "World",
+    "bob",
+    "seeded_world",
+]
 
 _MODULES = {
     "Clock": "clock",
@@ -40,6 +64,8 @@ _MODULES = {
     "Raw": "world",
     "Sandbox": "server",
     "TurnBehaviour": "behaviour",
+    "WhatsAppBehaviour": "whatsapp_behaviour",
+    "WhatsAppClient": "whatsapp_client",
     "World": "world",
     "bob": "population",
     "seeded_world": "population",

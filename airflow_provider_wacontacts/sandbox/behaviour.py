@@ -10,19 +10,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from airflow_provider_wacontacts.sandbox.clock import TimeFormat
 from airflow_provider_wacontacts.sandbox.hostile import HOSTILE
 
-__all__ = ["Fault", "FaultKind", "Option", "RequestKind", "TurnBehaviour", "changed", "fault_from_json", "to_json"]
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Option",
+    "RequestKind",
+    "RetryAfter",
+    "TurnBehaviour",
+    "changed",
+    "fault_from_json",
+    "to_json",
+]
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _T = TypeVar("_T")
+_B = TypeVar("_B", bound="DataclassInstance")
 
 Option = Literal["accept", "refuse", "ignore"]
-RequestKind = Literal["create", "page", "schemas", "other"]
+RequestKind = Literal["create", "page", "schemas", "login", "check", "identity", "acknowledge", "other"]
+RetryAfter = Literal["integer", "fraction", "date", "missing"]
 FaultKind = Literal[
     "status",
     "drop",
@@ -133,7 +148,7 @@ class TurnBehaviour:
 
     rate_limit: int | None = None
     rate_window_s: float = 60.0
-    retry_after: Literal["integer", "fraction", "date", "missing"] = "integer"
+    retry_after: RetryAfter = "integer"
     rate_headers: bool = True
 
     def __post_init__(self) -> None:
@@ -155,7 +170,7 @@ class Fault:
     =================  =================================================================================
     kind               what is answered
     =================  =================================================================================
-    ``status``         ``status`` with Turn's error shape, or with ``body``
+    ``status``         ``status`` with the stand-in's error shape and ``code``, or with ``body``
     ``drop``           nothing: the connection is closed
     ``cut``            the true answer's headers and the first ``share`` of its body, then the connection is closed
     ``html``           ``status`` (200 unless given) with a page of HTML
@@ -169,7 +184,10 @@ class Fault:
     ``rate_limited``   429 as the behaviour words it, to come back after ``delay_s``
     =================  =================================================================================
 
+    Those from ``no_cursor`` to ``expired`` are Turn's alone; elsewhere the true answer comes.
+
     :param on: the kind of request, or ``any``.
+    :param code: the number of a WhatsApp Business API error, where it is not the status; Turn's is always that.
     :param times: how many requests in a row.
     :param skip: so many fitting requests are answered truly before.
     :param every: 0 for once; else the first ``times`` of each ``every`` requests after ``skip``, for ever.
@@ -178,18 +196,19 @@ class Fault:
     """
 
     kind: FaultKind
-    on: Literal["create", "page", "schemas", "other", "any"] = "any"
+    on: RequestKind | Literal["any"] = "any"
     times: int = 1
     skip: int = 0
     every: int = 0
     status: int | None = None
+    code: int | None = None
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     share: float = 0.5
     delay_s: float = 0.0
 
 
-def changed(behaviour: TurnBehaviour, changes: Mapping[str, Any], *, strict: bool = True) -> TurnBehaviour:
+def changed(behaviour: _B, changes: Mapping[str, Any], *, strict: bool = True) -> _B:
     """
     Give a behaviour with some fields changed.
 
@@ -197,8 +216,9 @@ def changed(behaviour: TurnBehaviour, changes: Mapping[str, Any], *, strict: boo
     :param strict: numbers, truth values and null may not be written as text.
     :raises ValueError: a field is unknown, or its value is of another type; the message names it.
     """
-    _known(TurnBehaviour, changes)
-    return _converted({**to_json(behaviour), **changes}, TurnBehaviour, strict=strict)
+    kind = type(behaviour)
+    _known(kind, changes)
+    return _converted({**to_json(behaviour), **changes}, kind, strict=strict)
 
 
 def fault_from_json(item: Mapping[str, Any]) -> Fault:
@@ -211,13 +231,13 @@ def fault_from_json(item: Mapping[str, Any]) -> Fault:
     return _converted(dict(item), Fault)
 
 
-def to_json(thing: TurnBehaviour | Fault) -> dict[str, Any]:
+def to_json(thing: DataclassInstance) -> dict[str, Any]:
     """Tell its fields in JSON types, as control routes take them."""
     values: dict[str, Any] = msgspec.to_builtins(asdict(thing))
     return values
 
 
-def _known(kind: type[TurnBehaviour | Fault], names: Mapping[str, Any]) -> None:
+def _known(kind: type[DataclassInstance], names: Mapping[str, Any]) -> None:
     unknown = sorted(set(names) - {known.name for known in fields(kind)})
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")

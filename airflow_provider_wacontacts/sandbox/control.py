@@ -4,7 +4,7 @@ The routes by which tests and demos move the sandbox. They ask for no token and 
 ==============================  =======================================================================================
 route                           what it does
 ==============================  =======================================================================================
-``GET /sandbox``                time, number of contacts, behaviour, waiting faults
+``GET /sandbox``                time, number of contacts, behaviour, waiting faults, and what WhatsApp's tells
 ``GET /sandbox/clock``          ``{"now": …, "rate": …}``
 ``POST /sandbox/clock``         ``{"now": "2022-09-13T00:00:00Z"}`` or ``{"advance_s": 3600}``, and optionally ``rate``:
                                 sandbox seconds in a real one
@@ -21,14 +21,17 @@ route                           what it does
 ``DELETE /sandbox/contacts/7``  deletes a contact now
 ``POST /sandbox/world``         another world: ``{"name": "bob"}``, ``{"seed": 1, "contacts": 300, "start": …,
                                 "days": 14, "deleted_share": 0.1}`` or
-                                ``{"events": [{"at": …, "id": 1, "details": …}]}``; cursors, faults and counts are
-                                forgotten, the clock stays
+                                ``{"events": [{"at": …, "id": 1, "details": …}]}``; all that both stand-ins were
+                                asked, told and given is forgotten, the clock stays
 ``GET /sandbox/truth``          ``{"now", "contacts", "states"}``: every state up to now, oldest first, with
                                 ``inserted_at`` and ``updated_at``
-``GET /sandbox/requests``       counts by kind (``create``, ``page``, ``schemas``, ``other``), ``outcomes`` within
-                                each, and ``asked``: the bodies of requests for a cursor
+``GET /sandbox/requests``       counts by kind (``create``, ``page``, ``schemas``; ``login``, ``check``, ``identity``,
+                                ``acknowledge``; ``other``), ``outcomes`` within each, and ``asked``: the bodies of
+                                requests for a cursor
 ``DELETE /sandbox/requests``    counts anew
 ==============================  =======================================================================================
+
+Those of the WhatsApp Business API client are in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_control`.
 
 A body that cannot be understood is answered with 400 and ``{"error": …}``, and nothing is changed.
 """
@@ -44,8 +47,11 @@ from starlette.routing import Route
 
 from airflow_provider_wacontacts.sandbox.behaviour import changed, fault_from_json, to_json
 from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
+from airflow_provider_wacontacts.sandbox.front import Front
 from airflow_provider_wacontacts.sandbox.population import DEFAULT_START, bob, seeded_world
 from airflow_provider_wacontacts.sandbox.turn import TurnApi
+from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
+from airflow_provider_wacontacts.sandbox.whatsapp_control import WhatsAppControl, only
 from airflow_provider_wacontacts.sandbox.wire import Answer, json_answer
 from airflow_provider_wacontacts.sandbox.world import Event, World, as_json, from_json
 
@@ -53,11 +59,14 @@ __all__ = ["Control", "describe"]
 
 
 class Control:
-    """The control routes of one stand-in."""
+    """The control routes of one sandbox."""
 
-    def __init__(self, api: TurnApi) -> None:
+    def __init__(self, front: Front, api: TurnApi, client: WhatsAppClient) -> None:
+        self._front = front
         self._api = api
         self._first_behaviour = api.behaviour
+        self._client = client
+        self._whatsapp = WhatsAppControl(client)
 
     def routes(self) -> list[Route]:
         """Give the control routes."""
@@ -76,6 +85,7 @@ class Control:
             ("GET", "/truth", self._truth),
             ("GET", "/requests", self._requests),
             ("DELETE", "/requests", self._clear_requests),
+            *self._whatsapp.calls(),
         ]
         routes = [Route("/sandbox" + path, self._handler(call), methods=[method]) for method, path, call in calls]
         delete = Route("/sandbox/contacts/{contact_id:int}", self._handler(self._delete), methods=["DELETE"])
@@ -85,7 +95,7 @@ class Control:
         async def handle(request: Request) -> Answer:
             try:
                 given = json.loads(await request.body() or b"{}")
-                with self._api.lock:
+                with self._front.lock:
                     return json_answer(call(given | request.path_params if request.path_params else given))
             except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
                 return json_answer({"error": str(error)}, 400)
@@ -97,15 +107,16 @@ class Control:
             **self._clock({}),
             "contacts": len(self._api.world),
             "behaviour": self._behaviour({}),
+            "whatsapp": self._whatsapp.status({}),
             "faults": self._faults({}),
         }
 
     def _clock(self, _given: Any) -> dict[str, Any]:
-        return {"now": write_time(self._api.clock.now()), "rate": self._api.clock.rate}
+        return {"now": write_time(self._front.clock.now()), "rate": self._front.clock.rate}
 
     def _move_clock(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        _only(given, "now", "advance_s", "rate")
-        clock, rate = self._api.clock, given.get("rate")
+        only(given, "now", "advance_s", "rate")
+        clock, rate = self._front.clock, given.get("rate")
         if "now" in given:
             clock.set(given["now"], rate=rate)
         else:
@@ -124,41 +135,44 @@ class Control:
         return self._behaviour({})
 
     def _faults(self, _given: Any) -> list[dict[str, Any]]:
-        return self._api.faults.to_json()
+        return self._front.faults.to_json()
 
     def _add_faults(self, given: Any) -> list[dict[str, Any]]:
         for fault in [fault_from_json(item) for item in _listed(given)]:
-            self._api.faults.add(fault)
+            self._front.faults.add(fault)
         return self._faults({})
 
     def _clear_faults(self, _given: Any) -> list[dict[str, Any]]:
-        self._api.faults.clear()
+        self._front.faults.clear()
         return []
 
     def _upsert(self, given: Any) -> list[dict[str, Any]]:
         items = _listed(given)
         for item in items:
-            _only(item, "id", "details", "extra", "uuid", "at")
+            only(item, "id", "details", "extra", "uuid", "at")
         return [describe(self._api.world, self._upsert_one(item)) for item in items]
 
     def _upsert_one(self, item: Mapping[str, Any]) -> Event:
         return self._api.world.upsert(
             item.get("id"),
             from_json(item.get("details", {})),
-            at=read_time(item["at"]) if "at" in item else self._api.clock.now(),
+            at=read_time(item["at"]) if "at" in item else self._front.clock.now(),
             extra=from_json(item.get("extra", {})),
             uuid=item.get("uuid", ""),
         )
 
     def _delete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return describe(self._api.world, self._api.world.delete(given["contact_id"], at=self._api.clock.now()))
+        return describe(self._api.world, self._api.world.delete(given["contact_id"], at=self._front.clock.now()))
 
     def _load(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        self._api.load(_world(given))
+        world = _world(given)
+        self._front.reset()
+        self._api.load(world)
+        self._client.reset()
         return self._status({})
 
     def _truth(self, _given: Any) -> dict[str, Any]:
-        now, world = self._api.clock.now(), self._api.world
+        now, world = self._front.clock.now(), self._api.world
         states = world.until(now)
         contacts = {event.id for event in states}
         return {
@@ -168,10 +182,10 @@ class Control:
         }
 
     def _requests(self, _given: Any) -> dict[str, Any]:
-        return self._api.requests.to_json()
+        return self._front.requests.to_json()
 
     def _clear_requests(self, _given: Any) -> dict[str, Any]:
-        self._api.requests.clear()
+        self._front.requests.clear()
         return self._requests({})
 
 
@@ -189,7 +203,7 @@ def describe(world: World, event: Event) -> dict[str, Any]:
 
 
 def _world(given: Mapping[str, Any]) -> World:
-    _only(given, "name", "seed", "contacts", "start", "days", "deleted_share", "events")
+    only(given, "name", "seed", "contacts", "start", "days", "deleted_share", "events")
     if given.get("name") == "bob":
         return bob()
     if "name" in given:
@@ -207,9 +221,3 @@ def _world(given: Mapping[str, Any]) -> World:
 
 def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
-
-
-def _only(given: Mapping[str, Any], *names: str) -> None:
-    unknown = sorted(given.keys() - set(names))
-    if unknown:
-        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from airflow_provider_wacontacts.sandbox.behaviour import Fault, RequestKind, to_json
 
@@ -74,7 +74,8 @@ class Requests:
         """
         Count the requests that were answered.
 
-        :param kind: ``create``, ``page``, ``schemas`` or ``other``; None for all.
+        :param kind: ``create``, ``page`` and ``schemas`` are Turn's, ``login``, ``check``, ``identity`` and
+            ``acknowledge`` WhatsApp's; ``other``; None for all.
         :param outcome: a status, ``drop`` or ``cut``; None for all.
         """
         return sum(
@@ -90,7 +91,7 @@ class Requests:
 
     def to_json(self) -> dict[str, Any]:
         """Tell the counts by kind, the outcomes within each, and the bodies of the requests for a cursor."""
-        kinds: tuple[RequestKind, ...] = ("create", "page", "schemas", "other")
+        kinds: tuple[RequestKind, ...] = get_args(RequestKind)
         return {
             **{kind: self.count(kind) for kind in kinds},
             "outcomes": {

@@ -1,5 +1,5 @@
 """
-Turn's rate limit: so many calls in a window of real time, counted from the first of them.
+Rate limits: Turn's window of real time from its first call, and the WhatsApp Business API client's calls a second.
 
 What an answer says of it is told in the sandbox's time, as its ``Date`` is: a client may hold one against the other.
 """
@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from airflow_provider_wacontacts.sandbox.behaviour import TurnBehaviour
+from airflow_provider_wacontacts.sandbox.behaviour import RetryAfter, TurnBehaviour
 
-__all__ = ["Grant", "RateLimit", "retry_after_headers"]
+__all__ = ["Bucket", "Grant", "RateLimit", "retry_after_headers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Grant:
             "X-Ratelimit-Remaining": str(self.remaining),
             "X-Ratelimit-Reset": f"{reset_at:.3f}" if exact else str(math.ceil(reset_at)),
         }
-        asked_to_wait = {} if self.allowed else retry_after_headers(behaviour, now, self.wait_s)
+        asked_to_wait = {} if self.allowed else retry_after_headers(behaviour.retry_after, now, self.wait_s)
         return {**(headers if behaviour.rate_headers else {}), **asked_to_wait}
 
 
@@ -69,9 +69,33 @@ class RateLimit:
         return Grant(allowed, behaviour.rate_limit - self._calls, self._start + behaviour.rate_window_s - now)
 
 
-def retry_after_headers(behaviour: TurnBehaviour, now: float, wait_s: float) -> dict[str, str]:
-    """Give ``Retry-After`` as the behaviour writes it, if it does."""
-    match behaviour.retry_after:
+class Bucket:
+    """Calls that are allowed at a steady rate, and a burst of them after a rest."""
+
+    def __init__(self) -> None:
+        self._used = 0.0
+        self._at = -math.inf
+
+    def ask(self, rate: float, burst: int, now: float) -> float:
+        """
+        Count a call. One that is refused does not count.
+
+        :param rate: calls a second.
+        :param burst: calls at once, after a rest.
+        :param now: seconds since the epoch.
+        :returns: seconds until the next call is allowed; 0 if this one is.
+        """
+        self._used = max(0.0, self._used - (now - self._at) * rate)
+        self._at = now
+        if self._used + 1 > burst:
+            return (self._used + 1 - burst) / rate
+        self._used += 1
+        return 0.0
+
+
+def retry_after_headers(style: RetryAfter, now: float, wait_s: float) -> dict[str, str]:
+    """Give ``Retry-After`` as the style writes it, if it does."""
+    match style:
         case "integer":
             return {"Retry-After": str(math.ceil(wait_s))}
         case "fraction":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
@@ -17,8 +18,12 @@ from airflow_provider_wacontacts.sandbox.behaviour import Fault, TurnBehaviour, 
 from airflow_provider_wacontacts.sandbox.clock import Clock
 from airflow_provider_wacontacts.sandbox.control import Control
 from airflow_provider_wacontacts.sandbox.faults import Faults, Requests
+from airflow_provider_wacontacts.sandbox.front import Front
 from airflow_provider_wacontacts.sandbox.population import seeded_world
 from airflow_provider_wacontacts.sandbox.turn import TurnApi
+from airflow_provider_wacontacts.sandbox.whatsapp import WhatsAppApi
+from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import WhatsAppBehaviour
+from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
 from airflow_provider_wacontacts.sandbox.wire import Connections, Dated
 from airflow_provider_wacontacts.sandbox.world import Event, World, next_midnight
 
@@ -27,16 +32,17 @@ __all__ = ["Sandbox"]
 
 class Sandbox:
     """
-    A Turn.io stand-in to talk to over HTTP. Any number of them run side by side.
+    A stand-in of Turn.io and of a WhatsApp Business API client, to talk to over HTTP. Any number run side by side.
 
     ``with Sandbox(...) as sandbox`` starts it and stops it. What is set on it takes effect with the next request.
 
     :param world: the contacts; three hundred invented ones over two weeks by default.
     :param now: the sandbox's time; the midnight after the world's last event by default.
     :param rate: sandbox seconds in a real one; by default the clock stands still until it is moved.
-    :param behaviour: what the contract leaves open.
+    :param behaviour: what Turn's contract leaves open.
+    :param whatsapp: what the contract of the WhatsApp Business API leaves open.
     :param port: 0 for a free one.
-    :param real_time: seconds since the epoch, for the rate limit and for how long a cursor is open.
+    :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
     """
 
     def __init__(
@@ -46,13 +52,17 @@ class Sandbox:
         now: datetime | str | None = None,
         rate: float = 0.0,
         behaviour: TurnBehaviour | None = None,
+        whatsapp: WhatsAppBehaviour | None = None,
         port: int = 0,
         real_time: Callable[[], float] = time.time,
     ) -> None:
         world = seeded_world() if world is None else world
         connections = Connections()
         self.clock = Clock(now or _after(world), rate=rate)
-        self._api = TurnApi(world, self.clock, behaviour or TurnBehaviour(), connections, real_time)
+        self._front = Front(self.clock, connections, real_time)
+        self._api = TurnApi(world, self._front, behaviour or TurnBehaviour())
+        self._client = WhatsAppClient(self._front, whatsapp or WhatsAppBehaviour())
+        self._whatsapp_api = WhatsAppApi(self._client, self._front, self._api.told_time)
         self._port = port
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -67,7 +77,7 @@ class Sandbox:
 
     @property
     def token(self) -> str:
-        """The token that it takes."""
+        """The token that Turn's stand-in takes."""
         return self.behaviour.token
 
     @property
@@ -77,50 +87,72 @@ class Sandbox:
 
     @property
     def behaviour(self) -> TurnBehaviour:
-        """How it behaves now."""
+        """How Turn's stand-in behaves now."""
         return self._api.behaviour
+
+    @property
+    def whatsapp(self) -> WhatsAppClient:
+        """The WhatsApp Business API client: its behaviour, and all that can be done to it."""
+        return self._client
+
+    @property
+    def asked_numbers(self) -> Counter[str]:
+        """How often each number was checked for WhatsApp, in answered requests, by ``+`` and its digits."""
+        return self._client.asked
 
     @property
     def requests(self) -> Requests:
         """What it was asked so far."""
-        return self._api.requests
+        return self._front.requests
 
     @property
     def faults(self) -> Faults:
         """What waits to go wrong."""
-        return self._api.faults
+        return self._front.faults
 
     def change(self, **changes: Any) -> TurnBehaviour:
         """
-        Change fields of the behaviour.
+        Change fields of the behaviour of Turn's stand-in.
 
         :raises ValueError: there is no such field, or the value is of another type.
         """
-        with self._api.lock:
+        with self._front.lock:
             self._api.behaviour = changed(self._api.behaviour, changes)
             return self._api.behaviour
 
     def fail(self, *faults: Fault) -> None:
         """Put faults in line, first come first served."""
-        with self._api.lock:
+        with self._front.lock:
             for fault in faults:
-                self._api.faults.add(fault)
+                self._front.faults.add(fault)
 
-    def load(self, world: World, *, now: datetime | str | None = None, behaviour: TurnBehaviour | None = None) -> None:
+    def load(
+        self,
+        world: World,
+        *,
+        now: datetime | str | None = None,
+        behaviour: TurnBehaviour | None = None,
+        whatsapp: WhatsAppBehaviour | None = None,
+    ) -> None:
         """
-        Put another world in place of this one; cursors, faults and counts of requests so far are forgotten.
+        Put another world in place of this one; all that both stand-ins were asked, told and given is forgotten.
 
         :param now: as when it was made.
         :param behaviour: None leaves it as it is.
+        :param whatsapp: None leaves it as it is.
         """
-        with self._api.lock:
+        with self._front.lock:
+            self._front.reset()
             self._api.load(world)
+            self._whatsapp_api.reset()
+            self._client.reset()
             self._api.behaviour = behaviour or self._api.behaviour
+            self._client.behaviour = whatsapp or self._client.behaviour
             self.clock.set(now or _after(world))
 
     def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
         """Change fields of a contact now, or make one."""
-        with self._api.lock:
+        with self._front.lock:
             return self.world.upsert(contact_id, details, at=self.clock.now())
 
     def delete(self, contact_id: int) -> Event:
@@ -129,12 +161,12 @@ class Sandbox:
 
         :raises LookupError: there is no such contact.
         """
-        with self._api.lock:
+        with self._front.lock:
             return self.world.delete(contact_id, at=self.clock.now())
 
     def truth(self) -> list[Event]:
         """Give every state up to now, oldest first: what a pipeline could have seen that never missed anything."""
-        with self._api.lock:
+        with self._front.lock:
             return self.world.until(self.clock.now())
 
     def start(self) -> Self:
@@ -148,12 +180,14 @@ class Sandbox:
             target=self._server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
         )
         self._thread.start()
+        self._client.callbacks.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.002)
         return self
 
     def stop(self) -> None:
-        """Stop serving; open connections are closed."""
+        """Stop serving; open connections are closed, and no more callbacks posted."""
+        self._client.callbacks.stop()
         self._server.should_exit = True
         self._server.force_exit = True
         if self._thread is not None:
@@ -168,7 +202,8 @@ class Sandbox:
         self.stop()
 
     def _config(self, connections: Connections) -> uvicorn.Config:
-        app = Starlette(routes=[*Control(self._api).routes(), *self._api.routes()])
+        control = Control(self._front, self._api, self._client)
+        app = Starlette(routes=[*control.routes(), *self._whatsapp_api.routes(), *self._api.routes()])
         return uvicorn.Config(
             Dated(app, lambda: self.clock.now() if self.behaviour.send_date else None),
             http=connections.protocol(),

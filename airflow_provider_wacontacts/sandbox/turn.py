@@ -9,12 +9,8 @@ Public sources: "Getting data from the Contacts API endpoint"
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -23,12 +19,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from airflow_provider_wacontacts.sandbox.behaviour import Fault, RequestKind, TurnBehaviour
-from airflow_provider_wacontacts.sandbox.clock import Clock, read_time, write_time
+from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
 from airflow_provider_wacontacts.sandbox.contacts import Renderer, read_scrubbing_rules, schema_fields
 from airflow_provider_wacontacts.sandbox.exports import Cursors, Export, Place, move_contacts, read_page
-from airflow_provider_wacontacts.sandbox.faults import Faults, Requests
+from airflow_provider_wacontacts.sandbox.front import Front, made_up, spoiled
 from airflow_provider_wacontacts.sandbox.limits import RateLimit, retry_after_headers
-from airflow_provider_wacontacts.sandbox.wire import Answer, Connections, error_answer, json_answer
+from airflow_provider_wacontacts.sandbox.wire import Answer, error_answer, json_answer
 from airflow_provider_wacontacts.sandbox.world import World
 
 __all__ = ["Refusal", "TurnApi"]
@@ -36,7 +32,6 @@ __all__ = ["Refusal", "TurnApi"]
 _CURSOR_PATH = "/v1/data/contacts/cursor"
 _ACCEPT = "application/vnd.v1+json"
 _OPTIONS = {"page_size": "page_size_option", "scrubbing_rules": "scrubbing_option", "ordering": "ordering_option"}
-_HTML = b"<!doctype html><html><head><title>Sandbox</title></head><body><h1>Down for a while</h1></body></html>"
 
 
 class Refusal(Exception):  # noqa: N818
@@ -48,36 +43,20 @@ class Refusal(Exception):  # noqa: N818
 
 
 class TurnApi:
-    """
-    One number's API and what it remembers.
+    """One number's API and what it remembers."""
 
-    :param real_time: seconds since the epoch, for the rate limit.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        clock: Clock,
-        behaviour: TurnBehaviour,
-        connections: Connections,
-        real_time: Callable[[], float] = time.time,
-    ) -> None:
-        self.lock = threading.RLock()
-        self.clock = clock
+    def __init__(self, world: World, front: Front, behaviour: TurnBehaviour) -> None:
         self.behaviour = behaviour
-        self._connections = connections
-        self._real_time = real_time
+        self._front = front
+        self._clock = front.clock
         self.load(world)
 
     def load(self, world: World) -> None:
-        """Put another world in place of this one; cursors, calls, faults and counts so far are forgotten."""
-        with self.lock:
-            self.world = world
-            self.faults = Faults()
-            self.requests = Requests()
-            self._rate_limit = RateLimit()
-            self._renderer = Renderer(world)
-            self._cursors = Cursors(world.seed)
+        """Put another world in place of this one; cursors and calls so far are forgotten."""
+        self.world = world
+        self._rate_limit = RateLimit()
+        self._renderer = Renderer(world)
+        self._cursors = Cursors(world.seed)
 
     def routes(self) -> list[Route]:
         """Give the routes of the API, and one that answers everything else."""
@@ -89,26 +68,16 @@ class TurnApi:
         ]
 
     def _handler(self, kind: RequestKind, call: Callable[[Request, bytes], Answer]) -> Callable[[Request], Any]:
-        async def handle(request: Request) -> Answer:
-            body = await request.body()
-            with self.lock:
-                fault = self.faults.take(kind)
-            if fault is not None and fault.kind != "rate_limited":
-                await asyncio.sleep(fault.delay_s)
-            with self.lock:
-                answer = self._answer(call, request, body, fault)
-                self.requests.add(kind, answer.outcome)
-            return replace(answer, connections=self._connections)
+        def answer(request: Request, body: bytes, fault: Fault | None) -> Answer:
+            told = made_up(fault, _told_fault, self._rate_limited) if fault else None
+            return self._answer(call, request, body, fault) if told is None else told
 
-        return handle
+        return self._front.handler(kind, answer)
 
     def _answer(
         self, call: Callable[[Request, bytes], Answer], request: Request, body: bytes, fault: Fault | None
     ) -> Answer:
-        made_up = self._made_up(fault) if fault else None
-        if made_up is not None:
-            return made_up
-        grant = self._rate_limit.ask(self.behaviour, self._real_time())
+        grant = self._rate_limit.ask(self.behaviour, self._front.real_time())
         request.state.fault = fault
         try:
             self._authorize(request)
@@ -117,54 +86,36 @@ class TurnApi:
             answer = call(request, body)
         except Refusal as refusal:
             answer = refusal.answer
-        answer = answer.with_headers(grant.headers(self.behaviour, self._told_time()) if grant else {})
-        return _spoiled(answer, fault) if fault else answer
+        answer = answer.with_headers(grant.headers(self.behaviour, self.told_time()) if grant else {})
+        return spoiled(answer, fault)
 
-    def _made_up(self, fault: Fault) -> Answer | None:
-        """Answer a fault that needs nothing of the request."""
-        match fault.kind:
-            case "status":
-                status = fault.status or 500
-                told = error_answer(status, "A fault that the sandbox was told to have.")
-                answer = told if fault.body is None else replace(told, body=fault.body.encode("latin-1"))
-            case "drop":
-                answer = Answer(0, ending="drop")
-            case "html":
-                answer = Answer(fault.status or 200, _HTML, media_type="text/html; charset=utf-8")
-            case "empty":
-                answer = Answer(fault.status or 200)
-            case "body":
-                answer = Answer(fault.status or 200, (fault.body or "").encode("latin-1"))
-            case "rate_limited":
-                headers = retry_after_headers(self.behaviour, self._told_time(), fault.delay_s)
-                answer = _rate_refusal().answer.with_headers(headers)
-            case _:
-                return None
-        return answer.with_headers(fault.headers)
+    def _rate_limited(self, wait_s: float) -> Answer:
+        headers = retry_after_headers(self.behaviour.retry_after, self.told_time(), wait_s)
+        return _rate_refusal().answer.with_headers(headers)
 
-    def _told_time(self) -> float:
+    def told_time(self) -> float:
         """Return the time that answers bear."""
-        return self.clock.now().timestamp() if self.behaviour.send_date else self._real_time()
+        return self._clock.now().timestamp() if self.behaviour.send_date else self._front.real_time()
 
     def _authorize(self, request: Request) -> None:
         behaviour = self.behaviour
         expires_at = behaviour.token_expires_at
         if request.headers.get("authorization") != f"Bearer {behaviour.token}":
             raise Refusal(401, "The token is missing or not known.")
-        if expires_at is not None and self.clock.now() >= expires_at:
+        if expires_at is not None and self._clock.now() >= expires_at:
             raise Refusal(401, "The token has expired.")
 
     def _create(self, request: Request, body: bytes) -> Answer:
         self._check_headers(request, has_body=True)
-        behaviour, now = self.behaviour, self.clock.now()
+        behaviour, now = self.behaviour, self._clock.now()
         if behaviour.export == "forbidden":
             raise Refusal(403, "The contacts export is not part of this account's plan.")
         if behaviour.export == "unavailable":
             raise Refusal(404, "The data export API is not available for this account.")
         asked = _read_object(body)
-        self.requests.asked.append(asked)
+        self._front.requests.asked.append(asked)
         export = self._read_export(asked, now)
-        since = self._real_time() - behaviour.open_cursor_idle_s
+        since = self._front.real_time() - behaviour.open_cursor_idle_s
         if behaviour.max_open_cursors is not None and self._cursors.count_open(since) >= behaviour.max_open_cursors:
             raise Refusal(403, "Too many cursors are open at once.")
         cursor = self._cursors.make(Place(export), needs_quoting=behaviour.cursor_needs_quoting)
@@ -190,7 +141,7 @@ class TurnApi:
         except ValueError as error:
             raise Refusal(400, f"{error}.") from None
         expires_at = now + timedelta(seconds=behaviour.cursor_lifetime_s)
-        return Export(start, until, ordering, size, rules, expires_at, touched=self._real_time())
+        return Export(start, until, ordering, size, rules, expires_at, touched=self._front.real_time())
 
     def _page(self, request: Request, _body: bytes) -> Answer:
         self._check_headers(request)
@@ -202,7 +153,7 @@ class TurnApi:
             raise Refusal(404, "There is no such cursor.")
         self._check_expiry(request, cursor, place.export)
         place.export.pages += 1
-        place.export.touched = self._real_time()
+        place.export.touched = self._front.real_time()
         return self._serve(request, cursor, place)
 
     def _check_expiry(self, request: Request, cursor: str, export: Export) -> None:
@@ -210,7 +161,7 @@ class TurnApi:
         was_read = self._cursors.was_read(cursor)
         export.expired = (
             export.expired
-            or self.clock.now() >= export.expires_at
+            or self._clock.now() >= export.expires_at
             or (behaviour.cursor_pages is not None and export.pages >= behaviour.cursor_pages)
             or _is(request, "expired")
         )
@@ -219,7 +170,7 @@ class TurnApi:
 
     def _serve(self, request: Request, cursor: str, place: Place) -> Answer:
         behaviour, export = self.behaviour, place.export
-        page = read_page(self.world, self.clock.now(), place, behaviour)
+        page = read_page(self.world, self._clock.now(), place, behaviour)
         contacts, following = page.contacts, page.following
         if _is(request, "empty_page"):
             contacts, following = [], place
@@ -233,13 +184,13 @@ class TurnApi:
         if _is(request, "repeat_cursor"):
             following_cursor = cursor
         if behaviour.advance_per_page_s:
-            self.clock.advance(behaviour.advance_per_page_s)
+            self._clock.advance(behaviour.advance_per_page_s)
         if behaviour.moves_per_page:
-            move_contacts(self.world, self.clock.now(), export, behaviour)
+            move_contacts(self.world, self._clock.now(), export, behaviour)
         return Answer(200, b'{"data":[%s]%s}' % (b",".join(rows), _paging(following_cursor, behaviour)))
 
     def _schemas(self, _request: Request, _body: bytes) -> Answer:
-        return json_answer({"fields": schema_fields(self.world.current(self.clock.now()), self.behaviour)})
+        return json_answer({"fields": schema_fields(self.world.current(self._clock.now()), self.behaviour)})
 
     def _other(self, _request: Request, _body: bytes) -> Answer:
         raise Refusal(404, "There is nothing here.")
@@ -304,9 +255,8 @@ def _rate_refusal() -> Refusal:
     return Refusal(429, "You are being rate limited by Turn.", "Rate limit hit for bucket general")
 
 
-def _spoiled(answer: Answer, fault: Fault) -> Answer:
-    answer = answer.with_headers(fault.headers)
-    return replace(answer, ending="cut", share=fault.share) if fault.kind == "cut" else answer
+def _told_fault(fault: Fault) -> Answer:
+    return error_answer(fault.status or 500, "A fault that the sandbox was told to have.")
 
 
 def _is(request: Request, kind: str) -> bool:

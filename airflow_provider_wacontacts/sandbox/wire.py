@@ -70,6 +70,7 @@ class Answer:
     An answer to one request; Starlette can send it.
 
     :param ending: ``cut`` sends ``share`` of the body and closes the connection, ``drop`` closes it at once.
+    :param delay_s: real seconds before anything of it is sent.
     """
 
     status: int
@@ -79,6 +80,7 @@ class Answer:
     ending: Literal["whole", "cut", "drop"] = "whole"
     share: float = 0.5
     connections: Connections | None = None
+    delay_s: float = 0.0
 
     @property
     def outcome(self) -> str:
@@ -91,6 +93,8 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if self.ending != "drop":
             await self._send(send)
         if self.ending != "whole" and self.connections is not None:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, World, bob
+from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, WhatsAppBehaviour, World, bob
 
 ACCEPT = "application/vnd.v1+json"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -62,7 +62,7 @@ def server():
 @pytest.fixture
 def sandbox(server):
     """Bob's world on Tuesday at eight, as started."""
-    server.load(bob(), now="2022-09-13T08:00:00Z", behaviour=TurnBehaviour())
+    server.load(bob(), now="2022-09-13T08:00:00Z", behaviour=TurnBehaviour(), whatsapp=WhatsAppBehaviour())
     return server
 
 

@@ -93,9 +93,12 @@ def test_requests_are_told_and_forgotten(client):
     assert told == {
         "create": 1,
         "page": 1,
-        "schemas": 0,
-        "other": 0,
-        "outcomes": {"create": {"200": 1}, "page": {"200": 1}, "schemas": {}, "other": {}},
+        **dict.fromkeys(["schemas", "login", "check", "identity", "acknowledge", "other"], 0),
+        "outcomes": {
+            "create": {"200": 1},
+            "page": {"200": 1},
+            **dict.fromkeys(["schemas", "login", "check", "identity", "acknowledge", "other"], {}),
+        },
         "asked": [{"from": "2022-09-12T00:00:00.000Z", "until": "2022-09-13T00:00:00.000Z", "ordering": "asc"}],
     }
     assert (forgotten["create"], forgotten["asked"]) == (0, [])
