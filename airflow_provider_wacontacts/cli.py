@@ -109,8 +109,8 @@ def _add_sandbox(commands: Any) -> None:
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60, and with whatsapp. before "
-        "it of sandbox.WhatsAppBehaviour, such as whatsapp.version=v2.45.1; may be repeated",
+        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60, or of "
+        "sandbox.WhatsAppBehaviour, such as whatsapp.version=v2.45.1; may be repeated",
     )
     command.set_defaults(run=lambda options: _run_sandbox(command, options))
 

@@ -14,6 +14,8 @@ from airflow_provider_wacontacts.sandbox.behaviour import RetryAfter, TurnBehavi
 
 __all__ = ["Bucket", "Grant", "RateLimit", "retry_after_headers"]
 
+_TINY = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -87,8 +89,9 @@ class Bucket:
         """
         self._used = max(0.0, self._used - (now - self._at) * rate)
         self._at = now
-        if self._used + 1 > burst:
-            return (self._used + 1 - burst) / rate
+        missing = self._used + 1 - burst
+        if missing > _TINY:
+            return missing / rate
         self._used += 1
         return 0.0
 

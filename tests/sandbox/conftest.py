@@ -12,15 +12,25 @@ ACCEPT = "application/vnd.v1+json"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
 
 
-class Client:
+class Sender:
     def __init__(self, sandbox):
         self.sandbox = sandbox
-        self.headers = {"Authorization": f"Bearer {sandbox.token}", "Accept": ACCEPT}
         self.session = requests.Session()
         self.session.trust_env = False
 
     def send(self, method, path, **options):
         return self.session.request(method, self.sandbox.url + path, timeout=10, **options)
+
+    def control(self, method, path, body=None):
+        return self.send(method, "/sandbox" + path, json=body)
+
+
+class Client(Sender):
+    """Of Turn's stand-in."""
+
+    def __init__(self, sandbox):
+        super().__init__(sandbox)
+        self.headers = {"Authorization": f"Bearer {sandbox.token}", "Accept": ACCEPT}
 
     def create(self, start="2022-09-12T00:00:00.000Z", until="2022-09-13T00:00:00.000Z", **options):
         body = {"from": start, "until": until, **options}
@@ -49,8 +59,34 @@ class Client:
     def ids(self, *window, **options):
         return [row["id"] for row in self.rows(*window, **options)]
 
-    def control(self, method, path, body=None):
-        return self.send(method, "/sandbox" + path, json=body)
+
+class Business(Sender):
+    """Of the WhatsApp Business API client's stand-in."""
+
+    def __init__(self, sandbox):
+        super().__init__(sandbox)
+        self.headers = {"Authorization": "Bearer example-bearer"}
+
+    def login(self, username="example-user", password="example-Password-1", **options):
+        return self.send("POST", "/v1/users/login", auth=(username, password), **options)
+
+    def check(self, *numbers, **options):
+        return self.send("POST", "/v1/contacts", json={"contacts": numbers, **options}, headers=self.headers)
+
+    def entries(self, *numbers, **options):
+        answer = self.check(*numbers, **options)
+        answer.raise_for_status()
+        return answer.json()["contacts"]
+
+    def statuses(self, *numbers, **options):
+        return [entry["status"] for entry in self.entries(*numbers, **options)]
+
+    def identity(self, wa_id="16315551000"):
+        return self.send("GET", f"/v1/contacts/{wa_id}/identity", headers=self.headers)
+
+    def acknowledge(self, identity_hash, wa_id="16315551000"):
+        path = f"/v1/contacts/{wa_id}/identity"
+        return self.send("PUT", path, json={"hash": identity_hash}, headers=self.headers)
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +105,17 @@ def sandbox(server):
 @pytest.fixture
 def client(sandbox):
     return Client(sandbox)
+
+
+@pytest.fixture
+def business(sandbox):
+    return Business(sandbox)
+
+
+@pytest.fixture
+def whatsapp(sandbox):
+    """What can be done to the WhatsApp Business API client."""
+    return sandbox.whatsapp
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_requests_are_told_and_forgotten(client):
         "outcomes": {
             "create": {"200": 1},
             "page": {"200": 1},
-            **dict.fromkeys(["schemas", "login", "check", "identity", "acknowledge", "other"], {}),
+            **{kind: {} for kind in ("schemas", "login", "check", "identity", "acknowledge", "other")},
         },
         "asked": [{"from": "2022-09-12T00:00:00.000Z", "until": "2022-09-13T00:00:00.000Z", "ordering": "asc"}],
     }
