@@ -94,6 +94,28 @@ def test_the_sandboxs_settings_reach_it(running):
     assert {name: status["behaviour"][name] for name in SETTINGS} == SETTINGS
 
 
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        ([], {"login": "example-user", "password": "example-Password-1", "extra": {"sender": "+919876500000"}}),
+        (["auth=bearer"], {"password": "example-bearer", "extra": {"auth": "bearer", "sender": "+919876500000"}}),
+        (["auth=d360"], {"password": "example-key", "extra": {"auth": "d360", "sender": "+919876500000"}}),
+    ],
+)
+def test_the_sandbox_says_how_to_connect_to_whatsapp(running, settings, fields):
+    named = [f"whatsapp.{setting}" for setting in ("sender=+919876500000", "wa_id_with=valid,failed", *settings)]
+    _, lines = running(*(argument for setting in named for argument in ("--set", setting)))
+    url = lines[0].split()[-1]
+    variable, _, value = shlex.split(lines[3].partition("export ")[2])[0].partition("=")
+    behaviour = requests.get(f"{url}/sandbox/whatsapp/behaviour", timeout=10).json()
+
+    assert (variable, json.loads(value)) == (
+        "AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT",
+        {"conn_type": "whatsapp_business", "host": url, **fields},
+    )
+    assert (behaviour["sender"], behaviour["wa_id_with"]) == ("+919876500000", ["valid", "failed"])
+
+
 def test_a_port_that_is_taken_is_a_failure(capsys):
     with Sandbox(bob()) as sandbox:
         port = sandbox.url.rpartition(":")[2]
@@ -122,6 +144,8 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
         (["sandbox", "--set", "cursor_king=offset"], "cursor_king"),
         (["sandbox", "--page-size", "0"], "page_size"),
         (["sandbox", "--set", "rate_limit=many"], "rate_limit"),
+        (["sandbox", "--set", "whatsapp.versoin=2"], "versoin"),
+        (["sandbox", "--set", "whatsapp.sender=100"], "sender"),
         (["store", "upgrade", "--conn-id", "a", "--url-env", "B"], "--url-env"),
         (["store", "upgrade", "--table-schema", "contacts"], "--table-schema"),
     ],

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from airflow_provider_wacontacts.sandbox.numbers import calling_code, read_sender, translate
 from airflow_provider_wacontacts.sandbox.people import People, Person
 from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import Status, WhatsAppBehaviour
 
-__all__ = ["Checks", "Moment", "Pending", "Result"]
+__all__ = ["Call", "Checks", "Moment", "Pending", "Result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,21 @@ class Moment:
 
     sandbox: float
     real: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One answered request for checks.
+
+    :param at: real time, in seconds since the epoch.
+    :param size: how many numbers it had.
+    """
+
+    at: float
+    size: int
+    force_check: bool
+    blocking: Literal["wait", "no_wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,7 @@ class Result:
     is_slow: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pending:
     """
     A check that takes a while.
@@ -74,14 +90,14 @@ class Checks:
 
     :ivar asked: how often each number was asked, by ``+`` and its digits.
     :ivar checked: how often each was really checked, by the same.
-    :ivar batches: how many numbers each request had, oldest first.
+    :ivar calls: the requests that were answered, oldest first.
     :ivar real: how many checks were real, ever.
     """
 
     people: People = field(default_factory=People)
     asked: Counter[str] = field(default_factory=Counter)
     checked: Counter[str] = field(default_factory=Counter)
-    batches: list[int] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     real: int = 0
     _failed: Counter[str] = field(default_factory=Counter)
     _cache: dict[str, tuple[float, Status]] = field(default_factory=dict)
@@ -94,9 +110,9 @@ class Checks:
     ) -> list[Result]:
         """Answer a request, in its order."""
         code = calling_code(read_sender(behaviour.sender))
-        wait = wait and not behaviour.wait_processes
+        self.calls.append(Call(now.real, len(inputs), force, "wait" if wait else "no_wait"))
         self._requests += 1
-        self.batches.append(len(inputs))
+        wait = wait and not behaviour.wait_processes
         given = inputs if behaviour.duplicates == "each" else list(dict.fromkeys(inputs))
         return [self._ask_one(text, translate(text, code), behaviour, now, force=force, wait=wait) for text in given]
 
@@ -120,10 +136,10 @@ class Checks:
         return bool(self._line)
 
     def clear_counts(self) -> None:
-        """Count numbers and batches anew; what is known stays known."""
+        """Count numbers and calls anew; what is known stays known."""
         self.asked.clear()
         self.checked.clear()
-        self.batches.clear()
+        self.calls.clear()
 
     def _ask_one(
         self, text: str, digits: str, behaviour: WhatsAppBehaviour, now: Moment, *, force: bool, wait: bool
@@ -174,7 +190,7 @@ class Checks:
             status = "valid"
         pending.result = Result(pending.input, pending.digits, person.wa_id, status)
         self._cache[person.wa_id] = now.sandbox, status
-        self._pending.pop(person.wa_id, None)
+        self._pending.pop(pending.person.wa_id, None)
         return pending.result
 
 

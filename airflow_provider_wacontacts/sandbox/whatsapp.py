@@ -162,7 +162,7 @@ class WhatsAppApi:
         if behaviour.order == "reversed":
             entries.reverse()
         elif behaviour.order == "shuffled":
-            random.Random(f"{behaviour.seed}:{len(self._client.checks.batches)}").shuffle(entries)  # noqa: S311
+            random.Random(f"{behaviour.seed}:{len(self._client.checks.calls)}").shuffle(entries)  # noqa: S311
         return entries
 
     def _get_identity(self, request: Request, _body: bytes) -> Answer:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from airflow_provider_wacontacts.sandbox.bans import Ban
 from airflow_provider_wacontacts.sandbox.behaviour import changed
 from airflow_provider_wacontacts.sandbox.callbacks import Callback, Callbacks
-from airflow_provider_wacontacts.sandbox.checks import Checks, Moment, Result
+from airflow_provider_wacontacts.sandbox.checks import Call, Checks, Moment, Result
 from airflow_provider_wacontacts.sandbox.front import Front
 from airflow_provider_wacontacts.sandbox.identities import Identities, Identity
 from airflow_provider_wacontacts.sandbox.logins import Logins
@@ -79,10 +79,10 @@ class WhatsAppClient:
             return Counter(self.checks.checked)
 
     @property
-    def batches(self) -> list[int]:
-        """How many numbers each answered check had, oldest first."""
+    def calls(self) -> list[Call]:
+        """The requests for checks that were answered, oldest first: when, how many numbers, and how."""
         with self._front.lock:
-            return list(self.checks.batches)
+            return list(self.checks.calls)
 
     @property
     def is_banned(self) -> bool:
@@ -189,10 +189,11 @@ class WhatsAppClient:
 
     def check(self, inputs: Sequence[str], *, force: bool = False, wait: bool = False) -> list[Result]:
         """Check numbers as a request does."""
-        results = self.checks.ask(inputs, self.behaviour, self.moment(), force=force, wait=wait)
-        if self._is_watching():
-            self.callbacks.wake()
-        return results
+        with self._front.lock:
+            results = self.checks.ask(inputs, self.behaviour, self.moment(), force=force, wait=wait)
+            if self._is_watching():
+                self.callbacks.wake()
+            return results
 
     def entry(self, result: Result) -> dict[str, str]:
         """Write a result as answers and callbacks have it."""

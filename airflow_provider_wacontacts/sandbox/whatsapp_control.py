@@ -11,8 +11,8 @@ route                                    what it does
 ``POST /sandbox/whatsapp/people``        sets what is true of a number, or of a list of them: ``{"number": "+1…",
                                          "status": "invalid"}``; optional ``wa_id``, ``slow``, ``missing``
 ``POST /sandbox/whatsapp/truth``         ``["+1…", …]``: what a check of each finds in the end
-``GET /sandbox/whatsapp/numbers``        how often each number was ``asked`` and really ``checked``, and the sizes of
-                                         the ``batches``
+``GET /sandbox/whatsapp/numbers``        how often each number was ``asked`` and really ``checked``, and the ``calls``:
+                                         real time ``at``, ``size``, ``force_check``, ``blocking``
 ``DELETE /sandbox/whatsapp/numbers``     counts anew
 ``POST /sandbox/whatsapp/sent``          ``{"count": 50}``: counts so many messages as sent
 ``DELETE /sandbox/whatsapp/tokens``      ends all tokens
@@ -106,7 +106,11 @@ class WhatsAppControl:
 
     def _numbers(self, _given: Any) -> dict[str, Any]:
         client = self._client
-        return {"asked": dict(client.asked), "checked": dict(client.checked), "batches": client.batches}
+        return {
+            "asked": dict(client.asked),
+            "checked": dict(client.checked),
+            "calls": [asdict(call) for call in client.calls],
+        }
 
     def _clear_numbers(self, _given: Any) -> dict[str, Any]:
         self._client.checks.clear_counts()

@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+from airflow_provider_wacontacts.sandbox.checks import Call
 
 SLOW = "+16315551001"
 QUICK = "+16315551000"
@@ -107,6 +108,14 @@ def test_force_check_starts_what_is_processing_anew(business, sandbox, whatsapp)
     assert len(whatsapp.finish()) == 1
 
 
+def test_a_number_is_found_under_another_id_once_its_person_has_one(business, whatsapp):
+    business.check(SLOW)
+    whatsapp.put(SLOW, wa_id="16315551099", slow=True)
+    (entry,) = business.entries(SLOW, blocking="wait")
+
+    assert (entry["wa_id"], whatsapp.checked) == ("16315551099", {SLOW: 2})
+
+
 def test_wait_holds_the_answer_back_where_a_check_takes_a_while(business, sandbox, whatsapp):
     whatsapp.change(wait_s=5)
     body = {"contacts": [SLOW], "blocking": "wait"}
@@ -173,4 +182,18 @@ def test_counts_are_of_answered_requests(business, sandbox, whatsapp):
     business.check("not a number", QUICK, QUICK)
 
     assert sandbox.asked_numbers == {QUICK: 3, SLOW: 2, "+16315551002": 1, "+1": 1}
-    assert whatsapp.batches == [3, 1, 3]
+    assert [call.size for call in whatsapp.calls] == [3, 1, 3]
+
+
+def test_calls_tell_when_and_how_they_were_made():
+    times = [1_000.0]
+    with Sandbox(World(), real_time=lambda: times[0]) as sandbox:
+        client = sandbox.whatsapp
+        client.check([QUICK, SLOW])
+        times[0] = 1_005.5
+        client.check([SLOW], force=True, wait=True)
+
+        assert client.calls == [
+            Call(at=1_000.0, size=2, force_check=False, blocking="no_wait"),
+            Call(at=1_005.5, size=1, force_check=True, blocking="wait"),
+        ]

@@ -57,16 +57,30 @@ def test_the_truth_is_what_a_check_finds_in_the_end(business, whatsapp):
     assert before == {}
 
 
-def test_numbers_are_counted_and_counted_anew(business):
+def test_numbers_are_counted_and_counted_anew(business, whatsapp):
     business.check(QUICK, SLOW)
     business.check(SLOW)
     told = business.control("GET", "/whatsapp/numbers").json()
     anew = business.control("DELETE", "/whatsapp/numbers").json()
     business.check(QUICK)
 
-    assert told == {"asked": {QUICK: 1, SLOW: 2}, "checked": {QUICK: 1, SLOW: 1}, "batches": [2, 1]}
-    assert anew == {"asked": {}, "checked": {}, "batches": []}
-    assert business.control("GET", "/whatsapp/numbers").json() == {"asked": {QUICK: 1}, "checked": {}, "batches": [1]}
+    assert (told["asked"], told["checked"]) == ({QUICK: 1, SLOW: 2}, {QUICK: 1, SLOW: 1})
+    assert [{name: call[name] for name in call if name != "at"} for call in told["calls"]] == [
+        {"size": 2, "force_check": False, "blocking": "no_wait"},
+        {"size": 1, "force_check": False, "blocking": "no_wait"},
+    ]
+    assert anew == {"asked": {}, "checked": {}, "calls": []}
+    assert (whatsapp.asked, whatsapp.checked, len(whatsapp.calls)) == ({QUICK: 1}, {}, 1)
+
+
+def test_faults_are_queued_for_its_requests(business):
+    faults = [{"kind": "status", "on": "check", "status": 400, "code": 1031}, {"kind": "drop", "on": "acknowledge"}]
+    business.control("POST", "/faults", faults)
+    answers = [business.identity(), business.check(QUICK), business.check(QUICK)]
+
+    assert [answer.status_code for answer in answers] == [200, 400, 200]
+    assert answers[1].json()["errors"][0]["code"] == 1031
+    assert [fault["on"] for fault in business.control("GET", "/faults").json()] == ["acknowledge"]
 
 
 def test_tokens_are_ended(business):
