@@ -87,10 +87,14 @@ class Callbacks:
         with self._changed:
             self._changed.notify_all()
 
-    def wait_for(self, count: int, timeout_s: float = 10.0) -> bool:
-        """Wait until so many attempts were answered with 200; False if they were not in time."""
+    def wait_for(self, count: int, outcome: int = 200, timeout_s: float = 10.0) -> bool:
+        """
+        Wait until so many attempts had an outcome; False if they had not in time.
+
+        :param outcome: a status, or 0 for no answer.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: self._count_delivered() >= count, timeout_s)
+            return self._changed.wait_for(lambda: self._count(outcome) >= count, timeout_s)
 
     def start(self) -> None:
         """Start posting."""
@@ -105,8 +109,8 @@ class Callbacks:
         if self._thread is not None:
             self._thread.join()
 
-    def _count_delivered(self) -> int:
-        return sum(outcome == 200 for callback in self.log for outcome in callback.outcomes)
+    def _count(self, outcome: int) -> int:
+        return sum(callback.outcomes.count(outcome) for callback in self.log)
 
     def _run(self) -> None:
         while (callback := self._next()) is not None:

@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+
 QUICK, SLOW = "+16315551000", "+16315551001"
 RESULT = {"contacts": [{"input": SLOW, "status": "valid", "wa_id": "16315551001"}]}
 
@@ -83,14 +85,30 @@ def test_what_is_not_answered_with_200_is_posted_again(business, hooked, receive
     assert [callback.outcomes for callback in hooked.callbacks.log] == [[500, 201, 302, 200]]
 
 
+def test_the_time_until_it_is_posted_again_doubles(receiver):
+    receiver.statuses = [500, 500]
+    times = [1_000.0]
+    behaviour = WhatsAppBehaviour(callback_url=receiver.url, callback_backoff_s=3)
+    with Sandbox(World(), whatsapp=behaviour, real_time=lambda: times[0]) as sandbox:
+        callbacks = sandbox.whatsapp.callbacks
+        sandbox.whatsapp.call_back(RESULT)
+        posted = [callbacks.wait_for(1, 500), callbacks.wait_for(2, 500, timeout_s=0.1)]
+        times[0] += 3
+        posted += [callbacks.wait_for(2, 500), callbacks.wait_for(1, timeout_s=0.1)]
+        times[0] += 6
+
+        assert (posted, callbacks.wait_for(1)) == ([True, False, True, False], True)
+        assert [callback.outcomes for callback in callbacks.log] == [[500, 500, 200]]
+
+
 def test_what_is_not_answered_at_all_is_posted_again(business, hooked, receiver):
     hooked.change(callback_url="http://127.0.0.1:9/")
     business.check(SLOW)
-    refused = hooked.callbacks.wait_for(1, timeout_s=0.2)
+    refused = hooked.callbacks.wait_for(1, 0)
     (callback,) = hooked.callbacks.log
     callback.url = receiver.url
 
-    assert (refused, hooked.callbacks.wait_for(1)) == (False, True)
+    assert (refused, hooked.callbacks.wait_for(1)) == (True, True)
     assert (callback.outcomes[0], callback.outcomes[-1]) == (0, 200)
 
 
