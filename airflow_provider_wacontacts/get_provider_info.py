@@ -4,6 +4,18 @@ __all__ = ["get_provider_info"]
 
 TURN = "Turn.io"
 WHATSAPP = "WhatsApp contacts"
+WHATSAPP_BUSINESS = "WhatsApp Business"
+
+TIMEOUT = {
+    "label": "Timeout",
+    "description": "Seconds to connect, and to wait for each part of an answer.",
+    "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1},
+}
+VERIFY = {
+    "label": "Verify TLS",
+    "description": "true, false, or a file of the certificate authorities to trust.",
+    "schema": {"type": ["string", "null"], "default": "true"},
+}
 
 
 def get_provider_info() -> dict[str, object]:
@@ -19,6 +31,11 @@ def get_provider_info() -> dict[str, object]:
                 "tags": ["service"],
             },
             {
+                "integration-name": WHATSAPP_BUSINESS,
+                "external-doc-url": "https://developers.facebook.com/docs/whatsapp/api/contacts",
+                "tags": ["service"],
+            },
+            {
                 "integration-name": WHATSAPP,
                 "external-doc-url": "https://pypi.org/project/airflow-provider-wacontacts/",
                 "tags": ["software"],
@@ -29,6 +46,10 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.hooks.turn"]},
+            {
+                "integration-name": WHATSAPP_BUSINESS,
+                "python-modules": ["airflow_provider_wacontacts.hooks.whatsapp_business"],
+            },
         ],
         "triggers": [
             {"integration-name": WHATSAPP, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
@@ -53,19 +74,52 @@ def get_provider_info() -> dict[str, object]:
                         "description": "The name that contacts are filed under; the connection's id by default.",
                         "schema": {"type": ["string", "null"]},
                     },
-                    "timeout": {
-                        "label": "Timeout",
-                        "description": "Seconds to connect, and to wait for each part of an answer.",
-                        "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1},
-                    },
-                    "verify": {
-                        "label": "Verify TLS",
-                        "description": "true, false, or a file of the certificate authorities to trust.",
-                        "schema": {"type": ["string", "null"], "default": "true"},
-                    },
+                    "timeout": TIMEOUT,
+                    "verify": VERIFY,
                     "allow_http": {
                         "label": "Allow http://",
                         "description": "Send the token unencrypted, to another machine than this one.",
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                    },
+                },
+            },
+            {
+                "connection-type": "whatsapp_business",
+                "hook-class-name": "airflow_provider_wacontacts.hooks.whatsapp_business.WhatsAppBusinessHook",
+                "hook-name": WHATSAPP_BUSINESS,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {"login": "User", "password": "Password, token or key", "schema": "Scheme"},
+                    "placeholders": {
+                        "host": "the client's, or the gateway's",
+                        "schema": "https",
+                        "login": "empty for a token or a key",
+                        "password": "of the user; or a token, or a key",
+                    },
+                },
+                "conn-fields": {
+                    "auth": {
+                        "label": "Authentication",
+                        "description": "login: user and password are exchanged for a token. bearer: the password is"
+                        " a token. d360: it is 360dialog's key.",
+                        "schema": {"type": ["string", "null"], "default": "login"},
+                    },
+                    "sender": {
+                        "label": "Sender",
+                        "description": "The registered number, with its plus sign: what results and budgets are filed"
+                        " under, and the country of numbers without one. The connection's id by default.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "daily_checks": {
+                        "label": "Checks a day",
+                        "description": "How many numbers the sender may ask about in a UTC day.",
+                        "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
+                    },
+                    "timeout": TIMEOUT,
+                    "verify": VERIFY,
+                    "allow_http": {
+                        "label": "Allow http://",
+                        "description": "Send password and token unencrypted, to another machine than this one.",
                         "schema": {"type": ["boolean", "null"], "default": False},
                     },
                 },
