@@ -1,0 +1,151 @@
+"""What a connection may hold, what is refused, and what its form and its test say."""
+
+import asyncio
+import json
+import sys
+import types
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    NetworkError,
+)
+from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+from airflow_provider_wacontacts.protocol.flows import Response
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.hooks.test_forms import STAND_INS
+from tests.hooks.whatsapp_business.api import (
+    CHECK,
+    DENIED,
+    LOGIN,
+    check,
+    failed,
+    granted,
+    paths,
+)
+from tests.transport.wire import Answer
+
+WRONG = {
+    "no host": ({"host": ""}, "host is empty"),
+    "http": ({"host": "http://waba.example.org"}, "host would get the token over unencrypted http"),
+    "no password": ({"login": "user"}, "password is empty; it holds the user's password"),
+    "no login": ({"password": "t"}, "login is empty; it holds the user's name, unless extra 'auth' is bearer or d360"),
+    "a colon": ({"login": "a:b", "password": "t"}, "login has a colon"),
+    "no token": ({"extra": {"auth": "bearer"}}, "password is empty; it holds the API token"),
+    "no key": ({"extra": {"auth": "D360"}}, "password is empty; it holds the API token"),
+    "another way": ({"password": "t", "extra": {"auth": "oauth"}}, "extra 'auth' is none of login, bearer and d360"),
+    "Turn.io": (
+        {"host": "whatsapp.turn.io", "login": "user", "password": "t"},
+        "extra 'auth' is login, which at Turn.io",
+    ),
+    "no checks": ({"extra": {"auth": "bearer", "daily_checks": 0}, "password": "t"}, "'daily_checks' is not a whole"),
+    "half a check": ({"extra": {"auth": "bearer", "daily_checks": 0.5}, "password": "t"}, "'daily_checks' is not a"),
+    "odd timeout": ({"extra": {"auth": "bearer", "timeout": "soon"}, "password": "t"}, "'timeout' is not a number"),
+}
+
+
+@pytest.mark.parametrize(("fields", "told"), WRONG.values(), ids=WRONG.keys())
+def test_a_connection_that_cannot_be_is_refused_before_anything_is_sent(connect, process, fields, told):
+    fields = {"host": "waba.example.org"} | fields
+    connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
+
+    with pytest.raises(ConfigError, match=f"connection 'whatsapp_business_default': .*{told}"):
+        process.do(check)
+
+
+def test_a_connection_that_is_not_there_is_refused(process):
+    with pytest.raises(ConfigError, match="connection 'whatsapp_business_default' is not defined"):
+        process.do(check)
+
+
+def test_whoever_checks_the_connection_first_sends_nothing(by_login, wire):
+    WhatsAppBusinessHook().check()
+    assert wire.asked == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({}, ("whatsapp_business_default", 1000, None)),
+        ({"sender": "+91 98765 43210", "daily_checks": "250"}, ("+91 98765 43210", 250, "IN")),
+        ({"sender": " ", "daily_checks": ""}, ("whatsapp_business_default", 1000, None)),
+        ({"sender": "+12015550100", "daily_checks": 1}, ("+12015550100", 1, "US")),
+    ],
+)
+def test_the_sender_its_budget_and_its_region_are_the_connections(connect, extra, expected):
+    connect("whatsapp_business_default", conn_type="whatsapp_business", host="h", login="u", password="p", extra=extra)
+    hook = WhatsAppBusinessHook()
+
+    async def told():
+        async with hook.open_async() as contacts:
+            return contacts.sender, contacts.daily_checks
+
+    assert (hook.sender, hook.daily_checks, hook.region) == expected
+    assert hook.account == hook.sender
+    assert asyncio.run(told()) == expected[:2]
+
+
+@pytest.mark.parametrize(("verify", "warned"), [(False, True), ("false", True), (True, False), (None, False)])
+def test_certificates_that_are_not_verified_are_warned_of_once(connect, process, caplog, verify, warned):
+    extra = {"auth": "bearer", "verify": verify}
+    connect("whatsapp_business_default", conn_type="whatsapp_business", host="127.0.0.1:9", password="t", extra=extra)
+
+    with pytest.raises(NetworkError):
+        process.do(check, policy=RetryPolicy(budget=timedelta(0)))
+    texts = [record.getMessage() for record in caplog.records if "certificates are not verified" in record.msg]
+    assert [text.split(": ")[0] for text in texts] == ["connection 'whatsapp_business_default'"] * warned
+
+
+@pytest.mark.parametrize("answer", [Answer(body=b'{"contacts": []}'), failed(400, 1009)])
+def test_a_working_connection_says_so_and_asks_about_nobody(by_login, wire, answer):
+    wire.will(granted(), answer)
+
+    assert WhatsAppBusinessHook().test_connection() == (True, "the WhatsApp Business API answered")
+    assert paths(wire) == [LOGIN, CHECK]
+    assert json.loads(wire.asked[1].body)["contacts"] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([DENIED], "whatsapp_business.login, HTTP 401: access denied"),
+        ([granted(), Answer(404)], "whatsapp_business.contacts.check, HTTP 404: not found"),
+        ([granted(), Answer(200, b"<html>")], "whatsapp_business.contacts.check, HTTP 200: not JSON"),
+        ([], "whatsapp_business.login, HTTP 503, "),
+    ],
+)
+def test_a_connection_that_does_not_work_says_why_and_soon(by_login, wire, clock, answers, told):
+    wire.will(*answers, ever_after=Answer(503))
+
+    works, message = WhatsAppBusinessHook(clock=clock).test_connection()
+    assert (works, message.startswith(told)) == (False, True)
+    assert clock.passed <= 10
+    assert wire.url not in message
+
+
+def test_run_goes_through_the_same_credentials(by_login, wire):
+    wire.will(granted(), Answer(200, b"whole"))
+
+    assert WhatsAppBusinessHook().run("v1/health") == Response(200, {"content-length": "5"}, b"whole")
+    assert paths(wire) == [LOGIN, ("GET", "/v1/health")]
+
+
+def test_the_form_is_the_same_before_3_2(monkeypatch):
+    for name, members in STAND_INS.items():
+        module = types.ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    widgets = WhatsAppBusinessHook.get_connection_form_widgets()
+    assert {name: (kind, options["default"]) for name, (kind, _, options) in widgets.items()} == {
+        "auth": ("StringField", "login"),
+        "sender": ("StringField", None),
+        "daily_checks": ("IntegerField", 1000),
+        "timeout": ("IntegerField", 60),
+        "verify": ("StringField", "true"),
+        "allow_http": ("BooleanField", False),
+    }
+    assert WhatsAppBusinessHook.get_ui_field_behaviour()["relabeling"]["password"] == "Password, token or key"
+    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= vars(WhatsAppBusinessHook).keys()

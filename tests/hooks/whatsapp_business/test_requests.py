@@ -1,0 +1,157 @@
+"""What is asked, in a worker and on an event loop, and what comes of each way in which it is answered."""
+
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    ContractError,
+    NetworkError,
+    NotEnabledError,
+    RateLimitedError,
+    RejectedError,
+    ServerError,
+)
+from airflow_provider_wacontacts.protocol.whatsapp_business import Identity
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.hooks.whatsapp_business.api import (
+    CHECK,
+    IDENTITY,
+    KNOWN,
+    VALID,
+    check,
+    checked,
+    failed,
+    fixed,
+    paths,
+    sent,
+)
+from tests.transport.wire import DROP, SILENCE, Answer, Wire
+
+
+def test_identities_are_looked_at_and_acknowledged(by_token, process, wire):
+    wire.will(KNOWN, Answer(body=b"null"))
+
+    found, done = process.do(
+        lambda api: api.get_identity("16315551000"), lambda api: api.acknowledge_identity("16315551000", "UKD6Y/5SqDU=")
+    )
+
+    assert (found.hash, found.acknowledged, done) == ("UKD6Y/5SqDU=", False, None)
+    assert isinstance(found, Identity)
+    assert paths(wire) == [("GET", IDENTITY), ("PUT", IDENTITY)]
+    assert wire.asked[1].body == b'{"hash":"UKD6Y/5SqDU="}'
+
+
+def test_nothing_but_what_is_meant_is_sent(connect, process, wire, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    fixed(connect, wire, "bearer", extra={"sender": "+919876543210", "X-Api": "v", "daily_checks": 5})
+    wire.will(Answer(checked().status, checked().body, {"set-cookie": "sticky=yes"}), checked())
+
+    process.do(check, check)
+    names = {"host", "user-agent", "accept-encoding", "accept", "authorization", "content-type", "content-length"}
+    assert [asked.headers.keys() - {"connection"} for asked in wire.asked] == [names] * 2
+    assert {agent.split("/")[0] for agent in sent(wire, "user-agent")} == {"airflow-provider-wacontacts"}
+
+
+DIALOG_360 = Answer(400, b'{"meta": {"success": false, "httpCode": 400, "developerMessage": "Rate limit exceeded"}}')
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(429, b""),
+        Answer(503, b""),
+        Answer(502, b"<html>Bad gateway</html>"),
+        DIALOG_360,
+        failed(400, 1015),
+        failed(400, 1016),
+        failed(404, 1011),
+        failed(500, 1014),
+        DROP,
+        Answer(cut=1),
+    ],
+)
+def test_what_can_change_is_waited_for(by_token, process, wire, clock, broken):
+    wire.will(broken, broken, checked())
+
+    assert process.do(check)[0].results == VALID
+    assert (paths(wire), len(clock.sleeps)) == ([CHECK] * 3, 2)
+
+
+def test_a_rate_limit_is_waited_for_as_it_says(by_token, process, wire, clock):
+    wire.will(Answer(429, b"", {"retry-after": "7"}), Answer(400, DIALOG_360.body, {"retry-after": "9"}), checked())
+
+    process.do(check)
+    assert clock.sleeps == [7, 9]
+
+
+def test_a_rate_limit_that_is_too_long_is_for_the_caller(by_token, process, wire, clock):
+    wire.will(Answer(429, b"", {"retry-after": "121"}))
+
+    with pytest.raises(RateLimitedError) as caught:
+        process.do(check)
+    assert (caught.value.retry_after, clock.sleeps, len(wire.asked)) == (timedelta(seconds=121), [], 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (Answer(502, b"<html>"), ServerError),
+        (DIALOG_360, RateLimitedError),
+        (DROP, NetworkError),
+        (SILENCE, NetworkError),
+    ],
+)
+@pytest.mark.usefixtures("by_token_impatiently")
+def test_what_does_not_change_is_given_up_within_the_budget(process, wire, clock, broken, kind):
+    wire.will(ever_after=broken)
+
+    with pytest.raises(kind, match=r"^whatsapp_business\.contacts\.check, "):
+        process.do(check, policy=RetryPolicy(budget=timedelta(seconds=5)))
+    assert clock.passed <= 5
+    assert len(wire.asked) > 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (failed(500, 1031), NotEnabledError),
+        (failed(403, 1031), NotEnabledError),
+        (failed(500, 1005), AuthError),
+        (failed(400, 1009), RejectedError),
+        (Answer(403, b"Invalid WhatsApp Token"), NotEnabledError),
+        (Answer(404, b"<html>"), NotEnabledError),
+        (Answer(302, b"", {"location": "https://198.51.100.1/"}), RejectedError),
+        (Answer(200, b"<html>"), ContractError),
+        (Answer(200, b""), ContractError),
+    ],
+)
+@pytest.mark.usefixtures("by_token")
+def test_what_trying_again_cannot_help_fails_at_once(process, wire, clock, answer, kind):
+    wire.will(ever_after=answer)
+
+    with pytest.raises(kind) as caught:
+        process.do(check)
+    assert (len(wire.asked), clock.sleeps, caught.value.attempts) == (1, [], 1)
+
+
+def test_the_connections_proxy_is_used(connect, process):
+    with Wire() as proxy:
+        extra = {"auth": "bearer", "proxies": {"http": proxy.url}, "allow_http": True}
+        connect("whatsapp_business_default", conn_type="x", host="http://waba.example.org", password="t", extra=extra)
+        proxy.will(checked())
+
+        assert process.do(check)[0].results == VALID
+        assert paths(proxy) == [("POST", "http://waba.example.org/v1/contacts")]
+
+
+def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
+    fixed(connect, wire, "bearer", host=f"{wire.url}/gateway/")
+    wire.will(checked())
+
+    process.do(check)
+    assert paths(wire) == [("POST", "/gateway/v1/contacts")]
