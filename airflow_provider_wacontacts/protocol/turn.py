@@ -77,13 +77,21 @@ class Export:
     ``updated_at``, else for the whole window again: rows can come twice.
 
     :param resume_from: ``updated_at`` of the last row that an earlier try has kept; rows before it are not asked for.
+    :param cursor_per_page: make a new cursor after each page, where rows ascend: twice the requests, and it passes
+        over nobody where the server counts rows from the window's start and others leave it between two pages.
     """
 
     def __init__(
-        self, window: Window, options: ExportOptions | None = None, *, resume_from: datetime | None = None
+        self,
+        window: Window,
+        options: ExportOptions | None = None,
+        *,
+        resume_from: datetime | None = None,
+        cursor_per_page: bool = False,
     ) -> None:
         self.window = window
         self.options = options or ExportOptions()
+        self._cursor_per_page = cursor_per_page
         #: The last ``updated_at``, while all rows so far ascended; ``None`` before the first and once one did not.
         self.position: datetime | None = resume_from
         #: The server's time of the first answer.
@@ -157,13 +165,16 @@ class Export:
         self.pages += 1
         self._pages_of_cursor += 1
         self._note_order(page)
-        if (self._ascending and self.position != before) or self._pages_of_cursor > self._most_pages:
+        came_forward = self._ascending and self.position != before
+        if came_forward or self._pages_of_cursor > self._most_pages:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
         self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
         if self._empty_in_row > MOST_EMPTY_PAGES:
             raise _broken(READ, f"more than {MOST_EMPTY_PAGES} empty pages in a row")
         self._follow(page.next_cursor)
+        if self._cursor_per_page and came_forward:
+            self._leave_cursor()
 
     def _note_order(self, page: Page) -> None:
         if not self._ascending:
@@ -182,6 +193,9 @@ class Export:
         self._restarts_in_row += 1
         if self._restarts_in_row > MOST_RESTARTS:
             raise _broken(READ, f"{MOST_RESTARTS} cursors in a row expired before they brought anything new")
+        self._leave_cursor()
+
+    def _leave_cursor(self) -> None:
         self._cursor = None
         self._seen.clear()
         self._pages_of_cursor = 0

@@ -202,6 +202,50 @@ def test_rows_at_or_past_the_window_s_end_leave_something_to_ask_for(last: int) 
     assert times[1][0] == ("2022-09-12T23:58:59.999Z" if last < 24 * 60 else "2022-09-12T23:59:59.999Z")
 
 
+def test_a_cursor_per_page_begins_each_page_at_the_last_row() -> None:
+    export = Export(WINDOW, cursor_per_page=True)
+    answers = [
+        created("a"),
+        page(("x", 1), ("y", 2), next_cursor="b"),
+        created("c"),
+        page(("y", 2), ("z", 3), next_cursor="d"),
+        created("e"),
+        page(("z", 3)),
+    ]
+
+    pages, asked = export_all(export, answers)
+
+    assert pages == [["x", "y"], ["y", "z"], ["z"]]
+    assert [body["from"] for body in bodies(asked)] == [
+        "2022-09-12T00:00:00.000Z",
+        "2022-09-12T00:01:59.999Z",
+        "2022-09-12T00:02:59.999Z",
+    ]
+
+
+def test_a_cursor_per_page_follows_the_chain_where_a_page_brings_nothing_newer() -> None:
+    export = Export(WINDOW, cursor_per_page=True)
+    answers = [
+        created("a"),
+        page(("x", 1), next_cursor="b"),
+        created("c"),
+        page(("x", 1), next_cursor="d"),
+        page(("y", 1), next_cursor="e"),
+        page(("z", 2)),
+    ]
+
+    pages, asked = export_all(export, answers)
+
+    assert pages == [["x"], ["x"], ["y"], ["z"]]
+    assert [request.method for request in asked] == ["POST", "GET", "POST", "GET", "GET", "GET"]
+
+
+def test_a_cursor_per_page_follows_the_chain_where_rows_do_not_ascend() -> None:
+    answers = [created("a"), page(("x", 2), ("y", 1), next_cursor="b"), page(("z", 3))]
+
+    assert export_all(Export(WINDOW, cursor_per_page=True), answers)[0] == [["x", "y"], ["z"]]
+
+
 def test_ten_new_cursors_without_progress_are_an_error() -> None:
     requests: list[Request] = []
 

@@ -99,12 +99,16 @@ class Extraction:
     :ivar extraction_id: 32 hexadecimal digits.
     :ivar resume_from: the position that the try before it committed last; ``None`` to start the window anew.
     :ivar resumes: how many tries came before it, 0 and up.
+    :ivar rows: contacts that this try has landed, repeated ones included.
+    :ivar rejected: what it has put aside, rows that the database refused among them.
     """
 
     def __init__(self, store: Store, begun: ledger.Try) -> None:
         self.extraction_id = begun.extraction_id
         self.resume_from = begun.resume_from
         self.resumes = begun.resumes
+        self.rows = 0
+        self.rejected = 0
         self._account_id = begun.account_id
         self._store = store
 
@@ -135,7 +139,7 @@ class Extraction:
         :raises LandingError: another try has taken over, or the database failed.
         """
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> ledger.Counts:
             tables = self._store.tables
             first = ledger.hold(connection, tables, self.extraction_id)
             if number_ids:
@@ -145,9 +149,12 @@ class Extraction:
             self._keep_rejects(connection, [*rejects, *refused])
             counts = ledger.Counts(len(records) - len(refused), new, len(rejects) + len(refused), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
-            return new
+            return counts
 
-        return self._store.sessions.writing(work)
+        counts = self._store.sessions.writing(work)
+        self.rows += counts.rows
+        self.rejected += counts.rejected
+        return counts.new_versions
 
     def finish(self, state: str = "complete") -> Finished:
         """
