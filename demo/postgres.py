@@ -30,7 +30,7 @@ SETTINGS = {
 STARTS_WITHIN_S = 60
 STOPS_WITHIN_S = 20
 #: Runs a server until its own standard input is closed, which it is when this process ends, however it ends.
-SUPERVISOR = 'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -INT $server; } & wait $server'
+SUPERVISOR = 'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -QUIT $server; } & wait $server'
 
 
 class NoPostgresError(RuntimeError):

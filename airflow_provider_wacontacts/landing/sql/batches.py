@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.landing.sql.failures import is_refusal, refusal
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
-__all__ = ["Batch", "Row", "numbered", "split_newest", "write_what_is_taken"]
+__all__ = ["Batch", "Row", "numbered", "write_what_is_taken"]
 
 
 class Row(NamedTuple):
@@ -46,20 +46,6 @@ def numbered(records: Iterable[Record], first: int) -> list[Row]:
     """
     distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in records}
     return [Row(first + n, distinct[key]) for n, key in enumerate(sorted(distinct))]
-
-
-def split_newest(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """
-    Take the newest state of each contact apart from the others.
-
-    :returns: the others, and the newest.
-    """
-    followers = [row.record.contact_id for row in rows[1:]]
-    older = [row for row, follower in zip(rows, followers, strict=False) if row.record.contact_id == follower]
-    if not older:
-        return [], list(rows)
-    numbers = {row.version_id for row in older}
-    return older, [row for row in rows if row.version_id not in numbers]
 
 
 def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:

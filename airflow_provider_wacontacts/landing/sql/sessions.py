@@ -57,7 +57,7 @@ class Sessions:
         except self._failures as error:
             problem = failure(error)
         if problem is not None:
-            raise problem
+            raise problem from None
 
     def writing(self, work: Callable[[Connection], T]) -> T:
         """
