@@ -214,7 +214,7 @@ def _pages(export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
 
 
 def _lines_of(page: Page) -> set[str]:
-    return {str(head.number_id) for head in page.heads if head.number_id is not None}
+    return {str(line) for line in {head.number_id for head in page.heads} if line is not None}
 
 
 def _only(lines: set[str]) -> str | None:
