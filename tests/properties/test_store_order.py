@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from airflow_provider_wacontacts.protocol.records import Record, canonical, row_
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 ACCOUNTS = count(1)
-EXAMPLES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Step(NamedTuple):
@@ -99,23 +100,33 @@ class Target:
 
     def land(self, steps, days):
         """Land batch by batch, workers taking turns as the steps say; return the account and what is new in all."""
-        account = f"account {next(ACCOUNTS)}"
-        tries = {worker: self._begin(account, worker) for worker in range(len(days))}
-        new = 0
-        for worker, states in steps:
-            records = [record(*state) for state in states]
-            moment = seen_at(days[worker])
-            new += tries[worker].land(records, position=None, pages=1, size=0, extracted_at=moment)
-        return account, new
+        account, tries = self._begin(days)
+        return account, sum(self._land(tries[step.worker], step, days) for step in steps)
+
+    def land_at_once(self, steps, days):
+        """Land likewise, each worker in a thread of its own."""
+        account, tries = self._begin(days)
+        own = [[step for step in steps if step.worker == worker] for worker in tries]
+        with ThreadPoolExecutor(len(tries)) as workers:
+            done = [
+                workers.submit(lambda w=worker: sum(self._land(tries[w], s, days) for s in own[w])) for worker in tries
+            ]
+        return account, sum(one.result() for one in done)
 
     def dump(self, account):
         return self._dump(self.engine, account)
 
-    def _begin(self, account, worker):
-        task = Task("dag", "run", "task", worker)
-        return self.store.begin(
-            source="turn", account=account, window=None, task=task, options_digest="", package_version="1.2.3"
-        )
+    def _begin(self, days):
+        account = f"account {next(ACCOUNTS)}"
+        given = {"source": "turn", "account": account, "window": None, "options_digest": "", "package_version": "1.2.3"}
+        return account, {
+            worker: self.store.begin(task=Task("dag", "run", "task", worker), **given) for worker in range(len(days))
+        }
+
+    @staticmethod
+    def _land(extraction, step, days):
+        records, moment = [record(*state) for state in step.states], seen_at(days[step.worker])
+        return extraction.land(records, position=None, pages=1, size=0, extracted_at=moment)
 
 
 @pytest.fixture
@@ -157,6 +168,16 @@ def test_no_order_and_no_repetition_changes_them(sqlite, postgresql, steps, days
 def test_both_databases_hold_the_same(sqlite, postgresql, steps, days):
     dumps = [without_account(target.dump(target.land(steps, days)[0])) for target in (sqlite, postgresql)]
     assert dumps[0] == dumps[1]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, days=SEEN_AT)
+def test_workers_who_land_at_once_end_in_the_same_tables(sqlite, postgresql, steps, days):
+    for target in (sqlite, postgresql):
+        account, new = target.land_at_once(steps, days)
+        expected = model(steps, days, account)
+        assert target.dump(account) == expected
+        assert new == len(expected["version"])
 
 
 def without_account(dump):

@@ -208,6 +208,13 @@ def test_a_finished_try_tells_its_totals(landing):
     )
 
 
+def test_a_running_try_counts_what_it_landed_and_rejected(landing):
+    extraction = landing.begin()
+    landing.land(extraction, landing.record("a"), landing.record("b"))
+    landing.land(extraction, landing.record("b"), rejects=[Reject("no uuid", b"{}")])
+    assert (extraction.rows, extraction.rejected) == (3, 1)
+
+
 def test_the_ledger_has_a_row_for_each_try(landing):
     extraction = landing.begin(task=Task("dag", "run", "task", 3))
     landing.land(extraction, landing.record(), position=MONDAY + HOUR)
