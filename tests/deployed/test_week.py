@@ -25,12 +25,14 @@ def test_an_update_that_is_replaced_on_its_own_day_is_never_seen():
 
 def test_a_day_shows_a_contact_until_it_is_updated_again():
     world = bob()
-    assert len(shown(world, Day(0), Day(0).end)) == 1
-    assert len(shown(world, Day(0), Day(1).end)) == 0
-    assert len(shown(world, Day(1), Day(1).end)) == 1
+    monday, tuesday = Day(0), Day(1)
+    assert len(shown(world, monday.start, monday.end, now=monday.end)) == 1
+    assert len(shown(world, monday.start, monday.end, now=tuesday.end)) == 0
+    assert len(shown(world, tuesday.start, tuesday.end, now=tuesday.end)) == 1
 
 
 def test_the_demos_week_has_something_to_lose():
     truth = truth_of(make_world(), Day(DAYS - 1).end + AFTER)
     assert len(truth.lost_by_overwriting) > 100
     assert len(truth.never_seen) > 100
+    assert truth.seen < truth.seen_hourly <= truth.happened
