@@ -144,7 +144,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
         for page in _pages(export, run, world):
             _only(lines := lines | _lines_of(page))
             extraction.land(page)
-        extracted_at = export.server_time or world.now()
+        extracted_at = _extracted_at(export, world)
         late = extracted_at - pull.window.end
         manifest = extraction.finish(
             extracted_at=extracted_at,
@@ -189,7 +189,7 @@ class _Batch:
             position=self._export.position,
             pages=self._pages,
             size=self._size,
-            extracted_at=self._export.server_time or self._world.now(),
+            extracted_at=_extracted_at(self._export, self._world),
             number_ids=self._lines,
         )
         self._clear()
@@ -209,8 +209,15 @@ def _export(pull: Pull, *, resume_from: datetime | None = None) -> Export:
 def _pages(export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
     pace = Pace(export.window, world.report, monotonic=world.monotonic)
     while (page := run(export.next_page())) is not None:
+        _extracted_at(export, world)
         yield page
         pace.add(len(page.texts), export.position)
+
+
+def _extracted_at(export: Export, world: Surroundings) -> datetime:
+    """Tell when the server answered first: one time for all of a try, the worker's where the server tells none."""
+    export.server_time = export.server_time or world.now()
+    return export.server_time
 
 
 def _lines_of(page: Page) -> set[str]:
