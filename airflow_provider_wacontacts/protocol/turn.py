@@ -9,7 +9,7 @@ API (https://whatsapp.turn.io/docs/api/data_export_api).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -79,7 +79,8 @@ class Export:
 
     :param resume_from: ``updated_at`` of the last row that an earlier try has kept; rows before it are not asked for.
     :param cursor_per_page: make a new cursor after each page, where rows ascend: twice the requests, and it passes
-        over nobody where the server counts rows from the window's start and others leave it between two pages.
+        over nobody where the server counts rows from the window's start and others leave it between two pages. It asks
+        for ``asc`` where no ordering is given, as a page that ascends by chance would leave out what is older.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Export:
     ) -> None:
         self.window = window
         self.options = options or ExportOptions()
+        if cursor_per_page and self.options.ordering is None:
+            self.options = replace(self.options, ordering="asc")
         self._cursor_per_page = cursor_per_page
         #: The last ``updated_at``, while all rows so far ascended; ``None`` before two did and once one did not.
         self.position: datetime | None = resume_from

@@ -245,6 +245,15 @@ def test_a_cursor_per_page_begins_each_page_at_the_last_row() -> None:
     ]
 
 
+@pytest.mark.parametrize(("given", "asked"), [(None, "asc"), ("asc", "asc"), ("desc", "desc")])
+def test_a_cursor_per_page_asks_for_ascending_rows_where_nothing_else_is_asked(given: str | None, asked: str) -> None:
+    export = Export(WINDOW, ExportOptions(ordering=given), cursor_per_page=True)
+
+    _, requests = export_all(export, [created("a"), page()])
+
+    assert bodies(requests)[0]["ordering"] == asked
+
+
 def test_a_cursor_per_page_follows_the_chain_where_a_page_brings_nothing_newer() -> None:
     export = Export(WINDOW, cursor_per_page=True)
     answers = [
