@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sqlite
-from airflow_provider_wacontacts.landing.sql.batches import Batch, numbered, write_what_is_taken
+from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
 from airflow_provider_wacontacts.landing.sql.tables import Tables
@@ -146,6 +146,7 @@ class Extraction:
                 ledger.keep_number(connection, tables, self._account_id, set(number_ids))
             batch = Batch(self._account_id, extracted_at, numbered(records, first))
             new, refused = write_what_is_taken(connection, self._store.write, batch)
+            flag_repaired(connection, tables, batch)
             self._keep_rejects(connection, [*rejects, *refused])
             counts = ledger.Counts(len(records) - len(refused), new, len(rejects) + len(refused), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)

@@ -160,6 +160,19 @@ def test_300_custom_fields_and_numbers_of_any_size_are_kept(landing):
     assert found["payload"] == {"uuid": "bob", "details": fields | {"small": Decimal("1.5e-30")}}
 
 
+@pytest.mark.parametrize("flags", [(False, True), (True, False)])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_state_counts_as_repaired_once_it_ever_was_in_any_order(landing, flags, together):
+    records = [landing.record("a", name="\ufffd", repaired=flag) for flag in flags]
+    for batch in [records] if together else [records[:1], records[1:]]:
+        landing.land(landing.begin(), *batch, landing.record("b", repaired=False))
+
+    assert landing.rows("SELECT contact_id, repaired FROM wacontacts_version ORDER BY contact_id") == [
+        ("a", True),
+        ("b", False),
+    ]
+
+
 def test_wa_id_and_repaired_are_columns(landing):
     landing.land(landing.begin(), landing.record("a", wa_id="44623456700", repaired=True), landing.record("b"))
     found = landing.dump()["current"]
