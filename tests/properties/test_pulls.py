@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.protocol.windows import Window
-from airflow_provider_wacontacts.sandbox import Event, Fault, TurnBehaviour, World
+from airflow_provider_wacontacts.sandbox import Event, Fault, TurnBehaviour, World, bob
 from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))
@@ -86,13 +87,9 @@ class PullWindow:
         asked = {name: getattr(self, name) for name in ASKED}
         run_id = f"run {bench.turn.requests.count()}"
         for pages in (*self.killed_after, None):
-            try:
-                bench.pull(place, self.window, run_id=run_id, pages=pages, **asked)
-            except BaseException as killed:  # noqa: BLE001 - the one that the bench kills with
-                assert type(killed).__name__ == "Killed"  # noqa: PT017
-                between_tries()
-            else:
+            if bench.pull(place, self.window, run_id=run_id, pages=pages, **asked):
                 break
+            between_tries()
         bench.turn.faults.clear()
 
     def check_nothing_is_missing(self, bench: Any) -> None:
@@ -198,7 +195,7 @@ def test_tables_and_files_hold_what_was_answered_and_pulling_it_again_changes_no
     assert {name: after["sqlite"][name] for name in tables} == after["files"]
 
 
-@settings(max_examples=60, phases=PHASES)
+@settings(max_examples=120, phases=PHASES)
 @given(
     events=EVENTS,
     behaviour=st.builds(
@@ -226,3 +223,31 @@ def test_a_retry_keeps_what_was_committed_and_misses_nothing_whatever_changed_me
 
     bench.where["sqlite"].check()
     pull.check_nothing_is_missing(bench)
+
+
+MONDAY_IN_TIME = (TUESDAY + 10 * MINUTE, Window(MONDAY, TUESDAY))
+TUESDAY_IN_TIME = (WEDNESDAY + 10 * MINUTE, Window(TUESDAY, WEDNESDAY))
+MONDAY_TOO_LATE = (WEDNESDAY + 20 * MINUTE, Window(MONDAY, TUESDAY))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("order", permutations((MONDAY_IN_TIME, TUESDAY_IN_TIME, MONDAY_TOO_LATE)))
+def test_both_of_bob_s_states_are_kept_in_every_order_killed_half_way_and_pulled_again(
+    lab: Any, place: str, order: tuple[tuple[datetime, Window], ...]
+) -> None:
+    behaviour = TurnBehaviour(trailing_empty_page=True, page_size=1)
+    bench = lab.bench(bob(), now=TUESDAY, behaviour=behaviour, places=(place,))
+    for now, window in (*order, *order):
+        bench.turn.clock.set(now)
+        assert bench.pull(place, window, run_id=str(window), pages=1, hasty=True) is None
+        assert bench.pull(place, window, run_id=str(window), hasty=True).state == "complete"
+
+    bench.where[place].check()
+    found = bench.where[place].read()
+    savings = {name: [row["payload"]["details"]["current_savings"] for row in rows] for name, rows in found.items()}
+    assert (savings["version"], savings["current"]) == ([100, 120], [120])
+    if place != "files":
+        assert [(row["valid_from"], row["valid_to"]) for row in found["history"]] == [
+            (MONDAY + 8.5 * HOUR, TUESDAY + 10 * HOUR),
+            (TUESDAY + 10 * HOUR, None),
+        ]
