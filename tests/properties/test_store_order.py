@@ -30,18 +30,18 @@ class Step(NamedTuple):
     """One batch that one worker lands."""
 
     worker: int
-    states: list[tuple[str, int, int]]
+    states: list[tuple[str, int, int, bool]]
 
 
 # Few of each, so that contacts, times and bodies meet: ties on updated_at are the rule.
-STATES = st.tuples(st.sampled_from(["a", "b", "B", "é", "\\N"]), st.integers(0, 2), st.integers(0, 2))
+STATES = st.tuples(st.sampled_from(["a", "b", "B", "é", "\\N"]), st.integers(0, 2), st.integers(0, 2), st.booleans())
 STEPS = st.lists(st.builds(Step, st.integers(0, 3), st.lists(STATES, max_size=6)), max_size=10)
 SEEN_AT = st.lists(st.integers(0, 3), min_size=4, max_size=4)
 
 
-def record(contact_id, hour, savings):
+def record(contact_id, hour, savings, repaired):
     payload = canonical(json.dumps({"uuid": contact_id, "savings": savings}).encode())
-    return Record(contact_id, MONDAY + timedelta(hours=hour), row_hash(payload), payload, f"999{savings}")
+    return Record(contact_id, MONDAY + timedelta(hours=hour), row_hash(payload), payload, f"999{savings}", repaired)
 
 
 def seen_at(days):
@@ -53,7 +53,8 @@ def model(steps, days, account):
     seen = defaultdict(list)
     for step in steps:
         for state in step.states:
-            seen[record(*state)].append(seen_at(days[step.worker]))
+            one = record(*state)
+            seen[one._replace(repaired=False)].append((seen_at(days[step.worker]), one.repaired))
     versions = [
         {
             "source": "turn",
@@ -62,13 +63,13 @@ def model(steps, days, account):
             "updated_at": one.updated_at,
             "row_hash": one.row_hash,
             "state": "present",
-            "first_seen_at": min(times),
-            "last_seen_at": max(times),
+            "first_seen_at": min(moment for moment, _ in sightings),
+            "last_seen_at": max(moment for moment, _ in sightings),
             "wa_id": one.wa_id,
-            "repaired": False,
+            "repaired": any(repaired for _, repaired in sightings),
             "payload": json.loads(one.payload),
         }
-        for one, times in seen.items()
+        for one, sightings in seen.items()
     ]
     versions.sort(key=lambda row: (row["contact_id"], row["updated_at"], row["last_seen_at"], row["row_hash"]))
     followers = [*versions[1:], None]

@@ -136,12 +136,12 @@ class Extraction:
         :param number_ids: the numbers of the account that the records are of, as the system names them.
         :returns: how many states the store had not held.
         :raises ConfigError: they are of another number than what the account had before.
-        :raises LandingError: another try has taken over, or the database failed.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
 
         def work(connection: Connection) -> ledger.Counts:
             tables = self._store.tables
-            first = ledger.hold(connection, tables, self.extraction_id)
+            first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 ledger.keep_number(connection, tables, self._account_id, set(number_ids))
             batch = Batch(self._account_id, extracted_at, numbered(records, first))
@@ -162,12 +162,12 @@ class Extraction:
         Close the try: nothing can be landed by it from now on.
 
         :param state: ``complete``, ``incomplete`` or ``refused``.
-        :raises LandingError: another try has taken over, or the database failed.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
 
         def work(connection: Connection) -> Finished:
             store = self._store
-            ledger.hold(connection, store.tables, self.extraction_id)
+            ledger.hold(connection, store.tables, self.extraction_id, self.rows + self.rejected)
             return ledger.finish(
                 connection, store.tables, self.extraction_id, state, now=store.now(), late_after=store.late_after
             )

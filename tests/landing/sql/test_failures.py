@@ -134,6 +134,18 @@ def test_a_server_that_is_not_there_is_named_without_its_address(landing_on):
     assert [word for word in (SECRET, "somebody", "127.0.0.1") if word in said.replace(__file__, "")] == []
 
 
+def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
+    extraction = landing.begin()
+    landing.land(extraction, landing.record("a"), position=MONDAY)
+    with landing.engine.begin() as connection:
+        connection.execute(text("UPDATE wacontacts_extraction SET rows = 0, position = NULL"))
+    with pytest.raises(LandingError, match="lost contacts that were committed"):
+        landing.land(extraction, landing.record("b"))
+    with pytest.raises(LandingError, match="lost contacts that were committed"):
+        extraction.finish()
+    assert landing.begin().resume_from is None
+
+
 def test_errors_quote_nothing_of_the_rows(landing):
     extraction, one = landing.begin(), landing.record("example-person", name="example-name")
     head = "DROP TABLE wacontacts_head CASCADE" if landing.engine.dialect.name == "postgresql" else None
