@@ -3,25 +3,19 @@
 __all__ = ["get_provider_info"]
 
 TURN = "Turn.io"
-WHATSAPP = "WhatsApp contacts"
 
 
 def get_provider_info() -> dict[str, object]:
     """Return plain data, in the shape of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-wacontacts",
-        "name": WHATSAPP,
+        "name": "WhatsApp contacts",
         "description": "WhatsApp contacts in your own database or lake, on a schedule, with their whole history.",
         "integrations": [
             {
                 "integration-name": TURN,
                 "external-doc-url": "https://whatsapp.turn.io/docs/api/data_export_api",
                 "tags": ["service"],
-            },
-            {
-                "integration-name": WHATSAPP,
-                "external-doc-url": "https://pypi.org/project/airflow-provider-wacontacts/",
-                "tags": ["software"],
             },
         ],
         "operators": [
@@ -31,7 +25,7 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.hooks.turn"]},
         ],
         "triggers": [
-            {"integration-name": WHATSAPP, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
+            {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
         ],
         "connection-types": [
             {
