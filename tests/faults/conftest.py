@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
 import airflow_provider_wacontacts
-from airflow_provider_wacontacts.sandbox import Event, Sandbox, World
+from airflow_provider_wacontacts.landing.objects import complete_prefixes, read_contacts
+from airflow_provider_wacontacts.landing.sql import upgrade
+from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, World
 
 ROOT = Path(airflow_provider_wacontacts.__file__).parents[1]
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -142,8 +146,111 @@ def crowd() -> Callable[[int], World]:
     return make
 
 
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(World(), now="2022-09-13T00:10:00Z") as running:
+        yield running
+
+
 @pytest.fixture
-def turn() -> Iterator[Sandbox]:
-    """A Turn.io early on Tuesday, without contacts."""
-    with Sandbox(World(), now="2022-09-13T00:10:00Z") as sandbox:
-        yield sandbox
+def turn(sandbox: Sandbox) -> Sandbox:
+    """A Turn.io early on Tuesday, 13 September 2022, without contacts."""
+    sandbox.load(World(), now="2022-09-13T00:10:00Z", behaviour=TurnBehaviour())
+    return sandbox
+
+
+class Pause:
+    """A clock on which time passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def clock(self) -> Any:
+        from airflow_provider_wacontacts.transport.sync import Clock
+
+        return Clock(sleep=self.slept.append, monotonic=lambda: sum(self.slept))
+
+
+class Task:
+    """
+    A task instance of one of the operators: each :meth:`run` is a try.
+
+    :ivar pause: its clock.
+    """
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.pause = Pause()
+        self._files = directory / "files"
+        self._store = directory / "store.db"
+
+    def run(self, **arguments: Any) -> dict[str, Any]:
+        """Pull Monday, 12 September 2022."""
+        from airflow_provider_wacontacts.hooks.turn import TurnHook
+
+        operator = self.operator(**arguments)
+        operator.__dict__["hook"] = TurnHook(clock=self.pause.clock())
+        summary: dict[str, Any] = operator.execute(self.context())
+        return summary
+
+    def operator(self, **arguments: Any) -> Any:
+        from airflow_provider_wacontacts.operators import turn
+
+        if self.kind == "store":
+            return turn.TurnContactsToSqlOperator(task_id="task", **arguments)
+        return turn.TurnContactsToObjectStorageOperator(task_id="task", path=f"file://{self._files}", **arguments)
+
+    def context(self) -> dict[str, Any]:
+        """Give what Airflow hands to a task, as far as an operator may look at it."""
+        ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1)
+        days = [datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13)]
+        interval = dict(zip(("data_interval_start", "data_interval_end"), days, strict=True))
+        return {"ti": ti, "dag_run": SimpleNamespace(run_after=days[1]), "outlet_events": {}, **interval}
+
+    def complete(self) -> list[str]:
+        """List the complete extractions that are there."""
+        if self.kind == "files":
+            return [found.manifest.extraction_id for found in complete_prefixes(self._files)]
+        query = "SELECT extraction_id FROM wacontacts_extraction WHERE state = 'complete'"
+        return [extraction_id for (extraction_id,) in self._ask(query)]
+
+    def landed(self) -> list[str]:
+        """List the contacts that are there, once for each state."""
+        if self.kind == "files":
+            return sorted(contact.record.contact_id for contact in read_contacts(self._files))
+        return [contact_id for (contact_id,) in self._ask("SELECT contact_id FROM wacontacts_version ORDER BY 1")]
+
+    def _ask(self, query: str) -> list[Any]:
+        with create_engine(f"sqlite:///{self._store}").connect() as connection:
+            return list(connection.execute(text(query)))
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Declare an Airflow connection."""
+
+    def declare(conn_id: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return declare
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the store's tables: to be copied, which is quicker than to create them."""
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    engine = create_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(params=["store", "files"])
+def task(
+    request: pytest.FixtureRequest, turn: Sandbox, connect: Callable[..., None], tmp_path: Path, empty_store: Path
+) -> Task:
+    """A task of either operator."""
+    shutil.copy(empty_store, tmp_path / "store.db")
+    connect("turn_default", conn_type="turn", host=turn.url, password=turn.token)
+    connect("wacontacts_store", conn_type="sqlite", host=str(tmp_path / "store.db"))
+    return Task(request.param, tmp_path)
