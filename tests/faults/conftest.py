@@ -184,14 +184,28 @@ class Task:
         self._files = directory / "files"
         self._store = directory / "store.db"
 
-    def run(self, **arguments: Any) -> dict[str, Any]:
-        """Pull Monday, 12 September 2022."""
-        from airflow_provider_wacontacts.hooks.turn import TurnHook
+    def run(self, *, before_page: Callable[[int], None] = lambda _: None, **arguments: Any) -> dict[str, Any]:
+        """
+        Pull Monday, 12 September 2022.
 
+        :param before_page: is handed each page's number, from 1, before it is asked for.
+        """
         operator = self.operator(**arguments)
-        operator.__dict__["hook"] = TurnHook(clock=self.pause.clock())
+        operator.__dict__["hook"] = self._hook(before_page)
         summary: dict[str, Any] = operator.execute(self.context())
         return summary
+
+    def _hook(self, before_page: Callable[[int], None]) -> Any:
+        from airflow_provider_wacontacts.hooks.turn import TurnHook
+
+        class Hook(TurnHook):
+            numbers = count(1)
+
+            def run_flow(self, flow: Any) -> Any:
+                before_page(next(self.numbers))
+                return super().run_flow(flow)
+
+        return Hook(clock=self.pause.clock())
 
     def operator(self, **arguments: Any) -> Any:
         from airflow_provider_wacontacts.operators import turn
