@@ -2,6 +2,7 @@
 # make test     the tests (ARGS="-k windows" picks some)
 # make lint     ruff and mypy
 # make bench    the figures in README
+# make docs     the documentation, in docs/_build/html
 # make clean    removes everything that these have made
 #
 # They need Python 3.11 or newer and make. Everything else goes into .venv, once.
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench wheel constraints clean
+.PHONY: help venv demo test lint format bench docs wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -52,6 +53,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(PY) -m benchmarks $(ARGS)
 
+docs: $(STAMP)
+	$(PY) -m sphinx -W -q -b html docs docs/_build/html
+
 wheel: $(STAMP)
 	$(PY) -m hatchling build -t wheel
 
@@ -60,5 +64,5 @@ constraints: $(STAMP)
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench build dist benchmarks/output demo/output docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,6 @@
 __all__ = ["get_provider_info"]
 
 TURN = "Turn.io"
-WHATSAPP = "WhatsApp contacts"
 WHATSAPP_BUSINESS = "WhatsApp Business"
 
 TIMEOUT = {
@@ -22,7 +21,7 @@ def get_provider_info() -> dict[str, object]:
     """Return plain data, in the shape of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-wacontacts",
-        "name": WHATSAPP,
+        "name": "WhatsApp contacts",
         "description": "WhatsApp contacts in your own database or lake, on a schedule, with their whole history.",
         "integrations": [
             {
@@ -34,11 +33,6 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": WHATSAPP_BUSINESS,
                 "external-doc-url": "https://developers.facebook.com/docs/whatsapp/api/contacts",
                 "tags": ["service"],
-            },
-            {
-                "integration-name": WHATSAPP,
-                "external-doc-url": "https://pypi.org/project/airflow-provider-wacontacts/",
-                "tags": ["software"],
             },
         ],
         "operators": [
@@ -52,7 +46,7 @@ def get_provider_info() -> dict[str, object]:
             },
         ],
         "triggers": [
-            {"integration-name": WHATSAPP, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
+            {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
         ],
         "connection-types": [
             {
@@ -106,14 +100,9 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "sender": {
                         "label": "Sender",
-                        "description": "The registered number, with its plus sign: what results and budgets are filed"
-                        " under, and the country of numbers without one. The connection's id by default.",
+                        "description": "The registered number, with its plus sign: the country of"
+                        " numbers without one, and what results are filed under. The connection's id by default.",
                         "schema": {"type": ["string", "null"]},
-                    },
-                    "daily_checks": {
-                        "label": "Checks a day",
-                        "description": "How many numbers the sender may ask about in a UTC day.",
-                        "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
                     },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,

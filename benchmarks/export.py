@@ -19,8 +19,9 @@ HTTP_FAST = Contender(
     "(b') the same at gzip level 1", "benchmarks.contenders.http_operator", arguments=("1",), most_runs=3
 )
 PEERS = (
-    ("dlt", "(c) dlt, REST client to filesystem", "benchmarks.peers.dlt_pull"),
-    ("singer", "(d) Singer SDK tap, without a target", "benchmarks.peers.singer_tap"),
+    ("dlt", "(c) dlt, REST client to filesystem", "benchmarks.peers.dlt_pull", ()),
+    ("dlt", "(c') the same, details left in one piece", "benchmarks.peers.dlt_pull", ("0",)),
+    ("singer", "(d) Singer SDK tap, without a target", "benchmarks.peers.singer_tap", ()),
 )
 
 
@@ -60,9 +61,9 @@ def _alone(rows: int) -> dict[str, float]:
 
 def _peers() -> tuple[list[Contender], list[Figures]]:
     there, missing = [], []
-    for peer, name, module in PEERS:
+    for peer, name, module, arguments in PEERS:
         try:
-            there.append(Contender(name, module, python=python_of(peer), most_runs=3))
+            there.append(Contender(name, module, python_of(peer), arguments, most_runs=3))
         except NotInstalledError as error:
             missing.append(Figures(name, failure=str(error)))
     return there, missing

@@ -3,7 +3,7 @@ Landing into PostgreSQL, beside the least that could be done with the same rows.
 
 The least is one COPY into a temporary table and one ``INSERT ... ON CONFLICT DO UPDATE`` from it into one plain wide
 table, all in one transaction: no history, no ledger, no guard. Ours is the whole landing as the operator does it, in
-batches, each committed with its position. Both get the same records, and the server keeps what it is told to (fsync on).
+batches, each committed with its position. Both get the same records, and the server is as durable as by default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -72,7 +72,9 @@ def run(rows: int = ROWS, runs: int = RUNS, driver: str = "psycopg2") -> dict[st
         "payload_bytes": sum(len(record.payload) for record in records) // rows,
         "runs": runs,
         "driver": driver,
-        **{f"{who}_{when}": _medians([turn[who][when] for turn in turns]) for who in ("plain", "ours") for when in last},
+        **{
+            f"{who}_{when}": _medians([turn[who][when] for turn in turns]) for who in ("plain", "ours") for when in last
+        },
         **{
             f"{what}_ratio_{when}": round(median(_ratio(turn, when, what) for turn in turns), 2)
             for what in ("wall_s", "server_cpu_s")
@@ -98,14 +100,15 @@ def _turn(url: str, records: Sequence[Record], *, plain_first: bool) -> dict[str
         ("plain", _plain, "plain"),
         ("ours", _ours, "wacontacts"),
     ]
-    turn = {name: _work(engine, land, prefix, records) for name, land, prefix in contenders[:: 1 if plain_first else -1]}
+    turn = {
+        name: _work(engine, land, prefix, records) for name, land, prefix in contenders[:: 1 if plain_first else -1]
+    }
     engine.dispose()
     return turn
 
 
 def _work(engine: Engine, land: Callable[..., None], prefix: str, records: Sequence[Record]) -> dict[str, Any]:
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS plain"))
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
         connection.execute(text(f"CREATE TABLE plain ({COLUMNS}, PRIMARY KEY (contact_id))"))

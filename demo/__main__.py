@@ -30,9 +30,9 @@ def main() -> int:
     try:
         with exit_on_signals(), fresh_output():
             _run(Progress())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stopped:
         print("\nStopped. Everything that was started has ended.")
-        return 130
+        return stopped.code if isinstance(stopped, SystemExit) and isinstance(stopped.code, int) else 130
     except (AlreadyRunningError, DeploymentError, NotKeptError, ProcessEndedError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1

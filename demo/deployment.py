@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from demo.api import Api, ApiRefusedError
-from demo.processes import ProcessEndedError, Processes
+from demo.processes import Processes
 
 __all__ = ["AirflowDeployment", "DeploymentError", "free_port"]
 
 AIRFLOW = (sys.executable, "-m", "airflow")
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMMAND_LINE = str(Path(__file__).resolve().parent / "command_line")
 LOOPBACK = "127.0.0.1"
 FINISHED = frozenset({"success", "failed"})
 
@@ -134,7 +135,9 @@ class AirflowDeployment:
         :returns: what it wrote.
         :raises ProcessEndedError: it failed.
         """
-        return self._processes.run("airflow-cli", [*AIRFLOW, *args], env=self._env, cwd=self.home, timeout=timeout)
+        path = os.pathsep.join(filter(None, [COMMAND_LINE, self._env.get("PYTHONPATH")]))
+        env = {**self._env, "PYTHONPATH": path}
+        return self._processes.run("airflow-cli", [*AIRFLOW, *args], env=env, cwd=self.home, timeout=timeout)
 
     def wait(self, ready: Callable[[], Any], what: str, timeout: float, every: float = 0.5) -> Any:
         """
@@ -174,8 +177,10 @@ class AirflowDeployment:
         :returns: ids of the runs between the dates, oldest first; see :meth:`wait_for_runs`.
         """
         self.wait(lambda: not self._open_backfills(dag_id), "the last backfill to be closed", 90)
-        dates = ("--dag-id", dag_id, "--from-date", first, "--to-date", last)
-        self._create_backfill(*dates, "--reprocess-behavior", reprocess, "--max-active-runs", str(max_active_runs))
+        self.cli(
+            *("backfill", "create", "--dag-id", dag_id, "--from-date", first, "--to-date", last),
+            *("--reprocess-behavior", reprocess, "--max-active-runs", str(max_active_runs)),
+        )
         created = max(self._backfills(dag_id), key=lambda backfill: int(backfill["id"]))
         return [
             run["dag_run_id"]
@@ -234,17 +239,6 @@ class AirflowDeployment:
         """List the log files of all tasks, the triggerer's part among them, oldest first."""
         found = self.logs.glob("dag_id=*/**/*.log*")
         return sorted((path for path in found if path.is_file()), key=lambda path: path.stat().st_mtime)
-
-    def _create_backfill(self, *args: str, tries: int = 5) -> None:
-        """Create it again where another component wrote to SQLite in between; Airflow leaves an empty one behind."""
-        try:
-            self.cli("backfill", "create", *args)
-        except ProcessEndedError as error:
-            if "database is locked" not in str(error) or tries == 1:
-                raise
-            for left in self._open_backfills(args[args.index("--dag-id") + 1]):
-                self.api.call("PUT", "backfills", str(left["id"]), "cancel")
-            self._create_backfill(*args, tries=tries - 1)
 
     def _let_readers_and_a_writer_work_side_by_side(self) -> None:
         if self.database_url.startswith("sqlite"):

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from airflow_provider_wacontacts.landing.objects import versions
 from demo.week import State, to_millis
 
-__all__ = ["Pulled", "contacts", "history_of", "pulls", "query", "states"]
+__all__ = ["Pulled", "contacts", "history_of", "pulls", "query", "states", "states_in_files"]
 
 
 class Pulled(NamedTuple):
@@ -50,6 +51,11 @@ def states(store: Path) -> frozenset[State]:
     """Return every state of every contact."""
     rows = query(store, "SELECT contact_id, updated_at FROM wacontacts_version WHERE state = 'present'")[1]
     return frozenset((contact, to_millis(datetime.fromisoformat(at))) for contact, at in rows)
+
+
+def states_in_files(path: Path) -> frozenset[State]:
+    """Return every state of every contact in the files."""
+    return frozenset((version.contact_id, to_millis(version.updated_at)) for version in versions(path))
 
 
 def history_of(store: Path, contact_id: str) -> list[Sequence[Any]]:

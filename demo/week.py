@@ -28,6 +28,9 @@ MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
 DAYS = 7
 #: How long after a day's end its run sees the world.
 AFTER = timedelta(minutes=15)
+#: How soon after an hour's end an hourly run would see it: windows settle for so long.
+SOON = timedelta(minutes=5)
+HOUR = timedelta(hours=1)
 CONTACTS = 600
 BOB = CONTACTS + 1
 
@@ -74,10 +77,10 @@ def states(world: World) -> set[State]:
     return {(event.uuid, to_millis(event.at)) for event in world if MONDAY <= event.at < Day(DAYS - 1).end}
 
 
-def shown(world: World, day: Day, now: datetime) -> set[State]:
-    """Return what Turn.io shows of a day at a time: those whose newest update falls on it."""
+def shown(world: World, start: datetime, end: datetime, *, now: datetime) -> set[State]:
+    """Return what Turn.io shows of a window at a time: the contacts whose newest update falls into it."""
     newest = {event.id: event for event in world if event.at <= now}
-    return {(event.uuid, to_millis(event.at)) for event in newest.values() if day.start <= event.at < day.end}
+    return {(event.uuid, to_millis(event.at)) for event in newest.values() if start <= event.at < end}
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,13 @@ class Truth:
     :param seen: those that Turn.io showed of a day shortly after its end: all that a daily pull can get hold of.
     :param kept_by_overwriting: those of ``seen`` that are left where every day was pulled again after the week, and
         the new answer put in the place of the old one.
+    :param seen_hourly: what a pull of every hour, shortly after its end, could have got hold of.
     """
 
     happened: frozenset[State]
     seen: frozenset[State]
     kept_by_overwriting: frozenset[State]
+    seen_hourly: frozenset[State]
 
     @property
     def never_seen(self) -> frozenset[State]:
@@ -108,10 +113,12 @@ class Truth:
 def truth_of(world: World, pulled_again_at: datetime) -> Truth:
     """Count against the world itself; ``pulled_again_at`` is when all days were pulled for the second time."""
     week = Day.week()
+    hours = [day.start + number * HOUR for day in week for number in range(24)]
     return Truth(
         happened=frozenset(states(world)),
-        seen=_union(shown(world, day, day.end + AFTER) for day in week),
-        kept_by_overwriting=_union(shown(world, day, pulled_again_at) for day in week),
+        seen=_union(shown(world, day.start, day.end, now=day.end + AFTER) for day in week),
+        kept_by_overwriting=_union(shown(world, day.start, day.end, now=pulled_again_at) for day in week),
+        seen_hourly=_union(shown(world, hour, hour + HOUR, now=hour + HOUR + SOON) for hour in hours),
     )
 
 

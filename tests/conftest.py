@@ -7,15 +7,19 @@ fresh ones, on a PostgreSQL server that lasts for the session.
 
 import atexit
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
+from datetime import UTC
+from decimal import Decimal
 from itertools import count
 
 import hypothesis
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
+from airflow_provider_wacontacts.protocol.windows import parse_time
 from demo.postgres import NoPostgresError, PostgresServer
 
 HOME = tempfile.mkdtemp(prefix="wacontacts-tests-")
@@ -49,17 +53,24 @@ def postgres():
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def postgres_engine(postgres):
+    """An engine of the server's superuser."""
+    engine = create_engine(postgres.url())
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def postgres_database(postgres):
+def postgres_database(postgres_engine):
     """The name of a fresh database, dropped after the test."""
     name = f"test_{next(NUMBERS)}"
-    maintenance = create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
+    maintenance = postgres_engine.execution_options(isolation_level="AUTOCOMMIT")
     with maintenance.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.execute(text(f"CREATE DATABASE {name}"))
     yield name
     with maintenance.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    maintenance.dispose()
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -76,18 +87,48 @@ def sqlite_url(tmp_path):
 
 @pytest.fixture(params=["sqlite", "psycopg2", "psycopg"])
 def store_url(request):
-    """URL of a fresh database, by each driver that the store is written for."""
+    """URL of a place without tables, by each driver that the store is written for; in PostgreSQL a schema."""
     if request.param == "sqlite":
         return request.getfixturevalue("sqlite_url")
     if not importlib.util.find_spec(request.param):
         pytest.skip(f"{request.param} is not installed")
-    server, name = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_database")
-    return server.url(driver=request.param, database=name)
+    server, name = request.getfixturevalue("postgres"), f"test_{next(NUMBERS)}"
+    with request.getfixturevalue("postgres_engine").begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    return f"{server.url(driver=request.param)}?options=-csearch_path%3D{name}"
 
 
 @pytest.fixture
 def store_engine(store_url):
-    """An engine on a fresh database, by each driver that the store is written for."""
+    """An engine on a place without tables, by each driver that the store is written for."""
     engine = create_engine(store_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def dump_store():
+    """Read what a store promises of one account: the rows of its three names, in order, in Python's types."""
+    return _dump
+
+
+def _dump(engine, account):
+    return {name: _rows(engine, name, account) for name in ("version", "current", "history")}
+
+
+def _rows(engine, name, account):
+    columns = "source, account, contact_id, updated_at, row_hash, state, first_seen_at, last_seen_at, wa_id, repaired"
+    columns += ", CAST(payload AS text) AS payload" + (", valid_from, valid_to" if name == "history" else "")
+    query = text(f"SELECT {columns} FROM wacontacts_{name} WHERE account = :account")
+    with engine.connect() as connection:
+        found = [_read(dict(row)) for row in connection.execute(query, {"account": account}).mappings()]
+    return sorted(found, key=lambda row: (row["contact_id"], row["updated_at"], row["last_seen_at"], row["row_hash"]))
+
+
+def _read(row):
+    times = {name for name in row if name.endswith("_at") or name.startswith("valid_")}
+    for name in times:
+        moment = row[name]
+        row[name] = parse_time(moment) if isinstance(moment, str) else moment and moment.astimezone(UTC)
+    payload = json.loads(row["payload"], parse_float=Decimal)
+    return row | {"row_hash": bytes(row["row_hash"]), "repaired": bool(row["repaired"]), "payload": payload}

@@ -45,6 +45,7 @@ class Pull:
 
     :param window: the window as it is filed; more is asked for, by ``lookback``.
     :param lookback: how much before the window is asked for again.
+    :param cursor_per_page: see :class:`~airflow_provider_wacontacts.protocol.turn.Export`.
     :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
     :param late_after: from when on a first pull of a window is late.
     """
@@ -55,6 +56,7 @@ class Pull:
     package_version: str
     options: ExportOptions = field(default_factory=ExportOptions)
     lookback: timedelta = timedelta(minutes=10)
+    cursor_per_page: bool = False
     max_rejected: float = 0.01
     late_after: timedelta = timedelta(hours=1)
 
@@ -105,12 +107,12 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
         package_version=pull.package_version,
         uri=uri,
     )
-    export = Export(pull.asked, pull.options, resume_from=extraction.resume_from)
+    export = _export(pull, resume_from=extraction.resume_from)
     batch = _Batch(extraction, export, world)
     for page in _pages(export, run, world):
         batch.add(page)
     batch.commit()
-    complaint = _complaint(batch.rejected, batch.landed, pull.max_rejected)
+    complaint = _complaint(extraction.rejected, extraction.rows, pull.max_rejected)
     finished = extraction.finish("incomplete" if complaint else "complete")
     if complaint:
         raise LandingError(complaint)
@@ -128,7 +130,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
     :raises ApiError: what the export raises; no reader takes what was written for complete.
     :raises LandingError: the storage failed, or too much was rejected.
     """
-    export = Export(pull.asked, pull.options)
+    export = _export(pull)
     lines: set[str] = set()
     with ObjectExtraction(
         root,
@@ -142,7 +144,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
         for page in _pages(export, run, world):
             _only(lines := lines | _lines_of(page))
             extraction.land(page)
-        extracted_at = export.server_time or world.now()
+        extracted_at = _extracted_at(export, world)
         late = extracted_at - pull.window.end
         manifest = extraction.finish(
             extracted_at=extracted_at,
@@ -163,8 +165,6 @@ class _Batch:
         self._extraction = extraction
         self._export = export
         self._world = world
-        self.landed = 0
-        self.rejected = 0
         self._clear()
 
     def add(self, page: Page) -> None:
@@ -189,11 +189,9 @@ class _Batch:
             position=self._export.position,
             pages=self._pages,
             size=self._size,
-            extracted_at=self._export.server_time or self._world.now(),
+            extracted_at=_extracted_at(self._export, self._world),
             number_ids=self._lines,
         )
-        self.landed += len(self._records)
-        self.rejected += len(self._rejects)
         self._clear()
 
     def _clear(self) -> None:
@@ -204,15 +202,26 @@ class _Batch:
         self._began = self._world.monotonic()
 
 
+def _export(pull: Pull, *, resume_from: datetime | None = None) -> Export:
+    return Export(pull.asked, pull.options, resume_from=resume_from, cursor_per_page=pull.cursor_per_page)
+
+
 def _pages(export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
     pace = Pace(export.window, world.report, monotonic=world.monotonic)
     while (page := run(export.next_page())) is not None:
+        _extracted_at(export, world)
         yield page
         pace.add(len(page.texts), export.position)
 
 
+def _extracted_at(export: Export, world: Surroundings) -> datetime:
+    """Tell when the server answered first: one time for all of a try, the worker's where the server tells none."""
+    export.server_time = export.server_time or world.now()
+    return export.server_time
+
+
 def _lines_of(page: Page) -> set[str]:
-    return {str(head.number_id) for head in page.heads if head.number_id is not None}
+    return {str(line) for line in {head.number_id for head in page.heads} if line is not None}
 
 
 def _only(lines: set[str]) -> str | None:

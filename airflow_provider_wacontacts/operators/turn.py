@@ -40,6 +40,7 @@ class _TurnContactsOperator(BaseOperator):
         end: str | datetime | None = None,
         window_length: timedelta | None = None,
         lookback: timedelta = timedelta(minutes=10),
+        cursor_per_page: bool = False,
         settle: timedelta = timedelta(minutes=5),
         late_after: timedelta = timedelta(hours=1),
         max_rejected: float = 0.01,
@@ -55,6 +56,7 @@ class _TurnContactsOperator(BaseOperator):
         self.end = end
         self.window_length = window_length
         self.lookback = lookback
+        self.cursor_per_page = cursor_per_page
         self.settle = settle
         self.late_after = late_after
         self.max_rejected = max_rejected
@@ -142,6 +144,7 @@ class _TurnContactsOperator(BaseOperator):
             package_version=__version__,
             options=self.options,
             lookback=self.lookback,
+            cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
             late_after=self.late_after,
         )
@@ -168,6 +171,8 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
     :param window_length: length of the window, which then ends with the run's interval. Required where runs have no
         interval: with the plain presets of Airflow 3, and in manual runs.
     :param lookback: how much before the window is asked for again, for updates that arrived late.
+    :param cursor_per_page: make a new cursor for every page: twice the requests, and nobody is passed over when others
+        are updated while the window is read, whichever way the server pages.
     :param settle: how long after the window's end to wait before pulling it; the wait is deferred.
     :param late_after: how long after its end a window may be pulled first without counting as lossy.
     :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.

@@ -9,7 +9,7 @@ API (https://whatsapp.turn.io/docs/api/data_export_api).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -74,23 +74,39 @@ class Export:
     One export of a window, page by page.
 
     When a cursor expires a new one is made, one millisecond before the last row if all rows so far ascended by
-    ``updated_at``, else for the whole window again: rows can come twice.
+    ``updated_at``, else for the whole window again: rows can come twice. Rows of one and the same time show no order;
+    rows that descend after all, when a part of the window was left out for good order, bring the whole window again.
 
     :param resume_from: ``updated_at`` of the last row that an earlier try has kept; rows before it are not asked for.
+    :param cursor_per_page: make a new cursor after each page, where rows ascend: twice the requests, and it passes
+        over nobody where the server counts rows from the window's start and others leave it between two pages. It asks
+        for ``asc`` where no ordering is given, as a page that ascends by chance would leave out what is older.
     """
 
     def __init__(
-        self, window: Window, options: ExportOptions | None = None, *, resume_from: datetime | None = None
+        self,
+        window: Window,
+        options: ExportOptions | None = None,
+        *,
+        resume_from: datetime | None = None,
+        cursor_per_page: bool = False,
     ) -> None:
         self.window = window
         self.options = options or ExportOptions()
-        #: The last ``updated_at``, while all rows so far ascended; ``None`` before the first and once one did not.
+        if cursor_per_page and self.options.ordering is None:
+            self.options = replace(self.options, ordering="asc")
+        self._cursor_per_page = cursor_per_page
+        #: The last ``updated_at``, while all rows so far ascended; ``None`` before two did and once one did not.
         self.position: datetime | None = resume_from
         #: The server's time of the first answer.
         self.server_time: datetime | None = None
         self.pages = 0
         self.restarts = 0
         self._ascending = True
+        self._shows_order = resume_from is not None
+        self._leaves_out = False
+        self._first: datetime | None = None
+        self._last: datetime | None = None
         self._cursor: str | None = None
         self._seen: set[str] = set()
         self._done = False
@@ -120,8 +136,10 @@ class Export:
         return None
 
     def _open(self) -> Flow[None]:
-        cursor, server_time = yield from create_cursor(self._left(), self.options)
+        left = self._left()
+        cursor, server_time = yield from create_cursor(left, self.options)
         self.server_time = self.server_time or server_time
+        self._leaves_out = self._leaves_out or left.start > self.window.start
         self._follow(cursor)
 
     def _left(self) -> Window:
@@ -157,32 +175,50 @@ class Export:
         self.pages += 1
         self._pages_of_cursor += 1
         self._note_order(page)
-        if (self._ascending and self.position != before) or self._pages_of_cursor > self._most_pages:
+        came_forward = self._ascending and self.position != before
+        if came_forward or self._pages_of_cursor > self._most_pages:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
         self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
         if self._empty_in_row > MOST_EMPTY_PAGES:
             raise _broken(READ, f"more than {MOST_EMPTY_PAGES} empty pages in a row")
         self._follow(page.next_cursor)
+        if self._cursor_per_page and came_forward:
+            self._leave_cursor()
+        if self._leaves_out and not self._ascending:
+            self._start_anew()
 
     def _note_order(self, page: Page) -> None:
-        if not self._ascending:
+        if not self._ascending or not page.heads:
             return
-        last = None if self._pages_of_cursor == 1 else self.position
+        first, last = self._first, self._last
+        if first is None or last is None:
+            self._first = first = last = page.heads[0].updated_at
         for head in page.heads:
-            if last is not None and head.updated_at < last:
+            if head.updated_at < last:
                 self._ascending, self.position = False, None
                 return
             last = head.updated_at
-        if last is not None and (self.position is None or last > self.position):
+        self._last = last
+        self._shows_order = self._shows_order or last > first
+        if self._shows_order and (self.position is None or last > self.position):
             self.position = last
+
+    def _start_anew(self) -> None:
+        self.restarts += 1
+        self._done = self._leaves_out = False
+        self._leave_cursor()
 
     def _start_again(self) -> None:
         self.restarts += 1
         self._restarts_in_row += 1
         if self._restarts_in_row > MOST_RESTARTS:
             raise _broken(READ, f"{MOST_RESTARTS} cursors in a row expired before they brought anything new")
+        self._leave_cursor()
+
+    def _leave_cursor(self) -> None:
         self._cursor = None
+        self._first = self._last = None
         self._seen.clear()
         self._pages_of_cursor = 0
 

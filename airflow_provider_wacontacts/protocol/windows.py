@@ -57,7 +57,8 @@ class Window:
                 raise ConfigError(
                     f"{name} {moment.isoformat()} has no time zone; write it with an offset, such as +00:00"
                 )
-            object.__setattr__(self, name, moment.astimezone(UTC))
+            # Airflow hands over pendulum's times, which are datetimes that behave differently: they end here.
+            object.__setattr__(self, name, datetime.fromisoformat(moment.isoformat()).astimezone(UTC))
         if self.end <= self.start:
             raise ConfigError(f"end {format_time(self.end)} is not after start {format_time(self.start)}")
 

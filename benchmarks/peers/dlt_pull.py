@@ -1,7 +1,13 @@
-"""dlt: its REST client into its filesystem destination as ``jsonl.gz``; ``details`` stays one value, as with us."""
+"""
+dlt: its REST client into its filesystem destination as ``jsonl.gz``.
+
+Takes how deep it is to take objects apart into columns; its own default otherwise. With 0 ``details`` stays one value,
+as with us.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ from requests import Request
 
 from benchmarks.contender import compete, lines_in
 
+NESTING = int(sys.argv[1]) if sys.argv[1:] else None
 PATH = "v1/data/contacts/cursor"
 BODY = {"from": "2026-01-05T00:00:00.000Z", "until": "2026-01-06T00:00:00.000Z"}
 
@@ -25,7 +32,7 @@ class _CursorInPath(JSONResponseCursorPaginator):
         request.url = f"{request.url.rpartition('/')[0]}/{self._next_reference}"
 
 
-@dlt.resource(name="contacts", max_table_nesting=0, write_disposition="append")
+@dlt.resource(name="contacts", max_table_nesting=NESTING, write_disposition="append")
 def contacts(url: str) -> Iterator[list[dict[str, Any]]]:
     client = RESTClient(url, auth=BearerTokenAuth("example-token"), paginator=_CursorInPath(cursor_path="paging.next"))
     cursor = client.post(PATH, json=BODY).json()["cursor"]

@@ -118,10 +118,11 @@ def test_documented_columns_exist(store, table):
     assert set(first_column(section("store.md", table))) <= columns(store, table)
 
 
-def test_every_extra_of_the_connection_form_is_documented():
-    (connection_type,) = get_provider_info()["connection-types"]
+@pytest.mark.parametrize("connection_type", get_provider_info()["connection-types"], ids=lambda kind: kind["hook-name"])
+def test_every_extra_of_a_connection_form_is_documented(connection_type):
+    documented = first_column(section("connections.md", connection_type["hook-name"]))
 
-    assert set(connection_type["conn-fields"]) <= set(first_column(section("connections.md", "Turn.io")))
+    assert set(connection_type["conn-fields"]) <= set(documented)
 
 
 def test_every_error_has_a_word_of_its_own():

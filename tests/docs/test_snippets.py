@@ -315,12 +315,17 @@ def connections():
 def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
     from airflow_provider_wacontacts.hooks.store import store_engine
     from airflow_provider_wacontacts.hooks.turn import TurnHook
+    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
     fields = json.loads(value)
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
 
     if fields["conn_type"] == "turn":
         assert TurnHook(conn_id).account == fields.get("extra", {}).get("account", conn_id)
+    elif fields["conn_type"] == "whatsapp_business":
+        hook = WhatsAppBusinessHook(conn_id)
+        hook.check()
+        assert hook.sender == fields.get("extra", {}).get("sender", conn_id)
     else:
         store = store_engine(conn_id)
         assert store.table_schema == fields.get("extra", {}).get("table_schema")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
@@ -115,6 +116,14 @@ def test_explicit_times_come_before_the_interval(context: Context) -> None:
     pull = to_store(start="2022-09-12T00:00:00Z", end="2022-09-13T00:00:00+00:00")
 
     assert pull.execute(context(TUESDAY, WEDNESDAY))["window_start"] == "2022-09-12T00:00:00.000000Z"
+
+
+@pytest.mark.usefixtures("connections")
+def test_an_interval_of_pendulum_s_times_as_airflow_hands_it_over_is_pulled(context: Context) -> None:
+    interval = (pendulum.datetime(2022, 9, 12), pendulum.datetime(2022, 9, 13))
+
+    assert to_store().execute(context(*interval))["rows"] == 1
+    assert to_store(window_length=timedelta(days=1)).execute(context(None, interval[1]))["rows"] == 1
 
 
 @pytest.mark.usefixtures("connections")

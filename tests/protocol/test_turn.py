@@ -174,6 +174,28 @@ def test_order_is_watched_across_pages() -> None:
     assert export.position is None
 
 
+@pytest.mark.parametrize("rows", [[("x", 2)], [("x", 2), ("y", 2)]])
+def test_rows_of_one_time_show_no_order_and_start_the_window_anew(rows: list[tuple[str, int]]) -> None:
+    export = Export(WINDOW)
+
+    _, asked = export_all(
+        export, [created("c"), page(*rows, next_cursor="d"), EXPIRED, created("e"), page(*rows, ("z", 1))]
+    )
+
+    assert [body["from"] for body in bodies(asked)] == ["2022-09-12T00:00:00.000Z"] * 2
+
+
+def test_rows_that_descend_after_a_part_was_left_out_bring_the_whole_window() -> None:
+    export = Export(WINDOW, resume_from=MONDAY + timedelta(minutes=2))
+    answers = [created("c"), page(("z", 3), ("y", 2)), created("d"), page(("z", 3), ("y", 2), ("x", 1))]
+
+    pages, asked = export_all(export, answers)
+
+    assert pages == [["z", "y"], ["z", "y", "x"]]
+    assert [body["from"] for body in bodies(asked)] == ["2022-09-12T00:01:59.999Z", "2022-09-12T00:00:00.000Z"]
+    assert export.position is None
+
+
 def test_a_restart_never_asks_before_the_window() -> None:
     _, asked = export_all(
         Export(WINDOW), [created("c"), page(("x", 0), next_cursor="d"), EXPIRED, created("e"), page()]
@@ -194,12 +216,65 @@ def test_a_resumed_export_begins_where_the_earlier_one_was_kept() -> None:
 @pytest.mark.parametrize("last", [23 * 60 + 59, 24 * 60, 25 * 60])
 def test_rows_at_or_past_the_window_s_end_leave_something_to_ask_for(last: int) -> None:
     _, asked = export_all(
-        Export(WINDOW), [created("c"), page(("x", last), next_cursor="d"), EXPIRED, created("e"), page()]
+        Export(WINDOW), [created("c"), page(("w", 1), ("x", last), next_cursor="d"), EXPIRED, created("e"), page()]
     )
 
     times = [(body["from"], body["until"]) for body in bodies(asked)]
     assert all(start < until for start, until in times)
     assert times[1][0] == ("2022-09-12T23:58:59.999Z" if last < 24 * 60 else "2022-09-12T23:59:59.999Z")
+
+
+def test_a_cursor_per_page_begins_each_page_at_the_last_row() -> None:
+    export = Export(WINDOW, cursor_per_page=True)
+    answers = [
+        created("a"),
+        page(("x", 1), ("y", 2), next_cursor="b"),
+        created("c"),
+        page(("y", 2), ("z", 3), next_cursor="d"),
+        created("e"),
+        page(("z", 3)),
+    ]
+
+    pages, asked = export_all(export, answers)
+
+    assert pages == [["x", "y"], ["y", "z"], ["z"]]
+    assert [body["from"] for body in bodies(asked)] == [
+        "2022-09-12T00:00:00.000Z",
+        "2022-09-12T00:01:59.999Z",
+        "2022-09-12T00:02:59.999Z",
+    ]
+
+
+@pytest.mark.parametrize(("given", "asked"), [(None, "asc"), ("asc", "asc"), ("desc", "desc")])
+def test_a_cursor_per_page_asks_for_ascending_rows_where_nothing_else_is_asked(given: str | None, asked: str) -> None:
+    export = Export(WINDOW, ExportOptions(ordering=given), cursor_per_page=True)
+
+    _, requests = export_all(export, [created("a"), page()])
+
+    assert bodies(requests)[0]["ordering"] == asked
+
+
+def test_a_cursor_per_page_follows_the_chain_where_a_page_brings_nothing_newer() -> None:
+    export = Export(WINDOW, cursor_per_page=True)
+    answers = [
+        created("a"),
+        page(("w", 0), ("x", 1), next_cursor="b"),
+        created("c"),
+        page(("x", 1), next_cursor="d"),
+        page(("y", 1), next_cursor="e"),
+        page(("z", 2)),
+    ]
+
+    pages, asked = export_all(export, answers)
+
+    assert pages == [["w", "x"], ["x"], ["y"], ["z"]]
+    assert [request.method for request in asked] == ["POST", "GET", "POST", "GET", "GET", "GET"]
+
+
+def test_a_cursor_per_page_follows_the_chain_where_rows_do_not_ascend() -> None:
+    answers = [created("a"), page(("x", 2), ("y", 1), next_cursor="b"), page(("z", 3))]
+
+    assert export_all(Export(WINDOW, cursor_per_page=True), answers)[0] == [["x", "y"], ["z"]]
 
 
 def test_ten_new_cursors_without_progress_are_an_error() -> None:
@@ -216,8 +291,8 @@ def test_ten_new_cursors_without_progress_are_an_error() -> None:
 
 
 def test_progress_starts_the_count_of_restarts_again() -> None:
-    answers = [created("c0"), page(("x0", 0), next_cursor="d")]
-    for minute in range(1, 30):
+    answers = [created("c0"), page(("w", 0), ("x0", 1), next_cursor="d")]
+    for minute in range(2, 31):
         answers += [EXPIRED, created(f"c{minute}"), page((f"x{minute}", minute), next_cursor="d")]
     answers += [page()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,13 @@ def test_a_window_is_kept_in_utc() -> None:
     window = Window(datetime(2022, 9, 12, 2, tzinfo=berlin), TUESDAY)
 
     assert (window.start, window.start.tzinfo) == (MONDAY, UTC)
+
+
+def test_pendulum_s_times_are_brought_to_plain_ones() -> None:
+    window = Window(pendulum.datetime(2022, 9, 12, 2, tz="Europe/Berlin"), pendulum.datetime(2022, 9, 13))
+
+    assert (window, type(window.start)) == (Window(MONDAY, TUESDAY), datetime)
+    assert window.start - DAY < window.end + DAY
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from sqlalchemy import bindparam, text
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.landing.sql.failures import is_refusal, refusal
+from airflow_provider_wacontacts.landing.sql.tables import Moment, Tables
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
-__all__ = ["Batch", "Row", "numbered", "split_newest", "write_what_is_taken"]
+__all__ = ["Batch", "Row", "flag_repaired", "numbered", "write_what_is_taken"]
+
+REPAIRED = """
+UPDATE {at}wacontacts_body SET repaired = true
+WHERE NOT repaired AND version_id = (
+    SELECT version_id FROM {at}wacontacts_sighting
+    WHERE account_id = :account_id AND contact_id = :contact_id AND updated_at = :updated_at AND row_hash = :row_hash
+)
+"""
 
 
 class Row(NamedTuple):
@@ -44,22 +54,23 @@ def numbered(records: Iterable[Record], first: int) -> list[Row]:
 
     :param first: the first of their numbers.
     """
-    distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in records}
+    sound_first = sorted(records, key=lambda record: record.repaired)
+    distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in sound_first}
     return [Row(first + n, distinct[key]) for n, key in enumerate(sorted(distinct))]
 
 
-def split_newest(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
     """
-    Take the newest state of each contact apart from the others.
+    Flag the states that had to be repaired, after the batch was written.
 
-    :returns: the others, and the newest.
+    The same state may have come with U+FFFD of its own before: it counts as repaired once it ever was, in any order.
     """
-    followers = [row.record.contact_id for row in rows[1:]]
-    older = [row for row, follower in zip(rows, followers, strict=False) if row.record.contact_id == follower]
-    if not older:
-        return [], list(rows)
-    numbers = {row.version_id for row in older}
-    return older, [row for row in rows if row.version_id not in numbers]
+    repaired = [row.record for row in batch.rows if row.record.repaired]
+    if repaired:
+        flag = text(REPAIRED.format(at=tables.prefix)).bindparams(bindparam("updated_at", type_=Moment))
+        names = ("contact_id", "updated_at", "row_hash")
+        keys = ({name: getattr(record, name) for name in names} for record in repaired)
+        connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
 
 
 def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:

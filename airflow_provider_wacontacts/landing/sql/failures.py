@@ -10,10 +10,6 @@ from airflow_provider_wacontacts.exceptions import LandingError
 
 __all__ = ["ClashError", "ForbiddenError", "LockedError", "StoreError", "failure", "is_refusal", "refusal"]
 
-#: A deadlock, and a transaction that cannot be put in order with another.
-CLASHES = ("40P01", "40001")
-FORBIDDEN = ("42501", "25006", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
-LOCKED = ("55P03", "SQLITE_BUSY", "SQLITE_LOCKED")
 #: The line broke, the server is shutting down or starting, or it has no place for another connection.
 LOST = ("08", "57P", "53300")
 #: A value that its type cannot hold, one that is too large, and one that a column does not take.
@@ -36,6 +32,23 @@ class LockedError(StoreError):
     """Somebody else held a lock for too long."""
 
 
+#: Of a deadlock, say, or of a transaction that cannot be put in order with another; what they mean, and how to say so.
+MEANINGS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+    (("40P01", "40001"), ClashError, "the store's workers were in each other's way"),
+    (("55P03", "SQLITE_BUSY", "SQLITE_LOCKED"), LockedError, "the store is locked by somebody else"),
+    (
+        ("42501", "25006", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH"),
+        ForbiddenError,
+        "the store's database does not allow it",
+    ),
+    (
+        ("SQLITE_CANTOPEN",),
+        StoreError,
+        "the store's file cannot be opened: its directory is missing, or may not be written",
+    ),
+)
+
+
 def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
     """
     Say what a database's error means.
@@ -43,16 +56,13 @@ def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
     :param may_be_done: the transaction was committing when it failed.
     """
     code = _code(error)
-    if code.startswith(CLASHES):
-        return ClashError(f"the store's workers were in each other's way ({code})")
-    if code.startswith(FORBIDDEN):
-        return ForbiddenError(f"the store's database does not allow it ({code})")
-    if code.startswith(LOCKED):
-        return LockedError(f"the store is locked by somebody else ({code})")
     if _is_lost(error, code):
         if may_be_done:
             return StoreError("the connection to the store was lost while it committed")
         return ClashError("the connection to the store was lost, or cannot be made")
+    for codes, kind, what in MEANINGS:
+        if code.startswith(codes):
+            return kind(f"{what} ({code})")
     return StoreError(f"the store's database failed ({code})")
 
 

@@ -83,12 +83,14 @@ def begin(
     return begun
 
 
-def hold(connection: Connection, tables: Tables, extraction_id: str) -> int:
+def hold(connection: Connection, tables: Tables, extraction_id: str, counted: int) -> int:
     """
     Lock a try until the transaction ends.
 
+    :param counted: the rows and rejects that were committed for it so far.
     :returns: the first number that its next version may get.
-    :raises LandingError: it is not running any more, so nothing may be written for it.
+    :raises LandingError: it is not running any more, so nothing may be written for it; or the database went back to an
+        earlier state, as when a replica that lags takes over.
     """
     ledger = tables.extraction.c
     held = connection.execute(
@@ -98,7 +100,9 @@ def hold(connection: Connection, tables: Tables, extraction_id: str) -> int:
     ).first()
     if held is None:
         raise LandingError("another try has taken over this extraction, or it is finished; nothing more is kept for it")
-    return int((held.extraction_number << VERSION_BITS) + held.rows + held.rejected)
+    if held.rows + held.rejected != counted:
+        raise LandingError("the store has lost contacts that were committed to it; a retry pulls them again")
+    return int((held.extraction_number << VERSION_BITS) + counted)
 
 
 def count(

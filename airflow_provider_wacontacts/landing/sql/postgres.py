@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.landing.sql.batches import Batch, Row, Write, split_newest
+from airflow_provider_wacontacts.landing.sql.batches import Batch, Row, Write
 from airflow_provider_wacontacts.landing.sql.tables import Tables
 
 __all__ = ["writer"]
@@ -31,17 +30,23 @@ RETURNING version_id, account_id, updated_at, last_seen_at, contact_id, row_hash
 """
 HEADS = """
 INSERT INTO {at}wacontacts_head AS kept (version_id, account_id, updated_at, last_seen_at, contact_id, row_hash)
-SELECT version_id, account_id, updated_at, last_seen_at, contact_id, row_hash FROM landed
+SELECT DISTINCT ON (contact_id COLLATE "C") version_id, account_id, updated_at, last_seen_at, contact_id, row_hash
+FROM landed
+ORDER BY contact_id COLLATE "C", updated_at DESC, last_seen_at DESC, row_hash DESC
 ON CONFLICT (account_id, contact_id) DO UPDATE
 SET version_id = excluded.version_id, updated_at = excluded.updated_at,
     last_seen_at = excluded.last_seen_at, row_hash = excluded.row_hash
 WHERE (excluded.updated_at, excluded.last_seen_at, excluded.row_hash)
     > (kept.updated_at, kept.last_seen_at, kept.row_hash)
 """
-NEW = "SELECT version_id FROM landed WHERE version_id BETWEEN %(first)s AND %(last)s"
-#: A sighting that was not widened had been seen later and earlier than now, and its head with it.
-OLDER = f"WITH landed AS ({SIGHTINGS}) {NEW}"
-NEWEST = f"WITH landed AS ({SIGHTINGS}), headed AS ({HEADS}) {NEW}"
+#: All sightings come before all heads, and each in the order of the contacts' code points: no two workers lock rows the
+#: other way round. A sighting that is not widened has no head to move: what was seen before and after it has done so.
+KEYS = "\n".join(
+    (
+        *("WITH landed AS (", SIGHTINGS, "), headed AS (", HEADS, ")"),
+        "SELECT version_id FROM landed WHERE version_id BETWEEN %(first)s AND %(last)s",
+    )
+)
 BODIES = "COPY {at}wacontacts_body (version_id, repaired, state, wa_id, payload) FROM STDIN (ENCODING 'UTF8')"
 
 SPECIAL = re.compile(r'[\\"]')
@@ -50,14 +55,10 @@ FLAGS = {False: b"f", True: b"t"}
 
 def writer(tables: Tables) -> Write:
     """Return what writes batches into a store's tables."""
-    older, newest, bodies = (sql.format(at=tables.prefix) for sql in (OLDER, NEWEST, BODIES))
+    keys, bodies = KEYS.format(at=tables.prefix), BODIES.format(at=tables.prefix)
 
     def write(connection: Connection, batch: Batch) -> int:
-        new: set[int] = set()
-        for sql, rows in zip((older, newest), split_newest(batch.rows), strict=True):
-            if rows:
-                found = connection.exec_driver_sql(sql, _keys(batch.account_id, batch.seen_at, rows))
-                new.update(number for (number,) in found)
+        new = {number for (number,) in connection.exec_driver_sql(keys, _given(batch))}
         if new:
             _copy(connection, bodies, b"".join(_line(row) for row in batch.rows if row.version_id in new))
         return len(new)
@@ -65,10 +66,11 @@ def writer(tables: Tables) -> Write:
     return write
 
 
-def _keys(account_id: int, seen_at: datetime, rows: Sequence[Row]) -> dict[str, Any]:
+def _given(batch: Batch) -> dict[str, Any]:
+    rows = batch.rows
     return {
-        "account_id": account_id,
-        "seen_at": seen_at,
+        "account_id": batch.account_id,
+        "seen_at": batch.seen_at,
         "first": rows[0].version_id,
         "last": rows[-1].version_id,
         "numbers": _array(str(row.version_id) for row in rows),

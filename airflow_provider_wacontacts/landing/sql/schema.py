@@ -87,9 +87,8 @@ def _version(connection: Connection, tables: Tables) -> int:
     try:
         return _applied(connection, tables)
     except DBAPIError:
-        if _exists(connection, tables):
-            raise
-        return 0
+        # Where the tables are there, another worker has just made them, or the error comes again.
+        return _applied(connection, tables) if _exists(connection, tables) else 0
 
 
 def _exists(connection: Connection, tables: Tables) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import event, func, select, true
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
@@ -21,6 +21,7 @@ T = TypeVar("T")
 ATTEMPTS = 8
 LONGEST_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
+LONGEST_IDLE_S = 300
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 
@@ -57,7 +58,7 @@ class Sessions:
         except self._failures as error:
             problem = failure(error)
         if problem is not None:
-            raise problem
+            raise problem from None
 
     def writing(self, work: Callable[[Connection], T]) -> T:
         """
@@ -97,6 +98,8 @@ class Sessions:
         is_done = False
         try:
             with self._writer.connect() as connection, connection.begin():
+                if not self.is_sqlite:
+                    _be_patient(connection)
                 result = work(connection)
                 is_done = True
         except self._failures as error:
@@ -110,6 +113,12 @@ class Sessions:
     def _failures(self) -> tuple[type[Exception], ...]:
         driver: type[Exception] = self._writer.dialect.dbapi.Error  # type: ignore[union-attr]
         return (SQLAlchemyError, driver)
+
+
+def _be_patient(connection: Connection) -> None:
+    """Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen."""
+    own = {"lock_timeout": BUSY_TIMEOUT_S, "idle_in_transaction_session_timeout": LONGEST_IDLE_S}
+    connection.execute(select(*(func.set_config(name, f"{seconds}s", true()) for name, seconds in own.items())))
 
 
 def _immediate(engine: Engine) -> Engine:

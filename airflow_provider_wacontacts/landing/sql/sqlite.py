@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.landing.sql.batches import Batch, Write, split_newest
+from airflow_provider_wacontacts.landing.sql.batches import Batch, Write
 from airflow_provider_wacontacts.landing.sql.tables import Tables
 from airflow_provider_wacontacts.protocol.windows import format_time
 
@@ -55,7 +55,7 @@ def writer(tables: Tables) -> Write:
                     if number in numbers
                 ],
             )
-        connection.exec_driver_sql(heads, [keys[row.version_id] for row in split_newest(batch.rows)[1]])
+        connection.exec_driver_sql(heads, list(keys.values()))
         return len(numbers)
 
     return write

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sqlite
-from airflow_provider_wacontacts.landing.sql.batches import Batch, numbered, write_what_is_taken
+from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
 from airflow_provider_wacontacts.landing.sql.tables import Tables
@@ -99,12 +99,16 @@ class Extraction:
     :ivar extraction_id: 32 hexadecimal digits.
     :ivar resume_from: the position that the try before it committed last; ``None`` to start the window anew.
     :ivar resumes: how many tries came before it, 0 and up.
+    :ivar rows: contacts that this try has landed, repeated ones included.
+    :ivar rejected: what it has put aside, rows that the database refused among them.
     """
 
     def __init__(self, store: Store, begun: ledger.Try) -> None:
         self.extraction_id = begun.extraction_id
         self.resume_from = begun.resume_from
         self.resumes = begun.resumes
+        self.rows = 0
+        self.rejected = 0
         self._account_id = begun.account_id
         self._store = store
 
@@ -132,34 +136,38 @@ class Extraction:
         :param number_ids: the numbers of the account that the records are of, as the system names them.
         :returns: how many states the store had not held.
         :raises ConfigError: they are of another number than what the account had before.
-        :raises LandingError: another try has taken over, or the database failed.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> ledger.Counts:
             tables = self._store.tables
-            first = ledger.hold(connection, tables, self.extraction_id)
+            first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 ledger.keep_number(connection, tables, self._account_id, set(number_ids))
             batch = Batch(self._account_id, extracted_at, numbered(records, first))
             new, refused = write_what_is_taken(connection, self._store.write, batch)
+            flag_repaired(connection, tables, batch)
             self._keep_rejects(connection, [*rejects, *refused])
             counts = ledger.Counts(len(records) - len(refused), new, len(rejects) + len(refused), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
-            return new
+            return counts
 
-        return self._store.sessions.writing(work)
+        counts = self._store.sessions.writing(work)
+        self.rows += counts.rows
+        self.rejected += counts.rejected
+        return counts.new_versions
 
     def finish(self, state: str = "complete") -> Finished:
         """
         Close the try: nothing can be landed by it from now on.
 
         :param state: ``complete``, ``incomplete`` or ``refused``.
-        :raises LandingError: another try has taken over, or the database failed.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
 
         def work(connection: Connection) -> Finished:
             store = self._store
-            ledger.hold(connection, store.tables, self.extraction_id)
+            ledger.hold(connection, store.tables, self.extraction_id, self.rows + self.rejected)
             return ledger.finish(
                 connection, store.tables, self.extraction_id, state, now=store.now(), late_after=store.late_after
             )

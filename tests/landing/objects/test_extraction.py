@@ -1,6 +1,8 @@
 """One try: what it promises its caller, and what it leaves behind when it fails."""
 
+import gc
 import json
+import sys
 import traceback
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -166,6 +168,17 @@ def test_a_try_that_fails_between_its_pages_leaves_nothing_to_read(
         raise RuntimeError("half way")
     assert [found.manifest.extraction_id for found in complete_prefixes(any_root)] == [before.extraction_id]
     assert [found.record.contact_id for found in read_contacts(any_root)] == ["a"]
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_what_was_abandoned_is_forgotten_in_silence(*, tmp_path, begin, page_of, contact, monkeypatch, file_format):
+    unraised = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+    with begin(tmp_path, file_format=file_format) as extraction:
+        extraction.land(page_of(contact("a"), {"uuid": "x"}))
+    del extraction
+    gc.collect()
+    assert unraised == []
 
 
 def test_a_try_whose_manifest_cannot_be_written_leaves_nothing_to_read(tmp_path, begin, page_of, contact, monkeypatch):

@@ -4,8 +4,10 @@ import gzip
 import json
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.landing.objects import LandedContact, complete_prefixes, read_contacts
@@ -93,25 +95,41 @@ def test_a_source_or_account_that_cannot_have_been_filed_is_refused(tmp_path):
         list(read_contacts(tmp_path, account=""))
 
 
-def test_an_extraction_finished_since_the_last_listing_is_seen(any_root, file_pages, page_of, contact):
-    file_pages(any_root, page_of(contact("a")), account="first")
-    assert ids(any_root) == ["a"]
-    other_worker(any_root, lambda root: file_pages(root, page_of(contact("b")), account="second"))
-    assert sorted(ids(any_root)) == ["a", "b"]
+def test_extractions_of_other_accounts_are_not_even_opened(tmp_path, file_pages, page_of, contact):
+    file_pages(tmp_path, page_of(contact("a")), account="mine", extraction_id="1")
+    file_pages(tmp_path, page_of(contact("b")), account="yours")
+    for manifest in tmp_path.glob("turn/yours/*/*/_manifest.json"):
+        manifest.write_text("{}\n")
+    assert ids(tmp_path, account="mine") == ["a"]
 
 
-def other_worker(root, work):
-    """Do something through a client of the store that shares no cache with ours."""
-    fs = getattr(root, "fs", None)
-    if fs is None:
-        work(root)
-        return
-    kept = dict(getattr(fs, "dircache", {}))
-    work(root)
-    if hasattr(fs, "dircache"):
-        fs.dircache.clear()
-        for path, listing in kept.items():
-            fs.dircache[path] = listing
+def test_where_directories_know_no_case_the_manifest_tells_accounts_apart(tmp_path, file_pages, page_of, contact):
+    file_pages(tmp_path, page_of(contact("a")), account="Main")
+    (tmp_path / "turn/Main").rename(tmp_path / "turn/main")
+    assert ids(tmp_path, account="main") == []
+
+
+def test_an_extraction_finished_since_the_last_listing_is_seen(tmp_path, file_pages, page_of, contact):
+    """Clients of object stores keep what they listed."""
+
+    class Remembering(LocalFileSystem):
+        listed = None
+
+        def find(self, path, **options):
+            self.listed = self.listed or super().find(path, **options)
+            return self.listed
+
+        def invalidate_cache(self, path=None):
+            self.listed = None
+
+    class Remembered(type(Path())):
+        fs = Remembering(skip_instance_cache=True)
+        path = property(str)
+
+    file_pages(tmp_path, page_of(contact("a")), account="first")
+    assert ids(Remembered(tmp_path)) == ["a"]
+    file_pages(tmp_path, page_of(contact("b")), account="second")
+    assert ids(Remembered(tmp_path)) == ["a", "b"]
 
 
 def test_other_files_below_the_path_are_passed_over(tmp_path, file_pages, page_of, contact):

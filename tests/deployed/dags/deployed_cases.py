@@ -1,0 +1,46 @@
+"""DAGs of the tests of whole runs: a window that has yet to settle, and every way to fail."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_wacontacts.assets import store_asset
+from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
+
+BEGAN = datetime(2022, 1, 1, tzinfo=UTC)
+WINDOW = {"start": "{{ dag_run.conf['start'] }}", "end": "{{ dag_run.conf['end'] }}"}
+#: The connection that is wrong, and what else makes the task fail.
+FAILURES = {
+    "wrong_token": {"turn_conn_id": "turn_wrong_token"},
+    "not_in_the_plan": {"turn_conn_id": "turn_forbidden"},
+    "talkative_refusal": {"turn_conn_id": "turn_talkative"},
+    "page_of_html": {"turn_conn_id": "turn_html"},
+    "cut_answers": {"turn_conn_id": "turn_cut", "execution_timeout": timedelta(seconds=4)},
+    "unreadable_contacts": {"turn_conn_id": "turn_unreadable", "max_rejected": 0.0},
+    "no_such_connection": {"turn_conn_id": "turn_missing"},
+    "unreachable_store": {"store_conn_id": "store_unreachable"},
+    "naive_start": {"start": "2022-09-12T00:00:00"},
+}
+
+with DAG("settling", schedule=None, start_date=BEGAN, catchup=False):
+    TurnContactsToSqlOperator(
+        task_id="pull",
+        **WINDOW,
+        settle=timedelta(seconds=30),
+        lookback=timedelta(0),
+        account="settling",
+        outlets=[store_asset(source="turn", account="settling")],
+    )
+
+with DAG("limited", schedule=None, start_date=BEGAN, catchup=False):
+    TurnContactsToSqlOperator(task_id="pull", **WINDOW, turn_conn_id="turn_limited")
+
+with DAG("failures", schedule=None, start_date=BEGAN, catchup=False):
+    for name, arguments in FAILURES.items():
+        TurnContactsToSqlOperator(task_id=name, **{**WINDOW, **arguments})
+    TurnContactsToObjectStorageOperator(
+        task_id="talkative_refusal_to_files",
+        **WINDOW,
+        turn_conn_id="turn_talkative",
+        path="{{ var.value.wacontacts_path }}",
+    )

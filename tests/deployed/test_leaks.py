@@ -1,0 +1,117 @@
+"""Nothing personal and nothing secret is anywhere that Airflow keeps things, with logging at DEBUG."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+#: Shorter texts stand in words by chance.
+SHORTEST = 6
+#: What a URL of the export has in it; none belongs in a log.
+URL = "/v1/data/contacts"
+#: Tables of the store that are there to hold contacts.
+CONTACTS = ("wacontacts_body", "wacontacts_reject")
+COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
+
+
+@pytest.fixture(scope="module")
+def needles(runs):
+    """Every text that must not be found: tokens, passwords, names and numbers of all worlds."""
+    personal = set().union(*(sandbox.world.personal_texts() for sandbox in runs.sandboxes))
+    return runs.secrets | {needle for needle in personal if len(needle) >= SHORTEST}
+
+
+@pytest.fixture(scope="module")
+def found_in(needles):
+    """Find the needles in a text; the answer names how many, not which."""
+    pattern = re.compile("|".join(sorted(map(re.escape, needles), key=len, reverse=True)), re.IGNORECASE)
+    return lambda haystack: Counter(match.lower() for match in pattern.findall(haystack))
+
+
+def contents(folder, pattern="**/*"):
+    return {path: path.read_text(errors="replace") for path in Path(folder).glob(pattern) if path.is_file()}
+
+
+def tables_of(engine, unless=()):
+    """Return every row of every table, as text, by the table's name."""
+    with engine.connect() as connection:
+        names = [name for name in inspect(engine).get_table_names() if name not in unless]
+        return {name: "\n".join(map(_row_text, connection.execute(text(f'SELECT * FROM "{name}"')))) for name in names}
+
+
+def _row_text(row):
+    values = (bytes(v).decode("latin-1") if isinstance(v, (bytes, memoryview)) else str(v) for v in row)
+    return "\t".join(values)
+
+
+def leaks(haystacks, found_in):
+    return {str(place): found for place, haystack in haystacks.items() if (found := found_in(haystack))}
+
+
+def test_there_is_something_to_look_for(needles, runs):
+    numbers = {needle for needle in needles if needle.isdigit()}
+    assert len(numbers) >= len(runs.sandbox.world)
+    assert len(needles) > len(numbers) + 10
+
+
+def test_the_search_finds_what_is_there(runs, found_in):
+    assert found_in("\n".join(str(row) for row in runs.rows("SELECT payload FROM wacontacts_current"))).total() > 60
+    assert found_in(f"xx{runs.sandbox.token}xx").total() == 1
+
+
+def test_no_task_log_leaks(runs, found_in):
+    logs = contents(runs.airflow.logs, "dag_id=*/**/*.log*")
+    assert len(logs) >= 26
+    assert any("trigger" in path.name for path in logs)
+    assert sum("debug" in log for log in logs.values()) > 20
+    assert leaks(logs, found_in) == {}
+
+
+def test_no_log_of_a_component_leaks(runs, found_in):
+    logs = contents(runs.airflow.process_logs, "*.log")
+    assert {path.stem for path, log in logs.items() if len(log) > 1000} >= set(COMPONENTS)
+    assert leaks(logs, found_in) == {}
+    assert leaks(contents(runs.airflow.logs), found_in) == {}
+
+
+def test_no_url_of_the_export_is_in_any_log(runs):
+    logs = contents(runs.airflow.logs) | contents(runs.airflow.process_logs)
+    assert logs
+    assert [path.name for path, log in logs.items() if URL in log] == []
+
+
+def test_no_table_of_airflow_leaks(runs, found_in):
+    tables = tables_of(runs.metadata)
+    some = ("xcom", "rendered_task_instance_fields", "asset_event", "task_instance", "dag_run", "log", "trigger")
+    assert [name for name in some if not tables[name]] == []
+    assert leaks(tables, found_in) == {}
+
+
+def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs):
+    (run,) = runs.airflow.runs("settling")
+    summary = runs.airflow.xcom("settling", run["dag_run_id"], "pull")
+    known = summary["extraction_id"]
+    assert any(known in log for log in contents(runs.airflow.logs, "dag_id=settling/**/*.log*").values())
+    tables = tables_of(runs.metadata)
+    assert known in tables["xcom"]
+    assert known in tables["asset_event"]
+
+
+def test_no_trigger_that_waited_leaks(runs, found_in):
+    assert sum("WaitUntilTrigger" in row for row in runs.triggers_seen) >= 2
+    assert found_in("\n".join(runs.triggers_seen)) == {}
+
+
+def test_neither_the_ledger_nor_the_names_of_files_leak(runs, found_in):
+    tables = tables_of(runs.store, unless=CONTACTS)
+    assert tables["wacontacts_extraction"]
+    assert leaks(tables, found_in) == {}
+    reasons = runs.rows("SELECT reason FROM wacontacts_reject")
+    assert len(reasons) == 2
+    assert found_in(str(reasons)) == {}
+    manifests = contents(runs.files, "**/_manifest.json")
+    assert len(manifests) >= 6
+    assert leaks(manifests, found_in) == {}
+    assert found_in("\n".join(map(str, runs.files.rglob("*")))) == {}

@@ -1,0 +1,111 @@
+"""Runs of a real Airflow, with PostgreSQL as the store."""
+
+from datetime import timedelta
+
+from airflow_provider_wacontacts.landing.objects import versions
+from airflow_provider_wacontacts.protocol.windows import format_time
+
+DAY = timedelta(days=1)
+LEDGER = "SELECT {} FROM wacontacts_extraction WHERE dag_id = :dag AND task_id = 'to_store' ORDER BY finished_at"
+
+
+def windows_of(summaries):
+    return [(summary["window_start"], summary["window_end"]) for summary in summaries]
+
+
+def three_days(runs):
+    days = [runs.monday + number * DAY for number in range(3)]
+    return [(format_time(day), format_time(day + DAY)) for day in days]
+
+
+def test_the_run_of_a_day_pulls_that_day(runs):
+    assert windows_of(runs.xcoms_of_first_pass) == three_days(runs)
+
+
+def test_a_backfill_and_its_repetition_succeed(runs):
+    assert set(runs.states["turn_contacts_daily"].values()) == {"success"}
+    assert len(runs.states["turn_contacts_daily"]) == 3
+
+
+def test_both_of_bobs_states_are_in_history_and_the_newer_is_current(runs):
+    history = runs.rows(
+        "SELECT valid_from, valid_to, payload->'details'->>'current_savings' FROM wacontacts_history"
+        " WHERE contact_id = :bob ORDER BY valid_from",
+        bob=runs.bob,
+    )
+    monday, tuesday = runs.monday + timedelta(hours=8, minutes=30), runs.monday + DAY + timedelta(hours=10)
+    assert history == [(monday, tuesday, "100"), (tuesday, None, "120")]
+    current = "SELECT payload->'details'->>'current_savings' FROM wacontacts_current WHERE contact_id = :bob"
+    assert runs.rows(current, bob=runs.bob) == [("120",)]
+
+
+def test_pulling_the_days_again_brings_fewer_contacts_and_takes_nothing_away(runs):
+    ledger = runs.rows(LEDGER.format("rows, new_versions"), dag="turn_contacts_daily")
+    first, again = ledger[:3], ledger[3:]
+    assert sum(rows for rows, _ in again) < sum(rows for rows, _ in first)
+    assert [new for _, new in again] == [0, 0, 0]
+
+
+def test_the_ledger_tells_how_late_each_window_was_pulled_and_that_nothing_was_lost(runs):
+    ledger = runs.rows(LEDGER.format("state, lateness_s, lossy"), dag="turn_contacts_daily")
+    assert ledger[:3] == [("complete", 900.0, False)] * 3
+    assert all(lateness > 900 and not lossy for _, lateness, lossy in ledger[3:])
+
+
+def test_the_files_hold_the_states_of_the_same_days(runs):
+    in_files = {(version.contact_id, version.updated_at) for version in versions(runs.files)}
+    in_store = runs.rows(
+        "SELECT contact_id, updated_at FROM wacontacts_version"
+        " WHERE account = 'turn_default' AND updated_at >= :start AND updated_at < :end",
+        start=runs.monday,
+        end=runs.monday + 3 * DAY,
+    )
+    assert {row for row in in_files if row[1] >= runs.monday} == set(in_store)
+
+
+def test_a_window_that_has_yet_to_settle_waits_in_the_triggerer_and_is_pulled_after(runs):
+    assert {"deferred", "success"} <= runs.settling_seen
+    _, end = runs.settling_window
+    (pulled,) = runs.rows("SELECT state, window_end, finished_at FROM wacontacts_extraction WHERE dag_id = 'settling'")
+    assert pulled[:2] == ("complete", end)
+    assert pulled[2] >= end + timedelta(seconds=30)
+
+
+def test_a_long_rate_limit_is_waited_for_in_the_triggerer(runs):
+    (run,) = runs.airflow.runs("limited")
+    (task,) = runs.airflow.tasks("limited", run["dag_run_id"])
+    assert (task["state"], task["trigger"]["classpath"]) == (
+        "deferred",
+        "airflow_provider_wacontacts.triggers.wait.WaitUntilTrigger",
+    )
+
+
+def test_a_mapped_pulls_asset_event_carries_its_own_summary(runs):
+    (run,) = runs.airflow.runs("turn_contacts_first_load")
+    run_id = run["dag_run_id"]
+    events = runs.airflow.asset_events("turn_contacts_first_load")
+    pushed = [
+        runs.airflow.xcom("turn_contacts_first_load", run_id, "to_store", map_index=index)
+        for index in range(len(events))
+    ]
+    assert len(pushed) == 3
+    assert {event["source_map_index"]: event["extra"] for event in events} == dict(enumerate(pushed))
+
+
+def test_the_first_load_brings_every_contact_in_slices_without_a_gap(runs):
+    ledger = runs.rows(
+        "SELECT window_start, window_end, rows FROM wacontacts_extraction"
+        " WHERE dag_id = 'turn_contacts_first_load' ORDER BY window_start"
+    )
+    assert [end for _, end, _ in ledger[:-1]] == [start for start, _, _ in ledger[1:]]
+    assert sum(rows for _, _, rows in ledger) >= len(runs.sandbox.world)
+    assert runs.rows("SELECT count(*) FROM wacontacts_current WHERE account = 'turn_default'") == [
+        (len(runs.sandbox.world),)
+    ]
+
+
+def test_every_case_that_was_meant_to_fail_failed(runs):
+    (run,) = runs.airflow.runs("failures")
+    tasks = runs.airflow.tasks("failures", run["dag_run_id"])
+    assert {task["state"] for task in tasks} == {"failed"}
+    assert len(tasks) == 10

@@ -1,0 +1,242 @@
+"""Whatever goes wrong on the wire, a task ends with everything, or fails as what went wrong deserves."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, ServerError
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour
+
+#: Two contacts a page; two of the three pages are full.
+PAGES = 3
+FOREVER: dict[str, Any] = {"every": 1}
+
+
+@pytest.fixture(autouse=True)
+def world(turn: Sandbox, crowd: Any) -> list[str]:
+    """Five contacts, and their keys."""
+    turn.load(crowd(5), now="2022-09-13T00:10:00Z", behaviour=TurnBehaviour(page_size=2))
+    return sorted(event.uuid for event in turn.world)
+
+
+def named(value: Any) -> str | None:
+    """Name a parameter of a test by what it changes."""
+    if not isinstance(value, Fault):
+        return getattr(value, "__name__", None)
+    changes = (f"{each.name}={getattr(value, each.name)}" for each in fields(Fault) if each.name not in {"on", "kind"})
+    plain = {f"{each.name}={each.default}" for each in fields(Fault)} | {"headers={}"}
+    return " ".join([value.on, value.kind, *(change for change in changes if change not in plain)])
+
+
+def second_page(kind: Any, **more: Any) -> Fault:
+    return Fault(kind=kind, on="page", **{"skip": 1} | more)
+
+
+def cursor(kind: Any, **more: Any) -> Fault:
+    return Fault(kind=kind, on="create", **more)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cursors", "pages"),
+    [
+        (second_page("status", status=500), 1, PAGES + 1),
+        (second_page("status", status=502, times=3), 1, PAGES + 3),
+        (second_page("status", status=599), 1, PAGES + 1),
+        (second_page("drop", times=2), 1, PAGES + 2),
+        (second_page("cut", times=2), 1, PAGES + 2),
+        (second_page("cut", share=0.0), 1, PAGES + 1),
+        (second_page("html", status=503), 1, PAGES + 1),
+        (second_page("empty", status=504), 1, PAGES + 1),
+        (second_page("body", status=500, body="{"), 1, PAGES + 1),
+        (second_page("delay", delay_s=0.05), 1, PAGES),
+        (second_page("empty_page"), 1, PAGES + 1),
+        (second_page("rate_limited", delay_s=7), 1, PAGES + 1),
+        (second_page("rate_limited", delay_s=0), 1, PAGES + 1),
+        # The first two are of one time and show no order: the window starts anew. The fourth is of another.
+        (second_page("expired"), 2, PAGES + 2),
+        (second_page("expired", skip=2), 2, PAGES + 1),
+        (cursor("status", status=500, times=2), 3, PAGES),
+        (cursor("drop"), 2, PAGES),
+        (cursor("cut"), 2, PAGES),
+        (cursor("html", status=502), 2, PAGES),
+        (cursor("delay", delay_s=0.05), 1, PAGES),
+        (cursor("rate_limited", delay_s=60), 2, PAGES),
+    ],
+    ids=named,
+)
+def test_what_passes_is_waited_for_and_everything_lands(
+    task: Any, turn: Sandbox, world: list[str], *, fault: Fault, cursors: int, pages: int
+) -> None:
+    turn.fail(fault)
+
+    summary = task.run()
+
+    assert (summary["state"], task.complete()) == ("complete", [summary["extraction_id"]])
+    assert sorted(set(task.landed())) == world
+    assert (turn.requests.count("create"), turn.requests.count("page")) == (cursors, pages)
+    if fault.kind == "rate_limited":
+        assert sum(task.pause.slept) >= fault.delay_s
+    expected = cursors + pages - turn.requests.count(outcome=200) - turn.requests.count(outcome=400)
+    assert len(task.pause.slept) == expected
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "at_least"), [("integer", 90), ("fraction", 90), ("date", 90), ("missing", 0.5)]
+)
+def test_the_rate_limit_is_waited_for_however_it_is_told(
+    task: Any, turn: Sandbox, world: list[str], retry_after: Any, at_least: float
+) -> None:
+    turn.change(retry_after=retry_after)
+    turn.fail(second_page("rate_limited", delay_s=90))
+
+    assert task.run()["rows"] == len(world)
+    assert len(task.pause.slept) == 1
+    assert task.pause.slept[0] >= at_least
+
+
+@pytest.mark.parametrize("trailing", [False, True], ids=["", "an empty page after it"])
+@pytest.mark.parametrize("last_page", ["missing", "null", "empty", "next_null", "next_empty"])
+@pytest.mark.parametrize("page_size", [2, 5])
+def test_every_ending_of_a_chain_of_pages_is_its_end(
+    task: Any, turn: Sandbox, world: list[str], *, last_page: Any, trailing: bool, page_size: int
+) -> None:
+    turn.change(last_page=last_page, trailing_empty_page=trailing, page_size=page_size)
+
+    summary = task.run()
+
+    pages = -(-len(world) // page_size) + (trailing and len(world) % page_size == 0)
+    assert (task.landed(), summary["pages"], turn.requests.count("page")) == (world, pages, pages)
+
+
+NOT_A_PAGE = ["{", "[]", "null", '"text"', "7", "{}", '{"data":{}}', '{"data":null}', '{"data":[],"paging":7}']
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "cursors", "pages"),
+    [
+        (second_page("html"), ContractError, 1, 2),
+        (second_page("empty"), ContractError, 1, 2),
+        (second_page("repeat_cursor"), ContractError, 1, 2),
+        *((second_page("body", body=body), ContractError, 1, 2) for body in NOT_A_PAGE),
+        (cursor("html"), ContractError, 1, 0),
+        (cursor("empty"), ContractError, 1, 0),
+        (cursor("empty", status=201), ContractError, 1, 0),
+        (cursor("no_cursor"), ContractError, 1, 0),
+        (cursor("body", body='{"cursor":7}'), ContractError, 1, 0),
+        (second_page("empty_page", **FOREVER), ContractError, 1, 1 + 101),
+        (Fault(kind="expired", on="page", **FOREVER), ContractError, 11, 11),
+    ],
+    ids=named,
+)
+def test_an_answer_that_is_not_what_is_documented_fails_the_try_and_the_next_one_brings_everything(
+    task: Any, turn: Sandbox, world: list[str], *, fault: Fault, kind: type[Exception], cursors: int, pages: int
+) -> None:
+    turn.fail(fault)
+    with pytest.raises(kind):
+        task.run()
+    assert (turn.requests.count("create"), turn.requests.count("page")) == (cursors, pages)
+    assert (task.complete(), task.pause.slept) == ([], [])
+
+    turn.faults.clear()
+    summary = task.run()
+    assert (task.complete(), sorted(set(task.landed()))) == ([summary["extraction_id"]], world)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (second_page("status", status=500, **FOREVER), ServerError),
+        (second_page("html", status=503, **FOREVER), ServerError),
+        (second_page("drop", **FOREVER), NetworkError),
+        (second_page("cut", **FOREVER), NetworkError),
+        (cursor("status", status=504, **FOREVER), ServerError),
+        (cursor("drop", **FOREVER), NetworkError),
+    ],
+    ids=named,
+)
+def test_what_does_not_pass_within_ten_minutes_fails_the_try_and_the_next_one_brings_everything(
+    task: Any, turn: Sandbox, world: list[str], fault: Fault, kind: type[Exception]
+) -> None:
+    turn.fail(fault)
+    with pytest.raises(kind):
+        task.run()
+    failed = turn.requests.count() - turn.requests.count(outcome=200)
+    assert (len(task.pause.slept), task.complete()) == (failed - 1, [])
+    assert 10 <= failed <= 40
+    assert 400 < sum(task.pause.slept) <= 600
+
+    turn.faults.clear()
+    summary = task.run()
+    assert (task.complete(), sorted(set(task.landed()))) == ([summary["extraction_id"]], world)
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "asked"),
+    [pytest.param(3600, 1, id="too long for a worker"), pytest.param(60, 11, id="again and again for ten minutes")],
+)
+def test_a_rate_limit_too_long_for_a_worker_is_waited_for_elsewhere(
+    task: Any, turn: Sandbox, world: list[str], delay_s: float, asked: int
+) -> None:
+    turn.fail(second_page("rate_limited", delay_s=delay_s, **FOREVER))
+
+    with pytest.raises(TaskDeferred) as deferred:
+        task.run()
+
+    assert (turn.requests.count("page", 429), len(task.pause.slept), task.complete()) == (asked, asked - 1, [])
+    assert (deferred.value.trigger.attempt, deferred.value.method_name) == (2, "execute_after_wait")
+    turn.faults.clear()
+    summary = task.operator().execute_after_wait(task.context(), {"attempt": deferred.value.trigger.attempt})
+    assert (task.complete(), task.landed()) == ([summary["extraction_id"]], world)
+
+
+@pytest.mark.parametrize("on", ["create", "page"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, "RejectedError"),
+        (400, "RejectedError"),
+        (401, "AuthError"),
+        (403, "NotEnabledError"),
+        (404, "NotEnabledError"),
+        (410, "RejectedError"),
+        (422, "RejectedError"),
+    ],
+)
+def test_what_no_retry_can_mend_fails_at_once(task: Any, turn: Sandbox, *, on: Any, status: int, kind: str) -> None:
+    turn.fail(Fault(on=on, kind="status", status=status, **FOREVER))
+
+    with pytest.raises(AirflowFailException, match=f"^{kind}: .*HTTP {status}"):
+        task.run()
+
+    assert (turn.requests.count(on), task.pause.slept, task.complete()) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "arguments", "kind"),
+    [
+        ({"export": "forbidden"}, {}, "NotEnabledError"),
+        ({"export": "unavailable"}, {}, "NotEnabledError"),
+        ({"max_open_cursors": 0}, {}, "NotEnabledError"),
+        ({"token": "example-other-token"}, {}, "AuthError"),
+        ({"page_size_option": "refuse"}, {"page_size": 2}, "RejectedError: .*page_size"),
+        (
+            {"scrubbing_option": "refuse"},
+            {"scrubbing_rules": {"details.name": {"type": "hash"}}},
+            "RejectedError: .*scrubbing_rules",
+        ),
+    ],
+    ids=lambda value: None if not isinstance(value, dict) else " ".join(value),
+)
+def test_a_server_that_makes_no_cursor_is_asked_once_and_nothing_lands(
+    task: Any, turn: Sandbox, *, behaviour: dict[str, Any], arguments: dict[str, Any], kind: str
+) -> None:
+    turn.change(**behaviour)
+
+    with pytest.raises(AirflowFailException, match=f"^{kind}"):
+        task.run(**arguments)
+
+    assert (turn.requests.count("create"), turn.requests.count("page"), task.complete()) == (1, 0, [])

@@ -1,0 +1,122 @@
+"""
+A program that forks workers which pull, so that they start at once, and can be killed and stopped.
+
+It reads commands from its standard input and answers each on its standard output, one JSON object a line:
+``{"do": "start", "plan": {…}}`` is answered with ``{"pid": …}``, and ``{"do": "wait", "pid": …}``, when the worker has
+stopped or ended, with ``{"stopped": true}`` or ``{"stopped": false}``. A worker writes what came of it into the file
+that its plan names as ``outcome``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import requests
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.jobs.turn_pull import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.landing.sql import Store
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.transport.sync import Driver
+
+
+class Token:
+    """Credentials that do not change."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
+
+    def renew(self) -> bool:
+        return False
+
+
+def pull(plan: dict[str, Any]) -> dict[str, Any]:
+    """Pull a window by the job, which needs no Airflow."""
+    ticks = count(step=plan["tick_s"])
+    world = Surroundings(report=lambda _: None, monotonic=lambda: next(ticks))
+    window = Window(*map(datetime.fromisoformat, plan["window"]))
+    order = Pull("main", window, Task("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
+    run = stopping(Driver(requests.Session(), plan["turn"], Token(plan["token"])).run, plan["stop_after"])
+    if plan["store"] is None:
+        file_format = plan["file_format"]
+        summary = pull_into_files(order, run=run, root=Path(plan["path"]), file_format=file_format, world=world)
+    else:
+        store = Store(create_engine(plan["store"]))
+        summary = pull_into_store(order, run=run, store=store, uri="x:", world=world)
+    return summary.as_dict()
+
+
+def stopping(run: Any, after: int | None) -> Any:
+    """Let the worker stop itself when it has run so many flows, before it does anything with what came."""
+    number = count(1)
+
+    def stop(flow: Any) -> Any:
+        came = run(flow)
+        if next(number) == after:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return came
+
+    return stop
+
+
+def execute(plan: dict[str, Any]) -> dict[str, Any]:
+    """Pull a window by the operator, as soon as the file is there that all wait for."""
+    from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
+
+    os.environ |= plan["environment"]
+    start, end = map(datetime.fromisoformat, plan["window"])
+    ti = SimpleNamespace(dag_id="dag", run_id=plan["run_id"], task_id="task", map_index=-1)
+    context = {"ti": ti, "data_interval_start": start, "data_interval_end": end, "outlet_events": {}}
+    operator = TurnContactsToSqlOperator(task_id="task", account="main", page_size=plan["page_size"])
+    while not Path(plan["gate"]).exists():
+        time.sleep(0.001)
+    return operator.execute(context)
+
+
+def work(plan: dict[str, Any]) -> None:
+    try:
+        outcome = {"summary": (execute if "gate" in plan else pull)(plan)}
+    except Exception as error:  # noqa: BLE001 - it is told, whatever it is
+        outcome = {"error": type(error).__name__, "message": str(error)}
+    aside = Path(plan["outcome"]).with_suffix(".writing")
+    aside.write_text(json.dumps(outcome))
+    aside.rename(plan["outcome"])
+
+
+def answer(command: dict[str, Any]) -> dict[str, Any]:
+    if command["do"] == "wait":
+        _, status = os.waitpid(command["pid"], os.WUNTRACED)
+        return {"stopped": os.WIFSTOPPED(status)}
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work(command["plan"])
+        finally:
+            os._exit(0)
+    return {"pid": pid}
+
+
+if __name__ == "__main__":
+    # Airflow writes to standard output when it is imported; from here on that is the standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    if "operators" in sys.argv[1:]:
+        import airflow_provider_wacontacts.hooks.store
+        import airflow_provider_wacontacts.hooks.turn
+        import airflow_provider_wacontacts.operators.turn  # noqa: F401
+    for line in sys.stdin:
+        answers.write(json.dumps(answer(json.loads(line))) + "\n")
+        answers.flush()
