@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 import airflow_provider_wacontacts
 from airflow_provider_wacontacts.landing.objects import complete_prefixes, read_contacts
@@ -175,14 +176,17 @@ class Task:
     """
     A task instance of one of the operators: each :meth:`run` is a try.
 
+    :ivar kind: ``store`` or ``files``.
     :ivar pause: its clock.
+    :ivar database: URL of its store.
     """
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, database: str = "") -> None:
         self.kind = kind
         self.pause = Pause()
-        self._files = directory / "files"
-        self._store = directory / "store.db"
+        self.files_path = directory / "files"
+        self.store_path = directory / "store.db"
+        self.database = database or f"sqlite:///{self.store_path}"
 
     def run(self, *, before_page: Callable[[int], None] = lambda _: None, **arguments: Any) -> dict[str, Any]:
         """
@@ -212,7 +216,7 @@ class Task:
 
         if self.kind == "store":
             return turn.TurnContactsToSqlOperator(task_id="task", **arguments)
-        return turn.TurnContactsToObjectStorageOperator(task_id="task", path=f"file://{self._files}", **arguments)
+        return turn.TurnContactsToObjectStorageOperator(task_id="task", path=f"file://{self.files_path}", **arguments)
 
     def context(self) -> dict[str, Any]:
         """Give what Airflow hands to a task, as far as an operator may look at it."""
@@ -224,19 +228,23 @@ class Task:
     def complete(self) -> list[str]:
         """List the complete extractions that are there."""
         if self.kind == "files":
-            return [found.manifest.extraction_id for found in complete_prefixes(self._files)]
+            return [found.manifest.extraction_id for found in complete_prefixes(self.files_path)]
         query = "SELECT extraction_id FROM wacontacts_extraction WHERE state = 'complete'"
-        return [extraction_id for (extraction_id,) in self._ask(query)]
+        return [extraction_id for (extraction_id,) in self.ask(query)]
 
     def landed(self) -> list[str]:
         """List the contacts that are there, once for each state."""
         if self.kind == "files":
-            return sorted(contact.record.contact_id for contact in read_contacts(self._files))
-        return [contact_id for (contact_id,) in self._ask("SELECT contact_id FROM wacontacts_version ORDER BY 1")]
+            return sorted(contact.record.contact_id for contact in read_contacts(self.files_path))
+        return [contact_id for (contact_id,) in self.ask("SELECT contact_id FROM wacontacts_version ORDER BY 1")]
 
-    def _ask(self, query: str) -> list[Any]:
-        with create_engine(f"sqlite:///{self._store}").connect() as connection:
-            return list(connection.execute(text(query)))
+    def ask(self, query: str) -> list[Any]:
+        """Ask the store's database."""
+        engine = create_engine(self.database)
+        with engine.connect() as connection:
+            rows = list(connection.execute(text(query)))
+        engine.dispose()
+        return rows
 
 
 @pytest.fixture
@@ -257,6 +265,22 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upgrade(engine)
     engine.dispose()
     return path
+
+
+@pytest.fixture
+def postgres_task(
+    turn: Sandbox, connect: Callable[..., None], tmp_path: Path, postgres_url: str
+) -> Callable[[str], Task]:
+    """Make a task that lands into PostgreSQL, whose connection has a password."""
+
+    def make(password: str) -> Task:
+        url = make_url(postgres_url)
+        place = {"host": url.host, "port": url.port, "login": url.username, "schema": url.database}
+        connect("turn_default", conn_type="turn", host=turn.url, password=turn.token)
+        connect("wacontacts_store", conn_type="postgres", password=password, **place)
+        return Task("store", tmp_path, postgres_url)
+
+    return make
 
 
 @pytest.fixture(params=["store", "files"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, ServerError
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour
+from airflow_provider_wacontacts.sandbox.behaviour import FaultKind
 
 #: Two contacts a page; two of the three pages are full.
 PAGES = 3
@@ -40,34 +41,33 @@ def cursor(kind: Any, **more: Any) -> Fault:
     return Fault(kind=kind, on="create", **more)
 
 
-@pytest.mark.parametrize(
-    ("fault", "cursors", "pages"),
-    [
-        (second_page("status", status=500), 1, PAGES + 1),
-        (second_page("status", status=502, times=3), 1, PAGES + 3),
-        (second_page("status", status=599), 1, PAGES + 1),
-        (second_page("drop", times=2), 1, PAGES + 2),
-        (second_page("cut", times=2), 1, PAGES + 2),
-        (second_page("cut", share=0.0), 1, PAGES + 1),
-        (second_page("html", status=503), 1, PAGES + 1),
-        (second_page("empty", status=504), 1, PAGES + 1),
-        (second_page("body", status=500, body="{"), 1, PAGES + 1),
-        (second_page("delay", delay_s=0.05), 1, PAGES),
-        (second_page("empty_page"), 1, PAGES + 1),
-        (second_page("rate_limited", delay_s=7), 1, PAGES + 1),
-        (second_page("rate_limited", delay_s=0), 1, PAGES + 1),
-        # The first two are of one time and show no order: the window starts anew. The fourth is of another.
-        (second_page("expired"), 2, PAGES + 2),
-        (second_page("expired", skip=2), 2, PAGES + 1),
-        (cursor("status", status=500, times=2), 3, PAGES),
-        (cursor("drop"), 2, PAGES),
-        (cursor("cut"), 2, PAGES),
-        (cursor("html", status=502), 2, PAGES),
-        (cursor("delay", delay_s=0.05), 1, PAGES),
-        (cursor("rate_limited", delay_s=60), 2, PAGES),
-    ],
-    ids=named,
-)
+PASSING = [
+    (second_page("status", status=500), 1, PAGES + 1),
+    (second_page("status", status=502, times=3), 1, PAGES + 3),
+    (second_page("status", status=599), 1, PAGES + 1),
+    (second_page("drop", times=2), 1, PAGES + 2),
+    (second_page("cut", times=2), 1, PAGES + 2),
+    (second_page("cut", share=0.0), 1, PAGES + 1),
+    (second_page("html", status=503), 1, PAGES + 1),
+    (second_page("empty", status=504), 1, PAGES + 1),
+    (second_page("body", status=500, body="{"), 1, PAGES + 1),
+    (second_page("delay", delay_s=0.05), 1, PAGES),
+    (second_page("empty_page"), 1, PAGES + 1),
+    (second_page("rate_limited", delay_s=7), 1, PAGES + 1),
+    (second_page("rate_limited", delay_s=0), 1, PAGES + 1),
+    # The first two are of one time and show no order: the window starts anew. The fourth is of another.
+    (second_page("expired"), 2, PAGES + 2),
+    (second_page("expired", skip=2), 2, PAGES + 1),
+    (cursor("status", status=500, times=2), 3, PAGES),
+    (cursor("drop"), 2, PAGES),
+    (cursor("cut"), 2, PAGES),
+    (cursor("html", status=502), 2, PAGES),
+    (cursor("delay", delay_s=0.05), 1, PAGES),
+    (cursor("rate_limited", delay_s=60), 2, PAGES),
+]
+
+
+@pytest.mark.parametrize(("fault", "cursors", "pages"), PASSING, ids=named)
 def test_what_passes_is_waited_for_and_everything_lands(
     task: Any, turn: Sandbox, world: list[str], *, fault: Fault, cursors: int, pages: int
 ) -> None:
@@ -113,25 +113,22 @@ def test_every_ending_of_a_chain_of_pages_is_its_end(
 
 
 NOT_A_PAGE = ["{", "[]", "null", '"text"', "7", "{}", '{"data":{}}', '{"data":null}', '{"data":[],"paging":7}']
+BROKEN = [
+    (second_page("html"), ContractError, 1, 2),
+    (second_page("empty"), ContractError, 1, 2),
+    (second_page("repeat_cursor"), ContractError, 1, 2),
+    *((second_page("body", body=body), ContractError, 1, 2) for body in NOT_A_PAGE),
+    (cursor("html"), ContractError, 1, 0),
+    (cursor("empty"), ContractError, 1, 0),
+    (cursor("empty", status=201), ContractError, 1, 0),
+    (cursor("no_cursor"), ContractError, 1, 0),
+    (cursor("body", body='{"cursor":7}'), ContractError, 1, 0),
+    (second_page("empty_page", **FOREVER), ContractError, 1, 1 + 101),
+    (Fault(kind="expired", on="page", **FOREVER), ContractError, 11, 11),
+]
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "cursors", "pages"),
-    [
-        (second_page("html"), ContractError, 1, 2),
-        (second_page("empty"), ContractError, 1, 2),
-        (second_page("repeat_cursor"), ContractError, 1, 2),
-        *((second_page("body", body=body), ContractError, 1, 2) for body in NOT_A_PAGE),
-        (cursor("html"), ContractError, 1, 0),
-        (cursor("empty"), ContractError, 1, 0),
-        (cursor("empty", status=201), ContractError, 1, 0),
-        (cursor("no_cursor"), ContractError, 1, 0),
-        (cursor("body", body='{"cursor":7}'), ContractError, 1, 0),
-        (second_page("empty_page", **FOREVER), ContractError, 1, 1 + 101),
-        (Fault(kind="expired", on="page", **FOREVER), ContractError, 11, 11),
-    ],
-    ids=named,
-)
+@pytest.mark.parametrize(("fault", "kind", "cursors", "pages"), BROKEN, ids=named)
 def test_an_answer_that_is_not_what_is_documented_fails_the_try_and_the_next_one_brings_everything(
     task: Any, turn: Sandbox, world: list[str], *, fault: Fault, kind: type[Exception], cursors: int, pages: int
 ) -> None:
@@ -240,3 +237,7 @@ def test_a_server_that_makes_no_cursor_is_asked_once_and_nothing_lands(
         task.run(**arguments)
 
     assert (turn.requests.count("create"), turn.requests.count("page"), task.complete()) == (1, 0, [])
+
+
+def test_every_kind_of_fault_is_among_them() -> None:
+    assert {case[0].kind for case in (*PASSING, *BROKEN)} == set(get_args(FaultKind))

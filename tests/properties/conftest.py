@@ -67,7 +67,7 @@ class Model:
     def see(self, answers: list[Response]) -> None:
         """Take in the answers to one try, each of which is seen when the first one came."""
         for answer in answers:
-            if answer.status == 200 and "data" in (page := json.loads(answer.body)):
+            if answer.status == 200 and "data" in (page := json.loads(answer.body.decode(errors="replace"))):
                 date = answers[0].headers.get("date")
                 self.keep(page["data"], at=parsedate_to_datetime(date) if date else WORKER_TIME)
 

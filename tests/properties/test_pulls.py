@@ -18,8 +18,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.protocol.windows import Window
-from airflow_provider_wacontacts.sandbox import Event, Fault, TurnBehaviour, World, bob
+from airflow_provider_wacontacts.sandbox import Event, Fault, Raw, TurnBehaviour, World, bob
 from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
+from airflow_provider_wacontacts.sandbox.hostile import HOSTILE
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))
 MILLISECOND, MINUTE, HOUR, DAY = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -251,3 +252,49 @@ def test_both_of_bob_s_states_are_kept_in_every_order_killed_half_way_and_pulled
             (MONDAY + 8.5 * HOUR, TUESDAY + 10 * HOUR),
             (TUESDAY + 10 * HOUR, None),
         ]
+
+
+#: JSON that two decoders could read, or write again, in two ways.
+ODD = [
+    *(
+        b"1.50",
+        b"-0",
+        b"-0.0",
+        b"0.0",
+        b"1E5",
+        b"1e5",
+        b"1e+05",
+        b"1e400",
+        b"1e-400",
+        b"0.1e-7",
+        b"100000000000000000000.0",
+    ),
+    *(b"12345678901234567890123", b"18446744073709551616", b"-9223372036854775809", b"9" * 400, b"0.30000000000000004"),
+    *(
+        rb'"\u00e9 \/ \" \\ \b\f\n\r\t"',
+        rb'"\ud83c\udf3b"',
+        '"é \U0001f33b \u2028 \u007f"'.encode(),
+        rb'"\u2028\u007f"',
+    ),
+    *(
+        b'{"b":1,"a":2,"b":3}',
+        b'{ "z" : [ 1.0 , 1 , null ] , "\\u0061" : null , "" : {} }',
+        b"[[], {}, [null]]",
+        b'"\\u00e9"',
+    ),
+    rb'{"\u00e9":1,"\ud83c\udf3b":2,"\uffff":3,"~":4}',
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_contact_is_the_same_whoever_shares_its_page(lab: Any, place: str) -> None:
+    """One contact whose bytes are no UTF-8 sends its whole page through the lenient decoder."""
+    events = [Event(MONDAY + n * HOUR / 2, n, details={"odd": Raw(content)}) for n, content in enumerate(ODD)]
+    spoiler = Event(MONDAY, 99, details={"spoils": Raw(HOSTILE["invalid_utf8"])})
+    bench = lab.bench(World.from_events([spoiler, *events]), now=TUESDAY, places=(place,))
+    for page_size in (1, 99):
+        bench.pull(place, Window(MONDAY, TUESDAY), page_size=page_size)
+
+    found = bench.where[place].read()["version"]
+    assert (len(found), len({row["contact_id"] for row in found})) == (len(ODD) + 1,) * 2
+    assert [row["contact_id"] for row in found if row["repaired"]] == [bench.turn.world.newest(99, TUESDAY).uuid]

@@ -99,7 +99,7 @@ class Sessions:
         try:
             with self._writer.connect() as connection, connection.begin():
                 if not self.is_sqlite:
-                    _be_patient(connection)
+                    _settle_in(connection)
                 result = work(connection)
                 is_done = True
         except self._failures as error:
@@ -115,10 +115,18 @@ class Sessions:
         return (SQLAlchemyError, driver)
 
 
-def _be_patient(connection: Connection) -> None:
-    """Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen."""
-    own = {"lock_timeout": BUSY_TIMEOUT_S, "idle_in_transaction_session_timeout": LONGEST_IDLE_S}
-    connection.execute(select(*(func.set_config(name, f"{seconds}s", true()) for name, seconds in own.items())))
+def _settle_in(connection: Connection) -> None:
+    """
+    Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen.
+
+    Notices are not sent at all: SQLAlchemy logs them, and a trigger of somebody else's may quote rows in them.
+    """
+    own = {
+        "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+        "idle_in_transaction_session_timeout": f"{LONGEST_IDLE_S}s",
+        "client_min_messages": "error",
+    }
+    connection.execute(select(*(func.set_config(name, value, true()) for name, value in own.items())))
 
 
 def _immediate(engine: Engine) -> Engine:
