@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("imports", "export", "memory", "landing")
+BENCHMARKS = ("imports", "export", "memory", "landing", "numbers")
 PACKAGES = (
     "airflow-provider-wacontacts",
     "apache-airflow",
@@ -44,12 +44,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(BENCHMARKS)}; all of it")
     parser.add_argument("--rows", type=int, default=200_000, help="contacts to export and to land (200,000)")
     parser.add_argument("--large", type=int, default=2_000_000, help="contacts of the large export; once (2,000,000)")
+    parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    if min(options.rows, options.runs, options.large) < 1:
+    if min(options.rows, options.runs, options.large, options.numbers) < 1:
         parser.error("rows and runs start at 1")
     return options
 
@@ -61,7 +62,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         return module.run(options.runs)
     if name == "memory":
         return module.run_memory((2_000, options.rows, options.large))
-    return module.run(options.rows, options.runs)
+    return module.run(options.numbers if name == "numbers" else options.rows, options.runs)
 
 
 def _machine() -> dict[str, Any]:
