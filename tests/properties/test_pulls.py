@@ -32,6 +32,8 @@ PLACES = ("sqlite", "postgresql", "files")
 AROUND_START, AROUND_END = [n * MILLISECOND for n in range(4)], [DAY + n * MILLISECOND for n in (-1, 0, 1)]
 TIMES = [MONDAY + span for span in (*AROUND_START, HOUR, 2 * HOUR, 5 * HOUR, *AROUND_END)]
 MOMENTS = st.sampled_from(TIMES)
+#: The clock goes back as often as on, to times when much or little has happened.
+CLOCKS = st.sampled_from([MONDAY + hours * HOUR for hours in (1, 3, 6, 12, 24)])
 CONTACTS = st.integers(1, 7)
 VALUES = st.sampled_from([None, 0, 1, "", "1", "naïve ☎ \U0001f33b", ["a", None], {"b": None, "a": {"c": None}}])
 EVENTS = st.lists(
@@ -156,7 +158,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         )
     )
     steps = st.one_of(
-        st.builds(SetClock, MOMENTS),
+        st.builds(SetClock, CLOCKS),
         st.builds(Change, CONTACTS, VALUES),
         pulls(ORDERINGS, may_stop=False),
         pulls(ORDERINGS if behaviour.default_ordering in ("asc", "desc") else ("asc", "desc"), may_stop=True),

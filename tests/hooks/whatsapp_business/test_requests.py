@@ -48,7 +48,7 @@ def test_nothing_but_what_is_meant_is_sent(connect, process, wire, tmp_path, mon
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    fixed(connect, wire, "bearer", extra={"sender": "+919876543210", "X-Api": "v", "daily_checks": 5})
+    fixed(connect, wire, "bearer", extra={"sender": "+919876500000", "X-Api": "v", "daily_checks": 5})
     wire.will(Answer(checked().status, checked().body, {"set-cookie": "sticky=yes"}), checked())
 
     process.do(check, check)
