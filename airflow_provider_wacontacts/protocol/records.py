@@ -22,6 +22,8 @@ REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
 MOST_DIGITS = 131_072
 MOST_DECIMALS = 16_383
+#: Levels of arrays and objects in a record. A limit of our own: the interpreters' differ, and so would what lands.
+MOST_LEVELS = 200
 #: Longer integers are kept as text by the decoder, because Python refuses to convert them.
 LONGEST_INT = 4_000
 
@@ -141,36 +143,41 @@ class _NotANumber:
 NOT_A_NUMBER = _NotANumber()
 
 
-def repair(value: Any) -> tuple[Any, bool]:
+def repair(value: Any, levels: int = MOST_LEVELS) -> tuple[Any, bool]:
     """
     Replace what databases refuse in a decoded value.
 
+    :param levels: how deep arrays and objects may be nested.
     :returns: the value, and whether anything was replaced.
-    :raises ValueError: it holds ``NaN`` or ``Infinity``.
+    :raises ValueError: it holds ``NaN`` or ``Infinity``, or is nested too deeply.
     """
+    if levels < 0:
+        raise ValueError("nested too deeply")
     if type(value) is str:
         fixed = "".join(REPLACEMENT if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in value)
         return fixed, fixed != value
     if type(value) is dict:
-        pairs = [(repair(key), repair(item)) for key, item in value.items()]
+        pairs = [(repair(key), repair(item, levels - 1)) for key, item in value.items()]
         return {k: v for (k, _), (v, _) in pairs}, any(a or b for (_, a), (_, b) in pairs)
     if type(value) is list:
-        items = [repair(item) for item in value]
+        items = [repair(item, levels - 1) for item in value]
         return [item for item, _ in items], any(touched for _, touched in items)
     if value is NOT_A_NUMBER:
         raise ValueError("not a number")
     return value, False
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, levels: int = MOST_LEVELS) -> Any:
+    if levels < 0:
+        raise ValueError("nested too deeply")
     if type(value) is dict:
         return {
-            key: _without_nulls(item) if type(item) is dict or type(item) is list else item
+            key: _without_nulls(item, levels - 1) if type(item) is dict or type(item) is list else item
             for key, item in value.items()
             if item is not None
         }
     if type(value) is list:
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, levels - 1) for item in value]
     return value
 
 

@@ -110,7 +110,7 @@ def record_of(text: bytes, *, repaired: bool = False) -> Record:
     try:
         head = _HEAD.decode(text)
         _check(head)
-    except (msgspec.DecodeError, _OddPageError):
+    except (msgspec.DecodeError, RecursionError, _OddPageError):
         head = _head_of(read_leniently(text))
     return _record(text, head, repaired=repaired)
 
@@ -123,7 +123,7 @@ def parse_page(body: bytes) -> Page:
     """
     try:
         return _parse_fast(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, _OddPageError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _OddPageError):
         return _parse_slowly(body)
 
 

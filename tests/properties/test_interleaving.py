@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.protocol.windows import Window
@@ -78,7 +78,20 @@ class Turns:
         return min(self._left)
 
 
+DAY, MORNING = (Window(MONDAY, MONDAY + hours * HOUR) for hours in (24, 6))
+#: The first reads a state and sleeps; it changes within the same moment; the second reads and lands that; the first wakes.
+LATE = {
+    "events": [Event(MONDAY, 1)],
+    "windows": [DAY, DAY, MORNING],
+    "page_sizes": [1] * WORKERS,
+    "hasty": [False] * WORKERS,
+    "cursor_kind": "keyset",
+    "steps": [(1, 1), 0, (0, 1), (1, 2), 1, 1, 1, 0],
+}
+
+
 @settings(max_examples=30, phases=PHASES)
+@example(**LATE)
 @given(
     events=EVENTS,
     windows=st.lists(WINDOWS, min_size=WORKERS, max_size=WORKERS),

@@ -201,3 +201,16 @@ def _has_canonical_form(text: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize(("levels", "landed"), [(198, 2), (220, 1), (900, 1)])
+def test_nesting_has_a_limit_of_its_own(levels: int, landed: int) -> None:
+    deep = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * levels + b"]" * levels + b"}"
+
+    assert len(parse_page(page(SOUND, deep)).records()[0]) == landed
+    assert len(parse_page(page(SOUND, deep, b"null")).records()[0]) == landed
+
+
+def test_a_page_too_deep_for_any_decoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_page(page(SOUND, b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))

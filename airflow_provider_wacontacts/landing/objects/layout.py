@@ -73,11 +73,11 @@ def prefix_of(root: ObjectPath, source: str, account: str, day: date, extraction
 
 def local_path(path: ObjectPath) -> Path | None:
     """Return the path in this machine's file system; ``None`` for any other store."""
-    if isinstance(path, os.PathLike):
-        return Path(path)
-    if getattr(path, "protocol", None) in {"file", "local"}:
+    protocol = getattr(path, "protocol", None)
+    if protocol in {"file", "local"}:
         return Path(path.path)  # type: ignore[attr-defined]
-    return None
+    # Under Airflow 2.11 the paths of other stores are PathLike too.
+    return Path(path) if isinstance(path, os.PathLike) and not protocol else None
 
 
 def address(path: ObjectPath) -> str:
