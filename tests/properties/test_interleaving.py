@@ -79,7 +79,7 @@ class Turns:
 
 
 DAY, MORNING = (Window(MONDAY, MONDAY + hours * HOUR) for hours in (24, 6))
-#: The first reads a state and sleeps; it changes within the same moment; the second reads and lands that; the first wakes.
+#: The first reads a state and waits; it changes in the same moment; the second lands that; then the first lands.
 LATE = {
     "events": [Event(MONDAY, 1)],
     "windows": [DAY, DAY, MORNING],
