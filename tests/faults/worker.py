@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet  # noqa: F401 - else every worker would import it anew
 import requests
 from sqlalchemy import create_engine
 
