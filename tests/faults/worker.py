@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow.parquet  # noqa: F401 - else every worker would import it anew
+import pyarrow.parquet
 import requests
 from sqlalchemy import create_engine
 
@@ -118,6 +118,8 @@ if __name__ == "__main__":
         import airflow_provider_wacontacts.hooks.store
         import airflow_provider_wacontacts.hooks.turn
         import airflow_provider_wacontacts.operators.turn  # noqa: F401
+    # It imports pandas when it first converts something; else every worker would do so anew.
+    pyarrow.array([datetime.min])
     for line in sys.stdin:
         answers.write(json.dumps(answer(json.loads(line))) + "\n")
         answers.flush()
