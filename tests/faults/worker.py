@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow
+import pyarrow as pa
 import requests
 from sqlalchemy import create_engine
 
@@ -119,7 +119,7 @@ if __name__ == "__main__":
         import airflow_provider_wacontacts.hooks.turn
         import airflow_provider_wacontacts.operators.turn  # noqa: F401
     # It imports pandas when it first converts something; else every worker would do so anew.
-    pyarrow.array([0])
+    pa.array([0])
     for line in sys.stdin:
         answers.write(json.dumps(answer(json.loads(line))) + "\n")
         answers.flush()
