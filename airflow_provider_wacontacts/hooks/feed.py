@@ -157,9 +157,24 @@ class FeedHook(HttpHook):
         return session
 
     def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        credentials = self._known_credentials
-        base_url = self._endpoint.base_url
-        return Driver(self._session, base_url, credentials, policy=policy, timeout=timeout, clock=self._clock)
+        return self._driver_with(self._known_credentials, policy, timeout)
+
+    def _driver_with(
+        self, credentials: Credentials | None, policy: RetryPolicy, timeout: tuple[float, float]
+    ) -> Driver:
+        return Driver(
+            self._session,
+            self._endpoint.base_url,
+            credentials,
+            policy=policy,
+            timeout=timeout,
+            clock=self._clock,
+            read=self._amounts_to,
+        )
+
+    def _amounts_to(self, response: Response) -> Response:
+        """Return what an answer amounts to, before it is judged by its status."""
+        return response
 
 
 def _one(request: Request) -> Flow[Response]:

@@ -17,15 +17,14 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_access import (
     UNVERIFIED,
     Access,
     Account,
-    Nobody,
     SharedCredentials,
     access_of,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
 from airflow_provider_wacontacts.protocol import whatsapp_business
-from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
+from airflow_provider_wacontacts.protocol.flows import Flow, Response
 from airflow_provider_wacontacts.transport.aio import AsyncClock
-from airflow_provider_wacontacts.transport.policy import Failure, RetryPolicy
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from airflow_provider_wacontacts.transport.sync import Clock, Driver
 
 __all__ = ["WhatsAppBusinessHook"]
@@ -159,23 +158,16 @@ class WhatsAppBusinessHook(FeedHook):
         return Account(self._access, self._clock.now)
 
     def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        session, base_url, account, clock = self._session, self._endpoint.base_url, self._shared, self._clock
+        account = self._shared
 
         def obtain() -> Mapping[str, str]:
             if self._access.login is None:
                 return account.replace(access_of(read_connection(self.whatsapp_business_conn_id)))
-            without = _Driver(session, base_url, Nobody(), policy=policy, timeout=timeout, clock=clock)
-            token = without.run(whatsapp_business.login(*self._access.login))
+            token = self._driver_with(None, policy, timeout).run(whatsapp_business.login(*self._access.login))
             mask_secret(token.token)
             return account.take(token)
 
-        credentials = SharedCredentials(account, self._lock, obtain)
-        return _Driver(session, base_url, credentials, policy=policy, timeout=timeout, clock=clock)
+        return self._driver_with(SharedCredentials(account, self._lock, obtain), policy, timeout)
 
-
-class _Driver(Driver):
-    """Reads an answer as its error code means it, before it is judged by its status."""
-
-    def _send(self, request: Request) -> Response | Failure:
-        outcome = super()._send(request)
-        return whatsapp_business.amounts_to(outcome) if isinstance(outcome, Response) else outcome
+    def _amounts_to(self, response: Response) -> Response:
+        return whatsapp_business.amounts_to(response)

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, extras_of, token_of
 from airflow_provider_wacontacts.protocol.whatsapp_business import KeptToken, Token
 
-__all__ = ["Access", "Account", "AsyncSharedCredentials", "Nobody", "SharedCredentials", "access_of"]
+__all__ = ["Access", "Account", "AsyncSharedCredentials", "SharedCredentials", "access_of"]
 
 DEFAULT_DAILY_CHECKS = 1000
 UNVERIFIED = "connection %r: certificates are not verified: whoever sits in between can read and change all of it"
@@ -147,18 +147,6 @@ class AsyncSharedCredentials:
         async with self._lock:
             there = self._account.current()
             return there if there and there != self._sent else await self._obtain()
-
-
-class Nobody:
-    """Credentials of a login, which carries its own."""
-
-    def headers(self) -> Mapping[str, str]:
-        """Return none."""
-        return {}
-
-    def renew(self) -> bool:
-        """Have nothing to renew."""
-        return False
 
 
 def _bearer(token: str) -> Mapping[str, str]:

@@ -184,13 +184,8 @@ class AsyncDriver:
             pause = pause_before_retry(self._policy, last)
             if pause is None:
                 return cast(Response, outcome)
-            await self._sleep(last, pause)
-
-    async def _sleep(self, last: Try, pause: timedelta) -> None:
-        what = f"HTTP {last.outcome.status}" if isinstance(last.outcome, Response) else last.outcome.value
-        seconds = pause.total_seconds()
-        log.info("%s: %s; try %d follows in %.1f s", last.request.operation, what, last.number + 1, seconds)
-        await self._clock.sleep(seconds)
+            log.info("%s", last.announce(pause))
+            await self._clock.sleep(pause.total_seconds())
 
     async def _send(self, request: Request) -> Response | Failure:
         if not request.path.startswith("/"):

@@ -80,6 +80,12 @@ class Try:
     now: datetime
     chance: float
 
+    def announce(self, pause: timedelta) -> str:
+        """Say, fit for a log, what came and when the next try follows."""
+        what = f"HTTP {self.outcome.status}" if isinstance(self.outcome, Response) else self.outcome.value
+        following = f"try {self.number + 1} follows in {pause.total_seconds():.1f} s"
+        return f"{self.request.operation}: {what}; {following}"
+
 
 def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:
     """

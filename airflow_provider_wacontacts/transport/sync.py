@@ -62,7 +62,9 @@ class Driver:
 
     :param session: its adapters, proxies, TLS options and default headers are used; its ``auth`` and cookies are not.
     :param base_url: scheme and host, and a path where there is one; without a slash at the end.
+    :param credentials: ``None`` for requests that carry their own.
     :param timeout: seconds to connect, and between two packets of an answer.
+    :param read: what an answer amounts to, before it is judged.
     :param chance: of [0, 1), for the backoff.
     """
 
@@ -70,11 +72,12 @@ class Driver:
         self,
         session: requests.Session,
         base_url: str,
-        credentials: Credentials,
+        credentials: Credentials | None = None,
         *,
         policy: RetryPolicy | None = None,
         timeout: tuple[float, float] = (60.0, 60.0),
         clock: Clock | None = None,
+        read: Callable[[Response], Response] = lambda response: response,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._session = session
@@ -83,6 +86,7 @@ class Driver:
         self._policy = policy or RetryPolicy()
         self._timeout = timeout
         self._clock = clock or Clock()
+        self._read = read
         self._chance = chance
         self._attempts = 0
 
@@ -121,23 +125,22 @@ class Driver:
         is_renewed = False
         while True:
             self._attempts += 1
-            outcome = self._send(request)
+            outcome = self._outcome(request)
             if not is_renewed and isinstance(outcome, Response) and outcome.status == 401:
                 is_renewed = True
-                if self._credentials.renew() is not False:
+                if self._credentials and self._credentials.renew() is not False:
                     continue
             elapsed = timedelta(seconds=self._clock.monotonic() - begun)
             last = Try(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
             pause = pause_before_retry(self._policy, last)
             if pause is None:
                 return cast(Response, outcome)
-            self._sleep(last, pause)
+            log.info("%s", last.announce(pause))
+            self._clock.sleep(pause.total_seconds())
 
-    def _sleep(self, last: Try, pause: timedelta) -> None:
-        what = f"HTTP {last.outcome.status}" if isinstance(last.outcome, Response) else last.outcome.value
-        seconds = pause.total_seconds()
-        log.info("%s: %s; try %d follows in %.1f s", last.request.operation, what, last.number + 1, seconds)
-        self._clock.sleep(seconds)
+    def _outcome(self, request: Request) -> Response | Failure:
+        sent = self._send(request)
+        return self._read(sent) if isinstance(sent, Response) else sent
 
     def _send(self, request: Request) -> Response | Failure:
         # What requests raises names the URL, so it ends here: an error raised later has no such thing for its context.
@@ -176,7 +179,8 @@ class Driver:
             raise ConfigError(f"{request.operation}: a path starts with a slash")
         headers = CaseInsensitiveDict(self._session.headers)
         headers.update(request.headers)
-        headers.update(self._credentials.headers())
+        if self._credentials:
+            headers.update(self._credentials.headers())
         prepared = requests.PreparedRequest()
         prepared.prepare(request.method, self._base_url + request.path, headers=headers, data=request.body)
         return prepared
