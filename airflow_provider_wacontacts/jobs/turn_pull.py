@@ -116,7 +116,8 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     finished = extraction.finish("incomplete" if complaint else "complete")
     if complaint:
         raise LandingError(complaint)
-    return _of_store(finished, uri)
+    gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
+    return _summary(finished, state=finished.state, new_versions=finished.new_versions, gap=gap, uri=uri)
 
 
 def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: str, world: Surroundings) -> PullSummary:
@@ -155,7 +156,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
     complaint = _complaint(manifest.rejected, manifest.rows, pull.max_rejected)
     if complaint:
         raise LandingError(complaint)
-    return _of_files(manifest, extraction.uri)
+    return _summary(manifest, state="complete", new_versions=manifest.rows, gap=None, uri=extraction.uri)
 
 
 class _Batch:
@@ -239,42 +240,22 @@ def _complaint(rejected: int, landed: int, max_rejected: float) -> str | None:
     return f"{rejected:,} of {total:,} rows were rejected, {allowed}; the rest landed"
 
 
-def _of_store(finished: Finished, uri: str) -> PullSummary:
+def _summary(brought: Finished | Manifest, *, state: str, new_versions: int, gap: str | None, uri: str) -> PullSummary:
     return PullSummary(
-        extraction_id=finished.extraction_id,
-        source=finished.source,
-        account=finished.account,
-        window_start=_text(finished.window_start),
-        window_end=_text(finished.window_end),
-        state=finished.state,
-        pages=finished.pages,
-        rows=finished.rows,
-        new_versions=finished.new_versions,
-        rejected=finished.rejected,
-        bytes=finished.bytes,
-        lateness_s=finished.lateness_s,
-        lossy=bool(finished.lossy),
-        gap_before="/".join(map(format_time, finished.gap_before)) if finished.gap_before else None,
-        uri=uri,
-    )
-
-
-def _of_files(manifest: Manifest, uri: str) -> PullSummary:
-    return PullSummary(
-        extraction_id=manifest.extraction_id,
-        source=manifest.source,
-        account=manifest.account,
-        window_start=_text(manifest.window_start),
-        window_end=_text(manifest.window_end),
-        state="complete",
-        pages=manifest.pages,
-        rows=manifest.rows,
-        new_versions=manifest.rows,
-        rejected=manifest.rejected,
-        bytes=manifest.bytes,
-        lateness_s=manifest.lateness_s,
-        lossy=manifest.lossy,
-        gap_before=None,
+        extraction_id=brought.extraction_id,
+        source=brought.source,
+        account=brought.account,
+        window_start=_text(brought.window_start),
+        window_end=_text(brought.window_end),
+        state=state,
+        pages=brought.pages,
+        rows=brought.rows,
+        new_versions=new_versions,
+        rejected=brought.rejected,
+        bytes=brought.bytes,
+        lateness_s=brought.lateness_s,
+        lossy=bool(brought.lossy),
+        gap_before=gap,
         uri=uri,
     )
 
