@@ -9,16 +9,21 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.landing.sql import Store, upgrade
+from airflow_provider_wacontacts.landing.sql import Store, schema, upgrade
 
 NAMES = [
     "wacontacts_account",
     "wacontacts_body",
+    "wacontacts_budget",
+    "wacontacts_check",
+    "wacontacts_check_result",
     "wacontacts_current",
     "wacontacts_extraction",
     "wacontacts_head",
     "wacontacts_history",
+    "wacontacts_identity",
     "wacontacts_meta",
+    "wacontacts_number",
     "wacontacts_reject",
     "wacontacts_sighting",
     "wacontacts_version",
@@ -55,7 +60,7 @@ def statements(store_engine):
 def test_a_store_makes_its_tables_by_itself(store_engine):
     Store(store_engine).prepare()
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,), (2,)]
 
 
 def test_a_store_connects_to_nothing_before_it_is_prepared(store_engine, statements):
@@ -74,7 +79,7 @@ def test_upgrade_makes_the_tables_and_may_be_run_again(store_engine):
     upgrade(store_engine)
     upgrade(store_engine)
     Store(store_engine, auto_upgrade=False).prepare()
-    assert rows_of(store_engine, "SELECT count(*) FROM wacontacts_meta") == [(1,)]
+    assert rows_of(store_engine, "SELECT count(*) FROM wacontacts_meta") == [(2,)]
 
 
 def test_without_auto_upgrade_the_error_names_the_command(store_engine):
@@ -86,11 +91,28 @@ def test_without_auto_upgrade_the_error_names_the_command(store_engine):
 @pytest.mark.parametrize("auto_upgrade", [True, False])
 def test_tables_of_a_newer_package_are_refused(store_engine, auto_upgrade):
     upgrade(store_engine)
-    write(store_engine, "UPDATE wacontacts_meta SET schema_version = 2")
-    with pytest.raises(ConfigError, match="version 2 and this package writes version 1"):
+    write(store_engine, "UPDATE wacontacts_meta SET schema_version = 99 WHERE schema_version = 2")
+    with pytest.raises(ConfigError, match="version 99 and this package writes version 2"):
         Store(store_engine, auto_upgrade=auto_upgrade).prepare()
-    with pytest.raises(ConfigError, match="version 2 and this package writes version 1"):
+    with pytest.raises(ConfigError, match="version 99 and this package writes version 2"):
         upgrade(store_engine)
+
+
+def test_a_store_of_the_version_before_is_brought_up_to_date_with_all_that_is_in_it(store_engine, monkeypatch):
+    monkeypatch.setattr(schema, "LATEST", 1)
+    upgrade(store_engine)
+    rejected = "INSERT INTO wacontacts_reject (extraction_id, reason, body) VALUES ('{}', 'no id', '{}')"
+    write(store_engine, rejected.format("first", "one"), rejected.format("second", "two"))
+    monkeypatch.undo()
+
+    upgrade(store_engine)
+
+    kept = rows_of(
+        store_engine, "SELECT extraction_id, check_id, reason, body FROM wacontacts_reject ORDER BY reject_id"
+    )
+    kept = [(*row, bytes(body, "ascii") if isinstance(body, str) else bytes(body)) for *row, body in kept]
+    assert kept == [("first", None, "no id", b"one"), ("second", None, "no id", b"two")]
+    assert names_in(store_engine) == NAMES
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(store_engine):
@@ -110,7 +132,7 @@ def test_six_workers_may_prepare_at_once(store_url, store_engine):
     with ProcessPoolExecutor(6, multiprocessing.get_context("spawn")) as workers:
         list(workers.map(prepare, [store_url] * 6))
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,), (2,)]
 
 
 def test_sqlite_lets_readers_and_a_writer_go_on_side_by_side(sqlite_landing):

@@ -1,0 +1,112 @@
+"""Version 2: numbers and what is known of them, checks and their results, budgets, identities."""
+
+from __future__ import annotations
+
+__all__ = ["STATEMENTS"]
+
+STATEMENTS = (
+    """
+    CREATE TABLE {at}wacontacts_number (
+        number_id {identity},
+        sender text NOT NULL,
+        number text NOT NULL,
+        wa_id text,
+        status text,
+        checked_at {time},
+        answered_at {time},
+        asked_at {time},
+        asked_with_force boolean NOT NULL DEFAULT false,
+        client_version text,
+        failures integer NOT NULL DEFAULT 0,
+        claimed_for text,
+        claimed_until {time},
+        UNIQUE (sender, number)
+    ){roomy}
+    """,
+    "CREATE INDEX wacontacts_number_age ON {at}wacontacts_number (sender, status, checked_at)",
+    "CREATE INDEX wacontacts_number_wa_id ON {at}wacontacts_number (wa_id)",
+    """
+    CREATE TABLE {at}wacontacts_check (
+        check_number {identity},
+        check_id text NOT NULL UNIQUE,
+        sender text NOT NULL,
+        state text NOT NULL,
+        created_at {time} NOT NULL,
+        filled_at {time},
+        finished_at {time},
+        deadline_at {time},
+        resolved_at {time},
+        fresh_after {time} NOT NULL,
+        force_check boolean NOT NULL,
+        recheck_failed integer NOT NULL DEFAULT 0,
+        drawn integer NOT NULL DEFAULT 0,
+        drawn_on text,
+        dag_id text NOT NULL,
+        run_id text NOT NULL,
+        task_id text NOT NULL,
+        map_index integer NOT NULL,
+        options_digest text NOT NULL,
+        package_version text NOT NULL
+    )
+    """,
+    "CREATE INDEX wacontacts_check_task ON {at}wacontacts_check (run_id, task_id)",
+    """
+    CREATE TABLE {at}wacontacts_check_result (
+        check_id text NOT NULL,
+        ordinal bigint NOT NULL,
+        contact_key text,
+        input text NOT NULL,
+        number_id bigint,
+        number text,
+        wa_id text,
+        status text,
+        reason text,
+        from_store boolean NOT NULL DEFAULT false,
+        duplicate boolean NOT NULL DEFAULT false,
+        waiting boolean NOT NULL DEFAULT false,
+        failures integer NOT NULL DEFAULT 0,
+        checked_at {time},
+        PRIMARY KEY (check_id, ordinal)
+    ){roomy}
+    """,
+    "CREATE INDEX wacontacts_check_result_number ON {at}wacontacts_check_result (number_id)",
+    "CREATE INDEX wacontacts_check_result_waiting ON {at}wacontacts_check_result (check_id) WHERE waiting",
+    """
+    CREATE TABLE {at}wacontacts_budget (
+        sender text NOT NULL,
+        day text NOT NULL,
+        spent bigint NOT NULL,
+        PRIMARY KEY (sender, day)
+    )
+    """,
+    """
+    CREATE TABLE {at}wacontacts_identity (
+        identity_id {identity},
+        sender text NOT NULL,
+        wa_id text NOT NULL,
+        hash text NOT NULL,
+        created_at {time},
+        acknowledged boolean NOT NULL DEFAULT false,
+        detected_at {time} NOT NULL,
+        UNIQUE (sender, wa_id, hash)
+    )
+    """,
+    "ALTER TABLE {at}wacontacts_reject RENAME TO wacontacts_reject_1",
+    "DROP INDEX {at}wacontacts_reject_extraction",
+    """
+    CREATE TABLE {at}wacontacts_reject (
+        reject_id {identity},
+        extraction_id text,
+        check_id text,
+        reason text NOT NULL,
+        body {bytes} NOT NULL
+    )
+    """,
+    """
+    INSERT INTO {at}wacontacts_reject (extraction_id, reason, body)
+    SELECT extraction_id, reason, body FROM {at}wacontacts_reject_1 ORDER BY reject_id
+    """,
+    "DROP TABLE {at}wacontacts_reject_1",
+    "CREATE INDEX wacontacts_reject_extraction ON {at}wacontacts_reject (extraction_id)",
+    "CREATE INDEX wacontacts_reject_check ON {at}wacontacts_reject (check_id)",
+)
