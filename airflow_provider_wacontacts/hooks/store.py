@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +19,9 @@ from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_
 if TYPE_CHECKING:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-__all__ = ["StoreConnection", "store_engine"]
+    from airflow_provider_wacontacts.landing.sql import Store
+
+__all__ = ["StoreConnection", "engine_of", "open_store", "store_at", "store_engine"]
 
 OWN_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
 
@@ -38,6 +41,28 @@ class StoreConnection:
     auto_upgrade: bool
 
 
+def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
+    """
+    Open the store of a PostgreSQL or SQLite connection, without connecting; see :func:`store_engine`.
+
+    :param late_after: how long after its end a window may be pulled in time; the store's own choice by default.
+    """
+    return store_at(store_engine(conn_id), late_after=late_after)
+
+
+def store_at(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
+    """Open the store of a connection that was read, see :func:`open_store`."""
+    from airflow_provider_wacontacts.landing.sql import Store
+
+    options = {} if late_after is None else {"late_after": late_after}
+    return Store(
+        connection.engine,
+        table_schema=connection.table_schema,
+        auto_upgrade=connection.auto_upgrade,
+        **options,
+    )
+
+
 def store_engine(conn_id: str) -> StoreConnection:
     """
     Read a PostgreSQL or SQLite connection, without connecting.
@@ -47,17 +72,22 @@ def store_engine(conn_id: str) -> StoreConnection:
     :raises ConfigError: the connection is missing, of another type, or cannot be understood, or the provider or the
         driver of its database is not installed.
     """
-    connection = read_connection(conn_id)
+    return engine_of(read_connection(conn_id))
+
+
+def engine_of(connection: Connection) -> StoreConnection:
+    """Make the engine of a connection that was read, see :func:`store_engine`."""
+    conn_id = connection.conn_id
     extras = extras_of(connection)
     driver_extras = {name: value for name, value in extras.items() if name not in OWN_EXTRAS}
-    engine_of = _ENGINES.get(connection.conn_type or "")
-    if engine_of is None:
+    make = _ENGINES.get(connection.conn_type or "")
+    if make is None:
         raise ConfigError(f"connection {conn_id!r}: the store is of type postgres or sqlite, and this is another")
     table_schema = str(extras.get("table_schema") or "").strip() or None
     if table_schema and connection.conn_type == "sqlite":
         raise ConfigError(f"connection {conn_id!r}: extra 'table_schema' is PostgreSQL's; SQLite has no schemas")
     return StoreConnection(
-        engine=engine_of(connection, driver_extras),
+        engine=make(connection, driver_extras),
         table_schema=table_schema,
         auto_upgrade=flag(connection, extras, "auto_upgrade", default=True),
     )

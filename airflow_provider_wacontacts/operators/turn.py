@@ -189,17 +189,10 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
         self.store_conn_id = store_conn_id
 
     def _land(self, pull: Pull) -> PullSummary:
-        from airflow_provider_wacontacts.hooks.store import store_engine
+        from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_store
-        from airflow_provider_wacontacts.landing.sql import Store
 
-        connection = store_engine(self.store_conn_id)
-        store = Store(
-            connection.engine,
-            table_schema=connection.table_schema,
-            auto_upgrade=connection.auto_upgrade,
-            late_after=pull.late_after,
-        )
+        store = open_store(self.store_conn_id, late_after=pull.late_after)
         uri = store_uri(self.store_conn_id, "turn", pull.account)
         return pull_into_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=Surroundings(self._report))
 

@@ -1,0 +1,32 @@
+"""What an answer of the contacts node says, as the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from airflow_provider_wacontacts.landing.sql.numbers.model import MISSING, Answers
+from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, ContactResult
+
+__all__ = ["answers_of", "status_of"]
+
+#: Words of the store's own that no server's word may pass for.
+OWN_WORDS = frozenset({MISSING, "rejected", "not_asked"})
+UNKNOWN = "unknown"
+
+
+def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime, forced: bool = False) -> Answers:
+    """
+    Return what is kept of an answer: a result for each number that was asked about, ``missing`` where it has none.
+
+    :param asked: E.164, as sent.
+    :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time.
+    """
+    results: dict[str, tuple[str, str | None]] = dict.fromkeys(asked, (MISSING, None))
+    results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
+    return Answers(results, asked_at, answer.date or asked_at, answer.client_version, forced)
+
+
+def status_of(said: ContactResult) -> str:
+    """Return the status as it is kept: the server's word."""
+    return UNKNOWN if said.status in OWN_WORDS else said.status
