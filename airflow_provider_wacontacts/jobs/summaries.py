@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["PullSummary"]
+from airflow_provider_wacontacts.protocol.whatsapp_business_waiting import status_is_reliable
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.landing.sql.numbers.check import Check
+    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+    from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
+
+__all__ = ["CheckSummary", "PullSummary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +50,65 @@ class PullSummary:
     def as_dict(self) -> dict[str, Any]:
         """Return it as the dictionary that XCom and asset events carry."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSummary:
+    """
+    One check of numbers in figures: nothing personal, nothing but what JSON has.
+
+    The counts are those of :class:`~airflow_provider_wacontacts.landing.sql.numbers.model.Totals`.
+
+    :param sender: what the numbers are filed under.
+    :param state: ``open``, ``resolved`` or ``expired``.
+    :param budget_left: how many numbers the sender may still be asked about today.
+    :param status_is_reliable: whether ``valid`` means that somebody is on WhatsApp; ``None`` where that is not known,
+        or nothing is valid.
+    """
+
+    check_id: str
+    sender: str
+    state: str
+    given: int
+    duplicates: int
+    asked: int
+    not_asked: int
+    from_store: int
+    valid: int
+    invalid: int
+    processing: int
+    failed: int
+    rejected: int
+    missing: int
+    budget_left: int
+    status_is_reliable: bool | None
+
+    @classmethod
+    def of(cls, check: Check, checks: Checks, totals: Totals | None = None) -> CheckSummary:
+        """
+        Sum up a check as it stands.
+
+        :param checks: those of its sender, made with the sender's ``daily_checks``.
+        :param totals: how it stands, where the caller has just been told; looked up by default.
+        :raises LandingError: the database failed.
+        """
+        stands = check.look() if totals is None else totals
+        counts = {name: count for name, count in stands._asdict().items() if name in cls.__dataclass_fields__}
+        return cls(
+            check_id=check.check_id,
+            sender=checks.sender,
+            budget_left=checks.budget_left(),
+            status_is_reliable=_all_reliable(check.client_versions()),
+            **counts,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the dictionary that XCom and asset events carry."""
+        return asdict(self)
+
+
+def _all_reliable(client_versions: Collection[str | None]) -> bool | None:
+    found = {status_is_reliable(version) for version in client_versions}
+    if False in found:
+        return False
+    return None if None in found or not found else True
