@@ -1,5 +1,5 @@
 """
-The command ``wacontacts``: stand-ins of Turn.io and WhatsApp Business to try DAGs on, and the store's tables.
+The command ``wacontacts``: stand-ins of the three systems to try DAGs on, and the store's tables.
 
 Exit codes: 0 it is done, 1 it could not be done (one line on standard error says why), 2 it was called wrongly.
 """
@@ -21,26 +21,29 @@ from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from airflow_provider_wacontacts.sandbox import Sandbox
+    from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, World
 
 __all__ = ["main"]
 
 _STORE_CONN_ID = "wacontacts_store"
 _SANDBOX_EXTRA = ("starlette", "uvicorn")
 _WHATSAPP = "whatsapp."
-_LISTS = ("hostile", "whatsapp.wa_id_with")
+_GREEN_API = "green_api."
+_LISTS = ("hostile", "whatsapp.wa_id_with", "green_api.ready_states", "green_api.odd_rows", "green_api.hostile")
 _SANDBOX_HELP = """\
-Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, and one of the
-WhatsApp Business API client, which knows who is on WhatsApp. Runs until Ctrl-C. The first line that it prints ends with
-its address. Its clock starts at this machine's time and keeps pace; move it, break things and look at the truth through
-its control routes:
+Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, one of the
+WhatsApp Business API client, which knows who is on WhatsApp, and one of GREEN-API, whose account has the same people in
+its list, and groups. Runs until Ctrl-C. The first line that it prints ends with its address. Its clock starts at this
+machine's time and keeps pace; move it, break things and look at the truth through its control routes:
 
   curl -X POST URL/sandbox/clock -d '{"advance_s": 86400}'
   curl -X POST URL/sandbox/faults -d '{"kind": "status", "on": "page", "status": 503, "times": 3}'
   curl URL/sandbox/truth
   curl URL/sandbox/whatsapp/numbers
+  curl -X POST URL/sandbox/green_api/behaviour -d '{"state": "notAuthorized"}'
 
-All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control, and the same with whatsapp_control
+All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control, and the same with whatsapp_control and
+green_api_control
 """
 _UPGRADE_HELP = """\
 Creates the store's tables, or brings them to what this version of the package writes. Safe to run at any time and by
@@ -82,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sandbox(commands: Any) -> None:
     command = commands.add_parser(
         "sandbox",
-        help="stand-ins of Turn.io and WhatsApp Business to try DAGs on",
+        help="stand-ins of Turn.io, WhatsApp Business and GREEN-API to try DAGs on",
         description=_SANDBOX_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -109,8 +112,9 @@ def _add_sandbox(commands: Any) -> None:
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60, or of "
-        "sandbox.WhatsAppBehaviour, such as whatsapp.version=v2.45.1; may be repeated",
+        help="any field of sandbox.TurnBehaviour, such as cursor_kind=offset or rate_limit=60, of "
+        "sandbox.WhatsAppBehaviour, such as whatsapp.version=v2.45.1, or of sandbox.GreenApiBehaviour, such as "
+        "green_api.empty_answers=2; may be repeated",
     )
     command.set_defaults(run=lambda options: _run_sandbox(command, options))
 
@@ -161,42 +165,56 @@ def _run_sandbox(command: argparse.ArgumentParser, options: argparse.Namespace) 
 
 
 def _sandbox(options: argparse.Namespace) -> Sandbox:
-    from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, WhatsAppBehaviour, bob, seeded_world
+    from airflow_provider_wacontacts.sandbox import GreenApiBehaviour, Sandbox, TurnBehaviour, WhatsAppBehaviour
     from airflow_provider_wacontacts.sandbox.behaviour import changed
 
     now = options.now or datetime.now(UTC)
-    start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
     given = dict(options.set)
-    whatsapp = {name.removeprefix(_WHATSAPP): given.pop(name) for name in list(given) if name.startswith(_WHATSAPP)}
+    whatsapp, green_api = _taken(given, _WHATSAPP), _taken(given, _GREEN_API)
     settings = {"token": options.token, **given}
     if options.page_size is not None:
         settings["page_size"] = options.page_size
     behaviour = changed(TurnBehaviour(), settings, strict=False)
-    world = (
-        bob()
-        if options.world == "bob"
-        else seeded_world(options.seed, contacts=options.contacts, start=start, days=options.days)
-    )
+    world, contact_list = _people(options, now)
     return Sandbox(
         world,
         now=now,
         rate=options.rate,
         behaviour=behaviour,
         whatsapp=changed(WhatsAppBehaviour(), whatsapp, strict=False),
+        green_api=changed(GreenApiBehaviour(), green_api, strict=False),
+        contact_list=contact_list,
         port=options.port,
     )
+
+
+def _taken(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Take those with a prefix out of all settings, and give them without it."""
+    return {name.removeprefix(prefix): settings.pop(name) for name in list(settings) if name.startswith(prefix)}
+
+
+def _people(options: argparse.Namespace, now: datetime) -> tuple[World, ContactList]:
+    from airflow_provider_wacontacts.sandbox import bob, example_contact_list, seeded_contact_list, seeded_world
+
+    if options.world == "bob":
+        return bob(), example_contact_list()
+    start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    size = {"contacts": options.contacts, "start": start, "days": options.days}
+    return seeded_world(options.seed, **size), seeded_contact_list(options.seed, **size)
 
 
 def _greeting(sandbox: Sandbox) -> str:
     turn = json.dumps({"conn_type": "turn", "host": sandbox.url, "password": sandbox.token})
     whatsapp = json.dumps(_whatsapp_connection(sandbox))
+    green_api = json.dumps(_green_api_connection(sandbox))
     first, last = (f"{moment:%Y-%m-%d %H:%M}" if moment else "never" for moment in _span(sandbox))
     return (
-        f"Turn.io and WhatsApp Business stand-ins on {sandbox.url}\n"
+        f"Turn.io, WhatsApp Business and GREEN-API stand-ins on {sandbox.url}\n"
         f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; its time is "
         f"{sandbox.clock.now():%Y-%m-%d %H:%M} UTC\n"
         f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(turn)}\n"
         f"  for Airflow: export AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT={shlex.quote(whatsapp)}\n"
+        f"  for Airflow: export AIRFLOW_CONN_GREEN_API_DEFAULT={shlex.quote(green_api)}\n"
         f"  Ctrl-C ends it"
     )
 
@@ -211,6 +229,12 @@ def _whatsapp_connection(sandbox: Sandbox) -> dict[str, Any]:
     way = ways.get(behaviour.auth, login)
     extra = {**way["extra"], "sender": behaviour.sender}
     return {"conn_type": "whatsapp_business", "host": sandbox.url, **way, "extra": extra}
+
+
+def _green_api_connection(sandbox: Sandbox) -> dict[str, Any]:
+    behaviour = sandbox.green_api.behaviour
+    host = sandbox.url + behaviour.base_path
+    return {"conn_type": "green_api", "host": host, "login": behaviour.id_instance, "password": behaviour.token}
 
 
 def _span(sandbox: Sandbox) -> tuple[datetime | None, datetime | None]:

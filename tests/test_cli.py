@@ -35,7 +35,7 @@ def running():
     def start(*arguments):
         process = subprocess.Popen([*COMMAND, "sandbox", *arguments], stdout=subprocess.PIPE, text=True)
         processes.append(process)
-        return process, [process.stdout.readline() for _ in range(4)]
+        return process, [process.stdout.readline() for _ in range(5)]
 
     yield start
     for process in processes:
@@ -116,6 +116,24 @@ def test_the_sandbox_says_how_to_connect_to_whatsapp(running, settings, fields):
     assert (behaviour["sender"], behaviour["wa_id_with"]) == ("+919876500000", ["valid", "failed"])
 
 
+def test_the_sandbox_says_how_to_connect_to_green_api(running):
+    named = ["id_instance=110100000001", "token=other/token", "base_path=/v3", "ready_states=authorized,sleepMode"]
+    settings = (argument for setting in named for argument in ("--set", f"green_api.{setting}"))
+    _, lines = running("--contacts", "40", "--days", "1", *settings)
+    url = lines[0].split()[-1]
+    variable, _, value = shlex.split(lines[4].partition("export ")[2])[0].partition("=")
+    connection = json.loads(value)
+    answer = requests.get(f"{connection['host']}/waInstance110100000001/getContacts/other%2Ftoken", timeout=10)
+    status = requests.get(f"{url}/sandbox/green_api", timeout=10).json()
+
+    assert (variable, connection) == (
+        "AIRFLOW_CONN_GREEN_API_DEFAULT",
+        {"conn_type": "green_api", "host": f"{url}/v3", "login": "110100000001", "password": "other/token"},
+    )
+    assert len(answer.json()) == status["contacts"] > 20
+    assert status["behaviour"]["ready_states"] == ["authorized", "sleepMode"]
+
+
 def test_a_port_that_is_taken_is_a_failure(capsys):
     with Sandbox(bob()) as sandbox:
         port = sandbox.url.rpartition(":")[2]
@@ -146,6 +164,8 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
         (["sandbox", "--set", "rate_limit=many"], "rate_limit"),
         (["sandbox", "--set", "whatsapp.versoin=2"], "versoin"),
         (["sandbox", "--set", "whatsapp.sender=100"], "sender"),
+        (["sandbox", "--set", "green_api.toke=2"], "toke"),
+        (["sandbox", "--set", "green_api.base_path=v3"], "base_path"),
         (["store", "upgrade", "--conn-id", "a", "--url-env", "B"], "--url-env"),
         (["store", "upgrade", "--table-schema", "contacts"], "--table-schema"),
     ],

@@ -1,5 +1,5 @@
 """
-A Turn.io and a WhatsApp Business API client that run on this machine: for demos, for authors of DAGs, and for tests.
+A Turn.io, a WhatsApp Business API client and a GREEN-API on this machine: for demos, authors of DAGs, and tests.
 
 In a test, over a real socket of the loopback interface::
 
@@ -22,6 +22,17 @@ The same process answers what the WhatsApp Business API client does under ``/v1/
         assert sandbox.asked_numbers["+919876500001"] == 1
         sandbox.whatsapp.finish()              # bodies of the callbacks for what is still processing
 
+And GREEN-API's methods under ``/waInstance<idInstance>/<method>/<apiTokenInstance>``, for an account whose list of
+contacts changes with the sandbox's clock::
+
+    with Sandbox(green_api=GreenApiBehaviour(empty_answers=2), contact_list=seeded_contact_list(7)) as sandbox:
+        sandbox.green_api.put("447700900123@c.us", name="Zorblatt", contact_name="Zorblatt Glimworthy")
+        sandbox.green_api.rename("447700900123@c.us", name="Quillimar", at="2022-09-20T00:00:00Z")
+        sandbox.green_api.remove("447700900123@c.us", at="2022-09-21T00:00:00Z")
+        sandbox.fail(Fault(on="contacts", kind="status", status=400, message="Instance is deleted"))
+        ...                                    # ask for contacts with sandbox.green_api.behaviour.token
+        assert [call.outcome for call in sandbox.green_api.calls] == ["400", "200", "200", "200"]
+
 From a shell, ``wacontacts sandbox --help``. Everything that a test does to the object, another process does through
 the control routes that :mod:`airflow_provider_wacontacts.sandbox.control` lists.
 
@@ -37,6 +48,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.sandbox.behaviour import Fault, TurnBehaviour
     from airflow_provider_wacontacts.sandbox.clock import Clock
+    from airflow_provider_wacontacts.sandbox.green_api_account import GreenApiAccount
+    from airflow_provider_wacontacts.sandbox.green_api_behaviour import GreenApiBehaviour
+    from airflow_provider_wacontacts.sandbox.green_api_list import ContactList, ListedContact, ListedState
+    from airflow_provider_wacontacts.sandbox.green_api_population import example_contact_list, seeded_contact_list
     from airflow_provider_wacontacts.sandbox.population import bob, seeded_world
     from airflow_provider_wacontacts.sandbox.server import Sandbox
     from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import WhatsAppBehaviour
@@ -45,8 +60,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Clock",
+    "ContactList",
     "Event",
     "Fault",
+    "GreenApiAccount",
+    "GreenApiBehaviour",
+    "ListedContact",
+    "ListedState",
     "Raw",
     "Sandbox",
     "TurnBehaviour",
@@ -54,13 +74,20 @@ __all__ = [
     "WhatsAppClient",
     "World",
     "bob",
+    "example_contact_list",
+    "seeded_contact_list",
     "seeded_world",
 ]
 
 _MODULES = {
     "Clock": "clock",
+    "ContactList": "green_api_list",
     "Event": "world",
     "Fault": "behaviour",
+    "GreenApiAccount": "green_api_account",
+    "GreenApiBehaviour": "green_api_behaviour",
+    "ListedContact": "green_api_list",
+    "ListedState": "green_api_list",
     "Raw": "world",
     "Sandbox": "server",
     "TurnBehaviour": "behaviour",
@@ -68,6 +95,8 @@ _MODULES = {
     "WhatsAppClient": "whatsapp_client",
     "World": "world",
     "bob": "population",
+    "example_contact_list": "green_api_population",
+    "seeded_contact_list": "green_api_population",
     "seeded_world": "population",
 }
 

@@ -36,7 +36,19 @@ _T = TypeVar("_T")
 _B = TypeVar("_B", bound="DataclassInstance")
 
 Option = Literal["accept", "refuse", "ignore"]
-RequestKind = Literal["create", "page", "schemas", "login", "check", "identity", "acknowledge", "other"]
+RequestKind = Literal[
+    "create",
+    "page",
+    "schemas",
+    "login",
+    "check",
+    "identity",
+    "acknowledge",
+    "contacts",
+    "state",
+    "wa_settings",
+    "other",
+]
 RetryAfter = Literal["integer", "fraction", "date", "missing"]
 FaultKind = Literal[
     "status",
@@ -170,7 +182,7 @@ class Fault:
     =================  =================================================================================
     kind               what is answered
     =================  =================================================================================
-    ``status``         ``status`` with the stand-in's error shape and ``code``, or with ``body``
+    ``status``         ``status`` with the stand-in's error shape and ``code`` or ``message``, or with ``body``
     ``drop``           nothing: the connection is closed
     ``cut``            the true answer's headers and the first ``share`` of its body, then the connection is closed
     ``html``           ``status`` (200 unless given) with a page of HTML
@@ -188,6 +200,7 @@ class Fault:
 
     :param on: the kind of request, or ``any``.
     :param code: the number of a WhatsApp Business API error, where it is not the status; Turn's is always that.
+    :param message: of a GREEN-API error, where it is not what its status usually says.
     :param times: how many requests in a row.
     :param skip: so many fitting requests are answered truly before.
     :param every: 0 for once; else the first ``times`` of each ``every`` requests after ``skip``, for ever.
@@ -202,6 +215,7 @@ class Fault:
     every: int = 0
     status: int | None = None
     code: int | None = None
+    message: str | None = None
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     share: float = 0.5

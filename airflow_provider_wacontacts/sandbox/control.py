@@ -4,7 +4,7 @@ The routes by which tests and demos move the sandbox. They ask for no token and 
 ==============================  =======================================================================================
 route                           what it does
 ==============================  =======================================================================================
-``GET /sandbox``                time, number of contacts, behaviour, waiting faults, and what WhatsApp's tells
+``GET /sandbox``                time, number of contacts, behaviour, waiting faults, and what the others tell
 ``GET /sandbox/clock``          ``{"now": …, "rate": …}``
 ``POST /sandbox/clock``         ``{"now": "2022-09-13T00:00:00Z"}`` or ``{"advance_s": 3600}``, and optionally ``rate``:
                                 sandbox seconds in a real one
@@ -21,17 +21,19 @@ route                           what it does
 ``DELETE /sandbox/contacts/7``  deletes a contact now
 ``POST /sandbox/world``         another world: ``{"name": "bob"}``, ``{"seed": 1, "contacts": 300, "start": …,
                                 "days": 14, "deleted_share": 0.1}`` or
-                                ``{"events": [{"at": …, "id": 1, "details": …}]}``; all that both stand-ins were
-                                asked, told and given is forgotten, the clock stays
+                                ``{"events": [{"at": …, "id": 1, "details": …}]}``; all that the stand-ins were
+                                asked, told and given is forgotten, the clock stays; GREEN-API's list is made of the
+                                same arguments, and that of its documentation beside Bob and beside ``events``
 ``GET /sandbox/truth``          ``{"now", "contacts", "states"}``: every state up to now, oldest first, with
                                 ``inserted_at`` and ``updated_at``
 ``GET /sandbox/requests``       counts by kind (``create``, ``page``, ``schemas``; ``login``, ``check``, ``identity``,
-                                ``acknowledge``; ``other``), ``outcomes`` within each, and ``asked``: the bodies of
-                                requests for a cursor
+                                ``acknowledge``; ``contacts``, ``state``, ``wa_settings``; ``other``), ``outcomes``
+                                within each, and ``asked``: the bodies of requests for a cursor
 ``DELETE /sandbox/requests``    counts anew
 ==============================  =======================================================================================
 
-Those of the WhatsApp Business API client are in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_control`.
+Those of the WhatsApp Business API client are in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_control`, those of
+the GREEN-API account in :mod:`airflow_provider_wacontacts.sandbox.green_api_control`.
 
 A body that cannot be understood is answered with 400 and ``{"error": …}``, and nothing is changed.
 """
@@ -48,6 +50,8 @@ from starlette.routing import Route
 from airflow_provider_wacontacts.sandbox.behaviour import changed, fault_from_json, to_json
 from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
 from airflow_provider_wacontacts.sandbox.front import Front
+from airflow_provider_wacontacts.sandbox.green_api_account import GreenApiAccount
+from airflow_provider_wacontacts.sandbox.green_api_control import GreenApiControl
 from airflow_provider_wacontacts.sandbox.population import DEFAULT_START, bob, seeded_world
 from airflow_provider_wacontacts.sandbox.turn import TurnApi
 from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
@@ -61,12 +65,13 @@ __all__ = ["Control", "describe"]
 class Control:
     """The control routes of one sandbox."""
 
-    def __init__(self, front: Front, api: TurnApi, client: WhatsAppClient) -> None:
+    def __init__(self, front: Front, api: TurnApi, client: WhatsAppClient, account: GreenApiAccount) -> None:
         self._front = front
         self._api = api
         self._first_behaviour = api.behaviour
         self._client = client
         self._whatsapp = WhatsAppControl(client)
+        self._green_api = GreenApiControl(account)
 
     def routes(self) -> list[Route]:
         """Give the control routes."""
@@ -86,6 +91,7 @@ class Control:
             ("GET", "/requests", self._requests),
             ("DELETE", "/requests", self._clear_requests),
             *self._whatsapp.calls(),
+            *self._green_api.calls(),
         ]
         routes = [Route("/sandbox" + path, self._handler(call), methods=[method]) for method, path, call in calls]
         delete = Route("/sandbox/contacts/{contact_id:int}", self._handler(self._delete), methods=["DELETE"])
@@ -108,6 +114,7 @@ class Control:
             "contacts": len(self._api.world),
             "behaviour": self._behaviour({}),
             "whatsapp": self._whatsapp.status({}),
+            "green_api": self._green_api.status({}),
             "faults": self._faults({}),
         }
 
@@ -169,6 +176,7 @@ class Control:
         self._front.reset()
         self._api.load(world)
         self._client.reset()
+        self._green_api.load_beside(given)
         return self._status({})
 
     def _truth(self, _given: Any) -> dict[str, Any]:

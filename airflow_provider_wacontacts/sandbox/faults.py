@@ -75,7 +75,8 @@ class Requests:
         Count the requests that were answered.
 
         :param kind: ``create``, ``page`` and ``schemas`` are Turn's, ``login``, ``check``, ``identity`` and
-            ``acknowledge`` WhatsApp's; ``other``; None for all.
+            ``acknowledge`` WhatsApp's, ``contacts``, ``state`` and ``wa_settings`` GREEN-API's; ``other``; None for
+            all.
         :param outcome: a status, ``drop`` or ``cut``; None for all.
         """
         return sum(

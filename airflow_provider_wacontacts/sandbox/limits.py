@@ -1,5 +1,5 @@
 """
-Rate limits: Turn's window of real time from its first call, and the WhatsApp Business API client's calls a second.
+Rate limits: Turn's window of real time from its first call, and calls a second, which the other two have.
 
 What an answer says of it is told in the sandbox's time, as its ``Date`` is: a client may hold one against the other.
 """
@@ -94,6 +94,10 @@ class Bucket:
             return missing / rate
         self._used += 1
         return 0.0
+
+    def left(self, burst: int) -> int:
+        """Tell how many more calls were allowed at once right after the last one."""
+        return max(0, int(burst - self._used))
 
 
 def retry_after_headers(style: RetryAfter, now: float, wait_s: float) -> dict[str, str]:

@@ -19,6 +19,11 @@ from airflow_provider_wacontacts.sandbox.clock import Clock
 from airflow_provider_wacontacts.sandbox.control import Control
 from airflow_provider_wacontacts.sandbox.faults import Faults, Requests
 from airflow_provider_wacontacts.sandbox.front import Front
+from airflow_provider_wacontacts.sandbox.green_api import GreenApiApi
+from airflow_provider_wacontacts.sandbox.green_api_account import GreenApiAccount
+from airflow_provider_wacontacts.sandbox.green_api_behaviour import GreenApiBehaviour
+from airflow_provider_wacontacts.sandbox.green_api_list import ContactList
+from airflow_provider_wacontacts.sandbox.green_api_population import example_contact_list
 from airflow_provider_wacontacts.sandbox.population import seeded_world
 from airflow_provider_wacontacts.sandbox.turn import TurnApi
 from airflow_provider_wacontacts.sandbox.whatsapp import WhatsAppApi
@@ -32,7 +37,9 @@ __all__ = ["Sandbox"]
 
 class Sandbox:
     """
-    A stand-in of Turn.io and of a WhatsApp Business API client, to talk to over HTTP. Any number run side by side.
+    A stand-in of Turn.io, of a WhatsApp Business API client and of GREEN-API, to talk to over HTTP.
+
+    Any number of them run side by side.
 
     ``with Sandbox(...) as sandbox`` starts it and stops it. What is set on it takes effect with the next request.
 
@@ -41,6 +48,8 @@ class Sandbox:
     :param rate: sandbox seconds in a real one; by default the clock stands still until it is moved.
     :param behaviour: what Turn's contract leaves open.
     :param whatsapp: what the contract of the WhatsApp Business API leaves open.
+    :param green_api: what GREEN-API's contract leaves open.
+    :param contact_list: who is in the list of GREEN-API's account; those of the contract's example by default.
     :param port: 0 for a free one.
     :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
     """
@@ -53,6 +62,8 @@ class Sandbox:
         rate: float = 0.0,
         behaviour: TurnBehaviour | None = None,
         whatsapp: WhatsAppBehaviour | None = None,
+        green_api: GreenApiBehaviour | None = None,
+        contact_list: ContactList | None = None,
         port: int = 0,
         real_time: Callable[[], float] = time.time,
     ) -> None:
@@ -63,6 +74,9 @@ class Sandbox:
         self._api = TurnApi(world, self._front, behaviour or TurnBehaviour())
         self._client = WhatsAppClient(self._front, whatsapp or WhatsAppBehaviour())
         self._whatsapp_api = WhatsAppApi(self._client, self._front, self._api.told_time)
+        listed = example_contact_list() if contact_list is None else contact_list
+        self._account = GreenApiAccount(self._front, green_api or GreenApiBehaviour(), listed)
+        self._green_api = GreenApiApi(self._account, self._front, self._api.told_time)
         self._port = port
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -94,6 +108,11 @@ class Sandbox:
     def whatsapp(self) -> WhatsAppClient:
         """The WhatsApp Business API client: its behaviour, and all that can be done to it."""
         return self._client
+
+    @property
+    def green_api(self) -> GreenApiAccount:
+        """The account of GREEN-API: its behaviour, and all that can be done to it."""
+        return self._account
 
     @property
     def asked_numbers(self) -> Counter[str]:
@@ -133,13 +152,17 @@ class Sandbox:
         now: datetime | str | None = None,
         behaviour: TurnBehaviour | None = None,
         whatsapp: WhatsAppBehaviour | None = None,
+        green_api: GreenApiBehaviour | None = None,
+        contact_list: ContactList | None = None,
     ) -> None:
         """
-        Put another world in place of this one; all that both stand-ins were asked, told and given is forgotten.
+        Put another world in place of this one; all that the stand-ins were asked, told and given is forgotten.
 
         :param now: as when it was made.
         :param behaviour: None leaves it as it is.
         :param whatsapp: None leaves it as it is.
+        :param green_api: None leaves it as it is.
+        :param contact_list: as when it was made.
         """
         with self._front.lock:
             self._front.reset()
@@ -148,6 +171,9 @@ class Sandbox:
             self._client.reset()
             self._api.behaviour = behaviour or self._api.behaviour
             self._client.behaviour = whatsapp or self._client.behaviour
+            self._green_api.reset()
+            self._account.load(example_contact_list() if contact_list is None else contact_list)
+            self._account.behaviour = green_api or self._account.behaviour
             self.clock.set(now or _after(world))
 
     def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
@@ -202,8 +228,9 @@ class Sandbox:
         self.stop()
 
     def _config(self, connections: Connections) -> uvicorn.Config:
-        control = Control(self._front, self._api, self._client)
-        app = Starlette(routes=[*control.routes(), *self._whatsapp_api.routes(), *self._api.routes()])
+        control = Control(self._front, self._api, self._client, self._account)
+        apis = (self._whatsapp_api, self._green_api, self._api)
+        app = Starlette(routes=[*control.routes(), *(route for api in apis for route in api.routes())])
         return uvicorn.Config(
             Dated(app, lambda: self.clock.now() if self.behaviour.send_date else None),
             http=connections.protocol(),
@@ -211,6 +238,7 @@ class Sandbox:
             loop="asyncio",
             ws="none",
             log_config=None,
+            log_level="warning",  # below that it may tell of requests, and GREEN-API's have a token in their path
             access_log=False,
             proxy_headers=False,
             date_header=False,

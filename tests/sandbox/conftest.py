@@ -6,7 +6,15 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, WhatsAppBehaviour, World, bob
+from airflow_provider_wacontacts.sandbox import (
+    Event,
+    GreenApiBehaviour,
+    Sandbox,
+    TurnBehaviour,
+    WhatsAppBehaviour,
+    World,
+    bob,
+)
 
 ACCEPT = "application/vnd.v1+json"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -89,6 +97,26 @@ class Business(Sender):
         return self.send("PUT", path, json={"hash": identity_hash}, headers=self.headers)
 
 
+class Instance(Sender):
+    """Of GREEN-API's stand-in."""
+
+    path = "/waInstance1101000001"
+
+    def ask(self, method, token="example-token", **parameters):
+        return self.send("GET", f"{self.path}/{method}/{quote(token, safe='')}", params=parameters)
+
+    def contacts(self, **parameters):
+        return self.ask("getContacts", **parameters)
+
+    def rows(self, **parameters):
+        answer = self.contacts(**parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    def ids(self, **parameters):
+        return [row["id"] for row in self.rows(**parameters)]
+
+
 @pytest.fixture(scope="session")
 def server():
     with Sandbox(bob()) as sandbox:
@@ -98,7 +126,13 @@ def server():
 @pytest.fixture
 def sandbox(server):
     """Bob's world on Tuesday at eight, as started."""
-    server.load(bob(), now="2022-09-13T08:00:00Z", behaviour=TurnBehaviour(), whatsapp=WhatsAppBehaviour())
+    server.load(
+        bob(),
+        now="2022-09-13T08:00:00Z",
+        behaviour=TurnBehaviour(),
+        whatsapp=WhatsAppBehaviour(),
+        green_api=GreenApiBehaviour(),
+    )
     return server
 
 
@@ -116,6 +150,17 @@ def business(sandbox):
 def whatsapp(sandbox):
     """What can be done to the WhatsApp Business API client."""
     return sandbox.whatsapp
+
+
+@pytest.fixture
+def instance(sandbox):
+    return Instance(sandbox)
+
+
+@pytest.fixture
+def account(sandbox):
+    """What can be done to GREEN-API's account."""
+    return sandbox.green_api
 
 
 @pytest.fixture

@@ -87,17 +87,18 @@ def test_the_truth_is_every_state_up_to_now(client, sandbox):
 
 def test_requests_are_told_and_forgotten(client):
     client.ids(ordering="asc")
+    others = ("schemas", "login", "check", "identity", "acknowledge", "contacts", "state", "wa_settings", "other")
     told = client.control("GET", "/requests").json()
     forgotten = client.control("DELETE", "/requests").json()
 
     assert told == {
         "create": 1,
         "page": 1,
-        **dict.fromkeys(["schemas", "login", "check", "identity", "acknowledge", "other"], 0),
+        **dict.fromkeys(others, 0),
         "outcomes": {
             "create": {"200": 1},
             "page": {"200": 1},
-            **{kind: {} for kind in ("schemas", "login", "check", "identity", "acknowledge", "other")},
+            **{kind: {} for kind in others},
         },
         "asked": [{"from": "2022-09-12T00:00:00.000Z", "until": "2022-09-13T00:00:00.000Z", "ordering": "asc"}],
     }
