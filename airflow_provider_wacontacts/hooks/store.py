@@ -54,7 +54,7 @@ def store_at(connection: StoreConnection, *, late_after: timedelta | None = None
     """Open the store of a connection that was read, see :func:`open_store`."""
     from airflow_provider_wacontacts.landing.sql import Store
 
-    options = {} if late_after is None else {"late_after": late_after}
+    options: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
     return Store(
         connection.engine,
         table_schema=connection.table_schema,

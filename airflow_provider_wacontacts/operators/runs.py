@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
@@ -13,7 +14,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigEr
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import Window, window_of_run
 
-__all__ = ["attempt_of", "failing_at_once", "publish", "task_of", "window_of"]
+__all__ = ["attempt_of", "day_end_of", "digest", "failing_at_once", "publish", "task_of", "window_of"]
 
 
 @contextmanager
@@ -52,6 +53,21 @@ def window_of(
         interval=(first, last) if first and last else None,
         run_after=getattr(run, "run_after", None) or context.get("logical_date"),
     )
+
+
+def day_end_of(context: Mapping[str, Any]) -> datetime:
+    """Return when a run's day ends: with its data interval or, where it has none, with the UTC day it was due on."""
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    if first and last and first < last:
+        return datetime.fromisoformat(last.isoformat()).astimezone(UTC)
+    due = getattr(context.get("dag_run"), "run_after", None) or context.get("logical_date") or datetime.now(UTC)
+    day = datetime.fromisoformat(due.isoformat()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)
+
+
+def digest(*options: object) -> str:
+    """Return a short text that differs where options do."""
+    return blake2b(repr(options).encode(), digest_size=8).hexdigest()
 
 
 def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:

@@ -72,13 +72,14 @@ class Check:
 
     :ivar check_id: 32 hexadecimal digits.
     :ivar is_filled: it has all its inputs.
+    :ivar max_checks: how many of a day's checks it may draw; ``None`` for as many as there are.
     """
 
     def __init__(self, checks: Checks, kept: Kept, *, max_checks: int | None = None) -> None:
         self.check_id = kept.check_id
         self.is_filled = kept.is_filled
         self._kept = kept
-        self._max_checks = max_checks
+        self.max_checks = max_checks
         self._checks = checks
         self._store = checks.store
 
@@ -217,7 +218,7 @@ class Check:
             since=since,
             force_check=force_check,
             daily_checks=self._checks.daily_checks,
-            max_checks=self._max_checks,
+            max_checks=self.max_checks,
         )
 
         def work(db: Database) -> Claimed:

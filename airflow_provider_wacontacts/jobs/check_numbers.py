@@ -1,0 +1,209 @@
+"""Check numbers: ask about those that are not known, under claim and within the budget, and keep what is answered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airflow_provider_wacontacts.exceptions import BudgetExceededError
+from airflow_provider_wacontacts.jobs.answers import answers_of
+from airflow_provider_wacontacts.jobs.manner import Manner
+from airflow_provider_wacontacts.landing.sql.numbers.check import Check
+from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+from airflow_provider_wacontacts.landing.sql.numbers.model import Claimed
+from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
+
+__all__ = ["Pace", "Stopped", "Surroundings", "ask_about_all"]
+
+log = logging.getLogger(__name__)
+
+#: Clients allow 20 requests a second, checks and all else together.
+REQUESTS_A_SECOND = 19.0
+AT_ONCE = 8
+REPORT_EVERY_S = 10.0
+#: How long to leave numbers alone that somebody else asks about; they are free when that claim runs out.
+LONGEST_WAIT_S = 15.0
+
+
+class Stopped(BaseException):
+    """The work was told to stop."""
+
+
+class Asks(Protocol):
+    """Whatever asks about numbers, a hook say. It is called from several threads at once."""
+
+    def __call__(self, inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+        """Send one request."""
+
+
+class Pace:
+    """
+    Lets threads through one at a time, so many a second.
+
+    :param a_second: more than 0.
+    :param monotonic: seconds, from a clock that never goes back.
+    :param sleep: waits, in seconds.
+    """
+
+    def __init__(self, a_second: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._gap = 1 / a_second
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+
+    def turn(self) -> None:
+        """Wait for one's turn."""
+        with self._lock:
+            now = self._monotonic()
+            mine = max(now, self._next)
+            self._next = mine + self._gap
+        if mine > now:
+            self._sleep(mine - now)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """
+    What asking needs of the world it runs in.
+
+    :param report: is handed how many numbers were asked about so far, about every ten seconds.
+    :param monotonic: seconds, from a clock that never goes back.
+    :param stop: set by whoever wants the work to end.
+    """
+
+    report: Callable[[int], None]
+    monotonic: Callable[[], float] = time.monotonic
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def sleep(self, seconds: float) -> None:
+        """
+        Wait.
+
+        :raises Stopped: the work has to end.
+        """
+        if self.stop.wait(seconds):
+            raise Stopped
+
+
+def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, world: Surroundings) -> None:
+    """
+    Ask about every number of a check that has its turn still to come, once.
+
+    Numbers that another one asks about now are waited for: their answers are taken from the store.
+
+    :param ask: sends a request.
+    :raises BudgetExceededError: the day's budget did not suffice for all; what was asked is kept.
+    :raises ApiError: of ``ask``; what was answered is kept, and nothing is claimed any more.
+    :raises LandingError: the store failed.
+    """
+    asking = _Asking(check, checks, ask, manner, world)
+    pause = 0.25
+    while asking.go_through().busy:
+        world.sleep(pause)
+        pause = min(pause * 2, LONGEST_WAIT_S)
+
+
+class _Asking:
+    """Going through the queue of a check with a few threads."""
+
+    def __init__(self, check: Check, checks: Checks, ask: Asks, manner: Manner, world: Surroundings) -> None:
+        self._check = check
+        self._checks = checks
+        self._ask = ask
+        self._manner = manner
+        self._world = world
+        self._pace = Pace(REQUESTS_A_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+        self._reported = world.monotonic()
+        self._asked = 0
+
+    def go_through(self) -> Claimed:
+        """
+        Give every queued number its turn.
+
+        :returns: how many others were asking about.
+        """
+        busy, is_short = 0, False
+        with closing(self._in_threads(self._check.queue(self._manner.batch_size))) as answered:
+            for claimed in answered:
+                busy += claimed.busy
+                self._tell(len(claimed.numbers))
+                if is_short := claimed.is_short:
+                    break
+        if is_short:
+            raise self._spent()
+        return Claimed([], busy=busy)
+
+    def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
+        """Give batches their turn, a few at once. Whenever it ends, what is under way comes to its end first."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="wacontacts-check") as threads:
+            running: set[Future[Claimed]] = set()
+            try:
+                for batch in batches:
+                    running.add(threads.submit(self._one, batch))
+                    if len(running) >= AT_ONCE:
+                        done, running = wait(running, return_when=FIRST_COMPLETED)
+                        yield from (future.result() for future in done)
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            except (Exception, GeneratorExit):
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+            except BaseException:
+                self._world.stop.set()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _one(self, batch: Sequence[int]) -> Claimed:
+        """Ask about what of a batch has to be asked."""
+        claimed = self._check.claim(batch)
+        if not claimed.numbers:
+            return claimed
+        try:
+            self._pace.turn()
+            asked_at = self._checks.store.now()
+            answer = self._ask(claimed.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
+        except BaseException:
+            self._check.give_back(claimed.numbers)
+            raise
+        _tell_oddities(answer)
+        self._check.record(answers_of(answer, claimed.numbers, asked_at=asked_at, forced=self._manner.force_check))
+        return claimed
+
+    def _tell(self, asked: int) -> None:
+        self._asked += asked
+        now = self._world.monotonic()
+        if now - self._reported >= REPORT_EVERY_S:
+            self._reported = now
+            self._world.report(self._asked)
+
+    def _spent(self) -> BudgetExceededError:
+        daily, left = self._checks.daily_checks, self._checks.budget_left()
+        is_own = left > 0 and self._check.max_checks is not None
+        whose = "max_checks is" if is_own else "the sender's daily_checks are"
+        limit = self._check.max_checks if is_own else daily
+        queued = self._check.look().queued
+        return BudgetExceededError(
+            f"{whose} spent for today; not asked about: {queued}; what was answered is kept",
+            limit=limit or daily,
+            used=(limit or daily) if is_own else daily - left,
+            asked=queued,
+        )
+
+
+def _tell_oddities(answer: CheckAnswer) -> None:
+    for note in answer.errors:
+        log.warning("The answer carries an error beside its results: code %s %s", note.code, note.title)
+    if answer.missing or answer.unmatched:
+        log.warning(
+            "The answer says nothing about %s of the numbers, and has %s entries that belong to none",
+            len(answer.missing),
+            answer.unmatched,
+        )

@@ -1,0 +1,63 @@
+"""Rows of numbers, as a team keeps them, made into the inputs of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.landing.sql.numbers.model import Input
+from airflow_provider_wacontacts.protocol.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.protocol.records import repair
+
+__all__ = ["inputs_of"]
+
+YES = frozenset({"true", "t", "yes", "y", "1", "on"})
+NO = frozenset({"false", "f", "no", "n", "0", "off"})
+UNCLEAR = "opted_in is neither true nor false"
+
+
+def inputs_of(rows: Iterable[object], region: str | None) -> Iterator[Input]:
+    """
+    Read numbers, one after another.
+
+    :param rows: numbers, or mappings with ``number`` and, where it is known, ``contact_key`` and ``opted_in``.
+    :param region: two letters, for numbers without a plus sign; ``None`` where none is known.
+    :raises ConfigError: a row is neither.
+    """
+    for row in rows:
+        if isinstance(row, Mapping):
+            yield _input(row, region)
+        elif row is None or isinstance(row, (str, int)):
+            yield _input({"number": row}, region)
+        else:
+            raise ConfigError("contacts: an element is neither a number nor a mapping with one")
+
+
+def _input(row: Mapping[str, Any], region: str | None) -> Input:
+    if "number" not in row:
+        raise ConfigError("contacts: a mapping has no number")
+    text = "" if row["number"] is None else _text(row["number"])
+    key = row.get("contact_key")
+    contact_key = None if key is None else _text(key)
+    try:
+        number = normalise(text, region).e164
+        return Input(text, number, contact_key, opted_in=_truth(row.get("opted_in")))
+    except NotANumberError as error:
+        return Input(text, None, contact_key, reason=error.reason)
+
+
+def _text(value: object) -> str:
+    """Return a text that every database takes."""
+    repaired: str = repair(str(value))[0]
+    return repaired
+
+
+def _truth(value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in YES or word in NO:
+        return word in YES
+    # Nobody may be asked about on a guess.
+    raise NotANumberError(UNCLEAR)

@@ -1,0 +1,32 @@
+"""How numbers are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.whatsapp_business import MOST_INPUTS
+
+__all__ = ["Manner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How to ask.
+
+    :param batch_size: numbers in a request, 1 to 1,000.
+    :param blocking: ``wait`` until all are resolved, or ``no_wait``.
+    :param force_check: past what the client remembers.
+    :raises ConfigError: a figure or a word that cannot be.
+    """
+
+    batch_size: int = 100
+    blocking: str = "no_wait"
+    force_check: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= MOST_INPUTS:
+            raise ConfigError(f"batch_size is {self.batch_size}; it is 1 to {MOST_INPUTS}")
+        if self.blocking not in ("no_wait", "wait"):
+            raise ConfigError(f"blocking is {self.blocking!r}; it can be 'no_wait' or 'wait'")
