@@ -2,9 +2,15 @@
 
 __all__ = ["get_provider_info"]
 
+GREEN_API = "GREEN-API"
 TURN = "Turn.io"
 WHATSAPP_BUSINESS = "WhatsApp Business"
 
+ACCOUNT = {
+    "label": "Account",
+    "description": "The name that contacts are filed under; the connection's id by default.",
+    "schema": {"type": ["string", "null"]},
+}
 TIMEOUT = {
     "label": "Timeout",
     "description": "Seconds to connect, and to wait for each part of an answer.",
@@ -14,6 +20,11 @@ VERIFY = {
     "label": "Verify TLS",
     "description": "true, false, or a file of the certificate authorities to trust.",
     "schema": {"type": ["string", "null"], "default": "true"},
+}
+ALLOW_HTTP = {
+    "label": "Allow http://",
+    "description": "Send the token unencrypted, to another machine than this one.",
+    "schema": {"type": ["boolean", "null"], "default": False},
 }
 
 
@@ -30,6 +41,11 @@ def get_provider_info() -> dict[str, object]:
                 "tags": ["service"],
             },
             {
+                "integration-name": GREEN_API,
+                "external-doc-url": "https://green-api.com/en/docs/api/service/GetContacts/",
+                "tags": ["service"],
+            },
+            {
                 "integration-name": WHATSAPP_BUSINESS,
                 "external-doc-url": "https://developers.facebook.com/docs/whatsapp/api/contacts",
                 "tags": ["service"],
@@ -40,6 +56,7 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.hooks.turn"]},
+            {"integration-name": GREEN_API, "python-modules": ["airflow_provider_wacontacts.hooks.green_api"]},
             {
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": ["airflow_provider_wacontacts.hooks.whatsapp_business"],
@@ -63,18 +80,36 @@ def get_provider_info() -> dict[str, object]:
                     },
                 },
                 "conn-fields": {
-                    "account": {
-                        "label": "Account",
-                        "description": "The name that contacts are filed under; the connection's id by default.",
-                        "schema": {"type": ["string", "null"]},
-                    },
+                    "account": ACCOUNT,
                     "timeout": TIMEOUT,
                     "verify": VERIFY,
-                    "allow_http": {
-                        "label": "Allow http://",
-                        "description": "Send the token unencrypted, to another machine than this one.",
-                        "schema": {"type": ["boolean", "null"], "default": False},
+                    "allow_http": ALLOW_HTTP,
+                },
+            },
+            {
+                "connection-type": "green_api",
+                "hook-class-name": "airflow_provider_wacontacts.hooks.green_api.GreenApiHook",
+                "hook-name": GREEN_API,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "host": "apiUrl",
+                        "login": "idInstance",
+                        "password": "apiTokenInstance",
+                        "schema": "Scheme",
                     },
+                    "placeholders": {
+                        "host": "https://7103.api.greenapi.com",
+                        "schema": "https",
+                        "login": "digits, as the console shows them",
+                        "password": "as the console shows it",
+                    },
+                },
+                "conn-fields": {
+                    "account": ACCOUNT,
+                    "timeout": TIMEOUT,
+                    "verify": VERIFY,
+                    "allow_http": ALLOW_HTTP,
                 },
             },
             {

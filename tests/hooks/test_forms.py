@@ -7,6 +7,7 @@ import airflow
 import pytest
 from airflow.providers_manager import ProvidersManager
 
+from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 from airflow_provider_wacontacts.hooks.turn import TurnHook
 
 PLACEHOLDERS = {
@@ -15,14 +16,23 @@ PLACEHOLDERS = {
     "password": "made in Turn.io under Settings, API & Webhooks",
 }
 DEFAULTS = {"account": None, "timeout": 60, "verify": "true", "allow_http": False}
+GREEN_API = {
+    "hidden_fields": [],
+    "relabeling": {"host": "apiUrl", "login": "idInstance", "password": "apiTokenInstance", "schema": "Scheme"},
+    "placeholders": {
+        "host": "https://7103.api.greenapi.com",
+        "schema": "https",
+        "login": "digits, as the console shows them",
+        "password": "as the console shows it",
+    },
+}
+HOOKS = {"turn": TurnHook, "green_api": GreenApiHook}
+both = pytest.mark.parametrize(("conn_type", "hook_class"), HOOKS.items(), ids=HOOKS.keys())
 
 
 @pytest.mark.skipif(airflow.__version__ < "3.3", reason="the earlier ones ask the hook")
 def test_airflow_shows_the_form_without_importing_the_hook():
-    manager = ProvidersManager()
-    (told,) = [one for one in manager.iter_connection_type_hook_ui_metadata() if one.connection_type == "turn"]
-    widgets = manager._connection_form_widgets_from_metadata
-    fields = {one.field_name: one.field for name, one in widgets.items() if name.startswith("extra__turn__")}
+    told, fields = form_of("turn")
 
     assert (told.hook_name, told.hook_class_name) == ("Turn.io", "airflow_provider_wacontacts.hooks.turn.TurnHook")
     assert told.field_behaviour == {
@@ -39,13 +49,31 @@ def test_airflow_shows_the_form_without_importing_the_hook():
     }
 
 
+@pytest.mark.skipif(airflow.__version__ < "3.3", reason="the earlier ones ask the hook")
+def test_airflow_shows_the_fields_of_green_api_by_the_vendors_names():
+    told, fields = form_of("green_api")
+
+    assert (told.hook_name, told.field_behaviour) == ("GREEN-API", GREEN_API)
+    assert {name: field["value"] for name, field in fields.items()} == DEFAULTS
+
+
+def form_of(conn_type):
+    """What Airflow knows of a form: the standard fields, and those of the extras."""
+    manager = ProvidersManager()
+    (told,) = [one for one in manager.iter_connection_type_hook_ui_metadata() if one.connection_type == conn_type]
+    widgets = manager._connection_form_widgets_from_metadata
+    fields = {one.field_name: one.field for name, one in widgets.items() if name.startswith(f"extra__{conn_type}__")}
+    return told, fields
+
+
+@both
 @pytest.mark.filterwarnings("ignore::Warning")
-def test_airflow_finds_the_hook_of_a_connection():
-    hook = ProvidersManager().hooks["turn"]
+def test_airflow_finds_the_hook_of_a_connection(conn_type, hook_class):
+    hook = ProvidersManager().hooks[conn_type]
 
     assert (hook.hook_class_name, hook.connection_id_attribute_name, hook.connection_testable) == (
-        "airflow_provider_wacontacts.hooks.turn.TurnHook",
-        "turn_conn_id",
+        f"{hook_class.__module__}.{hook_class.__name__}",
+        f"{conn_type}_conn_id",
         True,
     )
 
@@ -56,15 +84,17 @@ def test_before_3_2_the_form_looks_the_same():
         "relabeling": {"password": "API token", "schema": "Scheme"},
         "placeholders": PLACEHOLDERS,
     }
+    assert GreenApiHook.get_ui_field_behaviour() == GREEN_API
 
 
-def test_before_3_2_the_form_has_the_same_fields(monkeypatch):
+@both
+def test_before_3_2_the_form_has_the_same_fields(monkeypatch, conn_type, hook_class):
     for name, members in STAND_INS.items():
         module = types.ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
 
-    widgets = TurnHook.get_connection_form_widgets()
+    widgets = hook_class.get_connection_form_widgets()
 
     assert {name: (kind, options["default"]) for name, (kind, _, options) in widgets.items()} == {
         "account": ("StringField", None),
@@ -75,8 +105,9 @@ def test_before_3_2_the_form_has_the_same_fields(monkeypatch):
     assert [label for _, label, _ in widgets.values()] == ["Account", "Timeout", "Verify TLS", "Allow http://"]
 
 
-def test_before_3_2_airflow_looks_for_both_methods_in_the_class_itself():
-    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= vars(TurnHook).keys()
+@both
+def test_before_3_2_airflow_looks_for_both_methods_in_the_class_itself(conn_type, hook_class):
+    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= vars(hook_class).keys()
 
 
 def recording(kind):

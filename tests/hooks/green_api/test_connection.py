@@ -1,0 +1,154 @@
+"""What a connection to GREEN-API means, what is said of one that cannot be used, and how one is tested."""
+
+import re
+
+import airflow
+import pytest
+from airflow.providers.common.compat.sdk import Connection, redact
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+from tests.hooks.green_api.api import (
+    CONTACTS,
+    ID_INSTANCE,
+    NO_QUOTA,
+    QUOTED,
+    TOKEN,
+    TOO_MANY,
+    UNAUTHORIZED,
+    answer,
+    define,
+    hook_of,
+    page,
+    path,
+    paths,
+    refused,
+    state,
+)
+from tests.transport.wire import DROP
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("", path()),
+        ("/", path()),
+        ("/v3", f"/v3{path()}"),
+        ("/v3/", f"/v3{path()}"),
+        ("/behind/a/gateway", f"/behind/a/gateway{path()}"),
+    ],
+)
+def test_a_host_may_carry_a_path(connect, wire, clock, given, asked):
+    define(connect, wire, host=wire.url + given)
+    wire.will(CONTACTS)
+
+    hook_of(clock).get_contacts()
+    assert paths(wire) == [("GET", asked)]
+
+
+@pytest.mark.parametrize("login", ["1", "7103000000", "110100000012", " 110100000012 "])
+def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
+    define(connect, wire, login=login)
+    wire.will(CONTACTS)
+
+    hook_of(clock).get_contacts()
+    assert paths(wire) == [("GET", f"/waInstance{login.strip()}/getContacts/{QUOTED}")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"host": None}, "host is empty"),
+        ({"host": "https://7103.api.greenapi.com?a=b"}, "host is not a host name"),
+        ({"host": f"https://somebody:{TOKEN}@7103.api.greenapi.com"}, "host is not a host name"),
+        ({"host": "http://7103.api.greenapi.com"}, "host would get the token over unencrypted http://"),
+        ({"host": f"https://7103.api.greenapi.com{path()}"}, "host holds more than the apiUrl"),
+        ({"login": None}, "login is empty; it holds the idInstance"),
+        ({"login": "  "}, "login is empty; it holds the idInstance"),
+        ({"login": "waInstance1101"}, "login is not an idInstance, which has digits only"),
+        ({"login": "1101/../1102"}, "login is not an idInstance, which has digits only"),
+        ({"password": None}, "password is empty; it holds the API token"),
+        ({"password": "two words"}, "password holds blanks"),
+        ({"extra": {"timeout": 0}}, "extra 'timeout' is not a number of seconds above 0"),
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(connect, wire, clock, fields, told):
+    define(connect, wire, **fields)
+    hook = hook_of(clock)
+
+    for action in (hook.check, hook.get_contacts, hook.get_state, hook.get_wa_settings):
+        with pytest.raises(ConfigError, match=rf"^connection 'green_api_default': {re.escape(told)}") as caught:
+            action()
+        assert [secret for secret in (TOKEN, QUOTED) if secret in str(caught.value)] == []
+    assert wire.asked == []
+
+
+def test_a_connection_that_can_be_used_is_not_asked_about(hook, wire):
+    hook.check()
+
+    assert wire.asked == []
+
+
+def test_the_account_is_the_connections_own(connect, wire):
+    define(connect, wire, "green_api_1")
+    assert GreenApiHook("green_api_1").account == "green_api_1"
+
+    define(connect, wire, "green_api_1", extra={"account": "Line One"})
+    assert GreenApiHook("green_api_1").account == "Line One"
+
+
+def test_airflow_masks_the_token_as_it_is_and_as_a_path_has_it(hook):
+    hook.check()
+
+    assert redact(f"GET {path()} with {TOKEN}") == f"GET {path().replace(QUOTED, '***')} with ***"
+
+
+@pytest.mark.parametrize("name", ["authorized", "yellowCard", "suspended", "brandNew"])
+def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook, wire, name):
+    wire.will(state(name))
+
+    assert hook.test_connection() == (True, f"GREEN-API answered: the instance's state is {name}")
+    assert paths(wire) == [("GET", path("getStateInstance"))]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (state("notAuthorized"), "the instance is not authorized; scan its QR code in GREEN-API's console$"),
+        (state("blocked"), "the instance's WhatsApp account is banned$"),
+        (state("starting"), "the instance is starting, which takes up to 5 minutes; try again later$"),
+        (state("sleepMode"), "the instance's phone is switched off"),
+        (state(None), "the instance has no state yet: it is being created"),
+        (answer(None), "the instance has no state yet: it is being created"),
+        (answer({"code": 401, "description": TOKEN}), "HTTP 200: not an object with a stateInstance$"),
+        (UNAUTHORIZED, "HTTP 401: the token is not accepted"),
+        (page(403), "HTTP 403: not allowed: the connection's host is not the instance's apiUrl"),
+        (refused("Cannot GET " + path(), 404), "HTTP 404: not found"),
+        (refused("Instance is deleted"), "HTTP 400: the instance is deleted"),
+        (NO_QUOTA, "HTTP 466: the quota of the plan is used up"),
+        (TOO_MANY, r"HTTP 429, \d attempts: the server's rate limit is reached"),
+        (page(502), r"HTTP 502, \d attempts: the server failed"),
+        (DROP, r"\d attempts: the connection could not be made"),
+    ],
+)
+def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, said, told):
+    wire.will(ever_after=said)
+
+    works, message = hook.test_connection()
+    assert (works, re.match(rf"green_api\.state\.get(, |: )({told})", message) is not None) == (False, True)
+    assert clock.passed <= 10
+    assert [secret for secret in (TOKEN, QUOTED, ID_INSTANCE, wire.url) if secret in message] == []
+
+
+def test_a_connection_that_is_not_there_says_so():
+    assert GreenApiHook("nowhere").test_connection() == (False, "connection 'nowhere' is not defined")
+
+
+@pytest.mark.skipif(
+    airflow.__version__ < "3", reason="Airflow 2 tests it in the web server, by an environment variable"
+)
+def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
+    wire.will(state("authorized"))
+    fields = {"host": wire.url, "login": ID_INSTANCE, "password": TOKEN}
+
+    assert Connection(conn_id="unsaved", conn_type="green_api", **fields).test_connection()[0] is True

@@ -1,0 +1,66 @@
+"""One request a second to an instance, from all hooks and threads of a process together."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.hooks import green_api
+from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+from airflow_provider_wacontacts.transport.sync import Clock
+from tests.hooks.green_api.api import CONTACTS, NOBODY, define, hook_of, state
+from tests.transport.wire import Wire
+
+SECOND = green_api.TURN.total_seconds()
+
+
+def test_a_turn_is_no_shorter_than_the_servers_second():
+    assert timedelta(seconds=1) <= green_api.TURN < timedelta(seconds=1.5)
+
+
+def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
+    wire.will(CONTACTS, state("authorized"), NOBODY)
+    hook.get_contacts()
+    hook.get_state()
+    hook.get_contacts()
+
+    assert clock.sleeps == [pytest.approx(SECOND)] * 2
+
+
+def test_hooks_of_one_instance_keep_it_together_whichever_connection_they_have(connect, wire, clock):
+    wire.will(ever_after=NOBODY)
+    for conn_id in ("green_api_1", "green_api_2"):
+        define(connect, wire, conn_id)
+        hook_of(clock, conn_id).get_contacts()
+
+    assert clock.sleeps == [pytest.approx(SECOND)]
+
+
+def test_other_instances_and_other_hosts_are_not_waited_for(connect, wire, clock):
+    with Wire() as other:
+        for n, (server, login) in enumerate([(wire, "1101"), (wire, "1102"), (other, "1101")]):
+            server.will(ever_after=NOBODY)
+            define(connect, server, f"green_api_{n}", login=login)
+            hook_of(clock, f"green_api_{n}").get_contacts()
+
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "hooks of their own"])
+def test_threads_wait_for_each_other(connect, wire, is_shared):
+    wire.will(ever_after=NOBODY)
+    define(connect, wire)
+    sleeps, gate = [], threading.Barrier(4)
+    stopped = Clock(sleep=sleeps.append, monotonic=lambda: 1000.0)
+    one = GreenApiHook(clock=stopped)
+    one.check()
+
+    def ask(_):
+        hook = one if is_shared else GreenApiHook(clock=stopped)
+        gate.wait()
+        return hook.get_contacts().rows
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [0] * 4
+    assert sorted(sleeps) == [pytest.approx(SECOND * turn) for turn in (1, 2, 3)]
