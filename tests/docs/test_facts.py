@@ -12,10 +12,11 @@ from sqlalchemy import inspect as inspect_database
 
 from airflow_provider_wacontacts import cli, exceptions
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
-from airflow_provider_wacontacts.jobs.summaries import PullSummary
+from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary
 from airflow_provider_wacontacts.landing.objects import Manifest
 from airflow_provider_wacontacts.landing.sql import upgrade
-from airflow_provider_wacontacts.operators import turn
+from airflow_provider_wacontacts.operators import turn, whatsapp_business
+from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -94,10 +95,28 @@ def test_template_fields_are_marked():
     }
 
 
-def test_every_field_of_the_summary_is_documented():
-    fields = {field.name for field in dataclasses.fields(PullSummary)}
+def arguments(*kinds):
+    given = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
+    return given - {"self", "args", "kwargs"}
 
-    assert sorted(first_column(section("operators.md", "The summary"))) == sorted(fields)
+
+def test_every_argument_of_checks_is_documented():
+    check = whatsapp_business.WhatsAppCheckContactsOperator
+    revalidate = whatsapp_business.WhatsAppRevalidateContactsOperator
+    shared = arguments(whatsapp_business._WhatsAppChecksOperator)
+
+    assert set(first_column(section("checks.md", "Arguments"))) == shared | arguments(check)
+    assert set(first_column(section("checks.md", "Keeping answers fresh"))) - shared == arguments(revalidate) - shared
+    assert set(first_column(section("checks.md", "Waiting"))) == arguments(WhatsAppContactsSensor)
+
+
+@pytest.mark.parametrize(
+    ("page", "summary"), [("operators.md", PullSummary), ("checks.md", CheckSummary)], ids=["pull", "check"]
+)
+def test_every_field_of_a_summary_is_documented(page, summary):
+    fields = {field.name for field in dataclasses.fields(summary)}
+
+    assert sorted(first_column(section(page, "The summary"))) == sorted(fields)
 
 
 def test_every_member_of_the_manifest_is_documented():
@@ -113,7 +132,16 @@ def test_the_columns_of_versions_and_history_are_documented(store):
     assert set(shown[:-2]) == columns(store, "wacontacts_current") == columns(store, "wacontacts_version")
 
 
-@pytest.mark.parametrize("table", ["wacontacts_extraction", "wacontacts_reject"])
+def test_the_columns_of_checks_and_their_results_are_documented(store):
+    shown = set(first_column(section("store.md", "wacontacts_check, wacontacts_check_result")))
+
+    assert shown <= columns(store, "wacontacts_check") | columns(store, "wacontacts_check_result")
+
+
+TABLES = ("extraction", "reject", "number", "identity", "budget")
+
+
+@pytest.mark.parametrize("table", [f"wacontacts_{name}" for name in TABLES])
 def test_documented_columns_exist(store, table):
     assert set(first_column(section("store.md", table))) <= columns(store, table)
 

@@ -313,6 +313,7 @@ def connections():
 
 @pytest.mark.parametrize(("conn_id", "value"), connections())
 def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
+    from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.hooks.store import store_engine
     from airflow_provider_wacontacts.hooks.turn import TurnHook
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -322,6 +323,10 @@ def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
 
     if fields["conn_type"] == "turn":
         assert TurnHook(conn_id).account == fields.get("extra", {}).get("account", conn_id)
+    elif fields["conn_type"] == "green_api":
+        hook = GreenApiHook(conn_id)
+        hook.check()
+        assert hook.account == fields.get("extra", {}).get("account", conn_id)
     elif fields["conn_type"] == "whatsapp_business":
         hook = WhatsAppBusinessHook(conn_id)
         hook.check()
