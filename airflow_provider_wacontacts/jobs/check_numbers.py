@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.jobs.answers import answers_of
@@ -21,6 +21,7 @@ from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
 
 __all__ = ["Pace", "Stopped", "Surroundings", "ask_about_all"]
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Clients allow 20 requests a second, checks and all else together.
@@ -59,13 +60,12 @@ class Pace:
         self._next = float("-inf")
 
     def turn(self) -> None:
-        """Wait for one's turn."""
+        """Wait for one's turn; ``sleep`` is called even where it has come."""
         with self._lock:
             now = self._monotonic()
             mine = max(now, self._next)
             self._next = mine + self._gap
-        if mine > now:
-            self._sleep(mine - now)
+        self._sleep(mine - now)
 
 
 @dataclass(slots=True)
@@ -90,6 +90,16 @@ class Surroundings:
         """
         if self.stop.wait(seconds):
             raise Stopped
+
+    def through(self, items: Iterable[T]) -> Iterator[T]:
+        """
+        Go through what is there to do.
+
+        :raises Stopped: the work has to end.
+        """
+        for item in items:
+            self.sleep(0)
+            yield item
 
 
 def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, world: Surroundings) -> None:
@@ -163,6 +173,7 @@ class _Asking:
 
     def _one(self, batch: Sequence[int]) -> Claimed:
         """Ask about what of a batch has to be asked."""
+        self._world.sleep(0)
         claimed = self._check.claim(batch)
         if not claimed.numbers:
             return claimed

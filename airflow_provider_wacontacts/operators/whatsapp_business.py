@@ -120,7 +120,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         checks = Checks(store, self.hook.sender, daily_checks=self.hook.daily_checks)
         check = checks.open(self._rules(context))
         if not check.is_filled:
-            check.fill(self._inputs(context, checks))
+            check.fill(self._world.through(self._inputs(context, checks)))
         totals = self._ask(check, checks, self._world, attempt)
         return self._tell(context, check, checks, totals)
 
@@ -325,17 +325,32 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
         return self._rules_of(context, day_end_of(context) - self.stale_after, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
-        from airflow_provider_wacontacts.jobs.inputs import inputs_of
         from airflow_provider_wacontacts.landing.sql.numbers.model import Input
 
-        wanted = inputs_of(self._read(), self._region()) if self.contacts_sql is not None else None
-        stale = checks.stale(
+        opted_out: set[str] = set()
+        stale = self._stale(context, checks, opted_out)
+        # Whoever opts out under one spelling may stand before that under another.
+        while not opted_out.isdisjoint(stale):
+            stale = self._stale(context, checks, opted_out)
+        return [Input(number, number) for number in stale]
+
+    def _stale(self, context: Mapping[str, Any], checks: Checks, opted_out: set[str]) -> list[str]:
+        return checks.stale(
             statuses=self.statuses,
             not_after=day_end_of(context) - self.stale_after,
             limit=self.limit,
-            wanted=(one.number for one in wanted if one.number and one.opted_in is not False) if wanted else None,
+            wanted=None if self.contacts_sql is None else self._wanted(opted_out),
         )
-        return [Input(number, number) for number in stale]
+
+    def _wanted(self, opted_out: set[str]) -> Iterator[str]:
+        """Go through the numbers of ``contacts_sql``, and add to those who opted out."""
+        from airflow_provider_wacontacts.jobs.inputs import inputs_of
+
+        for one in inputs_of(self._read(), self._region()):
+            if one.number and one.opted_in is False:
+                opted_out.add(one.number)
+            elif one.number and one.number not in opted_out:
+                yield one.number
 
 
 def _tomorrow(checks: Checks) -> datetime:
