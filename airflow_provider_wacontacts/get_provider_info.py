@@ -53,6 +53,10 @@ def get_provider_info() -> dict[str, object]:
         ],
         "operators": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.operators.turn"]},
+            {
+                "integration-name": WHATSAPP_BUSINESS,
+                "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],
+            },
         ],
         "hooks": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.hooks.turn"]},
@@ -138,6 +142,12 @@ def get_provider_info() -> dict[str, object]:
                         "description": "The registered number, with its plus sign: the country of"
                         " numbers without one, and what results are filed under. The connection's id by default.",
                         "schema": {"type": ["string", "null"]},
+                    },
+                    "daily_checks": {
+                        "label": "Daily checks",
+                        "description": "How many numbers may be asked about in a UTC day, by all tasks together:"
+                        " fewer than the messages that are sent.",
+                        "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
                     },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,

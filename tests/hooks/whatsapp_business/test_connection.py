@@ -142,6 +142,7 @@ def test_the_form_is_the_same_before_3_2(monkeypatch):
     assert {name: (kind, options["default"]) for name, (kind, _, options) in widgets.items()} == {
         "auth": ("StringField", "login"),
         "sender": ("StringField", None),
+        "daily_checks": ("IntegerField", 1000),
         "timeout": ("IntegerField", 60),
         "verify": ("StringField", "true"),
         "allow_http": ("BooleanField", False),
