@@ -15,7 +15,7 @@ STATEMENTS = (
         checked_at {time},
         answered_at {time},
         asked_at {time},
-        asked_with_force boolean NOT NULL DEFAULT false,
+        forced_at {time},
         client_version text,
         failures integer NOT NULL DEFAULT 0,
         claimed_for text,
@@ -23,7 +23,7 @@ STATEMENTS = (
         UNIQUE (sender, number)
     ){roomy}
     """,
-    "CREATE INDEX wacontacts_number_age ON {at}wacontacts_number (sender, status, checked_at)",
+    "CREATE INDEX wacontacts_number_age ON {at}wacontacts_number (sender, status, coalesce(checked_at, answered_at))",
     "CREATE INDEX wacontacts_number_wa_id ON {at}wacontacts_number (wa_id)",
     """
     CREATE TABLE {at}wacontacts_check (
@@ -69,8 +69,9 @@ STATEMENTS = (
         PRIMARY KEY (check_id, ordinal)
     ){roomy}
     """,
-    "CREATE INDEX wacontacts_check_result_number ON {at}wacontacts_check_result (number_id)",
-    "CREATE INDEX wacontacts_check_result_waiting ON {at}wacontacts_check_result (check_id) WHERE waiting",
+    "CREATE INDEX wacontacts_check_result_number ON {at}wacontacts_check_result (number_id, check_id)",
+    "CREATE INDEX wacontacts_check_result_waiting ON {at}wacontacts_check_result (check_id, ordinal) WHERE waiting",
+    "CREATE INDEX wacontacts_check_result_awaited ON {at}wacontacts_check_result (number_id) WHERE waiting",
     """
     CREATE TABLE {at}wacontacts_budget (
         sender text NOT NULL,
@@ -88,9 +89,12 @@ STATEMENTS = (
         created_at {time},
         acknowledged boolean NOT NULL DEFAULT false,
         detected_at {time} NOT NULL,
+        superseded boolean NOT NULL DEFAULT false,
+        unknown_at {time},
         UNIQUE (sender, wa_id, hash)
     )
     """,
+    "CREATE INDEX wacontacts_identity_open ON {at}wacontacts_identity (sender) WHERE NOT acknowledged",
     "ALTER TABLE {at}wacontacts_reject RENAME TO wacontacts_reject_1",
     "DROP INDEX {at}wacontacts_reject_extraction",
     """

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
-from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, Answers
+from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, FINAL, Answers
 
 __all__ = ["ALL", "ASKED", "KNOWN", "OTHERS", "Results", "hand_on", "receive", "record", "settle"]
 
-RESOLVED = "('valid', 'invalid', 'failed')"
+NEVER = datetime.min.replace(tzinfo=UTC)
+ADD = """
+INSERT INTO {at}wacontacts_number (sender, number)
+SELECT CAST(:sender AS text), given.number FROM {given} WHERE true ORDER BY given.number
+ON CONFLICT (sender, number) DO NOTHING
+"""
+ROWS = """
+SELECT number_id, number, status, checked_at, answered_at, asked_at FROM {at}wacontacts_number
+WHERE sender = :sender AND number IN :numbers ORDER BY number_id
+"""
+TIMES = ("checked_at", "answered_at", "asked_at")
+RESOLVED = str(FINAL)
 #: A check is real where the client was forced, where its cache had run out, or where what it says now cannot have been
 #: in its cache: before, the answer was on its way, or had failed.
 IS_REAL = """
@@ -21,12 +32,11 @@ IS_REAL = """
 """
 KEEP = f"""
 INSERT INTO {{at}}wacontacts_number AS kept (
-    sender, number, status, wa_id, checked_at, answered_at, asked_at, asked_with_force, client_version, failures
+    sender, number, status, wa_id, checked_at, answered_at, client_version, failures
 )
-SELECT :sender, given.number, given.status, given.wa_id,
+SELECT CAST(:sender AS text), given.number, given.status, given.wa_id,
     CASE WHEN given.status IN {RESOLVED} THEN CAST(:answered_at AS {{time}}) END,
-    CAST(:answered_at AS {{time}}), CAST(:asked_at AS {{time}}), :forced, CAST(:client_version AS text),
-    CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
+    CAST(:answered_at AS {{time}}), CAST(:client_version AS text), CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
 FROM {{given}} WHERE true
 ORDER BY given.number
 ON CONFLICT (sender, number) DO UPDATE SET
@@ -35,37 +45,31 @@ ON CONFLICT (sender, number) DO UPDATE SET
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
     answered_at = excluded.answered_at,
-    asked_at = excluded.asked_at,
-    asked_with_force = excluded.asked_with_force,
     client_version = coalesce(excluded.client_version, kept.client_version),
     failures = CASE WHEN excluded.status = 'failed' THEN kept.failures + 1
         WHEN excluded.status IN {RESOLVED} THEN 0 ELSE kept.failures END
 """  # noqa: S608 - no value of a row is in it
-#: What was asked later counts; of one second, what is final.
-NEWER = f"""
-WHERE kept.answered_at IS NULL OR excluded.answered_at > kept.answered_at
-    OR (excluded.answered_at = kept.answered_at AND (excluded.status IN {RESOLVED} OR kept.status NOT IN {RESOLVED}))
+#: Somebody else may have claimed the numbers, where the answer was long in coming.
+ASKED_ABOUT = """
+UPDATE {at}wacontacts_number SET
+    asked_at = CASE WHEN asked_at > :asked_at THEN asked_at ELSE CAST(:asked_at AS {time}) END,
+    forced_at = CASE WHEN NOT :forced OR forced_at > :asked_at THEN forced_at ELSE CAST(:asked_at AS {time}) END,
+    claimed_for = CASE WHEN claimed_for <> :check_id THEN claimed_for END,
+    claimed_until = CASE WHEN claimed_for <> :check_id THEN claimed_until END
+WHERE number_id IN :number_ids
 """
-#: A delivery does not say when the number was looked up. It counts where one is awaited, or the last is out of date.
-EXPECTED = f"""
-WHERE kept.checked_at IS NULL OR kept.checked_at <= :cached_after
-    OR (kept.status NOT IN {RESOLVED} AND excluded.answered_at >= kept.answered_at)
-"""
-NUMBERS = "SELECT number_id FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers ORDER BY number_id"
-LOCK = NUMBERS + " FOR UPDATE"
 HAND_ON = f"""
 UPDATE {{at}}wacontacts_check_result AS r
-SET (status, wa_id, checked_at, from_store, failures, waiting) = (
-    SELECT n.status, n.wa_id, n.checked_at, {{from_store}},
+SET (status, wa_id, reason, checked_at, from_store, failures, waiting) = (
+    SELECT n.status, n.wa_id, CAST(NULL AS text), n.checked_at, {{from_store}},
         r.failures + CASE WHEN n.status = 'failed' THEN 1 ELSE 0 END,
         n.status NOT IN {RESOLVED} OR (n.status = 'failed' AND r.failures + 1 <= c.recheck_failed)
     FROM {{at}}wacontacts_number n, {{at}}wacontacts_check c
     WHERE n.number_id = r.number_id AND c.check_id = r.check_id
 )
 WHERE r.number_id IN :number_ids AND {{whose}} AND (
-    r.status IS NULL OR EXISTS (
-        SELECT 1 FROM {{at}}wacontacts_number n WHERE n.number_id = r.number_id
-            AND (n.status <> r.status OR n.asked_at = CAST(:asked_at AS {{time}}))
+    r.status IS NULL OR r.number_id IN :news OR EXISTS (
+        SELECT 1 FROM {{at}}wacontacts_number n WHERE n.number_id = r.number_id AND n.status <> r.status
     )
 )
 """  # noqa: S608 - no value of a row is in it
@@ -78,35 +82,44 @@ class Results(NamedTuple):
     from_store: str
 
 
-ASKED = Results("r.check_id = :check_id", "false")
-KNOWN = Results("r.check_id = :check_id", "true")
+OWN = """
+    r.check_id = :check_id
+    AND EXISTS (SELECT 1 FROM {at}wacontacts_check o WHERE o.check_id = :check_id AND o.state = 'open')
+"""
+ASKED = Results(OWN, "false")
+KNOWN = Results(OWN, "r.from_store OR r.status IS NULL")
 OTHERS = Results("r.waiting AND r.check_id <> :check_id", "r.from_store")
 ALL = Results("r.waiting", "r.from_store")
+AWAITING = "SELECT DISTINCT check_id FROM {at}wacontacts_check_result WHERE waiting AND number_id IN :number_ids"
+HOLD = "SELECT check_id FROM {at}wacontacts_check WHERE check_id IN :check_ids AND state = 'open' ORDER BY check_id"
 SETTLE = """
 UPDATE {at}wacontacts_check AS c SET state = 'resolved', resolved_at = :now_at
-WHERE c.state = 'open' AND c.finished_at IS NOT NULL AND c.check_id IN (
-    SELECT r.check_id FROM {at}wacontacts_check_result r WHERE r.number_id IN :number_ids
-) AND NOT EXISTS (SELECT 1 FROM {at}wacontacts_check_result w WHERE w.check_id = c.check_id AND w.waiting)
+WHERE c.check_id IN :check_ids AND c.state = 'open' AND c.finished_at IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM {at}wacontacts_check_result w WHERE w.check_id = c.check_id AND w.waiting
+)
 """
-FREE = "UPDATE {at}wacontacts_number SET claimed_for = NULL, claimed_until = NULL WHERE number_id IN :number_ids"
+#: Tells whether a status that an answer has for a number is kept, from the number's row.
+Guard: TypeAlias = Callable[[Any, str, Answers], bool]
 
 
-def record(db: Database, sender: str, check_id: str, answers: Answers) -> None:
+def record(db: Database, sender: str, check_id: str, said: Answers, now: datetime) -> None:
     """Keep what an answer says, hand it to the check that asked and to all who wait for it, and free the numbers."""
-    if answers.results:
-        number_ids = _keep(db, sender, answers, NEWER)
-        db.execute(FREE, number_ids=number_ids)
-        hand_on(db, number_ids, ASKED, check_id=check_id, asked_at=answers.asked_at)
-        hand_on(db, number_ids, OTHERS, check_id=check_id, asked_at=answers.asked_at)
-        settle(db, number_ids, answers.asked_at)
+    if said.results:
+        number_ids, news = _keep(db, sender, said, _is_newer)
+        db.execute(ASKED_ABOUT, number_ids=number_ids, check_id=check_id, asked_at=said.asked_at, forced=said.forced)
+        awaiting = _awaiting(db, number_ids)
+        hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
+        hand_on(db, number_ids, OTHERS, news=news, check_id=check_id)
+        settle(db, [check_id, *awaiting], now)
 
 
-def receive(db: Database, sender: str, answers: Answers) -> None:
+def receive(db: Database, sender: str, said: Answers, now: datetime) -> None:
     """Keep what was delivered, where it is not known already, and hand it to all who wait for it."""
-    if answers.results:
-        number_ids = _keep(db, sender, answers, EXPECTED)
-        hand_on(db, number_ids, ALL, asked_at=answers.asked_at)
-        settle(db, number_ids, answers.asked_at)
+    if said.results:
+        number_ids, news = _keep(db, sender, said, _is_expected)
+        awaiting = _awaiting(db, number_ids)
+        hand_on(db, number_ids, ALL, news=news)
+        settle(db, awaiting, now)
 
 
 def hand_on(
@@ -114,41 +127,82 @@ def hand_on(
     number_ids: Sequence[int],
     whose: Results,
     *,
+    news: Sequence[int] = (),
     check_id: str | None = None,
-    asked_at: datetime | None = None,
 ) -> None:
     """
-    Copy what is known of numbers to results.
+    Copy what is known of numbers to results, where it is not what they hold.
 
-    :param whose: :data:`ASKED` and :data:`KNOWN` for those of one check, which has asked or need not ask;
+    :param whose: :data:`ASKED` and :data:`KNOWN` for those of one open check, which has asked or need not ask;
         :data:`OTHERS` for those that wait in the other checks; :data:`ALL` for those that wait in any.
-    :param asked_at: of the answer that has just been kept: a failure counts once, and not at all if it is late.
+    :param news: of the numbers, those of which an answer has just been kept: another failure counts.
     """
     sql = HAND_ON.replace("{whose}", whose.rows).replace("{from_store}", whose.from_store)
     own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
-    db.execute(sql, number_ids=list(number_ids), asked_at=asked_at, **own)
+    db.execute(sql, number_ids=list(number_ids), news=list(news), **own)
 
 
-def settle(db: Database, number_ids: Sequence[int], now: datetime) -> None:
-    """Resolve the finished checks that waited for numbers and wait for none any more."""
-    db.execute(SETTLE, number_ids=list(number_ids), now_at=now)
+def settle(db: Database, check_ids: Sequence[str], now: datetime) -> None:
+    """Resolve those of some checks that are finished and wait for nothing any more."""
+    if check_ids:
+        if not db.is_sqlite:
+            # Of two workers who bring the last two answers, the second has to see what the first has brought.
+            db.execute(HOLD + db.locked, check_ids=list(check_ids))
+        db.execute(SETTLE, check_ids=list(check_ids), now_at=now)
 
 
-def _keep(db: Database, sender: str, answers: Answers, guard: str) -> list[int]:
-    rows = [{"number": number, "status": said[0], "wa_id": said[1]} for number, said in answers.results.items()]
-    source = db.given(number="text", status="text", wa_id="text")
-    numbers: dict[str, Any] = {"sender": sender, "numbers": list(answers.results)}
-    if not db.is_sqlite:
-        # All who write lock in the order of the keys; an upsert would take its own.
-        db.execute(LOCK, **numbers)
-    db.execute(
-        KEEP.replace("{given}", source) + guard,
-        rows=rows,
-        sender=sender,
-        answered_at=answers.answered_at,
-        asked_at=answers.asked_at,
-        cached_after=answers.answered_at - CACHED_FOR,
-        client_version=answers.client_version,
-        forced=answers.forced,
-    )
-    return [number_id for (number_id,) in db.execute(NUMBERS, **numbers)]
+def _keep(db: Database, sender: str, said: Answers, guard: Guard) -> tuple[list[int], list[int]]:
+    """Keep of an answer what is news; return the numbers it is about, and those of them that there is news of."""
+    rows = _locked(db, sender, list(said.results))
+    news = [row for row in rows if guard(row, said.results[row.number][0], said)]
+    kept = [
+        {"number": row.number, "status": status, "wa_id": wa_id}
+        for row in news
+        for status, wa_id in [said.results[row.number]]
+    ]
+    if kept:
+        db.execute(
+            KEEP.replace("{given}", db.given(number="text", status="text", wa_id="text")),
+            rows=kept,
+            sender=sender,
+            answered_at=said.answered_at,
+            cached_after=said.answered_at - CACHED_FOR,
+            client_version=said.client_version,
+            forced=said.forced,
+        )
+    return [row.number_id for row in rows], [row.number_id for row in news]
+
+
+def _locked(db: Database, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
+    """Return the rows of numbers, locked in the order of their keys as by all who write."""
+    wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
+    rows = db.execute(ROWS + db.locked, times=TIMES, **wanted).all()
+    if len(rows) < len(numbers):
+        given = db.given(number="text")
+        db.execute(ADD.replace("{given}", given), rows=[{"number": number} for number in numbers], sender=sender)
+        rows = db.execute(ROWS + db.locked, times=TIMES, **wanted).all()
+    return rows
+
+
+def _awaiting(db: Database, number_ids: Sequence[int]) -> list[str]:
+    return [check_id for (check_id,) in db.execute(AWAITING, number_ids=number_ids)]
+
+
+def _is_newer(row: Any, status: str, said: Answers) -> bool:
+    """Tell what is newer by the server's clock; of one second, what is final, and then what was asked later."""
+    if row.answered_at is None:
+        return True
+    kept = (row.answered_at, row.status in FINAL, row.asked_at or NEVER)
+    return (said.answered_at, status in FINAL, said.asked_at) > kept
+
+
+def _is_expected(row: Any, status: str, said: Answers) -> bool:
+    """
+    Tell what a delivery says that is not known already.
+
+    It does not say when the number was looked up: it counts where one is awaited, or the last is out of date.
+    """
+    if row.answered_at is None:
+        return True
+    is_newer = (said.answered_at, status in FINAL) > (row.answered_at, row.status in FINAL)
+    return is_newer and (row.status not in FINAL or row.checked_at <= said.answered_at - CACHED_FOR)

@@ -33,12 +33,6 @@ UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = 'past the 
 WHERE check_id = :check_id AND status IS NULL
 """
 FINISH = "UPDATE {at}wacontacts_check SET finished_at = :now_at WHERE check_id = :check_id AND finished_at IS NULL"
-SETTLE = """
-UPDATE {at}wacontacts_check SET state = 'resolved', resolved_at = :now_at
-WHERE check_id = :check_id AND state = 'open' AND finished_at IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM {at}wacontacts_check_result w WHERE w.check_id = :check_id AND w.waiting
-)
-"""
 REOPEN = """
 UPDATE {at}wacontacts_check
 SET state = 'open', resolved_at = NULL, deadline_at = :deadline_at, recheck_failed = :recheck_failed
@@ -132,7 +126,7 @@ class Check:
         :raises LandingError: the database failed.
         """
         sender = self._checks.sender
-        self._checks.write(lambda db: answers.record(db, sender, self.check_id, said))
+        self._checks.write(lambda db: answers.record(db, sender, self.check_id, said, self._store.now()))
 
     def give_back(self, numbers: Sequence[str]) -> None:
         """Free numbers that there was no answer about."""
@@ -163,8 +157,8 @@ class Check:
 
         def work(db: Database) -> Totals:
             claims.give_back_all(db, self.check_id)
-            self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
             self._execute(db, WAIT, recheck_failed=recheck_failed)
+            self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
             return self._settled(db)
 
         return self._checks.write(work)
@@ -175,15 +169,20 @@ class Check:
 
     def leave_failed(self) -> None:
         """Ask no more about what failed: there is no budget for it."""
-        self._checks.write(lambda db: self._execute(db, STOP_RECHECKING))
+
+        def work(db: Database) -> None:
+            self._execute(db, STOP_RECHECKING)
+            answers.settle(db, [self.check_id], self._store.now())
+
+        self._checks.write(work)
 
     def expire(self) -> Totals:
         """Give up waiting; what came in stays. A check that was resolved meanwhile remains so."""
 
         def work(db: Database) -> Totals:
             self._settled(db)
-            self._execute(db, EXPIRE)
             self._execute(db, STOP)
+            self._execute(db, EXPIRE)
             return totals.count(db, self.check_id)
 
         return self._checks.write(work)
@@ -227,7 +226,7 @@ class Check:
         return self._checks.write(work)
 
     def _settled(self, db: Database) -> Totals:
-        self._execute(db, SETTLE, now_at=self._store.now())
+        answers.settle(db, [self.check_id], self._store.now())
         return totals.count(db, self.check_id)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:

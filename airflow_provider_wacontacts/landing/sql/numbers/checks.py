@@ -95,7 +95,7 @@ class Checks:
 
         Doing so again, or in another order, makes no difference. Those who wait for them are told.
         """
-        self.write(lambda db: answers.receive(db, self.sender, delivered))
+        self.write(lambda db: answers.receive(db, self.sender, delivered, self.store.now()))
 
     def budget_left(self) -> int:
         """Return how many numbers may still be asked about today, 0 and up."""

@@ -7,23 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.landing.sql.numbers import budget
-from airflow_provider_wacontacts.landing.sql.numbers.answers import KNOWN, hand_on
+from airflow_provider_wacontacts.landing.sql.numbers.answers import KNOWN, hand_on, settle
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
-from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, Claimed
+from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, FINAL, Claimed
 
 __all__ = ["CLAIMED_FOR", "Asking", "claim", "give_back", "give_back_all"]
 
 #: Longer than a request is tried. Whoever dies in between holds a number up for no longer.
 CLAIMED_FOR = timedelta(minutes=12)
 
-FINAL = ("valid", "invalid", "failed")
 REUSABLE = ("valid", "invalid")
 
 ROWS = """
-SELECT number_id, number, status, checked_at, asked_at, asked_with_force, claimed_until
+SELECT number_id, number, status, checked_at, asked_at, forced_at, claimed_until
 FROM {at}wacontacts_number WHERE number_id IN :number_ids ORDER BY number_id
 """
-TIMES = ("checked_at", "asked_at", "claimed_until")
+TIMES = ("checked_at", "asked_at", "forced_at", "claimed_until")
 TAKE = """
 UPDATE {at}wacontacts_number SET claimed_for = :check_id, claimed_until = :until_at WHERE number_id IN :number_ids
 """
@@ -77,6 +76,7 @@ def claim(db: Database, asking: Asking, number_ids: Sequence[int], now: datetime
     free = [row for row in others if row.claimed_until is None or row.claimed_until <= now]
     if known:
         hand_on(db, [row.number_id for row in known], KNOWN, check_id=asking.check_id)
+        settle(db, [asking.check_id], now)
     taken = _paid(db, asking, free, now)
     if taken:
         until: dict[str, Any] = {"check_id": asking.check_id, "until_at": now + CLAIMED_FOR}
@@ -96,8 +96,9 @@ def give_back_all(db: Database, check_id: str) -> None:
 
 
 def _is_known(row: Any, asking: Asking) -> bool:
-    if asking.since is not None and row.asked_at is not None and row.asked_at >= asking.since:
-        return bool(row.asked_with_force) or not asking.force_check
+    asked_at = row.forced_at if asking.force_check else row.asked_at
+    if asking.since is not None and asked_at is not None and asked_at >= asking.since:
+        return True
     is_fresh = row.status in REUSABLE and row.checked_at is not None and row.checked_at > asking.fresh_after
     return is_fresh and not asking.force_check
 
@@ -119,8 +120,9 @@ def _paid(db: Database, asking: Asking, free: Sequence[Any], now: datetime) -> l
 
 def _draws(row: Any, asking: Asking, now: datetime) -> bool:
     """Tell whether a question costs: not where an answer is under way already."""
-    is_under_way = row.status is not None and row.status not in FINAL and row.asked_at > now - CACHED_FOR
-    return asking.force_check or not is_under_way
+    if asking.force_check or row.status is None or row.status in FINAL:
+        return True
+    return row.asked_at is None or bool(row.asked_at <= now - CACHED_FOR)
 
 
 def _drawn(db: Database, check_id: str, day: str) -> int:

@@ -10,9 +10,11 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
 from airflow_provider_wacontacts.landing.sql.tables import Moment, Tables
+from airflow_provider_wacontacts.protocol.records import repair
 
 __all__ = ["Database"]
 
+NUL = b"\\u0000"
 TIMES = {"postgresql": "timestamptz", "sqlite": "text"}
 
 
@@ -56,15 +58,25 @@ class Database(NamedTuple):
         Execute a statement.
 
         :param sql: ``{at}`` is the schema with its dot, ``{time}`` the type of times.
-        :param rows: what :meth:`given` reads.
+        :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
         :param parameters: a list is for ``IN``; what ends with ``_at`` or ``_after`` is a time.
         """
         if rows is not None:
-            parameters["rows"] = msgspec.json.encode(list(rows)).decode()
+            parameters["rows"] = _json(list(rows))
         statement = text(sql.format(at=self.tables.prefix, time=TIMES[self.connection.dialect.name]))
         typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
         return self.connection.execute(typed.columns(**dict.fromkeys(times, Moment)) if times else typed, parameters)
+
+
+def _json(rows: list[Mapping[str, Any]]) -> str:
+    try:
+        written = msgspec.json.encode(rows)
+    except UnicodeEncodeError:
+        written = NUL
+    if NUL in written:
+        written = msgspec.json.encode([repair(row)[0] for row in rows])
+    return written.decode()
 
 
 def _parameter(name: str, value: Any) -> Any:

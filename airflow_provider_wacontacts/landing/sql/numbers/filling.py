@@ -75,7 +75,7 @@ def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input
     db.execute(RESULTS.replace("{given}", source), rows=rows, **own)
     if any(row["status"] == "rejected" for row in rows):
         body = BODIES["sqlite" if db.is_sqlite else "postgresql"]
-        last = first + len(inputs)
+        last = first + len(inputs) - 1
         db.execute(REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
 
 

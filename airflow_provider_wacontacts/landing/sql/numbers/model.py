@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from airflow_provider_wacontacts.landing.tasks import Task
 
-__all__ = ["CACHED_FOR", "MISSING", "Answers", "Claimed", "Input", "Rules", "Totals"]
+__all__ = ["CACHED_FOR", "FINAL", "MISSING", "Answers", "Claimed", "Input", "Rules", "Totals"]
 
 #: For so long a client answers from its cache, unless it is forced to look.
 CACHED_FOR = timedelta(days=7)
+#: Statuses that do not change by themselves.
+FINAL = ("valid", "invalid", "failed")
 #: The status of a number that was asked about, and that the answer said nothing about.
 MISSING = "missing"
 

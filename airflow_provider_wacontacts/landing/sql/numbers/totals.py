@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
-from airflow_provider_wacontacts.landing.sql.numbers.model import MISSING, Totals
+from airflow_provider_wacontacts.landing.sql.numbers.model import FINAL, MISSING, Totals
 
 __all__ = ["client_versions", "count"]
 
@@ -19,7 +19,6 @@ SELECT DISTINCT n.client_version FROM {at}wacontacts_check_result r
 JOIN {at}wacontacts_number n ON n.number_id = r.number_id
 WHERE r.check_id = :check_id AND r.status = 'valid'
 """
-FINAL = ("valid", "invalid", "failed")
 
 
 def count(db: Database, check_id: str) -> Totals:
