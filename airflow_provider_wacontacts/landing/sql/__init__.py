@@ -13,6 +13,14 @@ Contacts in tables of PostgreSQL or SQLite, with every state that was ever seen.
 An extraction is one try: :meth:`Store.begin` takes over from the unfinished one of the same task, window and options,
 and goes on from its position. Rows, rejects, counters and position are committed together, and only while the try is
 the one that runs. Whatever the order, the repetition and the number of workers, the same rows end in the same tables.
+
+A snapshot, an answer that holds all contacts at once, is landed whole:
+
+.. code-block:: python
+
+    snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task,
+                                    options_digest=digest, package_version=__version__)
+    finished = snapshot.land(lambda: answer.records(moment), answer.rejects, extracted_at=moment, size=answer.size)
 """
 
 from __future__ import annotations
@@ -20,16 +28,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_wacontacts.landing.sql.completeness import ShrinkGuard
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.tasks import Task
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.landing.sql.schema import upgrade
+    from airflow_provider_wacontacts.landing.sql.snapshots import SnapshotTry
     from airflow_provider_wacontacts.landing.sql.store import Extraction, Store
 
-__all__ = ["Extraction", "Finished", "Store", "Task", "upgrade"]
+__all__ = ["Extraction", "Finished", "ShrinkGuard", "SnapshotTry", "Store", "Task", "upgrade"]
 
-_LAZY = {"Extraction": "store", "Store": "store", "upgrade": "schema"}
+_LAZY = {"Extraction": "store", "SnapshotTry": "snapshots", "Store": "store", "upgrade": "schema"}
 
 
 def __getattr__(name: str) -> Any:

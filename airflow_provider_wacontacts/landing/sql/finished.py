@@ -21,6 +21,11 @@ class Finished(NamedTuple):
     :param lateness_s: seconds from the window's end to ``extracted_at``; negative where it had not ended.
     :param lossy: some stretch of the window was never pulled in time, so states in it may have been overwritten unseen.
     :param gap_before: the stretch before the window that nothing covers, start and end; ``None`` where there is none.
+    :param gone: of a snapshot, contacts that were missing from it and became ``gone``, versions among the new ones;
+        ``None``, like ``back`` and ``reason``, for what has a window.
+    :param back: of a snapshot, contacts that had been ``gone`` and were in it.
+    :param reason: a word why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``, ``shrunken``; or why
+        it was refused: ``older``. ``None`` where it is complete.
     """
 
     extraction_id: str
@@ -41,3 +46,6 @@ class Finished(NamedTuple):
     lossy: bool | None
     gap_before: tuple[datetime, datetime] | None
     uri: str | None
+    gone: int | None = None
+    back: int | None = None
+    reason: str | None = None

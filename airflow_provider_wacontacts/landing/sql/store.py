@@ -12,6 +12,7 @@ from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sq
 from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
+from airflow_provider_wacontacts.landing.sql.snapshots import SnapshotTry
 from airflow_provider_wacontacts.landing.sql.tables import Tables
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.records import Record, Reject
@@ -83,13 +84,38 @@ class Store:
         :raises LandingError: the database failed.
         """
         claim = ledger.Claim(source, account, window, task, options_digest)
+        return Extraction(self, self._begin(claim, package_version, uri))
 
+    def begin_snapshot(
+        self,
+        *,
+        source: str,
+        account: str,
+        group: bool | None,
+        task: Task,
+        options_digest: str,
+        package_version: str,
+        uri: str | None = None,
+    ) -> SnapshotTry:
+        """
+        Begin a try at a snapshot, taking over as :meth:`begin` does; nothing of the try before is there.
+
+        :param group: groups only, or persons only; both where it is ``None``.
+        :param options_digest: a short text that differs where the system is asked for something else, ``group``
+            included.
+        :param uri: names the place in the ledger, without login and password.
+        :raises LandingError: the database failed.
+        """
+        claim = ledger.Claim(source, account, None, task, options_digest)
+        return SnapshotTry(self, self._begin(claim, package_version, uri), group=group)
+
+    def _begin(self, claim: ledger.Claim, package_version: str, uri: str | None) -> ledger.Try:
         def work(connection: Connection) -> ledger.Try:
             return ledger.begin(
                 connection, self.tables, claim, now=self.now(), package_version=package_version, uri=uri
             )
 
-        return Extraction(self, self.sessions.writing(work))
+        return self.sessions.writing(work)
 
 
 class Extraction:

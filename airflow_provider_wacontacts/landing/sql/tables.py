@@ -97,14 +97,15 @@ class Tables:
         """The ledger, a row for each try."""
         times = ("window_start", "window_end", "started_at", "extracted_at", "finished_at", "position")
         counts = ("account_id", "resumes", "pages", "rows", "new_versions", "rejected", "bytes", "map_index")
+        of_snapshots = ("groups_seen", "others_seen", "gone", "back")
         texts = ("extraction_id", "source", "account", "state", "gap_before", "uri", "dag_id", "run_id", "task_id")
         return Table(
             "wacontacts_extraction",
             self._metadata,
             Column("extraction_number", BigInteger, primary_key=True),
-            *(Column(name, Text) for name in (*texts, "options_digest", "package_version")),
+            *(Column(name, Text) for name in (*texts, "reason", "options_digest", "package_version")),
             *(Column(name, Moment) for name in times),
-            *(Column(name, BigInteger) for name in counts),
+            *(Column(name, BigInteger) for name in (*counts, *of_snapshots)),
             Column("lateness_s", Float),
             Column("lossy", Boolean),
         )

@@ -61,6 +61,45 @@ class Landing:
             return [tuple(row) for row in connection.execute(text(query), values)]
 
 
+class Book:
+    """An account of GREEN-API whose snapshots land."""
+
+    def __init__(self, landing):
+        self.landing = landing
+
+    def begin(self, run="run", *, group=None, **changes):
+        given = {"source": "green_api", "account": "main", "options_digest": f"group {group}", "package_version": "1"}
+        task = Task("dag", run, "task")
+        return self.landing.store.begin_snapshot(**given | {"task": task, "group": group} | changes)
+
+    def land(self, moment, *contacts, group=None, rejects=(), begun=None, **given):
+        """Land names by id, or ids alone; return what came of it."""
+        records = [self.record(*((one, "") if isinstance(one, str) else one)) for one in contacts]
+        begun = begun or self.begin(f"run of {moment}", group=group)
+        return begun.land(lambda: iter(records), rejects, **{"extracted_at": moment, "size": 10} | given)
+
+    def record(self, contact_id, name, *, repaired=False):
+        wa_id = contact_id.removesuffix("@c.us") if contact_id.endswith("@c.us") else None
+        return self.landing.record(contact_id, MONDAY + 99 * DAY, wa_id=wa_id, repaired=repaired, name=name)
+
+    def states(self):
+        """Who is what: names of those present, ``None`` for those gone."""
+        return {
+            row["contact_id"]: row["payload"]["name"] if row["state"] == "present" else None
+            for row in self.landing.dump()["current"]
+        }
+
+    def history(self, contact_id):
+        return [
+            (row["state"], row["payload"]["name"], row["valid_from"], row["valid_to"], row["last_seen_at"])
+            for row in self.landing.dump()["history"]
+            if row["contact_id"] == contact_id
+        ]
+
+    def people(self, count):
+        return [f"{10_000_000_000 + n}@c.us" for n in range(count)]
+
+
 @pytest.fixture
 def landing(store_engine, dump_store):
     return Landing(store_engine, dump_store)
@@ -88,3 +127,24 @@ def postgres_landing(postgres, postgres_engine, dump_store):
     engine = create_engine(f"{postgres.url()}?options=-csearch_path%3D{name}")
     yield Landing(engine, dump_store)
     engine.dispose()
+
+
+@pytest.fixture
+def book_of():
+    """Make an account whose snapshots land in a landing's store."""
+    return Book
+
+
+@pytest.fixture
+def book(landing):
+    return Book(landing)
+
+
+@pytest.fixture
+def sqlite_book(sqlite_landing):
+    return Book(sqlite_landing)
+
+
+@pytest.fixture
+def postgres_book(postgres_landing):
+    return Book(postgres_landing)
