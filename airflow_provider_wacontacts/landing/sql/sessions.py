@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,6 +23,7 @@ ATTEMPTS = 8
 LONGEST_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 LONGEST_IDLE_S = 300
+LOGGED_AS = "wacontacts"
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 
@@ -39,8 +41,8 @@ class Sessions:
                 "the store is PostgreSQL by psycopg or psycopg2, or SQLite"
             )
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writer = _immediate(engine) if self.is_sqlite else engine
+        self._reader = _discreet(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        self._writer = _discreet(_immediate(engine) if self.is_sqlite else engine.execution_options())
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -127,6 +129,20 @@ def _settle_in(connection: Connection) -> None:
         "client_min_messages": "error",
     }
     connection.execute(select(*(func.set_config(name, value, true()) for name, value in own.items())))
+
+
+def _discreet(own: Engine) -> Engine:
+    """Let an engine log its statements, if it is told to, but neither their parameters nor, at DEBUG, their rows."""
+    own.hide_parameters = True
+    own.logging_name = LOGGED_AS
+    own.echo = own.echo  # makes the logger of that name
+    # Each time, as a logging configuration that is loaded later may have thrown it out; it does nothing twice.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGED_AS}").addFilter(_without_rows)
+    return own
+
+
+def _without_rows(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 def _immediate(engine: Engine) -> Engine:
