@@ -29,6 +29,7 @@ from airflow_provider_wacontacts.protocol.whatsapp_business_bodies import from_e
 from airflow_provider_wacontacts.protocol.whatsapp_business_errors import (
     SOURCE,
     ErrorNote,
+    UnknownUserError,
     amounts_to,
     broken,
     codes_in,
@@ -48,6 +49,7 @@ __all__ = [
     "IdentityChange",
     "KeptToken",
     "Token",
+    "UnknownUserError",
     "acknowledge_identity",
     "amounts_to",
     "ask_about_nobody",
@@ -126,7 +128,7 @@ def get_identity(wa_id: str) -> Flow[Identity]:
     Ask for the latest identity of a user.
 
     :param wa_id: as a check returned it.
-    :raises RejectedError: the server knows none.
+    :raises UnknownUserError: the server knows none.
     :raises ContractError: the answer holds none.
     """
     response = yield Request(IDENTITY, "GET", _identity_path(wa_id), {"accept": "application/json"})
@@ -147,7 +149,7 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
     Tell the client that a user's change is known, so that messages to the user may go on. Doing it twice is no harm.
 
     :param hash: the one that was looked at: another one since is not acknowledged by it.
-    :raises RejectedError: the server has no such user, or another hash.
+    :raises RejectedError: the server has another hash, or no such user (:class:`UnknownUserError`).
     """
     if not hash:
         raise ConfigError("hash is empty")

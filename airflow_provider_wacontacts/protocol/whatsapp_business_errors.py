@@ -28,10 +28,14 @@ from airflow_provider_wacontacts.protocol.whatsapp_business_bodies import (
     troubles_in,
 )
 
-__all__ = ["SOURCE", "ErrorNote", "amounts_to", "broken", "codes_in", "notes_of", "refusal"]
+__all__ = ["SOURCE", "ErrorNote", "UnknownUserError", "amounts_to", "broken", "codes_in", "notes_of", "refusal"]
 
 SOURCE = "whatsapp_business"
 INTERNAL = 1014
+
+
+class UnknownUserError(RejectedError):
+    """The server does not know the user that it was asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ def refusal(response: Response, operation: str, *, unknown: str = "") -> ApiErro
     troubles = _troubles(response)
     meaning = _meaning_of(troubles) or _by_status(response)
     if unknown and (response.status == 404 or 1006 in codes_in(troubles)):
-        meaning = _Meaning(RejectedError, unknown)
+        meaning = _Meaning(UnknownUserError, unknown)
     title = plain_words(troubles[0].title) if troubles else ""
     words = f"{meaning.words} (it says: {title})" if title else meaning.words
     return meaning.kind(words, source=SOURCE, operation=operation, status=response.status)
