@@ -63,7 +63,8 @@ class _WhatsAppChecksOperator(BaseOperator):
     ) -> None:
         from airflow_provider_wacontacts.jobs.manner import Manner
 
-        super().__init__(**kwargs)
+        # Each count is an XCom of its own as well, so `check.output["check_id"]` is what a sensor takes.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.contacts_sql = contacts_sql
