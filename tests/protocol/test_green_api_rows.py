@@ -172,6 +172,19 @@ def test_text_that_databases_refuse_lands_repaired_and_flagged(odd):
     assert snapshot.repaired == {1}
 
 
+NUMBERS = ["1" * 5_000, "1" * 130_000, "1" * 140_000, "-0.5e-16000", "1e-17000", "1E+131071", "1E+131072"]
+
+
+@pytest.mark.parametrize("name", ['"sound"', '"\\u0000"'], ids=["sound", "to be repaired"])
+@pytest.mark.parametrize("levels", [0, 195, 197, 198, 199, 200, 201, 205])
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:4] + number[-6:])
+def test_at_every_limit_a_row_lands_or_is_rejected(name, levels, number):
+    row = f'{{"id":"a","name":{name},"n":{"[" * levels}{number}{"]" * levels}}}'.encode()
+    snapshot = parse_snapshot(listed(SOUND, row))
+
+    assert len(list(snapshot.records(NOON))) + len(snapshot.rejects) == 2
+
+
 def test_control_characters_in_a_name_are_no_reason_to_refuse_it():
     records = records_of(listed(SOUND, b'{"id":"a","name":"a\tb\x01\n, ]} c"}', SOUND))
 
