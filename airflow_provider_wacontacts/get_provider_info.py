@@ -58,6 +58,12 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],
             },
         ],
+        "sensors": [
+            {
+                "integration-name": WHATSAPP_BUSINESS,
+                "python-modules": ["airflow_provider_wacontacts.sensors.whatsapp_business"],
+            },
+        ],
         "hooks": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.hooks.turn"]},
             {"integration-name": GREEN_API, "python-modules": ["airflow_provider_wacontacts.hooks.green_api"]},
@@ -68,6 +74,10 @@ def get_provider_info() -> dict[str, object]:
         ],
         "triggers": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
+            {
+                "integration-name": WHATSAPP_BUSINESS,
+                "python-modules": ["airflow_provider_wacontacts.triggers.whatsapp_business"],
+            },
         ],
         "connection-types": [
             {

@@ -13,11 +13,12 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, mask_secret
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Endpoint", "endpoint_of", "extras_of", "flag", "read_connection", "token_of"]
+__all__ = ["Endpoint", "endpoint_of", "extras_of", "flag", "read_connection", "read_connection_async", "token_of"]
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -56,6 +57,17 @@ def read_connection(conn_id: str) -> Connection:
     except AirflowNotFoundException:
         missing = ConfigError(f"connection {conn_id!r} is not defined")
     raise missing
+
+
+async def read_connection_async(conn_id: str) -> Connection:
+    """Fetch a connection without blocking the event loop, see :func:`read_connection`."""
+    try:
+        connection = await get_async_connection(conn_id)
+    except AirflowNotFoundException:
+        connection = None
+    if connection is None:
+        raise ConfigError(f"connection {conn_id!r} is not defined")
+    return connection
 
 
 def extras_of(connection: Connection) -> dict[str, Any]:

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import Connection
+from asgiref.sync import sync_to_async
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_connection
+from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_connection, read_connection_async
 
 if TYPE_CHECKING:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     from airflow_provider_wacontacts.landing.sql import Store
 
-__all__ = ["StoreConnection", "engine_of", "open_store", "store_at", "store_engine"]
+__all__ = ["StoreConnection", "engine_of", "open_store", "store_at", "store_engine", "store_engine_async"]
 
 OWN_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
 
@@ -73,6 +74,13 @@ def store_engine(conn_id: str) -> StoreConnection:
         driver of its database is not installed.
     """
     return engine_of(read_connection(conn_id))
+
+
+async def store_engine_async(conn_id: str) -> StoreConnection:
+    """Read a PostgreSQL or SQLite connection without blocking the event loop, see :func:`store_engine`."""
+    connection = await read_connection_async(conn_id)
+    # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
+    return await sync_to_async(engine_of)(connection)
 
 
 def engine_of(connection: Connection) -> StoreConnection:

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
+from airflow.providers.common.compat.sdk import mask_secret
 from asgiref.sync import sync_to_async
 
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.connections import read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.whatsapp_business_access import (
     UNVERIFIED,
@@ -127,12 +126,7 @@ class AsyncContacts:
 
 
 async def _read(conn_id: str) -> Access:
-    try:
-        connection = await get_async_connection(conn_id)
-    except AirflowNotFoundException:
-        connection = None
-    if connection is None:
-        raise ConfigError(f"connection {conn_id!r} is not defined")
+    connection = await read_connection_async(conn_id)
     # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
     return await sync_to_async(access_of)(connection)
 

@@ -1,0 +1,1 @@
+"""Sensors: they wait until the answers of an earlier task are in."""

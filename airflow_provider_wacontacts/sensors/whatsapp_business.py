@@ -1,0 +1,309 @@
+"""Sensors for the WhatsApp Business API: wait until it is known which numbers are on WhatsApp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_wacontacts.exceptions import (
+    BudgetExceededError,
+    ConfigError,
+    PermanentError,
+    WaContactsError,
+)
+from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    from airflow_provider_wacontacts.jobs.await_answers import Terms, Wait
+    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+    from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
+    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.transport.pacing import Pacer
+
+__all__ = ["WhatsAppContactsSensor"]
+
+#: How long after the deadline the scheduler ends what no triggerer has ended.
+GRACE = timedelta(minutes=5)
+#: Clients allow 20 requests a second, checks and all else together.
+GAP = timedelta(seconds=1 / 19)
+TIMED_OUT = "Trigger timeout"
+
+
+class WhatsAppContactsSensor(BaseSensorOperator):
+    """
+    Wait until every number of a check has its answer, asking again about those that have not.
+
+    Answers that are delivered meanwhile count as well. At the deadline the check is ``expired`` and the task fails, or
+    is skipped with ``soft_fail``; what came in stays. An error that somebody has to mend fails it either way.
+
+    :param check_id: of a check; what ``WhatsAppCheckContactsOperator`` returned as ``check_id``.
+    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``, of the check's sender.
+    :param store_conn_id: connection of the store that the check is in.
+    :param deadline: until when to wait: an aware time, or its ISO text. By default ``timeout`` after the first look.
+    :param recheck_failed: how often to ask again about a number that failed; that draws on the budget.
+    :param batch_size: numbers in a request, 1 to 1,000.
+    :param max_failures: how many rounds of asking in a row may fail, 0 and up.
+    :param deferrable: wait in the triggerer, where pauses grow from 5 seconds to 2 minutes; else ``poke_interval``
+        counts, and in mode ``reschedule`` a round that fails goes to Airflow's retries.
+    """
+
+    template_fields: Sequence[str] = ("check_id", "deadline", "whatsapp_business_conn_id", "store_conn_id")
+
+    def __init__(
+        self,
+        *,
+        check_id: str,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
+        deadline: datetime | str | None = None,
+        recheck_failed: int = 0,
+        batch_size: int = 100,
+        max_failures: int = 10,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.check_id = check_id
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
+        self.deadline = deadline
+        self.recheck_failed = recheck_failed
+        self.batch_size = batch_size
+        self.max_failures = max_failures
+        self.deferrable = deferrable
+        self._begun: Wait | None = None
+        self._failures = 0
+        self._not_before = datetime.min.replace(tzinfo=UTC)
+
+    def execute(self, context: Any) -> Any:
+        """
+        Wait, here or in the triggerer.
+
+        :returns: the summary of the check: counts and ids.
+        :raises AirflowSensorTimeout: the deadline has come; ``AirflowSkipException`` with ``soft_fail``.
+        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
+        """
+        with _failing_at_once():
+            if not self.deferrable:
+                return super().execute(context)
+            wait = self._wait(context)
+            totals = wait.look()
+            if totals.state != "resolved":
+                self._defer_until(wait.terms, totals)
+            return self._summary(wait, totals)
+
+    def poke(self, context: Any) -> PokeReturnValue:
+        """Ask once about all that has no answer yet."""
+        try:
+            wait = self._wait(context)
+            totals = self._ask_again(wait)
+            self._failures = 0
+        except WaContactsError as error:
+            self._bear(error)
+            return PokeReturnValue(is_done=False)
+        if totals.state == "resolved":
+            return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, totals))
+        if _now() >= wait.terms.deadline:
+            return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, self._expired(wait)))
+        return PokeReturnValue(is_done=False)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """
+        Go on after the wait.
+
+        Where the scheduler had to end it, it ends as at the deadline. Airflow's own sensor has ``soft_fail`` skip for
+        any error; here it is for the deadline alone.
+        """
+        if (next_kwargs or {}).get("error") == TIMED_OUT:
+            next_method, next_kwargs = "execute_complete", {}
+        try:
+            with _failing_at_once():
+                return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"{error}; never_fail is set") from error
+            raise
+
+    def execute_complete(
+        self,
+        context: Any,  # noqa: ARG002 - as Airflow has it
+        event: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Finish, when the trigger has fired.
+
+        :param event: the trigger's; ``None`` where it never came to fire.
+        """
+        if event is not None and "error" in event:
+            raise _failure(event)
+        if event is not None and event["state"] == "expired":
+            self._give_up(event)
+        wait = self._open(_now())
+        return self._summary(wait, self._expired(wait) if event is None else wait.look())
+
+    @cached_property
+    def hook(self) -> WhatsAppBusinessHook:
+        """The hook of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+
+        return WhatsAppBusinessHook(self.whatsapp_business_conn_id)
+
+    @cached_property
+    def _checks(self) -> Checks:
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+
+        self.hook.check()
+        return Checks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
+
+    @cached_property
+    def _pacer(self) -> Pacer:
+        from airflow_provider_wacontacts.transport.pacing import Pacer
+
+        return Pacer(GAP)
+
+    def _wait(self, context: Any) -> Wait:
+        """Return the wait, which begins when it is first wanted."""
+        if self._begun is None:
+            wait = self._open(self._deadline(context))
+            wait.begin()
+            self._begun = wait
+        return self._begun
+
+    def _open(self, deadline: datetime) -> Wait:
+        from airflow_provider_wacontacts.jobs.await_answers import Terms, Wait
+
+        if not self.check_id:
+            raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
+        terms = Terms(str(self.check_id), deadline, self.recheck_failed, self.batch_size, self.max_failures)
+        return Wait(self._checks, terms)
+
+    def _deadline(self, context: Any) -> datetime:
+        from airflow_provider_wacontacts.jobs.await_answers import read_deadline
+
+        first = _first_look(context) if self.reschedule and not self.deferrable else None
+        if self.deadline is None:
+            return (first or _now()) + timedelta(seconds=self.timeout)
+        deadline = read_deadline(self.deadline)
+        if first is None and deadline <= _now():
+            raise ConfigError(f"deadline {format_time(deadline)} is in the past")
+        return deadline
+
+    def _ask_again(self, wait: Wait) -> Totals:
+        from airflow_provider_wacontacts.jobs.await_answers import ask_again
+
+        if self._not_before <= _now() < wait.terms.deadline:
+            return ask_again(wait, self._ask)
+        return wait.look()
+
+    def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
+        from airflow_provider_wacontacts.transport.sync import Clock
+
+        self._pacer.wait(self.hook.sender, Clock())
+        return self.hook.check_contacts(numbers)
+
+    def _bear(self, error: WaContactsError) -> None:
+        """Look again later, and not before the server wants to be asked; raise what is one failure too many."""
+        from airflow_provider_wacontacts.jobs.await_answers import borne
+
+        self._failures = borne(error, self._failures, 0 if self.reschedule else self.max_failures)
+        self.log.warning("Check %s: %s: %s", self.check_id, type(error).__name__, error)
+        retry_after = getattr(error, "retry_after", None) or timedelta(0)
+        self._not_before = _now() + retry_after
+        if self.reschedule and retry_after:
+            raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
+
+    def _defer_until(self, terms: Terms, totals: Totals) -> NoReturn:
+        deadline = format_time(terms.deadline)
+        self.log.info("Waiting for %s numbers of check %s until %s", totals.waiting, terms.check_id, deadline)
+        self.defer(
+            trigger=WhatsAppContactsTrigger(
+                terms.check_id,
+                deadline,
+                whatsapp_business_conn_id=self.whatsapp_business_conn_id,
+                store_conn_id=self.store_conn_id,
+                recheck_failed=terms.recheck_failed,
+                batch_size=terms.batch_size,
+                max_failures=terms.max_failures,
+            ),
+            method_name="execute_complete",
+            timeout=terms.deadline - _now() + GRACE,
+        )
+        raise AssertionError("defer returned")
+
+    def _expired(self, wait: Wait) -> Totals:
+        """Give up waiting, unless all answers have come after all."""
+        totals = wait.expire()
+        if totals.state != "resolved":
+            self._give_up(totals._asdict())
+        return totals
+
+    def _give_up(self, counts: Mapping[str, Any]) -> NoReturn:
+        had = ", ".join(f"{counts[name]} {name}" for name in ("valid", "invalid", "failed", "processing", "missing"))
+        message = (
+            f"the deadline has come: {counts['waiting']} numbers wait for their answer still ({had}); check"
+            f" {self.check_id} is expired, what came in stays"
+        )
+        raise (AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout)(message)
+
+    def _summary(self, wait: Wait, totals: Totals) -> dict[str, Any]:
+        from airflow_provider_wacontacts.jobs.summaries import CheckSummary
+
+        summary = CheckSummary.of(wait.check, self._checks, totals)
+        self.log.info(
+            "Check %s is %s: %s valid, %s invalid, %s failed",
+            summary.check_id,
+            summary.state,
+            summary.valid,
+            summary.invalid,
+            summary.failed,
+        )
+        return summary.as_dict()
+
+
+@contextmanager
+def _failing_at_once() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, BudgetExceededError, PermanentError) as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+def _failure(event: Mapping[str, Any]) -> AirflowException:
+    """Make of a trigger's error one that fails the task at once if no retry can mend it."""
+    from airflow_provider_wacontacts import exceptions
+    from airflow_provider_wacontacts.jobs.await_answers import HOPELESS
+
+    kind = getattr(exceptions, str(event["error"]), Exception)
+    return (AirflowFailException if issubclass(kind, HOPELESS) else AirflowException)(
+        f"{event['error']}: {event['message']}"
+    )
+
+
+def _first_look(context: Any) -> datetime | None:
+    """Return when a sensor that is rescheduled looked first; ``None`` the first time."""
+    # Airflow 2 does not tell.
+    ask = getattr(context["ti"], "get_first_reschedule_date", None)
+    return ask(context) if ask else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
