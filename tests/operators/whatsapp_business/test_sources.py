@@ -1,0 +1,275 @@
+"""Where numbers come from: a list, another task, or any SQL connection."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.operators.whatsapp_business import (
+    WhatsAppCheckContactsOperator,
+    WhatsAppRevalidateContactsOperator,
+)
+from airflow_provider_wacontacts.sandbox import Sandbox
+from tests.operators.whatsapp_business.cases import SELECT, numbers
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+SQL = {"contacts_sql": SELECT, "contacts_conn_id": "crm"}
+
+
+#: A DAG whose first task returns numbers, which the second checks.
+PROGRAM = """
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+
+with DAG("numbers", schedule=None) as dag:
+
+    @task
+    def fetch():
+        return [f"+1212555{number:04}" for number in range(3)]
+
+    WhatsAppCheckContactsOperator(task_id="check", contacts=fetch()%s)
+"""
+
+
+@pytest.fixture
+def dag_file() -> Iterator[Callable[[str], DAG]]:
+    """Put a DAG where Airflow finds it."""
+    path = Path(os.environ["AIRFLOW_HOME"], "dags", "numbers.py")
+    path.parent.mkdir(exist_ok=True)
+
+    def write(arguments: str = "") -> DAG:
+        path.write_text(PROGRAM % arguments)
+        bag = DagBag(dag_folder=str(path))
+        assert bag.import_errors == {}
+        return bag.dags["numbers"]
+
+    yield write
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def airflow_database() -> None:
+    """Airflow's own tables."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+def dag_with(contacts: Any) -> DAG:
+    with DAG("numbers", schedule=None) as dag:
+        WhatsAppCheckContactsOperator(task_id="check", contacts=contacts)
+    return dag
+
+
+@pytest.mark.parametrize("contacts", [numbers(3), tuple(numbers(3)), [{"number": number} for number in numbers(3)]])
+def test_nothing_of_contacts_is_in_the_serialized_dag(contacts: Any) -> None:
+    dag = dag_with(contacts)
+    operator = dag.get_task("check")
+    assert (operator.contacts, "contacts" in operator.template_fields) == (contacts, False)
+
+    written = json.dumps(DagSerialization.to_dict(dag))
+
+    assert "WhatsAppCheckContactsOperator" in written
+    assert [number for number in numbers(3) if number.strip("+") in written] == []
+
+
+def test_a_task_s_output_makes_the_check_wait_for_it_and_is_not_serialized(dag_file: Callable[..., DAG]) -> None:
+    dag = dag_file()
+    serialized = DagSerialization.to_dict(dag)
+
+    assert dag.get_task("check").upstream_task_ids == {"fetch"}
+    assert DagSerialization.from_dict(serialized).get_task("check").upstream_task_ids == {"fetch"}
+    (check,) = (str(task) for task in serialized["dag"]["tasks"] if "WhatsAppCheckContactsOperator" in str(task))
+    assert "fetch" not in check
+
+
+@pytest.mark.usefixtures("tasks", "airflow_database")
+def test_a_task_s_output_is_looked_up_when_the_check_runs(
+    api: Sandbox, store: Any, dag_file: Callable[..., DAG]
+) -> None:
+    run = dag_file().test()
+
+    assert str(run.state) == "success"
+    assert api.asked_numbers == dict.fromkeys(numbers(3), 1)
+    query = "SELECT dag_id, run_id, task_id, state FROM wacontacts_check"
+    assert store.rows(query) == [("numbers", run.run_id, "check", "resolved")]
+
+
+def test_a_list_a_tuple_and_what_is_gone_through_once_will_do(tasks: Any, api: Sandbox) -> None:
+    kinds: list[Any] = [numbers(1), tuple(numbers(1, 1)), iter(numbers(1, 2)), {numbers(1, 3)[0]: None}.keys()]
+    for number, given in enumerate(kinds):
+        assert tasks.check(given, run_id=f"run {number}")["valid"] == 1
+
+    assert api.asked_numbers == dict.fromkeys(numbers(4), 1)
+
+
+def test_a_whole_number_is_read_as_its_digits_whatever_type_it_has(tasks: Any, api: Sandbox, crm: Any) -> None:
+    crm(("a", 2125550000, None), ("b", 2125550001.0, None), ("c", 2125550002.5, None), kind="")
+
+    summary = tasks.check(**SQL)
+
+    assert api.asked_numbers == dict.fromkeys(numbers(2), 1)
+    assert (summary["valid"], summary["rejected"]) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_rows_are_read_in_chunks(
+    tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, *, kind: str
+) -> None:
+    from airflow_provider_wacontacts.hooks import contacts
+
+    monkeypatch.setattr(contacts, "AT_ONCE", 7)
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
+    crm(*((f"{key:03}", number, True) for key, number in enumerate(numbers(50))), url=url)
+
+    summary = tasks.check(**SQL)
+
+    assert (summary["given"], summary["valid"]) == (50, 50)
+    assert api.asked_numbers == dict.fromkeys(numbers(50), 1)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_empty_table_is_success_with_zero(tasks: Any, crm: Any, request: pytest.FixtureRequest, kind: str) -> None:
+    crm(url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+
+    assert tasks.check(**SQL)["given"] == 0
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+def test_the_numbers_may_stand_in_the_store_s_own_database(
+    tasks: Any, store: Any, crm: Any, connect: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    kind = "postgres" if store.fields["conn_type"] == "postgres" else "sqlite"
+    crm(*((f"{key:05}", number, True) for key, number in enumerate(numbers(5500))),
+        url=request.getfixturevalue(f"{kind}_url"))  # fmt: skip
+
+    summary = tasks.check(**SQL, batch_size=1000, max_checks=10, on_budget="partial")
+
+    assert (summary["given"], summary["asked"]) == (5500, 10)
+
+
+def test_names_of_columns_may_be_in_any_case_and_others_stand_beside_them(tasks: Any, crm: Any, store: Any) -> None:
+    crm(("a", numbers(1)[0], True))
+
+    tasks.check(contacts_sql="SELECT agreed, phone AS NUMBER, id AS Contact_Key FROM people", contacts_conn_id="crm")
+
+    assert store.rows("SELECT contact_key, status FROM wacontacts_check_result") == [("a", "valid")]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("people", [[], [("a", "+12125550000", True)]], ids=["empty", "filled"])
+def test_a_query_without_a_number_is_refused_by_its_columns_before_anything_is_sent(
+    tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, *, kind: str, people: Any
+) -> None:
+    crm(*people, url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+
+    with pytest.raises(AirflowFailException, match=r"no column 'number'; it has phone, id$"):
+        tasks.check(contacts_sql="SELECT phone, id FROM people", contacts_conn_id="crm")
+
+    assert api.requests.count() == 0
+
+
+@pytest.mark.usefixtures("crm")
+def test_a_connection_that_is_not_there_is_named(tasks: Any, api: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="connection 'nobody' is not defined"):
+        tasks.check(contacts_sql=SELECT, contacts_conn_id="nobody")
+
+    assert api.requests.count() == 0
+
+
+def test_a_connection_that_speaks_no_sql_is_named(tasks: Any, connect: Callable[..., None]) -> None:
+    connect("web", conn_type="http", host="https://example.com")
+
+    with pytest.raises(AirflowFailException, match="connection 'web': nothing can be asked of its type in SQL"):
+        tasks.check(contacts_sql=SELECT, contacts_conn_id="web")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql", "code"),
+    [
+        ("sqlite", "SELECT phone AS number FROM nowhere WHERE phone = '+12125550000'", "SQLITE_ERROR"),
+        ("postgres", "SELECT phone AS number FROM nowhere WHERE phone = '+12125550000'", "42P01"),
+        ("postgres", "SELECT phone::int AS number FROM people", "22003"),
+    ],
+)
+def test_a_database_s_error_is_told_by_its_code_and_quotes_nothing(
+    tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, *, kind: str, sql: str, code: str
+) -> None:
+    crm(("a", "+12125550000", True), url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
+
+    with pytest.raises(LandingError) as raised:
+        tasks.check(contacts_sql=sql, contacts_conn_id="crm")
+
+    assert str(raised.value) == f"connection 'crm': the query could not be read ({code})"
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+    assert api.requests.count() == 0
+
+
+def test_a_source_that_broke_off_is_read_anew_by_the_retry(tasks: Any, api: Sandbox, store: Any) -> None:
+    def breaking() -> Iterator[str]:
+        yield from numbers(2)
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - it has nothing to say
+        tasks.check(breaking())
+
+    summary = tasks.check(numbers(3))
+
+    assert (summary["given"], api.asked_numbers) == (3, dict.fromkeys(numbers(3), 1))
+    assert store.rows("SELECT state FROM wacontacts_check ORDER BY check_number") == [("expired",), ("resolved",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({}, "either contacts_sql or contacts"),
+        ({"contacts": ["+12125550000"], **SQL}, "either contacts_sql or contacts"),
+        ({"contacts_sql": SELECT}, "contacts_conn_id"),
+        ({"contacts": "+12125550000"}, "contacts is one value"),
+        ({"contacts": {"number": "+12125550000"}}, "contacts is one value"),
+        ({"contacts": 12125550000}, "no list of numbers"),
+        ({"contacts": [["+12125550000"]]}, "neither a number nor a mapping"),
+        ({"contacts": [{"phone": "+12125550000"}]}, "a mapping has no number"),
+        ({"contacts": ["+12125550000"], "default_region": "XX"}, "region 'XX'"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused_before_anything_is_sent(
+    tasks: Any, api: Sandbox, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=named) as raised:
+        tasks.check(**arguments)
+
+    assert "2125550000" not in str(raised.value)
+    assert api.requests.count() == 0
+
+
+def test_templates_are_what_is_promised() -> None:
+    promised = {"whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql"}
+
+    assert set(WhatsAppCheckContactsOperator.template_fields) == promised
+    assert set(WhatsAppRevalidateContactsOperator.template_fields) == promised
+
+
+def test_a_query_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "people.sql").write_text(SELECT)
+    with DAG("numbers", schedule=None, template_searchpath=str(tmp_path)):
+        operator = WhatsAppCheckContactsOperator(task_id="check", contacts_sql="people.sql", contacts_conn_id="crm")
+
+    operator.resolve_template_files()
+
+    assert operator.contacts_sql == SELECT
