@@ -53,6 +53,7 @@ def get_provider_info() -> dict[str, object]:
         ],
         "operators": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.operators.turn"]},
+            {"integration-name": GREEN_API, "python-modules": ["airflow_provider_wacontacts.operators.green_api"]},
             {
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
     from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
 
-__all__ = ["CheckSummary", "PullSummary"]
+__all__ = ["CheckSummary", "PullSummary", "SnapshotSummary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,22 @@ class PullSummary:
     def as_dict(self) -> dict[str, Any]:
         """Return it as the dictionary that XCom and asset events carry."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSummary(PullSummary):
+    """
+    One snapshot in figures.
+
+    :param gone: contacts that were missing, and count as gone from now on; ``None`` in files, never compared.
+    :param back: contacts that had been gone; ``None`` likewise.
+    :param reason: why the state is not ``complete``: ``empty``, ``cut``, ``unsynchronised`` or ``shrunken``, so that
+        nobody is gone on its strength; or ``older``, where it is ``refused``.
+    """
+
+    gone: int | None
+    back: int | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

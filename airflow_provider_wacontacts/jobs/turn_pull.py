@@ -13,6 +13,7 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.jobs.progress import Pace, Progress
+from airflow_provider_wacontacts.jobs.rejected import complaint
 from airflow_provider_wacontacts.jobs.summaries import PullSummary
 from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
 from airflow_provider_wacontacts.landing.sql import Extraction, Finished, Store
@@ -112,10 +113,10 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     for page in _pages(export, run, world):
         batch.add(page)
     batch.commit()
-    complaint = _complaint(extraction.rejected, extraction.rows, pull.max_rejected)
-    finished = extraction.finish("incomplete" if complaint else "complete")
-    if complaint:
-        raise LandingError(complaint)
+    too_much = complaint(extraction.rejected, extraction.rows, pull.max_rejected)
+    finished = extraction.finish("incomplete" if too_much else "complete")
+    if too_much:
+        raise LandingError(too_much)
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
     return _summary(finished, state=finished.state, new_versions=finished.new_versions, gap=gap, uri=uri)
 
@@ -153,9 +154,9 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
             lossy=not timedelta(0) <= late <= pull.late_after,
             number_id=_only(lines),
         )
-    complaint = _complaint(manifest.rejected, manifest.rows, pull.max_rejected)
-    if complaint:
-        raise LandingError(complaint)
+    too_much = complaint(manifest.rejected, manifest.rows, pull.max_rejected)
+    if too_much:
+        raise LandingError(too_much)
     return _summary(manifest, state="complete", new_versions=manifest.rows, gap=None, uri=extraction.uri)
 
 
@@ -230,14 +231,6 @@ def _only(lines: set[str]) -> str | None:
     if len(lines) > 1:
         raise ConfigError("the answer holds contacts of more than one number_id; check the connection's token")
     return next(iter(lines), None)
-
-
-def _complaint(rejected: int, landed: int, max_rejected: float) -> str | None:
-    total = rejected + landed
-    if rejected <= total * max_rejected:
-        return None
-    allowed = f"more than max_rejected ({max_rejected:.2%}) allows"
-    return f"{rejected:,} of {total:,} rows were rejected, {allowed}; the rest landed"
 
 
 def _summary(brought: Finished | Manifest, *, state: str, new_versions: int, gap: str | None, uri: str) -> PullSummary:

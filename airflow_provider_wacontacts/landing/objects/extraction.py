@@ -150,7 +150,15 @@ class ObjectExtraction:
         self.bytes += page.size
 
     def finish(
-        self, *, extracted_at: datetime, finished_at: datetime, lossy: bool, number_id: str | None = None
+        self,
+        *,
+        extracted_at: datetime,
+        finished_at: datetime,
+        lossy: bool,
+        number_id: str | None = None,
+        group: bool | None = None,
+        is_cut: bool = False,
+        is_synchronised: bool | None = None,
     ) -> Manifest:
         """
         Close the files and write the manifest: from then on readers see the extraction.
@@ -158,6 +166,7 @@ class ObjectExtraction:
         :param extracted_at: when the system answered first, aware.
         :param lossy: states of the window may have been overwritten before.
         :param number_id: the line the account's token belongs to.
+        :param group: of a snapshot, like ``is_cut`` and ``is_synchronised``: see :class:`Manifest`.
         :raises LandingError: the store failed, or the extraction is over already.
         """
         if not self._is_open:
@@ -179,6 +188,9 @@ class ObjectExtraction:
             lateness_s=(extracted_at - self._window.end).total_seconds() if self._window else None,
             lossy=lossy,
             number_id=number_id,
+            group=group,
+            is_cut=is_cut,
+            is_synchronised=is_synchronised,
             **self._facts,
         )
         write_whole(self._prefix, MANIFEST, encode_manifest(manifest))

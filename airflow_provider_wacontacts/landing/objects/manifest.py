@@ -47,6 +47,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     :param lossy: states of this window were overwritten before anybody asked, or may have been.
     :param number_id: the line that the account's token belongs to, where known.
     :param map_index: -1 where the task is not mapped.
+    :param group: of a snapshot: it holds groups only, or persons only; ``None`` for both.
+    :param is_cut: of a snapshot: only so many contacts were asked for, and so many came.
+    :param is_synchronised: of a snapshot: whether the system had loaded everybody; ``None`` where it does not say.
     """
 
     format_version: int
@@ -72,6 +75,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     task_id: str
     map_index: int
+    group: bool | None = None
+    is_cut: bool = False
+    is_synchronised: bool | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -94,6 +94,9 @@ def test_the_manifest_tells_everything_about_the_try(tmp_path, file_pages, page_
         "run_id": "manual__1",
         "task_id": "pull",
         "map_index": 3,
+        "group": None,
+        "is_cut": False,
+        "is_synchronised": None,
     }
 
 

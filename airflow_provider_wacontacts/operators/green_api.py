@@ -1,0 +1,244 @@
+"""Operators for contacts of GREEN-API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+
+from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.assets import store_uri
+from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
+from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, publish, task_of
+from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+    from airflow_provider_wacontacts.jobs.green_api_snapshot import Answered, SnapshotPull
+    from airflow_provider_wacontacts.jobs.summaries import SnapshotSummary
+
+__all__ = ["GreenApiContactsToObjectStorageOperator", "GreenApiContactsToSqlOperator"]
+
+ON_EMPTY = ("fail", "skip", "accept")
+EMPTY = (
+    "the account has no contacts, however often it was asked: rescan the QR code of the instance, and if that does not"
+    " help, ask GREEN-API's support; on_empty='skip' or 'accept' lets such runs pass"
+)
+WHY = {
+    "cut": "it was cut off by count",
+    "unsynchronised": "the instance has not loaded all of its history yet",
+    "shrunken": "it is much smaller than the last complete one: it is believed when it stays like this, or once with"
+    " accept_shrink=True",
+    "empty": "it is empty",
+}
+
+
+class _GreenApiContactsOperator(BaseOperator):
+    """What both have in common: the account's whole list, asked for again where it is empty."""
+
+    def __init__(
+        self,
+        *,
+        green_api_conn_id: str = "green_api_default",
+        account: str | None = None,
+        group: bool | None = None,
+        count: int | None = None,
+        empty_retries: int = 3,
+        empty_wait: timedelta = timedelta(minutes=2),
+        on_empty: str = "fail",
+        max_rejected: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.green_api_conn_id = green_api_conn_id
+        self.account = account
+        self.group = group
+        self.count = count
+        self.empty_retries = empty_retries
+        self.empty_wait = empty_wait
+        self.on_empty = on_empty
+        self.max_rejected = max_rejected
+        _check_figures(self)
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Take a snapshot of the account, and land it.
+
+        :returns: the summary: counts, times and ids.
+        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
+        """
+        with failing_at_once():
+            return self._take(context, attempt=1)
+
+    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask again after an empty answer."""
+        with failing_at_once():
+            return self._take(context, attempt=attempt_of(event))
+
+    @cached_property
+    def hook(self) -> GreenApiHook:
+        """The hook of ``green_api_conn_id``."""
+        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+
+        return GreenApiHook(self.green_api_conn_id)
+
+    def _take(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
+        from airflow_provider_wacontacts.jobs.green_api_snapshot import ask
+
+        self.hook.check()
+        pull = self._plan(context)
+        answered = ask(pull, self.hook)
+        if not answered.snapshot.rows and not answered.snapshot.rejects:
+            self._face_nobody(attempt)
+        summary = self._land(pull, answered)
+        self._tell(summary)
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
+
+    def _face_nobody(self, attempt: int) -> None:
+        """Ask again later, and decide in the end what an empty answer means."""
+        if attempt <= self.empty_retries:
+            moment = datetime.now(UTC) + self.empty_wait
+            self.log.info("The answer holds nobody; asking again at %s", format_time(moment))
+            self.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt + 1), method_name="execute_after_wait")
+        if self.on_empty == "skip":
+            raise AirflowSkipException("the account has no contacts, however often it was asked")
+        if self.on_empty == "fail":
+            raise NotEnabledError(EMPTY, source="green_api", operation="green_api.contacts.get", attempts=attempt)
+        self.log.warning("The account has no contacts, however often it was asked; nobody is gone on its strength")
+
+    def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
+        from airflow_provider_wacontacts.jobs.green_api_snapshot import SnapshotPull
+
+        return SnapshotPull(
+            account=self.account or self.hook.account,
+            task=task_of(context),
+            package_version=__version__,
+            group=self.group,
+            count=self.count,
+            max_rejected=self.max_rejected,
+        )
+
+    def _tell(self, summary: SnapshotSummary) -> None:
+        self.log.info(
+            "Took a snapshot of %s contacts: %s new versions, %s gone, %s back, %s rejected; extraction %s",
+            summary.rows,
+            summary.new_versions,
+            summary.gone,
+            summary.back,
+            summary.rejected,
+            summary.extraction_id,
+        )
+        if summary.state == "refused":
+            self.log.warning("The snapshot is older than the newest that has landed, so nothing of it was")
+        elif summary.reason:
+            self.log.warning("Nobody is gone on the strength of this snapshot: %s", WHY[summary.reason])
+
+    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+        raise NotImplementedError
+
+
+class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
+    """
+    Take a snapshot of an account's contacts, and keep in the store what is new, has changed, is gone and is back.
+
+    Snapshots of an account land one at a time, in the order in which they were taken; an older one is refused. Nobody
+    is gone on the strength of an empty answer, of one that was cut off, or of one that is suddenly much smaller.
+
+    :param green_api_conn_id: connection of type ``green_api``.
+    :param store_conn_id: any PostgreSQL or SQLite connection.
+    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
+    :param group: groups only, or persons only; both by default.
+    :param count: how many contacts at most; all by default.
+    :param empty_retries: how often to ask again where the answer holds nobody.
+    :param empty_wait: how long to wait in between; the wait is deferred.
+    :param on_empty: in the end, ``fail``, ``skip``, or ``accept``.
+    :param shrink_guard: share of the last complete snapshot, 0 to 1, that one has to reach to count as complete.
+    :param shrink_confirmations: how many like-sized ones in a row are believed although they are smaller.
+    :param accept_shrink: believe a smaller one at once.
+    :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
+    """
+
+    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")
+
+    def __init__(
+        self,
+        *,
+        store_conn_id: str = "wacontacts_store",
+        shrink_guard: float = 0.8,
+        shrink_confirmations: int = 3,
+        accept_shrink: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.store_conn_id = store_conn_id
+        self.shrink_guard = shrink_guard
+        self.shrink_confirmations = shrink_confirmations
+        self.accept_shrink = accept_shrink
+        if not 0 <= shrink_guard <= 1:
+            raise ConfigError(f"shrink_guard is {shrink_guard}; it is a share, 0 to 1")
+        if shrink_confirmations < 1:
+            raise ConfigError(f"shrink_confirmations is {shrink_confirmations}; it is 1 or more")
+
+    def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
+        from dataclasses import replace
+
+        from airflow_provider_wacontacts.landing.sql import ShrinkGuard
+
+        guard = ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink)
+        return replace(super()._plan(context), guard=guard)
+
+    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_store
+
+        uri = store_uri(self.store_conn_id, "green_api", pull.account)
+        return land_in_store(pull, answered, store=open_store(self.store_conn_id), uri=uri)
+
+
+class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
+    """
+    Take a snapshot of an account's contacts, and file it whole, in a prefix of its own.
+
+    ``<path>/green_api/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``.
+
+    :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
+    :param file_format: ``jsonl.gz`` or ``parquet``.
+
+    The other arguments are those of :class:`GreenApiContactsToSqlOperator` that do not compare with an earlier one.
+    """
+
+    template_fields: Sequence[str] = ("green_api_conn_id", "account", "path")
+
+    def __init__(self, *, path: str, file_format: str = "jsonl.gz", **kwargs: Any) -> None:
+        from airflow_provider_wacontacts.landing.objects import check_file_format
+
+        super().__init__(**kwargs)
+        check_file_format(file_format)
+        self.path = path
+        self.file_format = file_format
+
+    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_files
+
+        return land_in_files(pull, answered, root=ObjectStoragePath(self.path), file_format=self.file_format)
+
+
+def _check_figures(operator: _GreenApiContactsOperator) -> None:
+    """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
+    if operator.count is not None and operator.count < 1:
+        raise ConfigError(f"count is {operator.count}; it starts at 1")
+    if operator.empty_retries < 0:
+        raise ConfigError(f"empty_retries is {operator.empty_retries}; it is 0 or more")
+    if operator.empty_wait < timedelta(0):
+        raise ConfigError("empty_wait is negative")
+    if operator.on_empty not in ON_EMPTY:
+        raise ConfigError(f"on_empty is {operator.on_empty!r}; it can be one of {', '.join(ON_EMPTY)}")
+    if not 0 <= operator.max_rejected <= 1:
+        raise ConfigError(f"max_rejected is {operator.max_rejected}; it is a share, 0 to 1")
