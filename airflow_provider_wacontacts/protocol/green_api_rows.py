@@ -33,6 +33,8 @@ __all__ = ["Head", "Page", "Snapshot", "parse_snapshot", "record_of", "wa_id_of"
 
 PAGE_ROWS = 5_000
 USERS = "@c.us"
+#: What :func:`~.records.read_leniently` says of a text that is none by any reading.
+NOT_JSON = "not JSON"
 #: What keeps a text from landing as it is: an escaped NUL, and a line's end in a text that has to be one line.
 ODD = re.compile(rb"\\u0000|\n")
 #: A whole string, or one of the signs between values.
@@ -146,6 +148,8 @@ def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
         if was_repaired:
             repaired.add(len(texts))
         texts.append(mended)
+    if any(reject.reason == NOT_JSON for reject in rejects):
+        raise ValueError(NOT_JSON)
     if rejects and not texts and not any(reject.body.startswith(b"{") for reject in rejects):
         raise ValueError("a list of something else than contacts")
     return Snapshot(texts, frozenset(repaired), rejects, len(body), date)
@@ -229,7 +233,7 @@ def _last(body: bytes, start: int, sign: re.Match[bytes]) -> Iterator[bytes]:
     if sign[0] != b"]" or not start or body[sign.end() :].strip():
         raise ValueError("not a list of contacts")
     value = body[start : sign.start()].strip()
-    if value:
+    if value or body[start - 1 : start] == b",":
         yield value
 
 
