@@ -34,6 +34,7 @@ __all__ = [
     "Snapshot",
     "WaSettings",
     "amounts_to",
+    "expect_usable",
     "get_contacts",
     "get_state",
     "get_usable_state",

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,10 +24,14 @@ from airflow_provider_wacontacts.protocol.records import (
     canonical,
     encode,
     in_utc,
+    is_pseudonym,
     read_leniently,
     repair,
     row_hash,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = ["Head", "Page", "Snapshot", "parse_snapshot", "record_of", "wa_id_of"]
 
@@ -39,6 +43,8 @@ NOT_JSON = "not JSON"
 ODD = re.compile(rb"\\u0000|\n")
 #: A whole string, or one of the signs between values.
 SIGN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+#: An id, at any depth.
+ID = re.compile(rb'"id"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 
 
 class Head(NamedTuple):
@@ -96,6 +102,17 @@ class Snapshot:
     def rows(self) -> int:
         """How many contacts it holds, rejects not counted."""
         return len(self.texts)
+
+    @property
+    def unkept(self) -> frozenset[str]:
+        """Ids in the rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
+        found = (read_leniently(match) for reject in self.rejects for match in ID.findall(reject.body))
+        return frozenset(repair(contact_id)[0] for contact_id in found)
+
+    def under(self, pseudonyms: Pseudonyms) -> Snapshot:
+        """Return the snapshot as it is with pseudonyms: ids and hashes come after them."""
+        texts = [pseudonyms.applied(text) for text in self.texts]
+        return replace(self, texts=texts, rejects=[pseudonyms.of_reject(reject) for reject in self.rejects])
 
     def records(self, taken_at: datetime) -> Iterator[Record]:
         """
@@ -175,8 +192,8 @@ def record_of(text: bytes | msgspec.Raw, taken_at: datetime, *, repaired: bool =
 def wa_id_of(contact_id: str) -> str | None:
     """Return the digits of an id such as ``11001234567@c.us``; ``None`` for any other: a group's, or one that hides."""
     digits = contact_id.removesuffix(USERS)
-    is_number = digits != contact_id and digits.isascii() and digits.isdigit()
-    return digits if is_number else None
+    is_number = (digits.isascii() and digits.isdigit()) or is_pseudonym(digits)
+    return digits if is_number and digits != contact_id else None
 
 
 class _Id(msgspec.Struct, gc=False):

@@ -230,6 +230,14 @@ def test_a_list_of_objects_without_ids_is_a_list_of_objects():
     assert (snapshot.rows, [reject.reason for reject in snapshot.rejects]) == (0, ["no id"])
 
 
+def test_ids_of_contacts_that_cannot_be_kept_are_known():
+    rows = [b'{"id":"a","n":NaN}', b'{"n":1e999999,"id" : "b\\u0000\\"@c.us"}', b'{"name":"x"}', b'"id"', b'{"id":7}']
+    snapshot = parse_snapshot(listed(SOUND, *rows, b'{"id":"c","n":' + b"[" * 300 + b"]" * 300 + b"}"))
+
+    assert (len(snapshot.rejects), snapshot.unkept) == (6, {"a", 'b\ufffd"@c.us', "c"})
+    assert parse_snapshot(listed(SOUND)).unkept == frozenset()
+
+
 def test_nothing_personal_is_in_what_a_snapshot_shows_of_itself():
     snapshot = parse_snapshot(listed(SOUND, b'{"name":"Ivan"}'))
     (page,) = snapshot.pages(NOON)
