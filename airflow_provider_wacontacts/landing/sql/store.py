@@ -78,7 +78,7 @@ class Store:
 
         The try that is taken over is ``abandoned``: what it still sends is refused. A finished one is left alone.
 
-        :param window: ``None`` for a snapshot.
+        :param window: ``None`` for what has none; a snapshot begins with :meth:`begin_snapshot`.
         :param options_digest: a short text that differs where the system is asked for something else.
         :param uri: names the place in the ledger, without login and password.
         :raises LandingError: the database failed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -196,3 +197,19 @@ def test_thousands_of_contacts_land_whatever_the_batches(sqlite_book, monkeypatc
     done = sqlite_book.land(TUESDAY, *((who, "new" if n % 3 else "") for n, who in enumerate(people[:2_900])))
 
     assert (done.rows, done.new_versions, done.gone) == (2_900, 1_933 + 100, 100)
+
+
+def test_four_times_the_contacts_take_the_same_memory(sqlite_book, monkeypatch):
+    monkeypatch.setattr(snapshots, "BATCH_ROWS", 500)
+
+    def most_bytes(moment, contacts):
+        begun = sqlite_book.begin(str(moment))
+        tracemalloc.start()
+        records = (sqlite_book.record(f"{n}@c.us", "name " * 20) for n in range(contacts))
+        begun.land(lambda: records, extracted_at=moment, size=1)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    most_bytes(MONDAY, 500)
+    assert most_bytes(WEDNESDAY, 4_000) - most_bytes(THURSDAY, 1_000) < 400_000, "the 3,000 more were held"
