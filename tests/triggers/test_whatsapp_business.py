@@ -1,0 +1,427 @@
+"""The trigger asks again under claim, learns, writes, and fires once; what it carries is nobody's business."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.hooks import whatsapp_business_room
+from airflow_provider_wacontacts.landing.sql.failures import LockedError
+from airflow_provider_wacontacts.landing.sql.numbers.check import Check
+from airflow_provider_wacontacts.landing.sql.numbers.model import Answers
+from airflow_provider_wacontacts.protocol import whatsapp_business
+from airflow_provider_wacontacts.sandbox import Fault
+from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
+from tests.triggers.waiting import event_of, numbers, trigger
+
+pytestmark = pytest.mark.usefixtures("hasty")
+
+CHECK_ID = "0123456789abcdef0123456789abcdef"
+DEADLINE = datetime(2024, 1, 31, 8, tzinfo=UTC)
+
+
+async def together(triggers):
+    return await asyncio.gather(*(event_of(one) for one in triggers))
+
+
+def run(*triggers):
+    return asyncio.run(together(triggers))
+
+
+def counts(event, *names):
+    return tuple(event[name] for name in names)
+
+
+def test_it_serializes_to_its_path_and_plain_arguments():
+    path, arguments = WhatsAppContactsTrigger(CHECK_ID, DEADLINE, batch_size=7, recheck_failed=2).serialize()
+
+    assert path == "airflow_provider_wacontacts.triggers.whatsapp_business.WhatsAppContactsTrigger"
+    assert json.loads(json.dumps(arguments)) == {
+        "check_id": CHECK_ID,
+        "deadline": "2024-01-31T08:00:00+00:00",
+        "whatsapp_business_conn_id": "whatsapp_business_default",
+        "store_conn_id": "wacontacts_store",
+        "recheck_failed": 2,
+        "batch_size": 7,
+        "max_failures": 10,
+    }
+
+
+def test_what_it_serializes_makes_the_same_trigger_again():
+    made = WhatsAppContactsTrigger(CHECK_ID, DEADLINE, max_failures=3, store_conn_id="other")
+
+    assert WhatsAppContactsTrigger(**made.serialize()[1]).serialize() == made.serialize()
+
+
+def test_numbers_that_take_a_while_are_asked_until_they_are_resolved(place):
+    place.api.whatsapp.change(processing_answers=2)
+    check = place.check(numbers(3))
+
+    (event,) = run(trigger(check))
+
+    assert event == {"check_id": check.check_id, **check.look()._asdict()}
+    assert counts(event, "state", "given", "asked", "valid", "processing", "waiting") == ("resolved", 3, 3, 3, 0, 0)
+    assert place.api.asked_numbers == dict.fromkeys(numbers(3), 3)
+    assert place.api.whatsapp.checked == dict.fromkeys(numbers(3), 1)
+
+
+def test_only_what_is_not_resolved_is_asked_and_never_forced(place):
+    quick, slow = numbers(4)[:2], numbers(4)[2:]
+    for number in quick:
+        place.api.whatsapp.put(number)
+    check = place.check([*quick, *slow])
+
+    run(trigger(check))
+
+    assert place.api.asked_numbers == Counter(quick + slow * 2)
+    assert {(call.force_check, call.blocking) for call in place.api.whatsapp.calls} == {(False, "no_wait")}
+
+
+def test_batches_are_as_large_as_it_is_told(place):
+    check = place.check(numbers(5))
+    place.api.whatsapp.checks.clear_counts()
+
+    run(trigger(check, batch_size=2))
+
+    assert [call.size for call in place.api.whatsapp.calls] == [2, 2, 1]
+
+
+def test_a_check_that_waits_for_nothing_fires_without_asking(place):
+    place.api.whatsapp.change(processing_share=0.0)
+    check = place.check(numbers(2))
+
+    (event,) = run(trigger(check))
+
+    assert (event["state"], len(place.api.whatsapp.calls)) == ("resolved", 1)
+
+
+def test_an_answer_that_is_delivered_ends_the_wait_without_a_question(place):
+    place.api.whatsapp.change(resolved_by="callback")
+    check = place.check(numbers(2))
+
+    async def deliver_meanwhile():
+        waiting = asyncio.create_task(event_of(trigger(check)))
+        await until(lambda: len(place.api.whatsapp.calls) > 1)
+        place.api.fail(Fault(on="check", kind="status", status=500, times=1000))
+        for body in place.api.whatsapp.finish():
+            said = whatsapp_business.parse_callback(body).results
+            results = {one.input: (one.status, one.wa_id) for one in said}
+            await asyncio.to_thread(place.checks.receive, Answers(results, datetime.now(UTC), datetime.now(UTC)))
+        return await waiting
+
+    event = asyncio.run(deliver_meanwhile())
+    assert counts(event, "state", "valid") == ("resolved", 2)
+
+
+def test_at_the_deadline_the_check_expires_and_what_came_in_stays(place):
+    place.api.whatsapp.change(resolved_by="never")
+    place.api.whatsapp.put(numbers(1)[0])
+    check = place.check(numbers(3))
+
+    (event,) = run(trigger(check, seconds=0.3))
+
+    assert counts(event, "state", "valid", "processing", "waiting") == ("expired", 1, 2, 0)
+    assert place.state(check) == "expired"
+    assert Counter(place.statuses(check).values()) == {"valid": 1, "processing": 2}
+
+
+def test_a_deadline_in_the_middle_of_a_question_ends_it_and_frees_its_numbers(place):
+    check = place.check(numbers(3))
+    place.api.fail(Fault(on="check", kind="delay", delay_s=30.0))
+
+    (event,) = run(trigger(check, seconds=1.0))
+
+    assert (event["state"], place.claimed()) == ("expired", 0)
+
+
+def test_one_that_is_started_again_after_its_deadline_fires_at_once_and_asks_nothing(place):
+    check = place.check(numbers(3))
+
+    first, second = run(trigger(check, seconds=-5))[0], run(trigger(check, seconds=-5))[0]
+
+    assert first == second
+    assert (first["state"], len(place.api.whatsapp.calls)) == ("expired", 1)
+
+
+def test_failed_numbers_are_asked_again_so_often_and_no_more(place):
+    place.api.whatsapp.change(processing_share=0.0)
+    place.api.whatsapp.put(numbers(1)[0], "failed")
+    check = place.check(numbers(1))
+
+    (event,) = run(trigger(check, recheck_failed=2))
+
+    assert counts(event, "state", "failed") == ("resolved", 1)
+    assert place.api.asked_numbers == {numbers(1)[0]: 3}
+
+
+def test_failed_numbers_are_left_at_that_where_the_budget_is_spent(place, connect_api):
+    place.api.whatsapp.change(processing_share=0.0)
+    for number in numbers(2):
+        place.api.whatsapp.put(number, "failed")
+    connect_api(extra={"daily_checks": 3})
+    check = place.check(numbers(2))
+
+    (event,) = run(trigger(check, recheck_failed=5))
+
+    assert counts(event, "state", "failed") == ("resolved", 2)
+    assert place.api.asked_numbers.total() == 3
+
+
+def test_what_somebody_else_asks_about_is_left_to_them(place):
+    check, other = place.check(numbers(2)), place.check(numbers(4, first=2), run="other")
+    place.do("UPDATE wacontacts_number SET claimed_for = 'x', claimed_until = '2999-01-01T00:00:00.000000Z'")
+
+    events = run(trigger(check, seconds=0.5), trigger(other, seconds=0.5))
+
+    assert [event["state"] for event in events] == ["expired", "expired"]
+    assert place.api.asked_numbers.total() == 6
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(on="check", kind="status", status=503, code=1016, times=3),
+        Fault(on="check", kind="status", status=502, body="<html>", times=3),
+        Fault(on="check", kind="drop", times=3),
+        Fault(on="check", kind="cut", times=3),
+        Fault(on="check", kind="html", times=3),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.status or ''}",
+)
+def test_some_failures_in_a_row_are_borne(place, fault):
+    check = place.check(numbers(2))
+    place.api.fail(fault)
+
+    (event,) = run(trigger(check, max_failures=3))
+
+    assert counts(event, "state", "valid") == ("resolved", 2)
+
+
+def test_one_failure_too_many_in_a_row_is_told_and_nothing_is_claimed_any_more(place):
+    check = place.check(numbers(2))
+    place.api.fail(Fault(on="check", kind="status", status=503, code=1016, times=100))
+
+    (event,) = run(trigger(check, max_failures=2))
+
+    assert counts(event, "check_id", "state", "error", "processing") == (check.check_id, "open", "ServerError", 2)
+    assert place.api.requests.count("check", 503) == 3
+    assert place.claimed() == 0
+
+
+def test_a_store_that_is_locked_for_a_while_is_borne(place, monkeypatch):
+    check, tries = place.check(numbers(2)), []
+    look = Check.wait
+
+    def locked_at_first(self, *given, **more):
+        tries.append(1)
+        if len(tries) < 3:
+            raise LockedError("the store is locked by somebody else")
+        return look(self, *given, **more)
+
+    monkeypatch.setattr(Check, "wait", locked_at_first)
+
+    assert run(trigger(check))[0]["state"] == "resolved"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(on="check", kind="status", status=401, code=1005, times=9), "AuthError"),
+        (Fault(on="check", kind="status", status=403, code=1031), "NotEnabledError"),
+        (Fault(on="check", kind="status", status=400, code=1009), "RejectedError"),
+    ],
+    ids=["not let in", "banned", "refused"],
+)
+def test_what_no_waiting_mends_ends_it_at_once(place, fault, error):
+    check = place.check(numbers(2))
+    place.api.fail(fault)
+
+    (event,) = run(trigger(check))
+
+    assert counts(event, "state", "error") == ("open", error)
+    assert place.api.requests.count("check", 200) == 1
+    assert place.claimed() == 0
+
+
+def test_an_error_that_nobody_expected_is_told_without_what_it_quotes(place, monkeypatch):
+    check = place.check(numbers(2))
+
+    def break_down(self, *given):
+        raise KeyError(numbers(1)[0])
+
+    monkeypatch.setattr(Check, "claim_again", break_down)
+    (event,) = run(trigger(check))
+
+    assert event["error"] == "KeyError"
+    assert event["message"].startswith("unexpected, in break_down, line ")
+    assert numbers(1)[0] not in json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    ("check_id", "settings", "message"),
+    [
+        ("0" * 32, {}, "the store knows no such check"),
+        (None, {"batch_size": 0}, "batch_size is 0"),
+        (None, {"batch_size": 1001}, "batch_size is 1001"),
+        (None, {"recheck_failed": -1}, "recheck_failed is -1"),
+        (None, {"whatsapp_business_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
+        (None, {"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
+    ],
+)
+def test_what_cannot_be_is_told_and_nothing_is_sent(place, check_id, settings, message):
+    made = check_id or place.check(numbers(1))
+    place.api.whatsapp.checks.clear_counts()
+
+    (event,) = run(trigger(made, **settings))
+
+    assert counts(event, "state", "error") == ("open", "ConfigError")
+    assert message in event["message"]
+    assert place.api.whatsapp.calls == []
+
+
+def test_a_deadline_that_cannot_be_read_is_told(place):
+    (event,) = run(WhatsAppContactsTrigger(CHECK_ID, "2024-01-31T08:00:00"))
+
+    assert counts(event, "check_id", "state", "error") == (CHECK_ID, "open", "ConfigError")
+    assert event["message"].startswith("deadline is no time with an offset")
+
+
+def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place):
+    check = place.check(numbers(10))
+
+    async def cancel_in_the_middle():
+        waiting = asyncio.create_task(event_of(trigger(check, batch_size=2)))
+        await until(lambda: place.api.asked_numbers.total() >= 14)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return place.claimed(), sum(status == "valid" for status in place.statuses(check).values())
+
+    still_claimed, had = asyncio.run(cancel_in_the_middle())
+    (event,) = run(trigger(check, batch_size=2))
+
+    assert (still_claimed, event["state"], event["valid"]) == (0, "resolved", 10)
+    assert had >= 2
+    assert place.api.asked_numbers.total() <= 10 + 10 + 2
+
+
+def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(place):
+    check = place.check(numbers(10))
+    (number_ids,) = check.waiting(10)
+    check.claim_again(number_ids[:4])
+
+    (event,) = run(trigger(check))
+
+    assert counts(event, "state", "valid") == ("resolved", 10)
+
+
+def test_fifty_at_once_ask_no_more_than_twenty_times_a_second(place):
+    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(50)]
+    place.api.whatsapp.checks.clear_counts()
+
+    events = run(*(trigger(check) for check in checks))
+
+    assert [event["state"] for event in events] == ["resolved"] * 50
+    assert len(place.api.whatsapp.calls) == 50
+    assert most_in_a_second(call.at for call in place.api.whatsapp.calls) <= 20
+
+
+def test_a_rate_limit_that_one_meets_holds_all_of_them_back(place):
+    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
+    place.api.whatsapp.change(retry_after="integer")
+    place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0))
+    place.api.whatsapp.checks.clear_counts()
+    begun = asyncio.run(begin_of_hold(place, checks))
+
+    assert place.api.requests.count("check", 429) == 1
+    assert sum(call.at > begun + 1.0 for call in place.api.whatsapp.calls) >= 4
+
+
+async def begin_of_hold(place, checks):
+    waiting = asyncio.gather(*(event_of(trigger(check)) for check in checks))
+    await until(lambda: place.api.requests.count("check", 429))
+    begun = time.time()
+    events = await waiting
+    assert [event["state"] for event in events] == ["resolved"] * 5
+    return begun
+
+
+def test_rate_limits_are_no_failures_and_are_kept_to(place, hasty):
+    check = place.check(numbers(2))
+    place.api.whatsapp.change(retry_after="integer")
+    place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0, times=2))
+
+    (event,) = run(trigger(check, max_failures=0))
+
+    assert event["state"] == "resolved"
+    assert hasty.count(timedelta(seconds=1)) == 2
+
+
+def test_those_of_one_connection_share_a_client_and_a_store_and_leave_nothing_open(place, monkeypatch):
+    opened, closed = Counter(), Counter()
+    for name in ("_line", "_store", "_threads"):
+        count_calls(monkeypatch, whatsapp_business_room, name, opened, closed)
+    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
+
+    run(*(trigger(check) for check in checks))
+
+    assert opened == closed == {"_line": 1, "_store": 1, "_threads": 1}
+
+
+def test_nothing_personal_is_in_arguments_events_and_logs(place, caplog):
+    caplog.set_level(logging.DEBUG)
+    for logger in ("sqlalchemy.engine", "sqlalchemy.pool", "aiohttp.client", "asyncio"):
+        logging.getLogger(logger).setLevel(logging.NOTSET)
+    given = numbers(6)
+    place.api.whatsapp.put(given[0], "failed")
+    checks = [place.check(given[:3]), place.check(given[3:], run="other")]
+    place.api.fail(
+        Fault(on="check", kind="status", status=503, body=json.dumps({"errors": [{"title": given[0]}]})),
+        Fault(
+            on="check", kind="body", body=json.dumps({"contacts": [{"input": given[1], "status": given[2]}, given[3]]})
+        ),
+        Fault(on="check", kind="rate_limited", delay_s=0.1),
+        Fault(on="check", kind="status", status=400, code=1009, body=json.dumps({"errors": [{"details": given[4]}]})),
+    )
+    triggers = [trigger(check, recheck_failed=1) for check in checks]
+
+    events = run(*triggers)
+    events += run(*(trigger(check) for check in checks))
+
+    shown = json.dumps([one.serialize() for one in triggers]) + json.dumps(events) + caplog.text
+    shown += repr([vars(record) for record in caplog.records])
+    assert [event["state"] for event in events[2:]] == ["resolved", "resolved"]
+    assert {event.get("error") for event in events[:2]} != {None}
+    assert [number for number in given if number[1:] in shown] == []
+    assert place.api.whatsapp.behaviour.token not in shown
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.01)
+
+
+def most_in_a_second(moments):
+    times = sorted(moments)
+    return max(sum(0 <= other - first < 1.0 for other in times) for first in times)
+
+
+def count_calls(monkeypatch, module, name, opened, closed):
+    original = getattr(module, name)
+
+    @asynccontextmanager
+    async def counted(*given):
+        opened[name] += 1
+        async with original(*given) as value:
+            yield value
+        closed[name] += 1
+
+    monkeypatch.setattr(module, name, counted)
