@@ -1,0 +1,207 @@
+"""What may be asked in a day, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, RateLimitedError
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+from tests.operators.whatsapp_business.cases import numbers, on_both
+
+MONDAY = datetime(2026, 3, 2, 22, 30, tzinfo=UTC)
+STATUSES = "SELECT status, reason, count(*) FROM wacontacts_check_result GROUP BY status, reason ORDER BY status"
+
+
+@pytest.fixture
+def budget_of_30(connect_api: Callable[..., None], tasks: Any) -> None:
+    connect_api(extra={"daily_checks": 30})
+
+
+@pytest.mark.usefixtures("budget_of_30")
+@on_both
+def test_past_the_budget_a_task_fails_at_once_and_what_was_answered_stays(tasks: Any, api: Sandbox, store: Any) -> None:
+    with pytest.raises(AirflowFailException, match="daily_checks are spent for today; not asked about: 70") as raised:
+        tasks.check(numbers(100), batch_size=8)
+
+    cause = raised.value.__cause__
+    assert isinstance(cause, BudgetExceededError)
+    assert (cause.limit, cause.used, cause.asked) == (30, 30, 70)
+    assert sum(api.asked_numbers.values()) == 30
+    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == [(30,)]
+    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL") == [(0,)]
+    assert store.rows("SELECT state, finished_at FROM wacontacts_check") == [("open", None)]
+
+
+@pytest.mark.usefixtures("budget_of_30")
+def test_partial_finishes_and_leaves_the_rest_out(tasks: Any, store: Any) -> None:
+    summary = tasks.check(numbers(100), on_budget="partial")
+
+    assert (summary["given"], summary["asked"], summary["not_asked"], summary["budget_left"]) == (100, 30, 70, 0)
+    assert store.rows(STATUSES) == [("not_asked", "past the budget", 70), ("valid", None, 30)]
+    assert summary["state"] == "resolved"
+
+
+@pytest.mark.usefixtures("budget_of_30")
+@on_both
+def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
+    tasks: Any, api: Sandbox, store: Any, set_store_clock: Callable[[datetime], None]
+) -> None:
+    event: Any = {"attempt": 1}
+    for day in range(3):
+        set_store_clock(MONDAY + timedelta(days=day))
+        with pytest.raises(TaskDeferred) as deferred:
+            tasks.go_on(event, numbers(100), on_budget="defer")
+        trigger = deferred.value.trigger
+        assert isinstance(trigger, WaitUntilTrigger)
+        assert (trigger.until, trigger.attempt) == (datetime(2026, 3, 3 + day, tzinfo=UTC), day + 2)
+        assert (deferred.value.method_name, deferred.value.kwargs) == ("execute_after_wait", None)
+        event = asyncio.run(anext(trigger.run())).payload
+
+    set_store_clock(MONDAY + timedelta(days=3))
+    summary = tasks.go_on(event, numbers(100), on_budget="defer")
+
+    assert (summary["given"], summary["asked"], summary["from_store"], summary["budget_left"]) == (100, 100, 0, 20)
+    assert api.asked_numbers == dict.fromkeys(numbers(100), 1)
+    assert store.rows("SELECT check_id FROM wacontacts_check") == [(summary["check_id"],)]
+    spent = [("2026-03-02", 30), ("2026-03-03", 30), ("2026-03-04", 30), ("2026-03-05", 10)]
+    assert store.rows("SELECT day, spent FROM wacontacts_budget ORDER BY day") == spent
+
+
+def test_max_checks_lowers_the_budget_for_one_task(tasks: Any, api: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="max_checks is spent for today; not asked about: 5") as raised:
+        tasks.check(numbers(15), max_checks=10, batch_size=3)
+
+    cause = raised.value.__cause__
+    assert isinstance(cause, BudgetExceededError)
+    assert (cause.limit, cause.used, cause.asked) == (10, 10, 5)
+    assert sum(api.asked_numbers.values()) == 10
+    assert tasks.check(numbers(15), run_id="another")["budget_left"] == 985
+
+
+@pytest.mark.usefixtures("budget_of_30")
+def test_max_checks_never_raises_it(tasks: Any, api: Sandbox) -> None:
+    tasks.check(numbers(50), max_checks=40, on_budget="partial")
+
+    assert sum(api.asked_numbers.values()) == 30
+
+
+@pytest.mark.usefixtures("budget_of_30")
+def test_what_costs_nothing_is_answered_when_all_is_spent(tasks: Any, api: Sandbox) -> None:
+    slow = numbers(5)
+    for number in slow:
+        api.whatsapp.put(number, slow=True)
+    tasks.check(numbers(30), run_id="spends all")
+
+    summary = tasks.check(numbers(30), run_id="asks again about five")
+
+    assert (summary["asked"], summary["from_store"], summary["valid"], summary["budget_left"]) == (5, 25, 30, 0)
+
+
+@pytest.mark.usefixtures("budget_of_30")
+@pytest.mark.parametrize("force", [True, False])
+def test_forcing_and_asking_again_about_a_failure_cost(tasks: Any, api: Sandbox, *, force: bool) -> None:
+    for number in numbers(20):
+        api.whatsapp.put(number, "valid" if force else "failed")
+    tasks.check(numbers(20), run_id="first")
+
+    summary = tasks.check(numbers(20), run_id="second", force_check=force, on_budget="partial")
+
+    assert (summary["asked"], summary["not_asked"], summary["budget_left"]) == (10, 10, 0)
+
+
+@on_both
+def test_two_checks_at_once_ask_about_each_number_once_and_never_overdraw(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], store: Any
+) -> None:
+    connect_api(extra={"daily_checks": 120})
+    tasks.check([])
+
+    def run(number: int) -> dict[str, Any]:
+        summary: dict[str, Any] = tasks.check(
+            numbers(100, first=50 * number), run_id=f"run {number}", batch_size=5, on_budget="partial"
+        )
+        return summary
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(run, range(2))
+
+    assert max(api.asked_numbers.values()) == 1
+    assert sum(api.asked_numbers.values()) == 120 == first["asked"] + second["asked"]
+    assert store.rows("SELECT spent FROM wacontacts_budget") == [(120,)]
+    for summary in (first, second):
+        assert summary["asked"] + summary["from_store"] + summary["not_asked"] == 100
+
+
+def test_a_wait_that_the_server_asks_for_is_deferred_with_its_attempt_and_goes_on(tasks: Any, api: Sandbox) -> None:
+    api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "3600"}, skip=1, every=1))
+    before = datetime.now(UTC)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        tasks.check(numbers(20), batch_size=10)
+
+    trigger = deferred.value.trigger
+    assert (trigger.attempt, trigger.until >= before + timedelta(hours=1)) == (2, True)
+    assert sum(api.asked_numbers.values()) == 10
+    api.faults.clear()
+    summary = tasks.go_on({"attempt": 2}, numbers(20), batch_size=10)
+    assert (summary["asked"], api.asked_numbers) == (20, dict.fromkeys(numbers(20), 1))
+
+
+def test_waiting_for_the_rate_limit_ends_at_last(tasks: Any, api: Sandbox) -> None:
+    api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "3600"}))
+
+    with pytest.raises(RateLimitedError):
+        tasks.go_on({"attempt": 20}, numbers(1))
+
+
+@pytest.mark.parametrize("event", [None, {}, {"attempt": "1"}, {"attempt": 0}, "text"])
+def test_an_event_that_is_none_of_ours_fails_loudly(tasks: Any, event: Any) -> None:
+    with pytest.raises(ValueError, match="attempt"):
+        tasks.go_on(event, numbers(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"max_checks": 0}, "max_checks is 0"),
+        ({"on_budget": "wait"}, "on_budget is 'wait'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 1001}, "batch_size is 1001"),
+        ({"blocking": "yes"}, "blocking is 'yes'"),
+        ({"fresh_for": timedelta(seconds=-1)}, "fresh_for"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
+    tasks: Any, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        tasks.operator(numbers(1), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"extra": {"daily_checks": 0}}, "daily_checks"),
+        ({"host": "http://whatsapp.example"}, "allow_http"),
+        ({"extra": {"auth": "login"}, "login": "user", "password": ""}, "password"),
+        ({"extra": {"auth": "login"}, "login": ""}, "login"),
+    ],
+)
+def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], *, fields: dict[str, Any], named: str, store: Any
+) -> None:
+    connect_api(**fields)
+
+    with pytest.raises(AirflowFailException, match=named):
+        tasks.check(numbers(1))
+
+    assert api.requests.count() == 0
+    assert store.rows("SELECT name FROM sqlite_master") == []

@@ -1,0 +1,263 @@
+"""What servers that speak this language were seen to do, from the operator to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, RateLimitedError, ServerError
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from tests.operators.whatsapp_business.cases import numbers, on_both
+
+STATUS_OF = "SELECT number, status, wa_id FROM wacontacts_check_result ORDER BY ordinal"
+MANY_NUMBERS = numbers(40)
+
+
+@pytest.fixture
+def mixed(api: Sandbox) -> dict[str, tuple[str, str | None]]:
+    """Ten each that are valid, invalid, slow and broken, and what is answered of each."""
+    expected: dict[str, tuple[str, str | None]] = {}
+    for place, number in enumerate(MANY_NUMBERS):
+        status = ("valid", "invalid", "processing", "failed")[place % 4]
+        is_slow = status == "processing"
+        api.whatsapp.put(number, "valid" if is_slow else status, slow=is_slow)
+        expected[number] = status, number.strip("+") if status in ("valid", "processing") else None
+    return expected
+
+
+def results(store: Any) -> dict[str, tuple[str, str | None]]:
+    return {number: (status, wa_id) for number, status, wa_id in store.rows(STATUS_OF)}
+
+
+@on_both
+@pytest.mark.parametrize("order", ["asked", "shuffled", "reversed"])
+def test_1_all_four_statuses_in_any_order(
+    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None], order: str
+) -> None:
+    behave(order=order)
+
+    tasks.check(MANY_NUMBERS, batch_size=15)
+
+    assert results(store) == mixed
+
+
+@pytest.mark.parametrize("has_wa_id", [True, False])
+def test_2_processing_with_and_without_a_whatsapp_id(
+    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None], *, has_wa_id: bool
+) -> None:
+    behave(wa_id_with=["valid", "processing"] if has_wa_id else ["valid"])
+
+    summary = tasks.check(MANY_NUMBERS)
+
+    assert summary["processing"] == 10
+    slow = {wa_id is not None for status, wa_id in results(store).values() if status == "processing"}
+    assert slow == {has_wa_id}
+
+
+def test_3_invalid_with_a_whatsapp_id_is_still_invalid(
+    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None]
+) -> None:
+    behave(wa_id_with=["valid", "invalid", "processing", "failed"])
+
+    assert tasks.check(MANY_NUMBERS)["invalid"] == 10
+    assert {status for status, _ in results(store).values()} == {"valid", "invalid", "processing", "failed"}
+
+
+def test_4_201_is_success(tasks: Any, store: Any, mixed: Any, behave: Callable[..., None]) -> None:
+    behave(success_status=201)
+
+    tasks.check(MANY_NUMBERS)
+
+    assert results(store) == mixed
+
+
+@pytest.mark.parametrize("missing_as", ["absent", "null"])
+def test_5_fewer_entries_and_errors_beside_them(
+    tasks: Any, api: Sandbox, store: Any, behave: Callable[..., None], logged: Any, *, missing_as: str
+) -> None:
+    behave(missing_as=missing_as, errors_beside="missing")
+    ok, silent = numbers(2)
+    api.whatsapp.put(silent, missing=True)
+
+    summary = tasks.check([ok, silent])
+
+    assert (summary["valid"], summary["missing"], summary["asked"], summary["state"]) == (1, 1, 2, "open")
+    assert results(store) == {ok: ("valid", ok.strip("+")), silent: ("missing", None)}
+    log = logged()
+    assert "code 1013" in log
+    assert "nothing about 1 of the numbers" in log
+    assert silent.strip("+") not in log
+
+
+@pytest.mark.parametrize("errors_beside", ["empty", "always"])
+def test_5_errors_beside_all_the_entries_take_nothing_away(
+    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None], errors_beside: str
+) -> None:
+    behave(errors_beside=errors_beside)
+
+    tasks.check(MANY_NUMBERS)
+
+    assert results(store) == mixed
+
+
+def test_6_a_word_that_is_not_documented_is_not_final(
+    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None]
+) -> None:
+    behave(processing_word="pending")
+
+    summary = tasks.check(MANY_NUMBERS)
+
+    assert (summary["processing"], summary["state"]) == (10, "open")
+    assert [status for status, _ in results(store).values()].count("pending") == 10
+
+
+@pytest.mark.parametrize("renewals", [1, 2])
+def test_7_a_token_that_is_not_accepted_is_renewed_once(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None], renewals: int
+) -> None:
+    log_in(api, connect_api, behave)
+    api.fail(*[Fault(on="check", kind="status", status=401, code=1005)] * renewals)
+
+    if renewals == 1:
+        assert tasks.check(numbers(1))["valid"] == 1
+    else:
+        with pytest.raises(AirflowFailException, match=r"AuthError.*HTTP 401"):
+            tasks.check(numbers(1))
+
+    assert (api.requests.count("login"), api.requests.count("check")) == (2, 2)
+
+
+def test_7_threads_of_a_task_share_one_login(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None]
+) -> None:
+    log_in(api, connect_api, behave)
+
+    assert tasks.check(MANY_NUMBERS, batch_size=5)["valid"] == 40
+    assert api.requests.count("login") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("empty", Fault(on="check", kind="rate_limited", delay_s=0.1)),
+        ("dialog360", Fault(on="check", kind="rate_limited", delay_s=0.1)),
+        ("errors", Fault(on="check", kind="status", status=503, body="")),
+    ],
+)
+def test_8_a_rate_limit_in_any_words_is_waited_for(
+    tasks: Any, api: Sandbox, behave: Callable[..., None], *, answer: str, fault: Fault
+) -> None:
+    behave(rate_answer=answer)
+    api.fail(fault)
+
+    assert tasks.check(numbers(1))["valid"] == 1
+    assert api.requests.count("check") == 2
+
+
+@pytest.mark.parametrize("answer", ["empty", "dialog360", "errors"])
+def test_8_a_long_wait_is_deferred(tasks: Any, api: Sandbox, behave: Callable[..., None], answer: str) -> None:
+    behave(rate_answer=answer)
+    api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "600"}))
+
+    with pytest.raises(TaskDeferred):
+        tasks.check(numbers(1))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_8_a_wait_that_nobody_says_the_length_of_goes_to_airflow_s_retries(
+    tasks: Any, api: Sandbox, behave: Callable[..., None]
+) -> None:
+    behave(rate_answer="empty")
+    api.fail(Fault(on="check", kind="rate_limited"))
+
+    with pytest.raises(RateLimitedError):
+        tasks.check(numbers(1))
+
+
+@pytest.mark.parametrize("users_as", ["list", "object"])
+@pytest.mark.parametrize("expires_after", ["space", "zulu", "iso", "offset", "words", "missing"])
+def test_9_a_login_in_every_form(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None], *, users_as: str,
+    expires_after: str
+) -> None:  # fmt: skip
+    log_in(api, connect_api, behave, users_as=users_as, expires_after=expires_after)
+
+    assert tasks.check(numbers(10), batch_size=2)["valid"] == 10
+    assert api.requests.count("login") == 1
+
+
+def test_10_a_password_that_has_to_be_changed_first_is_said_so(
+    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None]
+) -> None:
+    log_in(api, connect_api, behave, must_change_password=True)
+
+    with pytest.raises(AirflowFailException, match="password"):
+        tasks.check(numbers(1))
+
+    assert api.requests.count("check") == 0
+
+
+@on_both
+def test_13_two_spellings_of_a_brazilian_number_have_one_id_and_a_row_each(
+    tasks: Any, api: Sandbox, store: Any
+) -> None:
+    old, new = "+558287654321", "+5582987654321"
+    api.whatsapp.put(old, wa_id="558287654321")
+
+    summary = tasks.check([old, new])
+
+    assert results(store) == dict.fromkeys([old, new], ("valid", "558287654321"))
+    assert (summary["asked"], summary["duplicates"]) == (2, 0)
+    assert store.rows("SELECT count(DISTINCT wa_id) FROM wacontacts_number") == [(1,)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_14_a_server_that_does_not_answer_in_time(
+    tasks: Any, api: Sandbox, store: Any, connect_api: Callable[..., None]
+) -> None:
+    connect_api(extra={"timeout": 0.2})
+    api.fail(Fault(on="check", kind="delay", delay_s=1.0))
+
+    with pytest.raises(NetworkError, match="took too long"):
+        tasks.check(numbers(1))
+
+    assert store.rows("SELECT claimed_until FROM wacontacts_number") == [(None,)]
+    assert tasks.check(numbers(1))["valid"] == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_15_a_502_in_html(tasks: Any, api: Sandbox) -> None:
+    api.fail(Fault(on="check", kind="html", status=502))
+
+    with pytest.raises(ServerError, match="HTTP 502"):
+        tasks.check(numbers(1))
+
+    assert tasks.check(numbers(1))["valid"] == 1
+
+
+def test_15_a_200_in_html_is_no_answer(tasks: Any, api: Sandbox, store: Any) -> None:
+    api.fail(Fault(on="check", kind="html"))
+
+    with pytest.raises(ContractError):
+        tasks.check(numbers(1))
+
+    assert store.rows("SELECT status, claimed_until FROM wacontacts_number") == [(None, None)]
+
+
+def test_a_sender_that_is_banned_fails_at_once(tasks: Any, api: Sandbox, behave: Callable[..., None]) -> None:
+    behave(ban_ratio=1.0, ban_grace=5)
+
+    with pytest.raises(AirflowFailException, match="HTTP 403"):
+        tasks.check(numbers(30), batch_size=5)
+
+    assert sum(api.asked_numbers.values()) <= 4 * 5 + 5
+
+
+def log_in(api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None], **behaviour: Any) -> None:
+    """Have the tasks log in."""
+    behave(auth="login", **behaviour)
+    own = api.whatsapp.behaviour
+    connect_api(extra={"auth": "login"}, login=own.username, password=own.password)
