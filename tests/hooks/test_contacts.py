@@ -1,0 +1,122 @@
+"""Numbers read from SQL connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.hooks import contacts
+from airflow_provider_wacontacts.hooks.contacts import read_rows
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def crm(request: Any, connect: Any) -> Any:
+    """A database with seven people, by a connection of either kind."""
+    url = make_url(request.getfixturevalue(f"{request.param}_url"))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE people (phone text, agreed boolean)"))
+        people = [{"phone": f"+1212555{number:04}"} for number in range(7)]
+        connection.execute(text("INSERT INTO people VALUES (:phone, true)"), people)
+    yield connect("crm", conn_type=request.param, **place(url))
+    engine.dispose()
+
+
+def place(url: Any) -> dict[str, Any]:
+    if not url.host:
+        return {"host": url.database}
+    return {"host": url.host, "port": url.port, "login": url.username, "schema": url.database}
+
+
+def test_rows_come_as_mappings_in_the_order_of_the_query(crm: str) -> None:
+    rows = list(read_rows(crm, "SELECT phone AS NUMBER, phone AS Contact_Key FROM people ORDER BY phone DESC"))
+
+    assert rows == [
+        {"number": number, "contact_key": number} for number in (f"+1212555{place:04}" for place in range(6, -1, -1))
+    ]
+
+
+def test_a_large_result_comes_in_pieces(crm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts, "AT_ONCE", 3)
+
+    assert len(list(read_rows(crm, "SELECT phone AS number FROM people"))) == 7
+
+
+def test_postgresql_keeps_a_large_result_to_itself_until_it_is_asked_for(
+    connect: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contacts, "AT_ONCE", 2)
+    connect("crm", conn_type="postgres", **place(make_url(postgres_url)))
+
+    rows = read_rows("crm", "SELECT 12 / (5 - number) AS number FROM generate_series(0, 9) number")
+
+    assert [next(rows)["number"] for _ in range(4)] == [2, 3, 4, 6]
+
+
+def test_who_stops_reading_leaves_no_connection_behind(crm: str) -> None:
+    rows = read_rows(crm, "SELECT phone AS number FROM people")
+    next(rows)
+
+    rows.close()
+
+    with pytest.raises(StopIteration):
+        next(rows)
+
+
+@pytest.mark.parametrize("where", ["", " WHERE phone = ''"])
+def test_a_column_that_is_missing_is_told_with_those_that_are_there(crm: str, where: str) -> None:
+    with pytest.raises(ConfigError, match="^the query has no column 'number'; it has phone, agreed$"):
+        list(read_rows(crm, f"SELECT phone, agreed FROM people{where}"))
+
+
+@pytest.mark.parametrize("sql", ["", "CREATE TABLE more (number text)"])
+def test_what_gives_no_rows_at_all_is_an_error(connect: Any, sqlite_url: str, sql: str) -> None:
+    connect("crm", conn_type="sqlite", **place(make_url(sqlite_url)))
+
+    with pytest.raises(ConfigError, match="it has none"):
+        list(read_rows("crm", sql))
+
+
+def test_no_rows_are_fine(crm: str) -> None:
+    assert list(read_rows(crm, "SELECT phone AS number FROM people WHERE phone = ''")) == []
+
+
+def test_a_database_s_error_quotes_nothing(crm: str) -> None:
+    with pytest.raises(LandingError) as raised:
+        list(read_rows(crm, "SELECT phone AS number FROM nowhere WHERE phone = '+12125550000'"))
+
+    assert str(raised.value) in {
+        "connection 'crm': the query could not be read (SQLITE_ERROR)",
+        "connection 'crm': the query could not be read (42P01)",
+    }
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+
+
+def test_a_database_that_cannot_be_reached_is_an_error_that_may_be_tried_again(connect: Any) -> None:
+    connect("crm", conn_type="postgres", host="127.0.0.1", port=1, login="Quillimar", password="example-password")
+
+    with pytest.raises(LandingError, match=r"^connection 'crm': the query could not be read \(OperationalError\)$"):
+        list(read_rows("crm", "SELECT 1 AS number"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"conn_type": "http", "host": "https://example.com"}, "nothing can be asked of its type in SQL"),
+        ({"conn_type": "no_such_database", "host": "db.example"}, "the provider of its type is not installed"),
+    ],
+)
+def test_a_connection_that_speaks_no_sql_is_refused(connect: Any, fields: dict[str, str], message: str) -> None:
+    connect("crm", **fields)
+
+    with pytest.raises(ConfigError, match=f"^connection 'crm': {message}$"):
+        list(read_rows("crm", "SELECT 1 AS number"))
+
+
+def test_a_connection_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="'nobody' is not defined"):
+        list(read_rows("nobody", "SELECT 1 AS number"))

@@ -1,0 +1,267 @@
+"""Going through a check: how many at once, how fast, and how it ends."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ServerError
+from airflow_provider_wacontacts.jobs import check_numbers
+from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE, Pace, Stopped, Surroundings, ask_about_all
+from airflow_provider_wacontacts.jobs.manner import Manner
+from airflow_provider_wacontacts.landing.sql import Store
+from airflow_provider_wacontacts.landing.sql.numbers.check import Check
+from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, ContactResult
+
+SENDER = "+12015550100"
+BROKEN = ServerError("the server failed", source="whatsapp_business", operation="whatsapp_business.contacts.check")
+CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL"
+
+
+def numbers(count: int) -> list[str]:
+    return [f"+1212555{number:04}" for number in range(count)]
+
+
+class Server:
+    """Calls everybody valid, and remembers what it was asked, and how much of that at once."""
+
+    def __init__(self, meanwhile: Callable[[int], None] = lambda _: None) -> None:
+        self.asked: Counter[str] = Counter()
+        self.sizes: list[int] = []
+        self.most_at_once = 0
+        self._meanwhile = meanwhile
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+        with self._lock:
+            self.asked.update(inputs)
+            self.sizes.append(len(inputs))
+            number = len(self.sizes)
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            self._meanwhile(number)
+        finally:
+            with self._lock:
+                self._now -= 1
+        return CheckAnswer({text: ContactResult(text, "valid", text.strip("+")) for text in inputs})
+
+
+class Setting:
+    """A store, and checks in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = create_engine(f"sqlite:///{path}")
+        self.store = Store(self.engine)
+        self.store.prepare()
+        self.reports: list[int] = []
+        self.world = Surroundings(self.reports.append)
+
+    def checks(self, daily_checks: int = 100_000) -> Checks:
+        return Checks(self.store, SENDER, daily_checks=daily_checks)
+
+    def check(self, checks: Checks, count: int, run_id: str = "run") -> Check:
+        rules = Rules(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
+        check = checks.open(rules)
+        if not check.is_filled:
+            check.fill(Input(number, number) for number in numbers(count))
+        return check
+
+    def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
+        checks = self.checks(daily_checks)
+        check = self.check(checks, count)
+        ask_about_all(check, checks, ask=server, manner=Manner(batch_size), world=self.world)
+        return check
+
+    def one(self, sql: str) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(text(sql)).scalar()
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 1000.0)
+    setting = Setting(tmp_path / "store.db")
+    yield setting
+    setting.engine.dispose()
+
+
+class Time:
+    """Passes while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_the_pace_leaves_a_gap_after_every_turn_and_none_before_the_first() -> None:
+    passing = Time()
+    pace = Pace(4.0, monotonic=lambda: passing.now, sleep=passing.sleep)
+
+    for _ in range(3):
+        pace.turn()
+    passing.now += 0.1
+    pace.turn()
+    passing.now += 9.0
+    pace.turn()
+
+    assert passing.slept == pytest.approx([0.0, 0.25, 0.25, 0.15, 0.0])
+
+
+def test_threads_share_the_pace() -> None:
+    given: list[float] = []
+    pace = Pace(10.0, monotonic=lambda: 0.0, sleep=given.append)
+    threads = [threading.Thread(target=pace.turn) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(given) == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_every_number_is_asked_once_in_full_batches_and_a_few_requests_at_once(setting: Setting) -> None:
+    everybody = threading.Barrier(AT_ONCE, timeout=30)
+
+    def wait_for_the_others(number: int) -> None:
+        if number <= AT_ONCE:
+            everybody.wait()
+
+    server = Server(wait_for_the_others)
+
+    totals = setting.ask(server, 95).finish()
+
+    assert server.asked == dict.fromkeys(numbers(95), 1)
+    assert sorted(server.sizes) == [5, *[10] * 9]
+    assert server.most_at_once == AT_ONCE
+    assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
+
+
+def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 20.0)
+    sent: list[float] = []
+    server = Server(lambda _: sent.append(time.monotonic()))
+
+    setting.ask(server, 150)
+
+    assert len(sent) == 15
+    assert max(sent) - min(sent) >= 14 / 20 * 0.95
+
+
+def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(setting: Setting) -> None:
+    def third_fails(number: int) -> None:
+        if number == 3:
+            raise BROKEN
+        time.sleep(0.05)
+
+    server = Server(third_fails)
+
+    with pytest.raises(ServerError):
+        setting.ask(server, 200)
+
+    recorded = setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'")
+    assert recorded == sum(server.asked.values()) - 10
+    assert len(server.sizes) <= 3 + AT_ONCE
+    assert setting.one(CLAIMED) == 0
+
+    setting.ask(Server(), 200)
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 200
+
+
+def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(setting: Setting) -> None:
+    def tell(number: int) -> None:
+        if number == AT_ONCE:
+            setting.world.stop.set()
+        time.sleep(0.05)
+
+    server = Server(tell)
+
+    with pytest.raises(Stopped):
+        setting.ask(server, 500)
+
+    assert len(server.sizes) == AT_ONCE
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == AT_ONCE * 10
+    assert setting.one(CLAIMED) == 0
+
+
+def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        setting.world.stop.set()
+        yield 2
+
+    through = setting.world.through(source())
+
+    assert next(through) == 1
+    with pytest.raises(Stopped):
+        next(through)
+
+
+def test_whoever_waits_is_woken_by_being_told_to_stop(setting: Setting) -> None:
+    threading.Timer(0.05, setting.world.stop.set).start()
+
+    with pytest.raises(Stopped):
+        setting.world.sleep(60)
+
+
+def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(setting: Setting) -> None:
+    server = Server()
+
+    with pytest.raises(BudgetExceededError) as raised:
+        setting.ask(server, 100, daily_checks=25)
+
+    assert (raised.value.limit, raised.value.used, raised.value.asked) == (25, 25, 75)
+    assert sum(server.asked.values()) == 25
+    assert setting.one(CLAIMED) == 0
+
+
+def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the_store(setting: Setting) -> None:
+    checks = setting.checks()
+    other = setting.check(checks, 20, run_id="other")
+    claimed = other.claim(next(other.queue(20)))
+    assert len(claimed.numbers) == 20
+
+    def answer() -> None:
+        from airflow_provider_wacontacts.jobs.answers import answers_of
+
+        said = Server()(claimed.numbers, blocking="no_wait", force_check=False)
+        other.record(answers_of(said, claimed.numbers, asked_at=setting.store.now()))
+
+    threading.Timer(0.3, answer).start()
+    server = Server()
+    totals = setting.ask(server, 30).finish()
+
+    assert server.asked == dict.fromkeys(numbers(30)[20:], 1)
+    assert (totals.asked, totals.from_store, totals.valid) == (10, 20, 30)
+
+
+def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
+    passed = itertools.count(step=4)
+    seconds = [0]
+
+    def pass_time(_: int) -> None:
+        seconds[0] = next(passed)
+
+    setting.world.monotonic = lambda: float(seconds[0])
+
+    setting.ask(Server(pass_time), 200)
+
+    assert 3 <= len(setting.reports) <= 76 / 10
+    assert setting.reports == sorted(set(setting.reports))
