@@ -23,6 +23,8 @@ DAY = timedelta(days=1)
 STRICT_IMPORT = """
 import runpy, socket, sqlite3, subprocess, sys
 import airflow_provider_wacontacts.operators.turn
+import airflow_provider_wacontacts.operators.whatsapp_business
+import airflow_provider_wacontacts.sensors.whatsapp_business
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 REFUSED = {"socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen"}
@@ -40,13 +42,21 @@ for path in sys.argv[1:]:
 """
 
 
+TURN = ("turn_contacts_daily", "turn_contacts_first_load")
+
+
 @pytest.fixture(scope="module")
 def bag():
     return DagBag(dag_folder=str(DAGS))
 
 
-@pytest.fixture(params=["turn_contacts_daily", "turn_contacts_first_load"])
+@pytest.fixture(params=sorted(path.stem for path in DAGS.glob("[a-z]*.py")))
 def dag(bag, request):
+    return bag.dags[request.param]
+
+
+@pytest.fixture(params=TURN)
+def pulling(bag, request):
     return bag.dags[request.param]
 
 
@@ -61,9 +71,10 @@ def scheduled(daily):
     return DagSerialization.from_dict(DagSerialization.to_dict(daily))
 
 
-def test_the_folder_imports_without_errors_and_holds_the_two_examples(bag):
+def test_the_folder_imports_without_errors_and_holds_a_dag_for_each_file(bag):
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"turn_contacts_daily", "turn_contacts_first_load"}
+    assert set(bag.dags) == {path.stem for path in DAGS.glob("[a-z]*.py")}
+    assert set(bag.dags) >= {*TURN, "whatsapp_check_contacts", "whatsapp_revalidate_stale"}
 
 
 def strictly_imported(*files):
@@ -87,18 +98,19 @@ def test_one_run_at_a_time_and_none_for_the_past_by_itself(dag):
     assert (dag.max_active_runs, dag.catchup) == (1, False)
 
 
-def test_every_pull_is_retried_after_a_pause_and_cannot_hang(dag):
-    pulls = [task for task in dag.tasks if task.task_type.startswith("TurnContacts")]
-    assert pulls
-    for task in pulls:
+def test_every_task_that_asks_somebody_is_retried_after_a_pause_and_cannot_hang(dag):
+    asking = [task for task in dag.tasks if type(task).__module__.startswith("airflow_provider_wacontacts")]
+    assert asking or dag.dag_id == "turn_contacts_first_load"
+    mapped = [task for task in dag.tasks if task.task_type.startswith("TurnContacts")]
+    for task in {task.task_id: task for task in (*asking, *mapped)}.values():
         assert task.retries >= 2
         assert task.retry_delay >= timedelta(minutes=1)
         assert timedelta(0) < task.execution_timeout <= DAY
 
 
-def test_every_pull_goes_through_the_pool_that_the_text_tells_to_make(dag):
-    assert {task.pool for task in dag.tasks} == {"turn"}
-    assert "pool ``turn``" in dag.doc_md
+def test_every_pull_goes_through_the_pool_that_the_text_tells_to_make(pulling):
+    assert {task.pool for task in pulling.tasks} == {"turn"}
+    assert "pool ``turn``" in pulling.doc_md
 
 
 def test_the_daily_run_of_a_day_pulls_that_day(scheduled):
@@ -115,8 +127,8 @@ def test_a_daily_run_starts_as_soon_as_its_day_is_over(scheduled):
     assert info.run_after == monday + DAY
 
 
-def test_both_examples_tell_the_store_asset_what_landed(bag):
-    outlets = [asset.uri for dag in bag.dags.values() for asset in dag.get_task("to_store").outlets]
+def test_both_pulls_tell_the_store_asset_what_landed(bag):
+    outlets = [asset.uri for name in TURN for asset in bag.dags[name].get_task("to_store").outlets]
     assert outlets == ["x-wacontacts-store://wacontacts_store/turn"] * 2
 
 
