@@ -1,5 +1,8 @@
 """
-A week of Turn.io contacts, pulled by a real Airflow and then pulled again, while the contacts keep changing.
+A week of Turn.io contacts, pulled by a real Airflow and then pulled again, and the numbers of a CRM, checked twice.
+
+The contacts keep changing while they are pulled. The numbers are checked on WhatsApp, and checked again when the
+answers have grown old.
 
 ``make demo`` runs it; ``make demo KEEP=1`` leaves Airflow's UI up until Ctrl-C.
 """
@@ -11,12 +14,18 @@ import signal
 import sys
 from pathlib import Path
 
+from sqlalchemy import create_engine
+
 from airflow_provider_wacontacts.sandbox import Sandbox
+from demo import checks
+from demo.checks import CHECK, REVALIDATE
+from demo.checks_report import print_checks
+from demo.crm import Crm, invented_contacts
 from demo.deployment import AirflowDeployment, DeploymentError
 from demo.failures import last_words
-from demo.output import AIRFLOW_HOME, FILES, OUTPUT, STORE, AlreadyRunningError, fresh_output, shown_path
+from demo.output import AIRFLOW_HOME, CRM, FILES, OUTPUT, STORE, AlreadyRunningError, fresh_output, shown_path
 from demo.processes import ProcessEndedError, exit_on_signals
-from demo.report import NotKeptError, print_report
+from demo.report import NotKeptError, print_places, print_report
 from demo.tables import Progress, heading
 from demo.week import AFTER, DAYS, MONDAY, Day, make_world
 
@@ -40,36 +49,50 @@ def main() -> int:
 
 
 def _run(progress: Progress) -> None:
-    print(heading("A week of Turn.io contacts, pulled by a real Airflow"))
+    print(heading("Contacts of Turn.io and WhatsApp, in a real Airflow"))
     week = Day.week()
-    with Sandbox(make_world(), now=MONDAY) as sandbox:
+    with Sandbox(make_world(), now=MONDAY) as turn, checks.make_whatsapp() as whatsapp:
+        crm = Crm(create_engine(f"sqlite:///{CRM}"), invented_contacts())
         span = f"{week[0].name} to {week[-1].name} {MONDAY.year}"
-        progress.say(f"a stand-in of Turn.io is up: {len(sandbox.world)} invented contacts, {span}")
+        progress.say(f"a stand-in of Turn.io is up: {len(turn.world)} invented contacts, {span}")
+        progress.say(f"a stand-in of WhatsApp is up, and a CRM with {len(crm.contacts)} invented contacts")
         progress.say("Airflow is starting: scheduler, DAG processor, triggerer, API server")
-        with _deployment(sandbox) as airflow:
+        with _deployment(turn, whatsapp) as airflow:
             progress.say(f"Airflow is up at {airflow.url}")
-            airflow.unpause(DAG)
-            _pull_the_week(airflow, progress, again=False)
+            for dag_id in (DAG, CHECK, REVALIDATE):
+                airflow.unpause(dag_id)
+            print(heading("A week of Turn.io: each day, shortly after its end"))
+            _pull_the_week(airflow, progress)
+            print(heading(f"WhatsApp: the numbers of a CRM, {whatsapp.clock.now():%d %b %Y}"))
+            ran = [checks.run(airflow, progress, whatsapp, crm, CHECK)]
+            print(heading("Turn.io: the same days once more, after the week"))
             _pull_the_week(airflow, progress, again=True)
-            print_report(sandbox.world, pulled_again_at=sandbox.clock.now())
+            checks.let_days_pass(whatsapp, crm)
+            print(heading(f"WhatsApp: what has grown old, and who is new, {whatsapp.clock.now():%d %b %Y}"))
+            ran += [checks.run(airflow, progress, whatsapp, crm, dag_id) for dag_id in (REVALIDATE, CHECK)]
+            print_report(turn.world, pulled_again_at=turn.clock.now())
+            print_checks(whatsapp, crm, ran)
+            print_places()
             if ASKED_TO_KEEP:
                 _keep(airflow)
     progress.say(f"done; everything that was started has ended, {shown_path(OUTPUT)}/ is left to look into")
 
 
-def _deployment(sandbox: Sandbox) -> AirflowDeployment:
+def _deployment(turn: Sandbox, whatsapp: Sandbox) -> AirflowDeployment:
     return AirflowDeployment(
         AIRFLOW_HOME,
         HERE.parent / "dags",
         connections={
-            "turn_default": {"conn_type": "turn", "host": sandbox.url, "password": sandbox.token},
+            "turn_default": {"conn_type": "turn", "host": turn.url, "password": turn.token},
+            "whatsapp_business_default": checks.connection_to(whatsapp),
             "wacontacts_store": {"conn_type": "sqlite", "host": str(STORE)},
+            "crm": {"conn_type": "sqlite", "host": str(CRM)},
         },
         variables={"wacontacts_path": FILES.as_uri()},
         pools={"turn": 1},
         plugins_folder=HERE / "plugins",
         env={
-            "DEMO_CLOCK_URL": f"{sandbox.url}/sandbox/clock",
+            "DEMO_CLOCK_URL": f"{turn.url}/sandbox/clock",
             "DEMO_AFTER_S": str(AFTER.total_seconds()),
             # The week is in the past: only what a backfill asks for is to run.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
@@ -77,12 +100,11 @@ def _deployment(sandbox: Sandbox) -> AirflowDeployment:
     )
 
 
-def _pull_the_week(airflow: AirflowDeployment, progress: Progress, *, again: bool) -> None:
+def _pull_the_week(airflow: AirflowDeployment, progress: Progress, *, again: bool = False) -> None:
     first, last = Day(0).date, Day(DAYS - 1).date
     reprocess = "completed" if again else "none"
-    print(heading("The same days once more, after the week" if again else "Each day, shortly after its end"))
     if again:
-        progress.say("waiting for Airflow to close the first backfill, which it does every half minute")
+        progress.say("once Airflow has closed the first backfill, which it does every half minute")
     run_ids = airflow.backfill(DAG, first, last, reprocess=reprocess)
     progress.say(f"airflow backfill create --dag-id {DAG} --from-date {first} --to-date {last} --max-active-runs 1")
     if again:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["AIRFLOW_HOME", "FILES", "OUTPUT", "STORE", "AlreadyRunningError", "fresh_output", "shown_path"]
+__all__ = ["AIRFLOW_HOME", "CRM", "FILES", "OUTPUT", "STORE", "AlreadyRunningError", "fresh_output", "shown_path"]
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "demo" / "output"
 STORE = OUTPUT / "contacts.db"
+CRM = OUTPUT / "crm.db"
 FILES = OUTPUT / "files"
 AIRFLOW_HOME = OUTPUT / "airflow"
 

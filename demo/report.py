@@ -12,7 +12,7 @@ from demo.output import AIRFLOW_HOME, FILES, STORE, shown_path
 from demo.tables import heading, table
 from demo.week import AFTER, BOB, DAYS, Day, Truth, truth_of
 
-__all__ = ["NotKeptError", "print_report"]
+__all__ = ["NotKeptError", "print_places", "print_report"]
 
 
 class NotKeptError(RuntimeError):
@@ -32,7 +32,6 @@ def print_report(world: World, *, pulled_again_at: datetime) -> None:
     _print_windows(pulls)
     _print_states(truth)
     _print_bob(world)
-    _print_places()
     _check_states(truth)
 
 
@@ -77,12 +76,19 @@ def _print_bob(world: World) -> None:
     print(table(["from", "until", "savings"], rows))
 
 
-def _print_places() -> None:
-    sql = "SELECT valid_from, valid_to, wa_id FROM wacontacts_history LIMIT 5"
+def print_places() -> None:
+    """Print where to look further."""
+    history = "SELECT valid_from, valid_to, wa_id FROM wacontacts_history LIMIT 5"
+    numbers = "SELECT status, count(*), min(checked_at), max(checked_at) FROM wacontacts_number GROUP BY status"
     rows = [
         ["store, SQLite", shown_path(STORE)],
-        ["ask it", f'.venv/bin/python -m demo.query "{sql}"'],
-        ["tables", "wacontacts_current, wacontacts_history, wacontacts_extraction (what was pulled when)"],
+        ["ask it", f'.venv/bin/python -m demo.query "{history}"'],
+        ["", f'.venv/bin/python -m demo.query "{numbers}"'],
+        ["of Turn.io", "wacontacts_current, wacontacts_history, wacontacts_extraction (what was pulled when)"],
+        [
+            "of WhatsApp",
+            "wacontacts_number, wacontacts_check, wacontacts_check_result; whatsapp_ids, handed on by a DAG",
+        ],
         ["files", shown_path(_an_extraction()) + "/"],
         ["Airflow's logs", shown_path(AIRFLOW_HOME / "logs") + "/"],
     ]

@@ -1,0 +1,174 @@
+"""What the checks of numbers cost and what they found, counted at the stand-in of WhatsApp, not asserted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from airflow_provider_wacontacts.protocol.numbers import mask
+from airflow_provider_wacontacts.sandbox import Sandbox
+from demo.checks import CHECK, DAILY_CHECKS, Ran
+from demo.crm import Crm
+from demo.landed import query
+from demo.output import STORE
+from demo.report import NotKeptError
+from demo.tables import heading, table
+
+__all__ = ["print_checks"]
+
+#: Every digit but the last two.
+HIDDEN = re.compile(r"\d(?=(?:\D*\d){2})")
+
+
+class Result(NamedTuple):
+    """A row of a check."""
+
+    contact_key: str
+    input: str
+    number: str | None
+    wa_id: str | None
+    status: str
+    reason: str | None
+    duplicate: bool
+
+
+def print_checks(whatsapp: Sandbox, crm: Crm, ran: Sequence[Ran]) -> None:
+    """
+    Print tables of what was asked and answered, compared with what is true.
+
+    :param ran: the first check, the revalidation and the second check.
+    :raises NotKeptError: something was asked that need not be, or is not known that should be.
+    """
+    results = [_results(one) for one in ran]
+    needed = _needed(ran, results[0])
+    _print_runs(ran, results)
+    _print_questions(ran, needed)
+    _print_some(results[0], results[2])
+    _check_questions(ran, needed)
+    _check_answers(whatsapp, crm, results[2])
+
+
+def _needed(ran: Sequence[Ran], first: Sequence[Result]) -> list[frozenset[str]]:
+    """Return the numbers that each run had to ask about: worked out from the table and the answers of the first."""
+    check, revalidated, again = ran
+    wanted = {row.number for row in first if row.status in ("valid", "failed")}
+    grown_old = revalidated.allowed & wanted
+    return [check.allowed, grown_old, again.allowed - grown_old]
+
+
+def _print_runs(ran: Sequence[Ran], results: Sequence[Sequence[Result]]) -> None:
+    print(heading("Which contacts of the CRM are on WhatsApp"))
+    members = {
+        "given": "given",
+        "rejected": "can be no number",
+        "duplicates": "the same number again",
+        "not_asked": "have opted out",
+        "from_store": "answered from the store",
+        "asked": "asked about",
+    }
+    found = [Counter(row.status for row in rows if not row.duplicate) for rows in results]
+    rows: list[list[object]] = [[text, *(one.summary[name] for one in ran)] for name, text in members.items()]
+    rows += [[f"  {status}", *(counts[status] for counts in found)] for status in ("valid", "invalid", "failed")]
+    rows.append([f"checks left of {DAILY_CHECKS:,} a day", *(one.summary["budget_left"] for one in ran)])
+    print(table(["contacts that", *map(_name, ran)], rows))
+    print(
+        "\n  A number is asked about once in seven days. Who was not on WhatsApp is asked about by a check, not by a"
+        "\n  revalidation. The budget goes by Airflow's clock, for which all three were today."
+    )
+
+
+def _print_questions(ran: Sequence[Ran], needed: Sequence[frozenset[str]]) -> None:
+    print(heading("What WhatsApp was asked, counted at its stand-in"))
+    rows: list[list[object]] = [
+        ["requests", *(one.requests for one in ran)],
+        ["numbers that were new or had grown old", *(len(numbers) for numbers in needed)],
+        ["numbers asked about", *(len(one.asked) for one in ran)],
+        ["  again, when they had been processing", *(len(one.asked_again) for one in ran)],
+        ["numbers asked about without need", *(len(_needless(*each)) for each in zip(ran, needed, strict=True))],
+        ["seconds that the triggerer waited for them", *(round(one.deferred_s) for one in ran)],
+    ]
+    print(table(["", *map(_name, ran)], rows))
+
+
+def _print_some(first: Sequence[Result], last: Sequence[Result]) -> None:
+    then = {row.contact_key: row for row in first}
+    rows = [
+        [
+            row.contact_key,
+            HIDDEN.sub("•", row.input),
+            _shown(row.number),
+            _standing(then.get(row.contact_key)),
+            _standing(row),
+            _shown(row.wa_id),
+        ]
+        for row in _one_of_each(then, last)
+    ]
+    print(heading("Some of them, masked"))
+    print(table(["contact", "in the CRM", "number", "first check", "last check", "WhatsApp id"], rows))
+
+
+def _one_of_each(then: dict[str, Result], last: Sequence[Result]) -> list[Result]:
+    """Pick a contact for each thing that can happen to one."""
+    twice = next(row.number for row in last if row.duplicate and row.status == "valid")
+    kinds: tuple[Callable[[Result, Result | None], bool], ...] = (
+        lambda row, _: row.number == twice and not row.duplicate,
+        lambda row, _: row.number == twice and row.duplicate,
+        lambda row, _: row.wa_id is not None and row.wa_id not in str(row.number),
+        lambda row, was: was is not None and (was.status, row.status) == ("failed", "valid"),
+        lambda row, was: was is not None and (was.status, row.status) == ("valid", "invalid"),
+        lambda row, was: was is not None and (was.status, row.status) == ("valid", "not_asked"),
+        lambda row, was: was is None and row.status == "valid",
+        lambda row, _: row.status == "rejected",
+    )
+    return [next(row for row in last if kind(row, then.get(row.contact_key))) for kind in kinds]
+
+
+def _check_questions(ran: Sequence[Ran], needed: Sequence[frozenset[str]]) -> None:
+    for one, numbers in zip(ran, needed, strict=True):
+        if needless := _needless(one, numbers):
+            raise NotKeptError(f"{len(needless)} numbers were asked about without need by {_name(one)}")
+        if forgotten := numbers - one.asked.keys():
+            raise NotKeptError(f"{len(forgotten)} numbers were not asked about by {_name(one)}")
+    drawn = DAILY_CHECKS - ran[-1].summary["budget_left"]
+    if drawn != sum(map(len, needed)):
+        raise NotKeptError(f"{drawn} checks were drawn for {sum(map(len, needed))} numbers")
+    if not (ran[0].deferred_s and ran[1].deferred_s):
+        raise NotKeptError("a sensor did not wait in the triggerer")
+
+
+def _check_answers(whatsapp: Sandbox, crm: Crm, last: Sequence[Result]) -> None:
+    true = {number: whatsapp.whatsapp.truth(number) for number in crm.numbers}
+    told = {row.number: (row.status, row.wa_id) for row in last if row.number in true}
+    if wrong := [n for n, one in true.items() if told.get(n) != (one.status, one.wa_id)]:
+        raise NotKeptError(f"the store is wrong about {len(wrong)} of {len(true)} numbers")
+    handed_on = {tuple(row) for row in query(STORE, "SELECT contact_key, wa_id FROM whatsapp_ids")[1]}
+    if handed_on != {(row.contact_key, row.wa_id) for row in last if row.status == "valid"}:
+        raise NotKeptError("whatsapp_ids does not hold the valid ids of the last check")
+
+
+def _needless(one: Ran, needed: frozenset[str]) -> frozenset[str]:
+    """Find what was asked that need not be: only who is processing may be asked about again."""
+    is_waiting = len(one.asked_again) <= one.summary["processing"]
+    return frozenset(one.asked.keys() - needed) | (frozenset() if is_waiting else one.asked_again)
+
+
+def _results(one: Ran) -> list[Result]:
+    columns = ", ".join(Result._fields)
+    sql = f"SELECT {columns} FROM wacontacts_check_result WHERE check_id = ? ORDER BY ordinal"
+    return [Result(*row) for row in query(STORE, sql, one.check_id)[1]]
+
+
+def _name(one: Ran) -> str:
+    return f"{'check' if one.dag_id == CHECK else 'revalidate'}, {one.day:%d %b}"
+
+
+def _shown(number: str | None) -> str:
+    return mask(number) if number else ""
+
+
+def _standing(row: Result | None) -> str:
+    if row is None:
+        return "(not there yet)"
+    return row.reason or row.status if row.status == "not_asked" else row.status
