@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import Connection, mask_secret
 from asgiref.sync import sync_to_async
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_wacontacts.landing.sql import Store
 
-__all__ = ["StoreConnection", "engine_of", "open_store", "store_at", "store_engine", "store_engine_async"]
+__all__ = [
+    "StoreConnection",
+    "engine_of",
+    "open_store",
+    "pseudonym_key",
+    "store_at",
+    "store_engine",
+    "store_engine_async",
+]
 
 OWN_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
 
@@ -62,6 +70,20 @@ def store_at(connection: StoreConnection, *, late_after: timedelta | None = None
         auto_upgrade=connection.auto_upgrade,
         **options,
     )
+
+
+def pseudonym_key(conn_id: str) -> bytes:
+    """
+    Read the secret for pseudonyms: extra ``pseudonym_secret`` of a connection, whatever its type.
+
+    :raises ConfigError: the connection is missing, or has none.
+    """
+    connection = read_connection(conn_id)
+    secret = str(extras_of(connection).get("pseudonym_secret") or "")
+    if not secret:
+        raise ConfigError(f"connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty")
+    mask_secret(secret)
+    return secret.encode()
 
 
 def store_engine(conn_id: str) -> StoreConnection:

@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.green_api import SOURCE, Snapshot, WaSettings
 from airflow_provider_wacontacts.protocol.green_api_errors import expect_usable
+from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = ["Account", "Answered", "SnapshotPull", "ask", "land_in_files", "land_in_store"]
 
@@ -41,6 +42,7 @@ class SnapshotPull:
     :param count: how many at most; all where it is ``None``.
     :param guard: when fewer contacts than before are believed.
     :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
+    :param pseudonyms: what is put into contacts before anything is written; ``None`` for none.
     """
 
     account: str
@@ -50,11 +52,13 @@ class SnapshotPull:
     count: int | None = None
     guard: ShrinkGuard = field(default_factory=ShrinkGuard)
     max_rejected: float = 0.01
+    pseudonyms: Pseudonyms | None = None
 
     @property
     def options_digest(self) -> str:
         """A short text that differs where a retry would ask for something else."""
-        return f"group={self.group},count={self.count}"
+        fields = ",".join(self.pseudonyms.fields) if self.pseudonyms else ""
+        return f"group={self.group},count={self.count},pseudonymize={fields}"
 
 
 class Answered(NamedTuple):
@@ -90,7 +94,7 @@ def ask(pull: SnapshotPull, account: Account, now: Callable[[], datetime] = lamb
     progress = settings.history_sync_progress
     snapshot = account.get_contacts(group=pull.group, count=pull.count)
     return Answered(
-        snapshot,
+        snapshot.under(pull.pseudonyms) if pull.pseudonyms else snapshot,
         snapshot.date or now(),
         is_cut=pull.count is not None and snapshot.rows + len(snapshot.rejects) >= pull.count,
         is_synchronised=None if progress is None else progress >= WHOLE,
@@ -124,6 +128,7 @@ def land_in_store(pull: SnapshotPull, answered: Answered, *, store: Store, uri: 
         is_cut=answered.is_cut,
         is_synchronised=answered.is_synchronised,
         guard=pull.guard,
+        unkept=snapshot.unkept,
     )
     _complain(finished, pull)
     return _summary(finished, finished.state, finished.new_versions, uri)

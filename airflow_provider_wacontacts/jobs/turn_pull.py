@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtracti
 from airflow_provider_wacontacts.landing.sql import Extraction, Finished, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.flows import Flow
+from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 from airflow_provider_wacontacts.protocol.turn import SOURCE, Export, ExportOptions, Page
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
@@ -49,6 +50,7 @@ class Pull:
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.protocol.turn.Export`.
     :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
     :param late_after: from when on a first pull of a window is late.
+    :param pseudonyms: what is put into contacts before anything is written; ``None`` for none.
     """
 
     account: str
@@ -60,6 +62,7 @@ class Pull:
     cursor_per_page: bool = False
     max_rejected: float = 0.01
     late_after: timedelta = timedelta(hours=1)
+    pseudonyms: Pseudonyms | None = None
 
     @property
     def asked(self) -> Window:
@@ -70,6 +73,8 @@ class Pull:
     def options_digest(self) -> str:
         """A short text that differs where a retry would ask for something else."""
         asked = {**self.options.given(), "lookback_s": self.lookback.total_seconds()}
+        if self.pseudonyms:
+            asked["pseudonymize"] = self.pseudonyms.fields
         return blake2b(msgspec.json.encode(asked, order="sorted"), digest_size=8).hexdigest()
 
 
@@ -110,7 +115,7 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     )
     export = _export(pull, resume_from=extraction.resume_from)
     batch = _Batch(extraction, export, world)
-    for page in _pages(export, run, world):
+    for page in _pages(pull, export, run, world):
         batch.add(page)
     batch.commit()
     too_much = complaint(extraction.rejected, extraction.rows, pull.max_rejected)
@@ -143,7 +148,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
         package_version=pull.package_version,
         file_format=file_format,
     ) as extraction:
-        for page in _pages(export, run, world):
+        for page in _pages(pull, export, run, world):
             _only(lines := lines | _lines_of(page))
             extraction.land(page)
         extracted_at = _extracted_at(export, world)
@@ -208,11 +213,11 @@ def _export(pull: Pull, *, resume_from: datetime | None = None) -> Export:
     return Export(pull.asked, pull.options, resume_from=resume_from, cursor_per_page=pull.cursor_per_page)
 
 
-def _pages(export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
+def _pages(pull: Pull, export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
     pace = Pace(export.window, world.report, monotonic=world.monotonic)
     while (page := run(export.next_page())) is not None:
         _extracted_at(export, world)
-        yield page
+        yield page.under(pull.pseudonyms) if pull.pseudonyms else page
         pace.add(len(page.texts), export.position)
 
 

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
-from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, publish, task_of
+from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, pseudonyms_of, publish, task_of
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -51,6 +51,8 @@ class _GreenApiContactsOperator(BaseOperator):
         empty_wait: timedelta = timedelta(minutes=2),
         on_empty: str = "fail",
         max_rejected: float = 0.01,
+        pseudonymize: Sequence[str] | None = None,
+        pseudonym_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +64,8 @@ class _GreenApiContactsOperator(BaseOperator):
         self.empty_wait = empty_wait
         self.on_empty = on_empty
         self.max_rejected = max_rejected
+        self.pseudonymize = pseudonymize
+        self.pseudonym_conn_id = pseudonym_conn_id
         _check_figures(self)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +125,7 @@ class _GreenApiContactsOperator(BaseOperator):
             group=self.group,
             count=self.count,
             max_rejected=self.max_rejected,
+            pseudonyms=pseudonyms_of(self),
         )
 
     def _tell(self, summary: SnapshotSummary) -> None:
@@ -161,6 +166,8 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     :param shrink_confirmations: how many like-sized ones in a row are believed although they are smaller.
     :param accept_shrink: believe a smaller one at once.
     :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
+    :param pseudonymize: fields that are replaced by HMAC-SHA256 before anything is written; a dot leads into an object.
+    :param pseudonym_conn_id: connection whose extra ``pseudonym_secret`` is the secret; the store's by default.
     """
 
     template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")

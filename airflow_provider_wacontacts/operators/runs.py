@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
@@ -14,7 +14,10 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigEr
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import Window, window_of_run
 
-__all__ = ["attempt_of", "day_end_of", "digest", "failing_at_once", "publish", "task_of", "window_of"]
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
+
+__all__ = ["attempt_of", "day_end_of", "digest", "failing_at_once", "pseudonyms_of", "publish", "task_of", "window_of"]
 
 
 @contextmanager
@@ -68,6 +71,21 @@ def day_end_of(context: Mapping[str, Any]) -> datetime:
 def digest(*options: object) -> str:
     """Return a short text that differs where options do."""
     return blake2b(repr(options).encode(), digest_size=8).hexdigest()
+
+
+def pseudonyms_of(operator: Any) -> Pseudonyms | None:
+    """
+    Return what an operator's ``pseudonymize`` asks for; ``None`` for nothing.
+
+    :raises ConfigError: a field that cannot be, or no secret.
+    """
+    if operator.pseudonymize is None:
+        return None
+    from airflow_provider_wacontacts.hooks.store import pseudonym_key
+    from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
+
+    conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
+    return Pseudonyms(pseudonym_key(conn_id), operator.pseudonymize)
 
 
 def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:

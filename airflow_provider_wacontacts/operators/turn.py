@@ -12,7 +12,14 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
-from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, publish, task_of, window_of
+from airflow_provider_wacontacts.operators.runs import (
+    attempt_of,
+    failing_at_once,
+    pseudonyms_of,
+    publish,
+    task_of,
+    window_of,
+)
 from airflow_provider_wacontacts.protocol.turn import ExportOptions
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
@@ -44,6 +51,8 @@ class _TurnContactsOperator(BaseOperator):
         settle: timedelta = timedelta(minutes=5),
         late_after: timedelta = timedelta(hours=1),
         max_rejected: float = 0.01,
+        pseudonymize: Sequence[str] | None = None,
+        pseudonym_conn_id: str | None = None,
         ordering: str | None = None,
         page_size: int | None = None,
         scrubbing_rules: Mapping[str, Any] | None = None,
@@ -60,6 +69,8 @@ class _TurnContactsOperator(BaseOperator):
         self.settle = settle
         self.late_after = late_after
         self.max_rejected = max_rejected
+        self.pseudonymize = pseudonymize
+        self.pseudonym_conn_id = pseudonym_conn_id
         self.options = ExportOptions(ordering, page_size, scrubbing_rules)
         _check_figures(self)
 
@@ -146,6 +157,7 @@ class _TurnContactsOperator(BaseOperator):
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
+            pseudonyms=pseudonyms_of(self),
             late_after=self.late_after,
         )
 
@@ -176,6 +188,8 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
     :param settle: how long after the window's end to wait before pulling it; the wait is deferred.
     :param late_after: how long after its end a window may be pulled first without counting as lossy.
     :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
+    :param pseudonymize: fields that are replaced by HMAC-SHA256 before anything is written; a dot leads into an object.
+    :param pseudonym_conn_id: connection whose extra ``pseudonym_secret`` is the secret; the store's by default.
     :param ordering: ``asc`` or ``desc``; the server's choice by default.
     :param page_size: contacts a page; some numbers refuse it.
     :param scrubbing_rules: rules by which Turn.io hashes or replaces fields before they leave it; some numbers refuse

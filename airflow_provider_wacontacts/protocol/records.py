@@ -9,6 +9,7 @@ that appears as null on everybody changes nobody.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -16,7 +17,19 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-__all__ = ["Record", "Reject", "canonical", "read_leniently", "read_time", "repair", "row_hash", "wa_id_digits"]
+__all__ = [
+    "Record",
+    "Reject",
+    "canonical",
+    "encode",
+    "in_utc",
+    "is_pseudonym",
+    "read_leniently",
+    "read_time",
+    "repair",
+    "row_hash",
+    "wa_id_digits",
+]
 
 REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
@@ -26,6 +39,7 @@ MOST_DECIMALS = 16_383
 MOST_LEVELS = 200
 #: Longer integers are kept as text by the decoder, because Python refuses to convert them.
 LONGEST_INT = 4_000
+PSEUDONYM = re.compile("[0-9a-f]{64}")
 
 
 class Record(NamedTuple):
@@ -123,12 +137,17 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def wa_id_digits(value: object) -> str | None:
-    """Reduce a WhatsApp id to its digits; ``None`` where it has none."""
+    """Reduce a WhatsApp id to its digits; ``None`` where it has none. A pseudonym of one stays as it is."""
     if type(value) is not str:
         return None
-    if value.isascii() and value.isdigit():
+    if (value.isascii() and value.isdigit()) or is_pseudonym(value):
         return value
     return "".join(c for c in value if "0" <= c <= "9") or None
+
+
+def is_pseudonym(value: str) -> bool:
+    """Tell whether a text is what stands for one: 64 hexadecimal digits."""
+    return PSEUDONYM.fullmatch(value) is not None
 
 
 def encode(value: Any) -> bytes:

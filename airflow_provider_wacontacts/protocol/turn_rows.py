@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,6 +32,9 @@ from airflow_provider_wacontacts.protocol.records import (
     row_hash,
     wa_id_digits,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = ["Head", "Page", "parse_page", "record_of"]
 
@@ -89,6 +92,13 @@ class Page:
     rejects: Sequence[Reject]
     size: int
     next_cursor: str | None
+
+    def under(self, pseudonyms: Pseudonyms) -> Page:
+        """Return the page as it is with pseudonyms: contact ids, WhatsApp ids and hashes come after them."""
+        texts = [pseudonyms.applied(text) for text in self.texts]
+        heads = [_head_of(read_leniently(text)) for text in texts]
+        rejects = [pseudonyms.of_reject(reject) for reject in self.rejects]
+        return replace(self, texts=texts, heads=heads, rejects=rejects)
 
     def records(self) -> tuple[list[Record], list[Reject]]:
         """Bring every contact into its canonical form, beside what turned out to have none."""

@@ -1,0 +1,93 @@
+"""
+Fields of contacts replaced by what stands for them, before anything is written.
+
+What stands for a value is HMAC-SHA256 under a secret: the same value has the same pseudonym in every feed, so rows can
+be joined, and nobody without the secret can tell whose they are. WhatsApp ids are reduced to their digits first, since
+each feed spells them in its own way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.records import Reject, encode, read_leniently, repair, wa_id_digits
+
+__all__ = ["Pseudonyms"]
+
+#: What may stand behind a WhatsApp id, and stays, because it tells a person from a group.
+SERVERS = frozenset({"c.us", "s.whatsapp.net", "g.us", "lid", "newsletter", "broadcast"})
+USERS = frozenset({"c.us", "s.whatsapp.net", ""})
+#: A number, in whatever way it is written.
+DIALLED = re.compile(r"\+?(?:[\s().-]*\d){7,}[\s().-]*")
+REJECTED = "pseudonymised"
+
+
+class Pseudonyms:
+    """
+    Puts pseudonyms into contacts.
+
+    :param key: secret; whoever has it can find a number by trying all of them.
+    :param fields: members of a contact; a dot leads into an object, as ``details.name`` does.
+    :ivar fields: in order, each once.
+    :raises ConfigError: an empty key, no field, or one that landing needs as it is.
+    """
+
+    def __init__(self, key: bytes, fields: Sequence[str]) -> None:
+        if not key:
+            raise ConfigError("the secret for pseudonyms is empty")
+        if isinstance(fields, str) or not fields or not all(isinstance(field, str) and field for field in fields):
+            raise ConfigError("pseudonymize is a list of one or more fields, such as ['details.name']")
+        if needed := {"updated_at", "number_id", "type"} & set(fields):
+            raise ConfigError(f"pseudonymize: {min(needed)} is needed as it is")
+        self._key = key
+        self.fields = sorted(set(fields))
+        self._paths = [tuple(field.split(".")) for field in self.fields]
+
+    def applied(self, landed: bytes | msgspec.Raw) -> bytes:
+        """
+        Return a landed text with pseudonyms in it. Members that are missing or null stay so.
+
+        :raises ValueError: it is not one JSON object.
+        """
+        return encode(self._replaced(read_leniently(bytes(landed))))
+
+    def of_reject(self, reject: Reject) -> Reject:
+        """Return a reject with pseudonyms in its body; where that is no object, with nothing of it but a pseudonym."""
+        try:
+            return Reject(reject.reason, encode(self._replaced(repair(read_leniently(reject.body))[0])))
+        except (ValueError, TypeError, RecursionError):
+            return Reject(f"{reject.reason} ({REJECTED})", self._hash(reject.body).encode())
+
+    def of(self, value: Any) -> Any:
+        """Return what stands for a value: a text, and ``None`` for ``None``."""
+        if value is None:
+            return None
+        if type(value) is not str:
+            return self._hash(encode(value))
+        who, _, server = value.partition("@")
+        if server and server not in SERVERS:
+            return self._hash(value.encode())
+        if server in USERS and DIALLED.fullmatch(who):
+            who = wa_id_digits(who) or who
+        return f"{self._hash(who.encode())}@{server}" if server else self._hash(who.encode())
+
+    def _replaced(self, contact: Any) -> dict[str, Any]:
+        if type(contact) is not dict:
+            raise ValueError("not an object")
+        for *parents, name in self._paths:
+            place: Any = contact
+            for parent in parents:
+                place = place.get(parent) if type(place) is dict else None
+            if type(place) is dict and name in place:
+                place[name] = self.of(place[name])
+        return contact
+
+    def _hash(self, text: bytes) -> str:
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
