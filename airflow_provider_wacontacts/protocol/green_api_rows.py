@@ -90,6 +90,7 @@ class Snapshot:
     :param rejects: what cannot be a contact, complete.
     :param size: bytes received.
     :param date: the server's time of answering, aware; ``None`` where it told none.
+    :param hidden: ids that were in rejects before pseudonyms were put into them.
     """
 
     texts: Sequence[bytes | msgspec.Raw] = field(repr=False)
@@ -97,6 +98,7 @@ class Snapshot:
     rejects: Sequence[Reject] = field(repr=False)
     size: int
     date: datetime | None
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def rows(self) -> int:
@@ -107,12 +109,14 @@ class Snapshot:
     def unkept(self) -> frozenset[str]:
         """Ids in the rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
         found = (read_leniently(match) for reject in self.rejects for match in ID.findall(reject.body))
-        return frozenset(repair(contact_id)[0] for contact_id in found)
+        return self.hidden.union(repair(contact_id)[0] for contact_id in found)
 
     def under(self, pseudonyms: Pseudonyms) -> Snapshot:
         """Return the snapshot as it is with pseudonyms: ids and hashes come after them."""
         texts = [pseudonyms.applied(text) for text in self.texts]
-        return replace(self, texts=texts, rejects=[pseudonyms.of_reject(reject) for reject in self.rejects])
+        rejects = [pseudonyms.of_reject(reject) for reject in self.rejects]
+        hidden = map(pseudonyms.of, self.unkept) if "id" in pseudonyms.fields else self.unkept
+        return replace(self, texts=texts, rejects=rejects, hidden=frozenset(hidden))
 
     def records(self, taken_at: datetime) -> Iterator[Record]:
         """

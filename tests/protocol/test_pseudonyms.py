@@ -95,6 +95,13 @@ def test_a_group_stays_a_group():
     assert (record.contact_id.partition("@")[2], record.wa_id) == ("g.us", None)
 
 
+def test_a_contact_that_is_there_as_a_reject_alone_is_still_known_to_be_there():
+    snapshot = parse_snapshot(b'[{"id": "1@g.us", "n": 1}, {"id": "44623456700@c.us", "n": NaN}]')
+
+    assert snapshot.unkept == {"44623456700@c.us"}
+    assert snapshot.under(pseudonyms("id")).unkept >= {hashed("44623456700") + "@c.us"}
+
+
 def test_digits_of_other_fields_stay_as_they_are():
     text = b'{"id": 1, "details": {"big": 12345678901234567890.123456789, "name": "b"}}'
 
