@@ -1,0 +1,401 @@
+"""Identity operators: which identities, what an error does to the task, and nothing personal anywhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, XComArg, task
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.assets import store_asset
+from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, ServerError
+from airflow_provider_wacontacts.hooks import feed
+from airflow_provider_wacontacts.jobs import identities as jobs
+from airflow_provider_wacontacts.jobs.callbacks import record_callback
+from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
+    WhatsAppAcknowledgeIdentityOperator,
+    WhatsAppGetIdentityOperator,
+)
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
+
+SENDER = "+12015550100"
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
+ECHO = "example-token-58c1f0 16315551000 UKD6Y/5SqDU= Quillimar"
+
+Context = Callable[..., dict[str, Any]]
+
+
+class Business:
+    """A client whose callbacks are recorded, and the hashes it has given out."""
+
+    def __init__(self, sandbox: Sandbox, url: str) -> None:
+        self.sandbox = sandbox
+        self.whatsapp = sandbox.whatsapp
+        self.hashes: list[str] = []
+        self._url = url
+
+    def change(self, *wa_ids: str, told: bool = True) -> None:
+        for wa_id in wa_ids:
+            self.sandbox.clock.advance(60)
+            self.hashes.append(self.whatsapp.change_identity(wa_id).hash)
+            if told:
+                record_callback(self._url, SENDER, self.whatsapp.callbacks.log[-1].body)
+
+    def asked(self) -> tuple[int, int]:
+        return self.sandbox.requests.count("identity"), self.sandbox.requests.count("acknowledge")
+
+
+@pytest.fixture
+def business(connect: Callable[..., None], store_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Business]:
+    monkeypatch.setattr(jobs, "REQUESTS_A_SECOND", 1_000.0)
+    monkeypatch.setattr(feed, "RetryPolicy", partial(feed.RetryPolicy, budget=timedelta(0)))
+    with Sandbox(World(), now=NOW, whatsapp=WhatsAppBehaviour(sender=SENDER)) as sandbox:
+        connect(
+            "whatsapp_business_default",
+            conn_type="whatsapp_business",
+            host=sandbox.url,
+            password=sandbox.whatsapp.behaviour.token,
+            extra={"auth": "bearer", "sender": SENDER},
+        )
+        connect("wacontacts_store", conn_type="sqlite", host=str(store_path))
+        yield Business(sandbox, f"sqlite:///{store_path}")
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Tell what tasks have logged, whichever way this Airflow logs."""
+    caplog.set_level("DEBUG")
+    return lambda: "".join((*capfd.readouterr(), caplog.text))
+
+
+def get(**arguments: Any) -> WhatsAppGetIdentityOperator:
+    return WhatsAppGetIdentityOperator(task_id="look", **arguments)
+
+
+def acknowledge(**arguments: Any) -> WhatsAppAcknowledgeIdentityOperator:
+    return WhatsAppAcknowledgeIdentityOperator(task_id="acknowledge", **arguments)
+
+
+@pytest.fixture
+def run(context: Context) -> Callable[[Any], dict[str, Any]]:
+    return lambda operator: operator.execute(context(None, NOW))
+
+
+def test_what_is_pending_is_looked_at_and_then_acknowledged_by_id(business: Business, run: Any) -> None:
+    business.change(ANNA, BERT)
+
+    looked = run(get())
+    done = run(acknowledge(identity_ids=looked["identity_ids"]))
+
+    assert looked == {
+        "sender": SENDER,
+        "given": 2,
+        "unchanged": 2,
+        "changed": 0,
+        "unknown": 0,
+        "identity_ids": [1, 2],
+    }
+    assert done == {
+        "sender": SENDER,
+        "given": 2,
+        "acknowledged": 2,
+        "already_acknowledged": 0,
+        "changed": 0,
+        "unknown": 0,
+        "changed_ids": [],
+    }
+    assert (business.asked(), run(get())["given"]) == ((4, 2), 0)
+    assert json.loads(json.dumps([looked, done])) == [looked, done]
+
+
+def test_an_unfilled_store_is_made_and_has_nothing_pending(business: Business, run: Any) -> None:
+    assert (run(get())["given"], run(acknowledge())["given"], business.asked()) == (0, 0, (0, 0))
+
+
+def test_at_most_limit_are_taken_the_oldest_first(business: Business, run: Any) -> None:
+    business.change(CLEO, BERT, ANNA)
+
+    assert run(get(limit=2))["identity_ids"] == [1, 2]
+    assert run(acknowledge(limit=1))["acknowledged"] == 1
+    assert run(get())["identity_ids"] == [2, 3]
+
+
+def test_limit_is_not_for_ids_that_are_named(business: Business, run: Any) -> None:
+    business.change(ANNA, BERT)
+
+    assert run(get(identity_ids=[1, 2], limit=1))["given"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([2, 1], [2, 1]),
+        ((1,), [1]),
+        (2, [2]),
+        ("2", [2]),
+        ("[2, 1]", [2, 1]),
+        ("['2', '1']", [2, 1]),
+        ("(1,)", [1]),
+        ("1, 2", [1, 2]),
+        (["1", " 2 "], [1, 2]),
+        (iter([1, 2]), [1, 2]),
+        ([1, 1], [1]),
+        ([], []),
+        ("[]", []),
+    ],
+)
+def test_ids_may_be_a_list_one_alone_or_a_text_of_them(
+    business: Business, run: Any, given: Any, meant: list[int]
+) -> None:
+    business.change(ANNA, BERT)
+
+    assert run(get(identity_ids=given))["identity_ids"] == meant
+
+
+@pytest.mark.parametrize(
+    "given", ["", " ", "None", "pending", "+16315551000", {"1": 2}, [None], [True], [1.0], [[1]], b"1", 1.5, "9" * 30]
+)
+def test_ids_that_are_none_are_refused_unquoted_before_anything(business: Business, run: Any, given: Any) -> None:
+    business.change(ANNA)
+
+    with pytest.raises(AirflowFailException, match="identity_ids") as refused:
+        run(acknowledge(identity_ids=given))
+
+    assert ("16315551000" in str(refused.value), business.asked()) == (False, (0, 0))
+
+
+@pytest.mark.parametrize("unknown", [7, 16315551000, 10**18])
+def test_ids_that_the_store_does_not_know_are_refused_unquoted_before_anything(
+    business: Business, run: Any, unknown: int
+) -> None:
+    business.change(ANNA)
+
+    with pytest.raises(AirflowFailException, match=r"identity_ids.* 1 of the 2 ids") as refused:
+        run(acknowledge(identity_ids=[1, unknown]))
+
+    assert (str(10**18) in str(refused.value), "16315551000" in str(refused.value)) == (False, False)
+    assert business.asked() == (0, 0)
+
+
+def test_an_output_that_turns_out_to_be_nothing_is_not_taken_for_everything(business: Business, run: Any) -> None:
+    business.change(ANNA)
+    with DAG("identities", schedule=None, start_date=NOW):
+
+        @task
+        def choose() -> None:
+            """Return nothing."""
+
+        operator = acknowledge(identity_ids=choose())
+    assert isinstance(operator.identity_ids, XComArg)
+    assert operator.upstream_task_ids == {"choose"}
+
+    operator.identity_ids = None  # as it is rendered
+    with pytest.raises(AirflowFailException, match="identity_ids"):
+        run(operator)
+
+    assert business.asked() == (0, 0)
+
+
+def test_templates_are_what_is_promised() -> None:
+    for operator in (get(), acknowledge()):
+        assert set(operator.template_fields) == {"whatsapp_business_conn_id", "store_conn_id", "identity_ids"}
+
+
+def test_a_rendered_list_is_understood(business: Business, run: Any) -> None:
+    business.change(ANNA, BERT)
+    operator = get(identity_ids="{{ ids }}")
+
+    operator.render_template_fields({"ids": [2, 1]})
+
+    assert run(operator)["identity_ids"] == [2, 1]
+
+
+def test_ids_can_be_mapped() -> None:
+    with DAG("identities", schedule=None, start_date=NOW):
+        mapped = WhatsAppAcknowledgeIdentityOperator.partial(task_id="acknowledge").expand(identity_ids=[1, 2])
+
+    assert mapped.expand_input.value == {"identity_ids": [1, 2]}
+
+
+@pytest.mark.parametrize("kind", [get, acknowledge])
+def test_a_limit_below_one_is_refused_as_the_dag_is_read(kind: Any) -> None:
+    with pytest.raises(ConfigError, match="limit"):
+        kind(limit=0)
+
+
+def test_a_user_who_has_changed_again_is_warned_of_and_the_task_succeeds(
+    business: Business, run: Any, logged: Callable[[], str]
+) -> None:
+    business.change(ANNA, BERT)
+    business.change(ANNA, told=False)
+
+    summary = run(acknowledge())
+
+    assert (summary["acknowledged"], summary["changed"], summary["changed_ids"]) == (1, 1, [3])
+    assert "1 users have changed again" in logged()
+    assert run(get())["identity_ids"] == [3]
+
+
+def test_acknowledge_latest_is_a_choice_of_its_own(business: Business, run: Any) -> None:
+    business.change(ANNA)
+    business.change(ANNA, told=False)
+
+    assert run(acknowledge(acknowledge_latest=True))["acknowledged"] == 1
+    assert run(get())["given"] == 0
+
+
+def test_where_the_api_knows_nobody_the_connection_is_doubted(
+    business: Business, run: Any, logged: Callable[[], str]
+) -> None:
+    business.change(ANNA)
+    business.whatsapp.put(f"+{ANNA}", "invalid")
+
+    assert run(get())["unknown"] == 1
+    assert "that is all of them" in logged()
+
+
+def test_every_outlet_s_event_carries_the_summary(business: Business, context: Context) -> None:
+    business.change(ANNA)
+    outlet = store_asset(source="whatsapp_business")
+    events = {outlet: SimpleNamespace(extra={})}
+
+    summary = get(outlets=[outlet]).execute(context(None, NOW, outlet_events=events))
+
+    assert events[outlet].extra == summary
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(on="identity", kind="status", status=401, every=1), AirflowFailException),
+        (Fault(on="identity", kind="status", status=403, code=1031, every=1), AirflowFailException),
+        (Fault(on="identity", kind="status", status=400, code=1009, every=1), AirflowFailException),
+        (Fault(on="acknowledge", kind="status", status=409, code=1009, every=1), AirflowFailException),
+        (Fault(on="identity", kind="status", status=500, every=1), ServerError),
+        (Fault(on="identity", kind="html", every=1), ContractError),
+    ],
+)
+def test_an_error_fails_at_once_where_no_retry_can_mend_it(
+    business: Business, run: Any, fault: Fault, error: type[Exception]
+) -> None:
+    business.change(ANNA)
+    business.sandbox.fail(fault)
+
+    with pytest.raises(error):
+        run(acknowledge())
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"password": "example-token", "extra": {"auth": "bearer"}}, "host"),
+        ({"host": "https://wa.example", "login": "user"}, "password"),
+        ({"host": "http://wa.example", "password": "x", "extra": {"auth": "bearer"}}, "allow_http"),
+    ],
+)
+def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+    connect: Callable[..., None], run: Any, store_path: Any, fields: dict[str, Any], named: str
+) -> None:
+    connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
+    connect("wacontacts_store", conn_type="sqlite", host=str(store_path))
+
+    with pytest.raises(AirflowFailException, match=named):
+        run(get())
+
+    assert not store_path.exists()
+
+
+class Recorder(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(repr((record.getMessage(), vars(record))))
+
+
+class Seen(list[str]):
+    """All that is logged and written."""
+
+    def __init__(self, recorder: Recorder, capfd: pytest.CaptureFixture[str]) -> None:
+        super().__init__()
+        self._recorder, self._capfd = recorder, capfd
+
+    def __str__(self) -> str:
+        return "".join([*self, *self._recorder.seen, *self._capfd.readouterr()])
+
+
+@pytest.fixture
+def seen(capfd: pytest.CaptureFixture[str]) -> Iterator[Seen]:
+    """Log all at DEBUG, but for the server that stands in for the client in this very process."""
+    for module in ("hooks.store", "hooks.whatsapp_business"):
+        # Airflow sets logging up when it is imported.
+        import_module(f"airflow_provider_wacontacts.{module}")
+    root, recorder = logging.getLogger(), Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("uvicorn.access", "uvicorn.error"):
+            patch.setattr(logging.getLogger(name), "disabled", True)
+        for name in ("airflow", "airflow.task", "sqlalchemy", "sqlalchemy.engine"):
+            patch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+        patch.setattr(root, "level", logging.DEBUG)
+        patch.setattr(root, "handlers", [*root.handlers, recorder])
+        root.manager._clear_cache()
+        yield Seen(recorder, capfd)
+    root.manager._clear_cache()
+
+
+def drop_the_table(business: Business) -> None:
+    engine = create_engine(business._url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE wacontacts_identity")
+    engine.dispose()
+
+
+ERROR = json.dumps({"errors": [{"code": 1009, "title": ECHO, "details": ECHO}], "contacts": ECHO})
+WAYS: dict[str, Callable[[Business], None]] = {
+    "success": lambda _: None,
+    "changed": lambda business: business.change(ANNA, told=False),
+    "unknown": lambda business: business.whatsapp.put(f"+{ANNA}", "invalid") and None,
+    "no table": drop_the_table,
+    **{
+        f"{on} {status}": lambda business, on=on, status=status: business.sandbox.fail(
+            Fault(on=on, kind="body", status=status, body=ERROR, headers={"x-echo": ECHO}, every=1)
+        )
+        for on in ("identity", "acknowledge")
+        for status in (200, 301, 400, 401, 403, 404, 409, 429, 500)
+    },
+    "drop": lambda business: business.sandbox.fail(Fault(on="identity", kind="drop", every=1)),
+    "cut": lambda business: business.sandbox.fail(Fault(on="identity", kind="cut", every=1)),
+    "html": lambda business: business.sandbox.fail(Fault(on="any", kind="html", every=1)),
+}
+
+
+@pytest.mark.parametrize(("kind", "way"), [(kind, way) for kind in (get, acknowledge) for way in WAYS])
+def test_nothing_personal_or_secret_is_in_logs_errors_and_summaries(
+    business: Business, context: Context, seen: Seen, kind: Any, way: str
+) -> None:
+    business.change(ANNA, BERT)
+    WAYS[way](business)
+    try:
+        seen.append(repr(kind().execute(context(None, NOW))))
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        seen.append("".join(traceback.format_exception(error)))
+        chain: BaseException | None = error
+        while chain is not None:
+            seen.append(repr((chain, chain.args, vars(chain))))
+            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+
+    shown = str(seen)
+    secrets = [ANNA, BERT, *business.hashes, *ECHO.split(), business.whatsapp.behaviour.token, business.sandbox.url]
+    assert "wacontacts_meta" in shown
+    assert [secret for secret in secrets if secret in shown] == []
