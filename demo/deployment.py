@@ -110,11 +110,15 @@ class AirflowDeployment:
         self.cli("db", "migrate")
         self._let_readers_and_a_writer_work_side_by_side()
         for component in COMPONENTS:
-            serving = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
-            self._processes.start(component, [*AIRFLOW, component, *serving], env=self._env, cwd=self.home)
+            self._start(component)
         self.wait(self._is_healthy, "Airflow to be healthy", timeout)
         for name, slots in self._pools.items():
             self.api.call("POST", "pools", json={"name": name, "slots": slots})
+
+    def lose(self, component: str) -> None:
+        """Kill a component as if its machine failed, and start another in its place."""
+        self._processes.kill(component)
+        self._start(component)
 
     def stop(self) -> None:
         """End every process that was started and all that those started; nothing happens the second time."""
@@ -239,6 +243,10 @@ class AirflowDeployment:
         """List the log files of all tasks, the triggerer's part among them, oldest first."""
         found = self.logs.glob("dag_id=*/**/*.log*")
         return sorted((path for path in found if path.is_file()), key=lambda path: path.stat().st_mtime)
+
+    def _start(self, component: str) -> None:
+        serving = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
+        self._processes.start(component, [*AIRFLOW, component, *serving], env=self._env, cwd=self.home)
 
     def _let_readers_and_a_writer_work_side_by_side(self) -> None:
         if self.database_url.startswith("sqlite"):

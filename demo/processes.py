@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +137,18 @@ class Processes:
 
     def members(self) -> list[psutil.Process]:
         """List every living process of the sessions, this process's children and theirs, in no order."""
-        found = (process for process in psutil.process_iter() if _session(process.pid) in self._sessions)
-        return [process for process in found if _lives(process)]
+        return _living(self._sessions)
+
+    def kill(self, name: str) -> None:
+        """End one that was started, and all it started in turn, as a machine that fails would: at once."""
+        (killed,) = [started for started in self._started if started.name == name]
+        with holding_signals():
+            while left := _living({killed.process.pid}):
+                for process in left:
+                    _kill(process)
+                killed.process.poll()
+            self._started.remove(killed)
+            self._sessions.remove(killed.process.pid)
 
     def stop(self, grace: float = 4) -> None:
         """
@@ -192,6 +202,10 @@ class Processes:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _living(sessions: Collection[int]) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _session(process.pid) in sessions and _lives(process)]
 
 
 def _session(pid: int) -> int:

@@ -58,6 +58,17 @@ def test_a_child_that_was_orphaned_is_ended_too(processes, tmp_path):
     assert not lives(orphan)
 
 
+def test_one_that_is_killed_goes_with_its_child_and_nobody_misses_it(processes, tmp_path):
+    start(processes, tmp_path, STUBBORN)
+    wait_until(lambda: len(processes.members()) == 2)
+    killed = processes.members()
+    processes.start("other", ["sleep", "600"], env=dict(os.environ), cwd=tmp_path)
+    processes.kill("program")
+    processes.check()
+    assert [process.pid for process in killed if lives(process)] == []
+    assert [process.name() for process in processes.members()] == ["sleep"]
+
+
 def test_a_process_that_ends_by_itself_is_reported_with_its_last_words(processes, tmp_path):
     start(processes, tmp_path, "raise SystemExit('no more')")
     wait_until(lambda: processes.members() == [])
