@@ -1,0 +1,294 @@
+"""What a store has to know of a sender's numbers and of their checks, in plain Python and without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+WEEK = timedelta(days=7)
+CLAIM = timedelta(minutes=12)
+FINAL = ("valid", "invalid", "failed")
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass
+class Known:
+    """What is known of a number."""
+
+    status: str | None = None
+    wa_id: str | None = None
+    checked_at: datetime | None = None
+    answered_at: datetime | None = None
+    client_version: str | None = None
+    asked_at: datetime = NEVER
+    forced_at: datetime = NEVER
+    claimed_for: int | None = None
+    claimed_until: datetime = NEVER
+
+    @property
+    def is_final(self):
+        return self.status in FINAL
+
+    def keep(self, status, wa_id, said):
+        """Take over what an answer says."""
+        is_real = (
+            said.forced
+            or self.checked_at is None
+            or said.answered_at - self.checked_at >= WEEK
+            or self.status not in (*FINAL, "missing")
+            or (self.status == "failed" and status != "failed")
+        )
+        if status in FINAL and is_real:
+            self.checked_at = said.answered_at
+        if wa_id or status == "invalid":
+            self.wa_id = wa_id
+        self.status, self.answered_at = status, said.answered_at
+        self.client_version = said.client_version or self.client_version
+
+
+@dataclass
+class Row:
+    """An input of a check, and what came of it."""
+
+    number: str | None
+    status: str | None = None
+    reason: str | None = None
+    duplicate: bool = False
+    wa_id: str | None = None
+    checked_at: datetime | None = None
+    from_store: bool = False
+    waiting: bool = False
+    failures: int = 0
+
+    def tell(self, known, *, is_news, from_store, recheck_failed):
+        """Take over what is known of the number, where that is anything new."""
+        if is_news or self.status != known.status:
+            self.status, self.wa_id, self.checked_at = known.status, known.wa_id, known.checked_at
+            self.reason, self.from_store = None, from_store
+            self.failures += known.status == "failed"
+            self.waiting = not known.is_final or (known.status == "failed" and self.failures <= recheck_failed)
+
+
+@dataclass
+class Sheet:
+    """A check."""
+
+    options: tuple
+    created_at: datetime
+    fresh_after: datetime
+    force: bool
+    max_checks: int | None
+    state: str = "open"
+    filled: bool = False
+    finished: bool = False
+    recheck_failed: int = 0
+    rows: list[Row] = field(default_factory=list)
+    drawn: Counter = field(default_factory=Counter)
+
+    def settle(self):
+        if self.state == "open" and self.finished and not any(row.waiting for row in self.rows):
+            self.state = "resolved"
+
+    def totals(self):
+        """Count numbers once each, leaving out what there is none of."""
+        firsts = [row for row in self.rows if not row.duplicate]
+        answered = [row for row in firsts if row.status not in (None, "rejected", "not_asked")]
+        counts = Counter(row.status if row.status in (*FINAL, "missing") else "processing" for row in answered)
+        found = dict(counts) | {
+            "given": len(self.rows),
+            "rejected": sum(row.status == "rejected" for row in self.rows),
+            "duplicates": sum(row.duplicate for row in self.rows),
+            "not_asked": sum(row.status == "not_asked" for row in firsts),
+            "queued": sum(row.status is None for row in firsts),
+            "asked": sum(not row.from_store for row in answered),
+            "from_store": sum(row.from_store for row in answered),
+            "waiting": sum(row.waiting for row in firsts),
+            "state": self.state,
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+class Model:
+    """A sender's numbers and checks. Checks are known by their place among all."""
+
+    def __init__(self, clock, daily_checks):
+        self.clock = clock
+        self.daily_checks = daily_checks
+        self.numbers: dict[str, Known] = {}
+        self.checks: list[Sheet] = []
+        self.spent: Counter = Counter()
+
+    def open(self, options, *, fresh_after, force, max_checks):
+        unfinished = [
+            n for n, one in enumerate(self.checks) if (one.options, one.state, one.finished) == (options, "open", False)
+        ]
+        if unfinished and self.checks[unfinished[-1]].filled:
+            self._free(unfinished[-1])
+            return unfinished[-1]
+        for n in unfinished:
+            self.checks[n].state = "expired"
+        self.checks.append(Sheet(options, self.clock(), fresh_after, force, max_checks))
+        return len(self.checks) - 1
+
+    def fill(self, n, inputs):
+        check = self.checks[n]
+        seen: set[str] = set()
+        out = {number for number, opted_in in inputs if opted_in is False and number}
+        for number, _ in inputs:
+            if number is None:
+                check.rows.append(Row(None, "rejected", "too short"))
+                continue
+            known = self.numbers.setdefault(number, Known())
+            row = Row(number, duplicate=number in seen)
+            seen.add(number)
+            check.rows.append(row)
+            if number in out:
+                row.status, row.reason = "not_asked", "opted out"
+            elif not check.force and self._is_fresh(known, check.fresh_after):
+                row.tell(known, is_news=False, from_store=True, recheck_failed=0)
+        check.filled = True
+
+    def queue(self, n):
+        return [row.number for row in self.checks[n].rows if row.status is None and not row.duplicate]
+
+    def waiting(self, n):
+        return [row.number for row in self.checks[n].rows if row.waiting and not row.duplicate]
+
+    def claim(self, n, numbers):
+        check = self.checks[n]
+
+        def is_known(known):
+            asked_at = known.forced_at if check.force else known.asked_at
+            return asked_at >= check.created_at or (not check.force and self._is_fresh(known, check.fresh_after))
+
+        return self._claim(n, numbers, is_known, force=check.force)
+
+    def claim_again(self, n, numbers):
+        return self._claim(n, numbers, lambda known: self._is_fresh(known, NEVER), force=False)
+
+    def record(self, n, said):
+        for number, (status, wa_id) in said.results.items():
+            known = self.numbers[number]
+            age = known.answered_at or NEVER, known.is_final, known.asked_at
+            is_news = (said.answered_at, status in FINAL, said.asked_at) > age
+            if is_news:
+                known.keep(status, wa_id, said)
+            known.asked_at = max(known.asked_at, said.asked_at)
+            if said.forced:
+                known.forced_at = max(known.forced_at, said.asked_at)
+            self._give_back(n, number)
+            if self.checks[n].state == "open":
+                self._tell(n, [row for row in self.checks[n].rows if row.number == number], is_news, from_store=False)
+            self._tell_all(number, is_news, but=n)
+        self._settle()
+
+    def receive(self, said):
+        for number, (status, wa_id) in said.results.items():
+            known = self.numbers.setdefault(number, Known())
+            is_newer = (said.answered_at, status in FINAL) > (known.answered_at or NEVER, known.is_final)
+            is_due = not known.is_final or said.answered_at - (known.checked_at or NEVER) >= WEEK
+            if is_newer and is_due:
+                known.keep(status, wa_id, said)
+            self._tell_all(number, is_newer and is_due)
+        self._settle()
+
+    def give_back(self, n, numbers):
+        for number in numbers:
+            self._give_back(n, number)
+
+    def finish(self, n):
+        check = self.checks[n]
+        for row in check.rows:
+            if row.status is None:
+                row.status, row.reason = "not_asked", "past the budget"
+        check.finished = True
+        check.settle()
+        return check.totals()
+
+    def wait(self, n, recheck_failed):
+        check = self.checks[n]
+        self._free(n)
+        check.state, check.recheck_failed = "open", recheck_failed
+        for row in check.rows:
+            is_open = row.status not in (None, "rejected", "not_asked", *FINAL)
+            row.waiting |= is_open or (row.status == "failed" and row.failures <= recheck_failed)
+        check.settle()
+        return check.totals()
+
+    def leave_failed(self, n):
+        for row in self.checks[n].rows:
+            row.waiting &= row.status != "failed"
+        self._settle()
+
+    def expire(self, n):
+        check = self.checks[n]
+        check.settle()
+        if check.state == "open":
+            check.state = "expired"
+        for row in check.rows:
+            row.waiting = False
+        return check.totals()
+
+    def look(self, n):
+        self.checks[n].settle()
+        return self.checks[n].totals()
+
+    def budget_left(self):
+        return max(0, self.daily_checks - self.spent[self.clock().date()])
+
+    def _claim(self, n, numbers, is_known, *, force):
+        check, now = self.checks[n], self.clock()
+        known = [number for number in numbers if is_known(self.numbers[number])]
+        others = [number for number in numbers if number not in known]
+        free = [number for number in others if self.numbers[number].claimed_until <= now]
+        for number in known if check.state == "open" else ():
+            for row in check.rows:
+                if row.number == number:
+                    from_store = row.from_store or row.status is None
+                    self._tell(n, [row], False, from_store=from_store)
+        self._settle()
+        taken = self._paid(check, free, force)
+        for number in taken:
+            self.numbers[number].claimed_for, self.numbers[number].claimed_until = n, now + CLAIM
+        return taken, len(taken) < len(free), len(others) - len(free)
+
+    def _paid(self, check, free, force):
+        today = self.clock().date()
+
+        def draws(known):
+            return force or known.is_final or known.status is None or self.clock() - known.asked_at >= WEEK
+
+        dear = [number for number in free if draws(self.numbers[number])]
+        own = len(dear) if check.max_checks is None else max(0, check.max_checks - check.drawn[today])
+        granted = min(len(dear), own, self.budget_left())
+        check.drawn[today] += granted
+        self.spent[today] += granted
+        return [number for number in free if number not in dear[granted:]]
+
+    def _tell(self, n, rows, is_news, *, from_store):
+        for row in rows:
+            known, recheck_failed = self.numbers[row.number], self.checks[n].recheck_failed
+            row.tell(known, is_news=is_news, from_store=from_store, recheck_failed=recheck_failed)
+
+    def _tell_all(self, number, is_news, but=None):
+        for n, check in enumerate(self.checks):
+            for row in check.rows if n != but else ():
+                if row.waiting and row.number == number:
+                    self._tell(n, [row], is_news, from_store=row.from_store)
+
+    def _settle(self):
+        for check in self.checks:
+            check.settle()
+
+    def _free(self, n):
+        for number in self.numbers:
+            self._give_back(n, number)
+
+    def _give_back(self, n, number):
+        if self.numbers[number].claimed_for == n:
+            self.numbers[number].claimed_for, self.numbers[number].claimed_until = None, NEVER
+
+    @staticmethod
+    def _is_fresh(known, fresh_after):
+        return known.status in ("valid", "invalid") and known.checked_at > fresh_after
