@@ -14,7 +14,7 @@ __all__ = ["oldest"]
 
 AT_ONCE = 1_000
 STALE = """
-SELECT number, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
+SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
 WHERE sender = :sender AND status IN :statuses AND coalesce(checked_at, answered_at) <= :not_after
 """
 ORDER = " ORDER BY coalesce(checked_at, answered_at), number_id LIMIT :limit"
@@ -40,8 +40,12 @@ def oldest(
     own: dict[str, Any] = {"sender": sender, "statuses": list(statuses), "not_after": not_after}
     if wanted is None:
         return [row.number for row in db.execute(STALE + ORDER, limit=limit, **own)]
-    found = ((row.aged_at, row.number) for numbers in _chunks(wanted) for row in _rows(db, {**own, "numbers": numbers}))
-    return list(dict.fromkeys(number for _, number in heapq.nsmallest(limit, set(found))))
+    found = (
+        (row.aged_at, row.number_id, row.number)
+        for numbers in _chunks(wanted)
+        for row in _rows(db, {**own, "numbers": numbers})
+    )
+    return [number for _, _, number in heapq.nsmallest(limit, set(found))]
 
 
 def _rows(db: Database, parameters: dict[str, Any]) -> Iterator[Any]:
