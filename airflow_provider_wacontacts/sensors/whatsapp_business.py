@@ -257,10 +257,10 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return totals
 
     def _give_up(self, counts: Mapping[str, Any]) -> NoReturn:
-        had = ", ".join(f"{counts[name]} {name}" for name in ("valid", "invalid", "failed", "processing", "missing"))
+        names = ("valid", "invalid", "failed", "processing", "missing", "queued")
         message = (
-            f"the deadline has come: {counts['waiting']} numbers wait for their answer still ({had}); check"
-            f" {self.check_id} is expired, what came in stays"
+            f"the deadline has come before all was answered: {', '.join(f'{counts[name]} {name}' for name in names)};"
+            f" check {self.check_id} is expired, what came in stays"
         )
         raise (AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout)(message)
 
