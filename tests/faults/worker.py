@@ -1,5 +1,5 @@
 """
-A program that forks workers which pull, so that they start at once, and can be killed and stopped.
+A program that forks workers which pull or check, so that they start at once, and can be killed and stopped.
 
 It reads commands from its standard input and answers each on its standard output, one JSON object a line:
 ``{"do": "start", "plan": {…}}`` is answered with ``{"pid": …}``, and ``{"do": "wait", "pid": …}``, when the worker has
@@ -87,9 +87,17 @@ def execute(plan: dict[str, Any]) -> dict[str, Any]:
     return operator.execute(context)
 
 
+def check(plan: dict[str, Any]) -> dict[str, Any]:
+    """Check numbers."""
+    import check_worker
+
+    return check_worker.check(plan)
+
+
 def work(plan: dict[str, Any]) -> None:
+    do = check if "numbers" in plan else execute if "gate" in plan else pull
     try:
-        outcome = {"summary": (execute if "gate" in plan else pull)(plan)}
+        outcome = {"summary": do(plan)}
     except Exception as error:  # noqa: BLE001 - it is told, whatever it is
         outcome = {"error": type(error).__name__, "message": str(error)}
     aside = Path(plan["outcome"]).with_suffix(".writing")
@@ -118,6 +126,8 @@ if __name__ == "__main__":
         import airflow_provider_wacontacts.hooks.store
         import airflow_provider_wacontacts.hooks.turn
         import airflow_provider_wacontacts.operators.turn  # noqa: F401
+    if "checks" in sys.argv[1:]:
+        import check_worker  # noqa: F401
     # It imports pandas when it first converts something; else every worker would do so anew.
     pa.array([0])
     for line in sys.stdin:

@@ -1,0 +1,75 @@
+"""What a worker does that checks numbers; ``worker.py`` forks it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.exceptions import BudgetExceededError
+from airflow_provider_wacontacts.jobs import check_numbers
+from airflow_provider_wacontacts.jobs.inputs import inputs_of
+from airflow_provider_wacontacts.jobs.manner import Manner
+from airflow_provider_wacontacts.jobs.summaries import CheckSummary
+from airflow_provider_wacontacts.landing.sql import Store
+from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
+from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, check_contacts
+from airflow_provider_wacontacts.transport.sync import Driver
+
+WEEK = timedelta(days=7)
+
+
+class Token:
+    """Credentials that do not change."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
+
+    def renew(self) -> bool:
+        return False
+
+
+def check(plan: dict[str, Any]) -> dict[str, Any]:
+    """Check numbers, or those that are stale, by the job, which needs no Airflow; past the budget leave them."""
+    check_numbers.REQUESTS_A_SECOND = 500.0
+    checks = Checks(Store(create_engine(plan["store"])), plan["sender"], daily_checks=plan["daily_checks"])
+    while plan["gate"] and not Path(plan["gate"]).exists():
+        time.sleep(0.001)
+    checks.store.prepare()
+    check = checks.open(Rules(Task("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
+    if not check.is_filled:
+        check.fill(_inputs(plan["numbers"], checks))
+    world = check_numbers.Surroundings(lambda _: None)
+    try:
+        ask = _asking(plan["api"], plan["token"])
+        check_numbers.ask_about_all(check, checks, ask=ask, manner=Manner(plan["batch_size"]), world=world)
+    except BudgetExceededError:
+        pass
+    return CheckSummary.of(check, checks, check.finish()).as_dict()
+
+
+def _inputs(numbers: list[str] | None, checks: Checks) -> Iterable[Input]:
+    if numbers is not None:
+        return inputs_of(numbers, None)
+    return inputs_of(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
+
+
+def _asking(url: str, token: str) -> check_numbers.Asks:
+    session = requests.Session()
+    session.trust_env = False
+
+    def ask(inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+        driver = Driver(session, url, Token(token))
+        return driver.run(check_contacts(inputs, blocking=blocking, force_check=force_check))
+
+    return ask

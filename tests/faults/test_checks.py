@@ -1,0 +1,124 @@
+"""Workers that check numbers: killed at random points, and many at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
+
+KILLS = 12
+BATCH_SIZE = 5
+SPENT = "SELECT spent FROM wacontacts_budget ORDER BY spent DESC LIMIT 1"
+RECORDED = "SELECT count(*) FROM wacontacts_number WHERE status = 'valid'"
+
+Ask = Callable[[str, str], list[tuple[Any, ...]]]
+
+
+def numbers(count: int) -> list[str]:
+    return [f"+1212555{number:04}" for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def checkers(tmp_path_factory: pytest.TempPathFactory, workers: Any) -> Iterator[Any]:
+    """Workers that check by the job."""
+    program = type(workers)(tmp_path_factory.mktemp("checkers"), "checks")
+    yield program
+    program.stop()
+
+
+@pytest.fixture
+def api(sandbox: Sandbox) -> Sandbox:
+    """A client to which everybody is known, and who takes a moment for each request."""
+    behaviour = WhatsAppBehaviour(on_whatsapp=1.0, processing_share=0.0)
+    sandbox.load(World(), now=datetime.now(UTC).replace(microsecond=0), whatsapp=behaviour)
+    sandbox.fail(Fault(on="check", kind="delay", delay_s=0.02, every=1))
+    return sandbox
+
+
+@pytest.fixture
+def plan(api: Sandbox, either_url: str) -> dict[str, Any]:
+    own = api.whatsapp.behaviour
+    given = {"api": api.url, "token": own.token, "store": either_url, "sender": own.sender, "gate": None}
+    return given | {"daily_checks": 100_000, "batch_size": BATCH_SIZE, "run_id": "run"}
+
+
+def test_killed_again_and_again_no_number_is_lost_and_only_what_was_under_way_is_asked_again(
+    checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, until: Any
+) -> None:
+    plan |= {"numbers": numbers(900)}
+    chance = random.Random(either_url.partition(":")[0])
+    under_way = []
+    for _ in range(KILLS):
+        before = api.requests.count("check")
+        worker = checkers.start(**plan)
+        enough = before + chance.randint(1, 8)
+        until(lambda enough=enough: api.requests.count("check") >= enough)
+        time.sleep(chance.uniform(0, 0.03))
+        worker.kill()
+        # The server may count what the killed one had just sent after it is dead.
+        time.sleep(0.05)
+        lost = sum(api.asked_numbers.values()) - sum(under_way) - asking(either_url, RECORDED)[0][0]
+        under_way.append(lost)
+    summary = checkers.start(**plan).outcome()["summary"]
+
+    assert (summary["given"], summary["asked"], summary["valid"], summary["state"]) == (900, 900, 900, "resolved")
+    assert asking(either_url, "SELECT check_id FROM wacontacts_check WHERE state = 'resolved'") == [
+        (summary["check_id"],)
+    ]
+    assert set(api.asked_numbers) == set(numbers(900))
+    assert sum(api.asked_numbers.values()) == 900 + sum(under_way)
+    assert 0 < max(under_way) <= AT_ONCE * BATCH_SIZE
+    # What is asked again is drawn again, and so is what was drawn and never sent.
+    (spent,) = asking(either_url, SPENT)[0]
+    assert 900 + sum(under_way) <= spent <= 900 + KILLS * AT_ONCE * BATCH_SIZE
+
+
+def test_ten_workers_on_one_budget_ask_for_all_of_it_and_not_one_more(
+    checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    plan |= {"daily_checks": 1000, "batch_size": 10, "gate": str(gate)}
+    started = [
+        checkers.start(**plan | {"numbers": numbers(2000)[100 * place : 100 * place + 300], "run_id": f"run {place}"})
+        for place in range(10)
+    ]
+    gate.touch()
+    outcomes = [worker.outcome() for worker in started]
+
+    assert [outcome for outcome in outcomes if "summary" not in outcome] == []
+    assert sum(outcome["summary"]["asked"] for outcome in outcomes) == 1000
+    assert (len(api.asked_numbers), set(api.asked_numbers.values())) == (1000, {1})
+    assert asking(either_url, SPENT) == [(1000,)]
+
+
+def test_two_checks_and_two_revalidations_at_once_ask_about_each_number_once(
+    checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, tmp_path: Path
+) -> None:
+    now = api.clock.now()
+    api.clock.set(now - timedelta(days=8))
+    first = checkers.start(**plan | {"numbers": numbers(200), "run_id": "a week ago"}).outcome()
+    assert first["summary"]["valid"] == 200
+    api.clock.set(now)
+    api.whatsapp.checks.clear_counts()
+    gate = tmp_path / "gate"
+    plan |= {"gate": str(gate)}
+    wanted = [numbers(300), None, numbers(400)[100:], None]
+    started = [checkers.start(**plan | {"numbers": some, "run_id": f"run {n}"}) for n, some in enumerate(wanted)]
+    gate.touch()
+    outcomes = [worker.outcome() for worker in started]
+
+    assert [outcome for outcome in outcomes if "summary" not in outcome] == []
+    assert api.asked_numbers == dict.fromkeys(numbers(400), 1)
+    assert sum(outcome["summary"]["asked"] for outcome in outcomes) == 400
+    for outcome in outcomes:
+        assert outcome["summary"]["valid"] == outcome["summary"]["given"]
+    assert asking(either_url, "SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL") == [(0,)]
+    assert asking(either_url, SPENT) == [(600,)]
