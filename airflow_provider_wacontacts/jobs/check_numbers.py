@@ -173,12 +173,12 @@ class _Asking:
 
     def _one(self, batch: Sequence[int]) -> Claimed:
         """Ask about what of a batch has to be asked."""
-        self._world.sleep(0)
+        # The turn comes first: what is claimed is drawn, and lost to whoever is killed before it is recorded.
+        self._pace.turn()
         claimed = self._check.claim(batch)
         if not claimed.numbers:
             return claimed
         try:
-            self._pace.turn()
             asked_at = self._checks.store.now()
             answer = self._ask(claimed.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
         except BaseException:
