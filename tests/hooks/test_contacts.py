@@ -69,7 +69,7 @@ def test_who_stops_reading_leaves_no_connection_behind(crm: str) -> None:
 
 @pytest.mark.parametrize("where", ["", " WHERE phone = ''"])
 def test_a_column_that_is_missing_is_told_with_those_that_are_there(crm: str, where: str) -> None:
-    with pytest.raises(ConfigError, match="^the query has no column 'number'; it has phone, agreed$"):
+    with pytest.raises(ConfigError, match=r"^the query has no column 'number'; it has phone, agreed$"):
         list(read_rows(crm, f"SELECT phone, agreed FROM people{where}"))
 
 
