@@ -33,7 +33,7 @@ from airflow_provider_wacontacts.protocol.records import (
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
-__all__ = ["Head", "Page", "Snapshot", "parse_snapshot", "record_of", "wa_id_of"]
+__all__ = ["Head", "Page", "Snapshot", "parse_snapshot", "record_of", "unkept_in", "wa_id_of"]
 
 PAGE_ROWS = 5_000
 USERS = "@c.us"
@@ -108,8 +108,7 @@ class Snapshot:
     @property
     def unkept(self) -> frozenset[str]:
         """Ids in the rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
-        found = (read_leniently(match) for reject in self.rejects for match in ID.findall(reject.body))
-        return self.hidden.union(repair(contact_id)[0] for contact_id in found)
+        return self.hidden | unkept_in(self.rejects)
 
     def under(self, pseudonyms: Pseudonyms) -> Snapshot:
         """Return the snapshot as it is with pseudonyms: ids and hashes come after them."""
@@ -174,6 +173,12 @@ def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
     if rejects and not texts and not any(reject.body.startswith(b"{") for reject in rejects):
         raise ValueError("a list of something else than contacts")
     return Snapshot(texts, frozenset(repaired), rejects, len(body), date)
+
+
+def unkept_in(rejects: Iterable[Reject]) -> frozenset[str]:
+    """Return the ids in rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
+    found = (read_leniently(match) for reject in rejects for match in ID.findall(reject.body))
+    return frozenset(repair(contact_id)[0] for contact_id in found)
 
 
 def record_of(text: bytes | msgspec.Raw, taken_at: datetime, *, repaired: bool = False) -> Record:

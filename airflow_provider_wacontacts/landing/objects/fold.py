@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.landing.objects.layout import ObjectPath
 from airflow_provider_wacontacts.landing.objects.reader import LandedContact, read_contacts
 
 __all__ = ["Version", "current", "fold", "versions"]
 
+#: Feeds whose contacts have no time of their own.
+SNAPSHOTS = frozenset({"green_api"})
 Key: TypeAlias = tuple[str, str, str, datetime, bytes]
 
 
@@ -51,9 +54,16 @@ def fold(contacts: Iterable[LandedContact]) -> Iterator[Version]:
     Bring contacts, in any order and any number of times, together into versions, in the order of their keys.
 
     All versions are held in memory.
+
+    :raises LandingError: contacts of a feed without time, whose history is made by comparing snapshots in a store.
     """
     seen: dict[Key, Version] = {}
     for contact in contacts:
+        if contact.source in SNAPSHOTS:
+            raise LandingError(
+                f"files of {contact.source} are snapshots, which tell no history by themselves: land them in a store"
+                " with ContactFilesToSqlOperator, or name another source"
+            )
         version = _version_of(contact)
         known = seen.get(version.key)
         seen[version.key] = version if known is None else _widened(known, version)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import gzip
 import logging
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.landing.objects.formats import PARQUET, check_file_format
+from airflow_provider_wacontacts.landing.objects.formats import JSON_LINES, PARQUET, check_file_format
 from airflow_provider_wacontacts.landing.objects.layout import MANIFEST, ObjectPath, address, segment, storing
 from airflow_provider_wacontacts.landing.objects.manifest import LandedFile, Manifest, decode_manifest
 from airflow_provider_wacontacts.landing.objects.parquet import read_parquet
-from airflow_provider_wacontacts.protocol import turn
+from airflow_provider_wacontacts.protocol import green_api, turn
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
-__all__ = ["CompletePrefix", "LandedContact", "complete_prefixes", "read_contacts"]
+__all__ = ["CompletePrefix", "LandedContact", "complete_prefixes", "read_contacts", "read_prefix", "read_rejects"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,16 @@ class ReadsRecord(Protocol):
         """
 
 
-RECORD_OF: Mapping[str, ReadsRecord] = {"turn": turn.record_of}
+def _of_turn(_: Manifest) -> ReadsRecord:
+    return turn.record_of
+
+
+def _of_green_api(manifest: Manifest) -> ReadsRecord:
+    return partial(green_api.record_of, taken_at=manifest.extracted_at)
+
+
+#: How the texts of an extraction are read, by its feed.
+RECORD_OF: Mapping[str, Callable[[Manifest], ReadsRecord]] = {"turn": _of_turn, "green_api": _of_green_api}
 
 
 class CompletePrefix(NamedTuple):
@@ -110,16 +123,49 @@ def read_contacts(
     :raises ConfigError: a source or account that cannot have been filed, or Parquet files without pyarrow.
     :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
     """
-    for prefix, manifest in complete_prefixes(path, source=source, account=account):
-        record_of = RECORD_OF.get(manifest.source)
-        if record_of is None:
-            raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
-        for part in manifest.parts:
-            texts = _texts(prefix, manifest, part, verify=verify)
-            for record in _records(texts, record_of, on_reject, part.name):
-                yield LandedContact(
-                    manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at, record
-                )
+    for prefix in complete_prefixes(path, source=source, account=account):
+        own = prefix.manifest
+        for record in read_prefix(prefix, verify=verify, on_reject=on_reject):
+            yield LandedContact(own.source, own.account, own.extraction_id, own.extracted_at, record)
+
+
+def read_prefix(
+    prefix: CompletePrefix, *, verify: bool = True, on_reject: Callable[[Reject], None] | None = None
+) -> Iterator[Record]:
+    """
+    Yield the contacts of one extraction, in the order in which they came; see :func:`read_contacts`.
+
+    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    """
+    path, manifest = prefix
+    reader = RECORD_OF.get(manifest.source)
+    if reader is None:
+        raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
+    record_of = reader(manifest)
+    for part in manifest.parts:
+        yield from _records(_texts(path, manifest, part, verify=verify), record_of, on_reject, part.name)
+
+
+def read_rejects(prefix: CompletePrefix, *, verify: bool = True) -> Iterator[Reject]:
+    """
+    Yield what an extraction put aside, in the order in which it came.
+
+    :raises LandingError: the file is missing or does not match its manifest.
+    """
+    path, manifest = prefix
+    if manifest.rejects is not None:
+        of_lines = msgspec.structs.replace(manifest, file_format=JSON_LINES)
+        for line, _ in _texts(path, of_lines, manifest.rejects, verify=verify):
+            reject = _REJECT.decode(line)
+            yield Reject(reject.reason, b64decode(reject.body_base64))
+
+
+class _Reject(msgspec.Struct):
+    reason: str
+    body_base64: str
+
+
+_REJECT = msgspec.json.Decoder(_Reject)
 
 
 def _wanted(name: str, value: str | None) -> str | None:

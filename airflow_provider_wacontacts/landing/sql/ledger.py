@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.landing.sql.tables import Moment, Tables
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
 
-__all__ = ["Claim", "Counts", "Try", "begin", "count", "finish", "hold", "keep_number"]
+__all__ = ["Claim", "Counts", "Try", "begin", "count", "finish", "has_landed", "hold", "keep_number"]
 
 #: Versions are numbered by the try that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
@@ -174,6 +174,18 @@ def finish(
     )
     kept = {name: getattr(own, name) for name in Finished._fields}
     return Finished(**{**kept, **facts})
+
+
+def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
+    """Tell whether some try has landed what is at an address, or has found it too old to."""
+    ledger = tables.extraction.c
+    found = connection.execute(
+        select(ledger.extraction_number)
+        .where(ledger.source == source, ledger.account == account, ledger.uri == uri)
+        .where(ledger.state.in_(("complete", "incomplete", "refused")))
+        .limit(1)
+    )
+    return found.first() is not None
 
 
 def _take_turns(connection: Connection, claim: Claim) -> None:

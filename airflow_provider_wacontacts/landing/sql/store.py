@@ -109,6 +109,15 @@ class Store:
         claim = ledger.Claim(source, account, None, task, options_digest)
         return SnapshotTry(self, self._begin(claim, package_version, uri), group=group)
 
+    def has_landed(self, source: str, account: str, uri: str) -> bool:
+        """
+        Tell whether what is at an address was landed, whole, by whatever try.
+
+        :raises LandingError: the database failed.
+        """
+        with self.sessions.reading() as connection:
+            return ledger.has_landed(connection, self.tables, source, account, uri)
+
     def _begin(self, claim: ledger.Claim, package_version: str, uri: str | None) -> ledger.Try:
         def work(connection: Connection) -> ledger.Try:
             return ledger.begin(

@@ -1,0 +1,94 @@
+"""The operator that lands files in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.operators.runs import failing_at_once, publish, task_of
+
+__all__ = ["ContactFilesToSqlOperator"]
+
+
+class ContactFilesToSqlOperator(BaseOperator):
+    """
+    Land the complete extractions below a path in the store, in the order in which they were extracted.
+
+    So contacts are pulled once and are in both; and a store is made anew from files alone. What is in the store already
+    is passed over: doing it again changes nothing.
+
+    :param path: where the operators for files wrote to, such as ``s3://aws_default@bucket/contacts``.
+    :param store_conn_id: any PostgreSQL or SQLite connection.
+    :param source: only this feed's, such as ``turn``; all by default.
+    :param account: only this account's; all by default.
+    :param shrink_guard: as of ``GreenApiContactsToSqlOperator``, like the next two: of its snapshots.
+    :param shrink_confirmations: see there.
+    :param accept_shrink: see there.
+    """
+
+    template_fields: Sequence[str] = ("path", "store_conn_id", "source", "account")
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        store_conn_id: str = "wacontacts_store",
+        source: str | None = None,
+        account: str | None = None,
+        shrink_guard: float = 0.8,
+        shrink_confirmations: int = 3,
+        accept_shrink: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.store_conn_id = store_conn_id
+        self.source = source
+        self.account = account
+        self.shrink_guard = shrink_guard
+        self.shrink_confirmations = shrink_confirmations
+        self.accept_shrink = accept_shrink
+        if not 0 <= shrink_guard <= 1:
+            raise ConfigError(f"shrink_guard is {shrink_guard}; it is a share, 0 to 1")
+        if shrink_confirmations < 1:
+            raise ConfigError(f"shrink_confirmations is {shrink_confirmations}; it is 1 or more")
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Land the files.
+
+        :returns: counts.
+        :raises AirflowFailException: an argument or a connection has to be changed first.
+        """
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.jobs.contact_files import FilesLanding, land_files
+        from airflow_provider_wacontacts.landing.sql import ShrinkGuard
+
+        with failing_at_once():
+            landing = FilesLanding(
+                task_of(context),
+                __version__,
+                source=self.source or None,
+                account=self.account or None,
+                guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink),
+            )
+            summary = land_files(landing, root=ObjectStoragePath(self.path), store=open_store(self.store_conn_id))
+        self.log.info(
+            "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old"
+            summary.prefixes - summary.known,
+            summary.prefixes,
+            summary.rows,
+            summary.new_versions,
+            summary.rejected,
+            summary.gone,
+            summary.back,
+            summary.refused,
+        )
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
