@@ -80,7 +80,7 @@ class ContactFilesToSqlOperator(BaseOperator):
             )
             summary = land_files(landing, root=ObjectStoragePath(self.path), store=open_store(self.store_conn_id))
         self.log.info(
-            "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old"
+            "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old",
             summary.prefixes - summary.known,
             summary.prefixes,
             summary.rows,
