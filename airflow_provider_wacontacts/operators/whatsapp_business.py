@@ -19,6 +19,10 @@ from airflow_provider_wacontacts.operators.runs import (
     publish,
     task_of,
 )
+from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
+    WhatsAppAcknowledgeIdentityOperator,
+    WhatsAppGetIdentityOperator,
+)
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -30,7 +34,9 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules, Totals
 
 __all__ = [
+    "WhatsAppAcknowledgeIdentityOperator",
     "WhatsAppCheckContactsOperator",
+    "WhatsAppGetIdentityOperator",
     "WhatsAppRevalidateContactsOperator",
 ]
 

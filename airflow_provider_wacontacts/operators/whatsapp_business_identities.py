@@ -43,7 +43,8 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         limit: int = 100,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Each member of the summary is an output of its own: ``look.output["identity_ids"]``.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.identity_ids = identity_ids

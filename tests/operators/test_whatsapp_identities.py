@@ -206,6 +206,11 @@ def test_an_output_that_turns_out_to_be_nothing_is_not_taken_for_everything(busi
     assert business.asked() == (0, 0)
 
 
+def test_the_members_of_a_summary_are_outputs_of_their_own() -> None:
+    assert get().multiple_outputs
+    assert acknowledge().multiple_outputs
+
+
 def test_templates_are_what_is_promised() -> None:
     for operator in (get(), acknowledge()):
         assert set(operator.template_fields) == {"whatsapp_business_conn_id", "store_conn_id", "identity_ids"}
