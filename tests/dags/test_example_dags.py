@@ -149,3 +149,11 @@ def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(
         {"start": "2022-02-09T00:00:00.000000Z", "end": "2022-03-11T00:00:00.000000Z"},
         {"start": "2022-03-11T00:00:00.000000Z", "end": "2022-03-15T12:00:00.000000Z"},
     ]
+
+
+def test_only_what_was_looked_at_and_decided_about_is_acknowledged(bag):
+    dag = bag.dags["whatsapp_identity_changes"]
+    order = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+
+    assert order == {"look": set(), "decide": {"look"}, "acknowledge": {"decide"}}
+    assert not dag.get_task("acknowledge").acknowledge_latest
