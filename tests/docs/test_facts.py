@@ -12,6 +12,8 @@ from sqlalchemy import inspect as inspect_database
 
 from airflow_provider_wacontacts import cli, exceptions
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
+from airflow_provider_wacontacts.jobs.callbacks import record_callback
+from airflow_provider_wacontacts.jobs.identities import AcknowledgeSummary, LookSummary
 from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary
 from airflow_provider_wacontacts.landing.objects import Manifest
 from airflow_provider_wacontacts.landing.sql import upgrade
@@ -178,3 +180,21 @@ def test_every_page_is_in_the_table_of_contents():
     listed = re.findall(r"^([a-z_]+)$", (DOCS / "index.md").read_text(), re.MULTILINE)
 
     assert sorted(listed) == sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "index")
+
+
+def test_every_argument_of_the_identity_operators_is_documented():
+    operators = (whatsapp_business.WhatsAppGetIdentityOperator, whatsapp_business.WhatsAppAcknowledgeIdentityOperator)
+    kinds = {kind for operator in operators for kind in operator.__mro__[:2]}
+    named = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
+
+    assert set(first_column(section("identities.md", "Arguments"))) == named - {"self", "kwargs"}
+
+
+def test_every_member_of_the_identity_summaries_is_documented():
+    members = {field.name for kind in (LookSummary, AcknowledgeSummary) for field in dataclasses.fields(kind)}
+
+    assert set(first_column(section("identities.md", "The summary"))) == members - {"sender", "given"}
+
+
+def test_every_argument_of_record_callback_is_documented():
+    assert first_column(section("callbacks.md", "Arguments")) == list(inspect.signature(record_callback).parameters)
