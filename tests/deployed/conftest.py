@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,17 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine, make_url
 
-from airflow_provider_wacontacts.sandbox import Fault, Raw, Sandbox, TurnBehaviour, World, bob, seeded_world
+from airflow_provider_wacontacts.sandbox import (
+    Fault,
+    Raw,
+    Sandbox,
+    TurnBehaviour,
+    WhatsAppBehaviour,
+    World,
+    bob,
+    seeded_world,
+)
+from demo.crm import SENDER, Crm, invented_contacts, newcomers
 from demo.deployment import AirflowDeployment, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,15 +35,35 @@ BOB = 999
 AFTER_S = 900.0
 
 DAILY, FIRST_LOAD = "turn_contacts_daily", "turn_contacts_first_load"
+CHECK, REVALIDATE = "whatsapp_check_contacts", "whatsapp_revalidate_stale"
 SECRETS = {
     "turn_default": "example-token-of-the-line",
     "turn_wrong_token": "example-token-that-is-wrong",
     "store_unreachable": "example-password-of-the-store",
+    "whatsapp_business_default": "example-password-of-the-client",
+    "whatsapp_wrong_password": "example-password-that-is-wrong",
 }
 
 
 #: What is up while the tests of this folder run.
 RUNNING = ExitStack()
+
+
+@dataclass
+class Asked:
+    """
+    A run that asks about numbers.
+
+    :ivar allowed: the numbers that might be asked about at its time.
+    :ivar times: how often the server was asked about each.
+    :ivar triggerers: which triggerers had the sensor's trigger, one after another.
+    """
+
+    allowed: frozenset[str]
+    run_id: str = ""
+    summary: dict = field(default_factory=dict)
+    times: Counter = field(default_factory=Counter)
+    triggerers: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -42,6 +73,8 @@ class Runs:
     airflow: AirflowDeployment
     sandbox: Sandbox
     sandboxes: list[Sandbox]
+    whatsapp: Sandbox
+    crm: Crm
     store: Engine
     metadata: Engine
     files: Path
@@ -52,11 +85,22 @@ class Runs:
     settling_window: tuple[datetime, datetime] | None = None
     triggers_seen: list[str] = field(default_factory=list)
     xcoms_of_first_pass: list[dict] = field(default_factory=list)
+    checked: Asked | None = None
+    revalidated: Asked | None = None
 
     @property
     def secrets(self):
-        """Tokens and passwords of all connections."""
-        return {*SECRETS.values(), *(sandbox.token for sandbox in self.sandboxes)}
+        """Tokens and passwords of all connections, and the tokens that logins brought."""
+        brought = self.whatsapp.whatsapp.logins._tokens
+        return {*SECRETS.values(), *(sandbox.token for sandbox in self.sandboxes), *brought}
+
+    @property
+    def given(self):
+        """Every number of the CRM, as it is written and as digits, and every WhatsApp id."""
+        written = {contact.number for contact in self.crm.contacts}
+        digits = {contact.e164.strip("+") for contact in self.crm.contacts if contact.e164}
+        ids = {self.whatsapp.whatsapp.truth(f"+{number}").wa_id for number in digits} - {None}
+        return written | digits | ids
 
     @property
     def bob(self):
@@ -107,6 +151,26 @@ def pytest_runtest_teardown(nextitem):
         RUNNING.close()
 
 
+def the_whatsapp():
+    """A client that lives eight days ago; what takes it a while takes it until it is told to go on."""
+    behaviour = WhatsAppBehaviour(
+        sender=SENDER,
+        auth="login",
+        password=SECRETS["whatsapp_business_default"],
+        processing_share=0.2,
+        resolved_by="never",
+    )
+    return Sandbox(World(), now=datetime.now(UTC) - 8 * DAY, rate=1, whatsapp=behaviour)
+
+
+def the_talkative_whatsapp():
+    """A client that quotes what it was asked about."""
+    gossip = f'{{"errors": [{{"code": 1009, "title": "{invented_contacts()[0].e164} is not a number"}}]}}'
+    sandbox = Sandbox(World(), whatsapp=the_whatsapp().whatsapp.behaviour)
+    sandbox.fail(Fault(on="check", kind="status", status=400, body=gossip, every=1))
+    return sandbox
+
+
 @pytest.fixture(scope="session")
 def runs(postgres, tmp_path_factory):
     if int(version("apache-airflow").partition(".")[0]) < 3:
@@ -115,13 +179,22 @@ def runs(postgres, tmp_path_factory):
     with RUNNING as stack:
         sandbox = Sandbox(the_world(), now=MONDAY, behaviour=TurnBehaviour(token=SECRETS["turn_default"], page_size=20))
         wrong = wrong_sandboxes()
-        for each in (sandbox, *wrong.values()):
+        whatsapp, talkative = the_whatsapp(), the_talkative_whatsapp()
+        for each in (sandbox, *wrong.values(), whatsapp, talkative):
             stack.enter_context(each)
-        store, metadata = (_database(postgres, stack, name) for name in ("deployed_store", "deployed_airflow"))
-        airflow = stack.enter_context(_deployment(home, sandbox, wrong, store, metadata))
-        for dag_id in (DAILY, FIRST_LOAD, "settling", "limited", "failures"):
+        databases = ("deployed_store", "deployed_airflow", "deployed_crm")
+        store, metadata, crm = (_database(postgres, stack, name) for name in databases)
+        connections = {
+            **_to_turn(sandbox, wrong),
+            **_to_whatsapp(whatsapp, talkative),
+            **_to_databases(store, crm),
+        }
+        airflow = stack.enter_context(_deployment(home, sandbox, connections, metadata))
+        for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", "failures"):
             airflow.unpause(dag_id)
-        yield _run_everything(Runs(airflow, sandbox, [sandbox, *wrong.values()], store, metadata, home / "files"))
+        contacts = Crm(crm, invented_contacts(60))
+        up = (airflow, sandbox, [sandbox, *wrong.values()], whatsapp, contacts, store, metadata, home / "files")
+        yield _run_everything(Runs(*up))
 
 
 def _database(postgres, stack, name):
@@ -134,24 +207,45 @@ def _database(postgres, stack, name):
     return engine
 
 
-def _deployment(home, sandbox, wrong, store, metadata):
+def _to_turn(sandbox, wrong):
+    good = {"conn_type": "turn", "host": sandbox.url, "password": sandbox.token}
+    return {
+        "turn_default": good,
+        "turn_wrong_token": {**good, "password": SECRETS["turn_wrong_token"]},
+        **{name: {**good, "host": each.url, "password": each.token} for name, each in wrong.items()},
+    }
+
+
+def _to_whatsapp(whatsapp, talkative):
+    behaviour, extra = whatsapp.whatsapp.behaviour, {"sender": SENDER}
+    login = {"login": behaviour.username, "password": behaviour.password}
+    good = {"conn_type": "whatsapp_business", "host": whatsapp.url, **login, "extra": extra}
+    elsewhere = {**good, "extra": {"sender": "another"}}
+    return {
+        "whatsapp_business_default": good,
+        "whatsapp_wrong_password": {**elsewhere, "password": SECRETS["whatsapp_wrong_password"]},
+        "whatsapp_talkative": {**elsewhere, "host": talkative.url},
+    }
+
+
+def _to_databases(store, crm):
+    def to(engine):
+        url = make_url(str(engine.url))
+        parts = {"host": url.host, "port": url.port, "schema": url.database, "login": url.username}
+        return {"conn_type": "postgres", **parts}
+
+    unreachable = {"port": free_port(), "password": SECRETS["store_unreachable"]}
+    return {"wacontacts_store": to(store), "store_unreachable": {**to(store), **unreachable}, "crm": to(crm)}
+
+
+def _deployment(home, sandbox, connections, metadata):
     dags = home / "dags"
     shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(Path(__file__).parent / "dags" / "deployed_cases.py", dags)
-    database = make_url(str(store.url))
-    at_store = {"conn_type": "postgres", "host": database.host, "schema": database.database, "login": database.username}
-    unreachable = {"port": free_port(), "password": SECRETS["store_unreachable"]}
-    good = {"conn_type": "turn", "host": sandbox.url, "password": sandbox.token}
     return AirflowDeployment(
         home / "home",
         dags,
-        connections={
-            "turn_default": good,
-            "turn_wrong_token": {**good, "password": SECRETS["turn_wrong_token"]},
-            **{name: {**good, "host": each.url, "password": each.token} for name, each in wrong.items()},
-            "wacontacts_store": {**at_store, "port": database.port},
-            "store_unreachable": {**at_store, **unreachable},
-        },
+        connections=connections,
         variables={"wacontacts_path": (home / "files").as_uri()},
         pools={"turn": 1},
         plugins_folder=ROOT / "demo" / "plugins",
@@ -161,33 +255,88 @@ def _deployment(home, sandbox, wrong, store, metadata):
             "DEMO_AFTER_S": str(AFTER_S),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            # How soon a triggerer that is lost is missed.
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         },
     )
 
 
 def _run_everything(runs):
     airflow = runs.airflow
+    runs.checked = _ask(runs, CHECK)
+    _lose_the_triggerer_while_it_waits(runs, runs.checked)
+
     first, last = (MONDAY.date().isoformat(), (MONDAY + 2 * DAY).date().isoformat())
     runs.daily = airflow.backfill(DAILY, first, last)
     airflow.wait_for_runs(DAILY, runs.daily)
     runs.xcoms_of_first_pass = [airflow.xcom(DAILY, run_id, "to_store") for run_id in runs.daily]
+    _finish(runs, CHECK, runs.checked, "check")
 
     now = runs.sandbox.clock.set(datetime.now(UTC), rate=1)
     runs.settling_window = (now - timedelta(hours=1), now)
     of_settling = dict(zip(("start", "end"), map(datetime.isoformat, runs.settling_window), strict=True))
     of_failures = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}
-    started = {
-        "settling": airflow.trigger("settling", conf=of_settling),
+    started = {"settling": airflow.trigger("settling", conf=of_settling)}
+    airflow.wait(lambda: _state_of_settling(runs, started) == "deferred", "the window to wait until it has settled", 60)
+
+    runs.crm.add(newcomers())
+    runs.whatsapp.clock.set(now, rate=1)
+    runs.revalidated = _ask(runs, REVALIDATE)
+    started |= {
         "limited": airflow.trigger("limited", conf=of_failures),
         "failures": airflow.trigger("failures", conf=of_failures),
         FIRST_LOAD: airflow.trigger(FIRST_LOAD, conf={"since": (now - 65 * DAY).isoformat()}),
     }
     _watch_deferrals(runs, started)
+    _finish(runs, REVALIDATE, runs.revalidated, "revalidate")
     airflow.backfill(DAILY, first, last, reprocess="completed")
     runs.states[DAILY] = airflow.wait_for_runs(DAILY, runs.daily)
     for dag_id in ("failures", FIRST_LOAD):
         runs.states[dag_id] = airflow.wait_for_runs(dag_id, [started[dag_id]])
     return runs
+
+
+def _ask(runs, dag_id):
+    asked = Asked(frozenset(runs.crm.numbers), times=runs.whatsapp.asked_numbers)
+    asked.run_id = runs.airflow.trigger(dag_id)
+    return asked
+
+
+def _lose_the_triggerer_while_it_waits(runs, asked):
+    """Kill the triggerer that has the sensor's trigger, let another take over, and let the answers come."""
+
+    def taken_over():
+        rows = _look_at_what_waits(runs)
+        owners = [row.triggerer_id for row in rows if "WhatsAppContactsTrigger" in row.classpath]
+        new = [owner for owner in owners if owner is not None and owner not in asked.triggerers]
+        return new and not asked.triggerers.extend(new)
+
+    runs.airflow.wait(taken_over, "the sensor's trigger to be with a triggerer", 90)
+    runs.airflow.lose("triggerer")
+    runs.airflow.wait(taken_over, "the sensor's trigger to be with another triggerer", 90)
+    runs.whatsapp.whatsapp.change(resolved_by="asking")
+
+
+def _finish(runs, dag_id, asked, task_id):
+    runs.states[dag_id] = runs.airflow.wait_for_runs(dag_id, [asked.run_id])
+    asked.times = runs.whatsapp.asked_numbers - asked.times
+    asked.summary = runs.airflow.xcom(dag_id, asked.run_id, task_id)
+
+
+def _look_at_what_waits(runs):
+    """Keep what the database holds of waiting tasks; return the rows of their triggers."""
+    with runs.metadata.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM trigger")).fetchall()
+        going_on = connection.execute(text("SELECT next_kwargs FROM task_instance WHERE next_kwargs IS NOT NULL"))
+        runs.triggers_seen += map(str, [*rows, *going_on.fetchall()])
+    return rows
+
+
+def _state_of_settling(runs, started):
+    (settling,) = runs.airflow.tasks("settling", started["settling"])
+    runs.settling_seen.add(str(settling["state"]))
+    return settling["state"]
 
 
 def _watch_deferrals(runs, started, timeout=180):
@@ -197,11 +346,8 @@ def _watch_deferrals(runs, started, timeout=180):
     while "success" not in runs.settling_seen or limited != "deferred":
         runs.airflow.check()
         assert time.monotonic() < deadline, (runs.settling_seen, limited)
-        (settling,) = runs.airflow.tasks("settling", started["settling"])
+        _state_of_settling(runs, started)
         (waiting,) = runs.airflow.tasks("limited", started["limited"])
-        runs.settling_seen.add(str(settling["state"]))
         limited = str(waiting["state"])
-        with runs.metadata.connect() as connection:
-            found = connection.execute(text("SELECT * FROM trigger")).fetchall()
-            runs.triggers_seen += [str(row) for row in found]
+        _look_at_what_waits(runs)
         time.sleep(0.5)

@@ -11,15 +11,18 @@ from sqlalchemy import inspect, text
 SHORTEST = 6
 #: What a URL of the export has in it; none belongs in a log.
 URL = "/v1/data/contacts"
-#: Tables of the store that are there to hold contacts.
-CONTACTS = ("wacontacts_body", "wacontacts_reject")
+#: Tables of the store that are there to hold contacts, and the one that a DAG hands them on to.
+CONTACTS = (
+    *("wacontacts_body", "wacontacts_reject"),
+    *("wacontacts_number", "wacontacts_check_result", "wacontacts_identity", "whatsapp_ids"),
+)
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 
 
 @pytest.fixture(scope="module")
 def needles(runs):
     """Every text that must not be found: tokens, passwords, names and numbers of all worlds."""
-    personal = set().union(*(sandbox.world.personal_texts() for sandbox in runs.sandboxes))
+    personal = set().union(runs.given, *(sandbox.world.personal_texts() for sandbox in runs.sandboxes))
     return runs.secrets | {needle for needle in personal if len(needle) >= SHORTEST}
 
 
@@ -56,14 +59,25 @@ def test_there_is_something_to_look_for(needles, runs):
     assert len(needles) > len(numbers) + 10
 
 
+def test_every_number_that_was_given_and_every_token_that_was_issued_is_looked_for(needles, runs):
+    known = runs.rows("SELECT input, number, wa_id FROM wacontacts_check_result WHERE number IS NOT NULL")
+    texts = {value.strip("+") for row in known for value in row if value}
+    assert len(texts) > 100
+    assert [value for value in texts if not any(value.endswith(needle.strip("+")) for needle in needles)] == []
+    assert runs.whatsapp.requests.count("login") >= 3
+    assert sum(needle.startswith("example-token-") for needle in needles) >= 3
+
+
 def test_the_search_finds_what_is_there(runs, found_in):
     assert found_in("\n".join(str(row) for row in runs.rows("SELECT payload FROM wacontacts_current"))).total() > 60
     assert found_in(f"xx{runs.sandbox.token}xx").total() == 1
+    checked = runs.rows("SELECT input, number, wa_id FROM wacontacts_check_result")
+    assert found_in("\n".join(str(row) for row in checked)).total() > 200
 
 
 def test_no_task_log_leaks(runs, found_in):
     logs = contents(runs.airflow.logs, "dag_id=*/**/*.log*")
-    assert len(logs) >= 26
+    assert len(logs) >= 36
     assert any("trigger" in path.name for path in logs)
     assert sum("debug" in log for log in logs.values()) > 20
     assert leaks(logs, found_in) == {}
@@ -99,17 +113,28 @@ def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs)
     assert known in tables["asset_event"]
 
 
+def test_numbers_in_a_list_are_in_the_dags_file_and_in_nothing_else_that_airflow_keeps(runs):
+    tables = tables_of(runs.metadata)
+    assert '"numbers_in_a_list"' in tables["serialized_dag"].replace("'", '"')
+    assert [name for name, rows in tables.items() if "1201555700" in rows] == ["dag_code"]
+
+
 def test_no_trigger_that_waited_leaks(runs, found_in):
     assert sum("WaitUntilTrigger" in row for row in runs.triggers_seen) >= 2
+    assert sum("WhatsAppContactsTrigger" in row for row in runs.triggers_seen) >= 2
     assert found_in("\n".join(runs.triggers_seen)) == {}
 
 
 def test_neither_the_ledger_nor_the_names_of_files_leak(runs, found_in):
     tables = tables_of(runs.store, unless=CONTACTS)
     assert tables["wacontacts_extraction"]
+    assert tables["wacontacts_check"]
+    assert tables["wacontacts_budget"]
     assert leaks(tables, found_in) == {}
-    reasons = runs.rows("SELECT reason FROM wacontacts_reject")
+    reasons = runs.rows("SELECT reason FROM wacontacts_reject WHERE extraction_id IS NOT NULL")
     assert len(reasons) == 2
+    reasons += runs.rows("SELECT reason FROM wacontacts_check_result WHERE reason IS NOT NULL")
+    assert len(reasons) > 6
     assert found_in(str(reasons)) == {}
     manifests = contents(runs.files, "**/_manifest.json")
     assert len(manifests) >= 6

@@ -108,4 +108,4 @@ def test_every_case_that_was_meant_to_fail_failed(runs):
     (run,) = runs.airflow.runs("failures")
     tasks = runs.airflow.tasks("failures", run["dag_run_id"])
     assert {task["state"] for task in tasks} == {"failed"}
-    assert len(tasks) == 10
+    assert len(tasks) == 14

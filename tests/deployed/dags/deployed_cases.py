@@ -1,4 +1,4 @@
-"""DAGs of the tests of whole runs: a window that has yet to settle, and every way to fail."""
+"""DAGs of the tests of whole runs: a window that has yet to settle, numbers in a list, and every way to fail."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,8 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
 BEGAN = datetime(2022, 1, 1, tzinfo=UTC)
 WINDOW = {"start": "{{ dag_run.conf['start'] }}", "end": "{{ dag_run.conf['end'] }}"}
@@ -20,6 +22,13 @@ FAILURES = {
     "no_such_connection": {"turn_conn_id": "turn_missing"},
     "unreachable_store": {"store_conn_id": "store_unreachable"},
     "naive_start": {"start": "2022-09-12T00:00:00"},
+}
+CONTACTS = {"contacts_conn_id": "crm", "contacts_sql": "SELECT number FROM contacts"}
+FAILING_CHECKS = {
+    "wrong_password": {"whatsapp_business_conn_id": "whatsapp_wrong_password"},
+    "talkative_client": {"whatsapp_business_conn_id": "whatsapp_talkative"},
+    # The database's own error quotes the first number.
+    "talkative_database": {"contacts_sql": "SELECT CAST(number AS integer) AS number FROM contacts"},
 }
 
 with DAG("settling", schedule=None, start_date=BEGAN, catchup=False):
@@ -44,3 +53,9 @@ with DAG("failures", schedule=None, start_date=BEGAN, catchup=False):
         turn_conn_id="turn_talkative",
         path="{{ var.value.wacontacts_path }}",
     )
+    for name, arguments in FAILING_CHECKS.items():
+        WhatsAppCheckContactsOperator(task_id=name, **{**CONTACTS, **arguments})
+    WhatsAppContactsSensor(task_id="no_such_check", check_id="0" * 32, deferrable=True)
+
+with DAG("numbers_in_a_list", schedule=None, start_date=BEGAN, catchup=False):
+    WhatsAppCheckContactsOperator(task_id="check", contacts=["+12015557001", {"number": "+12015557002"}])
