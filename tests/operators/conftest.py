@@ -13,6 +13,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.sandbox import Sandbox, bob
+from tests.operators.identity_cases import business
+
+__all__ = ["business"]
 
 
 @pytest.fixture

@@ -1,74 +1,20 @@
-"""Identity operators: which identities, what an error does to the task, and nothing personal anywhere."""
+"""Identity operators: which identities they work on, and what an error does to the task."""
 
 from __future__ import annotations
 
 import json
-import logging
-import traceback
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from importlib import import_module
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, XComArg, task
-from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, ServerError
-from airflow_provider_wacontacts.hooks import feed
-from airflow_provider_wacontacts.jobs import identities as jobs
-from airflow_provider_wacontacts.jobs.callbacks import record_callback
-from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
-    WhatsAppAcknowledgeIdentityOperator,
-    WhatsAppGetIdentityOperator,
-)
-from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
-
-SENDER = "+12015550100"
-NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
-ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
-ECHO = "example-token-58c1f0 16315551000 UKD6Y/5SqDU= Quillimar"
-
-Context = Callable[..., dict[str, Any]]
-
-
-class Business:
-    """A client whose callbacks are recorded, and the hashes it has given out."""
-
-    def __init__(self, sandbox: Sandbox, url: str) -> None:
-        self.sandbox = sandbox
-        self.whatsapp = sandbox.whatsapp
-        self.hashes: list[str] = []
-        self._url = url
-
-    def change(self, *wa_ids: str, told: bool = True) -> None:
-        for wa_id in wa_ids:
-            self.sandbox.clock.advance(60)
-            self.hashes.append(self.whatsapp.change_identity(wa_id).hash)
-            if told:
-                record_callback(self._url, SENDER, self.whatsapp.callbacks.log[-1].body)
-
-    def asked(self) -> tuple[int, int]:
-        return self.sandbox.requests.count("identity"), self.sandbox.requests.count("acknowledge")
-
-
-@pytest.fixture
-def business(connect: Callable[..., None], store_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Business]:
-    monkeypatch.setattr(jobs, "REQUESTS_A_SECOND", 1_000.0)
-    monkeypatch.setattr(feed, "RetryPolicy", partial(feed.RetryPolicy, budget=timedelta(0)))
-    with Sandbox(World(), now=NOW, whatsapp=WhatsAppBehaviour(sender=SENDER)) as sandbox:
-        connect(
-            "whatsapp_business_default",
-            conn_type="whatsapp_business",
-            host=sandbox.url,
-            password=sandbox.whatsapp.behaviour.token,
-            extra={"auth": "bearer", "sender": SENDER},
-        )
-        connect("wacontacts_store", conn_type="sqlite", host=str(store_path))
-        yield Business(sandbox, f"sqlite:///{store_path}")
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppAcknowledgeIdentityOperator
+from airflow_provider_wacontacts.sandbox import Fault
+from tests.operators.identity_cases import ANNA, BERT, CLEO, NOW, SENDER, Business, Context, acknowledge, get
 
 
 @pytest.fixture
@@ -76,14 +22,6 @@ def logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) 
     """Tell what tasks have logged, whichever way this Airflow logs."""
     caplog.set_level("DEBUG")
     return lambda: "".join((*capfd.readouterr(), caplog.text))
-
-
-def get(**arguments: Any) -> WhatsAppGetIdentityOperator:
-    return WhatsAppGetIdentityOperator(task_id="look", **arguments)
-
-
-def acknowledge(**arguments: Any) -> WhatsAppAcknowledgeIdentityOperator:
-    return WhatsAppAcknowledgeIdentityOperator(task_id="acknowledge", **arguments)
 
 
 @pytest.fixture
@@ -318,89 +256,3 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
         run(get())
 
     assert not store_path.exists()
-
-
-class Recorder(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.seen: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(repr((record.getMessage(), vars(record))))
-
-
-class Seen(list[str]):
-    """All that is logged and written."""
-
-    def __init__(self, recorder: Recorder, capfd: pytest.CaptureFixture[str]) -> None:
-        super().__init__()
-        self._recorder, self._capfd = recorder, capfd
-
-    def __str__(self) -> str:
-        return "".join([*self, *self._recorder.seen, *self._capfd.readouterr()])
-
-
-@pytest.fixture
-def seen(capfd: pytest.CaptureFixture[str]) -> Iterator[Seen]:
-    """Log all at DEBUG, but for the server that stands in for the client in this very process."""
-    for module in ("hooks.store", "hooks.whatsapp_business"):
-        # Airflow sets logging up when it is imported.
-        import_module(f"airflow_provider_wacontacts.{module}")
-    root, recorder = logging.getLogger(), Recorder()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("uvicorn.access", "uvicorn.error"):
-            patch.setattr(logging.getLogger(name), "disabled", True)
-        for name in ("airflow", "airflow.task", "sqlalchemy", "sqlalchemy.engine"):
-            patch.setattr(logging.getLogger(name), "level", logging.NOTSET)
-        patch.setattr(root, "level", logging.DEBUG)
-        patch.setattr(root, "handlers", [*root.handlers, recorder])
-        root.manager._clear_cache()
-        yield Seen(recorder, capfd)
-    root.manager._clear_cache()
-
-
-def drop_the_table(business: Business) -> None:
-    engine = create_engine(business._url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE wacontacts_identity")
-    engine.dispose()
-
-
-ERROR = json.dumps({"errors": [{"code": 1009, "title": ECHO, "details": ECHO}], "contacts": ECHO})
-WAYS: dict[str, Callable[[Business], None]] = {
-    "success": lambda _: None,
-    "changed": lambda business: business.change(ANNA, told=False),
-    "unknown": lambda business: business.whatsapp.put(f"+{ANNA}", "invalid") and None,
-    "no table": drop_the_table,
-    **{
-        f"{on} {status}": lambda business, on=on, status=status: business.sandbox.fail(
-            Fault(on=on, kind="body", status=status, body=ERROR, headers={"x-echo": ECHO}, every=1)
-        )
-        for on in ("identity", "acknowledge")
-        for status in (200, 301, 400, 401, 403, 404, 409, 429, 500)
-    },
-    "drop": lambda business: business.sandbox.fail(Fault(on="identity", kind="drop", every=1)),
-    "cut": lambda business: business.sandbox.fail(Fault(on="identity", kind="cut", every=1)),
-    "html": lambda business: business.sandbox.fail(Fault(on="any", kind="html", every=1)),
-}
-
-
-@pytest.mark.parametrize(("kind", "way"), [(kind, way) for kind in (get, acknowledge) for way in WAYS])
-def test_nothing_personal_or_secret_is_in_logs_errors_and_summaries(
-    business: Business, context: Context, seen: Seen, kind: Any, way: str
-) -> None:
-    business.change(ANNA, BERT)
-    WAYS[way](business)
-    try:
-        seen.append(repr(kind().execute(context(None, NOW))))
-    except Exception as error:  # noqa: BLE001 - whatever it is
-        seen.append("".join(traceback.format_exception(error)))
-        chain: BaseException | None = error
-        while chain is not None:
-            seen.append(repr((chain, chain.args, vars(chain))))
-            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-
-    shown = str(seen)
-    secrets = [ANNA, BERT, *business.hashes, *ECHO.split(), business.whatsapp.behaviour.token, business.sandbox.url]
-    assert "wacontacts_meta" in shown
-    assert [secret for secret in secrets if secret in shown] == []

@@ -76,6 +76,14 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
     assert [row[:2] for row in found.pop()] == [(ANNA, "A"), (ANNA, "B"), (BERT, "C")]
 
 
+def test_of_an_identity_s_times_the_earliest_count(identities, rows):
+    for minutes in (2, 1, 3):
+        at = NOW + minutes * MINUTE
+        identities.learn([changed("A", at=at - 10 * MINUTE)], detected_at=at)
+
+    assert [str(at)[14:16] for at in rows("created_at, detected_at")[0]] == ["51", "01"]
+
+
 def test_no_news_costs_nothing(identities, rows):
     identities.learn([])
 
