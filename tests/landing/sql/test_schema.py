@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.landing.sql import Store, schema, upgrade
+from airflow_provider_wacontacts.landing.sql.migrations import LATEST
 
 NAMES = [
     "wacontacts_account",
@@ -18,6 +19,8 @@ NAMES = [
     "wacontacts_check",
     "wacontacts_check_result",
     "wacontacts_current",
+    "wacontacts_erased",
+    "wacontacts_erased_key",
     "wacontacts_extraction",
     "wacontacts_head",
     "wacontacts_history",
@@ -60,7 +63,7 @@ def statements(store_engine):
 def test_a_store_makes_its_tables_by_itself(store_engine):
     Store(store_engine).prepare()
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,), (2,), (3,)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(n,) for n in range(1, LATEST + 1)]
 
 
 def test_a_store_connects_to_nothing_before_it_is_prepared(store_engine, statements):
@@ -91,10 +94,10 @@ def test_without_auto_upgrade_the_error_names_the_command(store_engine):
 @pytest.mark.parametrize("auto_upgrade", [True, False])
 def test_tables_of_a_newer_package_are_refused(store_engine, auto_upgrade):
     upgrade(store_engine)
-    write(store_engine, "UPDATE wacontacts_meta SET schema_version = 99 WHERE schema_version = 3")
-    with pytest.raises(ConfigError, match="version 99 and this package writes version 3"):
+    write(store_engine, f"UPDATE wacontacts_meta SET schema_version = 99 WHERE schema_version = {LATEST}")
+    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}"):
         Store(store_engine, auto_upgrade=auto_upgrade).prepare()
-    with pytest.raises(ConfigError, match="version 99 and this package writes version 3"):
+    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}"):
         upgrade(store_engine)
 
 
@@ -132,7 +135,7 @@ def test_six_workers_may_prepare_at_once(store_url, store_engine):
     with ProcessPoolExecutor(6, multiprocessing.get_context("spawn")) as workers:
         list(workers.map(prepare, [store_url] * 6))
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(1,), (2,), (3,)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(n,) for n in range(1, LATEST + 1)]
 
 
 def test_sqlite_lets_readers_and_a_writer_go_on_side_by_side(sqlite_landing):

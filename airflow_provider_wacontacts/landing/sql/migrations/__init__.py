@@ -7,7 +7,7 @@ databases call differently; ``{at}`` is the schema, with its dot, or nothing.
 
 from __future__ import annotations
 
-from airflow_provider_wacontacts.landing.sql.migrations import checks, history, snapshots
+from airflow_provider_wacontacts.landing.sql.migrations import checks, erasure, history, snapshots
 
 __all__ = ["LATEST", "statements"]
 
@@ -31,7 +31,7 @@ TYPES = {
     },
 }
 
-VERSIONS = (history.STATEMENTS, checks.STATEMENTS, snapshots.STATEMENTS)
+VERSIONS = (history.STATEMENTS, checks.STATEMENTS, snapshots.STATEMENTS, erasure.STATEMENTS)
 LATEST = len(VERSIONS)
 
 
