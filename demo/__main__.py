@@ -69,7 +69,9 @@ def _run(progress: Progress) -> None:
             _pull_the_week(airflow, progress, again=True)
             checks.let_days_pass(whatsapp, crm)
             print(heading(f"WhatsApp: what has grown old, and who is new, {whatsapp.clock.now():%d %b %Y}"))
-            ran += [checks.run(airflow, progress, whatsapp, crm, dag_id) for dag_id in (REVALIDATE, CHECK)]
+            ran += [checks.run(airflow, progress, whatsapp, crm, REVALIDATE)]
+            whatsapp.whatsapp.change(processing_share=0.0)  # from now on every answer comes at once
+            ran += [checks.run(airflow, progress, whatsapp, crm, CHECK)]
             print_report(turn.world, pulled_again_at=turn.clock.now())
             print_checks(whatsapp, crm, ran)
             print_places()
