@@ -48,7 +48,7 @@ class Database:
         self._run(statement, rows)
 
     def _run(self, statement: str, parameters: Any) -> list[Any]:
-        engine = create_engine(self._url)
+        engine = create_engine(self._url, hide_parameters=True)
         with engine.begin() as connection:
             done = connection.execute(text(statement), parameters or {})
             found = done.fetchall() if done.returns_rows else []
