@@ -30,6 +30,8 @@ async def shared(key: Hashable, make: Callable[[], AbstractAsyncContextManager[T
     """
     Open something for the first task of this event loop that wants it, and close it after the last.
 
+    Those who wait for the first go on one after another, for all at once would stop the loop.
+
     :param key: tasks with the same one share.
     :param make: where it cannot be opened, each of the tasks tries, and is told.
     """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.sharing import shared
-from airflow_provider_wacontacts.hooks.store import store_at, store_engine_async
+from airflow_provider_wacontacts.hooks.store import StoreConnection, store_at, store_engine_async
 from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
 from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, next_pause
 from airflow_provider_wacontacts.transport.gate import Gate
@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 #: Clients allow 20 requests a second, checks and all else together.
 REQUESTS_A_SECOND = 19.0
-#: Databases are seldom faster for more, and SQLite lets one write at a time.
-THREADS = 4
+#: Threads that compute take the event loop's time, and a request a twentieth of a second needs no more.
+THREADS = 2
 #: Who waits asks again anyway, and meanwhile lets go of its numbers.
 ONCE = RetryPolicy(budget=timedelta(0))
 
@@ -97,7 +97,10 @@ async def open_room(whatsapp_business_conn_id: str, store_conn_id: str) -> Async
         store = await stack.enter_async_context(
             shared(("store", store_conn_id), partial(_store, store_conn_id, threads))
         )
-        yield Room(line, await _in_thread(threads, _checks, store, line.contacts), threads)
+        from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+
+        checks = Checks(store, line.contacts.sender, daily_checks=line.contacts.daily_checks)
+        yield Room(line, checks, threads)
 
 
 @asynccontextmanager
@@ -119,15 +122,16 @@ async def _line(conn_id: str) -> AsyncIterator[_Line]:
 async def _store(conn_id: str, threads: ThreadPoolExecutor) -> AsyncIterator[Store]:
     connection = await store_engine_async(conn_id)
     try:
-        yield await _in_thread(threads, store_at, connection)
+        yield await _in_thread(threads, _opened, connection)
     finally:
         await _in_thread(threads, connection.engine.dispose)
 
 
-def _checks(store: Store, contacts: AsyncContacts) -> Checks:
-    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+def _opened(connection: StoreConnection) -> Store:
+    """Open a store, and import what is needed to check numbers in it."""
+    import airflow_provider_wacontacts.landing.sql.numbers.checks  # noqa: F401
 
-    return Checks(store, contacts.sender, daily_checks=contacts.daily_checks)
+    return store_at(connection)
 
 
 async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *given: object) -> T:

@@ -29,6 +29,7 @@ class Gate:
         self._clock = clock or AsyncClock()
         self._places = asyncio.Semaphore(at_once)
         self._turns = asyncio.Lock()
+        self._waiting = asyncio.Lock()
         self._next = float("-inf")
         self._held_until = float("-inf")
 
@@ -42,8 +43,9 @@ class Gate:
             yield
 
     async def opened(self) -> None:
-        """Wait while nobody is let through."""
-        await self._until(lambda: self._held_until)
+        """Wait while nobody is let through; those who do go on one after another, for all at once stop a loop."""
+        async with self._waiting:
+            await self._until(lambda: self._held_until)
 
     def hold(self, pause: timedelta) -> None:
         """Let nobody through for a while from now on, or for longer if that was said before."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import traceback
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wacontacts.exceptions import WaContactsError
+from airflow_provider_wacontacts.hooks.sharing import shared
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.jobs.await_answers import Waiting
 
 __all__ = ["WhatsAppContactsTrigger"]
-
-log = logging.getLogger(__name__)
 
 
 class WhatsAppContactsTrigger(BaseTrigger):
@@ -83,23 +82,28 @@ class WhatsAppContactsTrigger(BaseTrigger):
         told: dict[str, Any] = {}
         # What Airflow makes of an exception shows whatever the exception quotes.
         try:
-            # Its first import reads many files.
-            await asyncio.to_thread(_load)
-            from airflow_provider_wacontacts.hooks.whatsapp_business_room import open_room
-            from airflow_provider_wacontacts.jobs.await_answers import Terms, Waiting, read_deadline
+            async with shared("modules", _modules):
+                from airflow_provider_wacontacts.hooks.whatsapp_business_room import open_room
+                from airflow_provider_wacontacts.jobs.await_answers import Terms, Waiting, read_deadline
 
-            terms = Terms(
-                self.check_id, read_deadline(self.deadline), self.recheck_failed, self.batch_size, self.max_failures
-            )
-            async with open_room(self.whatsapp_business_conn_id, self.store_conn_id) as room:
-                waiting = Waiting(terms, room)
-                await waiting.until_answered()
+                deadline = read_deadline(self.deadline)
+                terms = Terms(self.check_id, deadline, self.recheck_failed, self.batch_size, self.max_failures)
+                async with open_room(self.whatsapp_business_conn_id, self.store_conn_id) as room:
+                    waiting = Waiting(terms, room)
+                    await waiting.until_answered()
         except WaContactsError as error:
             told = {"error": type(error).__name__, "message": str(error)}
         except Exception as error:  # noqa: BLE001 - see above
             told = {"error": type(error).__name__, "message": f"unexpected, {_place(error)}"}
         counts = waiting.totals._asdict() if waiting and waiting.totals else {"state": "open"}
         return {"check_id": self.check_id, **counts, **told}
+
+
+@asynccontextmanager
+async def _modules() -> AsyncIterator[None]:
+    """Import what reads many files when it is imported first, in a thread."""
+    await asyncio.to_thread(_load)
+    yield
 
 
 def _load() -> None:
