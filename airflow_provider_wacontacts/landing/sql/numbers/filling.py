@@ -34,13 +34,15 @@ WHERE r.check_id = :check_id AND r.status = 'rejected' AND r.ordinal BETWEEN :fi
 """
 BODIES = {"postgresql": "convert_to(r.input, 'UTF8')", "sqlite": "CAST(r.input AS blob)"}
 OPTED_OUT = "opted out"
-LEAVE_OUT = f"""
-UPDATE {{at}}wacontacts_check_result AS r SET status = 'not_asked', reason = '{OPTED_OUT}'
-WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
-    SELECT 1 FROM {{at}}wacontacts_check_result o
-    WHERE o.check_id = :check_id AND o.number_id = r.number_id AND o.reason = '{OPTED_OUT}'
-)
+OUT = f"""
+SELECT DISTINCT number_id FROM {{at}}wacontacts_check_result WHERE check_id = :check_id AND reason = '{OPTED_OUT}'
 """  # noqa: S608 - no value of a row is in it
+LEAVE_OUT = f"""
+UPDATE {{at}}wacontacts_check_result SET status = 'not_asked', reason = '{OPTED_OUT}'
+WHERE check_id = :check_id AND status IS NULL AND number_id IN :number_ids
+"""  # noqa: S608 - no value of a row is in it
+#: No statement joins a check's results with one another: PostgreSQL has no statistics of a check that is new.
+AT_ONCE = 5_000
 #: What is fresh is answered without a question.
 ANSWER = """
 UPDATE {at}wacontacts_check_result AS r SET (status, wa_id, checked_at, from_store) = (
@@ -85,7 +87,9 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
 
     :param fresh_after: ``None`` where nothing the store has will do.
     """
-    db.execute(LEAVE_OUT, check_id=check_id)
+    out = [number_id for (number_id,) in db.execute(OUT, check_id=check_id)]
+    for first in range(0, len(out), AT_ONCE):
+        db.execute(LEAVE_OUT, check_id=check_id, number_ids=out[first : first + AT_ONCE])
     if fresh_after is not None:
         db.execute(ANSWER, check_id=check_id, fresh_after=fresh_after)
     db.execute(CLOSE, check_id=check_id, now_at=now)
