@@ -40,6 +40,8 @@ class Try(NamedTuple):
     account_id: int
     resume_from: datetime | None
     resumes: int
+    source: str
+    account: str
 
 
 class Counts(NamedTuple):
@@ -64,6 +66,8 @@ def begin(
         account_id=account_id,
         resume_from=before.position if before else None,
         resumes=before.resumes + 1 if before else 0,
+        source=claim.source,
+        account=claim.account,
     )
     connection.execute(
         insert(tables.extraction).values(

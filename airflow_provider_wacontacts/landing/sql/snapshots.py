@@ -24,6 +24,7 @@ from airflow_provider_wacontacts.landing.sql.completeness import OLDER, Answer, 
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.snapshot_ledger import Seen
 from airflow_provider_wacontacts.landing.sql.snapshot_rows import SnapshotRows, as_landed
+from airflow_provider_wacontacts.protocol.erasure import NOBODY
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SnapshotTry"]
 
 BATCH_ROWS = 5_000
+GROUP = "@g.us"
 
 
 class _Sums(NamedTuple):
@@ -80,7 +82,8 @@ class SnapshotTry:
         A new or changed contact becomes a version of the snapshot's time, an unchanged one is widened. Where the
         snapshot is complete, whoever is missing becomes a ``gone`` version, which keeps the last known payload. One
         that is older than the newest that landed of the same types of contacts is ``refused``, and nothing of it lands.
-        Of rows with the same id the first counts. Rows that the database refuses become rejects.
+        Of rows with the same id the first counts. Rows that the database refuses become rejects. Who was erased is
+        passed over, and counts only where this snapshot is measured by others.
 
         :param records: makes an iterable of the contacts, in the order of the answer; called again where the
             transaction is tried again. Their ``updated_at`` is not looked at.
@@ -102,7 +105,7 @@ class SnapshotTry:
             if landing.is_late(group=self._group):
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
-            seen = Seen.of(*landing.rows.seen(), group=self._group)
+            seen = Seen.of(*landing.seen(), group=self._group)
             answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised)
             reason = lacking(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
             gone = 0 if reason else landing.leave(sums, group=self._group)
@@ -129,6 +132,8 @@ class _Landing:
         self._tables = store.tables
         self._begun = begun
         self._extracted_at = extracted_at
+        self._erased = NOBODY
+        self._passed_over: set[str] = set()
         self._first = 0
 
     def take_turn(self) -> None:
@@ -137,6 +142,7 @@ class _Landing:
         own = select(account).where(account == self._begun.account_id)
         self._connection.execute(own.with_for_update())
         self._first = ledger.hold(self._connection, self._tables, self._begun.extraction_id, 0)
+        self._erased = self._store.erased.fenced(self._connection)
 
     def is_late(self, *, group: bool | None) -> bool:
         """Tell whether a newer snapshot has landed."""
@@ -154,11 +160,18 @@ class _Landing:
             at_most=at_most,
         )
 
+    def seen(self) -> tuple[int, int]:
+        """Count the groups, and the others, in the answer: as before, where somebody is passed over now."""
+        groups, others = self.rows.seen()
+        passed_over = sum(name.endswith(GROUP) for name in self._passed_over)
+        return groups + passed_over, others + len(self._passed_over) - passed_over
+
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Land what the answer holds."""
-        self._keep_rejects(rejects)
-        sums = _Sums(rejected=len(rejects))
-        for batch in _batches(records):
+        kept = self._erased.without_mentions(rejects)
+        self._keep_rejects(kept)
+        sums = _Sums(rejected=len(kept))
+        for batch in _batches(self._without_erased(records)):
             sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
         self.rows.spare(unkept)
         return sums
@@ -207,6 +220,13 @@ class _Landing:
         been_gone = {name for name, state in known.items() if state.state == "gone"}
         back = sum(record.contact_id in been_gone - unkept for record in kept)
         return _Sums(len(records) - len(refused), new, len(refused), back)
+
+    def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            if self._erased and self._erased.has(self._begun.source, self._begun.account, record):
+                self._passed_over.add(record.contact_id)
+            else:
+                yield record
 
     def _keep_rejects(self, rejects: Sequence[Reject]) -> None:
         if rejects:

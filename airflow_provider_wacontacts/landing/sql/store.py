@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sqlite
 from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
+from airflow_provider_wacontacts.landing.sql.erased import ErasedPeople
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
 from airflow_provider_wacontacts.landing.sql.snapshots import SnapshotTry
@@ -34,6 +35,7 @@ class Store:
     :param auto_upgrade: create tables, or bring them up to date, where they are not.
     :param late_after: how long after its end a window may be pulled and still count as pulled in time.
     :param now: the worker's clock, aware.
+    :param secret: that of pseudonyms, where there is one: who was erased is known by it.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
 
@@ -45,9 +47,11 @@ class Store:
         auto_upgrade: bool = True,
         late_after: timedelta = timedelta(hours=1),
         now: Callable[[], datetime] = _worker_time,
+        secret: bytes | None = None,
     ) -> None:
         self.sessions = Sessions(engine)
         self.tables = Tables(engine.dialect, table_schema)
+        self.erased = ErasedPeople(self.tables, secret)
         self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
         self.late_after = late_after
         self.now = now
@@ -145,6 +149,7 @@ class Extraction:
         self.rows = 0
         self.rejected = 0
         self._account_id = begun.account_id
+        self._place = begun.source, begun.account
         self._store = store
 
     def land(
@@ -161,7 +166,7 @@ class Extraction:
         """
         Commit a batch: rows, rejects, counters and position together, or nothing of it.
 
-        Rows that the database refuses become rejects.
+        Rows that the database refuses become rejects. Who was erased is passed over, and not counted.
 
         :param records: in any order; may be empty, repeat each other and what landed before.
         :param position: where a later try may go on; ``None`` where it has to start anew.
@@ -179,11 +184,14 @@ class Extraction:
             first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 ledger.keep_number(connection, tables, self._account_id, set(number_ids))
-            batch = Batch(self._account_id, extracted_at, numbered(records, first))
+            erased = self._store.erased.fenced(connection)
+            kept = erased.without(*self._place, records)
+            batch = Batch(self._account_id, extracted_at, numbered(kept, first))
             new, refused = write_what_is_taken(connection, self._store.write, batch)
             flag_repaired(connection, tables, batch)
-            self._keep_rejects(connection, [*rejects, *refused])
-            counts = ledger.Counts(len(records) - len(refused), new, len(rejects) + len(refused), pages, size)
+            aside = [*erased.without_mentions(rejects), *refused]
+            self._keep_rejects(connection, aside)
+            counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
             return counts
 

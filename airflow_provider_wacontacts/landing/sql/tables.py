@@ -93,6 +93,29 @@ class Tables:
         )
 
     @cached_property
+    def erased(self) -> Table:
+        """Hashes of people and contacts that were erased."""
+        return Table(
+            "wacontacts_erased",
+            self._metadata,
+            Column("erased_number", BigInteger, primary_key=True),
+            Column("key_id", Text),
+            Column("hash", LargeBinary),
+            Column("erased_at", Moment),
+        )
+
+    @cached_property
+    def erased_key(self) -> Table:
+        """What the hashes were made with, where there was no secret for pseudonyms."""
+        return Table(
+            "wacontacts_erased_key",
+            self._metadata,
+            Column("key_id", Text, primary_key=True),
+            Column("key", LargeBinary),
+            Column("made_at", Moment),
+        )
+
+    @cached_property
     def extraction(self) -> Table:
         """The ledger, a row for each try."""
         times = ("window_start", "window_end", "started_at", "extracted_at", "finished_at", "position")
