@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("imports", "export", "memory", "landing", "numbers")
+BENCHMARKS = ("imports", "export", "memory", "landing", "numbers", "checks", "waiting")
 PACKAGES = (
     "airflow-provider-wacontacts",
     "apache-airflow",
@@ -45,12 +45,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=200_000, help="contacts to export and to land (200,000)")
     parser.add_argument("--large", type=int, default=2_000_000, help="contacts of the large export; once (2,000,000)")
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
+    parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
+    parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    if min(options.rows, options.runs, options.large, options.numbers) < 1:
+    if min(options.rows, options.runs, options.large, options.numbers, options.sensors) < 1:
         parser.error("rows and runs start at 1")
     return options
 
@@ -62,6 +64,10 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         return module.run(options.runs)
     if name == "memory":
         return module.run_memory((2_000, options.rows, options.large))
+    if name == "waiting":
+        return module.run(options.sensors)
+    if name == "checks":
+        return module.run(options.checks)
     return module.run(options.numbers if name == "numbers" else options.rows, options.runs)
 
 

@@ -239,8 +239,11 @@ class Waiting:
                 failures = borne(error, failures, self._terms.max_failures)
                 retry_after = getattr(error, "retry_after", None)
                 log.warning("Check %s: %s: %s", self._terms.check_id, type(error).__name__, error)
-            left = self._terms.deadline - self._now()
-            await self._sleep(pause_before(looks, left, self._chance(), retry_after).total_seconds())
+            pause = pause_before(looks, self._terms.deadline - self._now(), self._chance(), retry_after).total_seconds()
+            if self.totals is not None:
+                waiting = self.totals.waiting
+                log.info("Check %s: %s numbers wait; the next look is in %.0f s", self._terms.check_id, waiting, pause)
+            await self._sleep(pause)
 
     async def _look(self) -> Totals:
         """Do what is due now, and tell how the check stands."""
