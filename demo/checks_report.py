@@ -61,7 +61,7 @@ def _needed(ran: Sequence[Ran], first: Sequence[Result]) -> list[frozenset[str]]
 def _print_runs(ran: Sequence[Ran], results: Sequence[Sequence[Result]]) -> None:
     print(heading("Which contacts of the CRM are on WhatsApp"))
     members = {
-        "given": "given",
+        "given": "given to the check",
         "rejected": "can be no number",
         "duplicates": "the same number again",
         "not_asked": "have opted out",
@@ -72,7 +72,7 @@ def _print_runs(ran: Sequence[Ran], results: Sequence[Sequence[Result]]) -> None
     rows: list[list[object]] = [[text, *(one.summary[name] for one in ran)] for name, text in members.items()]
     rows += [[f"  {status}", *(counts[status] for counts in found)] for status in ("valid", "invalid", "failed")]
     rows.append([f"checks left of {DAILY_CHECKS:,} a day", *(one.summary["budget_left"] for one in ran)])
-    print(table(["contacts that", *map(_name, ran)], rows))
+    print(table(["contacts", *map(_name, ran)], rows))
     print(
         "\n  A number is asked about once in seven days. Who was not on WhatsApp is asked about by a check, not by a"
         "\n  revalidation. The budget goes by Airflow's clock, for which all three were today."
