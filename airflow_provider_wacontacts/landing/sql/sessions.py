@@ -121,9 +121,11 @@ def _settle_in(connection: Connection) -> None:
     """
     Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen.
 
-    Notices are not sent at all: SQLAlchemy logs them, and a trigger of somebody else's may quote rows in them.
+    Notices are not sent at all: SQLAlchemy logs them, and a trigger of somebody else's may quote rows in them. Nothing
+    is compiled: of tables without statistics PostgreSQL expects too much, and compiles for longer than it works.
     """
     own = {
+        "jit": "off",
         "lock_timeout": f"{BUSY_TIMEOUT_S}s",
         "idle_in_transaction_session_timeout": f"{LONGEST_IDLE_S}s",
         "client_min_messages": "error",

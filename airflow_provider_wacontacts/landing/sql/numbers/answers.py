@@ -109,7 +109,8 @@ def record(db: Database, sender: str, check_id: str, said: Answers, now: datetim
         db.execute(ASKED_ABOUT, number_ids=number_ids, check_id=check_id, asked_at=said.asked_at, forced=said.forced)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
-        hand_on(db, number_ids, OTHERS, news=news, check_id=check_id)
+        if set(awaiting) - {check_id}:
+            hand_on(db, number_ids, OTHERS, news=news, check_id=check_id)
         settle(db, [check_id, *awaiting], now)
 
 
