@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    if min(options.rows, options.runs, options.large, options.numbers, options.sensors) < 1:
+    if min(options.rows, options.runs, options.large, options.numbers, options.sensors, options.checks) < 1:
         parser.error("rows and runs start at 1")
     return options
 
