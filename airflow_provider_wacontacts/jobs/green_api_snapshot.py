@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from airflow_provider_wacontacts.exceptions import LandingError, RejectedError
+from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.jobs.rejected import complaint
 from airflow_provider_wacontacts.jobs.summaries import SnapshotSummary
 from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
 from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.green_api import SOURCE, Snapshot, WaSettings
+from airflow_provider_wacontacts.protocol.green_api import AUTHORIZED, SOURCE, Snapshot, WaSettings
 from airflow_provider_wacontacts.protocol.green_api_errors import expect_usable
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = ["Account", "Answered", "SnapshotPull", "ask", "land_in_files", "land_in_store"]
 
 SETTINGS = "green_api.wa_settings.get"
+NOT_FOUND = 404
 WHOLE = 100.0
 
 
@@ -85,11 +86,7 @@ def ask(pull: SnapshotPull, account: Account, now: Callable[[], datetime] = lamb
     :raises PermanentError: somebody has to do something first.
     :raises ContractError: the answer is not a list of contacts.
     """
-    try:
-        settings = account.get_wa_settings()
-    except RejectedError:
-        # Not every instance tells its settings; its contacts may be had nevertheless.
-        settings = WaSettings("authorized")
+    settings = _settings_of(account)
     expect_usable(settings.state, SETTINGS)
     progress = settings.history_sync_progress
     snapshot = account.get_contacts(group=pull.group, count=pull.count)
@@ -99,6 +96,16 @@ def ask(pull: SnapshotPull, account: Account, now: Callable[[], datetime] = lamb
         is_cut=pull.count is not None and snapshot.rows + len(snapshot.rejects) >= pull.count,
         is_synchronised=None if progress is None else progress >= WHOLE,
     )
+
+
+def _settings_of(account: Account) -> WaSettings:
+    try:
+        return account.get_wa_settings()
+    except (RejectedError, NotEnabledError) as error:
+        # Not every instance has that method; its contacts may be had nevertheless.
+        if isinstance(error, NotEnabledError) and error.status != NOT_FOUND:
+            raise
+    return WaSettings(AUTHORIZED)
 
 
 def land_in_store(pull: SnapshotPull, answered: Answered, *, store: Store, uri: str) -> SnapshotSummary:

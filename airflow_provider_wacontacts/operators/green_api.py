@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
@@ -95,10 +95,11 @@ class _GreenApiContactsOperator(BaseOperator):
 
         self.hook.check()
         pull = self._plan(context)
+        land = self._landing(pull)
         answered = ask(pull, self.hook)
         if not answered.snapshot.rows and not answered.snapshot.rejects:
             self._face_nobody(attempt)
-        summary = self._land(pull, answered)
+        summary = land(answered)
         self._tell(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
@@ -143,7 +144,8 @@ class _GreenApiContactsOperator(BaseOperator):
         elif summary.reason:
             self.log.warning("Nobody is gone on the strength of this snapshot: %s", WHY[summary.reason])
 
-    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
+        """Open what a snapshot is landed in, before anything is asked for."""
         raise NotImplementedError
 
 
@@ -199,12 +201,14 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         guard = ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink)
         return replace(super()._plan(context), guard=guard)
 
-    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_store
 
+        store = open_store(self.store_conn_id)
+        store.prepare()
         uri = store_uri(self.store_conn_id, "green_api", pull.account)
-        return land_in_store(pull, answered, store=open_store(self.store_conn_id), uri=uri)
+        return partial(land_in_store, pull, store=store, uri=uri)
 
 
 class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
@@ -229,12 +233,12 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         self.path = path
         self.file_format = file_format
 
-    def _land(self, pull: SnapshotPull, answered: Answered) -> SnapshotSummary:
+    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_files
 
-        return land_in_files(pull, answered, root=ObjectStoragePath(self.path), file_format=self.file_format)
+        return partial(land_in_files, pull, root=ObjectStoragePath(self.path), file_format=self.file_format)
 
 
 def _check_figures(operator: _GreenApiContactsOperator) -> None:

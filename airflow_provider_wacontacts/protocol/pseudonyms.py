@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,8 @@ class Pseudonyms:
     Puts pseudonyms into contacts.
 
     :param key: secret; whoever has it can find a number by trying all of them.
-    :param fields: members of a contact; a dot leads into an object, as ``details.name`` does.
+    :param fields: members of a contact; a dot leads into an object, as ``details.name`` does. Where there is no object
+        but something else, all of that is replaced.
     :ivar fields: in order, each once.
     :raises ConfigError: an empty key, no field, or one that landing needs as it is.
     """
@@ -48,7 +49,7 @@ class Pseudonyms:
             raise ConfigError(f"pseudonymize: {min(needed)} is needed as it is")
         self._key = key
         self.fields = sorted(set(fields))
-        self._paths = [tuple(field.split(".")) for field in self.fields]
+        self._paths = _outermost({tuple(field.split(".")) for field in self.fields})
 
     def applied(self, landed: bytes | msgspec.Raw) -> bytes:
         """
@@ -81,13 +82,26 @@ class Pseudonyms:
     def _replaced(self, contact: Any) -> dict[str, Any]:
         if type(contact) is not dict:
             raise ValueError("not an object")
-        for *parents, name in self._paths:
-            place: Any = contact
-            for parent in parents:
-                place = place.get(parent) if type(place) is dict else None
-            if type(place) is dict and name in place:
-                place[name] = self.of(place[name])
+        for path in self._paths:
+            self._replace(contact, *path)
         return contact
+
+    def _replace(self, place: dict[str, Any], *path: str) -> None:
+        *parents, name = path
+        for parent in parents:
+            inner = place.get(parent)
+            if type(inner) is not dict:
+                # Whatever it is, the field may be anywhere in it.
+                name = parent
+                break
+            place = inner
+        if name in place:
+            place[name] = self.of(place[name])
 
     def _hash(self, text: bytes) -> str:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def _outermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Leave out what is part of something that is replaced as a whole."""
+    return sorted(path for path in paths if not any(path[:level] in paths for level in range(1, len(path))))

@@ -116,6 +116,19 @@ def test_a_reject_shows_nothing_of_the_field():
     assert seen == Reject("no id", json.dumps({"details": {"name": hashed("bob"), "age": 3}}).replace(" ", "").encode())
 
 
+@pytest.mark.parametrize("details", ["bob", ["bob"], [{"name": "bob"}], '{"name": "bob"}', 7])
+def test_where_a_field_would_be_in_something_else_than_an_object_all_of_that_is_replaced(details):
+    landed = pseudonyms("details.name").applied(json.dumps({"id": 1, "details": details}).encode())
+
+    assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").of(details)}
+
+
+def test_a_field_within_a_field_is_replaced_with_it_and_not_before_or_after():
+    landed = pseudonyms("details.name", "details").applied(b'{"id": 1, "details": {"name": "bob"}}')
+
+    assert json.loads(landed)["details"] == pseudonyms("x").of({"name": "bob"})
+
+
 @pytest.mark.parametrize("body", [b"bob, and nothing else", b'["bob"]', b'{"details": NaN}', b"\xff\xfebob"])
 def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
     seen = pseudonyms("details.name").of_reject(Reject("not JSON", body))
