@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections import Counter
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.hooks import whatsapp_business_room
 from airflow_provider_wacontacts.landing.sql.failures import LockedError
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
 from airflow_provider_wacontacts.landing.sql.numbers.model import Answers
 from airflow_provider_wacontacts.protocol import whatsapp_business
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
-from tests.triggers.waiting import event_of, numbers, trigger
+from tests.triggers.waiting import event_of, numbers, trigger, until
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -322,37 +319,6 @@ def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(pl
     assert counts(event, "state", "valid") == ("resolved", 10)
 
 
-def test_fifty_at_once_ask_no_more_than_twenty_times_a_second(place):
-    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(50)]
-    place.api.whatsapp.checks.clear_counts()
-
-    events = run(*(trigger(check) for check in checks))
-
-    assert [event["state"] for event in events] == ["resolved"] * 50
-    assert len(place.api.whatsapp.calls) == 50
-    assert most_in_a_second(call.at for call in place.api.whatsapp.calls) <= 20
-
-
-def test_a_rate_limit_that_one_meets_holds_all_of_them_back(place):
-    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
-    place.api.whatsapp.change(retry_after="integer")
-    place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0))
-    place.api.whatsapp.checks.clear_counts()
-    begun = asyncio.run(begin_of_hold(place, checks))
-
-    assert place.api.requests.count("check", 429) == 1
-    assert sum(call.at > begun + 1.0 for call in place.api.whatsapp.calls) >= 4
-
-
-async def begin_of_hold(place, checks):
-    waiting = asyncio.gather(*(event_of(trigger(check)) for check in checks))
-    await until(lambda: place.api.requests.count("check", 429))
-    begun = time.time()
-    events = await waiting
-    assert [event["state"] for event in events] == ["resolved"] * 5
-    return begun
-
-
 def test_rate_limits_are_no_failures_and_are_kept_to(place, hasty):
     check = place.check(numbers(2))
     place.api.whatsapp.change(retry_after="integer")
@@ -362,17 +328,6 @@ def test_rate_limits_are_no_failures_and_are_kept_to(place, hasty):
 
     assert event["state"] == "resolved"
     assert hasty.count(timedelta(seconds=1)) == 2
-
-
-def test_those_of_one_connection_share_a_client_and_a_store_and_leave_nothing_open(place, monkeypatch):
-    opened, closed = Counter(), Counter()
-    for name in ("_line", "_store", "_threads"):
-        count_calls(monkeypatch, whatsapp_business_room, name, opened, closed)
-    checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
-
-    run(*(trigger(check) for check in checks))
-
-    assert opened == closed == {"_line": 1, "_store": 1, "_threads": 1}
 
 
 def test_nothing_personal_is_in_arguments_events_and_logs(place, caplog):
@@ -401,27 +356,3 @@ def test_nothing_personal_is_in_arguments_events_and_logs(place, caplog):
     assert {event.get("error") for event in events[:2]} != {None}
     assert [number for number in given if number[1:] in shown] == []
     assert place.api.whatsapp.behaviour.token not in shown
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - it happens elsewhere
-            await asyncio.sleep(0.01)
-
-
-def most_in_a_second(moments):
-    times = sorted(moments)
-    return max(sum(0 <= other - first < 1.0 for other in times) for first in times)
-
-
-def count_calls(monkeypatch, module, name, opened, closed):
-    original = getattr(module, name)
-
-    @asynccontextmanager
-    async def counted(*given):
-        opened[name] += 1
-        async with original(*given) as value:
-            yield value
-        closed[name] += 1
-
-    monkeypatch.setattr(module, name, counted)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
-__all__ = ["SENDER", "SLOW", "Place", "event_of", "numbers", "room", "trigger"]
+__all__ = ["SENDER", "SLOW", "Place", "event_of", "numbers", "room", "trigger", "until"]
 
 SENDER = "+12015550100"
 #: Everybody is on WhatsApp, and whoever is asked about takes a while.
@@ -111,3 +112,10 @@ async def event_of(waiting: WhatsAppContactsTrigger) -> dict[str, Any]:
 def room() -> Any:
     """The room of the default connections."""
     return open_room("whatsapp_business_default", "wacontacts_store")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something has happened elsewhere."""
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.01)
