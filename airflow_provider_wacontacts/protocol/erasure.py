@@ -24,6 +24,8 @@ T = TypeVar("T")
 #: Digits of a number with its country code.
 FEWEST, MOST = 7, 15
 USER = re.compile(r"(?P<who>.*?)(?:@(?:c\.us|s\.whatsapp\.net))?", re.DOTALL)
+#: Stands behind the digits of some contacts that have no WhatsApp id of their own.
+OTHER_SERVER = "@s.whatsapp.net"
 DIALLED = re.compile(r"\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 #: A number in whatever way people write it: digits with at most three signs in between, invisible ones among them.
@@ -122,7 +124,10 @@ class Erased:
 
     def has(self, source: str, account: str, record: Record) -> bool:
         """Tell whether a row of a contact is of somebody who was erased."""
-        return self.has_person(record.wa_id) or self.has_contact(Contact(source, account, record.contact_id))
+        name = record.contact_id
+        if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, name)):
+            return True
+        return "@" in name and self.has_person(name.removesuffix(OTHER_SERVER))
 
     def mentions(self, text: bytes | str) -> bool:
         """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_wacontacts.landing.sql.numbers import answers, claims, filling, totals
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
+from airflow_provider_wacontacts.landing.sql.numbers.erased import without_erased
 from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Claimed, Input, Totals
 
 if TYPE_CHECKING:
@@ -121,12 +122,17 @@ class Check:
 
     def record(self, said: Answers) -> None:
         """
-        Keep what an answer says, for all who wait for it, and free its numbers.
+        Keep what an answer says, for all who wait for it, and free its numbers; nothing about who was erased.
 
         :raises LandingError: the database failed.
         """
-        sender = self._checks.sender
-        self._checks.write(lambda db: answers.record(db, sender, self.check_id, said, self._store.now()))
+        sender, store = self._checks.sender, self._store
+
+        def work(db: Database) -> None:
+            kept = without_erased(db, store.erased, sender, said, store.now())
+            answers.record(db, sender, self.check_id, kept, store.now())
+
+        self._checks.write(work)
 
     def give_back(self, numbers: Sequence[str]) -> None:
         """Free numbers that there was no answer about."""
@@ -194,7 +200,8 @@ class Check:
 
     def _add(self, first: int, inputs: Sequence[Input]) -> None:
         own = {"sender": self._checks.sender, "check_id": self.check_id}
-        self._checks.write(lambda db: filling.add(db, own, first, inputs))
+        people = self._store.erased
+        self._checks.write(lambda db: filling.add(db, own, first, inputs, people.fenced(db.connection)))
 
     def _through(self, sql: str, size: int) -> Iterator[list[int]]:
         after = -1

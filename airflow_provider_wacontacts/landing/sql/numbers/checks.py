@@ -14,6 +14,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.landing.sql.numbers import answers, budget, claims, stale
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check, Kept
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
+from airflow_provider_wacontacts.landing.sql.numbers.erased import without_erased
 from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Rules
 from airflow_provider_wacontacts.landing.sql.store import Store
 
@@ -93,9 +94,15 @@ class Checks:
         """
         Keep results that were delivered, where an answer is awaited or the last is out of date.
 
-        Doing so again, or in another order, makes no difference. Those who wait for them are told.
+        Doing so again, or in another order, makes no difference. Those who wait for them are told. Nothing is kept
+        about who was erased.
         """
-        self.write(lambda db: answers.receive(db, self.sender, delivered, self.store.now()))
+
+        def work(db: Database) -> None:
+            kept = without_erased(db, self.store.erased, self.sender, delivered, self.store.now())
+            answers.receive(db, self.sender, kept, self.store.now())
+
+        self.write(work)
 
     def budget_left(self) -> int:
         """Return how many numbers may still be asked about today, 0 and up."""

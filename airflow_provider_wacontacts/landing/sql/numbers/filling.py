@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
 from airflow_provider_wacontacts.landing.sql.numbers.model import Input
+from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 
 __all__ = ["add", "close"]
 
@@ -34,6 +35,7 @@ WHERE r.check_id = :check_id AND r.status = 'rejected' AND r.ordinal BETWEEN :fi
 """
 BODIES = {"postgresql": "convert_to(r.input, 'UTF8')", "sqlite": "CAST(r.input AS blob)"}
 OPTED_OUT = "opted out"
+ERASED = "erased"
 OUT = f"""
 SELECT DISTINCT number_id FROM {{at}}wacontacts_check_result WHERE check_id = :check_id AND reason = '{OPTED_OUT}'
 """  # noqa: S608 - no value of a row is in it
@@ -56,14 +58,15 @@ WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
 CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now_at WHERE check_id = :check_id"
 
 
-def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input]) -> None:
+def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input], erased: Erased = NOBODY) -> None:
     """
     Add inputs to a check.
 
     :param own: ``sender`` and ``check_id``.
     :param first: place of the first of them among all, 0 and up.
+    :param erased: who is not asked about, and whose inputs are not kept.
     """
-    rows = _rows(inputs, first)
+    rows = [_emptied(row, erased) if _is_erased(row, erased) else row for row in _rows(inputs, first)]
     source = db.given(
         ordinal="bigint",
         contact_key="text",
@@ -115,6 +118,19 @@ def _rows(inputs: Sequence[Input], first: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _is_erased(row: Mapping[str, Any], erased: Erased) -> bool:
+    if not erased:
+        return False
+    number = row["number"]
+    return erased.has_person(number.removeprefix("+")) if number else erased.mentions(row["input"])
+
+
+def _emptied(row: dict[str, Any], erased: Erased) -> dict[str, Any]:
+    key = row["contact_key"]
+    kept_key = None if key is not None and erased.mentions(key) else key
+    return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}
 
 
 def _standing(one: Input) -> tuple[str | None, str | None]:

@@ -97,22 +97,24 @@ class Identities:
         """
         known = _each_once(changes)
         if known:
-            self._write(lambda db: self._learn(db, known, detected_at or self.store.now()))
+            self._write(lambda db: self._learn(db, self._kept(db, known), detected_at or self.store.now()))
 
-    def confirm(self, wa_id: str, latest: Identity, *, instead_of: KeptIdentity | None = None) -> KeptIdentity:
+    def confirm(self, wa_id: str, latest: Identity, *, instead_of: KeptIdentity | None = None) -> KeptIdentity | None:
         """
         Keep what the API has just called the latest identity of a user, and whether it is acknowledged.
 
         :param instead_of: the one that was taken for it when the API was asked. It stays as it is, but is not pending
             any more, unless it is the same, or newer.
-        :returns: the latest, as the store has it now.
+        :returns: the latest, as the store has it now; ``None`` for a user who was erased.
         :raises LandingError: the database failed.
         """
         own: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
 
-        def work(db: Database) -> KeptIdentity:
-            change = IdentityChange(wa_id, latest.hash, latest.created_at)
-            self._learn(db, _each_once([change]), self.store.now())
+        def work(db: Database) -> KeptIdentity | None:
+            changes = self._kept(db, [IdentityChange(wa_id, latest.hash, latest.created_at)])
+            if not changes:
+                return None
+            self._learn(db, changes, self.store.now())
             db.execute(CONFIRM, acknowledged=latest.acknowledged, **own)
             if instead_of is not None and latest.created_at is not None:
                 before = instead_of.identity_id
@@ -166,6 +168,11 @@ class Identities:
         :raises LandingError: the database failed.
         """
         self._write(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now_at=self.store.now()))
+
+    def _kept(self, db: Database, changes: Sequence[IdentityChange]) -> list[IdentityChange]:
+        """Leave out those of users who were erased."""
+        erased = self.store.erased.fenced(db.connection)
+        return [change for change in changes if not erased.has_person(change.wa_id)]
 
     def _learn(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> None:
         source = db.given(wa_id="text", hash="text", created_at="text")
