@@ -1,73 +1,39 @@
-"""A snapshot of an account: what is asked, what is known of the answer, and what the store and files make of it."""
+"""A snapshot of an account: what the store and files make of it."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Barrier
 
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.exceptions import (
-    AuthError,
-    ContractError,
-    LandingError,
-    NotEnabledError,
-    RejectedError,
-    TransientError,
-)
+from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.jobs.contact_files import FilesLanding, land_files
-from airflow_provider_wacontacts.jobs.green_api_snapshot import SnapshotPull, ask, land_in_files, land_in_store
+from airflow_provider_wacontacts.jobs.green_api_snapshot import ask, land_in_files, land_in_store
 from airflow_provider_wacontacts.landing.objects import complete_prefixes
 from airflow_provider_wacontacts.landing.objects.reader import read_prefix
 from airflow_provider_wacontacts.landing.sql import ShrinkGuard, Store, Task
-from airflow_provider_wacontacts.protocol import green_api
 from airflow_provider_wacontacts.protocol.flows import Response
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
-
-MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
-DAY = timedelta(days=1)
-PULL = SnapshotPull("main", Task("contacts", "run", "take"), "0.1.0", max_rejected=1.0)
-AUTHORIZED = {"stateInstance": "authorized", "historySyncProgress": 100}
-
-ANN, BEN, CAT, DAN, GROUP = (
-    {"id": "12015550101@c.us", "name": "Ann", "type": "user"},
-    {"id": "12015550102@c.us", "name": "Ben", "type": "user"},
-    {"id": "12015550103@c.us", "name": "Cat", "type": "user"},
-    {"id": "100000000000001@lid", "name": "Dan", "type": "user"},
-    {"id": "120363043968066561@g.us", "name": "Choir", "type": "group"},
+from tests.jobs.green_api_instance import (
+    ANN,
+    ANNA,
+    AUTHORIZED,
+    BEN,
+    CAT,
+    DAN,
+    DAY,
+    GROUP,
+    MONDAY,
+    PULL,
+    Instance,
 )
-ANNA = ANN | {"name": "Anna"}
+
 HISTORY = """
 SELECT state, valid_from, valid_to, {name} FROM wacontacts_history WHERE contact_id = :contact_id ORDER BY valid_from
 """
-
-
-class Instance:
-    """An instance of GREEN-API that answers its methods as it was told, by an unfailing wire."""
-
-    def __init__(self, contacts, *, at=MONDAY, settings=AUTHORIZED):
-        self._answers = {"contacts": contacts, "settings": settings}
-        self._headers = {} if at is None else {"date": at.strftime("%a, %d %b %Y %H:%M:%S GMT")}
-        self._instance = green_api.Instance("1101000001", "example-token")
-        self.asked = []
-
-    def get_wa_settings(self):
-        return self._drive(green_api.get_wa_settings(self._instance), "settings")
-
-    def get_contacts(self, *, group=None, count=None):
-        return self._drive(green_api.get_contacts(self._instance, group=group, count=count), "contacts")
-
-    def _drive(self, flow, what):
-        self.asked.append(next(flow).path.partition("example-token")[2] or what)
-        told = self._answers[what]
-        answer = told if isinstance(told, Response) else Response(200, self._headers, json.dumps(told).encode())
-        try:
-            flow.send(answer)
-        except StopIteration as stop:
-            return stop.value
-        raise AssertionError("a flow that asks twice")
 
 
 @pytest.fixture
@@ -113,126 +79,6 @@ def take(store, contacts, days=0, *, pull=PULL, run=None, **told):
 
 def brought(summary):
     return summary.state, summary.reason, summary.rows, summary.new_versions, summary.gone, summary.back
-
-
-# What is asked, and what is known of the answer
-
-
-@pytest.mark.parametrize(
-    ("given", "query"),
-    [
-        ({}, "contacts"),
-        ({"group": True}, "?group=true"),
-        ({"group": False}, "?group=false"),
-        ({"count": 7}, "?count=7"),
-        ({"group": False, "count": 7}, "?group=false&count=7"),
-    ],
-)
-def test_the_state_is_asked_for_first_and_then_the_contacts_that_are_wanted(given, query):
-    instance = Instance([ANN])
-    ask(replace(PULL, **given), instance)
-
-    assert instance.asked == ["settings", query]
-
-
-def test_the_server_says_when_it_answered_and_else_the_worker():
-    now = datetime(2026, 11, 3, 12, tzinfo=UTC)
-
-    assert ask(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY
-    assert ask(PULL, Instance([ANN], at=None), now=lambda: now).taken_at == now
-
-
-@pytest.mark.parametrize(
-    ("progress", "known"),
-    [(100, True), (99, False), (0, False), ("100%", True), ("57", False), (None, None), ("soon", None)],
-)
-def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(progress, known):
-    settings = AUTHORIZED | {"historySyncProgress": progress}
-
-    assert ask(PULL, Instance([ANN], settings=settings)).is_synchronised is known
-
-
-@pytest.mark.parametrize(
-    ("count", "contacts", "is_cut"),
-    [
-        (None, [ANN, BEN], False),
-        (3, [ANN, BEN], False),
-        (2, [ANN, BEN], True),
-        (1, [ANN, BEN], True),
-        (2, [ANN, {"name": "nobody"}], True),
-    ],
-)
-def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_cut):
-    assert ask(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
-
-
-@pytest.mark.parametrize("state", ["authorized", "yellowCard", "suspended", "somethingNew"])
-def test_contacts_are_asked_for_in_every_state_that_is_not_known_to_stand_in_the_way(state):
-    assert ask(PULL, Instance([ANN], settings={"stateInstance": state})).snapshot.rows == 1
-
-
-@pytest.mark.parametrize(
-    ("state", "kind"),
-    [
-        ("notAuthorized", NotEnabledError),
-        ("blocked", NotEnabledError),
-        ("pendingCode", NotEnabledError),
-        ("pendingPassword", NotEnabledError),
-        ("starting", TransientError),
-        ("sleepMode", TransientError),
-        (None, TransientError),
-    ],
-)
-def test_contacts_are_not_asked_for_in_the_others(state, kind):
-    instance = Instance([ANN], settings={"stateInstance": state})
-
-    with pytest.raises(kind):
-        ask(PULL, instance)
-    assert instance.asked == ["settings"]
-
-
-@pytest.mark.parametrize("status", [400, 404, 405])
-def test_an_instance_that_does_not_tell_its_settings_may_tell_its_contacts(status):
-    answered = ask(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
-
-    assert (answered.snapshot.rows, answered.is_synchronised) == (1, None)
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [
-        (Response(401), AuthError),
-        (Response(403, {}, b"<html>"), NotEnabledError),
-        (Response(466, {}, b"{}"), NotEnabledError),
-        (Response(400, {}, b'{"message": "Instance is deleted"}'), NotEnabledError),
-        (Response(400, {}, b'{"message": "instance in starting process try later"}'), TransientError),
-        (Response(200, {}, b"<html>"), ContractError),
-    ],
-)
-def test_any_other_refusal_ends_it_before_contacts_are_asked_for(settings, kind):
-    instance = Instance([ANN], settings=settings)
-
-    with pytest.raises(kind):
-        ask(PULL, instance)
-    assert instance.asked == ["settings"]
-
-
-@pytest.mark.parametrize(
-    ("contacts", "kind"),
-    [
-        (Response(404, {}, b"{}"), NotEnabledError),
-        (Response(405), RejectedError),
-        ({"code": 401, "description": "Unauthorized"}, ContractError),
-        (["12015550101@c.us"], ContractError),
-        (Response(200), ContractError),
-    ],
-)
-def test_what_is_no_list_of_contacts_is_an_error_and_no_empty_answer(contacts, kind):
-    with pytest.raises(kind):
-        ask(PULL, Instance(contacts))
-
-
-# Into the store
 
 
 def test_the_summary_says_what_came_of_it(store):
