@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.sandbox import Sandbox, bob
+from tests.operators.green_api_cases import green, logged, operator, run
 from tests.operators.identity_cases import business
 
-__all__ = ["business"]
+__all__ = ["business", "green", "logged", "operator", "run"]
 
 
 @pytest.fixture

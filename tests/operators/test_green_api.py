@@ -1,0 +1,237 @@
+"""GREEN-API's operators: what an empty answer does, what an error does to the task, and what is left of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_wacontacts.assets import prefix_asset, store_asset
+from airflow_provider_wacontacts.exceptions import (
+    LandingError,
+)
+from airflow_provider_wacontacts.landing.sql import sqlite
+from airflow_provider_wacontacts.operators import green_api
+from airflow_provider_wacontacts.sandbox import Sandbox
+from tests.operators.green_api_cases import ANN, BEN, CAT, GROUP, MONDAY, Connect, Context, to_files, to_store
+
+DAY = timedelta(days=1)
+HISTORY = "SELECT state, updated_at FROM wacontacts_version WHERE contact_id = '{}' ORDER BY updated_at"
+LEDGER = "SELECT state, reason, rows, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+Logged = Callable[[], str]
+
+
+# What is landed
+
+
+def test_a_contact_that_is_missing_is_gone_until_it_is_back(green: Sandbox, run: Context, query: Query) -> None:
+    summaries = []
+    for day in range(4):
+        green.clock.set(MONDAY + day * DAY)
+        if day == 1:
+            green.green_api.remove(GROUP)
+            green.green_api.rename(ANN, name="Anna")
+        if day == 3:
+            green.green_api.put(GROUP, name="Choir")
+            green.green_api.rename(ANN, name="Ann")
+        summaries.append(to_store(shrink_guard=0.7).execute(run()))
+
+    assert [(one["new_versions"], one["gone"], one["back"]) for one in summaries] == [
+        (4, 0, 0),
+        (2, 1, 0),
+        (0, 0, 0),
+        (2, 0, 1),
+    ]
+    assert query(HISTORY.format(GROUP)) == [
+        ("present", "2026-11-02T00:00:00.000000Z"),
+        ("gone", "2026-11-03T00:00:00.000000Z"),
+        ("present", "2026-11-05T00:00:00.000000Z"),
+    ]
+    assert [state for state, _ in query(HISTORY.format(ANN))] == ["present"] * 3
+
+
+def test_the_summary_says_what_was_found(green: Sandbox, run: Context) -> None:
+    summary = to_store(account="main").execute(run())
+
+    assert len(summary.pop("extraction_id")) == 32
+    assert summary == {
+        "source": "green_api",
+        "account": "main",
+        "window_start": None,
+        "window_end": None,
+        "state": "complete",
+        "pages": 1,
+        "rows": 4,
+        "new_versions": 4,
+        "rejected": 0,
+        "bytes": len(green.green_api.write()),
+        "lateness_s": None,
+        "lossy": False,
+        "gap_before": None,
+        "uri": "x-wacontacts-store://wacontacts_store/green_api/main",
+        "gone": 0,
+        "back": 0,
+        "reason": None,
+    }
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_files_are_laid_out_by_source_account_day_and_extraction(green: Sandbox, run: Context, tmp_path: Path) -> None:
+    summary = to_files(tmp_path).execute(run())
+
+    prefix = tmp_path / "green_api" / "green_api_default" / "2026-11-02" / summary["extraction_id"]
+    assert (summary["uri"], summary["gone"], summary["back"], summary["reason"]) == (f"file://{prefix}", *[None] * 3)
+    lines = gzip.decompress((prefix / "part-00000.jsonl.gz").read_bytes()).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [ANN, BEN, CAT, GROUP]
+
+
+@pytest.mark.parametrize(
+    ("given", "parameters", "rows"),
+    [
+        ({}, {}, 4),
+        ({"group": True}, {"group": "true"}, 1),
+        ({"group": False}, {"group": "false"}, 3),
+        ({"count": 2}, {"count": "2"}, 2),
+    ],
+)
+def test_what_is_wanted_is_asked_for(
+    green: Sandbox, run: Context, *, operator: Any, given: Any, parameters: Any, rows: int
+) -> None:
+    assert operator(**given).execute(run())["rows"] == rows
+    assert green.green_api.calls[-1].parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "reason", "said"),
+    [
+        ({"history_sync_progress": 99}, {}, "unsynchronised", "has not loaded all of its history"),
+        ({}, {"count": 4}, "cut", "cut off by count"),
+        ({"shown_share": 0.5}, {}, "shrunken", "much smaller than the last complete one"),
+        ({"empty_answers": None}, {"empty_retries": 0, "on_empty": "accept"}, "empty", "empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot_and_the_log_says_why(
+    green: Sandbox, run: Context, query: Query, *, logged: Logged, told: Any, given: Any, reason: str, said: str
+) -> None:
+    to_store().execute(run())
+    green.clock.set(MONDAY + DAY)
+    green.green_api.change(seed=3, **told)
+
+    summary = to_store(**given).execute(run())
+
+    assert (summary["state"], summary["reason"], summary["gone"]) == ("incomplete", reason, 0)
+    assert query("SELECT count(*) FROM wacontacts_current WHERE state = 'present'") == [(4,)]
+    (warning,) = (line for line in logged().splitlines() if "on the strength of this" in line)
+    assert said in warning
+
+
+def test_a_smaller_list_is_believed_the_third_time(green: Sandbox, run: Context, query: Query) -> None:
+    for day in range(4):
+        green.clock.set(MONDAY + day * DAY)
+        if day == 1:
+            green.green_api.remove(ANN)
+            green.green_api.remove(BEN)
+        to_store().execute(run())
+
+    assert query(LEDGER) == [
+        ("complete", None, 4, 0, 0),
+        ("incomplete", "shrunken", 2, 0, 0),
+        ("incomplete", "shrunken", 2, 0, 0),
+        ("complete", None, 2, 2, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", [{"accept_shrink": True}, {"shrink_guard": 0.5}, {"shrink_confirmations": 1}], ids=str
+)
+def test_or_at_once_where_that_is_expected(green: Sandbox, run: Context, given: Any) -> None:
+    to_store().execute(run())
+    green.clock.set(MONDAY + DAY)
+    green.green_api.remove(ANN)
+    green.green_api.remove(BEN)
+
+    assert to_store(**given).execute(run())["gone"] == 2
+
+
+def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
+    green: Sandbox, run: Context, query: Query, logged: Logged
+) -> None:
+    green.clock.set(MONDAY + DAY)
+    to_store().execute(run())
+    green.clock.set(MONDAY)
+    green.green_api.put(ANN, name="Anna", at=MONDAY)
+
+    summary = to_store().execute(run())
+
+    assert (summary["state"], summary["reason"], summary["rows"]) == ("refused", "older", 0)
+    assert query("SELECT count(*) FROM wacontacts_version") == [(4,)]
+    assert "older than the newest that has landed" in logged()
+
+
+# Retries, templates, assets
+
+
+def test_a_retry_after_the_store_was_lost_lands_the_list_of_its_own_time(
+    green: Sandbox, run: Context, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise LandingError("the store was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "writer", lambda _: lost)
+        with pytest.raises(LandingError, match="lost"):
+            to_store().execute(run())
+    assert query("SELECT count(*) FROM wacontacts_version") == [(0,)]
+    green.clock.set(MONDAY + DAY)
+
+    assert to_store().execute(run())["new_versions"] == 4
+    assert query("SELECT state, resumes FROM wacontacts_extraction ORDER BY resumes") == [
+        ("abandoned", 0),
+        ("complete", 1),
+    ]
+
+
+def test_templates_are_what_is_promised(tmp_path: Path) -> None:
+    assert set(to_store().template_fields) == {"green_api_conn_id", "store_conn_id", "account"}
+    assert set(to_files(tmp_path).template_fields) == {"green_api_conn_id", "account", "path"}
+
+
+def test_an_account_is_the_arguments_else_the_connections_else_its_id(
+    green: Sandbox, connect: Connect, run: Context, query: Query
+) -> None:
+    behaviour = green.green_api.behaviour
+    fields = {"host": green.url, "login": behaviour.id_instance, "password": behaviour.token}
+    connect("other", conn_type="green_api", **fields, extra={"account": "shop"})
+    for given in ({}, {"account": ""}, {"green_api_conn_id": "other"}, {"account": "mine"}):
+        to_store(**given).execute(run())
+
+    assert query("SELECT DISTINCT account FROM wacontacts_current ORDER BY 1") == [
+        ("green_api_default",),
+        ("mine",),
+        ("shop",),
+    ]
+
+
+def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, tmp_path: Path) -> None:
+    outlets = [store_asset(source="green_api"), prefix_asset(str(tmp_path))]
+    events = {outlet: SimpleNamespace(extra={}) for outlet in outlets}
+
+    summary = to_store(outlets=outlets).execute(run(outlet_events=events))
+
+    assert [event.extra for event in events.values()] == [summary, summary]
+
+
+def test_what_the_log_can_say_of_a_reason_covers_every_reason_there_is() -> None:
+    from airflow_provider_wacontacts.landing.sql import completeness
+
+    reasons = {completeness.EMPTY, completeness.CUT, completeness.UNSYNCHRONISED, completeness.SHRUNKEN}
+    assert set(green_api.WHY) == reasons

@@ -1,0 +1,260 @@
+"""GREEN-API's operators: what an empty answer does to a task, and what an error does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+
+from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    ContractError,
+    LandingError,
+    RateLimitedError,
+    ServerError,
+    TransientError,
+)
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+from tests.operators.green_api_cases import MONDAY, Connect, Context, to_files, to_store
+
+LEDGER = "SELECT state, reason, rows, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def asked(green: Sandbox) -> tuple[int, int]:
+    return green.requests.count("wa_settings"), green.requests.count("contacts")
+
+
+# An empty answer
+
+
+def test_an_empty_answer_is_asked_again_by_a_trigger_that_knows_the_attempt(
+    green: Sandbox, run: Context, operator: Any
+) -> None:
+    green.green_api.change(empty_answers=2)
+    now = datetime.now(UTC)
+    task = operator(empty_wait=timedelta(minutes=7))
+
+    with pytest.raises(TaskDeferred) as first:
+        task.execute(run())
+    with pytest.raises(TaskDeferred) as second:
+        task.execute_after_wait(run(), event_of(first.value))
+
+    for number, attempt in enumerate([first.value, second.value], 2):
+        assert isinstance(attempt.trigger, WaitUntilTrigger)
+        assert (attempt.trigger.attempt, attempt.method_name, attempt.kwargs) == (number, "execute_after_wait", None)
+        assert now + timedelta(minutes=7) <= attempt.trigger.until <= datetime.now(UTC) + timedelta(minutes=7)
+    assert task.execute_after_wait(run(), event_of(second.value))["rows"] == 4
+    assert asked(green) == (3, 3)
+
+
+def event_of(deferred: TaskDeferred) -> dict[str, Any]:
+    """Give the event of a deferral's trigger, as the database hands it over."""
+    _, arguments = deferred.trigger.serialize()
+    event: dict[str, Any] = json.loads(json.dumps(arguments))
+    return event
+
+
+def wait_for_ever(task: Any, context: dict[str, Any]) -> Any:
+    """Run a task, and go on after each wait; return its summary and how often it waited."""
+    event: Any = None
+    for waits in range(100):
+        try:
+            return (task.execute_after_wait(context, event) if event else task.execute(context)), waits
+        except TaskDeferred as deferred:
+            event = event_of(deferred)
+    raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_an_account_that_stays_empty_fails_and_says_to_rescan_the_code(
+    green: Sandbox, run: Context, *, operator: Any, retries: int
+) -> None:
+    green.green_api.change(empty_answers=None)
+
+    with pytest.raises(AirflowFailException, match=r"NotEnabledError: .*rescan the QR code"):
+        wait_for_ever(operator(empty_retries=retries), run())
+
+    assert asked(green) == (retries + 1, retries + 1)
+
+
+def test_or_is_skipped(green: Sandbox, run: Context, operator: Any) -> None:
+    green.green_api.change(empty_answers=None)
+
+    with pytest.raises(AirflowSkipException, match="no contacts"):
+        wait_for_ever(operator(on_empty="skip"), run())
+
+    assert asked(green) == (4, 4)
+
+
+def test_or_is_accepted_with_nobody_in_it_and_nobody_gone(green: Sandbox, run: Context, query: Query) -> None:
+    to_store().execute(run())
+    green.clock.set(MONDAY + timedelta(days=1))
+    green.green_api.change(empty_answers=None)
+
+    summary, waits = wait_for_ever(to_store(on_empty="accept", accept_shrink=True), run())
+
+    assert (waits, summary["state"], summary["reason"], summary["rows"], summary["gone"]) == (
+        *(3, "incomplete", "empty", 0, 0),
+    )
+    assert query(LEDGER)[-1] == ("incomplete", "empty", 0, 0, 0)
+
+
+def test_an_empty_snapshot_that_is_accepted_is_filed(green: Sandbox, run: Context, tmp_path: Path) -> None:
+    green.green_api.change(empty_answers=None)
+
+    summary, _ = wait_for_ever(to_files(tmp_path, on_empty="accept", empty_retries=0), run())
+
+    assert (summary["state"], summary["rows"], summary["bytes"]) == ("complete", 0, 2)
+    assert json.loads(next(tmp_path.rglob("_manifest.json")).read_text())["parts"] == []
+
+
+def test_a_list_of_rows_that_are_none_is_no_empty_answer(green: Sandbox, run: Context, operator: Any) -> None:
+    green.fail(Fault(on="contacts", kind="body", body='[{"name": "nobody"}]'))
+
+    with pytest.raises(LandingError, match="1 of 1 rows were rejected"):
+        operator().execute(run())
+
+
+def test_nothing_that_has_failed_becomes_an_empty_answer(green: Sandbox, run: Context, operator: Any) -> None:
+    green.fail(Fault(on="contacts", kind="body", body='{"contacts": []}'))
+
+    with pytest.raises(ContractError):
+        operator(on_empty="accept", empty_retries=0).execute(run())
+
+
+@pytest.mark.parametrize("event", [None, {}, {"attempt": "1"}, {"attempt": 0}, "text"])
+def test_an_event_that_is_none_of_ours_fails_loudly(green: Sandbox, run: Context, event: Any) -> None:
+    with pytest.raises(ValueError, match="attempt"):
+        to_store().execute_after_wait(run(), event)
+
+    assert asked(green) == (0, 0)
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "said"),
+    [
+        ("notAuthorized", AirflowFailException, "scan its QR code"),
+        ("blocked", AirflowFailException, "banned"),
+        ("starting", TransientError, "5 minutes"),
+        (None, TransientError, "being created"),
+    ],
+)
+def test_a_state_that_passes_is_left_to_retries_and_any_other_fails_at_once(
+    green: Sandbox, run: Context, *, operator: Any, state: str | None, kind: Any, said: str
+) -> None:
+    green.green_api.change(state=state)
+
+    with pytest.raises(kind, match=said):
+        operator().execute(run())
+
+    assert asked(green) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(on="contacts", kind="status", status=401), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=403), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=404), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=466), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=400, message="Instance is deleted"), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=400, message="Validation failed"), AirflowFailException),
+        (Fault(on="contacts", kind="status", status=400, message="instance in starting process"), TransientError),
+        (Fault(on="contacts", kind="rate_limited"), RateLimitedError),
+        (Fault(on="contacts", kind="status", status=499), ServerError),
+        (Fault(on="contacts", kind="status", status=502), ServerError),
+        (Fault(on="contacts", kind="html"), ContractError),
+    ],
+    ids=lambda value: f"{value.status} {value.message or ''}" if isinstance(value, Fault) else "",
+)
+def test_errors_fail_at_once_where_no_retry_can_mend_them(
+    green: Sandbox, run: Context, *, operator: Any, fault: Fault, kind: Any
+) -> None:
+    green.fail(fault)
+
+    with pytest.raises(kind):
+        operator().execute(run())
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"login": "1101000001", "password": "example-token"}, "host"),
+        ({"host": "https://7103.api.greenapi.com?x=1", "login": "1101000001", "password": "example-token"}, "host"),
+        ({"host": "https://7103.api.greenapi.com", "password": "example-token"}, "login"),
+        ({"host": "https://7103.api.greenapi.com", "login": "7103-1", "password": "example-token"}, "login"),
+        ({"host": "https://7103.api.greenapi.com", "login": "1101000001"}, "password"),
+        ({"host": "http://green.example", "login": "1101000001", "password": "example-token"}, "allow_http"),
+    ],
+)
+def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+    connect: Connect, run: Context, store_path: Path, *, operator: Any, fields: Any, named: str
+) -> None:
+    connect("green_api_default", conn_type="green_api", **fields)
+    connect("wacontacts_store", conn_type="sqlite", host=str(store_path))
+
+    with pytest.raises(AirflowFailException, match=named):
+        operator().execute(run())
+
+    assert not store_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"conn_type": "mysql", "host": "db.example"}, AirflowFailException),
+        ({"conn_type": "sqlite"}, AirflowFailException),
+        ({"conn_type": "sqlite", "host": "/nowhere/at/all/store.db"}, LandingError),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_found_out_before_anything_is_asked(
+    green: Sandbox, connect: Connect, run: Context, *, fields: Any, kind: Any
+) -> None:
+    connect("wacontacts_store", **fields)
+
+    with pytest.raises(kind):
+        to_store().execute(run())
+
+    assert asked(green) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"count": 0}, "count"),
+        ({"count": -1}, "count"),
+        ({"empty_retries": -1}, "empty_retries"),
+        ({"empty_wait": timedelta(seconds=-1)}, "empty_wait"),
+        ({"on_empty": "ignore"}, "on_empty"),
+        ({"max_rejected": 1.1}, "max_rejected"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
+    operator: Any, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        operator(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"shrink_guard": -0.1}, {"shrink_guard": 1.1}, {"shrink_confirmations": 0}], ids=str
+)
+def test_so_is_one_of_the_guard(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(arguments))):
+        to_store(**arguments)
+
+
+def test_an_unknown_file_format_is_refused_as_the_dag_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="file_format"):
+        to_files(tmp_path, file_format="csv")
