@@ -19,6 +19,7 @@ NAMES = [
     "wacontacts_check",
     "wacontacts_check_result",
     "wacontacts_current",
+    "wacontacts_directory",
     "wacontacts_erased",
     "wacontacts_erased_key",
     "wacontacts_extraction",

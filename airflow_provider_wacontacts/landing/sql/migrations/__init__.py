@@ -7,7 +7,9 @@ databases call differently; ``{at}`` is the schema, with its dot, or nothing.
 
 from __future__ import annotations
 
-from airflow_provider_wacontacts.landing.sql.migrations import checks, erasure, history, snapshots
+from collections.abc import Mapping, Sequence
+
+from airflow_provider_wacontacts.landing.sql.migrations import checks, directory, erasure, history, snapshots
 
 __all__ = ["LATEST", "statements"]
 
@@ -18,6 +20,7 @@ TYPES = {
         "time": "timestamptz",
         "json": "jsonb",
         "bytes": "bytea",
+        "bytewise": 'COLLATE "C"',
         # Seen times are rewritten in place where a page has room for it, and no index grows.
         "roomy": " WITH (fillfactor = 50)",
     },
@@ -27,11 +30,19 @@ TYPES = {
         "time": "text",
         "json": "text",
         "bytes": "blob",
+        "bytewise": "",
         "roomy": "",
     },
 }
 
-VERSIONS = (history.STATEMENTS, checks.STATEMENTS, snapshots.STATEMENTS, erasure.STATEMENTS)
+#: Each is a list of statements for both databases, or one for each.
+VERSIONS: tuple[Sequence[str] | Mapping[str, Sequence[str]], ...] = (
+    history.STATEMENTS,
+    checks.STATEMENTS,
+    snapshots.STATEMENTS,
+    erasure.STATEMENTS,
+    directory.STATEMENTS,
+)
 LATEST = len(VERSIONS)
 
 
@@ -43,4 +54,6 @@ def statements(dialect: str, prefix: str, version: int) -> list[str]:
     :param prefix: the schema with its dot, quoted as SQL wants it; empty for the connection's own.
     :param version: 1 to :data:`LATEST`.
     """
-    return [statement.format(at=prefix, **TYPES[dialect]) for statement in VERSIONS[version - 1]]
+    written = VERSIONS[version - 1]
+    own = written[dialect] if isinstance(written, Mapping) else written
+    return [statement.format(at=prefix, **TYPES[dialect]) for statement in own]
