@@ -140,6 +140,10 @@ def test_the_columns_of_checks_and_their_results_are_documented(store):
     assert shown <= columns(store, "wacontacts_check") | columns(store, "wacontacts_check_result")
 
 
+def test_the_columns_of_the_directory_are_documented(store):
+    assert set(first_column(section("store.md", "wacontacts_directory"))) == columns(store, "wacontacts_directory")
+
+
 TABLES = ("extraction", "reject", "number", "identity", "budget")
 
 
