@@ -8,8 +8,9 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.landing.objects import CompletePrefix, ObjectPath, complete_prefixes
-from airflow_provider_wacontacts.landing.objects.reader import read_prefix, read_rejects
+from airflow_provider_wacontacts.landing.objects.reader import RECORD_OF, read_prefix, read_rejects
 from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.green_api import SOURCE as GREEN_API
@@ -86,9 +87,11 @@ def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store) -> File
 
     One that is in the store already is passed over; doing it again changes nothing.
 
-    :raises ConfigError: the store cannot be used, or a source or account cannot have been filed.
+    :raises ConfigError: the store cannot be used, or there is no such source, or an account cannot have been filed.
     :raises LandingError: a file does not match its manifest, or the store failed; what was landed before stays.
     """
+    if landing.source not in {None, *RECORD_OF}:
+        raise ConfigError(f"source is {landing.source!r}; it can be one of {', '.join(RECORD_OF)}")
     store.prepare()
     found = complete_prefixes(root, source=landing.source, account=landing.account)
     summary = FilesSummary()
