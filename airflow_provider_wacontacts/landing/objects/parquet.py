@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.landing.objects.sinks import Rows, Sink
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ParquetRows", "read_parquet"]
+__all__ = ["ParquetRows", "copy_parquet", "read_parquet"]
 
 #: Bytes of landed text in a row group: what is held until it is written.
 GROUP_BYTES = 16 * 2**20
@@ -28,14 +29,10 @@ class ParquetRows:
     """
 
     def __init__(self, sink: Sink, source: str, account: str) -> None:
-        from pyarrow.parquet import ParquetWriter
-
         self._sink = sink
         self._filed = source, account
         self._schema = _schema()
-        self._writer = ParquetWriter(
-            sink, self._schema, compression="zstd", use_dictionary=FEW_VALUES, write_statistics=WORTH_SKIPPING_BY
-        )
+        self._writer = _new_writer(sink, self._schema)
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
 
@@ -86,6 +83,30 @@ def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
     for batch in ParquetFile(BytesIO(data)).iter_batches(BATCH_ROWS, columns=["payload", "repaired"]):
         for text, repaired in zip(*batch.to_pydict().values(), strict=True):
             yield text.encode(), repaired
+
+
+def copy_parquet(data: bytes, sink: Sink, left_out: Collection[int]) -> None:
+    """Write the rows of a file into another, but for some, counted from 0, and close that."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    file, rows = ParquetFile(BytesIO(data)), count()
+    writer = _new_writer(sink, file.schema_arrow)
+    for number in range(file.num_row_groups):
+        group = file.read_row_group(number)
+        mask = pa.array([row not in left_out for row in islice(rows, group.num_rows)], pa.bool_())
+        if (kept := group.filter(mask)).num_rows:
+            writer.write_table(kept, row_group_size=kept.num_rows)
+    writer.close()
+    sink.close()
+
+
+def _new_writer(sink: Sink, schema: pa.Schema) -> Any:
+    from pyarrow.parquet import ParquetWriter
+
+    return ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=FEW_VALUES, write_statistics=WORTH_SKIPPING_BY
+    )
 
 
 def _schema() -> pa.Schema:

@@ -23,7 +23,20 @@ from airflow_provider_wacontacts.landing.objects.parquet import read_parquet
 from airflow_provider_wacontacts.protocol import green_api, turn
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
-__all__ = ["CompletePrefix", "LandedContact", "complete_prefixes", "read_contacts", "read_prefix", "read_rejects"]
+__all__ = [
+    "CompletePrefix",
+    "LandedContact",
+    "ReadsRecord",
+    "complete_prefixes",
+    "files_below",
+    "read_contacts",
+    "read_manifest",
+    "read_prefix",
+    "read_rejects",
+    "read_stored",
+    "read_texts",
+    "reader_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +110,7 @@ def complete_prefixes(
     for names in sorted(_manifests(path)):
         if wanted[0] in {None, names[0]} and wanted[1] in {None, names[1]}:
             prefix = path / "/".join(names[:-1])
-            manifest = decode_manifest(_read(prefix, MANIFEST))
+            manifest = read_manifest(prefix)
             if manifest is not None and source in {None, manifest.source} and account in {None, manifest.account}:
                 yield CompletePrefix(prefix, manifest)
 
@@ -138,12 +151,41 @@ def read_prefix(
     :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
     """
     path, manifest = prefix
+    record_of = reader_of(manifest)
+    for part in manifest.parts:
+        yield from _records(_texts(path, manifest, part, verify=verify), record_of, on_reject, part.name)
+
+
+def reader_of(manifest: Manifest) -> ReadsRecord:
+    """
+    Return what reads an extraction's texts.
+
+    :raises LandingError: they are of a source that this version does not know.
+    """
     reader = RECORD_OF.get(manifest.source)
     if reader is None:
         raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
-    record_of = reader(manifest)
-    for part in manifest.parts:
-        yield from _records(_texts(path, manifest, part, verify=verify), record_of, on_reject, part.name)
+    return reader(manifest)
+
+
+def read_texts(prefix: CompletePrefix, file: LandedFile) -> Iterator[tuple[bytes, bool]]:
+    """
+    Yield the lines of a file that the manifest names, each with whether it was repaired.
+
+    :raises LandingError: the file is missing or does not match the manifest.
+    """
+    file_format = PARQUET if file.name.endswith(PARQUET) else JSON_LINES
+    manifest = msgspec.structs.replace(prefix.manifest, file_format=file_format)
+    return _texts(prefix.path, manifest, file, verify=True)
+
+
+def read_manifest(prefix: ObjectPath) -> Manifest | None:
+    """
+    Read the manifest in a prefix; ``None`` for one that was cut off while it was written.
+
+    :raises LandingError: it cannot be read, or is not one that this version of the package reads.
+    """
+    return decode_manifest(read_stored(prefix, MANIFEST))
 
 
 def read_rejects(prefix: CompletePrefix, *, verify: bool = True) -> Iterator[Reject]:
@@ -174,16 +216,23 @@ def _wanted(name: str, value: str | None) -> str | None:
 
 def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
     """Yield the path of each manifest below, as names; through one listing where the store can."""
+    return (names for names in files_below(path, MANIFEST) if names[-1] == MANIFEST)
+
+
+def files_below(path: ObjectPath, pattern: str = "*") -> list[tuple[str, ...]]:
+    """
+    List the files of all extractions, finished or not, as ``(source, account, day, extraction_id, name)``.
+
+    :param pattern: of names; stores that list everything anyway do not look at it.
+    :raises LandingError: the store failed.
+    """
     with storing("the path could not be listed"):
         if hasattr(path, "fs") and hasattr(path, "path"):
             base = path.path.rstrip("/") + "/"
             below = [name.removeprefix(base) for name in _fresh(path.fs, base).find(path.path)]
         else:
-            below = [found.relative_to(path).as_posix() for found in path.rglob(MANIFEST)]  # type: ignore[attr-defined]
-    for name in below:
-        names = tuple(name.split("/"))
-        if len(names) == DEPTH and names[-1] == MANIFEST:
-            yield names
+            below = [found.relative_to(path).as_posix() for found in path.rglob(pattern)]  # type: ignore[attr-defined]
+    return [names for name in below if len(names := tuple(name.split("/"))) == DEPTH]
 
 
 def _fresh(fs: Any, base: str) -> Any:
@@ -192,7 +241,12 @@ def _fresh(fs: Any, base: str) -> Any:
     return fs
 
 
-def _read(prefix: ObjectPath, name: str) -> bytes:
+def read_stored(prefix: ObjectPath, name: str) -> bytes:
+    """
+    Read a file as it is stored.
+
+    :raises LandingError: it cannot be read.
+    """
     with storing(f"{name} could not be read"), (prefix / name).open("rb") as file:
         data: bytes = file.read()
         return data
@@ -200,7 +254,7 @@ def _read(prefix: ObjectPath, name: str) -> bytes:
 
 def _texts(prefix: ObjectPath, manifest: Manifest, part: LandedFile, *, verify: bool) -> Iterator[tuple[bytes, bool]]:
     check_file_format(manifest.file_format)
-    data = _read(prefix, part.name)
+    data = read_stored(prefix, part.name)
     if verify and sha256(data).hexdigest() != part.sha256:
         raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
     found = read_parquet(data) if manifest.file_format == PARQUET else _read_lines(data, frozenset(part.repaired))
