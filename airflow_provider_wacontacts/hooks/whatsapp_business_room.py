@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientEr
 from airflow_provider_wacontacts.hooks.sharing import shared
 from airflow_provider_wacontacts.hooks.store import StoreConnection, store_at, store_engine_async
 from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
-from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, next_pause
+from airflow_provider_wacontacts.protocol.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer, next_pause
 from airflow_provider_wacontacts.transport.gate import Gate
 from airflow_provider_wacontacts.transport.policy import RetryPolicy
 
@@ -28,8 +28,6 @@ __all__ = ["Room", "open_room"]
 
 T = TypeVar("T")
 
-#: Clients allow 20 requests a second, checks and all else together.
-REQUESTS_A_SECOND = 19.0
 #: Threads that compute take the event loop's time, and a request a twentieth of a second needs no more.
 THREADS = 2
 #: Who waits asks again anyway, and meanwhile lets go of its numbers.

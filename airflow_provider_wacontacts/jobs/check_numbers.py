@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
@@ -17,15 +18,15 @@ from airflow_provider_wacontacts.jobs.manner import Manner
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
 from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
 from airflow_provider_wacontacts.landing.sql.numbers.model import Claimed
-from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
+from airflow_provider_wacontacts.protocol.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer
+from airflow_provider_wacontacts.transport.pacing import Pacer
+from airflow_provider_wacontacts.transport.sync import Clock
 
-__all__ = ["Pace", "Stopped", "Surroundings", "ask_about_all"]
+__all__ = ["Stopped", "Surroundings", "ask_about_all"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Clients allow 20 requests a second, checks and all else together.
-REQUESTS_A_SECOND = 19.5
 AT_ONCE = 4
 REPORT_EVERY_S = 10.0
 #: How long to leave numbers alone that somebody else asks about; they are free when that claim runs out.
@@ -41,31 +42,6 @@ class Asks(Protocol):
 
     def __call__(self, inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
         """Send one request."""
-
-
-class Pace:
-    """
-    Lets threads through one at a time, so many a second.
-
-    :param a_second: more than 0.
-    :param monotonic: seconds, from a clock that never goes back.
-    :param sleep: waits, in seconds.
-    """
-
-    def __init__(self, a_second: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._gap = 1 / a_second
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = float("-inf")
-
-    def turn(self) -> None:
-        """Wait for one's turn; ``sleep`` is called even where it has come."""
-        with self._lock:
-            now = self._monotonic()
-            mine = max(now, self._next)
-            self._next = mine + self._gap
-        self._sleep(mine - now)
 
 
 @dataclass(slots=True)
@@ -90,6 +66,21 @@ class Surroundings:
         """
         if self.stop.wait(seconds):
             raise Stopped
+
+    def paced(self, a_second: float) -> Callable[[], None]:
+        """
+        Return what waits for one's turn, of so many a second; threads may share it.
+
+        It raises :class:`Stopped` where the work has to end.
+        """
+        pacer = Pacer(timedelta(seconds=1 / a_second))
+        clock = Clock(sleep=self.sleep, monotonic=self.monotonic)
+
+        def turn() -> None:
+            self.sleep(0)
+            pacer.wait(None, clock)
+
+        return turn
 
     def through(self, items: Iterable[T]) -> Iterator[T]:
         """
@@ -129,7 +120,7 @@ class _Asking:
         self._ask = ask
         self._manner = manner
         self._world = world
-        self._pace = Pace(REQUESTS_A_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+        self._turn = world.paced(REQUESTS_A_SECOND)
         self._reported = world.monotonic()
         self._asked = 0
 
@@ -174,7 +165,7 @@ class _Asking:
     def _one(self, batch: Sequence[int]) -> Claimed:
         """Ask about what of a batch has to be asked."""
         # The turn comes first: what is claimed is drawn, and lost to whoever is killed before it is recorded.
-        self._pace.turn()
+        self._turn()
         claimed = self._check.claim(batch)
         if not claimed.numbers:
             return claimed

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
-from airflow_provider_wacontacts.jobs.check_numbers import Pace, Surroundings
+from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
 from airflow_provider_wacontacts.landing.sql.numbers.identities import Identities, KeptIdentity
 from airflow_provider_wacontacts.protocol.whatsapp_business import Identity, UnknownUserError
 
@@ -174,7 +174,7 @@ class _Asking:
         self._identities = identities
         self._api = api
         self._world = world
-        self._pace = Pace(REQUESTS_A_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+        self._turn = world.paced(REQUESTS_A_SECOND)
         self._complaint: ApiError | None = None
 
     def through(self, given: Iterable[KeptIdentity]) -> Iterator[KeptIdentity]:
@@ -202,7 +202,7 @@ class _Asking:
 
     def latest(self, each: KeptIdentity) -> KeptIdentity | None:
         """Ask for a user's latest identity, and keep it; ``None`` where the API does not know the user."""
-        self._pace.turn()
+        self._turn()
         try:
             told = self._api.get_identity(each.wa_id)
         except UnknownUserError:
@@ -223,7 +223,7 @@ class _Asking:
             return "changed", latest
         if latest.acknowledged:
             return "already_acknowledged", latest
-        self._pace.turn()
+        self._turn()
         try:
             self._api.acknowledge_identity(latest.wa_id, latest.hash)
         except RejectedError as error:

@@ -40,6 +40,7 @@ from airflow_provider_wacontacts.protocol.whatsapp_business_waiting import is_re
 
 __all__ = [
     "MOST_INPUTS",
+    "REQUESTS_A_SECOND",
     "SOURCE",
     "Callback",
     "CheckAnswer",
@@ -69,6 +70,8 @@ CONTACTS_PATH = "/v1/contacts"
 JSON = {"accept": "application/json", "content-type": "application/json"}
 #: More numbers than this in one request were never seen to be answered.
 MOST_INPUTS = 1000
+#: Clients allow 20, checks and all else together.
+REQUESTS_A_SECOND = 19.5
 UNKNOWN_USER = "the server knows no identity of this user"
 
 

@@ -40,8 +40,6 @@ __all__ = ["WhatsAppContactsSensor"]
 
 #: How long after the deadline the scheduler ends what no triggerer has ended.
 GRACE = timedelta(minutes=5)
-#: Clients allow 20 requests a second, checks and all else together.
-GAP = timedelta(seconds=1 / 19)
 TIMED_OUT = "Trigger timeout"
 
 
@@ -176,9 +174,10 @@ class WhatsAppContactsSensor(BaseSensorOperator):
 
     @cached_property
     def _pacer(self) -> Pacer:
+        from airflow_provider_wacontacts.protocol.whatsapp_business import REQUESTS_A_SECOND
         from airflow_provider_wacontacts.transport.pacing import Pacer
 
-        return Pacer(GAP)
+        return Pacer(timedelta(seconds=1 / REQUESTS_A_SECOND))
 
     def _wait(self, context: Any) -> Wait:
         """Return the wait, which begins when it is first wanted."""

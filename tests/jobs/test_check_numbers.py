@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ServerError
 from airflow_provider_wacontacts.jobs import check_numbers
-from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE, Pace, Stopped, Surroundings, ask_about_all
+from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
 from airflow_provider_wacontacts.jobs.manner import Manner
 from airflow_provider_wacontacts.landing.sql import Store
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
@@ -111,30 +112,29 @@ class Time:
         self.now += seconds
 
 
-def test_the_pace_leaves_a_gap_after_every_turn_and_none_before_the_first() -> None:
+def test_the_pace_leaves_a_gap_after_every_turn_and_none_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     passing = Time()
-    pace = Pace(4.0, monotonic=lambda: passing.now, sleep=passing.sleep)
+    world = Surroundings(lambda _: None, monotonic=lambda: passing.now)
+    monkeypatch.setattr(world, "stop", SimpleNamespace(wait=passing.sleep))
+    turn = world.paced(4.0)
 
     for _ in range(3):
-        pace.turn()
+        turn()
     passing.now += 0.1
-    pace.turn()
+    turn()
     passing.now += 9.0
-    pace.turn()
+    turn()
 
-    assert passing.slept == pytest.approx([0.0, 0.25, 0.25, 0.15, 0.0])
+    assert [slept for slept in passing.slept if slept] == pytest.approx([0.25, 0.25, 0.15])
 
 
-def test_threads_share_the_pace() -> None:
-    given: list[float] = []
-    pace = Pace(10.0, monotonic=lambda: 0.0, sleep=given.append)
-    threads = [threading.Thread(target=pace.turn) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_who_is_told_to_stop_waits_for_no_turn() -> None:
+    world = Surroundings(lambda _: None)
+    turn = world.paced(1000.0)
+    world.stop.set()
 
-    assert sorted(given) == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(Stopped):
+        turn()
 
 
 def test_every_number_is_asked_once_in_full_batches_and_a_few_requests_at_once(setting: Setting) -> None:

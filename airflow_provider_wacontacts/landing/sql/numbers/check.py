@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Check", "Kept"]
 
 AT_ONCE = 5_000
+#: A check of so many inputs is worth a look at how they are spread.
+MANY = 1_000
 #: No answer is older than this, so any will do.
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -95,6 +97,8 @@ class Check:
             filling.close(db, self.check_id, fresh_after=fresh_after, now=self._store.now())
 
         self._checks.write(work)
+        if first >= MANY:
+            self._checks.write(filling.survey)
         self.is_filled = True
 
     def queue(self, size: int) -> Iterator[list[int]]:
