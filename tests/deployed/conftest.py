@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.sandbox import (
 )
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
 from demo.deployment import AirflowDeployment, free_port
+from demo.failures import last_words
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
@@ -319,7 +320,11 @@ def _lose_the_triggerer_while_it_waits(runs, asked):
 
 
 def _finish(runs, dag_id, asked, task_id):
-    runs.states[dag_id] = runs.airflow.wait_for_runs(dag_id, [asked.run_id])
+    def none_failed(_):
+        words = last_words(runs.airflow, dag_id)
+        assert not words, words
+
+    runs.states[dag_id] = runs.airflow.wait_for_runs(dag_id, [asked.run_id], seen=none_failed)
     asked.times = runs.whatsapp.asked_numbers - asked.times
     asked.summary = runs.airflow.xcom(dag_id, asked.run_id, task_id)
 
