@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
@@ -21,6 +22,8 @@ from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+    from airflow_provider_wacontacts.landing.objects import ObjectPath
+    from airflow_provider_wacontacts.landing.sql import Store
     from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, World
 
 __all__ = ["main"]
@@ -48,6 +51,15 @@ green_api_control
 _UPGRADE_HELP = """\
 Creates the store's tables, or brings them to what this version of the package writes. Safe to run at any time and by
 many at once. Needs the right to create tables, which the DAGs' own user then does not.
+"""
+
+_ERASE_HELP = """\
+Erases people from all tables of the store, and from files, with all their numbers, and keeps them from coming back.
+Reads WhatsApp ids, or numbers with their country code, from standard input, one a line: they are not taken as
+arguments, which others on this machine can see. Answers with counts. Safe to run again; with nobody on standard input
+it erases from the files whoever was erased before. Two at once must not write below one path.
+
+  wacontacts store erase --path s3://aws_default@bucket/contacts < ids.txt
 """
 
 
@@ -78,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sandbox(commands)
     store = commands.add_parser("store", help="the tables that contacts are kept in")
-    _add_upgrade(store.add_subparsers(required=True, metavar="COMMAND"))
+    of_store = store.add_subparsers(required=True, metavar="COMMAND")
+    _add_upgrade(of_store)
+    _add_erase(of_store)
     return parser
 
 
@@ -126,6 +140,32 @@ def _add_upgrade(commands: Any) -> None:
         description=_UPGRADE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_place(command)
+    command.set_defaults(run=lambda options: _upgrade(command, options))
+
+
+def _add_erase(commands: Any) -> None:
+    command = commands.add_parser(
+        "erase",
+        help="erase people from the tables, and from files",
+        description=_ERASE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_place(command)
+    add = command.add_argument
+    add("--secret-env", metavar="NAME", help="environment variable with the pseudonym_secret, with --url-env only")
+    add(
+        "--path",
+        action="append",
+        default=[],
+        help="below which files are written anew: a directory, or any path that Airflow's object storage takes, "
+        "such as s3://aws_default@bucket/contacts; may be repeated",
+    )
+    add("--json", action="store_true", help="print the counts as one JSON object")
+    command.set_defaults(run=lambda options: _erase(command, options))
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--conn-id",
@@ -139,7 +179,6 @@ def _add_upgrade(commands: Any) -> None:
         "they are not taken as arguments",
     )
     command.add_argument("--table-schema", metavar="NAME", help="PostgreSQL schema, with --url-env only")
-    command.set_defaults(run=lambda options: _upgrade(command, options))
 
 
 def _run_sandbox(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -242,8 +281,7 @@ def _span(sandbox: Sandbox) -> tuple[datetime | None, datetime | None]:
 
 
 def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if options.table_schema and not options.url_env:
-        command.error("--table-schema goes with --url-env; a connection has it as an extra")
+    _expect_url_env(command, options, "table_schema")
     from airflow_provider_wacontacts.landing.sql import upgrade
 
     if options.url_env:
@@ -260,13 +298,54 @@ def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> N
     print(f"The tables of {place} are up to date.")
 
 
+def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    _expect_url_env(command, options, "table_schema")
+    _expect_url_env(command, options, "secret_env")
+    from airflow_provider_wacontacts.jobs.erasure import erase_people, people_in
+
+    people = people_in(line for line in map(str.strip, sys.stdin) if line)
+    store = _store(options)
+    summary = erase_people(people, store=store, roots=[_root(path) for path in options.path]).as_dict()
+    print(json.dumps(summary) if options.json else "\n".join(f"{n:>9} {name}" for name, n in summary.items()))
+
+
+def _store(options: argparse.Namespace) -> Store:
+    if not options.url_env:
+        from airflow_provider_wacontacts.hooks.store import open_store
+
+        return open_store(options.conn_id)
+    from airflow_provider_wacontacts.landing.sql import Store
+
+    secret = _variable(options.secret_env).encode() if options.secret_env else None
+    engine = _engine_of(options.url_env)
+    return Store(engine, table_schema=options.table_schema, auto_upgrade=False, secret=secret)
+
+
+def _root(path: str) -> ObjectPath:
+    if "://" not in path:
+        return Path(path)
+    from airflow_provider_wacontacts.hooks.paths import object_path
+
+    return object_path(path)
+
+
+def _expect_url_env(command: argparse.ArgumentParser, options: argparse.Namespace, name: str) -> None:
+    if getattr(options, name) and not options.url_env:
+        command.error(f"--{name.replace('_', '-')} goes with --url-env; a connection has it as an extra")
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(f"the environment variable {name} is not set")
+    return value
+
+
 def _engine_of(name: str) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    url = os.environ.get(name)
-    if not url:
-        raise ConfigError(f"the environment variable {name} is not set")
+    url = _variable(name)
     # What SQLAlchemy says of a URL may quote it, password and all.
     try:
         return create_engine(url)

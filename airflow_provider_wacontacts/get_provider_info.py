@@ -3,6 +3,7 @@
 __all__ = ["get_provider_info"]
 
 GREEN_API = "GREEN-API"
+STORE = "Store of WhatsApp contacts"
 TURN = "Turn.io"
 WHATSAPP_BUSINESS = "WhatsApp Business"
 
@@ -50,6 +51,11 @@ def get_provider_info() -> dict[str, object]:
                 "external-doc-url": "https://developers.facebook.com/docs/whatsapp/api/contacts",
                 "tags": ["service"],
             },
+            {
+                "integration-name": STORE,
+                "external-doc-url": "https://pypi.org/project/airflow-provider-wacontacts/",
+                "tags": ["software"],
+            },
         ],
         "operators": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.operators.turn"]},
@@ -58,6 +64,7 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],
             },
+            {"integration-name": STORE, "python-modules": ["airflow_provider_wacontacts.operators.store"]},
         ],
         "sensors": [
             {

@@ -29,7 +29,7 @@ ROOMS = {
     "sensors": TASKS,
     "operators": TASKS,
     "sandbox": set(),
-    "cli": FOUNDATION | {"landing", "hooks", "sandbox"},
+    "cli": FOUNDATION | {"landing", "jobs", "hooks", "sandbox"},
 }
 KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets"}
 KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}

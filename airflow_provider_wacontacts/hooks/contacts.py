@@ -17,13 +17,13 @@ __all__ = ["read_rows"]
 AT_ONCE = 5_000
 
 
-def read_rows(conn_id: str, sql: str, *, needed: str = "number") -> Iterator[Mapping[str, Any]]:
+def read_rows(conn_id: str, sql: str, *, needed: str | Sequence[str] = "number") -> Iterator[Mapping[str, Any]]:
     """
     Run a query, and go through its rows, some thousand at a time.
 
     :param conn_id: any connection whose hook speaks SQL.
     :param sql: one SELECT.
-    :param needed: a column that there has to be.
+    :param needed: a column that there has to be, or several of which there has to be one.
     :returns: values by the column's name, in lower case.
     :raises ConfigError: the connection is missing or speaks no SQL, or the result has no such column.
     :raises LandingError: the database failed; the message quotes nothing of it.
@@ -66,10 +66,13 @@ def _cursor(hook: DbApiHook, connection: Any) -> Any:
     return connection.cursor(name="wacontacts") if hook.conn_type == "postgres" else connection.cursor()
 
 
-def _names(description: Sequence[Sequence[Any]] | None, needed: str) -> list[str]:
+def _names(description: Sequence[Sequence[Any]] | None, needed: str | Sequence[str]) -> list[str]:
     names = [str(column[0]).lower() for column in description or ()]
-    if needed not in names:
-        raise ConfigError(f"the query has no column {needed!r}; it has {', '.join(names) or 'none'}")
+    wanted = [needed] if isinstance(needed, str) else needed
+    if not set(wanted) & set(names):
+        raise ConfigError(
+            f"the query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(names) or 'none'}"
+        )
     return names
 
 

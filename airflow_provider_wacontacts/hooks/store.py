@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,13 @@ class StoreConnection:
     :param engine: connects when it is first used; its errors hide the parameters of statements.
     :param table_schema: PostgreSQL's schema for the tables; ``None`` for the first of the search path.
     :param auto_upgrade: whether tasks may create and upgrade the tables.
+    :param secret: that of pseudonyms, by which who was erased is known; ``None`` where the connection has none.
     """
 
     engine: Engine = field(repr=False)
     table_schema: str | None
     auto_upgrade: bool
+    secret: bytes | None = field(default=None, repr=False)
 
 
 def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
@@ -68,6 +71,7 @@ def store_at(connection: StoreConnection, *, late_after: timedelta | None = None
         connection.engine,
         table_schema=connection.table_schema,
         auto_upgrade=connection.auto_upgrade,
+        secret=connection.secret,
         **options,
     )
 
@@ -78,12 +82,10 @@ def pseudonym_key(conn_id: str) -> bytes:
 
     :raises ConfigError: the connection is missing, or has none.
     """
-    connection = read_connection(conn_id)
-    secret = str(extras_of(connection).get("pseudonym_secret") or "")
-    if not secret:
+    secret = _secret_in(extras_of(read_connection(conn_id)))
+    if secret is None:
         raise ConfigError(f"connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty")
-    mask_secret(secret)
-    return secret.encode()
+    return secret
 
 
 def store_engine(conn_id: str) -> StoreConnection:
@@ -120,7 +122,16 @@ def engine_of(connection: Connection) -> StoreConnection:
         engine=make(connection, driver_extras),
         table_schema=table_schema,
         auto_upgrade=flag(connection, extras, "auto_upgrade", default=True),
+        secret=_secret_in(extras),
     )
+
+
+def _secret_in(extras: Mapping[str, Any]) -> bytes | None:
+    secret = str(extras.get("pseudonym_secret") or "")
+    if not secret:
+        return None
+    mask_secret(secret)
+    return secret.encode()
 
 
 def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:

@@ -57,6 +57,7 @@ def record_callback(
     body: bytes | str,
     *,
     table_schema: str | None = None,
+    pseudonym_secret: str | None = None,
     received_at: datetime | None = None,
 ) -> RecordedCallback:
     """
@@ -71,6 +72,8 @@ def record_callback(
         plus sign, it gives the region of numbers that have none.
     :param body: as it came, whatever else is in it.
     :param table_schema: PostgreSQL schema of the store's tables; the connection's own by default.
+    :param pseudonym_secret: what the store's connection has as its extra of that name, where it has one: people who
+        were erased are known by it, and nothing is kept about them.
     :param received_at: aware; now, by default. When a delivery waited elsewhere, the time at which it came in.
     :raises ContractError: the body is not a JSON object. Nothing of it is in the error.
     :raises ConfigError: an argument cannot be, or the store cannot be used.
@@ -83,7 +86,8 @@ def record_callback(
     results, strange = _by_number(callback.results, sender)
     changes = [change for change in callback.identities if _is_plausible(change)]
     if results or changes:
-        with _opened(store, table_schema) as opened:
+        secret = pseudonym_secret.encode() if pseudonym_secret else None
+        with _opened(store, table_schema, secret) as opened:
             opened.prepare()
             for some in _in_parts(results):
                 Checks(opened, sender).receive(Answers(some, moment, moment, callback.client_version))
@@ -130,13 +134,13 @@ def _moment(received_at: datetime | None) -> datetime:
 
 
 @contextmanager
-def _opened(store: Engine | URL | str, table_schema: str | None) -> Iterator[Store]:
+def _opened(store: Engine | URL | str, table_schema: str | None, secret: bytes | None) -> Iterator[Store]:
     if isinstance(store, Engine):
-        yield Store(store, table_schema=table_schema)
+        yield Store(store, table_schema=table_schema, secret=secret)
         return
     engine = _engine(store)
     try:
-        yield Store(engine, table_schema=table_schema)
+        yield Store(engine, table_schema=table_schema, secret=secret)
     finally:
         engine.dispose()
 

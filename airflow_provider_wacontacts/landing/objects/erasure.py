@@ -52,6 +52,7 @@ class ErasedFiles(NamedTuple):
     :param files: that were written anew, or deleted because nothing was left of them.
     :param leftovers: files that nobody reads, and that were deleted: of tries that were killed.
     :param unfinished: tries that may still be running, and were left alone.
+    :param extractions: complete ones that were read.
     """
 
     contacts: frozenset[Contact] = frozenset()
@@ -60,6 +61,7 @@ class ErasedFiles(NamedTuple):
     files: int = 0
     leftovers: int = 0
     unfinished: int = 0
+    extractions: int = 0
 
     def plus(self, other: ErasedFiles) -> ErasedFiles:
         """Add up."""
@@ -121,7 +123,8 @@ class _Rewriting:
         leftovers = {name for name in names if OWN.fullmatch(name)} - named - replaced
         _delete(path, replaced | leftovers)
         rows = sum(map(len, found.values()))
-        return ErasedFiles(frozenset(self._contacts), rows, len(aside), len(replaced), len(leftovers))
+        figures = (rows, len(aside), len(replaced), len(leftovers), 0, 1)
+        return ErasedFiles(frozenset(self._contacts), *figures)
 
     def _rows_in(self, part: LandedFile) -> set[int]:
         return {row for row, (text, _) in enumerate(read_texts(self._prefix, part)) if self._is_erased(text)}
