@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("imports", "export", "memory", "landing", "numbers", "checks", "waiting")
+BENCHMARKS = ("imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting")
 PACKAGES = (
     "airflow-provider-wacontacts",
     "apache-airflow",
@@ -44,6 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(BENCHMARKS)}; all of it")
     parser.add_argument("--rows", type=int, default=200_000, help="contacts to export and to land (200,000)")
     parser.add_argument("--large", type=int, default=2_000_000, help="contacts of the large export; once (2,000,000)")
+    parser.add_argument("--contacts", type=int, default=1_000_000, help="contacts in the directory (1,000,000)")
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
@@ -52,7 +53,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    if min(options.rows, options.runs, options.large, options.numbers, options.sensors, options.checks) < 1:
+    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks")
+    if min(getattr(options, name) for name in counts) < 1:
         parser.error("rows and runs start at 1")
     return options
 
@@ -68,7 +70,8 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         return module.run(options.sensors)
     if name == "checks":
         return module.run(options.checks)
-    return module.run(options.numbers if name == "numbers" else options.rows, options.runs)
+    rows = {"numbers": options.numbers, "directory": options.contacts}.get(name, options.rows)
+    return module.run(rows, options.runs)
 
 
 def _machine() -> dict[str, Any]:

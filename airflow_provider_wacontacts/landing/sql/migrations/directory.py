@@ -135,14 +135,13 @@ def _view(found: str, turn_name: str, turn_details: str, contact_name: str, name
         n.sender, p.senders, n.number, n.status, n.checked_at, p.identity_pending, p.identity_changed_at
     FROM ({found}) p
     LEFT JOIN {{at}}wacontacts_sighting ts ON ts.version_id = p.turn_version_id
-    LEFT JOIN {{at}}wacontacts_body tb ON tb.version_id = p.turn_version_id
+    LEFT JOIN {{at}}wacontacts_body tb ON tb.version_id = ts.version_id
     LEFT JOIN {{at}}wacontacts_account ta ON ta.account_id = ts.account_id
     LEFT JOIN {{at}}wacontacts_sighting gs ON gs.version_id = p.green_api_version_id
-    LEFT JOIN {{at}}wacontacts_body gb ON gb.version_id = p.green_api_version_id
+    LEFT JOIN {{at}}wacontacts_body gb ON gb.version_id = gs.version_id
     LEFT JOIN {{at}}wacontacts_account ga ON ga.account_id = gs.account_id
     LEFT JOIN {{at}}wacontacts_number n ON n.number_id = p.number_id
-    WHERE coalesce(p.turn_version_id, p.green_api_version_id, p.number_id) IS NOT NULL
-        OR p.identity_changed_at IS NOT NULL
+    WHERE coalesce(ts.version_id, gs.version_id, n.number_id) IS NOT NULL OR p.identity_changed_at IS NOT NULL
     """  # noqa: S608 - no value of a row is in it
 
 
