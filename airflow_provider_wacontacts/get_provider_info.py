@@ -62,9 +62,18 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": GREEN_API, "python-modules": ["airflow_provider_wacontacts.operators.green_api"]},
             {
                 "integration-name": WHATSAPP_BUSINESS,
-                "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],
+                "python-modules": [
+                    "airflow_provider_wacontacts.operators.whatsapp_business",
+                    "airflow_provider_wacontacts.operators.whatsapp_business_identities",
+                ],
             },
-            {"integration-name": STORE, "python-modules": ["airflow_provider_wacontacts.operators.store"]},
+            {
+                "integration-name": STORE,
+                "python-modules": [
+                    "airflow_provider_wacontacts.operators.store",
+                    "airflow_provider_wacontacts.operators.contact_files",
+                ],
+            },
         ],
         "sensors": [
             {
