@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting")
+BENCHMARKS = ("imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots")
 PACKAGES = (
     "airflow-provider-wacontacts",
     "apache-airflow",
@@ -70,6 +70,8 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         return module.run(options.sensors)
     if name == "checks":
         return module.run(options.checks)
+    if name == "snapshots":
+        return module.run(options.rows)
     rows = {"numbers": options.numbers, "directory": options.contacts}.get(name, options.rows)
     return module.run(rows, options.runs)
 
