@@ -13,11 +13,13 @@ from sqlalchemy import inspect as inspect_database
 from airflow_provider_wacontacts import cli, exceptions
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
 from airflow_provider_wacontacts.jobs.callbacks import record_callback
+from airflow_provider_wacontacts.jobs.contact_files import FilesSummary
 from airflow_provider_wacontacts.jobs.identities import AcknowledgeSummary, LookSummary
-from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary
+from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary, SnapshotSummary
 from airflow_provider_wacontacts.landing.objects import Manifest
 from airflow_provider_wacontacts.landing.sql import upgrade
-from airflow_provider_wacontacts.operators import turn, whatsapp_business
+from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_business
+from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
 ROOT = Path(__file__).parent.parent.parent
@@ -113,12 +115,61 @@ def test_every_argument_of_checks_is_documented():
 
 
 @pytest.mark.parametrize(
-    ("page", "summary"), [("operators.md", PullSummary), ("checks.md", CheckSummary)], ids=["pull", "check"]
+    ("page", "summary"),
+    [("operators.md", PullSummary), ("checks.md", CheckSummary), ("green_api.md", SnapshotSummary)],
+    ids=["pull", "check", "snapshot"],
 )
 def test_every_field_of_a_summary_is_documented(page, summary):
     fields = {field.name for field in dataclasses.fields(summary)}
 
     assert sorted(first_column(section(page, "The summary"))) == sorted(fields)
+
+
+SNAPSHOTS = (green_api.GreenApiContactsToSqlOperator, green_api.GreenApiContactsToObjectStorageOperator)
+
+
+def test_every_argument_of_snapshots_is_documented():
+    named = arguments(green_api._GreenApiContactsOperator, *SNAPSHOTS)
+
+    assert sorted(first_column(section("green_api.md", "Arguments"))) == sorted(named)
+
+
+def test_every_argument_and_member_of_landing_files_is_documented():
+    members = {field.name for field in dataclasses.fields(FilesSummary)}
+
+    shown = first_column(section("green_api.md", "Files into the store"))
+    assert sorted(shown) == sorted([*arguments(ContactFilesToSqlOperator), *members])
+
+
+def shown_of(kinds, heading):
+    """The rows of a table by their arguments, and the parameters that the code has."""
+    rows = [line.split("|") for line in section("green_api.md", heading).splitlines() if line.startswith("| `")]
+    shown = {name: (what, default.strip()) for _, names, what, default, *_ in rows for name in NAME.findall(names)}
+    known = {name: found for kind in kinds for name, found in inspect.signature(kind.__init__).parameters.items()}
+    return shown, known
+
+
+def test_defaults_of_snapshots_are_what_the_page_says():
+    shown, known = shown_of((green_api._GreenApiContactsOperator, *SNAPSHOTS), "Arguments")
+    spelled = {"0:02:00": "2 minutes", "<class 'inspect._empty'>": "required"}
+
+    told = {name: default.replace("`", "") for name, (_, default) in shown.items() if known[name].default is not None}
+    has = {name: known[name].default for name in told}
+    assert told == {name: spelled.get(str(default), str(default)) for name, default in has.items()}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "heading"), [(SNAPSHOTS, "Arguments"), ((ContactFilesToSqlOperator,), "Files into the store")]
+)
+def test_template_fields_of_snapshots_and_files_are_marked(kinds, heading):
+    rows = [line.split("|") for line in section("green_api.md", heading).splitlines() if line.startswith("| `")]
+    marked = {name for _, names, what, *_ in rows if "templated" in what for name in NAME.findall(names)}
+
+    assert marked == {name for kind in kinds for name in kind.template_fields}
+
+
+def test_every_reason_for_an_incomplete_snapshot_is_documented():
+    assert set(first_column(section("green_api.md", "Who is gone"))) == set(green_api.WHY)
 
 
 def test_every_member_of_the_manifest_is_documented():
