@@ -1,8 +1,8 @@
 """
-A week of Turn.io contacts, pulled by a real Airflow and then pulled again, and the numbers of a CRM, checked twice.
+Contacts of three systems in a real Airflow: Turn.io's week, a phone of GREEN-API, and WhatsApp's word on a CRM.
 
-The contacts keep changing while they are pulled. The numbers are checked on WhatsApp, and checked again when the
-answers have grown old.
+The week is pulled and pulled again while contacts keep changing; a snapshot of the phone is taken before and after its
+contacts were edited; numbers are checked, and checked again when the answers have grown old.
 
 ``make demo`` runs it; ``make demo KEEP=1`` leaves Airflow's UI up until Ctrl-C.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.sandbox import Sandbox
-from demo import checks
+from demo import checks, snapshots
 from demo.checks import CHECK, REVALIDATE
 from demo.checks_report import print_checks
 from demo.crm import Crm, invented_contacts
@@ -49,31 +49,37 @@ def main() -> int:
 
 
 def _run(progress: Progress) -> None:
-    print(heading("Contacts of Turn.io and WhatsApp, in a real Airflow"))
+    print(heading("Contacts of Turn.io, GREEN-API and WhatsApp, in a real Airflow"))
     week = Day.week()
-    with Sandbox(make_world(), now=MONDAY) as turn, checks.make_whatsapp() as whatsapp:
+    with Sandbox(make_world(), now=MONDAY) as turn, checks.make_whatsapp(snapshots.address_book()) as whatsapp:
         crm = Crm(create_engine(f"sqlite:///{CRM}"), invented_contacts())
         span = f"{week[0].name} to {week[-1].name} {MONDAY.year}"
         progress.say(f"a stand-in of Turn.io is up: {len(turn.world)} invented contacts, {span}")
         progress.say(f"a stand-in of WhatsApp is up, and a CRM with {len(crm.contacts)} invented contacts")
+        progress.say(f"a stand-in of GREEN-API is up: a phone with {len(whatsapp.green_api.rows())} invented contacts")
         progress.say("Airflow is starting: scheduler, DAG processor, triggerer, API server")
         with _deployment(turn, whatsapp) as airflow:
             progress.say(f"Airflow is up at {airflow.url}")
-            for dag_id in (DAG, CHECK, REVALIDATE):
+            for dag_id in (DAG, CHECK, REVALIDATE, snapshots.SNAPSHOT):
                 airflow.unpause(dag_id)
             print(heading("A week of Turn.io: each day, shortly after its end"))
             _pull_the_week(airflow, progress)
             print(heading(f"WhatsApp: the numbers of a CRM, {whatsapp.clock.now():%d %b %Y}"))
             ran = [checks.run(airflow, progress, whatsapp, crm, CHECK)]
+            taken = [snapshots.take(airflow, progress, whatsapp)]
             print(heading("Turn.io: the same days once more, after the week"))
             _pull_the_week(airflow, progress, again=True)
             checks.let_days_pass(whatsapp, crm)
+            snapshots.edit(whatsapp, crm)
             print(heading(f"WhatsApp: what has grown old, and who is new, {whatsapp.clock.now():%d %b %Y}"))
             ran += [checks.run(airflow, progress, whatsapp, crm, REVALIDATE)]
             whatsapp.whatsapp.change(processing_share=0.0)  # from now on every answer comes at once
             ran += [checks.run(airflow, progress, whatsapp, crm, CHECK)]
+            taken += [snapshots.take(airflow, progress, whatsapp)]
             print_report(turn.world, pulled_again_at=turn.clock.now())
             print_checks(whatsapp, crm, ran)
+            snapshots.print_snapshots(taken)
+            snapshots.print_directory()
             print_places()
             if ASKED_TO_KEEP:
                 _keep(airflow)
@@ -87,11 +93,12 @@ def _deployment(turn: Sandbox, whatsapp: Sandbox) -> AirflowDeployment:
         connections={
             "turn_default": {"conn_type": "turn", "host": turn.url, "password": turn.token},
             "whatsapp_business_default": checks.connection_to(whatsapp),
+            "green_api_default": snapshots.connection_to(whatsapp),
             "wacontacts_store": {"conn_type": "sqlite", "host": str(STORE)},
             "crm": {"conn_type": "sqlite", "host": str(CRM)},
         },
         variables={"wacontacts_path": FILES.as_uri()},
-        pools={"turn": 1},
+        pools={"turn": 1, "green_api": 1},
         plugins_folder=HERE / "plugins",
         env={
             "DEMO_CLOCK_URL": f"{turn.url}/sandbox/clock",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+from airflow_provider_wacontacts.sandbox import ContactList, GreenApiBehaviour, Sandbox, WhatsAppBehaviour, World
 from demo.crm import SENDER, Crm, newcomers
 from demo.deployment import AirflowDeployment, DeploymentError
 from demo.failures import last_words
@@ -63,8 +63,12 @@ class Ran:
         return frozenset(number for number, times in self.asked.items() if times > 1)
 
 
-def make_whatsapp() -> Sandbox:
-    """Make a client of the WhatsApp Business API that lives eight days ago: a tenth of its answers take a while."""
+def make_whatsapp(contact_list: ContactList) -> Sandbox:
+    """
+    Make a client of the WhatsApp Business API that lives eight days ago: a tenth of its answers take a while.
+
+    :param contact_list: the contacts of a phone, whose instance of GREEN-API lives beside it.
+    """
     behaviour = WhatsAppBehaviour(
         sender=SENDER,
         auth="login",
@@ -75,7 +79,14 @@ def make_whatsapp() -> Sandbox:
         processing_time="real",
         resolved_by="asking",
     )
-    return Sandbox(World(), now=datetime.now(UTC) - LONG_AGO, rate=1, whatsapp=behaviour)
+    return Sandbox(
+        World(),
+        now=datetime.now(UTC) - LONG_AGO,
+        rate=1,
+        whatsapp=behaviour,
+        green_api=GreenApiBehaviour(rate_limit=1),
+        contact_list=contact_list,
+    )
 
 
 def connection_to(whatsapp: Sandbox) -> dict[str, Any]:

@@ -38,18 +38,18 @@ def query(store: Path, sql: str, *values: str) -> tuple[list[str], list[Sequence
 def pulls(store: Path) -> list[Pulled]:
     """List every extraction in the order they were made."""
     columns = ", ".join(Pulled._fields)
-    sql = f"SELECT {columns} FROM wacontacts_extraction ORDER BY finished_at"
+    sql = f"SELECT {columns} FROM wacontacts_extraction WHERE source = 'turn' ORDER BY finished_at"
     return [Pulled(*row) for row in query(store, sql)[1]]
 
 
 def contacts(store: Path) -> int:
     """Count the contacts."""
-    return int(query(store, "SELECT count(*) FROM wacontacts_current")[1][0][0])
+    return int(query(store, "SELECT count(*) FROM wacontacts_current WHERE source = 'turn'")[1][0][0])
 
 
 def states(store: Path) -> frozenset[State]:
     """Return every state of every contact."""
-    rows = query(store, "SELECT contact_id, updated_at FROM wacontacts_version WHERE state = 'present'")[1]
+    rows = query(store, "SELECT contact_id, updated_at FROM wacontacts_version WHERE source = 'turn'")[1]
     return frozenset((contact, to_millis(datetime.fromisoformat(at))) for contact, at in rows)
 
 
