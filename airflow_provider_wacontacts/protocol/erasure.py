@@ -26,7 +26,7 @@ FEWEST, MOST = 7, 15
 USER = re.compile(r"(?P<who>.*?)(?:@(?:c\.us|s\.whatsapp\.net))?", re.DOTALL)
 #: Stands behind the digits of some contacts that have no WhatsApp id of their own.
 OTHER_SERVER = "@s.whatsapp.net"
-DIALLED = re.compile(r"\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
+DIALLED = re.compile(r"[\s\u200e\u200f\u202a-\u202e]*\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 #: A number in whatever way people write it: digits with at most three signs in between, invisible ones among them.
 RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")

@@ -13,7 +13,7 @@ An extraction has a prefix of its own, ``<path>/<source>/<account>/<YYYY-MM-DD>/
 which its window starts. Files named ``part-00000.jsonl.gz`` hold one landed text a line, those named
 ``part-00000.parquet`` a row a contact; ``_rejects.jsonl.gz`` holds what could not be a contact. ``_manifest.json``
 is written last: a prefix without it is of a try that is running or was killed, and is never read. Nothing is ever
-replaced.
+replaced, unless somebody is erased.
 
 :func:`read_contacts` yields the contacts of all complete extractions; :func:`versions` and :func:`current` bring them
 together into what a store's tables would hold.

@@ -35,7 +35,7 @@ class Store:
     :param auto_upgrade: create tables, or bring them up to date, where they are not.
     :param late_after: how long after its end a window may be pulled and still count as pulled in time.
     :param now: the worker's clock, aware.
-    :param secret: that of pseudonyms, where there is one: who was erased is known by it.
+    :param secret: that of pseudonyms, where there is one: who was erased is known by it, and the directory joins by it.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
 
@@ -51,6 +51,7 @@ class Store:
     ) -> None:
         self.sessions = Sessions(engine)
         self.tables = Tables(engine.dialect, table_schema)
+        self.secret = secret
         self.erased = ErasedPeople(self.tables, secret)
         self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
         self.late_after = late_after
@@ -61,10 +62,13 @@ class Store:
         """
         Make sure that the tables can be written; to be called before anything is asked of a system.
 
-        :raises ConfigError: they are of a newer version of the package, or may not be created or brought up to date.
+        :raises ConfigError: they are of a newer version of the package, or may not be created or brought up to date; or
+            people were erased with another secret.
         :raises LandingError: the database failed.
         """
         schema.check(self.sessions, self.tables, auto_upgrade=self._auto_upgrade)
+        with self.sessions.reading() as connection:
+            self.erased.known(connection)
 
     def begin(
         self,

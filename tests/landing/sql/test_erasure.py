@@ -297,6 +297,8 @@ def test_the_hashes_cannot_be_made_without_the_key(everything):
         with_secret(everything, None).pull(EVE)
     with pytest.raises(ConfigError, match="pseudonym_secret"):
         with_secret(everything, b"another").pull(EVE)
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        everything.store.prepare()
     assert with_secret(everything).pull(BOB, EVE).rows == 1
 
 
