@@ -96,7 +96,7 @@ def _hold(rows: int, first: dict[str, Any], changed: dict[str, Any]) -> None:
 
 
 def body(rows: int, *, is_first: bool) -> bytes:
-    """Write the list of an account, of about 110 bytes a contact."""
+    """Write the list of an account, of some 80 bytes a contact."""
     return b"[%s]" % b",".join(
         _row(row, is_changed=not is_first and row % CHANGED == 0)
         for row in range(rows)

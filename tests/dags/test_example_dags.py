@@ -22,6 +22,7 @@ DAY = timedelta(days=1)
 #: Ends with an error at the first file that is written, socket that is connected, database opened or program started.
 STRICT_IMPORT = """
 import runpy, socket, sqlite3, subprocess, sys
+import airflow_provider_wacontacts.operators.green_api
 import airflow_provider_wacontacts.operators.turn
 import airflow_provider_wacontacts.operators.whatsapp_business
 import airflow_provider_wacontacts.sensors.whatsapp_business
@@ -74,7 +75,7 @@ def scheduled(daily):
 def test_the_folder_imports_without_errors_and_holds_a_dag_for_each_file(bag):
     assert bag.import_errors == {}
     assert set(bag.dags) == {path.stem for path in DAGS.glob("[a-z]*.py")}
-    assert set(bag.dags) >= {*TURN, "whatsapp_check_contacts", "whatsapp_revalidate_stale"}
+    assert set(bag.dags) >= {*TURN, "whatsapp_check_contacts", "whatsapp_revalidate_stale", "green_api_snapshot"}
 
 
 def strictly_imported(*files):
