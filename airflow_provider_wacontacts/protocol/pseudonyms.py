@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.green_api_rows import unkept_in
 from airflow_provider_wacontacts.protocol.records import Reject, encode, read_leniently, repair, wa_id_digits
 
-__all__ = ["Pseudonyms"]
+__all__ = ["Pseudonyms", "pseudonym_of"]
 
 #: What may stand behind a WhatsApp id, and stays, because it tells a person from a group.
 SERVERS = frozenset({"c.us", "s.whatsapp.net", "g.us", "lid", "newsletter", "broadcast"})
@@ -60,11 +61,18 @@ class Pseudonyms:
         return encode(self._replaced(read_leniently(bytes(landed))))
 
     def of_reject(self, reject: Reject) -> Reject:
-        """Return a reject with pseudonyms in its body; where that is no object, with nothing of it but a pseudonym."""
+        """
+        Return a reject with pseudonyms in its body.
+
+        Where that is no object, with nothing of it but a pseudonym; and, if ``id`` is a field, with those of the ids in
+        it: whose row it was is not gone, and has to be known when it lands from a file, too.
+        """
         try:
             return Reject(reject.reason, encode(self._replaced(repair(read_leniently(reject.body))[0])))
         except (ValueError, TypeError, RecursionError):
-            return Reject(f"{reject.reason} ({REJECTED})", self._hash(reject.body).encode())
+            ids = sorted(unkept_in([reject])) if "id" in self.fields else []
+            told = [self._hash(reject.body).encode(), *(encode({"id": self.of(one)}) for one in ids)]
+            return Reject(f"{reject.reason} ({REJECTED})", b" ".join(told))
 
     def of(self, value: Any) -> Any:
         """Return what stands for a value: a text, and ``None`` for ``None``."""
@@ -100,6 +108,11 @@ class Pseudonyms:
 
     def _hash(self, text: bytes) -> str:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def pseudonym_of(digits: str, key: bytes) -> str:
+    """Return what stands for the digits of a WhatsApp id or a number."""
+    return hmac.new(key, digits.encode(), hashlib.sha256).hexdigest()
 
 
 def _outermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:

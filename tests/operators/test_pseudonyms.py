@@ -232,6 +232,23 @@ def test_files_land_in_a_store_as_they_are(
     assert len(direct["current"]) >= 30
 
 
+def test_a_contact_whose_row_cannot_be_read_is_not_gone_when_files_land_either(
+    people: Sandbox, land: Any, connect: Connect, context: Context, tmp_path: Path
+) -> None:
+    connect("anew", conn_type="sqlite", host=str(tmp_path / "anew.db"))
+    people.green_api.change(odd_rows=())
+    people.green_api.put("447700900002@c.us", name="Zorblatt")
+    land("green_api", "files")
+    people.clock.advance(60)
+    people.green_api.remove("447700900002@c.us")
+    people.green_api.change(odd_rows=ODD)
+    land("green_api", "files")
+
+    landing = ContactFilesToSqlOperator(task_id="land", path=f"file://{tmp_path}/files", store_conn_id="anew")
+
+    assert landing.execute(context(None, None))["gone"] == 0
+
+
 def test_a_retry_goes_on_where_the_try_before_it_stopped(
     people: Sandbox, land: Any, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.protocol import numbers
-from airflow_provider_wacontacts.protocol.green_api_rows import parse_snapshot
+from airflow_provider_wacontacts.protocol.green_api_rows import parse_snapshot, unkept_in
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 from airflow_provider_wacontacts.protocol.records import Reject, row_hash
 from airflow_provider_wacontacts.protocol.turn_rows import parse_page, record_of
@@ -135,6 +135,14 @@ def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
 
     assert seen.reason == "not JSON (pseudonymised)"
     assert seen.body == hmac.new(KEY, body, hashlib.sha256).hexdigest().encode()
+
+
+def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
+    snapshot = parse_snapshot(b'[{"id": "1@g.us"}, {"id": "44623456700@c.us", "n": NaN}]')
+    (reject,) = snapshot.under(pseudonyms("id")).rejects
+
+    assert unkept_in([reject]) == {hashed("44623456700") + "@c.us"}
+    assert b"44623456700" not in reject.body
 
 
 @given(st.text(), st.text(min_size=1))
