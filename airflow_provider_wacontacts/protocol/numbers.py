@@ -7,14 +7,13 @@ sign: that of the sender, as the contacts node has it. Whether a number is on Wh
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import NamedTuple
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.protocol.records import wa_id_digits
 
 __all__ = ["NotANumberError", "Number", "check_region", "mask", "normalise", "pseudonym", "region_of"]
@@ -143,7 +142,7 @@ def pseudonym(wa_id_or_number: str, key: bytes) -> str:
     digits = wa_id_digits(wa_id_or_number)
     if digits is None:
         raise ValueError("no digits")
-    return hmac.new(key, digits.encode(), hashlib.sha256).hexdigest()
+    return pseudonym_of(digits, key)
 
 
 def _is_country_code(digits: str) -> bool:

@@ -20,6 +20,8 @@ STATEMENTS = (
         failures integer NOT NULL DEFAULT 0,
         claimed_for text,
         claimed_until {time},
+        number_pseudonym text,
+        wa_id_pseudonym text,
         UNIQUE (sender, number)
     ){roomy}
     """,
@@ -91,6 +93,7 @@ STATEMENTS = (
         detected_at {time} NOT NULL,
         superseded boolean NOT NULL DEFAULT false,
         unknown_at {time},
+        wa_id_pseudonym text,
         UNIQUE (sender, wa_id, hash)
     )
     """,

@@ -4,7 +4,8 @@ Version 5: one row for each WhatsApp id over all feeds.
 Nothing is kept twice: the directory is a view. What stands under a WhatsApp id is found by indexes on the digits that
 each row brought. The digits of a number that the API answered another WhatsApp id for stand under that one, whichever
 feed they came from; that is looked up as the view is asked, so that the order in which contacts and answers come in
-makes no difference.
+makes no difference. Where the store has a secret for pseudonyms, what stands for digits and ids is kept beside them,
+and people stand under that.
 
 The keys come from the indexes in order, and are numbered where they repeat instead of made distinct: PostgreSQL expects
 a DISTINCT over a union to leave two hundred, and would sort all of them for the sake of the first. Both databases have
@@ -18,24 +19,28 @@ from collections.abc import Mapping, Sequence
 __all__ = ["STATEMENTS"]
 
 #: SQLite finds a text by an index on an expression only where the expression is known to be text.
-DIGITS = "CAST(substr({}number, 2) AS text) {{bytewise}}"
+DIGITS = "CAST(coalesce({0}number_pseudonym, substr({0}number, 2)) AS text) {{bytewise}}"
 #: The digits that a number stands under by its own answer.
-ANSWERED = "CAST(coalesce({0}wa_id, substr({0}number, 2)) AS text) {{bytewise}}"
-N_DIGITS, N_ANSWERED = DIGITS.format("n."), ANSWERED.format("n.")
+ANSWERED = (
+    "CAST(coalesce({0}wa_id_pseudonym, {0}wa_id, {0}number_pseudonym, substr({0}number, 2)) AS text) {{bytewise}}"
+)
+#: The id of a user who has changed.
+CHANGED = "CAST(coalesce({0}wa_id_pseudonym, {0}wa_id) AS text) {{bytewise}}"
+N_DIGITS, N_ANSWERED, I_CHANGED = DIGITS.format("n."), ANSWERED.format("n."), CHANGED.format("i.")
 
 INDEXES = (
     "CREATE INDEX wacontacts_body_wa_id ON {at}wacontacts_body (wa_id {bytewise})",
     "DROP INDEX {at}wacontacts_number_wa_id",
     f"CREATE INDEX wacontacts_number_wa_id ON {{at}}wacontacts_number (({ANSWERED.format('')}))",
     f"CREATE INDEX wacontacts_number_digits ON {{at}}wacontacts_number (({DIGITS.format('')}))",
-    "CREATE INDEX wacontacts_identity_wa_id ON {at}wacontacts_identity (wa_id {bytewise})",
+    f"CREATE INDEX wacontacts_identity_wa_id ON {{at}}wacontacts_identity (({CHANGED.format('')}))",
 )
 
 KEYS = f"""
     SELECT x.wa_id, row_number() OVER (PARTITION BY x.wa_id) AS place FROM (
         SELECT b.wa_id {{bytewise}} FROM {{at}}wacontacts_body b
         UNION ALL SELECT {N_ANSWERED} FROM {{at}}wacontacts_number n
-        UNION ALL SELECT i.wa_id {{bytewise}} FROM {{at}}wacontacts_identity i
+        UNION ALL SELECT {I_CHANGED} FROM {{at}}wacontacts_identity i
     ) x WHERE x.wa_id IS NOT NULL
 """  # noqa: S608 - no value of a row is in it
 #: All digits that stand under a key. Of the answers about a number, the newest by any sender that names an id counts.
@@ -45,7 +50,8 @@ STANDING = f"""
         UNION SELECT {N_DIGITS} FROM {{at}}wacontacts_number n WHERE {N_ANSWERED} = k.wa_id
     ) c
     WHERE coalesce((
-        SELECT n.wa_id FROM {{at}}wacontacts_number n WHERE {N_DIGITS} = c.digits AND n.wa_id IS NOT NULL
+        SELECT coalesce(n.wa_id_pseudonym, n.wa_id) FROM {{at}}wacontacts_number n
+        WHERE {N_DIGITS} = c.digits AND n.wa_id IS NOT NULL
         ORDER BY n.answered_at DESC, n.sender {{bytewise}} LIMIT 1
     ), c.digits) = k.wa_id
 """  # noqa: S608 - no value of a row is in it
@@ -92,7 +98,7 @@ LATERAL = f"""
     ) m
     CROSS JOIN LATERAL (
         SELECT bool_or({IS_PENDING}) AS identity_pending, {CHANGED_AT} AS identity_changed_at
-        FROM {{at}}wacontacts_identity i WHERE i.wa_id {{bytewise}} = ANY (d.digits)
+        FROM {{at}}wacontacts_identity i WHERE {I_CHANGED} = ANY (d.digits)
     ) j
     WHERE k.place < 2 AND d.digits IS NOT NULL
 """  # noqa: S608 - no value of a row is in it
@@ -111,7 +117,7 @@ def _scalar() -> str:
         """
 
     numbers = f"FROM {{at}}wacontacts_number n WHERE {N_DIGITS} IN ({STANDING})"
-    identities = f"FROM {{at}}wacontacts_identity i WHERE i.wa_id IN ({STANDING})"
+    identities = f"FROM {{at}}wacontacts_identity i WHERE {I_CHANGED} IN ({STANDING})"
     return f"""
         SELECT k.wa_id, {of_source("turn")}, {of_source("green_api")},
             (SELECT n.number_id {numbers} ORDER BY {BEST_NUMBER} LIMIT 1) AS number_id,
@@ -132,7 +138,8 @@ def _view(found: str, turn_name: str, turn_details: str, contact_name: str, name
         ga.account AS green_api_account, p.green_api_accounts, gs.contact_id AS green_api_contact_id,
         {contact_name} AS green_api_contact_name, {name} AS green_api_name, gb.state AS green_api_state,
         gs.updated_at AS green_api_updated_at, gs.last_seen_at AS green_api_last_seen_at,
-        n.sender, p.senders, n.number, n.status, n.checked_at, p.identity_pending, p.identity_changed_at
+        n.sender, p.senders, CASE WHEN n.number_pseudonym IS NULL THEN n.number END AS number, n.status, n.checked_at,
+        p.identity_pending, p.identity_changed_at
     FROM ({found}) p
     LEFT JOIN {{at}}wacontacts_sighting ts ON ts.version_id = p.turn_version_id
     LEFT JOIN {{at}}wacontacts_body tb ON tb.version_id = ts.version_id

@@ -32,9 +32,9 @@ IS_REAL = """
 """
 KEEP = f"""
 INSERT INTO {{at}}wacontacts_number AS kept (
-    sender, number, status, wa_id, checked_at, answered_at, client_version, failures
+    sender, number, status, wa_id, number_pseudonym, wa_id_pseudonym, checked_at, answered_at, client_version, failures
 )
-SELECT CAST(:sender AS text), given.number, given.status, given.wa_id,
+SELECT CAST(:sender AS text), given.number, given.status, given.wa_id, given.number_pseudonym, given.wa_id_pseudonym,
     CASE WHEN given.status IN {RESOLVED} THEN CAST(:answered_at AS {{time}}) END,
     CAST(:answered_at AS {{time}}), CAST(:client_version AS text), CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
 FROM {{given}} WHERE true
@@ -42,6 +42,9 @@ ORDER BY given.number
 ON CONFLICT (sender, number) DO UPDATE SET
     status = excluded.status,
     wa_id = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid' THEN kept.wa_id ELSE excluded.wa_id END,
+    number_pseudonym = excluded.number_pseudonym,
+    wa_id_pseudonym = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid'
+        THEN kept.wa_id_pseudonym ELSE excluded.wa_id_pseudonym END,
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
     answered_at = excluded.answered_at,
@@ -157,13 +160,19 @@ def _keep(db: Database, sender: str, said: Answers, guard: Guard) -> tuple[list[
     rows = _locked(db, sender, list(said.results))
     news = [row for row in rows if guard(row, said.results[row.number][0], said)]
     kept = [
-        {"number": row.number, "status": status, "wa_id": wa_id}
+        {
+            "number": row.number,
+            "status": status,
+            "wa_id": wa_id,
+            "number_pseudonym": db.pseudonym(row.number[1:]),
+            "wa_id_pseudonym": db.pseudonym(wa_id),
+        }
         for row in news
         for status, wa_id in [said.results[row.number]]
     ]
     if kept:
         db.execute(
-            KEEP.replace("{given}", db.given(number="text", status="text", wa_id="text")),
+            KEEP.replace("{given}", db.given(**dict.fromkeys(kept[0], "text"))),
             rows=kept,
             sender=sender,
             answered_at=said.answered_at,

@@ -129,7 +129,9 @@ class Checks:
 
         :raises LandingError: the database failed; nothing of what was written is in it.
         """
-        return self.store.sessions.writing(lambda connection: work(Database(connection, self.store.tables)))
+        return self.store.sessions.writing(
+            lambda connection: work(Database(connection, self.store.tables, self.store.secret))
+        )
 
     @contextmanager
     def read(self) -> Iterator[Database]:
@@ -139,7 +141,7 @@ class Checks:
         :raises LandingError: the database failed.
         """
         with self.store.sessions.reading() as connection:
-            yield Database(connection, self.store.tables)
+            yield Database(connection, self.store.tables, self.store.secret)
 
     def _begin(self, db: Database, rules: Rules, own: dict[str, Any]) -> Kept:
         check_id = uuid4().hex

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
 from airflow_provider_wacontacts.landing.sql.tables import Moment, Tables
+from airflow_provider_wacontacts.protocol.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.protocol.records import repair
 
 __all__ = ["Database"]
@@ -19,10 +20,19 @@ TIMES = {"postgresql": "timestamptz", "sqlite": "text"}
 
 
 class Database(NamedTuple):
-    """A store's rows, as a transaction sees them."""
+    """
+    A store's rows, as a transaction sees them.
+
+    :param secret: that of pseudonyms.
+    """
 
     connection: Connection
     tables: Tables
+    secret: bytes | None = None
+
+    def pseudonym(self, digits: str | None) -> str | None:
+        """Return what stands for digits in pseudonymised rows; ``None`` where the store has no secret for that."""
+        return pseudonym_of(digits, self.secret) if digits and self.secret else None
 
     @property
     def is_sqlite(self) -> bool:

@@ -13,8 +13,9 @@ from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 __all__ = ["add", "close", "survey"]
 
 NUMBERS = """
-INSERT INTO {at}wacontacts_number (sender, number)
-SELECT DISTINCT CAST(:sender AS text), given.number FROM {given} WHERE given.number IS NOT NULL ORDER BY 2
+INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)
+SELECT DISTINCT CAST(:sender AS text), given.number, given.pseudonym FROM {given} WHERE given.number IS NOT NULL
+ORDER BY 2
 ON CONFLICT (sender, number) DO NOTHING
 """
 RESULTS = """
@@ -75,7 +76,10 @@ def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input
         status="text",
         reason="text",
         is_repeated="boolean",
+        pseudonym="text",
     )
+    for row in rows if db.secret else ():
+        row["pseudonym"] = db.pseudonym(row["number"] and row["number"][1:])
     db.execute(NUMBERS.replace("{given}", source), rows=rows, sender=own["sender"])
     db.execute(RESULTS.replace("{given}", source), rows=rows, **own)
     if any(row["status"] == "rejected" for row in rows):

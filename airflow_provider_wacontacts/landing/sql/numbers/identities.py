@@ -20,10 +20,11 @@ T = TypeVar("T")
 
 LARGEST_ID = 2**63 - 1
 LEARN = """
-INSERT INTO {at}wacontacts_identity AS kept (sender, wa_id, hash, created_at, detected_at)
-SELECT :sender, given.wa_id, given.hash, CAST(given.created_at AS {time}), CAST(:detected_at AS {time})
+INSERT INTO {at}wacontacts_identity AS kept (sender, wa_id, wa_id_pseudonym, hash, created_at, detected_at)
+SELECT :sender, given.wa_id, given.pseudonym, given.hash, CAST(given.created_at AS {time}), CAST(:detected_at AS {time})
 FROM {given} WHERE true ORDER BY given.wa_id, given.hash
 ON CONFLICT (sender, wa_id, hash) DO UPDATE SET
+    wa_id_pseudonym = excluded.wa_id_pseudonym,
     created_at = CASE WHEN kept.created_at IS NULL OR excluded.created_at < kept.created_at
         THEN excluded.created_at ELSE kept.created_at END,
     detected_at = CASE WHEN excluded.detected_at < kept.detected_at THEN excluded.detected_at ELSE kept.detected_at END
@@ -175,9 +176,14 @@ class Identities:
         return [change for change in changes if not erased.has_person(change.wa_id)]
 
     def _learn(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> None:
-        source = db.given(wa_id="text", hash="text", created_at="text")
+        source = db.given(wa_id="text", pseudonym="text", hash="text", created_at="text")
         rows = [
-            {"wa_id": change.wa_id, "hash": change.hash, "created_at": change.at and format_time(change.at)}
+            {
+                "wa_id": change.wa_id,
+                "pseudonym": db.pseudonym(change.wa_id),
+                "hash": change.hash,
+                "created_at": change.at and format_time(change.at),
+            }
             for change in changes
         ]
         db.execute(LEARN.replace("{given}", source), rows=rows, sender=self.sender, detected_at=detected_at)
@@ -186,12 +192,14 @@ class Identities:
         return db.execute(FIND, sender=self.sender, identity_ids=list(identity_ids)).all()
 
     def _write(self, work: Callable[[Database], T]) -> T:
-        return self.store.sessions.writing(lambda connection: work(Database(connection, self.store.tables)))
+        return self.store.sessions.writing(
+            lambda connection: work(Database(connection, self.store.tables, self.store.secret))
+        )
 
     @contextmanager
     def _read(self) -> Iterator[Database]:
         with self.store.sessions.reading() as connection:
-            yield Database(connection, self.store.tables)
+            yield Database(connection, self.store.tables, self.store.secret)
 
 
 def _each_once(changes: Iterable[IdentityChange]) -> list[IdentityChange]:
