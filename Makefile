@@ -1,4 +1,4 @@
-# make demo     a week of Turn.io contacts and the numbers of a CRM, in a real Airflow (KEEP=1 leaves its UI up)
+# make demo     contacts of three systems, in a real Airflow (KEEP=1 leaves its UI up)
 # make test     the tests (ARGS="-k windows" picks some)
 # make lint     ruff and mypy
 # make bench    the figures in README
