@@ -24,22 +24,23 @@ AT_ONCE = 1_000
 #: Other spellings of a WhatsApp id that a contact may be filed under without having one.
 SERVERS = ("c.us", "s.whatsapp.net")
 
+#: A list of values behind IN is looked up by both databases; SQLite would go through the table for each row of a join.
 EVERYBODY = """
 SELECT substr(number, 2) AS id FROM {at}wacontacts_number UNION SELECT wa_id FROM {at}wacontacts_number
 UNION SELECT wa_id FROM {at}wacontacts_identity UNION SELECT wa_id FROM {at}wacontacts_body
 """
 LINKED = """
-SELECT n.number_id, n.number, n.wa_id FROM {given} JOIN {at}wacontacts_number n ON n.number = '+' || given.id
+SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE number IN (SELECT '+' || given.id FROM {given})
 UNION
-SELECT n.number_id, n.number, n.wa_id FROM {given} JOIN {at}wacontacts_number n ON n.wa_id = given.id
+SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE wa_id IN (SELECT given.id FROM {given})
 """
 CONTACTS = """
 SELECT a.source, a.account, s.account_id, s.contact_id FROM (
-    SELECT s.account_id, s.contact_id FROM {given}
-    JOIN {at}wacontacts_body b ON b.wa_id = given.id
-    JOIN {at}wacontacts_sighting s ON s.version_id = b.version_id
+    SELECT account_id, contact_id FROM {at}wacontacts_sighting WHERE version_id IN (
+        SELECT version_id FROM {at}wacontacts_body WHERE wa_id IN (SELECT given.id FROM {given})
+    )
     UNION
-    SELECT s.account_id, s.contact_id FROM {given} JOIN {at}wacontacts_sighting s ON s.contact_id = given.id
+    SELECT account_id, contact_id FROM {at}wacontacts_sighting WHERE contact_id IN (SELECT given.id FROM {given})
 ) s JOIN {at}wacontacts_account a ON a.account_id = s.account_id
 """
 NAMED = """
@@ -59,12 +60,12 @@ HEADS = f"DELETE FROM {{at}}wacontacts_head WHERE {THEIRS}"  # noqa: S608 - no v
 NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.number_id FROM {given})"
 IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE wa_id IN (SELECT given.id FROM {given})"
 OF_NUMBERS = """
-SELECT r.check_id, r.ordinal FROM {given} JOIN {at}wacontacts_check_result r ON r.number_id = given.number_id
+SELECT check_id, ordinal FROM {at}wacontacts_check_result
+WHERE number_id IN (SELECT given.number_id FROM {given})
 """
 OF_PEOPLE = """
-SELECT r.check_id, r.ordinal FROM {given} JOIN {at}wacontacts_check_result r ON r.wa_id = given.id
-UNION
-SELECT r.check_id, r.ordinal FROM {given} JOIN {at}wacontacts_check_result r ON r.number = '+' || given.id
+SELECT check_id, ordinal FROM {at}wacontacts_check_result
+WHERE wa_id IN (SELECT given.id FROM {given}) OR number IN (SELECT '+' || given.id FROM {given})
 """
 INPUTS = """
 SELECT check_id, ordinal, input, contact_key FROM {at}wacontacts_check_result
