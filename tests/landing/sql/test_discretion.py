@@ -19,6 +19,11 @@ def log(monkeypatch):
     monkeypatch.setattr(logger, "level", logging.DEBUG)
     monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(said)])
     monkeypatch.setattr(logger, "propagate", False)
+    # Whoever configured logging before may have switched loggers off, or given them levels of their own.
+    for name, child in logger.manager.loggerDict.items():
+        if name.startswith("sqlalchemy.") and isinstance(child, logging.Logger):
+            for state, value in {"disabled": False, "level": logging.NOTSET, "propagate": True}.items():
+                monkeypatch.setattr(child, state, value)
     logger.manager._clear_cache()
     yield said
     logger.manager._clear_cache()
