@@ -95,10 +95,23 @@ class Page:
 
     def under(self, pseudonyms: Pseudonyms) -> Page:
         """Return the page as it is with pseudonyms: contact ids, WhatsApp ids and hashes come after them."""
-        texts = [pseudonyms.applied(text) for text in self.texts]
-        heads = [_head_of(read_leniently(text)) for text in texts]
+        texts: list[bytes] = []
+        heads: list[Head] = []
+        repaired: set[int] = set()
         rejects = [pseudonyms.of_reject(reject) for reject in self.rejects]
-        return replace(self, texts=texts, heads=heads, rejects=rejects)
+        for index, text in enumerate(self.texts):
+            try:
+                landed = pseudonyms.applied(text)
+                head = _head_of(read_leniently(landed))
+            except ValueError as error:
+                # A number that no database holds, say.
+                rejects.append(pseudonyms.of_reject(Reject(str(error), bytes(text))))
+                continue
+            if index in self.repaired:
+                repaired.add(len(texts))
+            texts.append(landed)
+            heads.append(head)
+        return replace(self, texts=texts, heads=heads, repaired=frozenset(repaired), rejects=rejects)
 
     def records(self) -> tuple[list[Record], list[Reject]]:
         """Bring every contact into its canonical form, beside what turned out to have none."""

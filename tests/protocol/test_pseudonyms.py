@@ -80,6 +80,16 @@ def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
     assert record == record_of(page.texts[0])
 
 
+def test_a_contact_that_cannot_be_kept_is_rejected_alone():
+    body = b'{"data":[{"uuid":"a","updated_at":"2022-09-12T08:30:00Z","height":1e200000,"details":{"name":"bob"}},%s]}'
+    page = parse_page(body % json.dumps(BOB).encode()).under(pseudonyms("details.name"))
+
+    (records, rejects) = page.records()
+    assert [record.contact_id for record in records] == [BOB["uuid"]]
+    assert len(rejects) == 1
+    assert b'"bob"' not in rejects[0].body
+
+
 def test_a_contact_of_green_api_joins_with_one_of_turn_io():
     snapshot = parse_snapshot(b'[{"id": "44623456700@c.us", "name": "Bob", "type": "user"}]')
     (record,) = snapshot.under(pseudonyms("id", "name")).records(NOW)

@@ -19,11 +19,24 @@ IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
 #: Whom a snapshot can tell to be missing. An id that says nothing of its type, a pseudonym say, is of none of the two.
 SCOPES = {None: "1 = 1", True: IS_GROUP, False: f"NOT {IS_GROUP} AND h.contact_id LIKE '%@%'"}
 
-KNOWN = """
+KNOWN_SQLITE = """
 SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
 FROM {at}wacontacts_head h
 JOIN {at}wacontacts_body b ON b.version_id = h.version_id
 WHERE h.account_id = :account_id AND h.contact_id IN :contact_ids
+"""
+#: One look into the index a contact. A planner that is left to choose may go over the whole account with each batch: in
+#: one transaction it has no idea of what has landed meanwhile.
+KNOWN_POSTGRES = """
+SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.state
+FROM unnest(CAST(:contact_ids AS text[])) AS given (contact_id)
+CROSS JOIN LATERAL (
+    SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
+    FROM {at}wacontacts_head h
+    JOIN {at}wacontacts_body b ON b.version_id = h.version_id
+    WHERE h.account_id = :account_id AND h.contact_id = given.contact_id
+    LIMIT 1
+) known
 """
 SPARE = """
 UPDATE {at}wacontacts_head SET last_seen_at = :seen_at
@@ -100,7 +113,12 @@ class SnapshotRows:
 
     def known(self, contact_ids: Iterable[str]) -> Mapping[str, Known]:
         """Return the current states of contacts, of those that have one."""
-        query = text(KNOWN.format(at=self._at)).bindparams(bindparam("contact_ids", expanding=True, type_=Text))
+        if self._connection.dialect.name == "postgresql":
+            query = text(KNOWN_POSTGRES.format(at=self._at))
+        else:
+            query = text(KNOWN_SQLITE.format(at=self._at)).bindparams(
+                bindparam("contact_ids", expanding=True, type_=Text)
+            )
         typed = query.columns(
             column("contact_id", Text),
             column("updated_at", Moment),
