@@ -106,8 +106,8 @@ def read_leniently(text: bytes) -> Any:
     """
     Decode JSON that a strict decoder refuses, for :func:`repair` to go over.
 
-    Each byte of invalid UTF-8 becomes a lone surrogate; control characters inside strings are let through. ``NaN`` and
-    ``Infinity`` are kept as marks, so that only the record that holds them is refused.
+    Each byte of invalid UTF-8 becomes a lone surrogate; control characters inside strings are let through. ``NaN``,
+    ``Infinity`` and numbers that no database holds are kept as marks, so that only the record with them is refused.
 
     :raises ValueError: not JSON by any reading.
     """
@@ -156,10 +156,14 @@ def encode(value: Any) -> bytes:
 
 
 class _NotANumber:
-    """Stands where the text held ``NaN`` or ``Infinity``."""
+    """Stands where the text held ``NaN``, ``Infinity``, or a number that no database holds."""
 
+    def __init__(self, text: str, reason: str) -> None:
+        self._text = text
+        self.reason = reason
 
-NOT_A_NUMBER = _NotANumber()
+    def __str__(self) -> str:
+        return self._text
 
 
 def repair(value: Any, levels: int = MOST_LEVELS) -> tuple[Any, bool]:
@@ -181,8 +185,8 @@ def repair(value: Any, levels: int = MOST_LEVELS) -> tuple[Any, bool]:
     if type(value) is list:
         items = [repair(item, levels - 1) for item in value]
         return [item for item, _ in items], any(touched for _, touched in items)
-    if value is NOT_A_NUMBER:
-        raise ValueError("not a number")
+    if type(value) is _NotANumber:
+        raise ValueError(value.reason)
     return value, False
 
 
@@ -208,25 +212,33 @@ def _decimal(text: str) -> Decimal:
     return number
 
 
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= LONGEST_INT else _decimal(text)
+def _fraction(text: str) -> Decimal | _NotANumber:
+    """Read a fraction; one that no database holds is a mark, so that only the record that holds it is refused."""
+    try:
+        return _decimal(text)
+    except ValueError as error:
+        return _NotANumber(text, str(error))
 
 
-def _constant(_: str) -> _NotANumber:
-    return NOT_A_NUMBER
+def _integer(text: str) -> int | Decimal | _NotANumber:
+    return int(text) if len(text) <= LONGEST_INT else _fraction(text)
+
+
+def _constant(text: str) -> _NotANumber:
+    return _NotANumber(text, "not a number")
 
 
 def _load(text: str) -> Any:
     try:
-        return json.loads(text, strict=False, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+        return json.loads(text, strict=False, parse_float=_fraction, parse_int=_integer, parse_constant=_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except json.JSONDecodeError:
         raise ValueError("not JSON") from None
 
 
-def _unknown(_: Any) -> NoReturn:
-    raise ValueError("not a number")
+def _unknown(value: Any) -> NoReturn:
+    raise ValueError(value.reason if type(value) is _NotANumber else "not a number")
 
 
 _DECODER = msgspec.json.Decoder(float_hook=_decimal)

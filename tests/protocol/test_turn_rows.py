@@ -214,3 +214,12 @@ def test_nesting_has_a_limit_of_its_own(levels: int, landed: int) -> None:
 def test_a_page_too_deep_for_any_decoder_is_refused() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_page(page(SOUND, b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
+
+
+def test_a_number_that_no_database_holds_refuses_its_contact_alone_wherever_it_stands() -> None:
+    contact = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","details":1e200000}'
+    parsed = parse_page(page(contact, json.dumps(BOB).encode()))
+    records, rejects = parsed.records()
+
+    assert [record.contact_id for record in records] == [BOB["uuid"]]
+    assert [(reject.reason, b"1e200000" in reject.body) for reject in rejects] == [("number out of range", True)]
