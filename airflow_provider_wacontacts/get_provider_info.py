@@ -53,7 +53,7 @@ def get_provider_info() -> dict[str, object]:
             },
             {
                 "integration-name": STORE,
-                "external-doc-url": "https://pypi.org/project/airflow-provider-wacontacts/",
+                "external-doc-url": "https://www.postgresql.org/docs/",
                 "tags": ["software"],
             },
         ],

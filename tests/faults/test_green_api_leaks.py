@@ -236,7 +236,8 @@ def found(green: Sandbox) -> Callable[[dict[str, str]], dict[str, set[str]]]:
     def search(places: dict[str, str]) -> dict[str, set[str]]:
         account = green.green_api
         needles = {*account.secret_texts(), *account.personal_texts(), PASSWORD, SECRET, NUMBER, NAME, green.url}
-        pattern = re.compile("|".join([*map(re.escape, {*needles, TOKEN, QUOTED, QUOTED.lower()}), "waInstance"]))
+        texts = sorted({*needles, TOKEN, QUOTED, QUOTED.lower()}, key=lambda text: (len(text), text))
+        pattern = re.compile("|".join([*map(re.escape, texts), "waInstance"]))
         return {place: seen for place, kept in places.items() if (seen := set(pattern.findall(kept)))}
 
     return search
