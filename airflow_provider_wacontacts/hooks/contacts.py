@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.hooks.connections import read_connection
+from airflow_provider_wacontacts.landing.sql.failures import code_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -41,7 +42,7 @@ def read_rows(conn_id: str, sql: str, *, needed: str | Sequence[str] = "number")
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has its own; all of them quote the statement
-        problem = LandingError(f"connection {conn_id!r}: the query could not be read ({_code(error)})")
+        problem = LandingError(f"connection {conn_id!r}: the query could not be read ({code_of(error)})")
     if problem is not None:
         raise problem
 
@@ -74,11 +75,3 @@ def _names(description: Sequence[Sequence[Any]] | None, needed: str | Sequence[s
             f"the query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(names) or 'none'}"
         )
     return names
-
-
-def _code(error: Exception) -> str:
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        code = getattr(error, name, None)
-        if isinstance(code, str):
-            return code
-    return type(error).__name__

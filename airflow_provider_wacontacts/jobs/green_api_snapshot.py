@@ -189,20 +189,10 @@ def _complain(brought: Finished | Manifest, pull: SnapshotPull) -> None:
 
 def _summary(brought: Finished | Manifest, state: str, new_versions: int, uri: str) -> SnapshotSummary:
     found = brought if isinstance(brought, Finished) else None
-    return SnapshotSummary(
-        extraction_id=brought.extraction_id,
-        source=SOURCE,
-        account=brought.account,
-        window_start=None,
-        window_end=None,
+    return SnapshotSummary.of(
+        brought,
         state=state,
-        pages=brought.pages,
-        rows=brought.rows,
         new_versions=new_versions,
-        rejected=brought.rejected,
-        bytes=brought.bytes,
-        lateness_s=None,
-        lossy=False,
         gap_before=None,
         uri=uri,
         gone=found.gone if found else None,

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from airflow_provider_wacontacts.protocol.whatsapp_business_waiting import status_is_reliable
+from airflow_provider_wacontacts.protocol.windows import format_time
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.landing.objects import Manifest
+    from airflow_provider_wacontacts.landing.sql import Finished
     from airflow_provider_wacontacts.landing.sql.numbers.check import Check
     from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
     from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
+
+    Brought: TypeAlias = Finished | Manifest
 
 __all__ = ["CheckSummary", "PullSummary", "SnapshotSummary"]
 
@@ -46,6 +52,29 @@ class PullSummary:
     lossy: bool
     gap_before: str | None
     uri: str
+
+    @classmethod
+    def of(cls, brought: Brought, **own: Any) -> Self:
+        """
+        Sum up an extraction.
+
+        :param brought: what the ledger or the manifest says of it.
+        :param own: the members that those do not tell alike.
+        """
+        return cls(
+            extraction_id=brought.extraction_id,
+            source=brought.source,
+            account=brought.account,
+            window_start=_text(brought.window_start),
+            window_end=_text(brought.window_end),
+            pages=brought.pages,
+            rows=brought.rows,
+            rejected=brought.rejected,
+            bytes=brought.bytes,
+            lateness_s=brought.lateness_s,
+            lossy=bool(brought.lossy),
+            **own,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the dictionary that XCom and asset events carry."""
@@ -128,3 +157,7 @@ def _all_reliable(client_versions: Collection[str | None]) -> bool | None:
     if False in found:
         return False
     return None if None in found or not found else True
+
+
+def _text(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

@@ -15,8 +15,8 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.jobs.progress import Pace, Progress
 from airflow_provider_wacontacts.jobs.rejected import complaint
 from airflow_provider_wacontacts.jobs.summaries import PullSummary
-from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
-from airflow_provider_wacontacts.landing.sql import Extraction, Finished, Store
+from airflow_provider_wacontacts.landing.objects import ObjectExtraction, ObjectPath
+from airflow_provider_wacontacts.landing.sql import Extraction, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.flows import Flow
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
@@ -123,7 +123,7 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     if too_much:
         raise LandingError(too_much)
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
-    return _summary(finished, state=finished.state, new_versions=finished.new_versions, gap=gap, uri=uri)
+    return PullSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
 
 
 def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: str, world: Surroundings) -> PullSummary:
@@ -162,7 +162,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
     too_much = complaint(manifest.rejected, manifest.rows, pull.max_rejected)
     if too_much:
         raise LandingError(too_much)
-    return _summary(manifest, state="complete", new_versions=manifest.rows, gap=None, uri=extraction.uri)
+    return PullSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
 
 
 class _Batch:
@@ -236,27 +236,3 @@ def _only(lines: set[str]) -> str | None:
     if len(lines) > 1:
         raise ConfigError("the answer holds contacts of more than one number_id; check the connection's token")
     return next(iter(lines), None)
-
-
-def _summary(brought: Finished | Manifest, *, state: str, new_versions: int, gap: str | None, uri: str) -> PullSummary:
-    return PullSummary(
-        extraction_id=brought.extraction_id,
-        source=brought.source,
-        account=brought.account,
-        window_start=_text(brought.window_start),
-        window_end=_text(brought.window_end),
-        state=state,
-        pages=brought.pages,
-        rows=brought.rows,
-        new_versions=new_versions,
-        rejected=brought.rejected,
-        bytes=brought.bytes,
-        lateness_s=brought.lateness_s,
-        lossy=bool(brought.lossy),
-        gap_before=gap,
-        uri=uri,
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return format_time(moment) if moment else None

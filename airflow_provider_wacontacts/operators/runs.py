@@ -6,18 +6,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, PermanentError
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, PermanentError, RateLimitedError
 from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.windows import Window, window_of_run
+from airflow_provider_wacontacts.protocol.windows import Window, format_time, window_of_run
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
-__all__ = ["attempt_of", "day_end_of", "digest", "failing_at_once", "pseudonyms_of", "publish", "task_of", "window_of"]
+__all__ = [
+    "attempt_of",
+    "day_end_of",
+    "defer_until",
+    "digest",
+    "failing_at_once",
+    "pseudonyms_of",
+    "publish",
+    "task_of",
+    "wait_out",
+    "window_of",
+]
+
+
+MOST_ATTEMPTS = 20
 
 
 @contextmanager
@@ -86,6 +101,20 @@ def pseudonyms_of(operator: Any) -> Pseudonyms | None:
 
     conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
     return Pseudonyms(pseudonym_key(conn_id), operator.pseudonymize)
+
+
+def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> None:
+    """Let a task go on at a moment, in its ``execute_after_wait``, with no worker held meanwhile."""
+    operator.log.info("Waiting until %s, when %s", format_time(moment), why)
+    operator.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
+
+
+def wait_out(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
+    """Defer for as long as a server wants to be left alone; raise the error where it does not say, or too often did."""
+    if error.retry_after and attempt < MOST_ATTEMPTS:
+        moment = datetime.now(UTC) + error.retry_after
+        defer_until(operator, moment, attempt=attempt + 1, why="the rate limit allows it")
+    raise error
 
 
 def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -14,15 +14,16 @@ from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
+    defer_until,
     failing_at_once,
     pseudonyms_of,
     publish,
     task_of,
+    wait_out,
     window_of,
 )
 from airflow_provider_wacontacts.protocol.turn import ExportOptions
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
-from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.jobs.turn_pull import Pull
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
-
-MOST_ATTEMPTS = 20
 
 
 class _TurnContactsOperator(BaseOperator):
@@ -107,14 +106,13 @@ class _TurnContactsOperator(BaseOperator):
     def _wait_until(self, moment: datetime, *, attempt: int, why: str) -> None:
         if moment <= datetime.now(UTC):
             return
-        self.log.info("Waiting until %s, when %s", format_time(moment), why)
-        self.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
+        defer_until(self, moment, attempt=attempt, why=why)
 
     def _pull(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
         try:
             summary = self._land(self._plan(context, window))
         except RateLimitedError as error:
-            self._defer_again(error, attempt)
+            wait_out(self, error, attempt)
         self._tell(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
@@ -137,12 +135,6 @@ class _TurnContactsOperator(BaseOperator):
             )
         if summary.gap_before:
             self.log.warning("No extraction covers %s; pull it, or run a backfill", summary.gap_before)
-
-    def _defer_again(self, error: RateLimitedError, attempt: int) -> NoReturn:
-        if error.retry_after is None or attempt >= MOST_ATTEMPTS:
-            raise error
-        self._wait_until(datetime.now(UTC) + error.retry_after, attempt=attempt + 1, why="the rate limit allows it")
-        raise error
 
     def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
         from airflow_provider_wacontacts.jobs.turn_pull import Pull

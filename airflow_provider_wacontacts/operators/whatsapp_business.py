@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
@@ -14,17 +14,17 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigEr
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     day_end_of,
+    defer_until,
     digest,
     failing_at_once,
     publish,
     task_of,
+    wait_out,
 )
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.protocol.windows import format_time
-from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -42,7 +42,6 @@ __all__ = [
 
 WEEK = timedelta(days=7)
 ON_BUDGET = ("fail", "defer", "partial")
-MOST_ATTEMPTS = 20
 UNRELIABLE = (
     "The client is of v2.43 or newer, which calls every number valid: it says that the number can be written to, not"
     " that somebody is on WhatsApp"
@@ -137,13 +136,13 @@ class _WhatsAppChecksOperator(BaseOperator):
         try:
             ask_about_all(check, checks, ask=self.hook.check_contacts, manner=self.manner, world=world)
         except RateLimitedError as error:
-            self._defer_again(error, attempt)
+            wait_out(self, error, attempt)
         except BudgetExceededError as error:
             if self.on_budget == "fail":
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                self._wait_until(_tomorrow(checks), attempt=attempt + 1, why="there is a new budget")
+                defer_until(self, _tomorrow(checks), attempt=attempt + 1, why="there is a new budget")
         return check.finish()
 
     def _tell(self, context: Mapping[str, Any], check: Check, checks: Checks, totals: Totals) -> dict[str, Any]:
@@ -199,16 +198,6 @@ class _WhatsAppChecksOperator(BaseOperator):
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
         raise NotImplementedError
-
-    def _wait_until(self, moment: datetime, *, attempt: int, why: str) -> None:
-        self.log.info("Waiting until %s, when %s", format_time(moment), why)
-        self.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
-
-    def _defer_again(self, error: RateLimitedError, attempt: int) -> NoReturn:
-        if error.retry_after is None or attempt >= MOST_ATTEMPTS:
-            raise error
-        self._wait_until(datetime.now(UTC) + error.retry_after, attempt=attempt + 1, why="the rate limit allows it")
-        raise error
 
 
 class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):

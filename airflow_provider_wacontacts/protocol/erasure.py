@@ -8,13 +8,13 @@ pseudonym of them.
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
+from airflow_provider_wacontacts.protocol.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.protocol.records import Record, Reject, is_pseudonym
 
 __all__ = ["NOBODY", "Contact", "Erased", "ErasureKey", "person_of"]
@@ -93,7 +93,7 @@ class ErasureKey:
         """Return what stands for digits in pseudonymised rows; ``None`` where nothing does, or it is one already."""
         if self._secret is None or is_pseudonym(person):
             return None
-        return hmac.digest(self._secret, person.encode(), "sha256").hex()
+        return pseudonym_of(person, self._secret)
 
     def _hash(self, kind: bytes, text: str) -> bytes:
         hashing = self._begun[kind].copy()

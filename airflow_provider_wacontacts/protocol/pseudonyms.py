@@ -8,7 +8,6 @@ each feed spells them in its own way.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Collection, Sequence
@@ -107,12 +106,16 @@ class Pseudonyms:
             place[name] = self.of(place[name])
 
     def _hash(self, text: bytes) -> str:
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+        return _hashed(text, self._key)
 
 
 def pseudonym_of(digits: str, key: bytes) -> str:
     """Return what stands for the digits of a WhatsApp id or a number."""
-    return hmac.new(key, digits.encode(), hashlib.sha256).hexdigest()
+    return _hashed(digits.encode(), key)
+
+
+def _hashed(text: bytes, key: bytes) -> str:
+    return hmac.digest(key, text, "sha256").hex()
 
 
 def _outermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.landing.sql.failures import is_refusal, refusal
 from airflow_provider_wacontacts.landing.sql.tables import Moment, Tables
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 
-__all__ = ["Batch", "Row", "flag_repaired", "numbered", "write_what_is_taken"]
+__all__ = ["Batch", "Row", "flag_repaired", "keep_rejects", "numbered", "write_what_is_taken"]
 
 REPAIRED = """
 UPDATE {at}wacontacts_body SET repaired = true
@@ -71,6 +71,13 @@ def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
         names = ("contact_id", "updated_at", "row_hash")
         keys = ({name: getattr(record, name) for name in names} for record in repaired)
         connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
+
+
+def keep_rejects(connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject]) -> None:
+    """Put aside what a try received and could not keep."""
+    rows = [{"extraction_id": extraction_id, **reject._asdict()} for reject in rejects]
+    if rows:
+        connection.execute(insert(tables.reject), rows)
 
 
 def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:

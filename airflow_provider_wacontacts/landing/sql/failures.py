@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import LandingError
 
-__all__ = ["ClashError", "ForbiddenError", "LockedError", "StoreError", "failure", "is_refusal", "refusal"]
+__all__ = ["ClashError", "ForbiddenError", "LockedError", "StoreError", "code_of", "failure", "is_refusal", "refusal"]
 
 #: The line broke, the server is shutting down or starting, or it has no place for another connection.
 LOST = ("08", "57P", "53300")
@@ -55,7 +55,7 @@ def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
 
     :param may_be_done: the transaction was committing when it failed.
     """
-    code = _code(error)
+    code = code_of(error)
     if _is_lost(error, code):
         if may_be_done:
             return StoreError("the connection to the store was lost while it committed")
@@ -70,19 +70,20 @@ def is_refusal(error: Exception) -> bool:
     """Tell whether a database, or its driver, refuses a value, whoever writes it and however often."""
     if isinstance(error, ValueError):
         return True
-    return _code(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
+    return code_of(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
 
 
 def refusal(error: Exception) -> str:
     """Say in a few words why a row was refused."""
-    return f"refused by the database ({_code(error)})"
+    return f"refused by the database ({code_of(error)})"
 
 
 def _driver_error(error: Exception) -> Any:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
+    """Return what names a database's error and quotes nothing: its code, else its class."""
     driver = _driver_error(error)
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(driver, name, None)

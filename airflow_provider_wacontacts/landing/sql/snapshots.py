@@ -15,11 +15,17 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.landing.sql import ledger, snapshot_ledger
-from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
+from airflow_provider_wacontacts.landing.sql.batches import (
+    Batch,
+    flag_repaired,
+    keep_rejects,
+    numbered,
+    write_what_is_taken,
+)
 from airflow_provider_wacontacts.landing.sql.completeness import OLDER, Answer, Earlier, ShrinkGuard, lacking
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.snapshot_ledger import Seen
@@ -169,7 +175,7 @@ class _Landing:
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Land what the answer holds."""
         kept = self._erased.without_mentions(rejects)
-        self._keep_rejects(kept)
+        keep_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
         sums = _Sums(rejected=len(kept))
         for batch in _batches(self._without_erased(records)):
             sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
@@ -213,7 +219,7 @@ class _Landing:
         batch = Batch(self._begun.account_id, self._extracted_at, numbered(kept, first))
         new, refused = write_what_is_taken(self._connection, self._store.write, batch)
         flag_repaired(self._connection, self._tables, batch)
-        self._keep_rejects(refused)
+        keep_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
         bodies = {reject.body for reject in refused}
         unkept = {record.contact_id for record in kept if record.payload in bodies}
         self.rows.spare(unkept)
@@ -227,11 +233,6 @@ class _Landing:
                 self._passed_over.add(record.contact_id)
             else:
                 yield record
-
-    def _keep_rejects(self, rejects: Sequence[Reject]) -> None:
-        if rejects:
-            own = {"extraction_id": self._begun.extraction_id}
-            self._connection.execute(insert(self._tables.reject), [{**own, **reject._asdict()} for reject in rejects])
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

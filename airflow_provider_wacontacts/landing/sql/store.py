@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.landing.sql import ledger, postgres, schema, sqlite
-from airflow_provider_wacontacts.landing.sql.batches import Batch, flag_repaired, numbered, write_what_is_taken
+from airflow_provider_wacontacts.landing.sql.batches import (
+    Batch,
+    flag_repaired,
+    keep_rejects,
+    numbered,
+    write_what_is_taken,
+)
 from airflow_provider_wacontacts.landing.sql.erased import ErasedPeople
 from airflow_provider_wacontacts.landing.sql.finished import Finished
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
@@ -194,7 +199,7 @@ class Extraction:
             new, refused = write_what_is_taken(connection, self._store.write, batch)
             flag_repaired(connection, tables, batch)
             aside = [*erased.without_mentions(rejects), *refused]
-            self._keep_rejects(connection, aside)
+            keep_rejects(connection, tables, self.extraction_id, aside)
             counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
             return counts
@@ -220,10 +225,3 @@ class Extraction:
             )
 
         return self._store.sessions.writing(work)
-
-    def _keep_rejects(self, connection: Connection, rejects: Sequence[Reject]) -> None:
-        if rejects:
-            connection.execute(
-                insert(self._store.tables.reject),
-                [{"extraction_id": self.extraction_id, **reject._asdict()} for reject in rejects],
-            )
