@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import Connection, mask_secret
+from airflow.providers.common.compat.sdk import AirflowException, Connection, mask_secret
 from asgiref.sync import sync_to_async
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
@@ -143,7 +143,7 @@ def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
     except ImportError:
         wrong = "PostgreSQL needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"
-    except (TypeError, ValueError, ArgumentError):
+    except (TypeError, ValueError, ArgumentError, AirflowException):
         wrong = "an extra is not what PostgresHook takes"
     raise ConfigError(f"connection {conn_id!r}: {wrong}")
 

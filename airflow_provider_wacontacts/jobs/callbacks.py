@@ -146,10 +146,12 @@ def _opened(store: Engine | URL | str, table_schema: str | None, secret: bytes |
 
 
 def _engine(url: URL | str) -> Engine:
+    wrong = "store is neither an SQLAlchemy engine nor the URL of one, such as postgresql+psycopg://…"
     try:
-        return create_engine(url, hide_parameters=True)
+        if isinstance(url, (str, URL)):
+            return create_engine(url, hide_parameters=True)
     except (ArgumentError, TypeError, ValueError):
-        wrong = "store is neither an SQLAlchemy engine nor the URL of one, such as postgresql+psycopg://…"
+        pass
     except ImportError:
         wrong = "store leads to a database whose driver is not installed"
     # Raised here, so that the URL, which may hold a password, is not in its context.

@@ -298,10 +298,20 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
 
 
 def _first_look(context: Any) -> datetime | None:
-    """Return when a sensor that is rescheduled looked first; ``None`` the first time."""
-    # Airflow 2 does not tell.
-    ask = getattr(context["ti"], "get_first_reschedule_date", None)
-    return ask(context) if ask else None
+    """Return when a sensor that is rescheduled looked first; ``None``, or a moment ago, the first time."""
+    ti = context["ti"]
+    ask = getattr(ti, "get_first_reschedule_date", None)
+    first: datetime | None = ask(context) if ask else _first_look_on_airflow_2(ti, context["task"])
+    return first
+
+
+def _first_look_on_airflow_2(ti: Any, task: Any) -> Any:
+    """Ask where Airflow 2 keeps it, as its own sensors do: since the first try after the task was cleared."""
+    from importlib import import_module
+
+    first_try = (ti.max_tries or 0) - (task.retries or 0) + 1
+    reads = import_module("airflow.sensors.base")._orig_start_date  # noqa: SLF001 - nothing public tells
+    return reads(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
 
 
 def _now() -> datetime:

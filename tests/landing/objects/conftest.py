@@ -121,14 +121,14 @@ def airflow_s3_root(s3_endpoint, request, monkeypatch):
         "extra": {"endpoint_url": s3_endpoint, "region_name": "us-east-1"},
     }
     monkeypatch.setenv("AIRFLOW_CONN_LAKE_KEYS", json.dumps(connection))
-    from airflow.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(f"s3://lake_keys@{BUCKET}/{request.node.name}")
 
 
 @pytest.fixture
 def airflow_local_root(tmp_path):
-    from airflow.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(f"file://{tmp_path}")
 

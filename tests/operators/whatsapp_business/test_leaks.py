@@ -275,14 +275,12 @@ def test_the_search_finds_what_is_there(kept: Kept) -> None:
     """Else nothing above has shown anything."""
 
     def task() -> dict[str, Any]:
-        logging.getLogger("airflow_provider_wacontacts.transport.sync").debug("%s", TOKEN)
         print("212 555-0001")  # noqa: T201
+        logging.getLogger("airflow_provider_wacontacts.transport.sync").debug("%s", TOKEN)
         raise WaContactsError("text") from ValueError(numbers(1)[0])
 
     assert kept.run(task) == "WaContactsError"
-    assert kept.found() == {
-        "traceback": {numbers(1)[0]},
-        "errors": {numbers(1)[0]},
-        "stdout": {"212 555-0001"},
-        "records": {TOKEN},
-    }
+    found = kept.found()
+    # Airflow 2 writes to standard output what is logged.
+    assert found.pop("stdout") - {TOKEN} == {"212 555-0001"}
+    assert found == {"traceback": {numbers(1)[0]}, "errors": {numbers(1)[0]}, "records": {TOKEN}}
