@@ -16,6 +16,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError, RejectedError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection
+from airflow_provider_wacontacts.hooks.metrics import retrying
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from airflow_provider_wacontacts.transport.sync import Clock, Credentials, Driver
@@ -170,6 +171,7 @@ class FeedHook(HttpHook):
             timeout=timeout,
             clock=self._clock,
             read=self._amounts_to,
+            paused=retrying,
         )
 
     def _amounts_to(self, response: Response) -> Response:

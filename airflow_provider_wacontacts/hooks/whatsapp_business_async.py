@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.hooks.connections import read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
+from airflow_provider_wacontacts.hooks.metrics import retrying
 from airflow_provider_wacontacts.hooks.whatsapp_business_access import (
     UNVERIFIED,
     Access,
@@ -122,6 +123,7 @@ class AsyncContacts:
             timeout=self._access.endpoint.timeout,
             clock=self._clock,
             read=whatsapp_business.amounts_to,
+            paused=retrying,
         )
 
 

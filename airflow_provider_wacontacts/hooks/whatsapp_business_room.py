@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
+from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.hooks.sharing import shared
 from airflow_provider_wacontacts.hooks.store import StoreConnection, store_at, store_engine_async
 from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
@@ -73,11 +74,20 @@ class Room:
         async with self._line.gate.through():
             asked_at = datetime.now(UTC)
             try:
-                return asked_at, await self._line.contacts.check_contacts(numbers)
+                answer = await self._line.contacts.check_contacts(numbers)
             except TransientError as error:
-                if error.retry_after is not None or isinstance(error, RateLimitedError):
-                    self._line.gate.hold(next_pause(1, random.random(), error.retry_after))  # noqa: S311
+                send("whatsapp_business", retries=1, rate_limit_waits=self._leave_alone(error))
                 raise
+            send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
+            return asked_at, answer
+
+    def _leave_alone(self, error: TransientError) -> timedelta | None:
+        """Hold all back where the server wants that; return by how much longer, if it is for a rate limit."""
+        is_limit = isinstance(error, RateLimitedError)
+        if error.retry_after is None and not is_limit:
+            return None
+        longer = self._line.gate.hold(next_pause(1, random.random(), error.retry_after))  # noqa: S311
+        return longer if is_limit and longer else None
 
 
 @asynccontextmanager

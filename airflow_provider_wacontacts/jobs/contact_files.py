@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.jobs.landed import Counts, Landed, uncounted
 from airflow_provider_wacontacts.landing.objects import CompletePrefix, ObjectPath, complete_prefixes
 from airflow_provider_wacontacts.landing.objects.reader import RECORD_OF, read_prefix, read_rejects
 from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
@@ -81,12 +82,13 @@ class FilesSummary:
         )
 
 
-def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store) -> FilesSummary:
+def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store, count: Counts = uncounted) -> FilesSummary:
     """
     Land every complete extraction below a path, in the order in which they were extracted.
 
     One that is in the store already is passed over; doing it again changes nothing.
 
+    :param count: is told what each extraction brought.
     :raises ConfigError: the store cannot be used, or there is no such source, or an account cannot have been filed.
     :raises LandingError: a file does not match its manifest, or the store failed; what was landed before stays.
     """
@@ -97,7 +99,10 @@ def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store) -> File
     summary = FilesSummary()
     for prefix in sorted(found, key=lambda one: (one.manifest.extracted_at, one.manifest.extraction_id)):
         is_known = store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri)
-        summary = summary.plus(None if is_known else _land(landing, prefix, store))
+        landed = None if is_known else _land(landing, prefix, store)
+        if landed:
+            count(Landed.in_store(landed))
+        summary = summary.plus(landed)
     return summary
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
+from airflow_provider_wacontacts.jobs.landed import Counts, Landed, uncounted
 from airflow_provider_wacontacts.jobs.rejected import complaint
 from airflow_provider_wacontacts.jobs.summaries import SnapshotSummary
 from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
@@ -108,11 +109,14 @@ def _settings_of(account: Account) -> WaSettings:
     return WaSettings(AUTHORIZED)
 
 
-def land_in_store(pull: SnapshotPull, answered: Answered, *, store: Store, uri: str) -> SnapshotSummary:
+def land_in_store(
+    pull: SnapshotPull, answered: Answered, *, store: Store, uri: str, count: Counts = uncounted
+) -> SnapshotSummary:
     """
     Land a snapshot in the store, compared with what was there before.
 
     :param uri: names the store in the summary.
+    :param count: is told what was committed.
     :raises ConfigError: the store cannot be used.
     :raises LandingError: the store failed, another try took over, or too much was rejected.
     """
@@ -137,6 +141,7 @@ def land_in_store(pull: SnapshotPull, answered: Answered, *, store: Store, uri: 
         guard=pull.guard,
         unkept=snapshot.unkept,
     )
+    count(Landed.in_store(finished))
     _complain(finished, pull)
     return _summary(finished, finished.state, finished.new_versions, uri)
 
@@ -148,12 +153,14 @@ def land_in_files(
     root: ObjectPath,
     file_format: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    count: Counts = uncounted,
 ) -> SnapshotSummary:
     """
     File a snapshot whole, in a prefix of its own below a path of object storage.
 
     :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param count: is told what was committed.
     :raises ConfigError: the file format is unknown.
     :raises LandingError: the storage failed, or too much was rejected.
     """
@@ -177,6 +184,7 @@ def land_in_files(
             is_cut=answered.is_cut,
             is_synchronised=answered.is_synchronised,
         )
+    count(Landed.in_files(manifest))
     _complain(manifest, pull)
     return _summary(manifest, "complete", manifest.rows, extraction.uri)
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.jobs.landed import Counts, Landed, uncounted
 from airflow_provider_wacontacts.jobs.progress import Pace, Progress
 from airflow_provider_wacontacts.jobs.rejected import complaint
 from airflow_provider_wacontacts.jobs.summaries import PullSummary
@@ -84,11 +85,13 @@ class Surroundings:
     What a pull needs of the world it runs in.
 
     :param report: is handed progress, about every ten seconds.
+    :param count: is told what was committed: batch by batch in the store, at the end in files.
     :param now: aware time of the worker.
     :param monotonic: seconds, from a clock that never goes back.
     """
 
     report: Callable[[Progress], None]
+    count: Counts = uncounted
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
 
@@ -159,6 +162,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
             lossy=not timedelta(0) <= late <= pull.late_after,
             number_id=_only(lines),
         )
+    world.count(Landed.in_files(manifest))
     too_much = complaint(manifest.rejected, manifest.rows, pull.max_rejected)
     if too_much:
         raise LandingError(too_much)
@@ -190,7 +194,9 @@ class _Batch:
         """Land what came since the last commit."""
         if self._pages == 0:
             return
-        self._extraction.land(
+        extraction = self._extraction
+        rows, rejected = extraction.rows, extraction.rejected
+        new_versions = extraction.land(
             self._records,
             self._rejects,
             position=self._export.position,
@@ -199,6 +205,7 @@ class _Batch:
             extracted_at=_extracted_at(self._export, self._world),
             number_ids=self._lines,
         )
+        self._world.count(Landed(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions))
         self._clear()
 
     def _clear(self) -> None:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.runs import failing_at_once, publish, task_of
+from airflow_provider_wacontacts.operators.runs import counting, failing_at_once, publish, task_of
 
 __all__ = ["ContactFilesToSqlOperator"]
 
@@ -78,7 +78,8 @@ class ContactFilesToSqlOperator(BaseOperator):
                 account=self.account or None,
                 guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink),
             )
-            summary = land_files(landing, root=ObjectStoragePath(self.path), store=open_store(self.store_conn_id))
+            root, store = ObjectStoragePath(self.path), open_store(self.store_conn_id)
+            summary = land_files(landing, root=root, store=store, count=counting("files"))
         self.log.info(
             "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old",
             summary.prefixes - summary.known,

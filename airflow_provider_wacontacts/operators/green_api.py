@@ -12,7 +12,15 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
-from airflow_provider_wacontacts.operators.runs import attempt_of, failing_at_once, pseudonyms_of, publish, task_of
+from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.runs import (
+    attempt_of,
+    counting,
+    failing_at_once,
+    pseudonyms_of,
+    publish,
+    task_of,
+)
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -106,6 +114,7 @@ class _GreenApiContactsOperator(BaseOperator):
 
     def _face_nobody(self, attempt: int) -> None:
         """Ask again later, and decide in the end what an empty answer means."""
+        send("green_api", empty=1)
         if attempt <= self.empty_retries:
             moment = datetime.now(UTC) + self.empty_wait
             self.log.info("The answer holds nobody; asking again at %s", format_time(moment))
@@ -208,7 +217,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         store = open_store(self.store_conn_id)
         store.prepare()
         uri = store_uri(self.store_conn_id, "green_api", pull.account)
-        return partial(land_in_store, pull, store=store, uri=uri)
+        return partial(land_in_store, pull, store=store, uri=uri, count=counting("green_api"))
 
 
 class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
@@ -238,7 +247,8 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
 
         from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_files
 
-        return partial(land_in_files, pull, root=ObjectStoragePath(self.path), file_format=self.file_format)
+        root, count = ObjectStoragePath(self.path), counting("green_api")
+        return partial(land_in_files, pull, root=root, file_format=self.file_format, count=count)
 
 
 def _check_figures(operator: _GreenApiContactsOperator) -> None:

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, PermanentError, RateLimitedError
+from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import Window, format_time, window_of_run
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.jobs.landed import Counts
     from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = [
     "attempt_of",
+    "counting",
     "day_end_of",
     "defer_until",
     "digest",
@@ -113,8 +116,14 @@ def wait_out(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
     """Defer for as long as a server wants to be left alone; raise the error where it does not say, or too often did."""
     if error.retry_after and attempt < MOST_ATTEMPTS:
         moment = datetime.now(UTC) + error.retry_after
+        send(error.source, rate_limit_waits=error.retry_after)
         defer_until(operator, moment, attempt=attempt + 1, why="the rate limit allows it")
     raise error
+
+
+def counting(source: str) -> Counts:
+    """Return what sends each count of a job as metrics of a feed, or of ``files``."""
+    return lambda landed: send(source, **landed._asdict())
 
 
 def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:

@@ -12,8 +12,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
+    counting,
     defer_until,
     failing_at_once,
     pseudonyms_of,
@@ -128,6 +130,8 @@ class _TurnContactsOperator(BaseOperator):
             summary.rejected,
             summary.extraction_id,
         )
+        lateness = timedelta(seconds=summary.lateness_s or 0.0)
+        send("turn", lateness=lateness, lossy=int(summary.lossy), gaps=int(summary.gap_before is not None))
         if summary.lossy:
             self.log.warning(
                 "Nobody pulled this window within %s of its end: states overwritten meanwhile were never seen",
@@ -200,7 +204,8 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
 
         store = open_store(self.store_conn_id, late_after=pull.late_after)
         uri = store_uri(self.store_conn_id, "turn", pull.account)
-        return pull_into_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=Surroundings(self._report))
+        world = Surroundings(self._report, counting("turn"))
+        return pull_into_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=world)
 
 
 class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
@@ -233,10 +238,8 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
 
         from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_files
 
-        root = ObjectStoragePath(self.path)
-        return pull_into_files(
-            pull, run=self.hook.run_flow, root=root, file_format=self.file_format, world=Surroundings(self._report)
-        )
+        root, world = ObjectStoragePath(self.path), Surroundings(self._report, counting("turn"))
+        return pull_into_files(pull, run=self.hook.run_flow, root=root, file_format=self.file_format, world=world)
 
 
 def _check_figures(operator: _TurnContactsOperator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, RateLimitedError
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
+from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     day_end_of,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.landing.sql.numbers.check import Check
     from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
     from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules, Totals
+    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
 
 __all__ = [
     "WhatsAppAcknowledgeIdentityOperator",
@@ -42,6 +45,8 @@ __all__ = [
 
 WEEK = timedelta(days=7)
 ON_BUDGET = ("fail", "defer", "partial")
+#: What came of a check's inputs without a question: counted once a check, when it is done.
+GIVEN = ("given", "duplicates", "rejected", "not_asked", "from_store")
 UNRELIABLE = (
     "The client is of v2.43 or newer, which calls every number valid: it says that the number can be written to, not"
     " that somebody is on WhatsApp"
@@ -134,16 +139,23 @@ class _WhatsAppChecksOperator(BaseOperator):
         from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
 
         try:
-            ask_about_all(check, checks, ask=self.hook.check_contacts, manner=self.manner, world=world)
+            ask_about_all(check, checks, ask=self._question, manner=self.manner, world=world)
         except RateLimitedError as error:
             wait_out(self, error, attempt)
         except BudgetExceededError as error:
+            with suppress(LandingError):
+                send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=checks.budget_left())
             if self.on_budget == "fail":
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
                 defer_until(self, _tomorrow(checks), attempt=attempt + 1, why="there is a new budget")
         return check.finish()
+
+    def _question(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
+        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check)
+        send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
+        return answer
 
     def _tell(self, context: Mapping[str, Any], check: Check, checks: Checks, totals: Totals) -> dict[str, Any]:
         from airflow_provider_wacontacts.jobs.summaries import CheckSummary
@@ -158,6 +170,8 @@ class _WhatsAppChecksOperator(BaseOperator):
             *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
             *(summary.processing, summary.budget_left),
         )
+        given = {name: getattr(summary, name) for name in GIVEN}
+        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, **given)
         if summary.status_is_reliable is False:
             self.log.warning(UNRELIABLE)
         publish(context, self.outlets, summary.as_dict())

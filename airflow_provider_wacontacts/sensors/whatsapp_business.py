@@ -23,8 +23,10 @@ from airflow_provider_wacontacts.exceptions import (
     BudgetExceededError,
     ConfigError,
     PermanentError,
+    RateLimitedError,
     WaContactsError,
 )
+from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
@@ -217,7 +219,9 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         from airflow_provider_wacontacts.transport.sync import Clock
 
         self._pacer.wait(self.hook.sender, Clock())
-        return self.hook.check_contacts(numbers)
+        answer = self.hook.check_contacts(numbers)
+        send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
+        return answer
 
     def _bear(self, error: WaContactsError) -> None:
         """Look again later, and not before the server wants to be asked; raise what is one failure too many."""
@@ -227,6 +231,8 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         self.log.warning("Check %s: %s: %s", self.check_id, type(error).__name__, error)
         retry_after = getattr(error, "retry_after", None) or timedelta(0)
         self._not_before = _now() + retry_after
+        if isinstance(error, RateLimitedError):
+            send("whatsapp_business", rate_limit_waits=retry_after or None)
         if self.reschedule and retry_after:
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
@@ -256,6 +262,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return totals
 
     def _give_up(self, counts: Mapping[str, Any]) -> NoReturn:
+        send("whatsapp_business", expired=1)
         names = ("valid", "invalid", "failed", "processing", "missing", "queued")
         message = (
             f"the deadline has come before all was answered: {', '.join(f'{counts[name]} {name}' for name in names)};"
@@ -267,6 +274,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         from airflow_provider_wacontacts.jobs.summaries import CheckSummary
 
         summary = CheckSummary.of(wait.check, self._checks, totals)
+        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, resolved=1)
         self.log.info(
             "Check %s is %s: %s valid, %s invalid, %s failed",
             summary.check_id,

@@ -26,7 +26,7 @@ from yarl import URL
 
 from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
-from airflow_provider_wacontacts.transport.policy import Failure, RetryPolicy, Try, pause_before_retry
+from airflow_provider_wacontacts.transport.policy import Failure, Paused, RetryPolicy, Try, pause_before_retry, unheard
 
 __all__ = ["AsyncClock", "AsyncCredentials", "AsyncDriver", "Route", "open_session", "route_to"]
 
@@ -118,6 +118,7 @@ class AsyncDriver:
     :param timeout: seconds to connect, and between two packets of an answer.
     :param read: what an answer amounts to, before it is judged.
     :param chance: of [0, 1), for the backoff.
+    :param paused: is told before each pause.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class AsyncDriver:
         clock: AsyncClock | None = None,
         read: Callable[[Response], Response] = lambda response: response,
         chance: Callable[[], float] = random.random,
+        paused: Paused = unheard,
     ) -> None:
         self._session = session
         self._route = route
@@ -140,6 +142,7 @@ class AsyncDriver:
         self._clock = clock or AsyncClock()
         self._read = read
         self._chance = chance
+        self._paused = paused
         self._attempts = 0
 
     async def run(self, flow: Flow[T]) -> T:
@@ -185,6 +188,7 @@ class AsyncDriver:
             if pause is None:
                 return cast(Response, outcome)
             log.info("%s", last.announce(pause))
+            self._paused(last, pause)
             await self._clock.sleep(pause.total_seconds())
 
     async def _send(self, request: Request) -> Response | Failure:

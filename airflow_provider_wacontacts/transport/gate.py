@@ -47,9 +47,15 @@ class Gate:
         async with self._waiting:
             await self._until(lambda: self._held_until)
 
-    def hold(self, pause: timedelta) -> None:
-        """Let nobody through for a while from now on, or for longer if that was said before."""
-        self._held_until = max(self._held_until, self._clock.monotonic() + pause.total_seconds())
+    def hold(self, pause: timedelta) -> timedelta:
+        """
+        Let nobody through for a while from now on, or for longer if that was said before.
+
+        :returns: how much longer than without it, zero and up.
+        """
+        now = self._clock.monotonic()
+        before, self._held_until = self._held_until, max(self._held_until, now + pause.total_seconds())
+        return timedelta(seconds=self._held_until - max(before, now))
 
     async def _until(self, moment: Callable[[], float]) -> None:
         while (left := moment() - self._clock.monotonic()) > 0:

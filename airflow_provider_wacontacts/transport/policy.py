@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import TypeAlias
 
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
@@ -23,7 +24,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.protocol.flows import Request, Response
 
-__all__ = ["Failure", "RetryPolicy", "Try", "asked_pause", "pause_before_retry"]
+__all__ = ["Failure", "Paused", "RetryPolicy", "Try", "asked_pause", "pause_before_retry", "unheard"]
 
 TOO_MANY_REQUESTS = 429
 LONGEST_CREDIBLE = timedelta(days=31)
@@ -80,11 +81,24 @@ class Try:
     now: datetime
     chance: float
 
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether the server answered that it is asked too often."""
+        return isinstance(self.outcome, Response) and self.outcome.status == TOO_MANY_REQUESTS
+
     def announce(self, pause: timedelta) -> str:
         """Say, fit for a log, what came and when the next try follows."""
         what = f"HTTP {self.outcome.status}" if isinstance(self.outcome, Response) else self.outcome.value
         following = f"try {self.number + 1} follows in {pause.total_seconds():.1f} s"
         return f"{self.request.operation}: {what}; {following}"
+
+
+#: Is told of each try that is followed by another, and of the pause in between.
+Paused: TypeAlias = Callable[[Try, timedelta], None]
+
+
+def unheard(last: Try, pause: timedelta) -> None:
+    """Tell nobody."""
 
 
 def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:

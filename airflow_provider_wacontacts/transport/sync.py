@@ -22,7 +22,7 @@ from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeou
 
 from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
-from airflow_provider_wacontacts.transport.policy import Failure, RetryPolicy, Try, pause_before_retry
+from airflow_provider_wacontacts.transport.policy import Failure, Paused, RetryPolicy, Try, pause_before_retry, unheard
 from airflow_provider_wacontacts.transport.silence import quiet_urllib3
 
 __all__ = ["Clock", "Credentials", "Driver"]
@@ -66,6 +66,7 @@ class Driver:
     :param timeout: seconds to connect, and between two packets of an answer.
     :param read: what an answer amounts to, before it is judged.
     :param chance: of [0, 1), for the backoff.
+    :param paused: is told before each pause.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Driver:
         clock: Clock | None = None,
         read: Callable[[Response], Response] = lambda response: response,
         chance: Callable[[], float] = random.random,
+        paused: Paused = unheard,
     ) -> None:
         self._session = session
         self._base_url = base_url
@@ -88,6 +90,7 @@ class Driver:
         self._clock = clock or Clock()
         self._read = read
         self._chance = chance
+        self._paused = paused
         self._attempts = 0
 
     def run(self, flow: Flow[T]) -> T:
@@ -136,6 +139,7 @@ class Driver:
             if pause is None:
                 return cast(Response, outcome)
             log.info("%s", last.announce(pause))
+            self._paused(last, pause)
             self._clock.sleep(pause.total_seconds())
 
     def _outcome(self, request: Request) -> Response | Failure:

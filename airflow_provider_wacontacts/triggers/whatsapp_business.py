@@ -110,6 +110,9 @@ async def _modules() -> AsyncIterator[None]:
 def _load() -> None:
     import airflow_provider_wacontacts.hooks.whatsapp_business_room
     import airflow_provider_wacontacts.jobs.await_answers  # noqa: F401 - to be there when it is needed
+    from airflow_provider_wacontacts.hooks.metrics import load
+
+    load()
 
     # What is imported stays. Looking through it for garbage, again and again, stops the loop for a fifth of a second.
     gc.freeze()

@@ -1,0 +1,111 @@
+"""
+What is told to whoever watches Airflow: figures of what was pulled, asked and waited for, as metrics of Airflow.
+
+They are named ``wacontacts.<source>.<metric>``, as plain StatsD knows no tags. No account and no sender is in a name or
+in a tag: either may be a phone number.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.transport.policy import Try
+
+__all__ = ["KINDS", "load", "retrying", "send", "statuses_of"]
+
+log = logging.getLogger(__name__)
+
+#: What an answer says of a number; ``unknown`` is any other word.
+STATUSES = ("valid", "invalid", "processing", "failed", "missing", "unknown")
+
+_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    "counter": {
+        "turn": ("pages", "rows", "new_versions", "rejected", "lossy", "gaps", "retries"),
+        "green_api": ("pages", "rows", "new_versions", "rejected", "gone", "back", "empty", "retries"),
+        "whatsapp_business": (
+            *("given", "duplicates", "rejected", "not_asked", "from_store"),
+            *("asked", "asked_again", *STATUSES, "resolved", "expired", "retries"),
+        ),
+        "files": ("pages", "rows", "new_versions", "rejected", "gone", "back"),
+    },
+    "timer": {
+        "turn": ("lateness", "rate_limit_waits"),
+        "green_api": ("rate_limit_waits",),
+        "whatsapp_business": ("rate_limit_waits",),
+    },
+    "gauge": {"whatsapp_business": ("budget_left",)},
+}
+#: ``counter``, ``timer`` or ``gauge`` by ``<source>.<metric>``.
+KINDS = {f"{source}.{name}": kind for kind, of in _NAMES.items() for source, names in of.items() for name in names}
+
+
+def send(source: str, conn_id: str = "", /, **figures: int | timedelta | None) -> None:
+    """
+    Send figures to where Airflow sends its own. It never raises: what cannot be sent is not.
+
+    :param source: the feed, or ``files``.
+    :param conn_id: the connection that a gauge is of: the last part of its name.
+    :param figures: by the metric's name; a timer's is a span of time. ``None`` for one that is not known.
+    """
+    try:
+        tags = {"source": source, **_task()}
+        for name, figure in figures.items():
+            if figure is not None:
+                _send_one(f"{source}.{name}", figure, conn_id, tags)
+    except Exception as error:  # noqa: BLE001 - of whatever Airflow was told to send with; no task is to fail of it
+        log.debug("Metrics of %s were not sent: %s", source, type(error).__name__)
+
+
+def retrying(last: Try, pause: timedelta) -> None:
+    """Tell that a request is sent again after a pause, which a rate limit may be the reason of."""
+    send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
+
+
+def statuses_of(answer: CheckAnswer) -> dict[str, int]:
+    """Count the numbers of an answer by what it says of them."""
+    said = Counter(result.status if result.known else "unknown" for result in answer.results.values())
+    return dict.fromkeys(STATUSES, 0) | said | {"missing": len(answer.missing)}
+
+
+def load() -> None:
+    """Have Airflow read what it needs and look up the host, which would block an event loop the first time."""
+    send("whatsapp_business", asked_again=0)
+
+
+def _send_one(name: str, figure: Any, conn_id: str, tags: dict[str, str]) -> None:
+    stats, full_name = _airflow()[0], f"wacontacts.{name}"
+    match KINDS[name]:
+        case "counter":
+            stats.incr(full_name, figure, tags=tags)
+        case "timer":
+            # Not as a span: of those, some versions of Airflow send seconds, and others milliseconds.
+            stats.timing(full_name, figure.total_seconds() * 1000, tags=tags)
+        case _:
+            part = re.sub(r"[^A-Za-z0-9_-]", "_", conn_id)
+            stats.gauge(f"{full_name}.{part}", figure, tags={**tags, "conn_id": part})
+
+
+def _task() -> dict[str, str]:
+    """Return the tags of the task that runs in this process; none in a triggerer."""
+    try:
+        ti = _airflow()[1]()["ti"]
+    except Exception:  # noqa: BLE001 - each Airflow has its own for "nobody runs here"
+        return {}
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id}
+
+
+@cache
+def _airflow() -> tuple[Any, Callable[[], Any]]:
+    """Import late what only a task or a trigger that has figures needs."""
+    from airflow.providers.common.compat.sdk import Stats, get_current_context
+
+    return Stats, get_current_context
