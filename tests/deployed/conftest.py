@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.sandbox import (
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
 from demo.deployment import AirflowDeployment, free_port
 from demo.failures import last_words
+from tests.statsd import StatsdServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
@@ -79,6 +80,7 @@ class Runs:
     store: Engine
     metadata: Engine
     files: Path
+    statsd: StatsdServer
     monday: datetime = MONDAY
     daily: list[str] = field(default_factory=list)
     states: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -190,11 +192,12 @@ def runs(postgres, tmp_path_factory):
             **_to_whatsapp(whatsapp, talkative),
             **_to_databases(store, crm),
         }
-        airflow = stack.enter_context(_deployment(home, sandbox, connections, metadata))
+        statsd = stack.enter_context(StatsdServer())
+        airflow = stack.enter_context(_deployment(home, sandbox, connections, metadata, statsd))
         for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", "failures"):
             airflow.unpause(dag_id)
         contacts = Crm(crm, invented_contacts(60))
-        up = (airflow, sandbox, [sandbox, *wrong.values()], whatsapp, contacts, store, metadata, home / "files")
+        up = (airflow, sandbox, [sandbox, *wrong.values()], whatsapp, contacts, store, metadata, home / "files", statsd)
         yield _run_everything(Runs(*up))
 
 
@@ -239,7 +242,7 @@ def _to_databases(store, crm):
     return {"wacontacts_store": to(store), "store_unreachable": {**to(store), **unreachable}, "crm": to(crm)}
 
 
-def _deployment(home, sandbox, connections, metadata):
+def _deployment(home, sandbox, connections, metadata, statsd):
     dags = home / "dags"
     shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(Path(__file__).parent / "dags" / "deployed_cases.py", dags)
@@ -252,6 +255,8 @@ def _deployment(home, sandbox, connections, metadata):
         plugins_folder=ROOT / "demo" / "plugins",
         database_url=metadata.url.render_as_string(hide_password=False),
         env={
+            **statsd.settings,
+            "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
             "DEMO_CLOCK_URL": f"{sandbox.url}/sandbox/clock",
             "DEMO_AFTER_S": str(AFTER_S),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",

@@ -57,6 +57,15 @@ def test_a_shorter_hold_does_not_end_a_longer_one(clock, loop_clock):
     assert passings(clock, gate, 1) == [(0, 60.0)]
 
 
+def test_a_hold_tells_by_how_much_longer_it_is(clock, loop_clock):
+    gate = Gate(4.0, clock=loop_clock)
+    clock.sleep(10.0)
+
+    longer = [gate.hold(timedelta(seconds=seconds)).total_seconds() for seconds in (60, 5, 60, 90)]
+
+    assert longer == [60.0, 0.0, 0.0, 30.0]
+
+
 def test_waiting_for_it_to_open_takes_no_turn(clock, loop_clock):
     gate = Gate(4.0, clock=loop_clock)
     gate.hold(timedelta(seconds=60))
