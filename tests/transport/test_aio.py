@@ -169,18 +169,6 @@ def test_a_rate_limit_is_waited_for_as_it_says(drive, wire, clock):
     assert (clock.sleeps, len(wire.asked)) == ([27.25], 2)
 
 
-def test_each_pause_is_told_with_what_came_before_it_is_slept_through(drive, wire, clock):
-    wire.will(Answer(502), Answer(429, headers={"retry-after": "7"}))
-    told = []
-
-    def paused(last, pause):
-        told.append((last.outcome.status, last.is_rate_limited, pause.total_seconds(), len(clock.sleeps)))
-
-    drive(ask(), paused=paused)
-
-    assert told == [(502, False, 0.5, 0), (429, True, 7.0, 1)]
-
-
 def test_a_rate_limit_longer_than_the_policy_allows_is_not_asked_early(drive, wire, clock):
     wire.will(Answer(429, headers={"retry-after": "3600"}))
 

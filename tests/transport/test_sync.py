@@ -63,7 +63,7 @@ def driver(session, wire, clock):
     return driver_for(wire, session, clock)
 
 
-def driver_for(wire, session, clock, *, token=None, policy=None, timeout=(5, 5), **more):
+def driver_for(wire, session, clock, *, token=None, policy=None, timeout=(5, 5)):
     return Driver(
         session,
         wire.url,
@@ -72,7 +72,6 @@ def driver_for(wire, session, clock, *, token=None, policy=None, timeout=(5, 5),
         timeout=timeout,
         clock=of_clock(clock),
         chance=lambda: 0.0,
-        **more,
     )
 
 
@@ -225,18 +224,6 @@ def test_a_rate_limit_is_waited_for_as_it_says(driver, wire, clock, headers, sle
 
     assert driver.run(ask()).status == 200
     assert (clock.sleeps, len(wire.asked)) == ([slept], 2)
-
-
-def test_each_pause_is_told_with_what_came_before_it_is_slept_through(wire, session, clock):
-    wire.will(Answer(502), Answer(429, headers={"retry-after": "7"}))
-    told = []
-
-    def paused(last, pause):
-        told.append((last.outcome.status, last.is_rate_limited, pause.total_seconds(), len(clock.sleeps)))
-
-    driver_for(wire, session, clock, paused=paused).run(ask())
-
-    assert told == [(502, False, 0.5, 0), (429, True, 7.0, 1)]
 
 
 def test_a_rate_limit_longer_than_a_worker_may_sleep_is_not_asked_early(driver, wire, clock):
