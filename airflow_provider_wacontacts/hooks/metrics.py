@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -107,5 +108,9 @@ def _task() -> dict[str, str]:
 def _airflow() -> tuple[Any, Callable[[], Any]]:
     """Import late what only a task or a trigger that has figures needs."""
     from airflow.providers.common.compat.sdk import Stats, get_current_context
+
+    # Airflow 3.2 sets this up in a triggerer only when it is imported; older ones do without, newer ones have done it.
+    with suppress(ImportError):
+        import airflow.sdk.serde  # noqa: F401
 
     return Stats, get_current_context
