@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 from airflow_provider_wacontacts.protocol.windows import Window
 
-__all__ = ["Pulled", "gap_before", "is_lossy", "lateness_s"]
+__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among"]
 
 
 class Pulled(NamedTuple):
@@ -51,3 +52,39 @@ def gap_before(window: Window, reached: datetime | None) -> tuple[datetime, date
     :returns: its start and end; ``None`` where there is none, or where nothing earlier was ever pulled.
     """
     return (reached, window.start) if reached is not None and reached < window.start else None
+
+
+def gaps_between(covered: Sequence[Window]) -> list[Window]:
+    """
+    Find the stretches between those that something covers.
+
+    :param covered: ascending, with time between each and the next.
+    """
+    return [Window(one.end, after.start) for one, after in pairwise(covered)]
+
+
+def lossy_among(covered: Iterable[Window], in_time: Sequence[Window], *, baseline_until: datetime) -> list[Window]:
+    """
+    Find the stretches that were pulled, but never in time.
+
+    :param covered: the stretches that were pulled at all; ascending, with time between each and the next.
+    :param in_time: those that were pulled in time, likewise; they lie within the others.
+    :param baseline_until: when the account was first pulled. Of what precedes it nobody could see more than the newest
+        states, so it is the account's baseline, and not lossy.
+    :returns: ascending, with time between each and the next.
+    """
+    found: list[Window] = []
+    punctual = iter([*in_time, None])
+    hole = next(punctual)
+    for stretch in covered:
+        reached = max(stretch.start, baseline_until)
+        while hole is not None and hole.end <= stretch.end:
+            found += _stretch(reached, hole.start)
+            reached = max(reached, hole.end)
+            hole = next(punctual)
+        found += _stretch(reached, stretch.end)
+    return found
+
+
+def _stretch(start: datetime, end: datetime) -> list[Window]:
+    return [Window(start, end)] if start < end else []

@@ -16,37 +16,50 @@ from airflow_provider_wacontacts.landing.sql.migrations import LATEST, statement
 from airflow_provider_wacontacts.landing.sql.sessions import Sessions
 from airflow_provider_wacontacts.landing.sql.tables import Tables
 
-__all__ = ["check", "upgrade"]
+__all__ = ["check", "upgrade", "version_of"]
 
 REMEDY = "run `wacontacts store upgrade` as somebody who may create tables there"
 
 
-def upgrade(engine: Engine, table_schema: str | None = None) -> None:
+def upgrade(engine: Engine, table_schema: str | None = None) -> tuple[int, int]:
     """
     Create the store's tables, or bring them to what this version of the package writes; safe to run at any time.
 
     :param table_schema: PostgreSQL schema, made where it is missing; ``None`` for the connection's own.
+    :returns: the version that was found, 0 where there were no tables, and the one that they are of now.
     :raises ConfigError: the tables are of a newer version of the package, or there is no right to create them.
     :raises LandingError: the database failed.
     """
-    check(Sessions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True)
+    return check(Sessions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True), LATEST
 
 
-def check(sessions: Sessions, tables: Tables, *, auto_upgrade: bool) -> None:
+def version_of(sessions: Sessions, tables: Tables) -> int:
+    """
+    Return the version of the tables, whatever this package writes; 0 where there are none.
+
+    :raises LandingError: the database failed, or does not allow it.
+    """
+    with sessions.reading() as connection:
+        return _version(connection, tables)
+
+
+def check(sessions: Sessions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
     Make sure that the tables are what this package writes: one query where they are.
 
     :param auto_upgrade: bring them there where they are not.
+    :returns: the version that was found; 0 where there were no tables.
     :raises ConfigError: they are newer, or older and may not be changed.
     """
     with _rights(), sessions.reading() as connection:
-        found = _version(connection, tables)
+        found = _known(_version(connection, tables))
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
         with _rights():
             sessions.keep_a_log()
             sessions.writing(lambda connection: _migrate(connection, tables))
+    return found
 
 
 @contextmanager
@@ -61,7 +74,7 @@ def _migrate(connection: Connection, tables: Tables) -> None:
     if connection.dialect.name == "postgresql":
         _take_turns(connection, tables)
         _make_schema(connection, tables)
-    found = _applied(connection, tables) if _exists(connection, tables) else 0
+    found = _known(_applied(connection, tables)) if _exists(connection, tables) else 0
     for version in range(found + 1, LATEST + 1):
         for statement in statements(connection.dialect.name, tables.prefix, version):
             connection.exec_driver_sql(statement)
@@ -96,10 +109,14 @@ def _exists(connection: Connection, tables: Tables) -> bool:
 
 
 def _applied(connection: Connection, tables: Tables) -> int:
-    found = connection.execute(select(func.max(tables.meta.c.schema_version))).scalar() or 0
+    return int(connection.execute(select(func.max(tables.meta.c.schema_version))).scalar() or 0)
+
+
+def _known(found: int) -> int:
+    """Return a version that this package can write, or bring there."""
     if found > LATEST:
         raise ConfigError(
             f"the store's tables are of version {found} and this package writes version {LATEST}: install the newer "
             "airflow-provider-wacontacts that made them"
         )
-    return int(found)
+    return found

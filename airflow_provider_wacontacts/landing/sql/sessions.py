@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from sqlalchemy import event, func, select, true
 from sqlalchemy.engine import Connection, Engine
@@ -43,6 +45,14 @@ class Sessions:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._reader = _discreet(engine.execution_options(isolation_level="AUTOCOMMIT"))
         self._writer = _discreet(_immediate(engine) if self.is_sqlite else engine.execution_options())
+        self._url = engine.url
+
+    def has_place(self) -> bool:
+        """Tell whether there is something to connect to: whoever connects to a SQLite file that is missing makes it."""
+        path = (self._url.database or "") if self.is_sqlite else ""
+        if path in ("", ":memory:") or self._url.query.get("mode") == "memory":
+            return True
+        return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path).exists()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

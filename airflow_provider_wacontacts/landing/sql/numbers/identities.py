@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.landing.sql.store import Store
 from airflow_provider_wacontacts.protocol.whatsapp_business import Identity, IdentityChange
 from airflow_provider_wacontacts.protocol.windows import format_time
 
-__all__ = ["Identities", "KeptIdentity"]
+__all__ = ["Identities", "KeptIdentity", "count_pending"]
 
 T = TypeVar("T")
 
@@ -43,16 +43,23 @@ SEEN = """
 SELECT identity_id, wa_id, hash, acknowledged FROM {at}wacontacts_identity
 WHERE sender = :sender AND wa_id = :wa_id AND hash = :hash
 """
-PENDING = """
-SELECT i.identity_id, i.wa_id, i.hash, i.acknowledged FROM {at}wacontacts_identity i
-WHERE i.sender = :sender AND NOT i.acknowledged AND NOT i.superseded AND NOT EXISTS (
+#: The latest that a sender has heard of a user, unless the API has said since that another one is.
+IS_PENDING = """
+NOT i.acknowledged AND NOT i.superseded AND NOT EXISTS (
     SELECT 1 FROM {at}wacontacts_identity n
     WHERE n.sender = i.sender AND n.wa_id = i.wa_id AND NOT n.superseded
         AND (coalesce(n.created_at, n.detected_at), n.detected_at, n.hash)
             > (coalesce(i.created_at, i.detected_at), i.detected_at, i.hash)
 )
-ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detected_at), i.identity_id LIMIT :limit
 """
+PENDING = f"""
+SELECT i.identity_id, i.wa_id, i.hash, i.acknowledged FROM {{at}}wacontacts_identity i
+WHERE i.sender = :sender AND {IS_PENDING}
+ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detected_at), i.identity_id LIMIT :limit
+"""  # noqa: S608 - no value of a row is in it
+COUNT_PENDING = f"""
+SELECT i.sender, count(*) AS identities FROM {{at}}wacontacts_identity i WHERE {IS_PENDING} GROUP BY i.sender
+"""  # noqa: S608 - no value of a row is in it
 FIND = """
 SELECT identity_id, wa_id, hash, acknowledged FROM {at}wacontacts_identity
 WHERE sender = :sender AND identity_id IN :identity_ids
@@ -200,6 +207,11 @@ class Identities:
     def _read(self) -> Iterator[Database]:
         with self.store.sessions.reading() as connection:
             yield Database(connection, self.store.tables, self.store.secret)
+
+
+def count_pending(db: Database) -> dict[str, int]:
+    """Count the users of each sender who have potentially changed and are not acknowledged."""
+    return {row.sender: row.identities for row in db.execute(COUNT_PENDING)}
 
 
 def _each_once(changes: Iterable[IdentityChange]) -> list[IdentityChange]:

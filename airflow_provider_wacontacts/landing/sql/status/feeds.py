@@ -1,0 +1,167 @@
+"""How the accounts of Turn.io and GREEN-API stand, told by the ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias
+
+from airflow_provider_wacontacts.landing.sql.loss import gaps_between, lossy_among
+from airflow_provider_wacontacts.landing.sql.numbers.database import Database
+from airflow_provider_wacontacts.landing.sql.status.model import Feed, Newest, Rejected, Selection, Unfinished
+from airflow_provider_wacontacts.protocol.windows import Window
+
+__all__ = ["read_feeds", "read_reach"]
+
+Row: TypeAlias = dict[str, Any]
+
+REACH = "CASE WHEN e.extracted_at < e.window_end THEN e.extracted_at ELSE coalesce(e.window_end, e.extracted_at) END"
+OWN = "e.account_id IN :account_ids"
+
+ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
+STATES = f"""
+SELECT e.account_id, e.state, count(*) AS tries, min(e.extracted_at) AS first_at, max({REACH}) AS reached_at
+FROM {{at}}wacontacts_extraction e WHERE {OWN} GROUP BY e.account_id, e.state
+ORDER BY e.state
+"""  # noqa: S608 - no value of a row is in it
+#: No window that ends before it reaches as far, so the index by account and end leads there.
+NEWEST = f"""
+SELECT extraction_id, window_start, window_end, extracted_at, finished_at, {REACH} AS reached_at, lateness_s, rows,
+    new_versions, rejected, groups_seen, others_seen, gone
+FROM {{at}}wacontacts_extraction e
+WHERE e.account_id = :account_id AND e.state = 'complete' AND {REACH} = :reached_at
+    AND (e.window_end >= :reached_at OR e.window_end IS NULL)
+ORDER BY e.extracted_at DESC, e.extraction_number DESC LIMIT 1
+"""  # noqa: S608 - no value of a row is in it
+#: Windows that touch or overlap are one stretch: a new one begins where all before it have ended.
+STRETCHES = f"""
+SELECT account_id, min(start_at) AS start_at, max(end_at) AS end_at FROM (
+    SELECT account_id, start_at, end_at, sum(CASE WHEN start_at <= before_at THEN 0 ELSE 1 END) OVER (
+        PARTITION BY account_id ORDER BY start_at, end_at, extraction_number ROWS UNBOUNDED PRECEDING
+    ) AS stretch
+    FROM (
+        SELECT e.account_id, e.extraction_number, e.window_start AS start_at, {REACH} AS end_at, max({REACH}) OVER (
+            PARTITION BY e.account_id ORDER BY e.window_start, {REACH}, e.extraction_number
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before_at
+        FROM {{at}}wacontacts_extraction e
+        WHERE {OWN} AND e.state = 'complete' AND e.window_start < {REACH}
+    ) windows
+) stretches GROUP BY account_id, stretch ORDER BY account_id, start_at
+"""  # noqa: S608 - no value of a row is in it
+IN_TIME = STRETCHES.replace("e.state = 'complete'", "e.state = 'complete' AND e.lateness_s <= :late_after_s")
+UNFINISHED = f"""
+SELECT e.account_id, e.state, e.reason, count(*) AS tries, min(e.started_at) AS first_at, max(e.started_at) AS last_at
+FROM {{at}}wacontacts_extraction e LEFT JOIN (
+    SELECT e.account_id, max(e.extraction_number) AS last_number FROM {{at}}wacontacts_extraction e
+    WHERE {OWN} AND e.state = 'complete' GROUP BY e.account_id
+) c ON c.account_id = e.account_id
+WHERE {OWN} AND (
+    e.state = 'running' OR e.state <> 'complete' AND (c.last_number IS NULL OR e.extraction_number > c.last_number)
+)
+GROUP BY e.account_id, e.state, e.reason ORDER BY e.account_id, e.state, coalesce(e.reason, '')
+"""  # noqa: S608 - no value of a row is in it
+REJECTS = f"""
+SELECT e.account_id, r.reason, count(*) AS rejects, max(e.extracted_at) AS last_at
+FROM {{at}}wacontacts_reject r JOIN {{at}}wacontacts_extraction e ON e.extraction_id = r.extraction_id
+WHERE {OWN} GROUP BY e.account_id, r.reason ORDER BY e.account_id, count(*) DESC, r.reason
+"""  # noqa: S608 - no value of a row is in it
+CONTACTS = """
+SELECT h.account_id, b.state, count(*) AS contacts
+FROM {at}wacontacts_head h JOIN {at}wacontacts_body b ON b.version_id = h.version_id
+WHERE h.account_id IN :account_ids GROUP BY h.account_id, b.state
+"""
+TIMES = ("first_at", "last_at", "reached_at", "start_at", "end_at")
+TIMES_OF_NEWEST = ("window_start", "window_end", "extracted_at", "finished_at", "reached_at")
+
+
+def read_reach(db: Database, selection: Selection) -> list[Feed]:
+    """
+    Read the newest complete extraction of each account, and how many there are by state; nothing else.
+
+    It needs no more than the right to read ``wacontacts_account`` and ``wacontacts_extraction``.
+
+    :returns: by source, then account.
+    """
+    return [feed for _, feed, _ in _feeds(db, selection)]
+
+
+def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, with_contacts: bool = False) -> list[Feed]:
+    """
+    Read all that is told of each account.
+
+    :param late_after: how long after its end a window may be pulled and be in time, itself included.
+    :param with_contacts: count the contacts, which goes through all of them.
+    :returns: by source, then account.
+    """
+    known = _feeds(db, selection)
+    read = partial(_rows, db, [account_id for account_id, _, _ in known])
+    covered, in_time = read(STRETCHES), read(IN_TIME, late_after_s=late_after.total_seconds())
+    unfinished, rejects = read(UNFINISHED), read(REJECTS)
+    contacts = read(CONTACTS) if with_contacts else None
+
+    def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
+        loss = _loss(_windows(covered[account_id]), _windows(in_time[account_id]), first_at)
+        return replace(
+            feed,
+            unfinished=[Unfinished(**row) for row in unfinished[account_id]],
+            rejects=[Rejected(**row) for row in rejects[account_id]],
+            contacts=None if contacts is None else _counts(contacts[account_id]),
+            **loss,
+        )
+
+    return [whole(*one) for one in known]
+
+
+def _feeds(db: Database, selection: Selection) -> list[tuple[int, Feed, datetime | None]]:
+    """Return each account with its key, and when it was first pulled."""
+    accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
+    states = _rows(db, [account.account_id for account in accounts], STATES)
+
+    def feed(account: Any) -> tuple[int, Feed, datetime | None]:
+        own = states[account.account_id]
+        complete = next((row for row in own if row["state"] == "complete"), None)
+        newest = _newest(db, account.account_id, complete["reached_at"]) if complete else None
+        extractions = {row["state"]: row["tries"] for row in own}
+        found = Feed(account.source, account.account, newest, extractions=extractions)
+        return account.account_id, found, complete["first_at"] if complete else None
+
+    return [feed(account) for account in accounts]
+
+
+def _newest(db: Database, account_id: int, reached_at: datetime) -> Newest | None:
+    found = db.execute(NEWEST, times=TIMES_OF_NEWEST, account_id=account_id, reached_at=reached_at).mappings().first()
+    return Newest(**found) if found else None
+
+
+def _loss(covered: list[Window], in_time: list[Window], first_at: datetime | None) -> dict[str, Any]:
+    if not covered or first_at is None:
+        return {}
+    return {
+        "covered_from": covered[0].start,
+        "baseline_until": first_at,
+        "gaps": gaps_between(covered),
+        "lossy": lossy_among(covered, in_time, baseline_until=first_at),
+    }
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    return {"present": 0, "gone": 0} | {row["state"]: row["contacts"] for row in rows}
+
+
+def _windows(rows: Sequence[Row]) -> list[Window]:
+    return [Window(row["start_at"], row["end_at"]) for row in rows]
+
+
+def _rows(db: Database, account_ids: Sequence[int], sql: str, **parameters: Any) -> Mapping[int, list[Row]]:
+    """Ask about some accounts; return each one's rows by its key."""
+    found: defaultdict[int, list[Row]] = defaultdict(list)
+    if account_ids:
+        times = [name for name in TIMES if f" AS {name}" in sql]
+        for row in db.execute(sql, times=times, account_ids=list(account_ids), **parameters).mappings():
+            own = dict(row)
+            found[own.pop("account_id")].append(own)
+    return found
