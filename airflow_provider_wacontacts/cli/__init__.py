@@ -20,6 +20,8 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 
 __all__ = ["main"]
 
+#: As shells have it.
+INTERRUPTED = 130
 EXIT_CODES = """\
 Exit codes: 0 it is done, 1 it could not be done (one line on standard error says why), 2 it was called wrongly. Each
 command has a --help of its own.
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run one command.
 
     :param arguments: what follows the program's name; that of this process by default.
-    :returns: the exit code, 0 or 1.
+    :returns: the exit code: 0, 1, or 130 where it was interrupted by Ctrl-C.
     :raises SystemExit: with 2, called wrongly; with 0, asked for help.
     """
     options = _parser().parse_args(arguments)
@@ -41,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wacontacts: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print()
-    return 0
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.place import add_place, expect_url_env, store_in
+from airflow_provider_wacontacts.cli.place import add_place, airflow_aside, expect_url_env, store_in
 from airflow_provider_wacontacts.cli.prose import Prose
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 def _root(path: str) -> ObjectPath:
     if "://" not in path:
         return Path(path)
-    from airflow_provider_wacontacts.hooks.paths import object_path
+    with airflow_aside():
+        from airflow_provider_wacontacts.hooks.paths import object_path
 
-    return object_path(path)
+        return object_path(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_wacontacts.landing.sql import Store
 
-__all__ = ["add_place", "engine_in", "expect_url_env", "name_of", "store_in"]
+__all__ = ["add_place", "airflow_aside", "engine_in", "expect_url_env", "name_of", "store_in"]
 
 STORE_CONN_ID = "wacontacts_store"
 
@@ -56,9 +58,10 @@ def engine_in(options: argparse.Namespace) -> tuple[Engine, str | None]:
     """
     if options.url_env:
         return _engine_of(options.url_env), options.table_schema
-    from airflow_provider_wacontacts.hooks.store import store_engine
+    with airflow_aside():
+        from airflow_provider_wacontacts.hooks.store import store_engine
 
-    store = store_engine(options.conn_id)
+        store = store_engine(options.conn_id)
     return store.engine, store.table_schema
 
 
@@ -73,15 +76,21 @@ def store_in(
     :raises ConfigError: there is none.
     """
     if not options.url_env:
-        from airflow_provider_wacontacts.hooks.store import open_store
+        with airflow_aside():
+            from airflow_provider_wacontacts.hooks.store import open_store
 
-        return open_store(options.conn_id, late_after=late_after)
+            return open_store(options.conn_id, late_after=late_after)
     from airflow_provider_wacontacts.landing.sql import Store
 
     secret = _variable(secret_env).encode() if secret_env else None
     engine = _engine_of(options.url_env)
     own: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
     return Store(engine, table_schema=options.table_schema, auto_upgrade=False, secret=secret, **own)
+
+
+def airflow_aside() -> AbstractContextManager[object]:
+    """Let Airflow, which logs to standard output where nobody tells it otherwise, log to standard error meanwhile."""
+    return redirect_stdout(sys.stderr)
 
 
 def _variable(name: str) -> str:

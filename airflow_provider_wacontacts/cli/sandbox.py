@@ -94,6 +94,8 @@ def _run(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     try:
         print(_greeting(sandbox), flush=True)
         threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
     finally:
         sandbox.stop()
 

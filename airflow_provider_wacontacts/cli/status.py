@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.place import add_place, expect_url_env, name_of, store_in
+from airflow_provider_wacontacts.cli.place import add_place, airflow_aside, expect_url_env, name_of, store_in
 from airflow_provider_wacontacts.cli.prose import Prose
 from airflow_provider_wacontacts.cli.report import report
 from airflow_provider_wacontacts.cli.spans import span, told
@@ -114,9 +114,10 @@ def _selection(options: argparse.Namespace) -> Selection:
 def _limits(conn_ids: list[str]) -> dict[str, int]:
     if not conn_ids:
         return {}
-    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    with airflow_aside():
+        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
-    return {hook.sender: hook.daily_checks for hook in map(WhatsAppBusinessHook, conn_ids)}
+        return {hook.sender: hook.daily_checks for hook in map(WhatsAppBusinessHook, conn_ids)}
 
 
 def _verdict(status: StoreStatus | None, options: argparse.Namespace) -> Verdict | None:
@@ -132,17 +133,18 @@ def _printed(
 ) -> str:
     line = f"FAILED: {problem}" if problem else verdict and _line(verdict, options.max_age)
     if options.json:
-        return json.dumps(_object(options, status, verdict) | {"problem": problem, "message": line})
+        return json.dumps(_object(options, status, verdict) | {"message": line, "problem": problem})
     if status is None or status.problem or verdict:
         return str(line if options.max_age else problem)
     return report(status, name_of(options))
 
 
 def _object(options: argparse.Namespace, status: StoreStatus | None, verdict: Verdict | None) -> dict[str, Any]:
-    found = {"store": name_of(options), **(status.as_dict() if status else NOTHING)}
-    if options.max_age is None:
-        return found | {"max_age_s": None, "is_fresh": None}
-    return found | {"max_age_s": options.max_age.total_seconds(), "is_fresh": verdict is not None and verdict.is_fresh}
+    asked: dict[str, Any] = {"max_age_s": None, "is_fresh": None}
+    if options.max_age:
+        is_fresh = verdict is not None and verdict.is_fresh
+        asked = {"max_age_s": options.max_age.total_seconds(), "is_fresh": is_fresh}
+    return {"store": name_of(options), **asked, "message": None, **(status.as_dict() if status else NOTHING)}
 
 
 def _line(verdict: Verdict, max_age: timedelta) -> str:

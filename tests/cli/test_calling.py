@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from airflow_provider_wacontacts import cli
+from airflow_provider_wacontacts import __version__, cli
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ from airflow_provider_wacontacts import cli
         (["store", "upgrade", "--conn-id", "a", "--url-env", "B"], "--url-env"),
         (["store", "upgrade", "--table-schema", "contacts"], "--table-schema"),
         (["store", "erase", "--table-schema", "contacts"], "--table-schema"),
+        (["store", "status", "--table-schema", "contacts"], "--table-schema"),
+        (["store", "status", "--max-age", "26"], "26h"),
+        (["store", "status", "--late-after", "soon"], "--late-after"),
+        (["store", "status", "--source", "slack"], "green_api"),
+        (["store", "status", "--max-age", "26h", "--source", "whatsapp_business"], "--max-age"),
         (["store", "erase", "--secret-env", "SECRET"], "--secret-env"),
     ],
 )
@@ -36,14 +41,34 @@ def test_what_is_called_wrongly_exits_with_2_and_names_it(capsys, arguments, nam
     assert (ended.value.code, named in capsys.readouterr().err) == (2, True)
 
 
-@pytest.mark.parametrize(
-    "command", [["--help"], ["sandbox", "--help"], ["store", "upgrade", "--help"], ["store", "erase", "--help"]]
-)
-def test_help_is_printed(capsys, command):
+HELPS = [[], ["sandbox"], ["store"], ["store", "status"], ["store", "upgrade"], ["store", "erase"]]
+
+
+@pytest.mark.parametrize("command", HELPS, ids=" ".join)
+def test_help_fits_a_narrow_terminal_but_for_examples(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
 
-    assert (ended.value.code, capsys.readouterr().out.startswith("usage: wacontacts")) == (0, True)
+    assert (ended.value.code, lines[0].startswith("usage: wacontacts")) == (0, True)
+    assert [line for line in lines if len(line) > 80 and not line.startswith("  ")] == []
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"wacontacts {__version__}\n")
+
+
+def test_who_interrupts_it_has_not_been_told_that_all_is_well(monkeypatch):
+    def interrupted(_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("airflow_provider_wacontacts.cli.status._look", interrupted)
+
+    assert cli.main(["store", "status"]) == 130
 
 
 def test_importing_the_command_imports_neither_airflow_nor_a_server():

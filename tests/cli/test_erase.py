@@ -69,7 +69,7 @@ def test_files_below_each_path_are_written_anew(erase, tmp_path):
 
     _, out, _ = erase("--json", "--path", f"{tmp_path}/one", "--path", f"file://{tmp_path}/two", lines=BOB)
 
-    assert {name: count for name, count in json.loads(out.splitlines()[-1]).items() if count} == {
+    assert {name: count for name, count in json.loads(out).items() if count} == {
         "people": 1,
         "extractions": 2,
         "files": 2,

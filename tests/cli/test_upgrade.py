@@ -1,6 +1,6 @@
 """`wacontacts store upgrade`."""
 
-import os
+import json
 import sys
 import types
 
@@ -15,6 +15,7 @@ class Upgrades:
 
     def __init__(self, monkeypatch):
         self.done = []
+        self.was = 5
         self.disposed = 0
         self.error = None
         store = types.ModuleType("airflow_provider_wacontacts.hooks.store")
@@ -28,6 +29,7 @@ class Upgrades:
         if self.error:
             raise self.error
         self.done.append((str(getattr(engine, "url", "airflow")), table_schema))
+        return self.was, 5
 
     def dispose(self):
         self.disposed += 1
@@ -43,7 +45,8 @@ def test_the_store_of_a_connection_is_upgraded(upgrades, capsys):
     assert cli.main(["store", "upgrade"]) == 0
     assert upgrades.done == [("airflow", "schema of lake"), ("airflow", "schema of wacontacts_store")]
     assert capsys.readouterr().out == (
-        "The tables of lake are up to date.\nThe tables of wacontacts_store are up to date.\n"
+        "The tables of lake are up to date: version 5, as before.\n"
+        "The tables of wacontacts_store are up to date: version 5, as before.\n"
     )
 
 
@@ -62,33 +65,20 @@ def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(fails_with, 
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        (None, "the environment variable STORE_URL is not set"),
-        ("", "the environment variable STORE_URL is not set"),
-        ("user:secret-word", "the environment variable STORE_URL holds no database URL that SQLAlchemy knows"),
-        (
-            "nosuchbase://user:secret-word@host/db",
-            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
-        ),
-        (
-            "postgresql://user:secret-word@host:port/db",
-            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
-        ),
-    ],
+    ("was", "said"),
+    [(0, "version 5, made just now"), (3, "version 5, which was 3 before"), (5, "version 5, as before")],
 )
-def test_a_url_that_is_none_is_not_repeated(fails_with, upgrades, monkeypatch, url, said):
-    monkeypatch.delenv("STORE_URL", raising=False)
-    if url is not None:
-        monkeypatch.setitem(os.environ, "STORE_URL", url)
+def test_what_was_there_before_is_told(upgrades, capsys, was, said):
+    upgrades.was = was
 
-    assert fails_with("store", "upgrade", "--url-env", "STORE_URL") == f"wacontacts: {said}\n"
-
-
-def test_a_missing_database_driver_is_named(fails_with, upgrades, monkeypatch):
-    monkeypatch.setenv("STORE_URL", "mysql://user:secret-word@host/db")
-    monkeypatch.setitem(sys.modules, "MySQLdb", None)
-
-    assert fails_with("store", "upgrade", "--url-env", "STORE_URL") == (
-        "wacontacts: the database of STORE_URL needs the Python module MySQLdb\n"
+    assert (cli.main(["store", "upgrade", "--conn-id", "lake"]), capsys.readouterr().out) == (
+        0,
+        f"The tables of lake are up to date: {said}.\n",
     )
+
+
+def test_programs_get_the_versions(upgrades, capsys):
+    upgrades.was = 3
+
+    assert cli.main(["store", "upgrade", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 5, "was": 3}

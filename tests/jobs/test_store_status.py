@@ -137,11 +137,23 @@ def test_looking_writes_nothing_and_waits_for_nobody_who_writes(store, store_eng
         assert feed.extractions == {"complete": 1}
 
 
-def test_statements_are_queries_and_nothing_else(store, store_engine):
+@pytest.fixture
+def statements():
+    """What is sent to any database."""
+    found = []
+
+    def listen(*given):
+        found.append(given[2])
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    yield found
+    event.remove(Engine, "before_cursor_execute", listen)
+
+
+def test_statements_are_queries_and_nothing_else(store, statements):
     store.prepare()
     pulled(store, 0, 1)
-    statements = []
-    event.listen(Engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    statements.clear()
     look_at_store(store, ALL, with_contacts=True)
 
     assert {statement.split()[0] for statement in statements} - {"PRAGMA"} == {"SELECT"}

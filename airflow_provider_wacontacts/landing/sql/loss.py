@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.protocol.windows import Window
 
-__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among"]
+__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "join", "lateness_s", "lossy_among"]
+
+T = TypeVar("T", datetime, str)
 
 
 class Pulled(NamedTuple):
@@ -52,6 +54,19 @@ def gap_before(window: Window, reached: datetime | None) -> tuple[datetime, date
     :returns: its start and end; ``None`` where there is none, or where nothing earlier was ever pulled.
     """
     return (reached, window.start) if reached is not None and reached < window.start else None
+
+
+def join(stretches: list[tuple[T, T]], start: T, end: T) -> None:
+    """
+    Add a window to the stretches that windows cover: to the last of them, where it touches or overlaps that.
+
+    :param stretches: start and end of each, ascending, with time between each and the next; changed.
+    :param start: not before the start of the last; any kind of value that sorts as time does.
+    """
+    if stretches and start <= stretches[-1][1]:
+        stretches[-1] = (stretches[-1][0], max(stretches[-1][1], end))
+    else:
+        stretches.append((start, end))
 
 
 def gaps_between(covered: Sequence[Window]) -> list[Window]:

@@ -1,0 +1,83 @@
+"""Where the store is: an environment variable with a URL, or an Airflow connection."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.landing.sql import upgrade
+
+COMMANDS = ["upgrade", "status"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (None, "the environment variable STORE_URL is not set"),
+        ("", "the environment variable STORE_URL is not set"),
+        ("user:secret-word", "the environment variable STORE_URL holds no database URL that SQLAlchemy knows"),
+        (
+            "nosuchbase://user:secret-word@host/db",
+            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+        ),
+        (
+            "postgresql://user:secret-word@host:port/db",
+            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_url_that_is_none_is_not_repeated(fails_with, monkeypatch, command, url, said):
+    monkeypatch.delenv("STORE_URL", raising=False)
+    if url is not None:
+        monkeypatch.setitem(os.environ, "STORE_URL", url)
+
+    assert fails_with("store", command, "--url-env", "STORE_URL") == f"wacontacts: {said}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_missing_database_driver_is_named(fails_with, monkeypatch, command):
+    monkeypatch.setenv("STORE_URL", "mysql://user:secret-word@host/db")
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+
+    assert fails_with("store", command, "--url-env", "STORE_URL") == (
+        "wacontacts: the database of STORE_URL needs the Python module MySQLdb\n"
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_connection_that_is_not_there_is_named(fails_with, command):
+    assert fails_with("store", command, "--conn-id", "nosuch") == "wacontacts: connection 'nosuch' is not defined\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_in_a_directory_that_is_not_there_is_one_line(fails_with, monkeypatch, command):
+    monkeypatch.setenv("STORE_URL", "sqlite:////nonexistent/store.db")
+
+    assert fails_with("store", command, "--url-env", "STORE_URL").startswith("wacontacts: the store's file ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_server_that_does_not_answer_is_one_line_without_its_address(fails_with, monkeypatch, command):
+    monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
+
+    assert fails_with("store", command, "--url-env", "STORE_URL") == (
+        "wacontacts: the connection to the store was lost, or cannot be made\n"
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_with_a_url_airflow_is_not_imported(tmp_path, command):
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade(create_engine(url))
+    code = (
+        "import sys; from airflow_provider_wacontacts.cli import main; "
+        f"main(['store', '{command}', '--url-env', 'STORE_URL']); "
+        "print({'airflow', 'phonenumbers', 'pyarrow', 'requests'} & set(sys.modules))"
+    )
+    environment = os.environ | {"STORE_URL": url}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+
+    assert run.stdout.splitlines()[-1] == "set()"

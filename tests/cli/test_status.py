@@ -1,0 +1,358 @@
+"""`wacontacts store status`: tables for people, JSON for programs, one line and an exit code for monitors."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts import cli
+from airflow_provider_wacontacts.landing.sql import Store, Task
+from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+from airflow_provider_wacontacts.landing.sql.numbers.identities import Identities
+from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Input, Rules
+from airflow_provider_wacontacts.protocol.records import Record, Reject, canonical, row_hash
+from airflow_provider_wacontacts.protocol.whatsapp_business import IdentityChange
+from airflow_provider_wacontacts.protocol.windows import Window
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+NOW = MONDAY + 7 * DAY + 9 * HOUR
+ALICE = "+16315551001"
+PAYLOAD = canonical(b'{"id": "12015550123@c.us"}')
+CONTACT = Record("12015550123@c.us", MONDAY, row_hash(PAYLOAD), PAYLOAD, "12015550123", repaired=False)
+TABLES = """\
+STORE_URL: tables of version 5, as of 2024-01-08 09:00 UTC
+
+Accounts
+  SOURCE     ACCOUNT  UP TO             AGE    PULLS  REJECTED
+  green_api  depot    2024-01-06 01:00  2d 8h      1         0
+  turn       main     2024-01-07 00:00  33h        5         2
+  turn       other    never             -          0         0
+
+Windows
+  ACCOUNT  FROM              BASELINE UNTIL    GAPS    LOSSY
+  main     2024-01-01 00:00  2024-01-02 00:05  1, 24h  1, 24h
+
+Gaps: nothing covers them
+  ACCOUNT  FROM              TO                LENGTH
+  main     2024-01-04 00:00  2024-01-05 00:00  24h
+
+Lossy: never pulled in time
+  ACCOUNT  FROM              TO                LENGTH
+  main     2024-01-05 00:00  2024-01-06 00:00  24h
+
+Tries that run, and others begun since the last complete one
+  ACCOUNT  STATE       REASON  TRIES  FIRST BEGUN       LAST BEGUN
+  depot    incomplete  empty       1  2024-01-08 09:00  2024-01-08 09:00
+  other    running     -           1  2024-01-08 09:00  2024-01-08 09:00
+
+Rejected
+  ACCOUNT    REJECTS  LAST              REASON
+  turn main        2  2024-01-03 00:05  no id
+
+Senders
+  SENDER        SPENT TODAY  LIMIT  OPEN CHECKS  OVERDUE  OLDEST OPEN
+  +12015550100            1      -            1        0  2024-01-08 09:00
+
+Numbers
+  SENDER        STATUS      NUMBERS
+  +12015550100  processing        1
+
+Users who have potentially changed, and are not acknowledged
+  SENDER        USERS
+  +12015550100      1
+
+Rejected
+  ACCOUNT                         REJECTS  LAST              REASON
+  whatsapp_business +12015550100        1  2024-01-08 09:00  too short
+"""
+
+
+class Week:
+    """A store, and what happens to it in a week."""
+
+    def __init__(self, url):
+        self.engine = create_engine(url)
+        self.store = Store(self.engine)
+        self.store.prepare()
+
+    def begin(self, day, account="main"):
+        window = Window(MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
+        task = Task("dag", f"run {account} {day}", "task")
+        given = {"source": "turn", "account": account, "options_digest": "", "package_version": "1"}
+        return self.store.begin(window=window, task=task, **given)
+
+    def pull(self, day, *, late=timedelta(minutes=5), rejects=()):
+        extraction = self.begin(day)
+        moment = MONDAY + (day + 1) * DAY + late
+        extraction.land([], rejects, position=None, pages=1, size=1, extracted_at=moment)
+        extraction.finish()
+
+    def snap(self, moment, *contacts):
+        given = {"source": "green_api", "account": "depot", "options_digest": "", "package_version": "1"}
+        snapshot = self.store.begin_snapshot(group=None, task=Task("dag", str(moment), "task"), **given)
+        snapshot.land(lambda: iter(contacts), extracted_at=moment, size=1)
+
+    def check(self, *numbers, sender="+12015550100"):
+        checks = Checks(self.store, sender, daily_checks=10)
+        check = checks.open(Rules(Task("dag", "run", "task"), "", "1", NOW - 7 * DAY))
+        check.fill([Input(number, number) for number in numbers] + [Input("1", None, reason="too short")])
+        check.claim([number_id for batch in check.queue(10) for number_id in batch])
+        check.record(Answers(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))
+        check.wait(NOW + HOUR)
+        Identities(self.store, sender).learn([IdentityChange("16315551001", "hash", NOW)])
+
+
+@pytest.fixture
+def week(sqlite_url, monkeypatch):
+    """A store of which nothing is told yet; the time is Monday's, a week later, at nine."""
+    monkeypatch.setitem(Store.__init__.__kwdefaults__, "now", lambda: NOW)
+    monkeypatch.setenv("STORE_URL", sqlite_url)
+    week = Week(sqlite_url)
+    yield week
+    week.engine.dispose()
+
+
+@pytest.fixture
+def status(capsys):
+    """Run `wacontacts store status`; gives its exit code and what it printed."""
+
+    def run(*arguments, place=("--url-env", "STORE_URL")):
+        code = cli.main(["store", "status", *place, *arguments])
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return code, printed.out
+
+    return run
+
+
+@pytest.fixture
+def full_week(week):
+    """Everything that is told of, a little of each."""
+    week.pull(1, rejects=[Reject("no id", b"{}")] * 2)
+    for day in (0, 2, 5):
+        week.pull(day)
+    week.pull(4, late=5 * HOUR)
+    week.begin(0, account="other")
+    week.snap(MONDAY + 5 * DAY + HOUR, CONTACT)
+    week.snap(MONDAY + 6 * DAY)
+    week.check(ALICE)
+    return week
+
+
+# For people
+
+
+def test_people_see_tables(full_week, status):
+    assert status() == (0, TABLES)
+
+
+def test_tables_fit_a_narrow_terminal():
+    assert [line for line in TABLES.splitlines() if len(line) > 80] == []
+
+
+def test_of_many_stretches_the_newest_are_shown(week, status):
+    for day in range(0, 26, 2):
+        week.pull(day)
+    lines = status()[1].partition("Gaps: nothing covers them\n")[2].splitlines()
+
+    assert lines[1] == "  main     2 earlier ones    --json has all    -"
+    assert (lines[2].split()[1], lines[11].split()[1], len(lines)) == ("2024-01-06", "2024-01-24", 12)
+
+
+def test_a_store_in_which_nothing_happened_is_told_to_be_empty(week, status):
+    code, out = status()
+
+    assert (code, out.splitlines()[-1]) == (0, "Nothing was pulled or checked yet, or nothing of what was asked for.")
+
+
+def test_contacts_are_counted_where_that_is_asked_for(full_week, status):
+    accounts = status("--contacts", "--source", "green_api")[1].splitlines()[3:5]
+
+    assert accounts == [
+        "  SOURCE     ACCOUNT  UP TO             AGE    PULLS  REJECTED  PRESENT  GONE",
+        "  green_api  depot    2024-01-06 01:00  2d 8h      1         0        1     0",
+    ]
+
+
+def test_what_is_late_is_told_by_the_caller(week, status):
+    week.pull(0)
+    week.pull(1, late=5 * HOUR)
+
+    assert ["Lossy:" in status(*late)[1] for late in ([], ["--late-after", "5h"])] == [True, False]
+
+
+def test_a_connections_limit_is_told(full_week, capsys, monkeypatch):
+    extra = {"auth": "bearer", "sender": "+12015550100", "daily_checks": 250}
+    connection = {"conn_type": "whatsapp_business", "host": "https://wa.example.org", "password": "example-token"}
+    monkeypatch.setenv("AIRFLOW_CONN_WHATSAPP", json.dumps(connection | {"extra": extra}))
+    cli.main(["store", "status", "--url-env", "STORE_URL", "--json", "--whatsapp-business-conn-id", "whatsapp"])
+    (sender,) = json.loads(capsys.readouterr().out)["senders"]
+
+    assert (sender["spent"], sender["limit"], sender["left"]) == (1, 250, 249)
+
+
+def test_the_store_of_a_connection_is_looked_at_and_airflow_logs_elsewhere(week, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/store.db"}))
+    code = cli.main(["store", "status", "--conn-id", "lake", "--json"])
+
+    assert (code, json.loads(capsys.readouterr().out)["store"]) == (0, "lake")
+
+
+# For programs
+
+
+def test_programs_get_all_of_it(full_week, status):
+    code, out = status("--json")
+    told = json.loads(out)
+    feeds, senders = told.pop("feeds"), told.pop("senders")
+
+    assert (code, told) == (
+        0,
+        {
+            "store": "STORE_URL",
+            "max_age_s": None,
+            "is_fresh": None,
+            "message": None,
+            "as_of": "2024-01-08T09:00:00.000000Z",
+            "schema_version": 5,
+            "writes_version": 5,
+            "problem": None,
+        },
+    )
+    assert [(feed["account"], feed["age_s"]) for feed in feeds] == [
+        ("depot", 201_600.0),
+        ("main", 118_800.0),
+        ("other", None),
+    ]
+    assert [(sender["sender"], sender["numbers"]) for sender in senders] == [("+12015550100", {"processing": 1})]
+
+
+@pytest.mark.parametrize(("limit", "code", "is_fresh"), [("33h", 0, True), ("32h", 1, False)])
+def test_programs_get_the_verdict_too(week, status, limit, code, is_fresh):
+    week.pull(5)
+    got, out = status("--json", "--max-age", limit)
+    told = json.loads(out)
+
+    assert (got, told["is_fresh"], told["max_age_s"]) == (code, is_fresh, float(limit[:-1]) * 3600)
+    assert told["message"].startswith("OK: " if is_fresh else "STALE: ")
+
+
+def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeypatch):
+    monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
+    problem = "the connection to the store was lost, or cannot be made"
+    code, out = status("--json", "--max-age", "26h")
+
+    assert (code, json.loads(out)) == (
+        1,
+        {
+            "store": "STORE_URL",
+            "max_age_s": 93_600.0,
+            "is_fresh": False,
+            "message": f"FAILED: {problem}",
+            "as_of": None,
+            "schema_version": None,
+            "writes_version": None,
+            "feeds": [],
+            "senders": [],
+            "problem": problem,
+        },
+    )
+
+
+# For monitors
+
+
+def test_a_monitor_gets_one_line_and_0_where_all_is_fresh(week, status):
+    week.pull(5)
+
+    assert status("--max-age", "33h") == (0, "OK: the oldest account is 33h old, 33h are allowed\n")
+
+
+def test_a_monitor_gets_one_line_and_1_where_something_is_stale(full_week, status):
+    assert status("--max-age", "34h") == (
+        1,
+        "STALE: green_api depot is 2d 8h old, turn other was never pulled; 34h are allowed\n",
+    )
+
+
+def test_a_monitor_may_watch_one_account(full_week, status):
+    assert status("--max-age", "34h", "--source", "turn", "--account", "main")[0] == 0
+
+
+@pytest.mark.parametrize("asked", [("--account", "typo"), ("--account", "main", "--account", "typo")])
+def test_a_monitor_of_an_account_that_is_not_there_hears_of_it(week, status, asked):
+    week.pull(5)
+    code, out = status("--max-age", "34h", *asked)
+
+    assert (code, "typo was never pulled" in out) == (1, True)
+
+
+def test_where_nothing_was_ever_pulled_a_monitor_hears_of_it(week, status):
+    assert status("--max-age", "26h") == (1, "STALE: nothing was ever pulled; 26h are allowed\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "the environment variable STORE_URL is not set"),
+        ("sqlite:////nonexistent/store.db", "the store's file is not there"),
+        ("postgresql://user:secret-word@127.0.0.1:1/db", "the connection to the store was lost, or cannot be made"),
+    ],
+)
+def test_a_monitor_gets_one_line_where_the_store_cannot_be_read(status, monkeypatch, url, said):
+    monkeypatch.setenv("STORE_URL", url)
+    code, out = status("--max-age", "26h")
+
+    assert (code, out.count("\n"), out.startswith(f"FAILED: {said}")) == (1, 1, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--max-age", "26h"], ["--json"]])
+def test_a_store_without_tables_is_told_on_standard_output(status, monkeypatch, arguments):
+    monkeypatch.setenv("STORE_URL", "sqlite://")
+    code, out = status(*arguments)
+
+    assert (code, out.count("\n"), "the store has no tables yet" in out) == (1, 1, True)
+
+
+# Rights
+
+
+@pytest.fixture
+def monitor(postgres, postgres_database, monkeypatch):
+    """A store in PostgreSQL, and a user who may read what is granted; gives the owner's way to grant."""
+    owner = create_engine(postgres.url(database=postgres_database))
+    week = Week(owner.url)
+    week.check(ALICE)
+    week.pull(5)
+
+    def grant(*statements):
+        with owner.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    grant("DO $$ BEGIN CREATE ROLE status LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    monkeypatch.setenv("STORE_URL", owner.url.set(username="status").render_as_string(hide_password=False))
+    yield grant
+    owner.dispose()
+
+
+def test_the_right_to_read_is_enough(monitor, status):
+    monitor("GRANT SELECT ON ALL TABLES IN SCHEMA public TO status")
+
+    assert status("--contacts")[0] == 0
+
+
+def test_a_monitor_needs_to_read_no_table_with_people_in_it(monitor, status):
+    monitor("GRANT SELECT ON wacontacts_meta, wacontacts_account, wacontacts_extraction TO status")
+
+    assert [status("--max-age", "1h")[1].partition(":")[0], status("--max-age", "100000d")[0]] == ["STALE", 0]
+
+
+def test_rights_that_are_missing_are_named(monitor, status):
+    assert status("--max-age", "26h") == (
+        1,
+        "FAILED: this user may not read all that is asked for; it needs SELECT on the store's tables\n",
+    )
