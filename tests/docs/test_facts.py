@@ -15,9 +15,11 @@ from airflow_provider_wacontacts.get_provider_info import get_provider_info
 from airflow_provider_wacontacts.jobs.callbacks import record_callback
 from airflow_provider_wacontacts.jobs.contact_files import FilesSummary
 from airflow_provider_wacontacts.jobs.identities import AcknowledgeSummary, LookSummary
+from airflow_provider_wacontacts.jobs.store_status import StoreStatus
 from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary, SnapshotSummary
 from airflow_provider_wacontacts.landing.objects import Manifest
 from airflow_provider_wacontacts.landing.sql import upgrade
+from airflow_provider_wacontacts.landing.sql.status.model import Feed, Newest, Rejected, Sender, Unfinished
 from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_business
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
@@ -221,6 +223,33 @@ def test_every_option_of_the_sandbox_is_documented():
     options = vars(cli._parser().parse_args(["sandbox"]))
 
     assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
+
+
+def test_every_option_of_the_status_is_documented():
+    given = re.findall(r"^\| `--([a-z-]+)`", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
+    options = vars(cli._parser().parse_args(["store", "status"]))
+
+    assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "computed"),
+    [
+        ("Each of the feeds", Feed, {"age_s"}),
+        ("Each of the senders", Sender, {"left"}),
+        ("For programs", StoreStatus, {"store", "max_age_s", "is_fresh", "message"}),
+    ],
+)
+def test_every_member_of_the_status_is_documented(heading, kind, computed):
+    text = section("monitoring.md", heading).partition("### ")[0]
+
+    assert set(first_column(text)) == {field.name for field in dataclasses.fields(kind)} | computed
+
+
+def test_every_member_of_lists_in_the_status_is_documented():
+    named = set(NAME.findall(section("monitoring.md", "Each of the feeds")))
+
+    assert {field.name for kind in (Newest, Unfinished, Rejected) for field in dataclasses.fields(kind)} <= named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,8 +14,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_wacontacts import cli
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.jobs.store_status import look_at_ages, look_at_store
 from airflow_provider_wacontacts.landing.objects import ObjectExtraction
 from airflow_provider_wacontacts.landing.sql import Store, Task
+from airflow_provider_wacontacts.landing.sql.status.model import Selection
 from airflow_provider_wacontacts.protocol.turn import record_of
 from airflow_provider_wacontacts.protocol.turn_rows import parse_page
 from airflow_provider_wacontacts.protocol.windows import Window
@@ -26,6 +29,7 @@ FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 #: What no test here can run: programs of other machines, and of other versions of Airflow.
 FOREIGN = ("pip", "curl")
 
+ROLES = ("airflow_contacts", "analyst", "monitor")
 TASK = Task("contacts", "run", "pull")
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
 TUESDAY = Window(MONDAY.end, datetime(2022, 9, 14, tzinfo=UTC))
@@ -256,7 +260,7 @@ def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_dat
     owner = create_engine(postgres.url(database=postgres_database))
     landed(owner, MONDAY, [BOB], table_schema="contacts")
     with owner.begin() as connection:
-        for role in ("airflow_contacts", "analyst"):
+        for role in ROLES:
             connection.exec_driver_sql(f"DROP ROLE IF EXISTS {role}")
             connection.exec_driver_sql(f"CREATE ROLE {role}")
         for block in of("sql", "GRANT"):
@@ -273,14 +277,20 @@ def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_dat
         with analyst.connect() as connection, pytest.raises(SQLAlchemyError, match="permission denied"):
             connection.execute(text("SELECT count(*) FROM contacts.wacontacts_reject"))
         analyst.dispose()
+        monitor = create_engine(owner.url, connect_args={"options": "-c role=monitor"})
+        ages = look_at_ages(Store(monitor, table_schema="contacts"), Selection())
+        with pytest.raises(ConfigError, match="may not read"):
+            look_at_store(Store(monitor, table_schema="contacts"), Selection())
+        monitor.dispose()
     finally:
         with owner.begin() as connection:
-            for role in ("airflow_contacts", "analyst"):
+            for role in ROLES:
                 connection.exec_driver_sql(f"DROP OWNED BY {role}")
                 connection.exec_driver_sql(f"DROP ROLE {role}")
         owner.dispose()
 
     assert counts == [1, 2, 2, 2]
+    assert [feed.newest.reached_at for feed in ages.feeds] == [TUESDAY.end]
 
 
 def test_the_copy_for_analysts_can_be_made(postgres, postgres_database):
