@@ -3,6 +3,7 @@
 # make lint     ruff and mypy
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
+# make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|bench)'")
 # make clean    removes everything that these have made
 #
 # They need Python 3.11 or newer and make. Everything else goes into .venv, once.
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench docs wheel constraints clean
+.PHONY: help venv demo test lint format bench docs newcomer wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -55,6 +56,9 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(PY) -m sphinx -W -q -b html docs docs/_build/html
+
+newcomer: $(STAMP)
+	$(PY) -m tests.newcomer $(ARGS)
 
 wheel: $(STAMP)
 	$(PY) -m hatchling build -t wheel

@@ -1,0 +1,113 @@
+"""README's commands, run as they are written by somebody who has nothing yet."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.newcomer.place import ROOT, Place, lend_airflow
+from tests.newcomer.readme import Command, Dag, Query, steps_of
+from tests.newcomer.walk import StepFailedError, Walk
+
+#: Each takes minutes, or the tests themselves; `make newcomer` runs them.
+ROWS = "SELECT sum(rows) FROM wacontacts_extraction"
+PEOPLE = "SELECT count(*) FROM wacontacts_current WHERE payload->'details'->>'name' IS NOT NULL"
+LONG = "^make (demo|test|lint|bench|docs)$"
+
+
+@pytest.fixture
+def place(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("there is nothing to clone")
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def test_steps_are_read_in_order_and_as_they_are_written():
+    page = dedent(
+        """\
+        ```bash
+        # a remark
+        pip install 'one[two]'
+        export A='b c' \\
+          D=e
+        ```
+
+        ```python
+        print("a")
+
+        print("b")
+        ```
+
+          ```sql
+          SELECT 1;
+
+          SELECT 2
+          WHERE 1 = 1;
+          ```
+        """
+    )
+
+    assert list(steps_of(page)) == [
+        Command(3, "pip install 'one[two]'"),
+        Command(4, "export A='b c' \\\n  D=e"),
+        Dag(9, 'print("a")\n\nprint("b")'),
+        Query(15, "SELECT 1;"),
+        Query(17, "SELECT 2\nWHERE 1 = 1;"),
+    ]
+
+
+def test_a_block_that_nobody_can_follow_is_refused():
+    with pytest.raises(ValueError, match="line 3: a block of fortran is no step"):
+        list(steps_of("Text\n```fortran\nEND\n```\n"))
+
+
+def test_it_begins_with_nothing(place, monkeypatch, said):
+    monkeypatch.setenv("AIRFLOW_CONN_TURN_DEFAULT", "ours")
+    monkeypatch.setenv("PIP_TIMEOUT", "7")
+
+    environment = Walk(place, say=said.append)._environment
+
+    assert [path.name for path in place.home.iterdir()] == []
+    assert {"HOME", "PATH", "PIP_TIMEOUT"} <= set(environment)
+    assert [name for name in environment if name.startswith(("AIRFLOW", "PYTHON", "VIRTUAL_ENV"))] == []
+
+
+def test_what_is_exported_is_known_to_the_commands_after_it(place, said):
+    Walk(place, say=said.append).follow([Command(1, "export A='b  c'"), Command(2, 'test "$A" = "b  c"')])
+
+    assert [line for line in said if line.startswith("$")] == ["$ export A='b  c'", '$ test "$A" = "b  c"']
+
+
+def test_it_stops_at_the_first_command_that_fails(place, said):
+    with pytest.raises(StepFailedError, match="^false: exit code 1$"):
+        Walk(place, say=said.append).follow([Command(1, "false"), Command(2, "true")])
+
+    assert [line for line in said if line.startswith("$")] == ["$ false"]
+
+
+def test_what_is_skipped_is_said(place, said):
+    Walk(place, skip="^fal", say=said.append).follow([Command(1, "false")])
+
+    assert said == ["$ false\n  skipped"]
+
+
+def test_readme_leads_a_newcomer_to_contacts_in_a_store(place, said):
+    place.build_wheel()
+    lend_airflow(place)
+
+    with Walk(place, skip=LONG, say=said.append) as walk:
+        walk.follow(steps_of(Path(place.clone / "README.md").read_text()))
+
+    skipped = [line.splitlines()[0] for line in said if line.endswith("skipped")]
+    assert skipped == ["$ make demo", "$ make test", "$ make lint", "$ make bench", "$ make docs"]
+    with closing(sqlite3.connect(place.home / "contacts.db")) as store:
+        pulled = store.execute("SELECT state, rows > 0, lossy FROM wacontacts_extraction").fetchall()
+        (rows,), (people,) = (store.execute(query).fetchone() for query in (ROWS, PEOPLE))
+    assert (pulled, rows) == ([("complete", 1, 1)], people)
