@@ -161,9 +161,10 @@ class WhatsAppBusinessHook(FeedHook):
         account = self._shared
 
         def obtain() -> Mapping[str, str]:
-            if self._access.login is None:
-                return account.replace(access_of(read_connection(self.whatsapp_business_conn_id)))
-            token = self._driver_with(None, policy, timeout).run(whatsapp_business.login(*self._access.login))
+            login = account.replace(access_of(read_connection(self.whatsapp_business_conn_id)))
+            if login is None:
+                return account.current() or {}
+            token = self._driver_with(None, policy, timeout).run(whatsapp_business.login(*login))
             mask_secret(token.token)
             return account.take(token)
 

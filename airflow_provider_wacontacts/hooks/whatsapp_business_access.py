@@ -1,8 +1,8 @@
 """
 What a ``whatsapp_business`` connection means, and the credentials in it.
 
-A name and a password are exchanged for a token, once for all threads or tasks that share an :class:`Account`; a fixed
-token or key is read from the connection once more when it is not accepted.
+A name and a password are exchanged for a token, once for all threads or tasks that share an :class:`Account`. Both are
+read from the connection once more before each login, and a fixed token or key when it is not accepted.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Account:
     def __init__(self, access: Access, now: Callable[[], datetime]) -> None:
         self._base_url = access.endpoint.base_url
         self._header = access.header
+        self._login = access.login
         self._token = KeptToken()
         self._now = now
 
@@ -87,11 +88,12 @@ class Account:
         """Use what a login brought, and return the header."""
         return _bearer(self._token.keep(token, self._now()))
 
-    def replace(self, access: Access) -> Mapping[str, str]:
-        """Use what the connection holds now, unless it leads to another host, and return the header."""
-        if self._header is not None and access.header is not None and access.endpoint.base_url == self._base_url:
-            self._header = access.header
-        return self._header or {}
+    def replace(self, access: Access) -> tuple[str, str] | None:
+        """Use what the connection holds now, unless it leads to another host; return what to log in with, if at all."""
+        if access.endpoint.base_url == self._base_url:
+            self._header = self._header and (access.header or self._header)
+            self._login = self._login and (access.login or self._login)
+        return self._login
 
 
 class SharedCredentials:

@@ -108,9 +108,10 @@ class AsyncContacts:
         return await self._driver(AsyncSharedCredentials(self._account, self._lock, self._obtain)).run(flow)
 
     async def _obtain(self) -> Mapping[str, str]:
-        if self._access.login is None:
-            return self._account.replace(await _read(self._conn_id))
-        token = await self._driver(None).run(whatsapp_business.login(*self._access.login))
+        login = self._account.replace(await _read(self._conn_id))
+        if login is None:
+            return self._account.current() or {}
+        token = await self._driver(None).run(whatsapp_business.login(*login))
         await sync_to_async(mask_secret)(token.token)
         return self._account.take(token)
 

@@ -11,9 +11,9 @@ from tests.newcomer.place import ROOT, Place, lend_airflow
 from tests.newcomer.readme import Command, Dag, Query, steps_of
 from tests.newcomer.walk import StepFailedError, Walk
 
-#: Each takes minutes, or the tests themselves; `make newcomer` runs them.
 ROWS = "SELECT sum(rows) FROM wacontacts_extraction"
 PEOPLE = "SELECT count(*) FROM wacontacts_current WHERE payload->'details'->>'name' IS NOT NULL"
+#: What takes minutes, or runs these tests; `make newcomer` runs all of it.
 LONG = "^make (demo|test|lint|bench|docs)$"
 
 
@@ -86,7 +86,7 @@ def test_what_is_exported_is_known_to_the_commands_after_it(place, said):
 
 
 def test_it_stops_at_the_first_command_that_fails(place, said):
-    with pytest.raises(StepFailedError, match="^false: exit code 1$"):
+    with pytest.raises(StepFailedError, match=r"^false: exit code 1$"):
         Walk(place, say=said.append).follow([Command(1, "false"), Command(2, "true")])
 
     assert [line for line in said if line.startswith("$")] == ["$ false"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
-from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from airflow_provider_wacontacts.sandbox import Sandbox, seeded_world
 from tests.newcomer.place import Place
@@ -21,6 +20,8 @@ from tests.newcomer.readme import Command, Dag, Query, Step
 __all__ = ["StepFailedError", "Walk"]
 
 WEEK = timedelta(days=7)
+#: How long before midnight the hour is over in which most contacts of the stand-in change.
+BROADCAST = timedelta(hours=14)
 ASK = """\
 import sqlite3, sys
 for row in sqlite3.connect(sys.argv[1]).execute(sys.stdin.read()).fetchmany(3):
@@ -51,9 +52,10 @@ class Walk(AbstractContextManager["Walk"]):
         self._store = place.home / "contacts.db"
         self._led: set[str] = set()
         now = datetime.now(UTC)
-        self._turn = Sandbox(seeded_world(seed=0, contacts=300, start=now - WEEK, days=8), now=now)
+        self._today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self._turn = Sandbox(seeded_world(start=self._today - WEEK, days=8), now=now)
 
-    def __enter__(self) -> Walk:
+    def __enter__(self) -> Self:
         self._turn.start()
         return self
 
@@ -90,9 +92,8 @@ class Walk(AbstractContextManager["Walk"]):
         (dags / "readme.py").write_text(step.text)
         (dag_id,) = re.findall(r'DAG\(\s*"(\w+)"', step.text)
         self._say(f"# the DAG of line {step.line}, in {dags.name}/")
-        due = datetime.now(UTC) - timedelta(hours=2)
         self._run("+", "airflow db migrate")
-        self._run("+", f"airflow dags test {dag_id} {due:%Y-%m-%dT%H:%M:%SZ}")
+        self._run("+", f"airflow dags test {dag_id} {self._today - BROADCAST:%Y-%m-%dT%H:%M:%SZ}")
 
     @_do.register
     def _(self, step: Query) -> None:

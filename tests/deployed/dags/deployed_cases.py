@@ -1,4 +1,4 @@
-"""DAGs of the tests of whole runs: a window that has yet to settle, numbers in a list, and every way to fail."""
+"""DAGs of the tests of whole runs: windows that wait, a replaced token, numbers in a list, and every way to fail."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,6 +43,9 @@ with DAG("settling", schedule=None, start_date=BEGAN, catchup=False):
 
 with DAG("limited", schedule=None, start_date=BEGAN, catchup=False):
     TurnContactsToSqlOperator(task_id="pull", **WINDOW, turn_conn_id="turn_limited")
+
+with DAG("rotated", schedule=None, start_date=BEGAN, catchup=False):
+    TurnContactsToSqlOperator(task_id="pull", **WINDOW, turn_conn_id="turn_rotated")
 
 with DAG("failures", schedule=None, start_date=BEGAN, catchup=False):
     for name, arguments in FAILURES.items():

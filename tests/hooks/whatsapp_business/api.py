@@ -43,6 +43,10 @@ def fixed(connect, wire, auth, password="example-token", **fields):
     connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
 
 
+def logging_in(connect, wire, password="pass word"):
+    connect("whatsapp_business_default", conn_type="whatsapp_business", host=wire.url, login="user", password=password)
+
+
 class Worker:
     """Does one thing after another with a hook."""
 

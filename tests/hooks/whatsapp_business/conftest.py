@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hooks.whatsapp_business.api import Triggerer, Worker, fixed
+from tests.hooks.whatsapp_business.api import Triggerer, Worker, fixed, logging_in
 
 
 @pytest.fixture(params=[Worker, Triggerer])
@@ -12,9 +12,7 @@ def process(request, clock):
 
 @pytest.fixture
 def by_login(connect, wire):
-    connect(
-        "whatsapp_business_default", conn_type="whatsapp_business", host=wire.url, login="user", password="pass word"
-    )
+    logging_in(connect, wire)
 
 
 @pytest.fixture

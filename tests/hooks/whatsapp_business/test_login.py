@@ -24,6 +24,7 @@ from tests.hooks.whatsapp_business.api import (
     failed,
     fixed,
     granted,
+    logging_in,
     paths,
     sent,
 )
@@ -152,6 +153,24 @@ def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(by_toke
 
     process.do(check, replaced, check)
     assert sent(wire) == ["Bearer example-token", "Bearer example-token", "Bearer new-example-token"]
+
+
+def test_a_login_is_with_the_password_that_the_connection_has_by_then(by_login, process, connect, wire):
+    wire.will(granted("old"), checked(), DENIED, granted("new"), checked())
+
+    replaced = process.meanwhile(lambda: logging_in(connect, wire, "new pass word"))
+
+    process.do(check, replaced, check)
+    assert sent(wire)[3:] == [f"Basic {base64.b64encode(b'user:new pass word').decode()}", "Bearer new"]
+
+
+def test_a_password_for_another_host_is_not_sent_to_this_one(by_login, process, connect, wire):
+    with Wire() as other:
+        replaced = process.meanwhile(lambda: logging_in(connect, other, "others pass word"))
+        wire.will(granted("old"), checked(), DENIED, granted("new"), checked())
+
+        process.do(check, replaced, check)
+        assert (sent(wire)[3], other.asked) == (sent(wire)[0], [])
 
 
 def test_a_token_that_is_still_the_same_is_not_sent_again(by_token, process, wire):
