@@ -55,6 +55,21 @@ def test_an_empty_answer_is_asked_again_by_a_trigger_that_knows_the_attempt(
     assert asked(green) == (3, 3)
 
 
+def test_a_token_that_is_replaced_while_the_task_waits_is_the_one_it_goes_on_with(
+    green: Sandbox, run: Context, *, operator: Any, connect: Connect
+) -> None:
+    green.green_api.change(empty_answers=1)
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(run())
+
+    instance = green.green_api.change(token="example-token-new")
+    fields = {"login": instance.id_instance, "password": instance.token}
+    connect("green_api_default", conn_type="green_api", host=green.url, **fields)
+
+    assert operator().execute_after_wait(run(), event_of(waiting.value))["rows"] == 4
+    assert green.requests.count(outcome=401) == 0
+
+
 def event_of(deferred: TaskDeferred) -> dict[str, Any]:
     """Give the event of a deferral's trigger, as the database hands it over."""
     _, arguments = deferred.trigger.serialize()

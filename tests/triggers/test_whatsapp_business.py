@@ -290,6 +290,23 @@ def test_a_deadline_that_cannot_be_read_is_told(place):
     assert event["message"].startswith("deadline is no time with an offset")
 
 
+def test_a_token_that_is_replaced_while_it_waits_is_read_anew(place, connect_api):
+    place.api.whatsapp.change(auth="bearer", resolved_by="never")
+    check = place.check(numbers(3))
+
+    async def replace_it_in_the_middle():
+        waiting = asyncio.create_task(event_of(trigger(check)))
+        await until(lambda: place.api.requests.count("check", 200) >= 3)
+        connect_api(password="example-token-new")
+        place.api.whatsapp.change(token="example-token-new", resolved_by="asking")
+        return await waiting
+
+    event = asyncio.run(replace_it_in_the_middle())
+
+    assert counts(event, "state", "valid") == ("resolved", 3)
+    assert place.api.requests.count("check", 401) == 1
+
+
 def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place):
     check = place.check(numbers(10))
 
