@@ -4,10 +4,7 @@ import importlib
 import json
 import re
 import shlex
-import textwrap
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -22,10 +19,8 @@ from airflow_provider_wacontacts.landing.sql.status.model import Selection
 from airflow_provider_wacontacts.protocol.turn import record_of
 from airflow_provider_wacontacts.protocol.turn_rows import parse_page
 from airflow_provider_wacontacts.protocol.windows import Window
+from tests.docs.pages import ROOT, Block, is_for, of, query_under
 
-ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 #: What no test here can run: programs of other machines, and of other versions of Airflow.
 FOREIGN = ("pip", "curl")
 
@@ -41,30 +36,6 @@ BOB = {
     "details": {"name": "bob", "language": "eng", "whatsapp_id": "44623456700", "current_savings": 100},
 }
 RICHER = {**BOB, "updated_at": "2022-09-13T10:00:00.000Z", "details": {**BOB["details"], "current_savings": 120}}
-
-
-class Block(NamedTuple):
-    page: str
-    line: int
-    language: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks_of(path):
-    page = path.read_text()
-    for found in FENCED.finditer(page):
-        _, language, code = found.groups()
-        yield Block(path.name, page.count("\n", 0, found.start()) + 2, language, textwrap.dedent(code))
-
-
-BLOCKS = [block for path in PAGES for block in blocks_of(path)]
-
-
-def of(language, *words):
-    return [block for block in BLOCKS if block.language == language and all(word in block.code for word in words)]
 
 
 DAGS = of("python", "DAG(")
@@ -102,11 +73,6 @@ def asked(store_engine):
             return [connection.execute(text(statement)).mappings().all() for statement in statements]
 
     return ask
-
-
-def is_for(block, dialect):
-    other = {"sqlite": "-- PostgreSQL", "postgresql": "-- SQLite"}[dialect]
-    return other not in block.code
 
 
 # DAGs and Python
@@ -174,24 +140,6 @@ def test_a_test_that_is_shown_passes(block, monkeypatch):
 # SQL
 
 
-def test_every_query_is_understood_by_the_database(asked, store_engine):
-    errors = {}
-    for block in of("sql"):
-        if block not in STATEMENTS and is_for(block, store_engine.dialect.name):
-            try:
-                asked(block.code)
-            except SQLAlchemyError as error:
-                errors[str(block)] = str(error)
-
-    assert errors == {}
-
-
-def query_under(page, heading):
-    """The query below a heading."""
-    after = (ROOT / "docs" / page).read_text().split(f"# {heading}\n", 1)[1]
-    return FENCED.search(after).group(3)
-
-
 def test_bobs_history_is_what_the_page_says(asked):
     (rows,) = asked(query_under("history.md", "Bob"))
 
@@ -217,37 +165,6 @@ def test_the_history_of_a_field_has_a_row_for_each_of_its_values(asked):
     (rows,) = asked(query_under("store.md", "The history of a custom field"))
 
     assert [str(row["value"]) for row in rows] == ["100", "120"]
-
-
-def test_windows_pulled_in_time_lost_nothing(asked):
-    assert asked(query_under("store.md", "Windows that lost states")) == [[]]
-
-
-def test_a_window_pulled_late_is_found_among_those_that_lost_states(asked, store_engine):
-    wednesday = Window(TUESDAY.end, TUESDAY.end + timedelta(days=1))
-    landed(store_engine, wednesday, [], late=timedelta(hours=2))
-
-    (rows,) = asked(query_under("store.md", "Windows that lost states"))
-
-    assert [(str(row["window_start"])[:10], row["lateness_s"]) for row in rows] == [("2022-09-14", 7200.0)]
-
-
-def test_a_hole_between_windows_is_found(asked, store_engine):
-    landed(store_engine, Window(TUESDAY.end + timedelta(days=1), TUESDAY.end + timedelta(days=2)), [])
-
-    (rows,) = asked(query_under("store.md", "Windows that are missing"))
-
-    assert [[str(value)[:10] for value in row.values()] for row in rows] == [["2022-09-14", "2022-09-15"]]
-
-
-def test_a_second_pull_that_finds_something_new_is_found(asked, store_engine):
-    query = query_under("history.md", "What a lookback brings back")
-    assert asked(query) == [[]]
-
-    passed_over = {**BOB, "uuid": "00000000-0000-4000-8000-000000000002", "id": 2}
-    landed(store_engine, MONDAY, [passed_over], late=timedelta(days=3))
-
-    assert [row["new_versions"] for row in asked(query)[0]] == [1]
 
 
 def test_fields_are_listed(asked, store_engine):

@@ -1,0 +1,218 @@
+"""What the pages' queries say of a week is what happened in it, in both databases."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from airflow_provider_wacontacts.protocol.windows import format_time, parse_time
+from demo.week import Day, shown, to_millis
+from tests.docs.pages import is_for, of, query_under
+from tests.docs.week import CHECKED, FRIDAY, SENDER, THURSDAY, PhoneDay, fill, late_after
+
+QUERIES = [block for block in of("sql") if not {"GRANT", "CREATE"} & set(block.code.split())]
+NO_CHECK = "0" * 32
+
+
+class Answers:
+    """
+    A store of the week, and what queries answer about it.
+
+    :ivar world: what happened at Turn.io.
+    """
+
+    def __init__(self, engine, fields):
+        self._engine = engine
+        self.world = fill(engine, fields)
+        self.dialect = engine.dialect.name
+
+    def ask(self, code):
+        """Return the rows of the last of some statements, as mappings."""
+        statements = [one.strip().rstrip(";") for one in code.split(";\n") if one.strip()]
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(text(statements[-1])).mappings()]
+
+    def under(self, page, heading):
+        return self.ask(query_under(page, heading))
+
+    def pulled(self):
+        """Return what the daily pulls saw, as contact and milliseconds."""
+        days = [day for day in Day.week() if day.number != THURSDAY]
+        seen = [shown(self.world, day.start, day.end, now=day.end + late_after(day)) for day in days]
+        again = shown(self.world, Day(0).start, Day(0).end, now=Day(6).end + timedelta(days=1))
+        unreadable = {event.uuid for event in self.world if event.extra}
+        return {state for state in set().union(*seen, again) if state[0] not in unreadable}
+
+
+@pytest.fixture(scope="module")
+def in_sqlite(tmp_path_factory):
+    """URL and connection of an empty file."""
+    path = tmp_path_factory.mktemp("week") / "store.db"
+    return f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)}
+
+
+@pytest.fixture(scope="module")
+def in_postgres(postgres, postgres_engine):
+    """URL and connection of an empty database."""
+    name = "documented_week"
+    with postgres_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as maintenance:
+        maintenance.execute(text(f"CREATE DATABASE {name}"))
+        url = make_url(postgres.url(database=name))
+        fields = {"host": url.host, "port": url.port, "login": url.username, "schema": name}
+        yield str(url), {"conn_type": "postgres", **fields}
+        maintenance.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="module", params=["in_sqlite", "in_postgres"])
+def week(request):
+    url, fields = request.getfixturevalue(request.param)
+    engine = create_engine(url)
+    yield Answers(engine, fields)
+    engine.dispose()
+
+
+def moment(value):
+    """Read a time of either database."""
+    return parse_time(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+def newest(states, before=None):
+    """Return the newest of the states of each contact, before a time where one is given."""
+    latest = to_millis(before) if before else max(millis for _, millis in states)
+    return dict(sorted((state for state in states if state[1] <= latest), key=lambda state: state[1]))
+
+
+@pytest.mark.parametrize("block", QUERIES, ids=str)
+def test_every_query_finds_something(week, block):
+    if not is_for(block, week.dialect):
+        pytest.skip("it is for the other database")
+    (check,) = week.ask("SELECT check_id FROM wacontacts_check")
+
+    for statement in block.code.replace(NO_CHECK, check["check_id"]).split(";\n"):
+        assert not statement.strip() or week.ask(statement) != []
+
+
+def test_current_contacts_are_the_newest_states_that_were_seen(week):
+    rows = week.under("store.md", "Current contacts")
+
+    assert {row["contact_id"]: to_millis(moment(row["updated_at"])) for row in rows} == newest(week.pulled())
+    names = {(event.uuid, to_millis(event.at)): event.details["name"] for event in week.world}
+    told = {(row["contact_id"], to_millis(moment(row["updated_at"]))): row["name"] for row in rows}
+    assert told == {state: names[state] for state in told}
+
+
+def test_as_of_a_date_gives_who_was_known_by_then(week):
+    rows = week.under("store.md", "As of a date")
+
+    tuesday = newest(week.pulled(), datetime(2022, 9, 13, tzinfo=UTC))
+    assert sorted(row["contact_id"] for row in rows) == sorted(tuesday)
+
+
+def test_what_changed_yesterday_is_all_of_that_day_with_what_was_before(week):
+    rows = week.under("store.md", "What changed yesterday")
+
+    day, known = Day(1), newest(week.pulled(), Day(1).start)
+    changed = {state for state in week.pulled() if to_millis(day.start) <= state[1] < to_millis(day.end)}
+    assert {(row["contact_id"], to_millis(moment(row["updated_at"]))) for row in rows} == changed
+    assert {row["contact_id"] for row in rows if row["was"] is not None} == {who for who, _ in changed} & set(known)
+    for row in rows:
+        state = row["became"] if isinstance(row["became"], dict) else json.loads(row["became"])
+        (event,) = (
+            event
+            for event in week.world
+            if (event.uuid, to_millis(event.at)) == (row["contact_id"], to_millis(moment(row["updated_at"])))
+        )
+        assert state == {name: value for name, value in event.details.items() if value is not None}
+
+
+def test_lossy_windows_are_those_that_were_pulled_late(week):
+    rows = week.under("store.md", "Windows that lost states")
+
+    assert [(moment(row["window_start"]), row["lateness_s"]) for row in rows] == [(Day(FRIDAY).start, 7200.0)]
+
+
+def test_missing_windows_are_those_that_nobody_pulled(week):
+    rows = week.under("store.md", "Windows that are missing")
+
+    thursday = Day(THURSDAY)
+    assert [tuple(map(moment, row.values())) for row in rows] == [(thursday.start, thursday.end)]
+
+
+def test_a_second_look_that_brought_something_is_found(week):
+    rows = week.under("history.md", "What a lookback brings back")
+
+    assert [(moment(row["window_start"]), row["new_versions"]) for row in rows] == [(Day(0).start, 1)]
+
+
+def test_snapshots_that_were_not_believed_say_why(week):
+    rows = week.under("store.md", "Snapshots that were not believed")
+
+    assert [(moment(row["extracted_at"]), row["state"], row["reason"]) for row in rows] == [
+        (PhoneDay.at(2), "incomplete", "shrunken")
+    ]
+
+
+def test_who_went_and_who_came_back_is_told_in_order(week):
+    rows = week.under("store.md", "Who went, and who came back")
+
+    assert [(row["contact_id"], row["state"], moment(row["updated_at"])) for row in rows] == [
+        (PhoneDay.REMOVED, "present", PhoneDay.at(0)),
+        (PhoneDay.REMOVED, "gone", PhoneDay.at(3)),
+        (PhoneDay.BACK, "present", PhoneDay.at(0)),
+        (PhoneDay.BACK, "gone", PhoneDay.at(1)),
+        (PhoneDay.BACK, "present", PhoneDay.at(3)),
+    ]
+
+
+def test_who_is_gone_is_who_is_missing_from_the_last_complete_snapshot(week):
+    rows = week.under("green_api.md", "Who is gone")
+
+    assert [(row["contact_id"], row["name"], moment(row["gone_at"])) for row in rows] == [
+        (PhoneDay.REMOVED, "Contact 101", PhoneDay.at(3))
+    ]
+
+
+def test_contacts_that_may_not_be_written_to_are_invalid_or_have_changed(week):
+    rows = week.under("store.md", "Contacts that may not be written to")
+
+    assert [(row["wa_id"], row["status"], bool(row["identity_pending"])) for row in rows] == [
+        ("447700900100", "invalid", False),
+        ("447700900102", "valid", True),
+        ("447700900103", None, True),
+    ]
+
+
+def test_numbers_that_can_be_written_to_are_the_valid_ones(week):
+    rows = week.under("store.md", "Numbers that can be written to")
+
+    valid = sorted(wa_id for wa_id, status in CHECKED.items() if status == "valid")
+    assert sorted((row["wa_id"], row["number"]) for row in rows) == [(wa_id, f"+{wa_id}") for wa_id in valid]
+
+
+def test_what_a_check_found_is_counted_by_status(week):
+    rows = week.under("store.md", "What a check found")
+
+    assert {row["status"]: row["inputs"] for row in rows} == Counter([*CHECKED.values(), "rejected"])
+
+
+def test_the_budget_was_spent_on_numbers_that_were_asked_about(week):
+    rows = week.under("store.md", "What the budget was spent on")
+
+    assert [(row["sender"], row["spent"]) for row in rows] == [(SENDER, len(CHECKED))]
+
+
+def test_rejected_rows_say_which_window_they_were_in(week):
+    rows = week.under("store.md", "Rejected rows")
+
+    assert [(format_time(moment(row["window_start"])), row["rows"]) for row in rows] == [(format_time(Day(0).start), 1)]
+
+
+def test_one_person_is_known_to_all_feeds_that_know_them(week):
+    (row,) = week.under("store.md", "One person over all feeds")
+
+    assert (row["name"], row["status"], row["green_api_contact_name"]) == ("bob", "valid", None)
