@@ -19,5 +19,6 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"{project} {release}"
 
+add_module_names = False
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints_format = "short"

@@ -47,8 +47,6 @@ def is_for(block: Block, dialect: str) -> bool:
 
 
 def query_under(page: str, heading: str) -> str:
-    """Give the query below a heading."""
+    """Give the first query below a heading."""
     after = (ROOT / "docs" / page).read_text().split(f"# {heading}\n", 1)[1]
-    found = FENCED.search(after)
-    assert found, heading
-    return found.group(3)
+    return next(found.group(3) for found in FENCED.finditer(after) if found.group(2) == "sql")

@@ -1,6 +1,7 @@
 """What the pages' tables say is what the code has: no argument, column, field or error is missing, none invented."""
 
 import dataclasses
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -210,6 +211,42 @@ def test_every_extra_of_a_connection_form_is_documented(connection_type):
     documented = first_column(section("connections.md", connection_type["hook-name"]))
 
     assert set(connection_type["conn-fields"]) <= set(documented)
+
+
+#: What users import, and what of it is for this package alone.
+PUBLIC = {
+    "assets": (),
+    "exceptions": (),
+    "hooks.turn": (),
+    "hooks.green_api": (),
+    "hooks.whatsapp_business": (),
+    "jobs.callbacks": (),
+    "landing.objects": (
+        "FILE_FORMATS",
+        "LandablePage",
+        "LandedFile",
+        "ObjectExtraction",
+        "ObjectPath",
+        "check_file_format",
+    ),
+    "operators.contact_files": (),
+    "operators.green_api": (),
+    "operators.store": (),
+    "operators.turn": (),
+    "operators.whatsapp_business": (),
+    "sandbox": (),
+    "sensors.whatsapp_business": (),
+    "triggers.wait": (),
+    "triggers.whatsapp_business": (),
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_name_that_users_import_is_in_the_reference(module):
+    names = set(importlib.import_module(f"airflow_provider_wacontacts.{module}").__all__) - set(PUBLIC[module])
+    shown = re.findall(r"^\.\. auto(?:class|function|exception):: (\w+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+
+    assert sorted(names - set(shown)) == []
 
 
 def test_every_error_has_a_word_of_its_own():

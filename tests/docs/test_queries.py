@@ -216,3 +216,34 @@ def test_one_person_is_known_to_all_feeds_that_know_them(week):
     (row,) = week.under("store.md", "One person over all feeds")
 
     assert (row["name"], row["status"], row["green_api_contact_name"]) == ("bob", "valid", None)
+
+
+def test_accounts_are_counted_by_their_contacts(week):
+    rows = week.under("several_numbers.md", "Two numbers in one store")
+
+    assert [(row["source"], row["account"], row["contacts"]) for row in rows] == [
+        ("green_api", "green_api_default", len(PhoneDay.PEOPLE) - 1),
+        ("turn", "turn_default", len(newest(week.pulled()))),
+    ]
+
+
+def test_who_is_known_to_several_accounts_is_told_once(week):
+    (_, code) = [block.code for block in of("sql") if block.page == "several_numbers.md"]
+    rows = week.ask(code)
+
+    pulled = newest(week.pulled())
+    of_turn = {
+        f"{event.details['whatsapp_id']}@c.us" for event in week.world if event.uuid in pulled and not event.extra
+    }
+    both = sorted(set(PhoneDay.PEOPLE) & of_turn)
+    assert [(f"{row['wa_id']}@c.us", row["accounts"]) for row in rows] == [
+        (person, 2) for person in both if person != PhoneDay.REMOVED
+    ]
+
+
+def test_what_a_sender_knows_is_counted_by_status(week):
+    (_, code) = [block.code for block in of("sql") if block.page == "budgets.md"]
+
+    assert [(row["sender"], row["status"], row["numbers"]) for row in week.ask(code)] == [
+        (SENDER, status, count) for status, count in sorted(Counter(CHECKED.values()).items())
+    ]

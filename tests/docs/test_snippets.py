@@ -1,6 +1,7 @@
 """What README and the pages show is run: DAGs are parsed, queries asked, connections read, commands understood."""
 
 import importlib
+import inspect
 import json
 import re
 import shlex
@@ -129,12 +130,13 @@ def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", TESTS, ids=str)
-def test_a_test_that_is_shown_passes(block, monkeypatch):
+def test_a_test_that_is_shown_passes(block, monkeypatch, tmp_path):
+    there = {"monkeypatch": monkeypatch, "tmp_path": tmp_path}
     names = {}
     exec(compile(block.code, str(block), "exec"), names)
     for name, test in names.items():
         if name.startswith("test_"):
-            test(monkeypatch)
+            test(**{fixture: there[fixture] for fixture in inspect.signature(test).parameters})
 
 
 # SQL
