@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.readme import KEPT, keep
 from benchmarks.server import ROOT
 
 BENCHMARKS = ("imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots")
@@ -37,6 +38,9 @@ def main() -> None:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"\nAlso in {options.json}")
+    if options.readme:
+        keep(figures)
+        print(f"and in {KEPT.relative_to(ROOT)} and README.md")
 
 
 def _options() -> argparse.Namespace:
@@ -50,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
+    parser.add_argument("--readme", action="store_true", help="keep the figures, and write README's section from them")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")

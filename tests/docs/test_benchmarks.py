@@ -1,0 +1,40 @@
+"""README's figures are those that a benchmark measured, and no others."""
+
+import json
+
+import pytest
+
+from benchmarks.readme import BEGINS, ENDS, KEPT, put_into, section
+from tests.docs.pages import ROOT
+
+
+@pytest.fixture
+def figures():
+    return json.loads(KEPT.read_text())
+
+
+def test_the_section_is_what_the_kept_figures_give(figures):
+    page = (ROOT / "README.md").read_text()
+
+    assert page.partition(BEGINS)[2].partition(ENDS)[0] == section(figures)
+
+
+def test_no_figure_stands_outside_of_the_section():
+    page = (ROOT / "README.md").read_text()
+
+    outside = put_into(page, "")
+    assert [word for word in ("CPU", " MB", "times as long", "requests a second") if word in outside] == []
+
+
+def test_a_figure_that_nobody_measured_is_not_made_up(figures):
+    del figures["landing"]
+
+    with pytest.raises(KeyError, match="landing"):
+        section(figures)
+
+
+def test_what_a_figure_does_not_bear_out_is_not_said(figures):
+    figures["waiting"]["sensors"]["blocked"] = figures["waiting"]["timers"]["blocked"] + 1
+
+    with pytest.raises(ValueError, match="not so, by the figures: sensors stop a loop no more often than timers"):
+        section(figures)
