@@ -161,3 +161,7 @@ class ContractError(ApiError):
 
 class LandingError(WaContactsError):
     """Contacts were received and could not be kept."""
+
+
+#: What neither a retry nor waiting mends.
+HOPELESS = (ConfigError, BudgetExceededError, PermanentError)

@@ -17,10 +17,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from airflow_provider_wacontacts.exceptions import (
-    BudgetExceededError,
+    HOPELESS,
     ConfigError,
     LandingError,
-    PermanentError,
     RateLimitedError,
     WaContactsError,
 )
@@ -46,9 +45,6 @@ __all__ = [
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-#: What no waiting mends.
-HOPELESS = (ConfigError, BudgetExceededError, PermanentError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.runs import counting, failing_at_once, publish, task_of
+from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.operators.runs import counting, publish, task_of
 
 __all__ = ["ContactFilesToSqlOperator"]
 

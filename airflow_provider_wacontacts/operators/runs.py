@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
+from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, PermanentError, RateLimitedError
+from airflow_provider_wacontacts.exceptions import RateLimitedError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import Window, format_time, window_of_run
@@ -26,7 +25,6 @@ __all__ = [
     "day_end_of",
     "defer_until",
     "digest",
-    "failing_at_once",
     "pseudonyms_of",
     "publish",
     "task_of",
@@ -36,15 +34,6 @@ __all__ = [
 
 
 MOST_ATTEMPTS = 20
-
-
-@contextmanager
-def failing_at_once() -> Iterator[None]:
-    """Turn errors that no retry can mend into Airflow's exception for just that; let the others go to its retries."""
-    try:
-        yield
-    except (ConfigError, BudgetExceededError, PermanentError) as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
 
 
 def task_of(context: Mapping[str, Any]) -> Task:

@@ -7,8 +7,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
-from airflow_provider_wacontacts.operators.runs import failing_at_once, publish
+from airflow_provider_wacontacts.operators.runs import publish
 
 __all__ = ["ContactFilesToSqlOperator", "EraseContactsOperator"]
 

@@ -12,12 +12,12 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     counting,
     defer_until,
-    failing_at_once,
     pseudonyms_of,
     publish,
     task_of,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,12 +19,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wacontacts.exceptions import (
-    BudgetExceededError,
+    HOPELESS,
     ConfigError,
-    PermanentError,
     RateLimitedError,
     WaContactsError,
 )
+from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
@@ -99,7 +98,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: the deadline has come; ``AirflowSkipException`` with ``soft_fail``.
         :raises AirflowFailException: an argument, a connection or the account has to be changed first.
         """
-        with _failing_at_once():
+        with failing_at_once():
             if not self.deferrable:
                 return super().execute(context)
             wait = self._wait(context)
@@ -133,7 +132,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         if (next_kwargs or {}).get("error") == TIMED_OUT:
             next_method, next_kwargs = "execute_complete", {}
         try:
-            with _failing_at_once():
+            with failing_at_once():
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
         except AirflowSkipException:
             raise
@@ -286,18 +285,9 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return summary.as_dict()
 
 
-@contextmanager
-def _failing_at_once() -> Iterator[None]:
-    try:
-        yield
-    except (ConfigError, BudgetExceededError, PermanentError) as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-
-
 def _failure(event: Mapping[str, Any]) -> AirflowException:
     """Make of a trigger's error one that fails the task at once if no retry can mend it."""
     from airflow_provider_wacontacts import exceptions
-    from airflow_provider_wacontacts.jobs.await_answers import HOPELESS
 
     kind = getattr(exceptions, str(event["error"]), Exception)
     return (AirflowFailException if issubclass(kind, HOPELESS) else AirflowException)(
