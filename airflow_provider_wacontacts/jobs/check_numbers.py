@@ -100,7 +100,8 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, wo
     Numbers that another one asks about now are waited for: their answers are taken from the store.
 
     :param ask: sends a request.
-    :raises BudgetExceededError: the day's budget did not suffice for all; what was asked is kept.
+    :raises BudgetExceededError: the day's budget did not suffice for all; what was asked is kept, and so is all that
+        costs nothing.
     :raises ApiError: of ``ask``; what was answered is kept, and nothing is claimed any more.
     :raises LandingError: the store failed.
     """
@@ -130,16 +131,22 @@ class _Asking:
 
         :returns: how many others were asking about.
         """
+        went = self._through(self._check.queue(self._manner.batch_size))
+        if went.is_short:
+            self._through(self._check.queued_for_nothing(self._manner.batch_size))
+            raise self._spent()
+        return went
+
+    def _through(self, batches: Iterator[list[int]]) -> Claimed:
+        """Give batches their turn, up to the first that the budget does not suffice for."""
         busy, is_short = 0, False
-        with closing(self._in_threads(self._check.queue(self._manner.batch_size))) as answered:
+        with closing(self._in_threads(batches)) as answered:
             for claimed in answered:
                 busy += claimed.busy
                 self._tell(len(claimed.numbers))
                 if is_short := claimed.is_short:
                     break
-        if is_short:
-            raise self._spent()
-        return Claimed([], busy=busy)
+        return Claimed([], is_short, busy)
 
     def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
         """Give batches their turn, a few at once. Whenever it ends, what is under way comes to its end first."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_wacontacts.landing.sql.numbers import answers, claims, filling, totals
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
 from airflow_provider_wacontacts.landing.sql.numbers.erased import without_erased
-from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Claimed, Input, Totals
+from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, Answers, Claimed, Input, Totals
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
@@ -26,6 +26,17 @@ EVER = datetime(2000, 1, 1, tzinfo=UTC)
 QUEUE = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND status IS NULL AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
+"""
+#: See :func:`.claims.claim`: what is known by now, and what somebody has asked about that is not resolved yet.
+FOR_NOTHING = """
+SELECT r.ordinal, r.number_id FROM {at}wacontacts_check_result r
+JOIN {at}wacontacts_number n ON n.number_id = r.number_id
+WHERE r.check_id = :check_id AND r.status IS NULL AND NOT r.duplicate AND r.ordinal > :after AND (
+    n.asked_at >= :created_at
+    OR (n.status IN ('valid', 'invalid') AND n.checked_at > :fresh_after)
+    OR (n.status NOT IN ('valid', 'invalid', 'failed') AND n.asked_at > :cached_after)
+)
+ORDER BY r.ordinal LIMIT :size
 """
 WAITING = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
@@ -104,6 +115,14 @@ class Check:
     def queue(self, size: int) -> Iterator[list[int]]:
         """Go through the numbers that have not had their turn, in the order of the inputs, so many at a time."""
         return self._through(QUEUE, size)
+
+    def queued_for_nothing(self, size: int) -> Iterator[list[int]]:
+        """Go likewise through those of them that draw on no budget; there are none where the client is forced."""
+        kept = self._kept
+        if kept.force_check:
+            return iter(())
+        known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after}
+        return self._through(FOR_NOTHING, size, **known, cached_after=self._store.now() - CACHED_FOR)
 
     def waiting(self, size: int) -> Iterator[list[int]]:
         """Go through the numbers that are to be asked about again, in the order of the inputs, so many at a time."""
@@ -207,12 +226,12 @@ class Check:
         people = self._store.erased
         self._checks.write(lambda db: filling.add(db, own, first, inputs, people.fenced(db.connection)))
 
-    def _through(self, sql: str, size: int) -> Iterator[list[int]]:
+    def _through(self, sql: str, size: int, **known: Any) -> Iterator[list[int]]:
         after = -1
         while True:
             with self._checks.read() as db:
                 own: dict[str, Any] = {"check_id": self.check_id, "after": after, "size": size}
-                rows = db.execute(sql, **own).all()
+                rows = db.execute(sql, **own, **known).all()
             if not rows:
                 return
             after = rows[-1].ordinal
