@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 WEEK = timedelta(days=7)
+STATUSES = ("valid", "invalid", "failed", "processing", "missing")
 ON_BUDGET = ("fail", "defer", "partial")
 #: What came of a check's inputs without a question: counted once a check, when it is done.
 GIVEN = ("given", "duplicates", "rejected", "not_asked", "from_store")
@@ -138,6 +139,7 @@ class _WhatsAppChecksOperator(BaseOperator):
     def _ask(self, check: Check, checks: Checks, world: Surroundings, attempt: int) -> Totals:
         from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
 
+        tomorrow = _tomorrow(checks)
         try:
             ask_about_all(check, checks, ask=self._question, manner=self.manner, world=world)
         except RateLimitedError as error:
@@ -149,7 +151,7 @@ class _WhatsAppChecksOperator(BaseOperator):
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                defer_until(self, _tomorrow(checks), attempt=attempt + 1, why="there is a new budget")
+                defer_until(self, tomorrow, attempt=attempt + 1, why="there is a new budget")
         return check.finish()
 
     def _question(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
@@ -273,8 +275,10 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
             )
 
     def _rules(self, context: Mapping[str, Any]) -> Rules:
-        fresh_for = self.fresh_for.total_seconds()
-        return self._rules_of(context, datetime.now(UTC) - self.fresh_for, "check", fresh_for)
+        # What is in a list that was changed between two tries is not what the first has begun with.
+        listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
+        options = ("check", self.fresh_for.total_seconds(), listed)
+        return self._rules_of(context, datetime.now(UTC) - self.fresh_for, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:  # noqa: ARG002 - the other's
         from airflow_provider_wacontacts.jobs.inputs import inputs_of
@@ -329,6 +333,9 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
             raise ConfigError(f"limit is {limit}; it is 1 or more")
         if isinstance(statuses, str) or not self.statuses:
             raise ConfigError("statuses is a list of one or more words, such as ['valid', 'failed']")
+        for word in self.statuses:
+            if word not in STATUSES:
+                raise ConfigError(f"statuses has {word!r}; it can have {', '.join(STATUSES)}")
 
     def _rules(self, context: Mapping[str, Any]) -> Rules:
         options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)

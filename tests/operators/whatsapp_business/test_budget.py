@@ -12,6 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, RateLimitedError
+from airflow_provider_wacontacts.jobs import check_numbers
+from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.whatsapp_business.cases import numbers, on_both
@@ -51,6 +53,23 @@ def test_partial_finishes_and_leaves_the_rest_out(tasks: Any, store: Any) -> Non
 
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
+def test_past_the_budget_what_costs_nothing_is_asked_and_answered_all_the_same(
+    tasks: Any, api: Sandbox, store: Any
+) -> None:
+    slow = numbers(100)[-1]
+    api.whatsapp.put(slow, slow=True)
+    tasks.check([slow], run_id="asks about one")
+
+    summary = tasks.check(numbers(100), batch_size=7, on_budget="partial")
+
+    assert (summary["asked"], summary["not_asked"], summary["budget_left"]) == (30, 70, 0)
+    answer = "SELECT status FROM wacontacts_check_result WHERE check_id = :check_id AND number = :number"
+    assert store.rows(answer, check_id=summary["check_id"], number=slow) == [("valid",)]
+    assert (api.asked_numbers[slow], store.rows("SELECT spent FROM wacontacts_budget")) == (2, [(30,)])
+
+
+@pytest.mark.usefixtures("budget_of_30")
+@on_both
 def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
     tasks: Any, api: Sandbox, store: Any, set_store_clock: Callable[[datetime], None]
 ) -> None:
@@ -73,6 +92,28 @@ def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
     assert store.rows("SELECT check_id FROM wacontacts_check") == [(summary["check_id"],)]
     spent = [("2026-03-02", 30), ("2026-03-03", 30), ("2026-03-04", 30), ("2026-03-05", 10)]
     assert store.rows("SELECT day, spent FROM wacontacts_budget ORDER BY day") == spent
+
+
+@pytest.mark.usefixtures("budget_of_30")
+def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
+    tasks: Any, api: Sandbox, set_store_clock: Callable[[datetime], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_midnight(*given: Any, **named: Any) -> None:
+        try:
+            ask_about_all(*given, **named)
+        finally:
+            set_store_clock(MONDAY + timedelta(hours=2))
+            given[1].store.now = lambda: MONDAY + timedelta(hours=2)
+
+    set_store_clock(MONDAY)
+    monkeypatch.setattr(check_numbers, "ask_about_all", until_midnight)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        tasks.check(numbers(60), on_budget="defer")
+
+    assert deferred.value.trigger.until == datetime(2026, 3, 3, tzinfo=UTC)
+    summary = tasks.go_on({"attempt": 2}, numbers(60), on_budget="defer")
+    assert (summary["asked"], api.asked_numbers) == (60, dict.fromkeys(numbers(60), 1))
 
 
 def test_max_checks_lowers_the_budget_for_one_task(tasks: Any, api: Sandbox) -> None:

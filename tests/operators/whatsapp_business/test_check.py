@@ -210,6 +210,17 @@ def test_a_retry_goes_on_with_the_check_and_asks_only_about_the_rest(tasks: Any,
     assert store.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL") == [(0,)]
 
 
+def test_a_list_that_was_changed_meanwhile_is_another_check(tasks: Any, api: Sandbox) -> None:
+    api.fail(Fault(on="check", kind="status", status=400, code=1009))
+    with pytest.raises(AirflowFailException):
+        tasks.check(numbers(3))
+    api.faults.clear()
+
+    summary = tasks.check(numbers(3, first=2))
+
+    assert (summary["given"], summary["asked"], api.asked_numbers) == (3, 3, dict.fromkeys(numbers(3, first=2), 1))
+
+
 @pytest.mark.usefixtures("impatient")
 def test_what_a_retry_may_mend_goes_to_airflow_s_retries(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="status", status=503))

@@ -228,7 +228,7 @@ def test_a_source_that_broke_off_is_read_anew_by_the_retry(tasks: Any, api: Sand
     with pytest.raises(OSError):  # noqa: PT011 - it has nothing to say
         tasks.check(breaking())
 
-    summary = tasks.check(numbers(3))
+    summary = tasks.check(iter(numbers(3)))
 
     assert (summary["given"], api.asked_numbers) == (3, dict.fromkeys(numbers(3), 1))
     assert store.rows("SELECT state FROM wacontacts_check ORDER BY check_number") == [("expired",), ("resolved",)]

@@ -113,7 +113,7 @@ class Checks:
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
     ) -> list[str]:
         """
-        Find the numbers whose last real check is oldest.
+        Find the numbers whose last real check is oldest, and that nobody asks about now.
 
         :param statuses: they have one of these.
         :param not_after: that check was then or before.
@@ -121,7 +121,8 @@ class Checks:
         :returns: E.164, oldest first, at most ``limit``.
         """
         with self.read() as db:
-            return stale.oldest(db, self.sender, statuses=statuses, not_after=not_after, limit=limit, wanted=wanted)
+            terms: dict[str, Any] = {"statuses": statuses, "not_after": not_after, "limit": limit}
+            return stale.oldest(db, self.sender, **terms, now=self.store.now(), wanted=wanted)
 
     def write(self, work: Callable[[Database], T]) -> T:
         """

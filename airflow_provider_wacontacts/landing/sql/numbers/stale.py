@@ -16,6 +16,7 @@ AT_ONCE = 1_000
 STALE = """
 SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
 WHERE sender = :sender AND status IN :statuses AND coalesce(checked_at, answered_at) <= :not_after
+    AND (claimed_until IS NULL OR claimed_until <= :now_at)
 """
 ORDER = " ORDER BY coalesce(checked_at, answered_at), number_id LIMIT :limit"
 WANTED = " AND number IN :numbers"
@@ -28,16 +29,17 @@ def oldest(
     statuses: Sequence[str],
     not_after: datetime,
     limit: int,
+    now: datetime,
     wanted: Iterable[str] | None = None,
 ) -> list[str]:
     """
-    Find the numbers whose last real check is oldest.
+    Find the numbers whose last real check is oldest, and that nobody asks about now.
 
     :param not_after: no check after it is too long ago.
     :param wanted: the only numbers that may be found, in E.164; ``None`` for all.
     :returns: E.164, oldest first, at most ``limit``.
     """
-    own: dict[str, Any] = {"sender": sender, "statuses": list(statuses), "not_after": not_after}
+    own: dict[str, Any] = {"sender": sender, "statuses": list(statuses), "not_after": not_after, "now_at": now}
     if wanted is None:
         return [row.number for row in db.execute(STALE + ORDER, limit=limit, **own)]
     found = (

@@ -44,6 +44,16 @@ def test_there_are_no_more_than_the_limit(stale, limit):
 
 
 @pytest.mark.usefixtures("known")
+def test_what_somebody_asks_about_now_is_left_to_them_until_they_have(desk, stale):
+    check = desk.filled(ALICE, force_check=True)
+    desk.claim(check)
+    assert stale() == stale(wanted=[ALICE, BOB, CAROL]) == [BOB, CAROL]
+
+    desk.clock.move(minutes=12)
+    assert stale() == [BOB, ALICE, CAROL]
+
+
+@pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("early", [timedelta(), timedelta(microseconds=1)])
 def test_a_check_at_the_moment_is_stale_and_one_after_it_is_not(stale, early):
     expected = [BOB] if early else [BOB, ALICE]
