@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -27,7 +28,10 @@ __all__ = ["Stopped", "Surroundings", "ask_about_all"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+#: As few as keep the pace: whoever is killed loses what is under way, and what was drawn for it.
 AT_ONCE = 4
+#: So much of what a batch takes goes into what one takes as a rule.
+WEIGHT = 0.1
 REPORT_EVERY_S = 10.0
 #: How long to leave numbers alone that somebody else asks about; they are free when that claim runs out.
 LONGEST_WAIT_S = 15.0
@@ -113,7 +117,7 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, wo
 
 
 class _Asking:
-    """Going through the queue of a check with a few threads."""
+    """Going through the queue of a check, with a few threads where one is too slow for the pace."""
 
     def __init__(self, check: Check, checks: Checks, ask: Asks, manner: Manner, world: Surroundings) -> None:
         self._check = check
@@ -124,6 +128,7 @@ class _Asking:
         self._turn = world.paced(REQUESTS_A_SECOND)
         self._reported = world.monotonic()
         self._asked = 0
+        self._usual_s = 0.0
 
     def go_through(self) -> Claimed:
         """
@@ -149,13 +154,13 @@ class _Asking:
         return Claimed([], is_short, busy)
 
     def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
-        """Give batches their turn, a few at once. Whenever it ends, what is under way comes to its end first."""
+        """Give batches their turn, as many at once as it takes. Whenever it ends, what is under way ends first."""
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="wacontacts-check") as threads:
             running: set[Future[Claimed]] = set()
             try:
                 for batch in batches:
                     running.add(threads.submit(self._one, batch))
-                    if len(running) >= AT_ONCE:
+                    while len(running) >= self._at_once():
                         done, running = wait(running, return_when=FIRST_COMPLETED)
                         yield from (future.result() for future in done)
                 while running:
@@ -169,10 +174,22 @@ class _Asking:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def _at_once(self) -> int:
+        """Say how many batches have to be under way so that none waits for another longer than for its turn."""
+        # A tenth more, for what lies between two batches.
+        return min(AT_ONCE, max(1, math.ceil(self._usual_s * REQUESTS_A_SECOND * 1.1)))
+
     def _one(self, batch: Sequence[int]) -> Claimed:
-        """Ask about what of a batch has to be asked."""
+        """Give a batch its turn."""
         # The turn comes first: what is claimed is drawn, and lost to whoever is killed before it is recorded.
         self._turn()
+        begun = self._world.monotonic()
+        claimed = self._ask_about(batch)
+        self._usual_s += WEIGHT * (self._world.monotonic() - begun - self._usual_s)
+        return claimed
+
+    def _ask_about(self, batch: Sequence[int]) -> Claimed:
+        """Ask about what of a batch has to be asked."""
         claimed = self._check.claim(batch)
         if not claimed.numbers:
             return claimed

@@ -87,6 +87,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         self.max_failures = max_failures
         self.deferrable = deferrable
         self._begun: Wait | None = None
+        self._started: datetime | None = None
         self._failures = 0
         self._not_before = datetime.min.replace(tzinfo=UTC)
 
@@ -100,6 +101,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         """
         with failing_at_once():
             if not self.deferrable:
+                self._started = _now()
                 return super().execute(context)
             wait = self._wait(context)
             totals = wait.look()
@@ -200,12 +202,14 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         from airflow_provider_wacontacts.jobs.await_answers import read_deadline
 
         first = _first_look(context) if self.reschedule and not self.deferrable else None
+        ends_at = (first or self._started or _now()) + timedelta(seconds=self.timeout)
         if self.deadline is None:
-            return (first or _now()) + timedelta(seconds=self.timeout)
+            return ends_at
         deadline = read_deadline(self.deadline)
         if first is None and deadline <= _now():
             raise ConfigError(f"deadline {format_time(deadline)} is in the past")
-        return deadline
+        # Airflow ends what pokes after its timeout, and would leave the check open.
+        return deadline if self.deferrable else min(deadline, ends_at)
 
     def _ask_again(self, wait: Wait) -> Totals:
         from airflow_provider_wacontacts.jobs.await_answers import ask_again

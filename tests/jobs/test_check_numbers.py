@@ -137,14 +137,28 @@ def test_who_is_told_to_stop_waits_for_no_turn() -> None:
         turn()
 
 
-def test_every_number_is_asked_once_in_full_batches_and_a_few_requests_at_once(setting: Setting) -> None:
-    everybody = threading.Barrier(AT_ONCE, timeout=30)
+def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: Setting) -> None:
+    setting.world.monotonic = lambda: 0.0
+    server = Server(lambda _: time.sleep(0.002))
 
-    def wait_for_the_others(number: int) -> None:
-        if number <= AT_ONCE:
+    setting.ask(server, 200)
+
+    assert (server.asked, server.most_at_once) == (dict.fromkeys(numbers(200), 1), 1)
+
+
+def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_server_is_slow(
+    setting: Setting,
+) -> None:
+    everybody = threading.Barrier(AT_ONCE, timeout=30)
+    seconds = [0.0]
+    setting.world.monotonic = lambda: seconds[0]
+
+    def take_a_second(number: int) -> None:
+        seconds[0] += 1
+        if 1 < number <= 1 + AT_ONCE:
             everybody.wait()
 
-    server = Server(wait_for_the_others)
+    server = Server(take_a_second)
 
     totals = setting.ask(server, 95).finish()
 
@@ -186,18 +200,21 @@ def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(se
 
 
 def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(setting: Setting) -> None:
+    everybody = threading.Barrier(AT_ONCE, action=setting.world.stop.set, timeout=30)
+
     def tell(number: int) -> None:
-        if number == AT_ONCE:
-            setting.world.stop.set()
-        time.sleep(0.05)
+        if number == 1:
+            time.sleep(0.05)
+        else:
+            everybody.wait()
 
     server = Server(tell)
 
     with pytest.raises(Stopped):
         setting.ask(server, 500)
 
-    assert len(server.sizes) == AT_ONCE
-    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == AT_ONCE * 10
+    assert len(server.sizes) == 1 + AT_ONCE
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == (1 + AT_ONCE) * 10
     assert setting.one(CLAIMED) == 0
 
 

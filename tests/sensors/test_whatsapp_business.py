@@ -199,6 +199,14 @@ def test_an_explicit_deadline_ends_it_before_the_timeout(place):
     assert place.state(check) == "expired"
 
 
+def test_one_that_pokes_ends_in_the_same_way_at_its_timeout_where_that_comes_first(place):
+    check = never_resolved(place)
+
+    with pytest.raises(AirflowSensorTimeout, match=MESSAGE):
+        sensor(check, deadline=datetime.now(UTC) + timedelta(hours=1), timeout=0.2).execute(context())
+    assert place.state(check) == "expired"
+
+
 def test_where_no_triggerer_came_to_fire_the_scheduler_ends_it_in_the_same_way(place):
     check = never_resolved(place)
     made = deferrable(check, timeout=3600)
