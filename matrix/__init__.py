@@ -1,0 +1,1 @@
+"""The tests on every Airflow that is supported, and on the oldest of everything."""

@@ -1,0 +1,168 @@
+"""
+Runs the tests of everything but deployments on each Airflow of ``points.toml``, and says what came of it.
+
+Each has an environment of its own below ``.matrix``, from the pins beside this file, set up once. A point whose Python
+is not to be had is left out, with the reason; one that was asked for by name has failed then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+ENVIRONMENTS = ROOT / ".matrix"
+UV = Path(sys.executable).with_name("uv")
+#: What differs from Airflow to Airflow: no deployments, which are of one, and nothing that does not import it.
+TESTS = ("dags", "hooks", "jobs", "landing", "operators", "properties", "protocol", "sensors", "transport", "triggers")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One Airflow on one Python."""
+
+    name: str
+    airflow: str
+    python: str
+    date: date
+    resolution: str = "highest"
+    without: Sequence[str] = ()
+
+    @property
+    def pins(self) -> Path:
+        return HERE / f"{self.name}.txt"
+
+    @property
+    def environment(self) -> Path:
+        return ENVIRONMENTS / self.name
+
+    @property
+    def interpreter(self) -> Path:
+        return self.environment / "bin" / "python"
+
+
+class NotToBeHadError(Exception):
+    """The point cannot be set up on this machine."""
+
+
+def points() -> dict[str, Point]:
+    """Read the points, in their order."""
+    return {name: Point(name, **point) for name, point in _file()["points"].items()}
+
+
+def set_up(point: Point) -> None:
+    """
+    Make the environment, or make it anew where what it is made from has changed.
+
+    :raises NotToBeHadError: its Python is not, or a package.
+    """
+    stamp, made_from = point.environment / ".made-from", _digest(point)
+    if stamp.exists() and stamp.read_text() == made_from:
+        return
+    _uv("venv", "--quiet", "--clear", "--python", point.python, str(point.environment))
+    for wanted in (("-r", str(point.pins)), ("-e", str(ROOT))):
+        _uv("pip", "install", "--quiet", "--python", str(point.interpreter), "--no-deps", *wanted)
+    stamp.write_text(made_from)
+
+
+def test(point: Point, arguments: Sequence[str]) -> bool:
+    """Run the tests, with pytest's own output; tell whether they passed."""
+    folders = [str(ROOT / "tests" / name) for name in TESTS]
+    command = [str(point.interpreter), "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def lock(point: Point) -> None:
+    """Write the pins of a point anew, as of its date."""
+    newer = _file()["newer"]
+    wanted = [f"apache-airflow=={point.airflow}"] if point.resolution == "highest" else []
+    dated = [f"--exclude-newer-package={package}={newer['date']}" for package in newer["packages"]]
+    constraints = ENVIRONMENTS / f"{point.name}.constraints"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    constraints.write_text("".join(f"{package.replace('>=', '<')}\n" for package in point.without))
+    _uv(
+        *(
+            "pip",
+            "compile",
+            "--quiet",
+            "--upgrade",
+            "--extra",
+            "test",
+            "--no-emit-package",
+            "airflow-provider-wacontacts",
+        ),
+        *("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"),
+        *("--python-version", point.python, "--resolution", point.resolution),
+        *("--exclude-newer", str(point.date), *dated, "--constraints", str(constraints)),
+        *(str(ROOT / "pyproject.toml"), "-", "--output-file", str(point.pins)),
+        given="\n".join(wanted),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for, and return the exit code."""
+    options = _options(arguments)
+    asked = _chosen(options.point)
+    if options.lock:
+        for point in asked:
+            print(f"pinning {point.name}", flush=True)
+            lock(point)
+        return 0
+    results = dict(_results(asked, options.pytest, is_named=bool(options.point)))
+    print("\n".join(f"{name:<28} {result}" for name, result in results.items()), flush=True)
+    return int(any(result.startswith("failed") for result in results.values()))
+
+
+def _results(asked: Sequence[Point], arguments: Sequence[str], *, is_named: bool) -> Iterator[tuple[str, str]]:
+    for point in asked:
+        print(f"--- {point.name}: Airflow {point.airflow} on Python {point.python}", flush=True)
+        try:
+            set_up(point)
+        except NotToBeHadError as error:
+            yield point.name, f"{'failed' if is_named else 'left out'}: {error}"
+            continue
+        yield point.name, "passed" if test(point, arguments) else "failed"
+
+
+def _chosen(names: Sequence[str]) -> list[Point]:
+    known = points()
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"there is no point {unknown[0]}; there are {', '.join(known)}")
+    return [known[name] for name in names] or list(known.values())
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
+    parser.add_argument("point", nargs="*", help="which; all by default")
+    parser.add_argument("--lock", action="store_true", help="write the pins anew instead, as of each point's date")
+    parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="what follows goes to pytest")
+    return parser.parse_args(arguments)
+
+
+def _file() -> dict[str, dict]:
+    return tomllib.loads((HERE / "points.toml").read_text())
+
+
+def _digest(point: Point) -> str:
+    made_from = [point.python.encode(), point.pins.read_bytes(), (ROOT / "pyproject.toml").read_bytes()]
+    return hashlib.sha256(b"\0".join(made_from)).hexdigest()
+
+
+def _uv(*arguments: str, given: str = "") -> None:
+    if not UV.exists():
+        raise NotToBeHadError("needs uv, which is among the development dependencies")
+    run = subprocess.run([UV, *arguments], cwd=ROOT, input=given, text=True, capture_output=True, check=False)
+    if run.returncode:
+        raise NotToBeHadError(run.stderr.strip().splitlines()[0] if run.stderr.strip() else f"uv {arguments[0]} failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
