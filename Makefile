@@ -1,6 +1,7 @@
 # make demo     contacts of three systems, in a real Airflow (KEEP=1 leaves its UI up)
 # make test     the tests (ARGS="-k windows" picks some)
 # make lint     ruff and mypy
+# make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
 # make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|bench)'")
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench docs newcomer wheel constraints clean
+.PHONY: help venv demo test lint format matrix bench docs newcomer wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -51,6 +52,9 @@ format: $(STAMP)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+matrix: $(STAMP)
+	$(PY) -m matrix $(ARGS)
+
 bench: $(STAMP)
 	$(PY) -m benchmarks $(ARGS)
 
@@ -68,5 +72,5 @@ constraints: $(STAMP)
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean:
-	rm -rf $(VENV) .bench build dist benchmarks/output demo/output docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix .bench build dist benchmarks/output demo/output docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,10 @@ ROOT = HERE.parent
 ENVIRONMENTS = ROOT / ".matrix"
 UV = Path(sys.executable).with_name("uv")
 #: What differs from Airflow to Airflow: no deployments, which are of one, and nothing that does not import it.
-TESTS = ("dags", "hooks", "jobs", "landing", "operators", "properties", "protocol", "sensors", "transport", "triggers")
+TESTS = (
+    *("cli", "dags", "hooks", "jobs", "landing", "metrics", "operators", "properties", "protocol", "sensors"),
+    *("transport", "triggers"),
+)
 
 
 @dataclass(frozen=True)

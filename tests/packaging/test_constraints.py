@@ -8,7 +8,7 @@ from packaging.utils import canonicalize_name
 
 INDEX = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|--(extra-)?index-url|--find-links")
 TEXT = {".cfg", ".in", ".ini", ".md", ".py", ".rst", ".toml", ".txt", ".yaml", ".yml", ""}
-ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "tests", ".ci"]
+ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "matrix", "tests", ".ci"]
 
 
 @pytest.fixture(scope="module")

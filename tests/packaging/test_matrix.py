@@ -1,0 +1,74 @@
+"""What the tests are run on, beside what is promised to people who install the package."""
+
+import re
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from matrix.__main__ import HERE, points
+
+POINTS = points()
+
+
+def pins_of(point):
+    lines = map(Requirement, point.pins.read_text().splitlines())
+    return {canonicalize_name(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in lines}
+
+
+def supported(root):
+    """What README says: minor versions of Airflow, and the Pythons of each."""
+    table = re.findall(r"^\| ([\d., ]+) \| ([\d., to]+) \|$", (root / "README.md").read_text(), re.MULTILINE)
+    return {airflow: pythons for airflows, pythons in table for airflow in airflows.split(", ")}
+
+
+def test_every_file_of_pins_is_a_points():
+    assert {path.stem for path in HERE.glob("*.txt")} == set(POINTS)
+
+
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
+def test_a_point_is_pinned_to_its_airflow(point):
+    assert pins_of(point)["apache-airflow"] == Version(point.airflow)
+
+
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
+def test_a_point_has_what_the_package_and_its_tests_require(point, project):
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(need for name in ("fast", "parquet", "postgres", "sandbox", "sqlite", "test") for need in extras[name]),
+    ]
+    pins = pins_of(point)
+
+    missing = {
+        str(need)
+        for need in map(Requirement, wanted)
+        if need.name != project["name"] and not need.specifier.contains(pins.get(canonicalize_name(need.name), "0"))
+    }
+    assert missing == set()
+
+
+def test_the_lowest_point_has_the_lowest_of_all_that_the_package_requires(project):
+    pins = pins_of(POINTS["lowest"])
+    lowest = {
+        canonicalize_name(need.name): Version(next(iter(need.specifier)).version)
+        for need in map(Requirement, project["dependencies"])
+    }
+
+    assert {name: pins[name].release[:2] for name in lowest} == {name: lowest[name].release[:2] for name in lowest}
+
+
+def test_every_airflow_that_readme_names_is_a_point(root):
+    tested = {".".join(point.airflow.split(".")[:2]) for point in POINTS.values()}
+
+    assert set(supported(root)) == tested
+
+
+def test_every_point_is_of_a_python_that_the_package_takes(root, project):
+    allowed = SpecifierSet(project["requires-python"])
+
+    assert [point.name for point in POINTS.values() if not allowed.contains(f"{point.python}.0")] == []
+    assert tomllib.loads((HERE / "points.toml").read_text())["newer"]["packages"]
