@@ -4,7 +4,7 @@
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
-# make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|bench)'")
+# make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|matrix|bench)'")
 # make clean    removes everything that these have made
 #
 # They need Python 3.11 or newer and make. Everything else goes into .venv, once.

@@ -4,7 +4,7 @@
 A clone of the last commit in an empty directory, an empty home, an environment that has nothing but a path and what a
 package index needs, and an Airflow without this package. It takes as long as README's commands do.
 
-``make newcomer ARGS="--skip '^make (test|bench)'"`` leaves some of them out.
+``make newcomer ARGS="--skip '^make (test|matrix|bench)'"`` leaves some of them out.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tests.newcomer.walk import StepFailedError, Walk
 ROWS = "SELECT sum(rows) FROM wacontacts_extraction"
 PEOPLE = "SELECT count(*) FROM wacontacts_current WHERE payload->'details'->>'name' IS NOT NULL"
 #: What takes minutes, or runs these tests; `make newcomer` runs all of it.
-LONG = "^make (demo|test|lint|bench|docs)$"
+LONG = "^make (demo|test|lint|matrix|bench|docs)$"
 
 
 @pytest.fixture
