@@ -58,7 +58,9 @@ def _number(given: object, text: str, region: str | None) -> str:
 
 def _text(value: object) -> str:
     """Return a text that every database takes; a whole number's has no point, whatever type it is of."""
-    if isinstance(value, (float, Decimal)) and float(value).is_integer():
+    # A signaling NaN can be made nothing of, not even a float.
+    is_nan = isinstance(value, Decimal) and value.is_nan()
+    if isinstance(value, (float, Decimal)) and not is_nan and float(value).is_integer():
         value = f"{value:.0f}"
     repaired: str = repair(str(value))[0]
     return repaired
