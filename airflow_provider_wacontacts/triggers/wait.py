@@ -22,9 +22,10 @@ class WaitUntilTrigger(BaseTrigger):
 
     :param until: aware time, or its ISO text.
     :param attempt: which attempt the task makes when it goes on, 1 and up; handed through unchanged.
+    :param _later: what workers of a later release give as well; left aside.
     """
 
-    def __init__(self, until: datetime | str, attempt: int = 1) -> None:
+    def __init__(self, until: datetime | str, attempt: int = 1, **_later: Any) -> None:
         super().__init__()
         self.until = datetime.fromisoformat(until) if isinstance(until, str) else until
         if self.until.tzinfo is None:

@@ -37,6 +37,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     :param recheck_failed: how often to ask again about a number that failed.
     :param batch_size: numbers in a request, 1 to 1,000.
     :param max_failures: how many rounds in a row may fail.
+    :param _later: what workers of a later release give as well; left aside.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         recheck_failed: int = 0,
         batch_size: int = 100,
         max_failures: int = 10,
+        **_later: Any,
     ) -> None:
         super().__init__()
         self.check_id = check_id
