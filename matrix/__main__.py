@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 import tomllib
@@ -162,9 +163,18 @@ def _digest(point: Point) -> str:
 def _uv(*arguments: str, given: str = "") -> None:
     if not UV.exists():
         raise NotToBeHadError("needs uv, which is among the development dependencies")
-    run = subprocess.run([UV, *arguments], cwd=ROOT, input=given, text=True, capture_output=True, check=False)
+    run = subprocess.run(
+        [UV, *arguments], cwd=ROOT, env=_environment(), input=given, text=True, capture_output=True, check=False
+    )
     if run.returncode:
-        raise NotToBeHadError(run.stderr.strip().splitlines()[0] if run.stderr.strip() else f"uv {arguments[0]} failed")
+        raise NotToBeHadError(" ".join(run.stderr.split()) or f"uv {arguments[0]} failed")
+
+
+def _environment() -> dict[str, str]:
+    # pyenv's versions are on PATH only where somebody has chosen them. What breaks off is downloaded again.
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    folders = [os.environ.get("PATH", os.defpath), *map(str, sorted(pyenv.glob("versions/*/bin")))]
+    return {"UV_HTTP_RETRIES": "10", **os.environ, "PATH": os.pathsep.join(folders)}
 
 
 if __name__ == "__main__":

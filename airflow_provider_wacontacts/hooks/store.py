@@ -152,7 +152,12 @@ def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[Postg
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     hook = PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
-    return hook, hook.sqlalchemy_url
+    url = hook.sqlalchemy_url
+    if scheme := extras.get("sqlalchemy_scheme"):  # which the hook itself obeys only from 7.1 on
+        url = url.set(drivername=scheme)
+    if url.get_backend_name() != "postgresql":
+        raise ValueError
+    return hook, url
 
 
 def _with_extras(connection: Connection, extras: dict[str, Any]) -> Connection:

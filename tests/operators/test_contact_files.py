@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSq
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, bob
 from tests.operators.green_api_cases import ANN, BEN, MONDAY, Connect, Context, to_files, to_store
+from tests.operators.outlets import outlet_events
 
 DAY = timedelta(days=1)
 NOTHING = {
@@ -169,7 +169,7 @@ def test_an_empty_path_lands_nothing(green: Sandbox, run: Context, tmp_path: Pat
 
 def test_every_outlet_s_event_carries_the_summary(days: Path, anew: Any, run: Context) -> None:
     outlet = store_asset("anew")
-    events = {outlet: SimpleNamespace(extra={})}
+    events = outlet_events()
 
     summary = land(days, store_conn_id="anew", outlets=[outlet]).execute(run(outlet_events=events))
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from airflow_provider_wacontacts.landing.sql import sqlite
 from airflow_provider_wacontacts.operators import green_api
 from airflow_provider_wacontacts.sandbox import Sandbox
 from tests.operators.green_api_cases import ANN, BEN, CAT, GROUP, MONDAY, Connect, Context, to_files, to_store
+from tests.operators.outlets import outlet_events
 
 DAY = timedelta(days=1)
 HISTORY = "SELECT state, updated_at FROM wacontacts_version WHERE contact_id = '{}' ORDER BY updated_at"
@@ -224,11 +224,11 @@ def test_an_account_is_the_arguments_else_the_connections_else_its_id(
 
 def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, tmp_path: Path) -> None:
     outlets = [store_asset(source="green_api"), prefix_asset(str(tmp_path))]
-    events = {outlet: SimpleNamespace(extra={}) for outlet in outlets}
+    events = outlet_events()
 
     summary = to_store(outlets=outlets).execute(run(outlet_events=events))
 
-    assert [event.extra for event in events.values()] == [summary, summary]
+    assert [events[outlet].extra for outlet in outlets] == [summary, summary]
 
 
 def test_what_the_log_can_say_of_a_reason_covers_every_reason_there_is() -> None:

@@ -30,6 +30,7 @@ from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppChec
 from airflow_provider_wacontacts.protocol.numbers import pseudonym
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, WhatsAppBehaviour, seeded_world
 from airflow_provider_wacontacts.transport.pacing import Pacer
+from tests.operators.outlets import outlet_events
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAYS = [MONDAY + timedelta(days=n) for n in range(3)]
@@ -253,7 +254,7 @@ def test_nothing_of_anybody_is_logged_returned_or_raised(
 
 def test_a_summary_is_put_into_the_event_of_an_asset(team: Team) -> None:
     outlet = store_asset("wacontacts_store")
-    events = {outlet: SimpleNamespace(extra=None)}
+    events = outlet_events()
     operator = EraseContactsOperator(task_id="erase", contacts_sql="SELECT '12015550123' AS wa_id", outlets=[outlet])
     summary = operator.execute({"outlet_events": events})
     assert events[outlet].extra == summary

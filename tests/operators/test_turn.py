@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pendulum
@@ -22,6 +21,7 @@ from airflow_provider_wacontacts.operators.turn import (
 )
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+from tests.operators.outlets import outlet_events
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))
 BOB = "f6c4e666-81ad-430e-aea5-1ba33e6f4c35"
@@ -269,11 +269,11 @@ def test_templates_are_what_is_promised(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("connections")
 def test_every_outlet_s_event_carries_the_summary(tmp_path: Path, context: Context) -> None:
     outlets = [store_asset(source="turn"), prefix_asset(str(tmp_path))]
-    events = {outlet: SimpleNamespace(extra={}) for outlet in outlets}
+    events = outlet_events()
 
     summary = to_store(outlets=outlets).execute(context(MONDAY, TUESDAY, outlet_events=events))
 
-    assert [event.extra for event in events.values()] == [summary, summary]
+    assert [events[outlet].extra for outlet in outlets] == [summary, summary]
 
 
 @pytest.mark.usefixtures("connections")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, S
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppAcknowledgeIdentityOperator
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.operators.identity_cases import ANNA, BERT, CLEO, NOW, SENDER, Business, Context, acknowledge, get
+from tests.operators.outlets import outlet_events
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_where_the_api_knows_nobody_the_connection_is_doubted(
 def test_every_outlet_s_event_carries_the_summary(business: Business, context: Context) -> None:
     business.change(ANNA)
     outlet = store_asset(source="whatsapp_business")
-    events = {outlet: SimpleNamespace(extra={})}
+    events = outlet_events()
 
     summary = get(outlets=[outlet]).execute(context(None, NOW, outlet_events=events))
 

@@ -43,7 +43,7 @@ def test_a_moment_that_has_passed_fires_at_once_with_the_attempt() -> None:
 def test_it_naps_until_the_moment_and_fires_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock(PAST)
     monkeypatch.setattr(wait, "datetime", clock)
-    monkeypatch.setattr(wait.asyncio, "sleep", clock.sleep)
+    monkeypatch.setattr(wait, "asyncio", clock)
 
     events = asyncio.run(events_of(WaitUntilTrigger(PAST + timedelta(seconds=130))))
 

@@ -64,7 +64,7 @@ def resume(task: Any, form: dict[str, Any], context: Any) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """Put types in the place of values, but for paths and names."""
+    """Put types in the place of values."""
     if isinstance(value, dict):
         return {name: shape(one) for name, one in sorted(value.items())}
     return type(value).__name__

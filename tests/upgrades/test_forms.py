@@ -46,6 +46,11 @@ def here(scene: Scene, arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments | {name: found[name] for name in arguments.keys() & found}
 
 
+def outline(form: dict[str, Any]) -> dict[str, Any]:
+    """Return a form's paths and names as they are, and the rest by its types."""
+    return {name: shape(one) if isinstance(one, dict) else one for name, one in form.items()}
+
+
 @pytest.mark.parametrize("form", KEPT)
 def test_a_trigger_of_any_release_is_made_again_and_fires_once(scene: Scene, form: dict[str, Any]) -> None:
     trigger = named(form["trigger"])(**here(scene, form["arguments"]))
@@ -82,14 +87,11 @@ def test_what_tasks_leave_now_is_what_is_kept_of_this_release(scene: Scene, form
     (event,) = events_of(named(left["trigger"])(**here(scene, left["arguments"])))
 
     now = left | {"event": event}
-    same = {name: shape(one) if isinstance(one, dict) else one for name, one in now.items()} == {
-        name: shape(one) if isinstance(one, dict) else one for name, one in form.items()
-    }
-    assert same, CHANGED.format(task=form["task"], minor=MINOR, now=json.dumps(now, indent=2))
+    assert outline(now) == outline(form), CHANGED.format(task=form["task"], minor=MINOR, now=json.dumps(now, indent=2))
 
 
 def test_every_task_that_may_defer_and_every_trigger_is_kept_of_this_release() -> None:
-    forms = kept()[MINOR]
+    forms = kept().get(MINOR, [])
 
     waiting = {
         one for one in ours("operators") | ours("sensors") if {"execute_after_wait", "execute_complete"} & {*dir(one)}

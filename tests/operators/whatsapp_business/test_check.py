@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.exceptions import ServerError
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from tests.operators.outlets import outlet_events
 from tests.operators.whatsapp_business.cases import RESULTS, SELECT, SUMMARY, numbers, on_both, summary_of
 
 DAY = timedelta(days=1)
@@ -285,7 +285,7 @@ def test_a_client_that_does_not_tell_its_version_is_not_judged(tasks: Any, behav
 
 def test_every_outlet_s_event_carries_the_summary(tasks: Any) -> None:
     outlet = store_asset(source="whatsapp_business")
-    tasks.outlet_events = {outlet: SimpleNamespace(extra={})}
+    tasks.outlet_events = outlet_events()
 
     summary = tasks.check(numbers(1), outlets=[outlet])
 
