@@ -4,13 +4,10 @@ import subprocess
 import sys
 from email.parser import Parser
 from importlib.metadata import PathDistribution, version
-from pathlib import Path
 
 import pytest
 
 PACKAGE = "airflow_provider_wacontacts"
-DAGS = Path(__file__).parent.parent.parent / "dags"
-EXAMPLES = sorted(path.stem for path in DAGS.glob("[!_]*.py"))
 
 
 def files_under(folder, pattern="*"):
@@ -90,6 +87,7 @@ def test_the_extras_are_those_that_are_documented(metadata):
         "postgres",
         "sandbox",
         "sqlite",
+        "test",
     ]
 
 
@@ -104,11 +102,3 @@ def test_the_entry_points_resolve(dist_info):
         ("apache_airflow_provider", "provider_info"): (f"{PACKAGE}.get_provider_info", "get_provider_info"),
         ("console_scripts", "wacontacts"): (f"{PACKAGE}.cli", "main"),
     }
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_imported_from_the_wheel(wheel, name):
-    code = f"from {PACKAGE}.example_dags import {name}; print({name}.__file__)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=wheel, capture_output=True, text=True, check=True)
-
-    assert run.stdout.splitlines()[-1] == str(wheel / PACKAGE / "example_dags" / f"{name}.py")

@@ -1,0 +1,95 @@
+"""What the wheel does where nothing but it is installed: no repository, no tests, no other package's extras."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.packaging.installation import Installation
+
+PACKAGE = "airflow_provider_wacontacts"
+EXAMPLES = Path(__file__).parent.parent.parent / "dags"
+BAG = """
+import json, pathlib, airflow_provider_wacontacts.example_dags as examples
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+folder = pathlib.Path(examples.__file__).parent
+bag = DagBag(dag_folder=str(folder))
+print(json.dumps({"folder": str(folder), "errors": bag.import_errors, "dags": sorted(bag.dags)}))
+"""
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="session")
+def bag(installed: Installation) -> Any:
+    """The installed examples, as Airflow finds them."""
+    return json.loads(installed.run("python", "-c", BAG).splitlines()[-1])
+
+
+def test_the_source_distribution_makes_the_same_wheel(wheel_file: Path, rebuilt_wheel_file: Path) -> None:
+    assert rebuilt_wheel_file.name == wheel_file.name
+    assert contents(rebuilt_wheel_file) == contents(wheel_file)
+
+
+def test_it_is_imported_from_where_it_was_installed(installed: Installation) -> None:
+    told = installed.run("python", "-c", f"import {PACKAGE}, sys; print({PACKAGE}.__file__, sys.prefix)")
+
+    path, prefix = told.split()
+    assert Path(path).is_relative_to(prefix)
+    assert "site-packages" in path
+
+
+def test_airflow_lists_it_among_its_providers(installed: Installation) -> None:
+    listed = json.loads(installed.run("airflow", "providers", "list", "--output", "json"))
+    hooks = json.loads(installed.run("airflow", "providers", "hooks", "--output", "json"))
+
+    assert [one["version"] for one in listed if one["package_name"] == "airflow-provider-wacontacts"] == [
+        version("airflow-provider-wacontacts")
+    ]
+    assert {one["connection_type"] for one in hooks if one["package_name"] == "airflow-provider-wacontacts"} == {
+        "green_api",
+        "turn",
+        "whatsapp_business",
+    }
+
+
+def test_airflow_imports_every_example_that_came_with_it(installed: Installation, bag: Any) -> None:
+    assert bag["errors"] == {}
+    assert set(bag["dags"]) == {path.stem for path in EXAMPLES.glob("[a-z]*.py")}
+
+
+def test_an_example_pulls_a_window_from_the_sandbox_that_came_with_it(installed: Installation, bag: Any) -> None:
+    store = installed.home / "contacts.db"
+    at_that_time = ("--now", "2022-09-13T00:10:00Z", "--rate", "0")
+    with installed.running("wacontacts", "sandbox", "--world", "bob", *at_that_time) as announced:
+        connections = {
+            "AIRFLOW_CONN_TURN_DEFAULT": {
+                "conn_type": "turn",
+                "host": announced.split()[-1],
+                "password": "example-token",
+            },
+            "AIRFLOW_CONN_WACONTACTS_STORE": {"conn_type": "sqlite", "host": str(store)},
+        }
+        environment = {name: json.dumps(fields) for name, fields in connections.items()}
+        environment["AIRFLOW_VAR_WACONTACTS_PATH"] = f"file://{installed.home}/files"
+        environment["AIRFLOW__CORE__DAGS_FOLDER"] = bag["folder"]
+        installed.run("airflow", "db", "migrate")
+        installed.run("airflow", "dags", "test", "turn_contacts_daily", "2022-09-13", **environment)
+
+    with sqlite3.connect(store) as landed:
+        (pulled,) = landed.execute("SELECT state, rows FROM wacontacts_extraction").fetchall()
+        contacts = landed.execute("SELECT count(*) FROM wacontacts_current").fetchone()
+    assert (pulled, contacts) == (("complete", 1), (1,))
+    assert len([*(installed.home / "files").rglob("_manifest.json")]) == 1
