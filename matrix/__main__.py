@@ -25,8 +25,10 @@ UV = Path(sys.executable).with_name("uv")
 #: What differs from Airflow to Airflow: no deployments, which are of one, and nothing that does not import it.
 TESTS = (
     *("cli", "dags", "hooks", "jobs", "landing", "metrics", "operators", "properties", "protocol", "sensors"),
-    *("transport", "triggers"),
+    *("transport", "triggers", "upgrades"),
 )
+#: With ``--quick``: what imports Airflow, and what speaks to SQLAlchemy, whose 1.4 the older ones have.
+QUICK = ("cli", "dags", "hooks", "landing/sql", "metrics", "operators", "sensors", "triggers", "upgrades")
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def set_up(point: Point) -> None:
     stamp.write_text(made_from)
 
 
-def test(point: Point, arguments: Sequence[str]) -> bool:
-    """Run the tests, with pytest's own output; tell whether they passed."""
-    folders = [str(ROOT / "tests" / name) for name in TESTS]
+def test(point: Point, names: Sequence[str], arguments: Sequence[str]) -> bool:
+    """Run tests, folders of them, with pytest's own output; tell whether they passed."""
+    folders = [str(ROOT / "tests" / name) for name in names]
     command = [str(point.interpreter), "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
@@ -120,20 +122,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"pinning {point.name}", flush=True)
             lock(point)
         return 0
-    results = dict(_results(asked, options.pytest, is_named=bool(options.point)))
+    results = dict(_results(asked, options))
     print("\n".join(f"{name:<28} {result}" for name, result in results.items()), flush=True)
     return int(any(result.startswith("failed") for result in results.values()))
 
 
-def _results(asked: Sequence[Point], arguments: Sequence[str], *, is_named: bool) -> Iterator[tuple[str, str]]:
+def _results(asked: Sequence[Point], options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    names = QUICK if options.quick else TESTS
     for point in asked:
         print(f"--- {point.name}: Airflow {point.airflow} on Python {point.python}", flush=True)
         try:
             set_up(point)
         except NotToBeHadError as error:
-            yield point.name, f"{'failed' if is_named else 'left out'}: {error}"
+            yield point.name, f"{'failed' if options.point else 'left out'}: {error}"
             continue
-        yield point.name, "passed" if test(point, arguments) else "failed"
+        yield point.name, "passed" if test(point, names, options.pytest) else "failed"
 
 
 def _chosen(names: Sequence[str]) -> list[Point]:
@@ -146,6 +149,7 @@ def _chosen(names: Sequence[str]) -> list[Point]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
     parser.add_argument("point", nargs="*", help="which; all by default")
+    parser.add_argument("--quick", action="store_true", help=f"only the tests of {', '.join(QUICK)}")
     parser.add_argument("--lock", action="store_true", help="write the pins anew instead, as of each point's date")
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="what follows goes to pytest")
     return parser.parse_args(arguments)
