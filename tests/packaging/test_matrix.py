@@ -19,10 +19,10 @@ def pins_of(point):
     return {canonicalize_name(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in lines}
 
 
-def supported(root):
-    """What README says: minor versions of Airflow, and the Pythons of each."""
-    table = re.findall(r"^\| ([\d., ]+) \| ([\d., to]+) \|$", (root / "README.md").read_text(), re.MULTILINE)
-    return {airflow: pythons for airflows, pythons in table for airflow in airflows.split(", ")}
+def told(root):
+    """What README says: the minor versions of Airflow, and what is tested of each."""
+    rows = re.findall(r"^\| ([\d.]+) \| [\d., to]+ \| (.+) \|$", (root / "README.md").read_text(), re.MULTILINE)
+    return dict(rows)
 
 
 def test_every_file_of_pins_is_a_points():
@@ -61,10 +61,17 @@ def test_the_lowest_point_has_the_lowest_of_all_that_the_package_requires(projec
     assert {name: pins[name].release[:2] for name in lowest} == {name: lowest[name].release[:2] for name in lowest}
 
 
-def test_every_airflow_that_readme_names_is_a_point(root):
-    tested = {".".join(point.airflow.split(".")[:2]) for point in POINTS.values()}
+def test_readme_tells_what_is_tested_and_nothing_else(root):
+    tested = {}
+    for point in POINTS.values():
+        if point.resolution == "highest":
+            tested.setdefault(point.airflow, []).append(point.python)
 
-    assert set(supported(root)) == tested
+    assert told(root) == {
+        airflow.rpartition(".")[0]: f"{airflow} on {', '.join(pythons)}" for airflow, pythons in tested.items()
+    }
+    lowest = POINTS["lowest"]
+    assert f"Airflow {lowest.airflow} on {lowest.python}, with the lowest" in (root / "README.md").read_text()
 
 
 def test_every_point_is_of_a_python_that_the_package_takes(root, project):
