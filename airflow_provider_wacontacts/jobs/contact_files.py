@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.landing.objects.reader import RECORD_OF, read_p
 from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.green_api import SOURCE as GREEN_API
-from airflow_provider_wacontacts.protocol.green_api_rows import unkept_in
+from airflow_provider_wacontacts.protocol.green_api_rows import has_nameless, unkept_in
 from airflow_provider_wacontacts.protocol.records import Record
 from airflow_provider_wacontacts.protocol.windows import Window
 
@@ -144,6 +144,7 @@ def _land_snapshot(landing: FilesLanding, prefix: CompletePrefix, store: Store) 
         is_synchronised=manifest.is_synchronised,
         guard=landing.guard,
         unkept=unkept_in(rejects),
+        has_nameless=has_nameless(rejects),
         pages=manifest.pages,
     )
 

@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.green_api import AUTHORIZED, SOURCE, Snapshot, WaSettings
 from airflow_provider_wacontacts.protocol.green_api_errors import expect_usable
+from airflow_provider_wacontacts.protocol.green_api_rows import has_nameless
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = ["Account", "Answered", "SnapshotPull", "ask", "land_in_files", "land_in_store"]
@@ -140,6 +141,7 @@ def land_in_store(
         is_synchronised=answered.is_synchronised,
         guard=pull.guard,
         unkept=snapshot.unkept,
+        has_nameless=has_nameless(snapshot.rejects),
     )
     count(Landed.in_store(finished))
     _complain(finished, pull)

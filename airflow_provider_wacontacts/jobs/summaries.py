@@ -88,8 +88,8 @@ class SnapshotSummary(PullSummary):
 
     :param gone: contacts that were missing, and count as gone from now on; ``None`` in files, never compared.
     :param back: contacts that had been gone; ``None`` likewise.
-    :param reason: why the state is not ``complete``: ``empty``, ``cut``, ``unsynchronised`` or ``shrunken``, so that
-        nobody is gone on its strength; or ``older``, where it is ``refused``.
+    :param reason: why the state is not ``complete``: ``empty``, ``cut``, ``unsynchronised``, ``nameless`` or
+        ``shrunken``, so that nobody is gone on its strength; or ``older``, where it is ``refused``.
     """
 
     gone: int | None

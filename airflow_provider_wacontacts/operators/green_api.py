@@ -39,6 +39,8 @@ EMPTY = (
 WHY = {
     "cut": "it was cut off by count",
     "unsynchronised": "the instance has not loaded all of its history yet",
+    "nameless": "rows of it were rejected that have no id, so they may be of whoever is missing: it is believed when it"
+    " stays like this, or once with accept_shrink=True",
     "shrunken": "it is much smaller than the last complete one: it is believed when it stays like this, or once with"
     " accept_shrink=True",
     "empty": "it is empty",
@@ -163,7 +165,8 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     Take a snapshot of an account's contacts, and keep in the store what is new, has changed, is gone and is back.
 
     Snapshots of an account land one at a time, in the order in which they were taken; an older one is refused. Nobody
-    is gone on the strength of an empty answer, of one that was cut off, or of one that is suddenly much smaller.
+    is gone on the strength of an empty answer, of one that was cut off, of one that is suddenly much smaller, or of one
+    with rejected rows of nobody knows whom.
 
     :param green_api_conn_id: connection of type ``green_api``.
     :param store_conn_id: any PostgreSQL or SQLite connection.
@@ -174,8 +177,9 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     :param empty_wait: how long to wait in between; the wait is deferred.
     :param on_empty: in the end, ``fail``, ``skip``, or ``accept``.
     :param shrink_guard: share of the last complete snapshot, 0 to 1, that one has to reach to count as complete.
-    :param shrink_confirmations: how many like-sized ones in a row are believed although they are smaller.
-    :param accept_shrink: believe a smaller one at once.
+    :param shrink_confirmations: how many like-sized ones in a row are believed although they are smaller, or have
+        rejected rows without an id.
+    :param accept_shrink: believe such a one at once.
     :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
     :param pseudonymize: fields that are replaced by HMAC-SHA256 before anything is written; a dot leads into an object.
     :param pseudonym_conn_id: connection whose extra ``pseudonym_secret`` is the secret; the store's by default.

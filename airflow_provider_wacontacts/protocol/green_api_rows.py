@@ -33,7 +33,7 @@ from airflow_provider_wacontacts.protocol.records import (
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
-__all__ = ["Head", "Page", "Snapshot", "parse_snapshot", "record_of", "unkept_in", "wa_id_of"]
+__all__ = ["Head", "Page", "Snapshot", "has_nameless", "parse_snapshot", "record_of", "unkept_in", "wa_id_of"]
 
 PAGE_ROWS = 5_000
 USERS = "@c.us"
@@ -179,6 +179,11 @@ def unkept_in(rejects: Iterable[Reject]) -> frozenset[str]:
     """Return the ids in rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
     found = (read_leniently(match) for reject in rejects for match in ID.findall(reject.body))
     return frozenset(repair(contact_id)[0] for contact_id in found)
+
+
+def has_nameless(rejects: Iterable[Reject]) -> bool:
+    """Tell whether there is a reject in which no id can be read: of whichever contact."""
+    return any(not any(unkept_in([reject])) for reject in rejects)
 
 
 def record_of(text: bytes | msgspec.Raw, taken_at: datetime, *, repaired: bool = False) -> Record:

@@ -199,6 +199,19 @@ def test_a_contact_whose_row_is_rejected_is_not_gone(store, rows):
     assert rows("SELECT reason FROM wacontacts_reject") == [("not a number",)]
 
 
+@pytest.mark.parametrize("odd", [{"name": "Dan"}, {"id": "", "name": "Dan"}, {"id": 7}, None])
+def test_a_rejected_row_without_an_id_may_be_of_whoever_is_missing(store, rows, odd):
+    everybody = [ANN, BEN, CAT, DAN, GROUP]
+    take(store, everybody)
+    pull = replace(PULL, max_rejected=1)
+    found = [brought(take(store, [ANN, BEN, CAT, GROUP, odd], day, pull=pull)) for day in (1, 2)]
+
+    assert [(one[:2], one[4]) for one in found] == [(("incomplete", "nameless"), 0)] * 2
+    assert rows("SELECT count(*) FROM wacontacts_current WHERE state = 'gone'") == [(0,)]
+    third = brought(take(store, [ANN, BEN, CAT, GROUP, odd], 3, pull=pull))
+    assert (third[:2], third[4]) == (("complete", None), 1)
+
+
 def test_too_many_rejected_rows_fail_it_after_the_rest_has_landed(store, rows):
     with pytest.raises(LandingError, match=r"1 of 3 rows were rejected, more than max_rejected \(30.00%\) allows"):
         take(store, [ANN, BEN, {"name": "nobody"}], pull=replace(PULL, max_rejected=0.3))

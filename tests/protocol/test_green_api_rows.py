@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.protocol.green_api import Snapshot, record_of, wa_id_of
-from airflow_provider_wacontacts.protocol.green_api_rows import Head, Page, parse_snapshot
+from airflow_provider_wacontacts.protocol.green_api_rows import Head, Page, has_nameless, parse_snapshot
 from airflow_provider_wacontacts.protocol.records import Record, Reject, row_hash
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -236,6 +236,14 @@ def test_ids_of_contacts_that_cannot_be_kept_are_known():
 
     assert (len(snapshot.rejects), snapshot.unkept) == (6, {"a", 'b\ufffd"@c.us', "c"})
     assert parse_snapshot(listed(SOUND)).unkept == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("row", "nameless"),
+    [(b'{"id":"a","n":NaN}', False), (b'{"name":"x"}', True), (b'{"id":""}', True), (b'{"id":7}', True), (b"7", True)],
+)
+def test_a_reject_without_an_id_may_be_of_anybody(row, nameless):
+    assert has_nameless(parse_snapshot(listed(SOUND, row)).rejects) is nameless
 
 
 def test_nothing_personal_is_in_what_a_snapshot_shows_of_itself():

@@ -9,24 +9,27 @@ from typing import NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["CUT", "EMPTY", "OLDER", "SHRUNKEN", "UNSYNCHRONISED", "Answer", "Earlier", "ShrinkGuard", "lacking"]
+__all__ = ["CUT", "EMPTY", "NAMELESS", "OLDER", "SHRUNKEN", "UNSYNCHRONISED", "Answer", "Earlier", "ShrinkGuard", "lacking"]
 
 #: Why a snapshot is not complete, in the ledger's words.
 EMPTY = "empty"
 CUT = "cut"
 UNSYNCHRONISED = "unsynchronised"
+NAMELESS = "nameless"
 SHRUNKEN = "shrunken"
 #: Why one is refused.
 OLDER = "older"
+#: What is believed when it stays like that, or when it is accepted.
+DOUBTFUL = (NAMELESS, SHRUNKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class ShrinkGuard:
     """
-    When a snapshot with fewer contacts than before is believed.
+    When a snapshot is believed that has fewer contacts than before, or rejects whose id cannot be read.
 
     :param share: 0 to 1: how large it has to be, measured by the last complete one.
-    :param confirmations: 1 and up: a smaller one is believed when it is the so manieth like-sized one in a row. Two
+    :param confirmations: 1 and up: it is believed when it is the so manieth like-sized one of its kind in a row. Two
         are like-sized where neither is below ``share`` of the other.
     :param accepted: believe it as it is. An empty one is never believed.
     :raises ConfigError: a number that cannot be.
@@ -50,11 +53,13 @@ class Answer(NamedTuple):
     :param size: contacts in it, each once, of the type that was asked for.
     :param is_cut: only so many contacts were asked for, and so many came.
     :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
+    :param has_nameless: there are rejects whose id cannot be read: whoever is missing may be one of them.
     """
 
     size: int
     is_cut: bool = False
     is_synchronised: bool | None = None
+    has_nameless: bool = False
 
 
 class Earlier(NamedTuple):
@@ -81,9 +86,12 @@ def lacking(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
         return CUT
     if answer.is_synchronised is False:
         return UNSYNCHRONISED
-    if guard.accepted or _is_large_enough(answer.size, earlier.last_complete, guard.share):
+    is_large_enough = _is_large_enough(answer.size, earlier.last_complete, guard.share)
+    if guard.accepted or (is_large_enough and not answer.has_nameless):
         return None
-    return None if 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations else SHRUNKEN
+    if 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations:
+        return None
+    return NAMELESS if is_large_enough else SHRUNKEN
 
 
 def _is_large_enough(size: int, measure: int | None, share: float) -> bool:
@@ -93,6 +101,6 @@ def _is_large_enough(size: int, measure: int | None, share: float) -> bool:
 def _confirmations(size: int, others: Iterable[tuple[int, str | None]], guard: ShrinkGuard) -> int:
     def confirms(other: tuple[int, str | None]) -> bool:
         smaller, larger = sorted((size, other[0]))
-        return other[1] == SHRUNKEN and _is_large_enough(smaller, larger, guard.share)
+        return other[1] in DOUBTFUL and _is_large_enough(smaller, larger, guard.share)
 
     return sum(1 for _ in takewhile(confirms, others))

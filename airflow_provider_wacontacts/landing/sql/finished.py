@@ -24,8 +24,8 @@ class Finished(NamedTuple):
     :param gone: of a snapshot, contacts that were missing from it and became ``gone``, versions among the new ones;
         ``None``, like ``back`` and ``reason``, for what has a window.
     :param back: of a snapshot, contacts that had been ``gone`` and were in it.
-    :param reason: a word why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``, ``shrunken``; or why
-        it was refused: ``older``. ``None`` where it is complete.
+    :param reason: a word why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``,
+        ``nameless``, ``shrunken``; or why it was refused: ``older``. ``None`` where it is complete.
     """
 
     extraction_id: str

@@ -80,6 +80,7 @@ class SnapshotTry:
         is_synchronised: bool | None = None,
         guard: ShrinkGuard | None = None,
         unkept: Collection[str] = (),
+        has_nameless: bool = False,
         pages: int = 1,
     ) -> Finished:
         """
@@ -99,6 +100,7 @@ class SnapshotTry:
         :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
         :param guard: when fewer contacts than before are believed.
         :param unkept: ids of contacts that are in the answer but only as rejects: they are not gone.
+        :param has_nameless: there are rejects whose id cannot be read, so of whichever contact.
         :param pages: answers received.
         :returns: what it brought, in the state ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another try has taken over, or the database failed; nothing is kept.
@@ -112,7 +114,7 @@ class SnapshotTry:
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
             seen = Seen.of(*landing.seen(), group=self._group)
-            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised)
+            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_nameless)
             reason = lacking(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
             gone = 0 if reason else landing.leave(sums, group=self._group)
             return landing.close(

@@ -20,6 +20,9 @@ GUARD = ShrinkGuard()
         (Answer(100, is_synchronised=False), "unsynchronised"),
         (Answer(79), "shrunken"),
         (Answer(80), None),
+        (Answer(100, has_nameless=True), "nameless"),
+        (Answer(79, has_nameless=True), "shrunken"),
+        (Answer(10, is_synchronised=False, has_nameless=True), "unsynchronised"),
         (Answer(1_000), None),
         (Answer(0, is_cut=True, is_synchronised=False), "empty"),
         (Answer(10, is_cut=True, is_synchronised=False), "cut"),
@@ -62,6 +65,21 @@ def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough)
 )
 def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
     assert lacking(Answer(50), Earlier(100, others), GUARD) == word
+
+
+@pytest.mark.parametrize(
+    ("others", "word"),
+    [
+        ([(100, "nameless")], "nameless"),
+        ([(100, "nameless"), (100, "nameless")], None),
+        ([(79, "shrunken"), (100, "nameless")], "nameless"),
+        ([(100, None), (100, "nameless"), (100, "nameless")], "nameless"),
+    ],
+)
+def test_rejects_of_nobody_knows_whom_are_believed_like_a_small_snapshot(others, word):
+    answer = Answer(100, has_nameless=True)
+    assert lacking(answer, Earlier(100, others), GUARD) == word
+    assert lacking(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
 
 
 @pytest.mark.parametrize(("confirmations", "word"), [(1, None), (2, None), (3, "shrunken")])

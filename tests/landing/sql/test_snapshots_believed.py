@@ -25,8 +25,12 @@ GROUP = "79001234569-1479621234@g.us"
         ((ANN,), {}, "shrunken"),
         ((ANN, ANN, ANN), {}, "shrunken"),
         ((CAT,), {}, "shrunken"),
+        ((ANN, BEN, CAT), {"has_nameless": True}, "nameless"),
     ],
-    ids=["empty", "empty and accepted", "cut", "unsynchronised", "shrunken", "one contact again and again", "others"],
+    ids=[
+        *("empty", "empty and accepted", "cut", "unsynchronised", "shrunken", "one contact again and again", "others"),
+        "nameless",
+    ],
 )
 def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot(book, day, given, reason):
     book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"), (GROUP, "Choir"))
