@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.landing.objects import ObjectPath
 from airflow_provider_wacontacts.landing.objects.erasure import ErasedFiles, erase_files
 from airflow_provider_wacontacts.landing.sql import Store
 from airflow_provider_wacontacts.landing.sql.erasure import ErasedRows, erase
+from airflow_provider_wacontacts.landing.sql.rewriting import rewriting
 from airflow_provider_wacontacts.protocol.erasure import person_of
 
 __all__ = ["COLUMNS", "ErasureSummary", "erase_people", "people_in", "people_of"]
@@ -86,8 +87,8 @@ def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectP
     """
     Erase people from the store; then from files everybody who ever was erased from the store.
 
-    So nothing is lost when it is killed in between, and whoever comes into files again is found by a later run, which
-    need not name anybody.
+    Another run of the same store waits before the files. Nothing is lost when it is killed in between, and whoever
+    comes into files again is found by a later run, which need not name anybody.
 
     :param people: as :func:`people_in` reads them; may be empty.
     :param roots: below which files are written anew.
@@ -96,19 +97,26 @@ def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectP
     """
     store.prepare()
     rows = erase(store, people)
-    files, sums = ErasedFiles(), ErasedFiles()
-    while roots:
-        with store.sessions.reading() as connection:
-            erased = store.erased.read(connection)
+    sums = ErasedFiles()
+    if roots:
+        with rewriting(store):
+            more, sums = _erase_files(store, roots)
+        rows = rows.plus(more)
+    return _summary(len(set(people)), rows, sums)
+
+
+def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows, ErasedFiles]:
+    rows, sums = ErasedRows(), ErasedFiles()
+    while True:
+        erased = store.who_was_erased()
         files = ErasedFiles()
         for root in roots:
             files = files.plus(erase_files(root, erased))
         sums = sums.plus(files)._replace(unfinished=files.unfinished, extractions=files.extractions)
         if not files.contacts:
-            break
+            return rows, sums
         # Other states of theirs, in the store and in files read before, may have no WhatsApp id.
         rows = rows.plus(erase(store, (), files.contacts))
-    return _summary(len(set(people)), rows, sums)
 
 
 def _summary(people: int, rows: ErasedRows, files: ErasedFiles) -> ErasureSummary:

@@ -14,6 +14,7 @@ from airflow_provider_wacontacts.jobs.summaries import SnapshotSummary
 from airflow_provider_wacontacts.landing.objects import Manifest, ObjectExtraction, ObjectPath
 from airflow_provider_wacontacts.landing.sql import Finished, ShrinkGuard, Store
 from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 from airflow_provider_wacontacts.protocol.green_api import AUTHORIZED, SOURCE, Snapshot, WaSettings
 from airflow_provider_wacontacts.protocol.green_api_errors import expect_usable
 from airflow_provider_wacontacts.protocol.green_api_rows import has_nameless
@@ -154,6 +155,7 @@ def land_in_files(
     *,
     root: ObjectPath,
     file_format: str,
+    erased: Callable[[], Erased] = lambda: NOBODY,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     count: Counts = uncounted,
 ) -> SnapshotSummary:
@@ -162,6 +164,7 @@ def land_in_files(
 
     :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param erased: tells who is to be passed over.
     :param count: is told what was committed.
     :raises ConfigError: the file format is unknown.
     :raises LandingError: the storage failed, or too much was rejected.
@@ -175,6 +178,7 @@ def land_in_files(
         task=pull.task,
         package_version=pull.package_version,
         file_format=file_format,
+        erased=erased,
     ) as extraction:
         for page in answered.snapshot.pages(answered.taken_at):
             extraction.land(page)

@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.jobs.summaries import PullSummary
 from airflow_provider_wacontacts.landing.objects import ObjectExtraction, ObjectPath
 from airflow_provider_wacontacts.landing.sql import Extraction, Store
 from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 from airflow_provider_wacontacts.protocol.flows import Flow
 from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 from airflow_provider_wacontacts.protocol.records import Record, Reject
@@ -129,13 +130,22 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     return PullSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
 
 
-def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: str, world: Surroundings) -> PullSummary:
+def pull_into_files(
+    pull: Pull,
+    *,
+    run: Runner,
+    root: ObjectPath,
+    file_format: str,
+    world: Surroundings,
+    erased: Callable[[], Erased] = lambda: NOBODY,
+) -> PullSummary:
     """
     Pull a window into a prefix of its own below a path of object storage.
 
     :param run: sends the requests.
     :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param erased: tells who is to be passed over.
     :raises ConfigError: the file format is unknown, or the token is of more than one number.
     :raises ApiError: what the export raises; no reader takes what was written for complete.
     :raises LandingError: the storage failed, or too much was rejected.
@@ -150,6 +160,7 @@ def pull_into_files(pull: Pull, *, run: Runner, root: ObjectPath, file_format: s
         task=pull.task,
         package_version=pull.package_version,
         file_format=file_format,
+        erased=erased,
     ) as extraction:
         for page in _pages(pull, export, run, world):
             _only(lines := lines | _lines_of(page))

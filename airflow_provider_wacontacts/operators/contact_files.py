@@ -8,7 +8,6 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.operators.runs import counting, publish, task_of
 
@@ -45,18 +44,14 @@ class ContactFilesToSqlOperator(BaseOperator):
         accept_shrink: bool = False,
         **kwargs: Any,
     ) -> None:
+        from airflow_provider_wacontacts.landing.sql.completeness import ShrinkGuard
+
         super().__init__(**kwargs)
         self.path = path
         self.store_conn_id = store_conn_id
         self.source = source
         self.account = account
-        self.shrink_guard = shrink_guard
-        self.shrink_confirmations = shrink_confirmations
-        self.accept_shrink = accept_shrink
-        if not 0 <= shrink_guard <= 1:
-            raise ConfigError(f"shrink_guard is {shrink_guard}; it is a share, 0 to 1")
-        if shrink_confirmations < 1:
-            raise ConfigError(f"shrink_confirmations is {shrink_confirmations}; it is 1 or more")
+        self.guard = ShrinkGuard(shrink_guard, shrink_confirmations, accept_shrink)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -69,7 +64,6 @@ class ContactFilesToSqlOperator(BaseOperator):
 
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.jobs.contact_files import FilesLanding, land_files
-        from airflow_provider_wacontacts.landing.sql import ShrinkGuard
 
         with failing_at_once():
             landing = FilesLanding(
@@ -77,7 +71,7 @@ class ContactFilesToSqlOperator(BaseOperator):
                 __version__,
                 source=self.source or None,
                 account=self.account or None,
-                guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink),
+                guard=self.guard,
             )
             root, store = ObjectStoragePath(self.path), open_store(self.store_conn_id)
             summary = land_files(landing, root=root, store=store, count=counting("files"))

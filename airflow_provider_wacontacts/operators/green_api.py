@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     counting,
+    erased_of,
     pseudonyms_of,
     publish,
     task_of,
@@ -196,23 +197,16 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         accept_shrink: bool = False,
         **kwargs: Any,
     ) -> None:
+        from airflow_provider_wacontacts.landing.sql.completeness import ShrinkGuard
+
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
-        self.shrink_guard = shrink_guard
-        self.shrink_confirmations = shrink_confirmations
-        self.accept_shrink = accept_shrink
-        if not 0 <= shrink_guard <= 1:
-            raise ConfigError(f"shrink_guard is {shrink_guard}; it is a share, 0 to 1")
-        if shrink_confirmations < 1:
-            raise ConfigError(f"shrink_confirmations is {shrink_confirmations}; it is 1 or more")
+        self.guard = ShrinkGuard(shrink_guard, shrink_confirmations, accept_shrink)
 
     def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
         from dataclasses import replace
 
-        from airflow_provider_wacontacts.landing.sql import ShrinkGuard
-
-        guard = ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink)
-        return replace(super()._plan(context), guard=guard)
+        return replace(super()._plan(context), guard=self.guard)
 
     def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow_provider_wacontacts.hooks.store import open_store
@@ -232,19 +226,24 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
 
     :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param erased_conn_id: a store; whoever was erased from it is left out of the files. By default no store is asked,
+        and they are erased from the files when ``EraseContactsOperator`` runs again.
 
     The other arguments are those of :class:`GreenApiContactsToSqlOperator` that do not compare with an earlier one.
     """
 
-    template_fields: Sequence[str] = ("green_api_conn_id", "account", "path")
+    template_fields: Sequence[str] = ("green_api_conn_id", "account", "path", "erased_conn_id")
 
-    def __init__(self, *, path: str, file_format: str = "jsonl.gz", **kwargs: Any) -> None:
+    def __init__(
+        self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
         from airflow_provider_wacontacts.landing.objects import check_file_format
 
         super().__init__(**kwargs)
         check_file_format(file_format)
         self.path = path
         self.file_format = file_format
+        self.erased_conn_id = erased_conn_id
 
     def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -252,7 +251,8 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_files
 
         root, count = ObjectStoragePath(self.path), counting("green_api")
-        return partial(land_in_files, pull, root=root, file_format=self.file_format, count=count)
+        erased = erased_of(self)
+        return partial(land_in_files, pull, root=root, file_format=self.file_format, erased=erased, count=count)
 
 
 def _check_figures(operator: _GreenApiContactsOperator) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.jobs.landed import Counts
+    from airflow_provider_wacontacts.protocol.erasure import Erased
     from airflow_provider_wacontacts.protocol.pseudonyms import Pseudonyms
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "day_end_of",
     "defer_until",
     "digest",
+    "erased_of",
     "pseudonyms_of",
     "publish",
     "task_of",
@@ -93,6 +95,23 @@ def pseudonyms_of(operator: Any) -> Pseudonyms | None:
 
     conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
     return Pseudonyms(pseudonym_key(conn_id), operator.pseudonymize)
+
+
+def erased_of(operator: Any) -> Callable[[], Erased]:
+    """
+    Return what tells who was erased from the store of an operator's ``erased_conn_id``; nobody where it has none.
+
+    :raises ConfigError: the store cannot be used.
+    :raises LandingError: the database failed.
+    """
+    from airflow_provider_wacontacts.hooks.store import open_store
+    from airflow_provider_wacontacts.protocol.erasure import NOBODY
+
+    if not operator.erased_conn_id:
+        return lambda: NOBODY
+    store = open_store(operator.erased_conn_id)
+    store.prepare()
+    return store.who_was_erased
 
 
 def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> None:

@@ -20,8 +20,9 @@ class EraseContactsOperator(BaseOperator):
 
     Keyed hashes keep any later pull, snapshot, check, callback or landing of files from bringing them back into the
     store. Files hold what the APIs send; whoever was pulled into them again is erased when this runs again, with the
-    same ``paths`` and whatever query: every run erases from files all who ever were erased. Let only one run at a time
-    write below a path.
+    same ``paths`` and whatever query: every run erases from files all who ever were erased. Or the operators for files
+    leave them out to begin with, by their ``erased_conn_id``. Runs for one store write to files one after another; let
+    no two stores' write below one path.
 
     The output tells counts. A retry goes on where this one stopped.
 

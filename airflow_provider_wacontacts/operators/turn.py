@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     counting,
     defer_until,
+    erased_of,
     pseudonyms_of,
     publish,
     task_of,
@@ -217,29 +218,40 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
 
     :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param erased_conn_id: a store; whoever was erased from it is left out of the files. By default no store is asked,
+        and they are erased from the files when ``EraseContactsOperator`` runs again.
     :param turn_conn_id: connection of type ``turn``.
     :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
 
     The other arguments are those of :class:`TurnContactsToSqlOperator`.
     """
 
-    template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path")
+    template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")
 
-    def __init__(self, *, path: str, file_format: str = "jsonl.gz", **kwargs: Any) -> None:
+    def __init__(
+        self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
         from airflow_provider_wacontacts.landing.objects import check_file_format
 
         super().__init__(**kwargs)
         check_file_format(file_format)
         self.path = path
         self.file_format = file_format
+        self.erased_conn_id = erased_conn_id
 
     def _land(self, pull: Pull) -> PullSummary:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_files
 
-        root, world = ObjectStoragePath(self.path), Surroundings(self._report, counting("turn"))
-        return pull_into_files(pull, run=self.hook.run_flow, root=root, file_format=self.file_format, world=world)
+        return pull_into_files(
+            pull,
+            run=self.hook.run_flow,
+            root=ObjectStoragePath(self.path),
+            file_format=self.file_format,
+            world=Surroundings(self._report, counting("turn")),
+            erased=erased_of(self),
+        )
 
 
 def _check_figures(operator: _TurnContactsOperator) -> None:

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.protocol.pseudonyms import pseudonym_of
-from airflow_provider_wacontacts.protocol.records import Record, Reject, is_pseudonym
+from airflow_provider_wacontacts.protocol.records import Reject, is_pseudonym
 
 __all__ = ["NOBODY", "Contact", "Erased", "ErasureKey", "person_of"]
 
@@ -33,6 +33,21 @@ RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u
 #: As in +44 (0)1234, where it is not dialled from abroad.
 TRUNK_ZERO = "(0)"
 PSEUDONYM = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class Row(Protocol):
+    """What a contact's row is told by, whatever else is read of it."""
+
+    @property
+    def contact_id(self) -> str:
+        """The system's own key."""
+
+    @property
+    def wa_id(self) -> str | None:
+        """Digits, or a pseudonym; ``None`` where the system gave none."""
+
+
+RowT = TypeVar("RowT", bound=Row)
 
 
 class Contact(NamedTuple):
@@ -122,7 +137,7 @@ class Erased:
         """Tell whether a contact was of somebody who was erased."""
         return any(key.of_contact(contact) in known for key, known in self._hashes)
 
-    def has(self, source: str, account: str, record: Record) -> bool:
+    def has(self, source: str, account: str, record: Row) -> bool:
         """Tell whether a row of a contact is of somebody who was erased."""
         name = record.contact_id
         if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, name)):
@@ -138,7 +153,7 @@ class Erased:
         """
         return bool(self._hashes) and any(map(self.has_person, _people_in(text)))
 
-    def without(self, source: str, account: str, records: Iterable[Record]) -> list[Record]:
+    def without(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
         """Return the contacts of those who were not erased."""
         return list(self._kept(lambda record: self.has(source, account, record), records))
 

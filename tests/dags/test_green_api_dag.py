@@ -14,6 +14,8 @@ try:
 except ImportError:
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
+from airflow_provider_wacontacts.landing.sql import ShrinkGuard
+
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 MONDAY, DAY = datetime(2022, 9, 12, tzinfo=UTC), timedelta(days=1)
 
@@ -47,7 +49,7 @@ def test_it_tells_the_store_asset_what_landed(task):
 
 
 def test_an_empty_answer_fails_it_and_a_small_one_is_not_believed(task):
-    assert (task.on_empty, task.accept_shrink, task.shrink_guard, task.shrink_confirmations) == ("fail", False, 0.8, 3)
+    assert (task.on_empty, task.guard) == ("fail", ShrinkGuard(share=0.8, confirmations=3, accepted=False))
 
 
 def test_retries_outlast_an_instance_that_starts(task):

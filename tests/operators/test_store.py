@@ -55,17 +55,17 @@ class Team:
         context |= {"data_interval_start": day, "data_interval_end": day + timedelta(days=1)}
         return operator.execute(context)
 
-    def pull(self, run_id: str = "run", **pseudonyms: Any) -> None:
+    def pull(self, run_id: str = "run", erased: str | None = None, **pseudonyms: Any) -> None:
         """Let every operator have every day."""
         files, turn, green = self.files, self._of("turn", pseudonyms), self._of("green_api", pseudonyms)
         for day in DAYS:
             self.run(TurnContactsToSqlOperator(task_id="turn", **turn), day, run_id)
             for kind in ("parquet", "jsonl.gz"):
-                to_files = {"path": f"{files}/{kind}", "file_format": kind}
+                to_files: dict[str, Any] = {"path": f"{files}/{kind}", "file_format": kind, "erased_conn_id": erased}
                 self.run(TurnContactsToObjectStorageOperator(task_id="turn_files", **to_files, **turn), day, run_id)
         self.run(GreenApiContactsToSqlOperator(task_id="green", **green), run_id=run_id)
         for kind in ("parquet", "jsonl.gz"):
-            to_files = {"path": f"{files}/{kind}", "file_format": kind}
+            to_files = {"path": f"{files}/{kind}", "file_format": kind, "erased_conn_id": erased}
             self.run(GreenApiContactsToObjectStorageOperator(task_id="green_files", **to_files, **green), run_id=run_id)
         if not self.people:
             with self.engine.connect() as rows:
@@ -181,6 +181,30 @@ def test_whoever_is_erased_is_nowhere_whatever_is_pulled_and_landed_again(team: 
 
     assert team.found(bob) == set()
     assert len(team.found(eve)) > 12
+
+
+def test_whoever_is_erased_does_not_come_into_files_that_ask_the_store(team: Team) -> None:
+    team.pull()
+    bob, eve, *_ = team.people
+    team.erase(bob)
+    team.pull("again", erased="wacontacts_store")
+    team.land("anew")
+
+    assert team.found(bob) == set()
+    assert len(team.found(eve)) > 12
+    assert team.erase()["file_rows"] == 0
+
+
+def test_pseudonyms_of_the_erased_do_not_come_into_files_that_ask_the_store(
+    team: Team, connect: Connect, tmp_path: Path
+) -> None:
+    connect("wacontacts_store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra={"pseudonym_secret": SECRET})
+    team.people = ids_in(team.sandbox)
+    team.erase(team.people[0], paths=())
+    team.pull(erased="wacontacts_store", turn=["uuid", "details.whatsapp_id"], green_api=["id"])
+    bob, eve, *_ = (pseudonym(person, SECRET.encode()) for person in team.people)
+
+    assert (team.found(bob), team.found(team.people[0]), len(team.found(eve)) > 5) == (set(), set(), True)
 
 
 def test_a_store_made_anew_from_the_files_holds_nobody_who_was_erased(team: Team) -> None:

@@ -263,7 +263,9 @@ def test_an_unknown_file_format_is_refused_as_the_dag_is_read(tmp_path: Path) ->
 
 def test_templates_are_what_is_promised(tmp_path: Path) -> None:
     assert set(to_store().template_fields) == {"turn_conn_id", "store_conn_id", "account", "start", "end"}
-    assert set(to_files(tmp_path).template_fields) == {"turn_conn_id", "account", "start", "end", "path"}
+    assert set(to_files(tmp_path).template_fields) == {
+        *("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")
+    }
 
 
 @pytest.mark.usefixtures("connections")

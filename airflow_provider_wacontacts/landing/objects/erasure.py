@@ -4,7 +4,8 @@ Erasing people from files: the one exception to the rule that no extraction is e
 What is left of a file is written under a new name; then the manifest is replaced, which alone says what belongs to the
 extraction; then the old files are deleted. Whoever reads meanwhile reads all of the old, or all of the new; a reader
 that has the old manifest may find a file gone, and has to begin again. Where this was killed, it is run again: what the
-manifest does not name is deleted then. Two at once below one path would delete each other's files.
+manifest does not name is deleted then. Two at once below one path would delete each other's files: it is for the caller
+to let one begin after the other.
 """
 
 from __future__ import annotations

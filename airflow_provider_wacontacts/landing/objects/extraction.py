@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from types import TracebackType
@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.landing.objects.manifest import FORMAT_VERSION,
 from airflow_provider_wacontacts.landing.objects.parts import Parts
 from airflow_provider_wacontacts.landing.objects.sinks import JsonLines, Rows, Sink, Text, write_whole
 from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 from airflow_provider_wacontacts.protocol.records import Reject
 from airflow_provider_wacontacts.protocol.windows import Window
 
@@ -70,6 +71,7 @@ class ObjectExtraction:
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param part_bytes: stored bytes after which a part is closed, 1 and up.
     :param part_rows: most rows of a part, 1 and up.
+    :param erased: tells who is to be passed over; asked before each page.
     :raises ConfigError: an argument that cannot be, before anything is written.
     :raises LandingError: the prefix is there already, or the store cannot be asked.
     """
@@ -88,6 +90,7 @@ class ObjectExtraction:
         file_format: str = JSON_LINES,
         part_bytes: int = PART_BYTES,
         part_rows: int = PART_ROWS,
+        erased: Callable[[], Erased] = lambda: NOBODY,
     ) -> None:
         check_file_format(file_format)
         if min(part_bytes, part_rows) < 1:
@@ -107,6 +110,7 @@ class ObjectExtraction:
             **task._asdict(),
         }
         self._window = window
+        self._erased = erased
         self._parts = Parts(
             self._prefix,
             source=source,
@@ -134,19 +138,21 @@ class ObjectExtraction:
 
     def land(self, page: LandablePage) -> None:
         """
-        File a page's contacts, and what of it cannot be one.
+        File a page's contacts, and what of it cannot be one. Who was erased is passed over, and not counted.
 
         :raises LandingError: the store failed, or the extraction is over.
         """
         if not self._is_open:
             raise LandingError("the extraction is over; nothing more can be filed in it")
-        self._parts.write(Rows(page.texts, page.heads, page.repaired))
-        if page.rejects:
+        erased = self._erased()
+        rows, rejects = self._rows_without(erased, page), erased.without_mentions(page.rejects)
+        self._parts.write(rows)
+        if rejects:
             self._rejects = self._rejects or _Rejects(self._prefix)
-            self._rejects.write(page.rejects)
+            self._rejects.write(rejects)
         self.pages += 1
-        self.rows += len(page.texts)
-        self.rejected += len(page.rejects)
+        self.rows += len(rows.texts)
+        self.rejected += len(rejects)
         self.bytes += page.size
 
     def finish(
@@ -196,6 +202,17 @@ class ObjectExtraction:
         write_whole(self._prefix, MANIFEST, encode_manifest(manifest))
         self._is_open = False
         return manifest
+
+    def _rows_without(self, erased: Erased, page: LandablePage) -> Rows:
+        if not erased:
+            return Rows(page.texts, page.heads, page.repaired)
+        source, account = self._facts["source"], self._facts["account"]
+        left = [index for index, head in enumerate(page.heads) if not erased.has(source, account, head)]
+        return Rows(
+            [page.texts[index] for index in left],
+            [page.heads[index] for index in left],
+            frozenset(row for row, index in enumerate(left) if index in page.repaired),
+        )
 
     def abandon(self) -> None:
         """Close what is open and leave no manifest: no reader will see it. After :meth:`finish` nothing happens."""

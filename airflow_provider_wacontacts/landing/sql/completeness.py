@@ -9,7 +9,18 @@ from typing import NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["CUT", "EMPTY", "NAMELESS", "OLDER", "SHRUNKEN", "UNSYNCHRONISED", "Answer", "Earlier", "ShrinkGuard", "lacking"]
+__all__ = [
+    "CUT",
+    "EMPTY",
+    "NAMELESS",
+    "OLDER",
+    "SHRUNKEN",
+    "UNSYNCHRONISED",
+    "Answer",
+    "Earlier",
+    "ShrinkGuard",
+    "lacking",
+]
 
 #: Why a snapshot is not complete, in the ledger's words.
 EMPTY = "empty"

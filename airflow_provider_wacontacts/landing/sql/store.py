@@ -21,6 +21,7 @@ from airflow_provider_wacontacts.landing.sql.sessions import Sessions
 from airflow_provider_wacontacts.landing.sql.snapshots import SnapshotTry
 from airflow_provider_wacontacts.landing.sql.tables import Tables
 from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.protocol.erasure import Erased
 from airflow_provider_wacontacts.protocol.records import Record, Reject
 from airflow_provider_wacontacts.protocol.windows import Window
 
@@ -72,8 +73,17 @@ class Store:
         :raises LandingError: the database failed.
         """
         schema.check(self.sessions, self.tables, auto_upgrade=self._auto_upgrade)
+        self.who_was_erased()
+
+    def who_was_erased(self) -> Erased:
+        """
+        Tell who was erased until now.
+
+        :raises ConfigError: somebody was erased with another secret than the store's.
+        :raises LandingError: the database failed.
+        """
         with self.sessions.reading() as connection:
-            self.erased.known(connection)
+            return self.erased.known(connection)
 
     def begin(
         self,
