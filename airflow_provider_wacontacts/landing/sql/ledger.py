@@ -21,6 +21,8 @@ __all__ = ["Claim", "Counts", "Try", "begin", "count", "finish", "has_landed", "
 
 #: Versions are numbered by the try that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
+#: So many new versions are worth a look at how the tables are filled.
+MANY = 10_000
 
 
 class Claim(NamedTuple):
@@ -171,6 +173,8 @@ def finish(
         facts["lossy"] = is_lossy(window, pulled, late_after)
         facts["gap_before"] = gap_before(window, _reached(connection, tables, own.account_id, window))
     facts.update(state=state, finished_at=now)
+    if own.new_versions >= MANY:
+        _look_at(connection, tables)
     connection.execute(
         update(ledger)
         .where(ledger.c.extraction_id == extraction_id)
@@ -190,6 +194,17 @@ def has_landed(connection: Connection, tables: Tables, source: str, account: str
         .limit(1)
     )
     return found.first() is not None
+
+
+def _look_at(connection: Connection, tables: Tables) -> None:
+    """
+    Let PostgreSQL know at once what has landed; its own look comes a minute later, and queries are slow until then.
+
+    Left out where somebody else looks just now. Whoever may not look has it left to PostgreSQL, with a notice.
+    """
+    if connection.dialect.name == "postgresql":
+        for name in ("head", "sighting", "body"):
+            connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {tables.prefix}wacontacts_{name}")
 
 
 def _take_turns(connection: Connection, claim: Claim) -> None:

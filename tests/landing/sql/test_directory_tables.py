@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.landing.sql import schema, upgrade
+from airflow_provider_wacontacts.landing.sql import ledger, schema, upgrade
 from airflow_provider_wacontacts.landing.sql.migrations import LATEST, statements
 
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 BRAZIL, BRAZIL_ID = "5511961234567", "551161234567"
 
 
@@ -35,6 +38,33 @@ def test_one_person_and_the_first_page_are_found_by_indexes_in_postgresql(postgr
     merged = page.index("Merge Append")
     assert page[merged + 1].startswith("Sort Key: ")
     assert page[merged + 2] == "Index Only Scan using wacontacts_body_wa_id on wacontacts_body b"
+
+
+@pytest.mark.parametrize(("many", "known"), [(3, True), (4, False)])
+@pytest.mark.parametrize("feed", ["turn", "green_api"])
+def test_postgresql_knows_how_the_tables_are_filled_once_much_has_landed(
+    postgres_landing, book_of, monkeypatch, *, feed, many, known
+):
+    monkeypatch.setattr(ledger, "MANY", many)
+    if feed == "turn":
+        extraction = postgres_landing.begin()
+        postgres_landing.land(extraction, *(postgres_landing.record(name) for name in "abc"))
+        extraction.finish()
+    else:
+        book_of(postgres_landing).land(MONDAY, "1@c.us", "2@c.us", "3@c.us")
+
+    counts = """
+    SELECT reltuples FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+    AND relname IN ('wacontacts_head', 'wacontacts_body', 'wacontacts_sighting')
+    """
+    assert postgres_landing.rows(counts) == [(3.0 if known else -1.0,)] * 3
+
+
+def test_nobody_waits_for_somebody_who_looks_at_the_tables_just_now(postgres_landing, book_of, monkeypatch):
+    monkeypatch.setattr(ledger, "MANY", 1)
+    with postgres_landing.engine.begin() as other:
+        other.execute(text("LOCK TABLE wacontacts_head IN SHARE UPDATE EXCLUSIVE MODE"))
+        assert book_of(postgres_landing).land(MONDAY, "1@c.us").state == "complete"
 
 
 def test_a_store_without_it_is_brought_up_to_date_with_all_that_is_in_it(store_engine, landing_on, monkeypatch):
