@@ -47,11 +47,19 @@ def add_sandbox(commands: Any) -> None:
         formatter_class=Prose,
     )
     add = command.add_argument
-    add("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    add("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s). Anybody who reaches it can change what it does: another one "
+        "is for a network of its own, such as one of containers",
+    )
     add("--world", choices=("seeded", "bob"), default="seeded", help="invented contacts, or the documentation's Bob")
     add("--seed", type=int, default=0, help="the same seed gives the same contacts and changes (default: 0)")
     add("--contacts", type=_count, default=300, metavar="N", help="how many (default: 300)")
-    add("--start", type=_time, metavar="ISO", help="when they begin to change (default: midnight, two weeks ago)")
+    since = command.add_mutually_exclusive_group()
+    since.add_argument("--start", type=_time, metavar="ISO", help="when they begin to change")
+    since.add_argument("--past", type=_count, default=14, metavar="N", help="or how many days ago (default: 14)")
     add("--days", type=_count, default=28, metavar="N", help="for how long they change (default: 28)")
     add("--now", type=_time, metavar="ISO", help="what the sandbox's clock starts at (default: the machine's time)")
     add(
@@ -90,7 +98,9 @@ def _run(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     try:
         sandbox.start()
     except (OSError, OverflowError):
-        raise ConfigError(f"port {options.port} of 127.0.0.1 is not to be had; --port 0 finds a free one") from None
+        raise ConfigError(
+            f"port {options.port} of {options.host} is not to be had; --port 0 finds a free one"
+        ) from None
     try:
         print(_greeting(sandbox), flush=True)
         threading.Event().wait()
@@ -120,6 +130,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         whatsapp=changed(WhatsAppBehaviour(), whatsapp, strict=False),
         green_api=changed(GreenApiBehaviour(), green_api, strict=False),
         contact_list=contact_list,
+        host=options.host,
         port=options.port,
     )
 
@@ -134,7 +145,7 @@ def _people(options: argparse.Namespace, now: datetime) -> tuple[World, ContactL
 
     if options.world == "bob":
         return bob(), example_contact_list()
-    start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=options.past)
     size = {"contacts": options.contacts, "start": start, "days": options.days}
     return seeded_world(options.seed, **size), seeded_contact_list(options.seed, **size)
 

@@ -34,6 +34,8 @@ from airflow_provider_wacontacts.sandbox.world import Event, World, next_midnigh
 
 __all__ = ["Sandbox"]
 
+LOOPBACK = "127.0.0.1"
+
 
 class Sandbox:
     """
@@ -50,6 +52,7 @@ class Sandbox:
     :param whatsapp: what the contract of the WhatsApp Business API leaves open.
     :param green_api: what GREEN-API's contract leaves open.
     :param contact_list: who is in the list of GREEN-API's account; those of the contract's example by default.
+    :param host: the address to listen on. Whoever reaches it can change what the sandbox does.
     :param port: 0 for a free one.
     :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
     """
@@ -64,6 +67,7 @@ class Sandbox:
         whatsapp: WhatsAppBehaviour | None = None,
         green_api: GreenApiBehaviour | None = None,
         contact_list: ContactList | None = None,
+        host: str = LOOPBACK,
         port: int = 0,
         real_time: Callable[[], float] = time.time,
     ) -> None:
@@ -77,6 +81,7 @@ class Sandbox:
         listed = example_contact_list() if contact_list is None else contact_list
         self._account = GreenApiAccount(self._front, green_api or GreenApiBehaviour(), listed)
         self._green_api = GreenApiApi(self._account, self._front, self._api.told_time)
+        self._host = host
         self._port = port
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -87,7 +92,7 @@ class Sandbox:
         """The address, without a slash at its end, once it is started."""
         if self._socket is None:
             raise RuntimeError("the sandbox is not started")
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        return f"http://{self._host}:{self._socket.getsockname()[1]}"
 
     @property
     def token(self) -> str:
@@ -201,7 +206,7 @@ class Sandbox:
 
         :raises OSError: the port is taken.
         """
-        self._socket = listener = _listener(self._port)
+        self._socket = listener = _listener(self._host, self._port)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
         )
@@ -246,12 +251,12 @@ class Sandbox:
         )
 
 
-def _listener(port: int) -> socket.socket:
+def _listener(host: str, port: int) -> socket.socket:
     # asyncio turns off Nagle's algorithm, and its 40 ms an answer, only where the protocol is named.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
     except BaseException:
         listener.close()
         raise

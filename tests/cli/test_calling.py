@@ -15,6 +15,7 @@ from airflow_provider_wacontacts import __version__, cli
         (["store"], "COMMAND"),
         (["sandbox", "--now", "noon"], "--now"),
         (["sandbox", "--contacts", "0"], "--contacts"),
+        (["sandbox", "--start", "2022-09-12", "--past", "3"], "--past"),
         (["sandbox", "--set", "cursor_kind"], "NAME=VALUE"),
         (["sandbox", "--set", "cursor_king=offset"], "cursor_king"),
         (["sandbox", "--page-size", "0"], "page_size"),
