@@ -21,11 +21,12 @@ from demo import checks, snapshots
 from demo.checks import CHECK, REVALIDATE
 from demo.checks_report import print_checks
 from demo.crm import Crm, invented_contacts
-from demo.deployment import AirflowDeployment, DeploymentError
+from demo.deployment import AirflowDeployment
 from demo.failures import last_words
 from demo.output import AIRFLOW_HOME, CRM, FILES, OUTPUT, STORE, AlreadyRunningError, fresh_output, shown_path
 from demo.processes import ProcessEndedError, exit_on_signals
 from demo.report import NotKeptError, print_places, print_report
+from demo.running import DeploymentError
 from demo.tables import Progress, heading
 from demo.week import AFTER, DAYS, MONDAY, Day, make_world
 

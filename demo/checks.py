@@ -10,8 +10,9 @@ from typing import Any
 
 from airflow_provider_wacontacts.sandbox import ContactList, GreenApiBehaviour, Sandbox, WhatsAppBehaviour, World
 from demo.crm import SENDER, Crm, newcomers
-from demo.deployment import AirflowDeployment, DeploymentError
+from demo.deployment import AirflowDeployment
 from demo.failures import last_words
+from demo.running import DeploymentError
 from demo.tables import Progress
 
 __all__ = [

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from demo.deployment import AirflowDeployment
+from demo.running import RunningAirflow
 
 __all__ = ["last_words"]
 
 LINES = 15
 
 
-def last_words(airflow: AirflowDeployment, dag_id: str) -> str | None:
+def last_words(airflow: RunningAirflow, dag_id: str) -> str | None:
     """Return which task of a DAG failed or is to be tried again, with the end of its log; ``None`` while none is."""
     failed = airflow.api.listing(
         "task_instances", "dags", dag_id, "dagRuns", "~", "taskInstances", state=["failed", "up_for_retry"]

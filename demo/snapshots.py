@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.protocol.numbers import mask
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, seeded_contact_list
 from demo.crm import Crm
-from demo.deployment import AirflowDeployment, DeploymentError
+from demo.deployment import AirflowDeployment
 from demo.failures import last_words
 from demo.landed import query
 from demo.output import STORE
 from demo.report import NotKeptError
+from demo.running import DeploymentError
 from demo.tables import Progress, heading, table
 
 __all__ = ["SNAPSHOT", "Taken", "address_book", "connection_to", "edit", "print_directory", "print_snapshots", "take"]
