@@ -1,0 +1,127 @@
+"""What the services of docker-compose.yaml do together, with two Celery workers of which one is killed."""
+
+from collections import Counter
+
+import pytest
+
+from airflow_provider_wacontacts.landing.objects import versions
+from tests.fleet.conftest import CHECK, DAILY, DAYS, MANY, MANY_ROWS, SLICES, SNAPSHOT
+
+LEDGER = "SELECT run_id, state FROM wacontacts_extraction WHERE dag_id = :dag AND task_id = 'to_store'"
+RESULTS = "SELECT status FROM wacontacts_check_result WHERE check_id IN (SELECT check_id FROM wacontacts_check)"
+
+
+def test_every_service_is_healthy_by_its_own_check(runs):
+    unhealthy = [name for name, healthy in runs.health.items() if not healthy]
+    checked = {instance.service.name for instance in runs.fleet.instances if instance.name in runs.health}
+    assert unhealthy == []
+    assert checked == {name for name in runs.fleet.services if name != "airflow-init"}
+
+
+def test_two_workers_share_the_work(runs):
+    tasks = runs.fleet.api.listing("task_instances", "dags", DAILY, "dagRuns", "~", "taskInstances")
+    assert {task["hostname"] for task in tasks} == {"airflow-worker-1", "airflow-worker-2"}
+
+
+@pytest.mark.parametrize("dag_id", [CHECK, SNAPSHOT, MANY, DAILY])
+def test_every_run_succeeds(runs, dag_id):
+    assert runs.states[dag_id] == {"success"}
+
+
+# A worker is killed
+
+
+def test_a_worker_was_killed_with_the_task_that_it_ran(runs):
+    commands = [" ".join(command) for command in runs.ran_there]
+    assert runs.killed in ("airflow-worker-1", "airflow-worker-2")
+    assert f"airflow worker -- {runs.lost_try}" in [command.strip() for command in commands]
+
+
+def test_what_it_ran_is_tried_again_by_the_other_and_nothing_else_is_lost(runs):
+    run_id, task_id = runs.lost
+    (task,) = [task for task in runs.fleet.tasks(DAILY, run_id) if task["task_id"] == task_id]
+    assert (task["state"], task["try_number"]) == ("success", 2)
+    assert task["hostname"] != runs.killed
+
+
+def test_every_window_lands_once(runs):
+    states = Counter(runs.rows(LEDGER, dag=DAILY))
+    complete = Counter(run_id for (run_id, state), times in states.items() if state == "complete" for _ in range(times))
+    assert complete == dict.fromkeys(runs.daily, 1)
+    assert len(runs.daily) == DAYS
+
+
+def test_the_files_hold_each_window_once(runs):
+    files = runs.fleet.home / "volumes" / "files"
+    of_files = {(version.contact_id, version.updated_at) for version in versions(files)}
+    of_store = runs.rows("SELECT contact_id, updated_at FROM wacontacts_version WHERE source = 'turn'")
+    assert of_files == set(of_store)
+    manifests = list(files.rglob("_manifest.json"))
+    assert len(manifests) == DAYS
+
+
+def test_the_tables_are_row_for_row_those_of_one_process_that_pulled_the_days_in_order(runs, dump_store):
+    fleet, alone = (dump_store(engine, "turn_default") for engine in (runs.store, runs.reference))
+    assert fleet == alone
+    assert len(fleet["version"]) > DAYS
+
+
+# Numbers
+
+
+def test_answers_that_take_a_while_are_waited_for_in_the_triggerer(runs):
+    (wait,) = [task for task in runs.fleet.tasks(CHECK, runs.one_run[CHECK]) if task["task_id"] == "wait"]
+    assert runs.fleet.xcom(CHECK, runs.one_run[CHECK], "check")["processing"] > 0
+    logs = [path for path in runs.fleet.task_logs() if f"dag_id={CHECK}" in path.parts and "trigger" in path.name]
+    assert (wait["state"], len(logs)) == ("success", 1)
+
+
+def test_every_answer_is_in_the_end(runs):
+    assert {status for (status,) in runs.rows(RESULTS)} <= {"valid", "invalid", "rejected"}
+
+
+def test_a_snapshot_of_everybody_is_complete(runs):
+    assert runs.rows("SELECT state FROM wacontacts_extraction WHERE source = 'green_api'") == [("complete",)]
+
+
+# Fan-out
+
+
+def test_every_slice_is_checked_and_together_they_hold_every_contact(runs):
+    given = [runs.fleet.xcom(MANY, runs.one_run[MANY], "part.check", map_index=n)["given"] for n in range(SLICES)]
+    assert (sum(given), min(given) > 0) == (MANY_ROWS, True)
+
+
+def test_all_workers_together_keep_to_the_senders_pace(runs):
+    """Tasks ask about two at a time here; those who wait, in the triggerer, about all that are left."""
+    at = sorted(call["at"] for call in runs.calls if call["size"] <= 2)
+    in_a_second = max(sum(start <= moment < start + 1 for moment in at) for start in at)
+    assert len(at) >= MANY_ROWS / 2
+    assert in_a_second <= 20
+    assert runs.answered.keys() == {"200"}
+
+
+def test_nobody_is_asked_about_again_but_whose_answer_took_a_while(runs):
+    slices = [runs.fleet.xcom(MANY, runs.one_run[MANY], "part.check", map_index=n) for n in range(SLICES)]
+    again = [number for number, times in runs.asked.items() if times > 1]
+    assert len(runs.asked) == MANY_ROWS
+    assert len(again) == sum(one["processing"] for one in slices)
+
+
+def test_nothing_of_anybody_is_in_the_mapped_values(runs):
+    queries = runs.fleet.xcom(MANY, runs.one_run[MANY], "slices")
+    words = {word for query in queries for word in query.split()}
+    borders = {word for word in words if word.startswith("'")}
+    assert words - borders == {
+        *("SELECT", "contact_key,", "number,", "opted_in", "FROM", "many", "WHERE", "substr(md5(contact_key),"),
+        *("1,", "5)", "BETWEEN", "AND"),
+    }
+    assert len(borders) == 2 * SLICES
+
+
+def test_the_valid_ids_of_all_slices_are_handed_on_at_once(runs):
+    of_many = "contact_key ~ '^[0-9]+$'"
+    handed_on = runs.rows(f"SELECT contact_key, wa_id FROM whatsapp_ids WHERE {of_many} ORDER BY 1")
+    valid = f"SELECT contact_key, wa_id FROM wacontacts_check_result WHERE status = 'valid' AND {of_many} ORDER BY 1"
+    assert handed_on == runs.rows(valid)
+    assert len(handed_on) > MANY_ROWS / 2
