@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.protocol.windows import Window
 from tests.docs.pages import ROOT, Block, is_for, of, query_under
 
 #: What no test here can run: programs of other machines, and of other versions of Airflow.
-FOREIGN = ("pip", "curl")
+FOREIGN = ("pip", "curl", "docker")
 
 ROLES = ("airflow_contacts", "analyst", "monitor")
 TASK = Task("contacts", "run", "pull")
