@@ -95,6 +95,7 @@ def variables():
 def runs(variables, tmp_path_factory):
     if int(version("apache-airflow").partition(".")[0]) < 3:
         pytest.skip("docker-compose.yaml is for Airflow 3")
+    pytest.importorskip("celery")
     missing = [program for program in ("redis-server", "redis-cli", "curl") if not shutil.which(program)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
