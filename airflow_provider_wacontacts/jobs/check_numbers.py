@@ -129,6 +129,7 @@ class _Asking:
         self._reported = world.monotonic()
         self._asked = 0
         self._usual_s = 0.0
+        self._has_failed = False
 
     def go_through(self) -> Claimed:
         """
@@ -159,6 +160,8 @@ class _Asking:
             running: set[Future[Claimed]] = set()
             try:
                 for batch in batches:
+                    if self._has_failed:
+                        break
                     running.add(threads.submit(self._one, batch))
                     while len(running) >= self._at_once():
                         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -197,6 +200,8 @@ class _Asking:
             asked_at = self._checks.store.now()
             answer = self._ask(claimed.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
         except BaseException:
+            # Said at once: giving back may have to wait for the store, and nothing more is to be asked meanwhile.
+            self._has_failed = True
             self._check.give_back(claimed.numbers)
             raise
         _tell_oddities(answer)
