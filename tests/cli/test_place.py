@@ -7,6 +7,7 @@ import sys
 import pytest
 from sqlalchemy import create_engine
 
+from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.landing.sql import upgrade
 
 COMMANDS = ["upgrade", "status"]
@@ -48,8 +49,11 @@ def test_a_missing_database_driver_is_named(fails_with, monkeypatch, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_connection_that_is_not_there_is_named(fails_with, command):
-    assert fails_with("store", command, "--conn-id", "nosuch") == "wacontacts: connection 'nosuch' is not defined\n"
+def test_a_connection_that_is_not_there_is_named(capsys, command):
+    code = cli.main(("store", command, "--conn-id", "nosuch"))
+
+    # Airflow 2 says before that its own database, which nobody has made here, has no connections.
+    assert (code, capsys.readouterr().err.splitlines()[-1]) == (1, "wacontacts: connection 'nosuch' is not defined")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
