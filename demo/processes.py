@@ -135,9 +135,10 @@ class Processes:
             if (code := started.process.poll()) is not None:
                 raise ProcessEndedError(f"{started.name} ended with exit code {code}:\n{tail(started.log)}")
 
-    def members(self) -> list[psutil.Process]:
-        """List every living process of the sessions, this process's children and theirs, in no order."""
-        return _living(self._sessions)
+    def members(self, name: str | None = None) -> list[psutil.Process]:
+        """List every living process of the sessions, or of one that was started, and theirs in turn, in no order."""
+        of_name = {started.process.pid for started in self._started if started.name == name}
+        return _living(self._sessions if name is None else of_name)
 
     def kill(self, name: str) -> None:
         """End one that was started, and all it started in turn, as a machine that fails would: at once."""

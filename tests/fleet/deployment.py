@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
@@ -148,12 +146,7 @@ class Fleet(RunningAirflow):
 
     def kill(self, name: str) -> list[list[str]]:
         """End a container by SIGKILL, with all that runs in it; return the commands of what ran."""
-        (first,) = [one for one in self.processes.members() if _variable(one, "HOSTNAME") == name]
-        ran = [first, *first.children(recursive=True)]
-        commands = [process.cmdline() for process in ran]
-        for process in ran:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        commands = [process.cmdline() for process in self.processes.members(name)]
         self.processes.kill(name)
         return commands
 
@@ -252,11 +245,3 @@ class Fleet(RunningAirflow):
         if (name, port) not in self._ports:
             self._ports[name, port] = free_port()
         return self._ports[name, port]
-
-
-def _variable(process: psutil.Process, name: str) -> str | None:
-    try:
-        found: str | None = process.environ().get(name)
-    except psutil.Error:
-        return None
-    return found
