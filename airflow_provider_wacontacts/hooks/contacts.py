@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.hooks.connections import read_connection
+from airflow_provider_wacontacts.hooks.store import postgres_hook
 from airflow_provider_wacontacts.landing.sql.failures import code_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def _hook(conn_id: str) -> DbApiHook:
     connection = read_connection(conn_id)
     problem = f"connection {conn_id!r}: nothing can be asked of its type in SQL"
     try:
-        hook = connection.get_hook()  # type: ignore[no-untyped-call]
+        is_postgres = connection.conn_type == "postgres"
+        hook = postgres_hook(connection) if is_postgres else connection.get_hook()  # type: ignore[no-untyped-call]
+    except ConfigError:
+        raise
     except Exception:  # noqa: BLE001 - an unknown type, or a provider that is not installed
         hook = None
         problem = f"connection {conn_id!r}: the provider of its type is not installed"

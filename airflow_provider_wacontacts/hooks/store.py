@@ -27,6 +27,7 @@ __all__ = [
     "StoreConnection",
     "engine_of",
     "open_store",
+    "postgres_hook",
     "pseudonym_key",
     "store_at",
     "store_engine",
@@ -111,7 +112,7 @@ def engine_of(connection: Connection) -> StoreConnection:
     """Make the engine of a connection that was read, see :func:`store_engine`."""
     conn_id = connection.conn_id
     extras = extras_of(connection)
-    driver_extras = {name: value for name, value in extras.items() if name not in OWN_EXTRAS}
+    driver_extras = _without_own(extras)
     make = _ENGINES.get(connection.conn_type or "")
     if make is None:
         raise ConfigError(f"connection {conn_id!r}: the store is of type postgres or sqlite, and this is another")
@@ -124,6 +125,15 @@ def engine_of(connection: Connection) -> StoreConnection:
         auto_upgrade=flag(connection, extras, "auto_upgrade", default=True),
         secret=_secret_in(extras),
     )
+
+
+def postgres_hook(connection: Connection) -> PostgresHook:
+    """Make Airflow's own hook of a PostgreSQL connection; it would take the store's extras for options of libpq's."""
+    return _hook_with(connection, _without_own(extras_of(connection)))
+
+
+def _without_own(extras: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extras.items() if name not in OWN_EXTRAS}
 
 
 def _secret_in(extras: Mapping[str, Any]) -> bytes | None:
@@ -149,15 +159,19 @@ def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
 
 
 def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[PostgresHook, URL]:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    hook = PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
+    hook = _hook_with(connection, extras)
     url = hook.sqlalchemy_url
     if scheme := extras.get("sqlalchemy_scheme"):  # which the hook itself obeys only from 7.1 on
         url = url.set(drivername=scheme)
     if url.get_backend_name() != "postgresql":
         raise ValueError
     return hook, url
+
+
+def _hook_with(connection: Connection, extras: dict[str, Any]) -> PostgresHook:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    return PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
 
 
 def _with_extras(connection: Connection, extras: dict[str, Any]) -> Connection:
