@@ -42,6 +42,7 @@ SECRETS = {
     "turn_default": "example-token-of-the-line",
     "turn_wrong_token": "example-token-that-is-wrong",
     "store_unreachable": "example-password-of-the-store",
+    "store_forgotten": "example-secret-of-pseudonyms",
     "whatsapp_business_default": "example-password-of-the-client",
     "whatsapp_wrong_password": "example-password-that-is-wrong",
 }
@@ -138,6 +139,7 @@ def wrong_sandboxes():
         "turn_cut": _failing(the_world(), Fault(kind="cut", on="page", **always)),
         "turn_limited": _failing(the_world(), Fault(kind="rate_limited", on="page", delay_s=900.0, **always)),
         "turn_unreadable": Sandbox(unreadable),
+        "turn_forgotten": Sandbox(the_world()),
     }
 
 
@@ -194,7 +196,7 @@ def runs(postgres, tmp_path_factory):
         }
         statsd = stack.enter_context(StatsdServer())
         airflow = stack.enter_context(_deployment(home, sandbox, connections, metadata, statsd))
-        for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", "failures"):
+        for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", "failures", "forgetting"):
             airflow.unpause(dag_id)
         contacts = Crm(crm, invented_contacts(60))
         up = (airflow, sandbox, [sandbox, *wrong.values()], whatsapp, contacts, store, metadata, home / "files", statsd)
@@ -239,7 +241,13 @@ def _to_databases(store, crm):
         return {"conn_type": "postgres", **parts}
 
     unreachable = {"port": free_port(), "password": SECRETS["store_unreachable"]}
-    return {"wacontacts_store": to(store), "store_unreachable": {**to(store), **unreachable}, "crm": to(crm)}
+    extra = {"table_schema": "forgotten", "pseudonym_secret": SECRETS["store_forgotten"]}
+    return {
+        "wacontacts_store": to(store),
+        "store_unreachable": {**to(store), **unreachable},
+        "store_forgotten": {**to(store), "extra": extra},
+        "crm": to(crm),
+    }
 
 
 def _deployment(home, sandbox, connections, metadata, statsd):
@@ -250,7 +258,7 @@ def _deployment(home, sandbox, connections, metadata, statsd):
         home / "home",
         dags,
         connections=connections,
-        variables={"wacontacts_path": (home / "files").as_uri()},
+        variables={"wacontacts_path": (home / "files").as_uri(), "forgotten_path": (home / "forgotten").as_uri()},
         pools={"turn": 1},
         plugins_folder=ROOT / "demo" / "plugins",
         database_url=metadata.url.render_as_string(hide_password=False),
@@ -292,13 +300,14 @@ def _run_everything(runs):
     started |= {
         "limited": airflow.trigger("limited", conf=of_failures),
         "failures": airflow.trigger("failures", conf=of_failures),
+        "forgetting": airflow.trigger("forgetting", conf=of_failures),
         FIRST_LOAD: airflow.trigger(FIRST_LOAD, conf={"since": (now - 65 * DAY).isoformat()}),
     }
     _watch_deferrals(runs, started)
     _finish(runs, REVALIDATE, runs.revalidated, "revalidate")
     airflow.backfill(DAILY, first, last, reprocess="completed")
     runs.states[DAILY] = airflow.wait_for_runs(DAILY, runs.daily)
-    for dag_id in ("failures", FIRST_LOAD):
+    for dag_id in ("failures", "forgetting", FIRST_LOAD):
         runs.states[dag_id] = airflow.wait_for_runs(dag_id, [started[dag_id]])
     return runs
 

@@ -90,6 +90,16 @@ def test_no_log_of_a_component_leaks(runs, found_in):
     assert leaks(contents(runs.airflow.logs), found_in) == {}
 
 
+def test_people_were_pseudonymised_landed_and_erased_in_the_runs_that_are_searched(runs):
+    (run,) = runs.airflow.runs("forgetting")
+    names = ("pseudonymised", "land", "erase")
+    found = {name: runs.airflow.xcom("forgetting", run["dag_run_id"], name) for name in names}
+    assert (found["land"]["rows"], found["erase"]["people"] >= 5) == (found["pseudonymised"]["rows"], True)
+    assert found["erase"]["file_rows"] == found["pseudonymised"]["rows"] >= 5
+    assert runs.rows("SELECT count(*) FROM forgotten.wacontacts_current") == [(0,)]
+    assert len(runs.rows("SELECT hash FROM forgotten.wacontacts_erased")) > found["erase"]["people"]
+
+
 def test_no_url_of_the_export_is_in_any_log(runs):
     logs = contents(runs.airflow.logs) | contents(runs.airflow.process_logs)
     assert logs

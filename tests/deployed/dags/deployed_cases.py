@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_wacontacts.assets import store_asset
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
@@ -62,3 +63,21 @@ with DAG("failures", schedule=None, start_date=BEGAN, catchup=False):
 
 with DAG("numbers_in_a_list", schedule=None, start_date=BEGAN, catchup=False):
     WhatsAppCheckContactsOperator(task_id="check", contacts=["+12015557001", {"number": "+12015557002"}])
+
+with DAG("forgetting", schedule=None, start_date=BEGAN, catchup=False):
+    OWN = {"turn_conn_id": "turn_forgotten", **WINDOW}
+    STORE, PATH = {"store_conn_id": "store_forgotten"}, "{{ var.value.forgotten_path }}"
+    in_clear = TurnContactsToSqlOperator(task_id="in_clear", **OWN, **STORE)
+    pseudonymised = TurnContactsToObjectStorageOperator(
+        task_id="pseudonymised",
+        **OWN,
+        account="pseudonyms",
+        path=PATH,
+        erased_conn_id="store_forgotten",
+        pseudonymize=["details.whatsapp_id", "details.name"],
+        pseudonym_conn_id="store_forgotten",
+    )
+    land = ContactFilesToSqlOperator(task_id="land", path=PATH, **STORE)
+    known = "SELECT wa_id FROM forgotten.wacontacts_current WHERE account = 'turn_forgotten'"
+    erase = EraseContactsOperator(task_id="erase", contacts_sql=known, paths=[PATH], **STORE)
+    in_clear >> pseudonymised >> land >> erase
