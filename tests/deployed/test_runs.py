@@ -30,12 +30,15 @@ def test_a_backfill_and_its_repetition_succeed(runs):
 def test_both_of_bobs_states_are_in_history_and_the_newer_is_current(runs):
     history = runs.rows(
         "SELECT valid_from, valid_to, payload->'details'->>'current_savings' FROM wacontacts_history"
-        " WHERE contact_id = :bob ORDER BY valid_from",
+        " WHERE account = 'turn_default' AND contact_id = :bob ORDER BY valid_from",
         bob=runs.bob,
     )
     monday, tuesday = runs.monday + timedelta(hours=8, minutes=30), runs.monday + DAY + timedelta(hours=10)
     assert history == [(monday, tuesday, "100"), (tuesday, None, "120")]
-    current = "SELECT payload->'details'->>'current_savings' FROM wacontacts_current WHERE contact_id = :bob"
+    current = (
+        "SELECT payload->'details'->>'current_savings' FROM wacontacts_current"
+        " WHERE account = 'turn_default' AND contact_id = :bob"
+    )
     assert runs.rows(current, bob=runs.bob) == [("120",)]
 
 
