@@ -81,11 +81,12 @@ def set_up(point: Point) -> None:
     stamp.write_text(made_from)
 
 
-def test(point: Point, names: Sequence[str], arguments: Sequence[str]) -> bool:
-    """Run tests, folders of them, with pytest's own output; tell whether they passed."""
+def test(point: Point, names: Sequence[str], arguments: Sequence[str]) -> str:
+    """Run tests, folders of them, with pytest's own output; say what came of it."""
     folders = [str(ROOT / "tests" / name) for name in names]
     command = [str(point.interpreter), "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    return f"failed: pytest ended with {code}" if code else "passed"
 
 
 def lock(point: Point) -> None:
@@ -138,7 +139,7 @@ def _results(asked: Sequence[Point], options: argparse.Namespace) -> Iterator[tu
         except NotToBeHadError as error:
             yield point.name, f"{'failed' if options.point else 'left out'}: {error}"
             continue
-        yield point.name, "passed" if test(point, names, arguments) else "failed"
+        yield point.name, test(point, names, arguments)
 
 
 def _chosen(names: Sequence[str]) -> list[Point]:
