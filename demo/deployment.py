@@ -12,8 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from demo.api import Api
 from demo.processes import Processes
@@ -78,19 +77,6 @@ class AirflowDeployment(RunningAirflow):
             **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in (variables or {}).items()},
             **(env or {}),
         }
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self, timeout: float = 120) -> None:
         """

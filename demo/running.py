@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from demo.api import Api, ApiRefusedError
 
@@ -20,7 +21,7 @@ class DeploymentError(RuntimeError):
 
 class RunningAirflow:
     """
-    What does not depend on how its components were started.
+    What does not depend on how its components were started. They run for as long as a ``with`` block lasts.
 
     :ivar api: its REST API.
     :ivar logs: the folder of its tasks' logs.
@@ -28,6 +29,27 @@ class RunningAirflow:
 
     api: Api
     logs: Path
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every component, and wait until what can be asked is up."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End every component; nothing happens the second time."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """

@@ -10,8 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
@@ -74,19 +72,19 @@ class Fleet(RunningAirflow):
         self._copies = {target: str(ROOT / source) for target, source in dockerfile_copies(ROOT / "Dockerfile").items()}
         self._ports: dict[tuple[str, int], int] = {}
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-            self.api = Api(self.url("airflow-apiserver"), "admin", self.variables["ADMIN_PASSWORD"])
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    def start(self) -> None:
+        """Start every service after those that it waits for."""
+        waiting = list(self.instances)
+        done: set[str] = set()
+        while waiting:
+            ready = [each for each in waiting if each.service.after.keys() <= done]
+            if not ready:
+                raise DeploymentError(f"wait for each other: {[each.name for each in waiting]}")
+            for instance in ready:
+                self._start_one(instance)
+                waiting.remove(instance)
+            done |= {each.service.name for each in ready}
+        self.api = Api(self.url("airflow-apiserver"), "admin", self.variables["ADMIN_PASSWORD"])
 
     def stop(self) -> None:
         """End all of it."""
@@ -149,18 +147,6 @@ class Fleet(RunningAirflow):
         commands = [process.cmdline() for process in self.processes.members(name)]
         self.processes.kill(name)
         return commands
-
-    def _start(self) -> None:
-        waiting = list(self.instances)
-        done: set[str] = set()
-        while waiting:
-            ready = [each for each in waiting if each.service.after.keys() <= done]
-            if not ready:
-                raise DeploymentError(f"wait for each other: {[each.name for each in waiting]}")
-            for instance in ready:
-                self._start_one(instance)
-                waiting.remove(instance)
-            done |= {each.service.name for each in ready}
 
     def _start_one(self, instance: Instance) -> None:
         for name, condition in instance.service.after.items():
