@@ -1,6 +1,7 @@
 """What the services of docker-compose.yaml do together, with two Celery workers of which one is killed."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -95,10 +96,19 @@ def test_every_slice_is_checked_and_together_they_hold_every_contact(runs):
 def test_all_workers_together_keep_to_the_senders_pace(runs):
     """Tasks ask about two at a time here; those who wait, in the triggerer, about all that are left."""
     at = sorted(call["at"] for call in runs.calls if call["size"] <= 2)
-    in_a_second = max(sum(start <= moment < start + 1 for moment in at) for start in at)
+    # When each arrives is the machine's doing as well, by some hundredths of a second: so many in a row even that out.
+    some = 100
+    quickest = min(last - first for first, last in zip(at, at[some:], strict=False))
     assert len(at) >= MANY_ROWS / 2
-    assert in_a_second <= 20
+    assert some / quickest <= 20
     assert runs.answered.keys() == {"200"}
+
+
+def test_one_task_at_a_time_asks_for_a_sender(runs):
+    tasks = [task for task in runs.fleet.tasks(MANY, runs.one_run[MANY]) if task["task_id"] == "part.check"]
+    spans = sorted((task["start_date"], task["end_date"]) for task in tasks)
+    assert len(spans) == SLICES
+    assert [after for before, after in pairwise(spans) if after[0] < before[1]] == []
 
 
 def test_nobody_is_asked_about_again_but_whose_answer_took_a_while(runs):
