@@ -33,11 +33,13 @@ class Front:
         self.clock = clock
         self.real_time = real_time
         self._connections = connections
+        self._resets = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget faults and counts."""
+        """Forget faults and counts. Requests that are held back meanwhile are dropped: what comes now was not asked."""
         with self.lock:
+            self._resets += 1
             self.faults = Faults()
             self.requests = Requests()
 
@@ -53,12 +55,15 @@ class Front:
         async def handle(request: Request) -> Answer:
             body = await request.body()
             with self.lock:
-                fault = self.faults.take(kind)
+                fault, resets = self.faults.take(kind), self._resets
             if fault is not None and fault.kind != "rate_limited":
                 await asyncio.sleep(fault.delay_s)
             with self.lock:
-                answer = answer_to(request, body, fault)
-                self.requests.add(kind, answer.outcome)
+                if self._resets == resets:
+                    answer = answer_to(request, body, fault)
+                    self.requests.add(kind, answer.outcome)
+                else:
+                    answer = Answer(0, ending="drop")
             return replace(answer, connections=self._connections)
 
         return handle

@@ -1,9 +1,13 @@
 """What goes wrong on demand."""
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import requests
 
-from airflow_provider_wacontacts.sandbox import Fault
+from airflow_provider_wacontacts.sandbox import Fault, World
 from airflow_provider_wacontacts.sandbox.faults import Faults
 
 
@@ -112,6 +116,20 @@ def test_an_answer_may_be_held_back_longer_than_a_client_waits(client, sandbox):
     sandbox.fail(Fault(kind="delay", delay_s=1))
     with pytest.raises(requests.exceptions.ReadTimeout):
         client.session.get(f"{sandbox.url}/v1/contacts/schemas", headers=client.headers, timeout=0.05)
+
+
+def test_a_request_that_is_held_back_never_reaches_a_world_that_came_later(business, sandbox):
+    sandbox.fail(Fault(kind="delay", on="check", delay_s=0.3))
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(business.check, "+12015550123")
+        while sandbox.faults.to_json():
+            time.sleep(0.01)
+        sandbox.load(World())
+        with pytest.raises(requests.exceptions.ConnectionError):
+            late.result()
+
+    assert sandbox.whatsapp.asked == sandbox.whatsapp.checked == Counter()
+    assert sandbox.requests.count() == 0
 
 
 def test_a_late_answer_is_true(client, sandbox):
