@@ -56,6 +56,8 @@ class Terms:
     :param recheck_failed: how often to ask again about a number that failed, 0 and up.
     :param batch_size: numbers in a request, 1 to 1,000.
     :param max_failures: how many rounds in a row may fail, 0 and up; rate limits are not failures.
+    :param waiter: who waits, the same for each of its tries; two who wait for one check let go of none of each other's
+        numbers.
     :raises ConfigError: a figure that cannot be.
     """
 
@@ -64,6 +66,7 @@ class Terms:
     recheck_failed: int = 0
     batch_size: int = 100
     max_failures: int = 10
+    waiter: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= MOST_INPUTS:
@@ -94,7 +97,7 @@ class Wait:
         """
         if self._check is None:
             self._checks.store.prepare()
-            self._check = self._checks.find(self.terms.check_id)
+            self._check = self._checks.find(self.terms.check_id, waiter=self.terms.waiter)
         return self._check
 
     def begin(self) -> Totals:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 __all__ = ["Task"]
 
@@ -18,3 +19,17 @@ class Task(NamedTuple):
     run_id: str
     task_id: str
     map_index: int = -1
+
+    @classmethod
+    def of(cls, ti: Any) -> Task:
+        """
+        Return who is at work: the same for every try of a task instance.
+
+        :param ti: Airflow's task instance, as the context has it.
+        """
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+    @property
+    def short_name(self) -> str:
+        """A text of 16 characters that no other task instance has."""
+        return blake2b(repr(tuple(self)).encode(), digest_size=8).hexdigest()

@@ -40,8 +40,7 @@ MOST_ATTEMPTS = 20
 
 def task_of(context: Mapping[str, Any]) -> Task:
     """Return who is at work: the same for every try of a task instance."""
-    ti = context["ti"]
-    return Task(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+    return Task.of(context["ti"])
 
 
 def window_of(

@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
@@ -185,17 +186,18 @@ class WhatsAppContactsSensor(BaseSensorOperator):
     def _wait(self, context: Any) -> Wait:
         """Return the wait, which begins when it is first wanted."""
         if self._begun is None:
-            wait = self._open(self._deadline(context))
+            wait = self._open(self._deadline(context), waiter=Task.of(context["ti"]).short_name)
             wait.begin()
             self._begun = wait
         return self._begun
 
-    def _open(self, deadline: datetime) -> Wait:
+    def _open(self, deadline: datetime, *, waiter: str | None = None) -> Wait:
         from airflow_provider_wacontacts.jobs.await_answers import Terms, Wait
 
         if not self.check_id:
             raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
-        terms = Terms(str(self.check_id), deadline, self.recheck_failed, self.batch_size, self.max_failures)
+        asking = (self.recheck_failed, self.batch_size, self.max_failures, waiter)
+        terms = Terms(str(self.check_id), deadline, *asking)
         return Wait(self._checks, terms)
 
     def _deadline(self, context: Any) -> datetime:
@@ -251,6 +253,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
                 recheck_failed=terms.recheck_failed,
                 batch_size=terms.batch_size,
                 max_failures=terms.max_failures,
+                waiter=terms.waiter,
             ),
             method_name="execute_complete",
             timeout=terms.deadline - _now() + GRACE,

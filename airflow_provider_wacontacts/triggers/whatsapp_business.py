@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -37,6 +38,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     :param recheck_failed: how often to ask again about a number that failed.
     :param batch_size: numbers in a request, 1 to 1,000.
     :param max_failures: how many rounds in a row may fail.
+    :param waiter: who waits, where several may for one check; by default this trigger, also when it is started again.
     :param _later: what workers of a later release give as well; left aside.
     """
 
@@ -50,6 +52,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         recheck_failed: int = 0,
         batch_size: int = 100,
         max_failures: int = 10,
+        waiter: str | None = None,
         **_later: Any,
     ) -> None:
         super().__init__()
@@ -60,6 +63,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         self.recheck_failed = recheck_failed
         self.batch_size = batch_size
         self.max_failures = max_failures
+        self.waiter = waiter or uuid4().hex
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and plain arguments."""
@@ -73,6 +77,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
                 "recheck_failed": self.recheck_failed,
                 "batch_size": self.batch_size,
                 "max_failures": self.max_failures,
+                "waiter": self.waiter,
             },
         )
 
@@ -90,7 +95,8 @@ class WhatsAppContactsTrigger(BaseTrigger):
                 from airflow_provider_wacontacts.jobs.await_answers import Terms, Waiting, read_deadline
 
                 deadline = read_deadline(self.deadline)
-                terms = Terms(self.check_id, deadline, self.recheck_failed, self.batch_size, self.max_failures)
+                asking = (self.recheck_failed, self.batch_size, self.max_failures, self.waiter)
+                terms = Terms(self.check_id, deadline, *asking)
                 async with open_room(self.whatsapp_business_conn_id, self.store_conn_id) as room:
                     waiting = Waiting(terms, room)
                     await waiting.until_answered()

@@ -137,6 +137,35 @@ def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(
     assert (totals.state, totals.valid, totals.processing, place.claimed()) == ("open", 2, 4, 0)
 
 
+def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
+    check = place.check(numbers(3))
+    one, other = (Wait(place.checks, terms(check, waiter=name)) for name in ("one", "other"))
+    one.begin()
+    place.api.whatsapp.checks.clear_counts()
+    ask = WhatsAppBusinessHook().check_contacts
+
+    def ask_while_the_other_begins(given):
+        other.begin()
+        assert ask_again(other, ask).processing == 3
+        return ask(given)
+
+    assert ask_again(one, ask_while_the_other_begins).state == "resolved"
+    assert place.api.whatsapp.asked == dict.fromkeys(numbers(3), 1)
+    assert place.claimed() == 0
+
+
+def test_who_waits_again_asks_at_once_about_what_its_last_try_died_with(place):
+    check = place.check(numbers(2))
+    first, again, other = (Wait(place.checks, terms(check, waiter=name)) for name in ("one", "one", "other"))
+    first.begin()
+    assert len(first.round().claim()) == 2
+
+    other.begin()
+    assert other.round().claim() == ()
+    again.begin()
+    assert len(again.round().claim()) == 2
+
+
 def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
     wait = Wait(place.checks, terms(place.check(numbers(2))))
     wait.begin()

@@ -60,9 +60,9 @@ def deferrable(check, **arguments):
     return sensor(check, deferrable=True, **arguments)
 
 
-def context(first_look=None):
+def context(first_look=None, task_id="wait"):
     """Each Airflow tells in its own way when a task looked first: 3 through the task instance, 2 by its database."""
-    ti = SimpleNamespace(dag_id="dag", task_id="wait", run_id=f"looked {first_look}", map_index=-1, max_tries=0)
+    ti = SimpleNamespace(dag_id="dag", task_id=task_id, run_id=f"looked {first_look}", map_index=-1, max_tries=0)
     if not IS_AIRFLOW_2:
         ti.get_first_reschedule_date = lambda context: first_look
     FIRST_LOOKS[ti.run_id] = first_look
@@ -76,9 +76,9 @@ def airflow_2_knows_who_looked_first(monkeypatch):
         monkeypatch.setattr(told, lambda dag_id, task_id, run_id, map_index, try_number: FIRST_LOOKS[run_id])
 
 
-def deferred(made):
+def deferred(made, task_id="wait"):
     with pytest.raises(TaskDeferred) as raised:
-        made.execute(context())
+        made.execute(context(task_id=task_id))
     return raised.value
 
 
@@ -125,7 +125,9 @@ def test_it_defers_with_what_the_trigger_needs_and_nothing_else(place):
 
     task = deferred(deferrable(check, deadline=until, recheck_failed=2, batch_size=7, max_failures=3))
 
-    assert task.trigger.serialize()[1] == {
+    arguments = task.trigger.serialize()[1]
+    assert len(arguments.pop("waiter")) == 16
+    assert arguments == {
         "check_id": check.check_id,
         "deadline": until.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "whatsapp_business_conn_id": "whatsapp_business_default",
@@ -136,6 +138,16 @@ def test_it_defers_with_what_the_trigger_needs_and_nothing_else(place):
     }
     assert (task.method_name, task.kwargs) == ("execute_complete", None)
     assert len(place.api.whatsapp.calls) == 1
+
+
+def test_each_task_waits_for_itself_and_a_retry_goes_on_with_that(place):
+    check = place.check(numbers(3))
+
+    first, other, retry = (
+        deferred(deferrable(check), task_id).trigger.waiter for task_id in ("wait", "wait as well", "wait")
+    )
+
+    assert first == retry != other
 
 
 def test_the_scheduler_is_the_last_resort_a_little_after_the_deadline(place):

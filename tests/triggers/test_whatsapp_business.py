@@ -37,7 +37,9 @@ def counts(event, *names):
 
 
 def test_it_serializes_to_its_path_and_plain_arguments():
-    path, arguments = WhatsAppContactsTrigger(CHECK_ID, DEADLINE, batch_size=7, recheck_failed=2).serialize()
+    path, arguments = WhatsAppContactsTrigger(
+        CHECK_ID, DEADLINE, batch_size=7, recheck_failed=2, waiter="one"
+    ).serialize()
 
     assert path == "airflow_provider_wacontacts.triggers.whatsapp_business.WhatsAppContactsTrigger"
     assert json.loads(json.dumps(arguments)) == {
@@ -48,6 +50,7 @@ def test_it_serializes_to_its_path_and_plain_arguments():
         "recheck_failed": 2,
         "batch_size": 7,
         "max_failures": 10,
+        "waiter": "one",
     }
 
 
@@ -55,6 +58,12 @@ def test_what_it_serializes_makes_the_same_trigger_again():
     made = WhatsAppContactsTrigger(CHECK_ID, DEADLINE, max_failures=3, store_conn_id="other")
 
     assert WhatsAppContactsTrigger(**made.serialize()[1]).serialize() == made.serialize()
+
+
+def test_each_trigger_waits_for_itself_unless_it_is_told_for_whom():
+    one, other = (WhatsAppContactsTrigger(CHECK_ID, DEADLINE) for _ in range(2))
+
+    assert one.waiter != other.waiter
 
 
 def test_numbers_that_take_a_while_are_asked_until_they_are_resolved(place):
@@ -328,10 +337,11 @@ def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place
 
 def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(place):
     check = place.check(numbers(10))
-    (number_ids,) = check.waiting(10)
-    check.claim_again(number_ids[:4])
+    killed = place.checks.find(check.check_id, waiter="one")
+    (number_ids,) = killed.waiting(10)
+    killed.claim_again(number_ids[:4])
 
-    (event,) = run(trigger(check))
+    (event,) = run(trigger(check, waiter="one"))
 
     assert counts(event, "state", "valid") == ("resolved", 10)
 

@@ -57,8 +57,8 @@ ASKED_ABOUT = """
 UPDATE {at}wacontacts_number SET
     asked_at = CASE WHEN asked_at > :asked_at THEN asked_at ELSE CAST(:asked_at AS {time}) END,
     forced_at = CASE WHEN NOT :forced OR forced_at > :asked_at THEN forced_at ELSE CAST(:asked_at AS {time}) END,
-    claimed_for = CASE WHEN claimed_for <> :check_id THEN claimed_for END,
-    claimed_until = CASE WHEN claimed_for <> :check_id THEN claimed_until END
+    claimed_for = CASE WHEN claimed_for <> :claimer THEN claimed_for END,
+    claimed_until = CASE WHEN claimed_for <> :claimer THEN claimed_until END
 WHERE number_id IN :number_ids
 """
 HAND_ON = f"""
@@ -105,11 +105,15 @@ WHERE c.check_id IN :check_ids AND c.state = 'open' AND c.finished_at IS NOT NUL
 Guard: TypeAlias = Callable[[Any, str, Answers], bool]
 
 
-def record(db: Database, sender: str, check_id: str, said: Answers, now: datetime) -> None:
-    """Keep what an answer says, hand it to the check that asked and to all who wait for it, and free the numbers."""
+def record(db: Database, sender: str, check_id: str, said: Answers, now: datetime, *, claimer: str) -> None:
+    """
+    Keep what an answer says, hand it to the check that asked and to all who wait for it, and free the numbers.
+
+    :param claimer: whose claims end.
+    """
     if said.results:
         number_ids, news = _keep(db, sender, said, _is_newer)
-        db.execute(ASKED_ABOUT, number_ids=number_ids, check_id=check_id, asked_at=said.asked_at, forced=said.forced)
+        db.execute(ASKED_ABOUT, number_ids=number_ids, claimer=claimer, asked_at=said.asked_at, forced=said.forced)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
         if set(awaiting) - {check_id}:

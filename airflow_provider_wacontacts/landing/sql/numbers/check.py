@@ -81,10 +81,12 @@ class Check:
     :ivar check_id: 32 hexadecimal digits.
     :ivar is_filled: it has all its inputs.
     :ivar max_checks: how many of a day's checks it may draw; ``None`` for as many as there are.
+    :param waiter: who waits for it, where several may; its claims are its own, whichever of its tries.
     """
 
-    def __init__(self, checks: Checks, kept: Kept, *, max_checks: int | None = None) -> None:
+    def __init__(self, checks: Checks, kept: Kept, *, max_checks: int | None = None, waiter: str | None = None) -> None:
         self.check_id = kept.check_id
+        self._claimer = f"{kept.check_id}/{waiter}" if waiter else kept.check_id
         self.is_filled = kept.is_filled
         self._kept = kept
         self.max_checks = max_checks
@@ -153,14 +155,14 @@ class Check:
 
         def work(db: Database) -> None:
             kept = without_erased(db, store.erased, sender, said, store.now())
-            answers.record(db, sender, self.check_id, kept, store.now())
+            answers.record(db, sender, self.check_id, kept, store.now(), claimer=self._claimer)
 
         self._checks.write(work)
 
     def give_back(self, numbers: Sequence[str]) -> None:
         """Free numbers that there was no answer about."""
         sender = self._checks.sender
-        self._checks.write(lambda db: claims.give_back(db, sender, self.check_id, numbers))
+        self._checks.write(lambda db: claims.give_back(db, sender, self._claimer, numbers))
 
     def finish(self) -> Totals:
         """
@@ -180,12 +182,14 @@ class Check:
         """
         Say that somebody waits for what is not final, also where an earlier wait had ended.
 
+        What an earlier try of the same waiter had claimed is free again.
+
         :param deadline: aware; until when.
         :param recheck_failed: how often to ask again about a number that failed.
         """
 
         def work(db: Database) -> Totals:
-            claims.give_back_all(db, self.check_id)
+            claims.give_back_all(db, self.check_id, self._claimer)
             self._execute(db, WAIT, recheck_failed=recheck_failed)
             self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
             return self._settled(db)
@@ -242,6 +246,7 @@ class Check:
     ) -> Claimed:
         asking = claims.Asking(
             self.check_id,
+            self._claimer,
             self._checks.sender,
             fresh_after=fresh_after,
             since=since,

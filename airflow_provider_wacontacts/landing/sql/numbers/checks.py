@@ -72,7 +72,7 @@ class Checks:
             own = {"sender": self.sender, "options_digest": rules.options_digest, **rules.task._asdict()}
             unfinished = db.execute(UNFINISHED, **own).all()
             for check_id in [row.check_id for row in unfinished[:1] if row.filled_at is not None]:
-                claims.give_back_all(db, check_id)
+                claims.give_back_all(db, check_id, check_id)
                 return self._kept(db, check_id)
             if unfinished:
                 db.execute(GIVE_UP, check_ids=[row.check_id for row in unfinished])
@@ -80,15 +80,16 @@ class Checks:
 
         return Check(self, self.write(work), max_checks=rules.max_checks)
 
-    def find(self, check_id: str) -> Check:
+    def find(self, check_id: str, *, waiter: str | None = None) -> Check:
         """
         Return a check that was begun.
 
+        :param waiter: who is to wait for it, where several may.
         :raises ConfigError: there is none of this id, or it is another sender's.
         :raises LandingError: the database failed.
         """
         with self.read() as db:
-            return Check(self, self._kept(db, check_id))
+            return Check(self, self._kept(db, check_id), waiter=waiter)
 
     def receive(self, delivered: Answers) -> None:
         """

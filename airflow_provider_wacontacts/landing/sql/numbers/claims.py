@@ -24,18 +24,18 @@ FROM {at}wacontacts_number WHERE number_id IN :number_ids ORDER BY number_id
 """
 TIMES = ("checked_at", "asked_at", "forced_at", "claimed_until")
 TAKE = """
-UPDATE {at}wacontacts_number SET claimed_for = :check_id, claimed_until = :until_at WHERE number_id IN :number_ids
+UPDATE {at}wacontacts_number SET claimed_for = :claimer, claimed_until = :until_at WHERE number_id IN :number_ids
 """
 DRAWN = "SELECT drawn, drawn_on FROM {at}wacontacts_check WHERE check_id = :check_id"
 COUNT = "UPDATE {at}wacontacts_check SET drawn = :drawn, drawn_on = :day WHERE check_id = :check_id"
 GIVE_BACK = """
 UPDATE {at}wacontacts_number SET claimed_for = NULL, claimed_until = NULL
-WHERE claimed_for = :check_id AND sender = :sender AND number IN :numbers
+WHERE claimed_for = :claimer AND sender = :sender AND number IN :numbers
 """
 #: The results of a check lead to its numbers; what is claimed has no index of its own.
 GIVE_BACK_ALL = """
 UPDATE {at}wacontacts_number SET claimed_for = NULL, claimed_until = NULL
-WHERE claimed_for = :check_id AND number_id IN (
+WHERE claimed_for = :claimer AND number_id IN (
     SELECT r.number_id FROM {at}wacontacts_check_result r WHERE r.check_id = :check_id
 )
 """
@@ -45,6 +45,7 @@ class Asking(NamedTuple):
     """
     Who wants to ask, and by which rules.
 
+    :param claimer: whose claim it is: the check, or one of those who wait for it.
     :param fresh_after: a real answer since then will do.
     :param since: what anybody has asked since then need not be asked again; ``None`` where it has to be.
     :param daily_checks: of the sender.
@@ -52,6 +53,7 @@ class Asking(NamedTuple):
     """
 
     check_id: str
+    claimer: str
     sender: str
     fresh_after: datetime
     since: datetime | None
@@ -79,20 +81,20 @@ def claim(db: Database, asking: Asking, number_ids: Sequence[int], now: datetime
         settle(db, [asking.check_id], now)
     taken = _paid(db, asking, free, now)
     if taken:
-        until: dict[str, Any] = {"check_id": asking.check_id, "until_at": now + CLAIMED_FOR}
+        until: dict[str, Any] = {"claimer": asking.claimer, "until_at": now + CLAIMED_FOR}
         db.execute(TAKE, number_ids=[row.number_id for row in taken], **until)
     return Claimed([row.number for row in taken], len(taken) < len(free), len(others) - len(free))
 
 
-def give_back(db: Database, sender: str, check_id: str, numbers: Sequence[str]) -> None:
+def give_back(db: Database, sender: str, claimer: str, numbers: Sequence[str]) -> None:
     """Free numbers that were not asked about after all; what was drawn for them is not given back."""
     if numbers:
-        db.execute(GIVE_BACK, sender=sender, check_id=check_id, numbers=list(numbers))
+        db.execute(GIVE_BACK, sender=sender, claimer=claimer, numbers=list(numbers))
 
 
-def give_back_all(db: Database, check_id: str) -> None:
-    """Free what earlier tries of a check had taken."""
-    db.execute(GIVE_BACK_ALL, check_id=check_id)
+def give_back_all(db: Database, check_id: str, claimer: str) -> None:
+    """Free what earlier tries of a claimer had taken of a check's numbers."""
+    db.execute(GIVE_BACK_ALL, check_id=check_id, claimer=claimer)
 
 
 def _is_known(row: Any, asking: Asking) -> bool:
