@@ -19,6 +19,8 @@ GROUP_BYTES = 16 * 2**20
 FEW_VALUES = ["source", "account", "state"]
 WORTH_SKIPPING_BY = [*FEW_VALUES, "contact_id", "updated_at", "wa_id", "repaired"]
 BATCH_ROWS = 1_000
+#: Some versions of pyarrow hold on to what their threads have read, more with every file.
+ALONE = False
 
 
 class ParquetRows:
@@ -80,7 +82,8 @@ def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
     """Yield the landed text of each row, and whether it was repaired."""
     from pyarrow.parquet import ParquetFile
 
-    for batch in ParquetFile(BytesIO(data)).iter_batches(BATCH_ROWS, columns=["payload", "repaired"]):
+    file = ParquetFile(BytesIO(data))
+    for batch in file.iter_batches(BATCH_ROWS, columns=["payload", "repaired"], use_threads=ALONE):
         for text, repaired in zip(*batch.to_pydict().values(), strict=True):
             yield text.encode(), repaired
 
@@ -93,7 +96,7 @@ def copy_parquet(data: bytes, sink: Sink, left_out: Collection[int]) -> None:
     file, rows = ParquetFile(BytesIO(data)), count()
     writer = _new_writer(sink, file.schema_arrow)
     for number in range(file.num_row_groups):
-        group = file.read_row_group(number)
+        group = file.read_row_group(number, use_threads=ALONE)
         mask = pa.array([row not in left_out for row in islice(rows, group.num_rows)], pa.bool_())
         if (kept := group.filter(mask)).num_rows:
             writer.write_table(kept, row_group_size=kept.num_rows)
