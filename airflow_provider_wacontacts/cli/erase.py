@@ -51,14 +51,16 @@ def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 
     people = people_in(line for line in map(str.strip, sys.stdin) if line)
     store = store_in(options, secret_env=options.secret_env)
-    summary = erase_people(people, store=store, roots=[_root(path) for path in options.path]).as_dict()
+    # Paths of Airflow's look for their file system when they are first used.
+    with airflow_aside():
+        roots = [_root(path) for path in options.path]
+        summary = erase_people(people, store=store, roots=roots).as_dict()
     print(json.dumps(summary) if options.json else "\n".join(f"{n:>9} {name}" for name, n in summary.items()))
 
 
 def _root(path: str) -> ObjectPath:
     if "://" not in path:
         return Path(path)
-    with airflow_aside():
-        from airflow_provider_wacontacts.hooks.paths import object_path
+    from airflow_provider_wacontacts.hooks.paths import object_path
 
-        return object_path(path)
+    return object_path(path)
