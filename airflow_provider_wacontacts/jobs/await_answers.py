@@ -27,6 +27,7 @@ from airflow_provider_wacontacts.jobs.answers import answers_of
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
 from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
 from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
+from airflow_provider_wacontacts.protocol.arguments import check_whole
 from airflow_provider_wacontacts.protocol.whatsapp_business import MOST_INPUTS, CheckAnswer, next_pause
 from airflow_provider_wacontacts.protocol.windows import parse_time
 
@@ -69,11 +70,9 @@ class Terms:
     waiter: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= MOST_INPUTS:
-            raise ConfigError(f"batch_size is {self.batch_size}; it is 1 to {MOST_INPUTS}")
+        check_whole("batch_size", self.batch_size, 1, MOST_INPUTS)
         for name in ("recheck_failed", "max_failures"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it is 0 and up")
+            check_whole(name, getattr(self, name), 0)
 
 
 class Wait:

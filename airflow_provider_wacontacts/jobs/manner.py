@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.arguments import check_flag, check_whole
 from airflow_provider_wacontacts.protocol.whatsapp_business import MOST_INPUTS
 
 __all__ = ["Manner"]
@@ -26,7 +27,7 @@ class Manner:
     force_check: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= MOST_INPUTS:
-            raise ConfigError(f"batch_size is {self.batch_size}; it is 1 to {MOST_INPUTS}")
+        check_whole("batch_size", self.batch_size, 1, MOST_INPUTS)
+        check_flag("force_check", self.force_check)
         if self.blocking not in ("no_wait", "wait"):
             raise ConfigError(f"blocking is {self.blocking!r}; it can be 'no_wait' or 'wait'")

@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.operators.runs import (
     publish,
     task_of,
 )
+from airflow_provider_wacontacts.protocol.arguments import check_flag, check_share, check_span, check_whole
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -257,13 +258,12 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
 
 def _check_figures(operator: _GreenApiContactsOperator) -> None:
     """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
-    if operator.count is not None and operator.count < 1:
-        raise ConfigError(f"count is {operator.count}; it starts at 1")
-    if operator.empty_retries < 0:
-        raise ConfigError(f"empty_retries is {operator.empty_retries}; it is 0 or more")
-    if operator.empty_wait < timedelta(0):
-        raise ConfigError("empty_wait is negative")
+    if operator.count is not None:
+        check_whole("count", operator.count, 1)
+    if operator.group is not None:
+        check_flag("group", operator.group)
+    check_whole("empty_retries", operator.empty_retries, 0)
+    check_span("empty_wait", operator.empty_wait)
     if operator.on_empty not in ON_EMPTY:
         raise ConfigError(f"on_empty is {operator.on_empty!r}; it can be one of {', '.join(ON_EMPTY)}")
-    if not 0 <= operator.max_rejected <= 1:
-        raise ConfigError(f"max_rejected is {operator.max_rejected}; it is a share, 0 to 1")
+    check_share("max_rejected", operator.max_rejected)

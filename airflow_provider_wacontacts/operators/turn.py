@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.operators.runs import (
     wait_out,
     window_of,
 )
+from airflow_provider_wacontacts.protocol.arguments import check_flag, check_share, check_span
 from airflow_provider_wacontacts.protocol.turn import ExportOptions
 from airflow_provider_wacontacts.protocol.windows import Window, format_time
 
@@ -257,9 +258,8 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
 def _check_figures(operator: _TurnContactsOperator) -> None:
     """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
     for name in ("lookback", "settle", "late_after"):
-        if getattr(operator, name) < timedelta(0):
-            raise ConfigError(f"{name} is negative")
-    if operator.window_length is not None and operator.window_length <= timedelta(0):
-        raise ConfigError("window_length must be longer than nothing")
-    if not 0 <= operator.max_rejected <= 1:
-        raise ConfigError(f"max_rejected is {operator.max_rejected}; it is a share, 0 to 1")
+        check_span(name, getattr(operator, name))
+    if operator.window_length is not None:
+        check_span("window_length", operator.window_length, may_be_nothing=False)
+    check_flag("cursor_per_page", operator.cursor_per_page)
+    check_share("max_rejected", operator.max_rejected)

@@ -27,6 +27,7 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
+from airflow_provider_wacontacts.protocol.arguments import check_span, check_whole
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -85,8 +86,8 @@ class _WhatsAppChecksOperator(BaseOperator):
         self.on_budget = on_budget
         self.manner = Manner(batch_size, blocking, force_check)
         self._world: Surroundings | None = None
-        if max_checks is not None and max_checks < 1:
-            raise ConfigError(f"max_checks is {max_checks}; it is 1 or more, or None for all that the sender has")
+        if max_checks is not None:
+            check_whole("max_checks", max_checks, 1)
         if on_budget not in ON_BUDGET:
             raise ConfigError(f"on_budget is {on_budget!r}; it can be one of {', '.join(ON_BUDGET)}")
 
@@ -260,8 +261,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
         super().__init__(**kwargs)
         self.contacts = contacts
         self.fresh_for = fresh_for
-        if fresh_for < timedelta(0):
-            raise ConfigError("fresh_for is negative")
+        check_span("fresh_for", fresh_for)
         if isinstance(contacts, XComArg):
             XComArg.apply_upstream_relationship(self, contacts)
 
@@ -326,12 +326,11 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
         super().__init__(on_budget=on_budget, **kwargs)
         self.stale_after = stale_after
         self.limit = limit
-        self.statuses = tuple(statuses)
-        if stale_after < timedelta(0):
-            raise ConfigError("stale_after is negative")
-        if limit < 1:
-            raise ConfigError(f"limit is {limit}; it is 1 or more")
-        if isinstance(statuses, str) or not self.statuses:
+        check_span("stale_after", stale_after)
+        check_whole("limit", limit, 1)
+        is_list = isinstance(statuses, Iterable) and not isinstance(statuses, (str, Mapping))
+        self.statuses = tuple(statuses) if is_list else ()
+        if not self.statuses:
             raise ConfigError("statuses is a list of one or more words, such as ['valid', 'failed']")
         for word in self.statuses:
             if word not in STATUSES:

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.operators.runs import publish
+from airflow_provider_wacontacts.protocol.arguments import check_flag, check_whole
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -53,8 +54,7 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         # Another task's output may turn out to be nothing. That is not to be taken for everything that is pending.
         self._takes_pending = identity_ids is None
         self._world: Surroundings | None = None
-        if limit < 1:
-            raise ConfigError(f"limit is {limit}; it is 1 or more")
+        check_whole("limit", limit, 1)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -157,6 +157,7 @@ class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
     def __init__(self, *, acknowledge_latest: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.acknowledge_latest = acknowledge_latest
+        check_flag("acknowledge_latest", acknowledge_latest)
 
     def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
         from airflow_provider_wacontacts.jobs.identities import acknowledge

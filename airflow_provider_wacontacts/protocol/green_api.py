@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.arguments import check_whole
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.protocol.green_api_errors import (
     SOURCE,
@@ -100,8 +100,8 @@ def get_contacts(instance: Instance, *, group: bool | None = None, count: int | 
     :raises PermanentError: the server answers with an error, and says why.
     :raises ContractError: a success that is not a list of objects.
     """
-    if count is not None and count < 1:
-        raise ConfigError(f"count is {count}; it starts at 1")
+    if count is not None:
+        check_whole("count", count, 1)
     asked = {"group": None if group is None else str(bool(group)).lower(), "count": count}
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     path = instance.path("getContacts")

@@ -106,7 +106,7 @@ def check_region(region: str) -> str:
     :returns: in upper case.
     :raises ConfigError: phonenumbers knows no numbers there.
     """
-    wanted = region.strip().upper()
+    wanted = region.strip().upper() if isinstance(region, str) else ""
     if wanted not in phonenumbers.SUPPORTED_REGIONS:
         raise ConfigError(f"region {region!r} is not known; it is two letters, such as IN or US")
     return wanted

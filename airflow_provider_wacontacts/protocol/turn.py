@@ -24,6 +24,7 @@ from airflow_provider_wacontacts.exceptions import (
     NotEnabledError,
     RejectedError,
 )
+from airflow_provider_wacontacts.protocol.arguments import check_whole
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.protocol.redaction import server_title
 from airflow_provider_wacontacts.protocol.turn_rows import Head, Page, parse_page, record_of
@@ -60,8 +61,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.ordering not in (None, "asc", "desc"):
             raise ConfigError(f"ordering is {self.ordering!r}; it can be 'asc' or 'desc'")
-        if self.page_size is not None and self.page_size < 1:
-            raise ConfigError(f"page_size is {self.page_size}; it starts at 1")
+        if self.page_size is not None:
+            check_whole("page_size", self.page_size, 1)
 
     def given(self) -> dict[str, Any]:
         """Return the options that are to be sent, by their names on the wire."""

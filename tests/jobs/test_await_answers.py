@@ -104,7 +104,8 @@ def test_a_deadline_has_an_offset(value):
 
 
 @pytest.mark.parametrize(
-    "figures", [{"batch_size": 0}, {"batch_size": 1001}, {"recheck_failed": -1}, {"max_failures": -1}]
+    "figures",
+    [{"batch_size": 0}, {"batch_size": 1001}, {"batch_size": "7"}, {"recheck_failed": -1}, {"max_failures": 1.5}],
 )
 def test_figures_that_cannot_be_are_refused(figures):
     with pytest.raises(ConfigError, match=next(iter(figures))):

@@ -167,7 +167,7 @@ def test_a_region_is_two_letters(region):
     assert check_region(region) == "IN"
 
 
-@pytest.mark.parametrize("region", ["", "ZZ", "001", "India", "UK"])
+@pytest.mark.parametrize("region", ["", "ZZ", "001", "India", "UK", 5, ["IN"]])
 def test_an_unknown_region_is_refused(region):
     with pytest.raises(ConfigError, match="is not known; it is two letters"):
         check_region(region)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.arguments import check_flag, check_share, check_whole
 
 __all__ = [
     "CUT",
@@ -51,10 +51,9 @@ class ShrinkGuard:
     accepted: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ConfigError(f"shrink_guard is {self.share}; it is a share, from 0 to 1")
-        if self.confirmations < 1:
-            raise ConfigError(f"shrink_confirmations is {self.confirmations}; it starts at 1")
+        check_share("shrink_guard", self.share)
+        check_whole("shrink_confirmations", self.confirmations, 1)
+        check_flag("accept_shrink", self.accepted)
 
 
 class Answer(NamedTuple):
