@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["add_place", "airflow_aside", "engine_in", "expect_url_env", "name_of", "store_in"]
 
 STORE_CONN_ID = "wacontacts_store"
+#: Whether Airflow may look into its database; ``airflow connections`` sets it likewise.
+CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 def add_place(command: argparse.ArgumentParser) -> None:
@@ -88,9 +91,21 @@ def store_in(
     return Store(engine, table_schema=options.table_schema, auto_upgrade=False, secret=secret, **own)
 
 
-def airflow_aside() -> AbstractContextManager[object]:
-    """Let Airflow, which logs to standard output where nobody tells it otherwise, log to standard error meanwhile."""
-    return redirect_stdout(sys.stderr)
+@contextmanager
+def airflow_aside() -> Iterator[None]:
+    """
+    Use Airflow as its own commands do: connections that are kept in its database count, from 3.1 on, too.
+
+    It logs to standard output where nobody tells it otherwise; here that is standard error.
+    """
+    before = os.environ.get(CONTEXT)
+    os.environ.setdefault(CONTEXT, "server")
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if before is None:
+            del os.environ[CONTEXT]
 
 
 def _variable(name: str) -> str:

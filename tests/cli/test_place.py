@@ -85,3 +85,20 @@ def test_with_a_url_airflow_is_not_imported(tmp_path, command):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
 
     assert run.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_connection_that_only_airflow_s_own_database_has_counts(tmp_path):
+    own = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN")} | own
+
+    def run(module, *arguments):
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    run("airflow", "db", "migrate")
+    run("airflow", "connections", "add", "kept", "--conn-type", "sqlite", "--conn-host", f"{tmp_path}/store.db")
+
+    assert run("airflow_provider_wacontacts.cli", "store", "upgrade", "--conn-id", "kept").startswith(
+        "The tables of kept are up to date: "
+    )
+    assert "kept: tables of version " in run("airflow_provider_wacontacts.cli", "store", "status", "--conn-id", "kept")
