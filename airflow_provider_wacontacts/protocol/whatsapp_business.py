@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.protocol.arguments import check_flag
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.protocol.records import wa_id_digits
 from airflow_provider_wacontacts.protocol.whatsapp_business_answers import (
@@ -101,6 +102,9 @@ def check_contacts(inputs: Sequence[str], *, blocking: str = "no_wait", force_ch
     :raises WaContactsError: there was no answer that says anything about them.
     """
     asked = tuple(inputs)
+    if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
+        raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
+    check_flag("force_check", force_check)
     if not 1 <= len(asked) <= MOST_INPUTS:
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MOST_INPUTS}")
     if blocking not in ("no_wait", "wait"):
