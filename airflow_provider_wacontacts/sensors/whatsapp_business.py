@@ -186,7 +186,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
     def _wait(self, context: Any) -> Wait:
         """Return the wait, which begins when it is first wanted."""
         if self._begun is None:
-            wait = self._open(self._deadline(context), waiter=Task.of(context["ti"]).short_name)
+            wait = self._open(self._deadline(context), waiter=_waiter(context))
             wait.begin()
             self._begun = wait
         return self._begun
@@ -300,6 +300,12 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
     return (AirflowFailException if issubclass(kind, HOPELESS) else AirflowException)(
         f"{event['error']}: {event['message']}"
     )
+
+
+def _waiter(context: Any) -> str | None:
+    """Return who waits; ``None`` where nobody says so, as when a sensor is tried out without a task instance."""
+    ti = context.get("ti")
+    return Task.of(ti).short_name if hasattr(ti, "dag_id") else None
 
 
 def _first_look(context: Any) -> datetime | None:
