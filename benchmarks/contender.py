@@ -2,8 +2,8 @@
 The side of a contest that does the work.
 
 A contender imports what it needs, then does the work each time a line on its standard input asks for it, and answers
-with what that took: one line of JSON on what was its standard output. Whatever it prints itself goes nowhere. Only the
-standard library is used here: peers run this in environments of their own.
+with what that took: one line of JSON on what was its standard output. Whatever it prints itself goes nowhere. What is
+imported here needs the standard library alone: peers run this in environments of their own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-__all__ = ["compete", "lines_in"]
+from benchmarks.memory import peak_mb
 
-KILO = 1 if sys.platform == "darwin" else 1024
+__all__ = ["compete", "lines_in"]
 
 
 def compete(work: Callable[[str, Path], object], count: Callable[[Path], int]) -> None:
@@ -62,14 +62,10 @@ def _measured(work: Callable[[], object]) -> dict[str, float | int | None]:
     cpu, wall = _cpu(), time.perf_counter()
     work()
     wall, cpu = time.perf_counter() - wall, _cpu() - cpu
-    return {"cpu_s": cpu, "wall_s": wall, "peak_mb": _peak_mb()}
+    return {"cpu_s": cpu, "wall_s": wall, "peak_mb": peak_mb()}
 
 
 def _cpu() -> float:
     """Seconds of this process and of the children it has waited for, in user and in system."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILO / 1e6

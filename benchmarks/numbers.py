@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import phonenumbers
 
 from airflow_provider_wacontacts.protocol.numbers import NotANumberError, normalise
+from benchmarks.memory import peak_mb
 from benchmarks.server import ROOT
 from benchmarks.tables import show
 
@@ -95,14 +95,14 @@ def measure(way: str, rows: int) -> dict[str, Any]:
     begun = time.process_time()
     for _ in spellings(rows):
         pass
-    making, before = time.process_time() - begun, _peak_mb()
+    making, before = time.process_time() - begun, peak_mb()
     begun = time.process_time()
     found, rejected = work(spellings(rows))
     seconds = time.process_time() - begun - making
     return {
         "per_s": round(rows / seconds),
         "us": seconds / rows * 1e6,
-        "peak_mb": _peak_mb() - before,
+        "peak_mb": peak_mb() - before,
         "distinct": len(found),
         "rejected": rejected,
     }
@@ -117,10 +117,6 @@ def _in_a_process(way: str, rows: int) -> dict[str, Any]:
 
 def _middle(took: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: median(one[name] for one in took) for name in took[0]}
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ EXPORT = """\
 {fewest} to {most} runs, taken turn by turn on two shared cores: the ratios travel, the seconds do not.
 """
 MEMORY = """\
-With {largest[rows]:,} contacts the peak is {largest[peak_mb]:.0f} MB as well; {smallest[peak_mb]:.0f} MB of it is there
+With {largest[rows]:,} contacts the peak is {largest[peak_mb]:.0f} MB; {smallest[peak_mb]:.0f} MB of it is there
 with {smallest[rows]:,}. Importing the operators on top of Airflow and its HTTP hook takes {imports[wall_ms]:.0f} ms.
 """
 LANDING = """\

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import blake2b
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.contacts import NAMES, SURNAMES
+from benchmarks.memory import peak_mb, resident_mb
 from benchmarks.server import ROOT
 from benchmarks.tables import show
 from demo.postgres import PostgresServer
@@ -70,10 +69,10 @@ def measure(url: str, store: dict[str, Any], rows: int) -> dict[str, Any]:
         return time.perf_counter() - begun, summary
 
     take("warm_up")
-    before_mb = _resident_mb()
+    before_mb = resident_mb()
     first_s, first = take("green_api_default")
     changed_s, changed = take("green_api_default")
-    peak_mb, body_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mb, changed["bytes"] / 2**20
+    more_mb, body_mb = peak_mb() - before_mb, changed["bytes"] / 1e6
     _hold(rows, first, changed)
     return {
         "rows": rows,
@@ -82,8 +81,8 @@ def measure(url: str, store: dict[str, Any], rows: int) -> dict[str, Any]:
         "changed_s": changed_s,
         "by_first": changed_s / first_s,
         "changed_us": changed_s / rows * 1e6,
-        "peak_mb": peak_mb,
-        "by_body": peak_mb / body_mb,
+        "peak_mb": more_mb,
+        "by_body": more_mb / body_mb,
     }
 
 
@@ -176,11 +175,6 @@ def _connect(conn_id: str, **fields: Any) -> None:
 def _context() -> Any:
     ti = SimpleNamespace(dag_id="benchmark", run_id="benchmark", task_id="take", map_index=-1)
     return {"ti": ti, "dag_run": SimpleNamespace(), "outlet_events": {}}
-
-
-def _resident_mb() -> float:
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":
