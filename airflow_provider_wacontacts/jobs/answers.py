@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_provider_wacontacts.landing.sql.numbers.model import MISSING, Answers
 from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, ContactResult
@@ -13,6 +13,9 @@ __all__ = ["answers_of", "status_of"]
 #: Words of the store's own that no server's word may pass for.
 OWN_WORDS = frozenset({MISSING, "rejected", "not_asked"})
 UNKNOWN = "unknown"
+#: An answer that says it is from later than this after its question is of a clock that is wrong. Kept as it is, every
+#: answer until then would be older.
+LONGEST = timedelta(hours=1)
 
 
 def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime, forced: bool = False) -> Answers:
@@ -20,11 +23,12 @@ def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime,
     Return what is kept of an answer: a result for each number that was asked about, ``missing`` where it has none.
 
     :param asked: E.164, as sent.
-    :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time.
+    :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time, or one to come.
     """
     results: dict[str, tuple[str, str | None]] = dict.fromkeys(asked, (MISSING, None))
     results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
-    return Answers(results, asked_at, answer.date or asked_at, answer.client_version, forced)
+    answered_at = answer.date if answer.date and answer.date <= asked_at + LONGEST else asked_at
+    return Answers(results, asked_at, answered_at, answer.client_version, forced)
 
 
 def status_of(said: ContactResult) -> str:

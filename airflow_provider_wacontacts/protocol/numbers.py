@@ -108,7 +108,8 @@ def check_region(region: str) -> str:
     """
     wanted = region.strip().upper() if isinstance(region, str) else ""
     if wanted not in phonenumbers.SUPPORTED_REGIONS:
-        raise ConfigError(f"region {region!r} is not known; it is two letters, such as IN or US")
+        shown = f"region {region!r}" if wanted.isalpha() else "a region without letters"
+        raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
     return wanted
 
 

@@ -173,6 +173,12 @@ def test_an_unknown_region_is_refused(region):
         check_region(region)
 
 
+def test_a_number_that_was_given_for_a_region_is_not_repeated():
+    with pytest.raises(ConfigError, match="is not known; it is two letters") as raised:
+        check_region("+16315551002")
+    assert "6315551002" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("number", "masked"),
     [

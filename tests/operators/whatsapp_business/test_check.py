@@ -335,3 +335,16 @@ def test_moments_are_those_of_the_server_s_clock(tasks: Any, api: Sandbox, store
 
     told = api.clock.now().strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     assert store.rows("SELECT checked_at FROM wacontacts_check_result") == [(told,)]
+
+
+def test_a_server_s_clock_that_was_years_ahead_once_holds_no_later_answer_up(
+    tasks: Any, api: Sandbox, store: Any
+) -> None:
+    api.whatsapp.put(numbers(1)[0], slow=True)
+    api.clock.advance(timedelta(days=4_000))
+    assert tasks.check(numbers(1))["processing"] == 1
+    api.clock.set(datetime.now(UTC) + timedelta(seconds=5))
+    api.whatsapp.finish()
+
+    assert tasks.check(numbers(1), run_id="later")["valid"] == 1
+    assert store.rows("SELECT status FROM wacontacts_number") == [("valid",)]
