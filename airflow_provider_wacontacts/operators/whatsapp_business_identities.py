@@ -41,7 +41,7 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         *,
         whatsapp_business_conn_id: str = "whatsapp_business_default",
         store_conn_id: str = "wacontacts_store",
-        identity_ids: Any = None,
+        identity_ids: Any = ...,
         limit: int = 100,
         **kwargs: Any,
     ) -> None:
@@ -49,10 +49,11 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
-        self.identity_ids = identity_ids
+        self.identity_ids = None if identity_ids is ... else identity_ids
         self.limit = limit
         # Another task's output may turn out to be nothing. That is not to be taken for everything that is pending.
-        self._takes_pending = identity_ids is None
+        self._takes_pending = self.identity_ids is None
+        self._was_given = identity_ids is not ...
         self._world: Surroundings | None = None
         check_whole("limit", limit, 1)
 
@@ -64,6 +65,13 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         :raises AirflowFailException: an argument or a connection has to be changed first.
         """
         with failing_at_once():
+            # Airflow makes each of mapped tasks anew, with its own element of what was given.
+            if (
+                self._takes_pending
+                and self._was_given
+                and getattr(context.get("ti"), "map_index", None) not in (None, -1)
+            ):
+                raise ConfigError("identity_ids: an element of what the task is mapped over is None")
             summary = self._run()
         publish(context, self.outlets, summary)
         return summary

@@ -112,7 +112,8 @@ def _trouble(error: object) -> Trouble:
 def _whole(value: object) -> int | None:
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= 9:
         return int(value)
-    return value if type(value) is int else None
+    # What is longer is no code, and may be a number.
+    return value if type(value) is int and abs(value) < 10**9 else None
 
 
 def _text(value: object) -> str:

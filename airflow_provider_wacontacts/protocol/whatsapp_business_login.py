@@ -20,6 +20,8 @@ __all__ = ["KeptToken", "Token", "login"]
 LOGIN = "whatsapp_business.login"
 #: Tokens last 7 days; where the server does not say so in a way that can be read, less is taken.
 UNTOLD_LIFE = timedelta(days=6)
+#: One that never ends, as some say it, would end past the last day that there is.
+LONGEST_LIFE = timedelta(days=365)
 LONGEST_MARGIN = timedelta(minutes=5)
 
 
@@ -76,6 +78,7 @@ class KeptToken:
         life = token.expires_at - (token.server_time or now) if token.expires_at else UNTOLD_LIFE
         if life <= timedelta(0):
             life = UNTOLD_LIFE
+        life = min(life, LONGEST_LIFE)
         self._token = token.token
         self._renew_at = now + life - min(LONGEST_MARGIN, life / 10)
         return token.token

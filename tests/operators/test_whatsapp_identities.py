@@ -256,3 +256,17 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
         run(get())
 
     assert not store_path.exists()
+
+
+def test_an_element_of_a_mapped_list_that_is_nothing_is_not_taken_for_everything(
+    business: Business, context: Context
+) -> None:
+    business.change(ANNA)
+    mapped = context(None, NOW)
+    mapped["ti"].map_index = 0
+
+    with pytest.raises(AirflowFailException, match="identity_ids: an element of what the task is mapped over is None"):
+        acknowledge(identity_ids=None).execute(mapped)
+
+    assert business.asked() == (0, 0)
+    assert acknowledge().execute(mapped)["acknowledged"] == 1

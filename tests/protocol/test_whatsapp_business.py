@@ -370,3 +370,10 @@ def test_an_identity_that_the_server_does_not_know_is_refused() -> None:
 def test_an_identity_of_nobody_is_not_asked_for(flow: Flow[Any]) -> None:
     with pytest.raises(ConfigError):
         next(flow)
+
+
+def test_a_code_as_long_as_a_phone_number_is_none():
+    said = answer({"contacts": [], "errors": [{"code": 12015551001, "title": "odd"}, {"code": 1014, "title": "known"}]})
+
+    result, _ = drive(check_contacts(["+12015551001"]), said)
+    assert [note.code for note in result.errors] == [None, 1014]

@@ -139,3 +139,14 @@ def test_the_newest_token_is_the_one_in_use():
 
     assert token.keep(Token("next-example-token"), NOW) == "next-example-token"
     assert token.current(NOW) == "next-example-token"
+
+
+@pytest.mark.parametrize("offset", [timedelta(0), timedelta(hours=-5)])
+def test_a_token_that_never_ends_is_in_use_for_a_year(offset):
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(offset))
+
+    token = kept(expires_at=end, server_time=NOW - timedelta(days=900))
+
+    lasting = timedelta(days=365) - timedelta(minutes=5)
+    assert token.current(NOW + lasting - timedelta(seconds=1)) == "example-token"
+    assert token.current(NOW + lasting) is None
