@@ -1,11 +1,11 @@
-"""Who lands."""
+"""Who lands, and by which options."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-__all__ = ["Task"]
+__all__ = ["Task", "digest"]
 
 
 class Task(NamedTuple):
@@ -29,7 +29,7 @@ class Task(NamedTuple):
         """
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
-    @property
-    def short_name(self) -> str:
-        """A text of 16 characters that no other task instance has."""
-        return blake2b(repr(tuple(self)).encode(), digest_size=8).hexdigest()
+
+def digest(*options: object) -> str:
+    """Return a short text that differs where options do."""
+    return blake2b(repr(options).encode(), digest_size=8).hexdigest()

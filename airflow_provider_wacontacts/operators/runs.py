@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import Asset
@@ -25,7 +24,6 @@ __all__ = [
     "counting",
     "day_end_of",
     "defer_until",
-    "digest",
     "erased_of",
     "pseudonyms_of",
     "publish",
@@ -74,11 +72,6 @@ def day_end_of(context: Mapping[str, Any]) -> datetime:
     due = getattr(context.get("dag_run"), "run_after", None) or context.get("logical_date") or datetime.now(UTC)
     day = datetime.fromisoformat(due.isoformat()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return day + timedelta(days=1)
-
-
-def digest(*options: object) -> str:
-    """Return a short text that differs where options do."""
-    return blake2b(repr(options).encode(), digest_size=8).hexdigest()
 
 
 def pseudonyms_of(operator: Any) -> Pseudonyms | None:

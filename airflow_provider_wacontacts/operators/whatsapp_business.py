@@ -14,11 +14,11 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.landing.tasks import digest
 from airflow_provider_wacontacts.operators.runs import (
     attempt_of,
     day_end_of,
     defer_until,
-    digest,
     publish,
     task_of,
     wait_out,

@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
-from airflow_provider_wacontacts.landing.tasks import Task
+from airflow_provider_wacontacts.landing.tasks import Task, digest
 from airflow_provider_wacontacts.protocol.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
@@ -196,8 +196,14 @@ class WhatsAppContactsSensor(BaseSensorOperator):
 
         if not self.check_id:
             raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
-        asking = (self.recheck_failed, self.batch_size, self.max_failures, waiter)
-        terms = Terms(str(self.check_id), deadline, *asking)
+        terms = Terms(
+            str(self.check_id),
+            deadline,
+            recheck_failed=self.recheck_failed,
+            batch_size=self.batch_size,
+            max_failures=self.max_failures,
+            waiter=waiter,
+        )
         return Wait(self._checks, terms)
 
     def _deadline(self, context: Any) -> datetime:
@@ -305,7 +311,7 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
 def _waiter(context: Any) -> str | None:
     """Return who waits; ``None`` where nobody says so, as when a sensor is tried out without a task instance."""
     ti = context.get("ti")
-    return Task.of(ti).short_name if hasattr(ti, "dag_id") else None
+    return digest(*Task.of(ti)) if hasattr(ti, "dag_id") else None
 
 
 def _first_look(context: Any) -> datetime | None:

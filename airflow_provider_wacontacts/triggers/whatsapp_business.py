@@ -94,9 +94,14 @@ class WhatsAppContactsTrigger(BaseTrigger):
                 from airflow_provider_wacontacts.hooks.whatsapp_business_room import open_room
                 from airflow_provider_wacontacts.jobs.await_answers import Terms, Waiting, read_deadline
 
-                deadline = read_deadline(self.deadline)
-                asking = (self.recheck_failed, self.batch_size, self.max_failures, self.waiter)
-                terms = Terms(self.check_id, deadline, *asking)
+                terms = Terms(
+                    self.check_id,
+                    read_deadline(self.deadline),
+                    recheck_failed=self.recheck_failed,
+                    batch_size=self.batch_size,
+                    max_failures=self.max_failures,
+                    waiter=self.waiter,
+                )
                 async with open_room(self.whatsapp_business_conn_id, self.store_conn_id) as room:
                     waiting = Waiting(terms, room)
                     await waiting.until_answered()

@@ -20,7 +20,7 @@ FEW_VALUES = ["source", "account", "state"]
 WORTH_SKIPPING_BY = [*FEW_VALUES, "contact_id", "updated_at", "wa_id", "repaired"]
 BATCH_ROWS = 1_000
 #: Some versions of pyarrow hold on to what their threads have read, more with every file.
-ALONE = False
+WITH_THREADS = False
 
 
 class ParquetRows:
@@ -83,7 +83,7 @@ def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
     from pyarrow.parquet import ParquetFile
 
     file = ParquetFile(BytesIO(data))
-    for batch in file.iter_batches(BATCH_ROWS, columns=["payload", "repaired"], use_threads=ALONE):
+    for batch in file.iter_batches(BATCH_ROWS, columns=["payload", "repaired"], use_threads=WITH_THREADS):
         for text, repaired in zip(*batch.to_pydict().values(), strict=True):
             yield text.encode(), repaired
 
@@ -96,7 +96,7 @@ def copy_parquet(data: bytes, sink: Sink, left_out: Collection[int]) -> None:
     file, rows = ParquetFile(BytesIO(data)), count()
     writer = _new_writer(sink, file.schema_arrow)
     for number in range(file.num_row_groups):
-        group = file.read_row_group(number, use_threads=ALONE)
+        group = file.read_row_group(number, use_threads=WITH_THREADS)
         mask = pa.array([row not in left_out for row in islice(rows, group.num_rows)], pa.bool_())
         if (kept := group.filter(mask)).num_rows:
             writer.write_table(kept, row_group_size=kept.num_rows)
