@@ -75,7 +75,9 @@ def _names(description: Sequence[Sequence[Any]] | None, needed: str | Sequence[s
     names = [str(column[0]).lower() for column in description or ()]
     wanted = [needed] if isinstance(needed, str) else needed
     if not set(wanted) & set(names):
+        # A column without a name of its own may be called what is in it, a number say.
+        shown = [name if name.isidentifier() and name.isascii() else "one without a plain name" for name in names]
         raise ConfigError(
-            f"the query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(names) or 'none'}"
+            f"the query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(shown) or 'none'}"
         )
     return names

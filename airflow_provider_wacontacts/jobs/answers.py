@@ -13,21 +13,28 @@ __all__ = ["answers_of", "status_of"]
 #: Words of the store's own that no server's word may pass for.
 OWN_WORDS = frozenset({MISSING, "rejected", "not_asked"})
 UNKNOWN = "unknown"
-#: An answer that says it is from later than this after its question is of a clock that is wrong. Kept as it is, every
-#: answer until then would be older.
+#: An answer that says it is from so long after its question is of a clock that is wrong: kept as it is, every answer
+#: until then would be older. So is one from years before, which would be stale as it comes.
 LONGEST = timedelta(hours=1)
+FARTHEST_BACK = timedelta(days=365)
 
 
 def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime, forced: bool = False) -> Answers:
     """
-    Return what is kept of an answer: a result for each number that was asked about, ``missing`` where it has none.
+    Return what is kept of an answer: a result for each number that was asked about.
+
+    One that the answer has nothing about is ``missing``, unless the answer refuses it.
 
     :param asked: E.164, as sent.
-    :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time, or one to come.
+    :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time, or one that is
+        far from it.
     """
-    results: dict[str, tuple[str, str | None]] = dict.fromkeys(asked, (MISSING, None))
+    results: dict[str, tuple[str, str | None]] = {}
+    if answer.refusal is None:
+        results = dict.fromkeys(asked, (MISSING, None))
     results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
-    answered_at = answer.date if answer.date and answer.date <= asked_at + LONGEST else asked_at
+    told = answer.date
+    answered_at = told if told and -FARTHEST_BACK <= told - asked_at <= LONGEST else asked_at
     return Answers(results, asked_at, answered_at, answer.client_version, forced)
 
 

@@ -143,9 +143,16 @@ class Round:
         return self._claimed
 
     def keep(self, asked_at: datetime, answer: CheckAnswer) -> None:
-        """Keep what was answered about the numbers that were taken last."""
+        """
+        Keep what was answered about the numbers that were taken last.
+
+        :raises ApiError: the others of them were refused; they are still taken.
+        """
         self._check.record(answers_of(answer, self._claimed, asked_at=asked_at))
         self._claimed = ()
+        if answer.refusal is not None:
+            self._claimed = answer.missing
+            raise answer.refusal
 
     def give_back(self) -> None:
         """Let others ask about what was taken and not answered. Where that fails, it is free again after a while."""

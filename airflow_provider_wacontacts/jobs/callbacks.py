@@ -21,6 +21,8 @@ from airflow_provider_wacontacts.landing.sql.numbers.model import Answers
 from airflow_provider_wacontacts.landing.sql.store import Store
 from airflow_provider_wacontacts.protocol.numbers import NotANumberError, normalise, region_of
 from airflow_provider_wacontacts.protocol.whatsapp_business import (
+    LONGEST_HASH,
+    LONGEST_WA_ID,
     ContactResult,
     IdentityChange,
     is_resolved,
@@ -30,10 +32,6 @@ from airflow_provider_wacontacts.protocol.whatsapp_business import (
 __all__ = ["RecordedCallback", "record_callback"]
 
 Results: TypeAlias = dict[str, tuple[str, str | None]]
-
-#: Longer than any that WhatsApp gives out, and short enough for every index.
-LONGEST_HASH = 200
-LONGEST_WA_ID = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,10 @@ def record_callback(
     :raises LandingError: the database failed; let it be delivered again.
     """
     moment = _moment(received_at)
-    if not sender.strip():
+    sender = sender.strip() if isinstance(sender, str) else ""
+    if not sender:
         raise ConfigError("sender is empty; it is what the sender's connection has as its extra 'sender', or its id")
-    callback = parse_callback(body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body))
+    callback = parse_callback(_bytes(body))
     results, strange = _by_number(callback.results, sender)
     changes = [change for change in callback.identities if _is_plausible(change)]
     if results or changes:
@@ -110,8 +109,7 @@ def _by_number(said: Iterable[ContactResult], sender: str) -> tuple[Results, int
             strange += 1
             continue
         if number not in found or is_resolved(one.status):
-            wa_id = one.wa_id if len(one.wa_id or "") <= LONGEST_WA_ID else None
-            found[number] = (status_of(one), wa_id)
+            found[number] = (status_of(one), one.wa_id)
     return found, strange
 
 
@@ -125,11 +123,19 @@ def _is_plausible(change: IdentityChange) -> bool:
     return len(change.wa_id) <= LONGEST_WA_ID and len(change.hash) <= LONGEST_HASH
 
 
+def _bytes(body: object) -> bytes:
+    if isinstance(body, str):
+        return body.encode(errors="surrogatepass")
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise ConfigError("body is neither bytes nor text; give it as it came")
+    return bytes(body)
+
+
 def _moment(received_at: datetime | None) -> datetime:
     if received_at is None:
         return datetime.now(UTC)
-    if received_at.tzinfo is None:
-        raise ConfigError("received_at has no time zone; give an aware time")
+    if not isinstance(received_at, datetime) or received_at.tzinfo is None:
+        raise ConfigError("received_at is no time with a time zone; give an aware time")
     return received_at.astimezone(UTC)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from airflow_provider_wacontacts.exceptions import BudgetExceededError
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.jobs.answers import answers_of
 from airflow_provider_wacontacts.jobs.manner import Manner
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
@@ -21,6 +22,7 @@ from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
 from airflow_provider_wacontacts.landing.sql.numbers.model import Claimed
 from airflow_provider_wacontacts.protocol.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer
 from airflow_provider_wacontacts.transport.pacing import Pacer
+from airflow_provider_wacontacts.transport.policy import UNAVAILABLE, RetryPolicy
 from airflow_provider_wacontacts.transport.sync import Clock
 
 __all__ = ["Stopped", "Surroundings", "ask_about_all"]
@@ -35,6 +37,9 @@ WEIGHT = 0.1
 REPORT_EVERY_S = 10.0
 #: How long to leave numbers alone that somebody else asks about; they are free when that claim runs out.
 LONGEST_WAIT_S = 15.0
+#: How often a batch is asked about that may have been looked up without an answer; each time draws on the budget.
+TRIES = 4
+BACKING_OFF = RetryPolicy()
 
 
 class Stopped(BaseException):
@@ -110,10 +115,14 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, wo
     :raises LandingError: the store failed.
     """
     asking = _Asking(check, checks, ask, manner, world)
-    pause = 0.25
-    while asking.go_through().busy:
-        world.sleep(pause)
-        pause = min(pause * 2, LONGEST_WAIT_S)
+    while True:
+        went = asking.go_through()
+        if went.is_short:
+            asking.take_what_is_free()
+            raise asking.spent()
+        if not went.busy:
+            return
+        asking.wait()
 
 
 class _Asking:
@@ -130,29 +139,39 @@ class _Asking:
         self._asked = 0
         self._usual_s = 0.0
         self._has_failed = False
+        self._pause_s = 0.25
 
     def go_through(self) -> Claimed:
         """
-        Give every queued number its turn.
+        Give every queued number its turn, up to the first that the budget does not suffice for.
 
-        :returns: how many others were asking about.
+        :returns: whether it did not, and how many others were asking about.
         """
-        went = self._through(self._check.queue(self._manner.batch_size))
-        if went.is_short:
-            self._through(self._check.queued_for_nothing(self._manner.batch_size))
-            raise self._spent()
-        return went
-
-    def _through(self, batches: Iterator[list[int]]) -> Claimed:
-        """Give batches their turn, up to the first that the budget does not suffice for."""
-        busy, is_short = 0, False
-        with closing(self._in_threads(batches)) as answered:
+        busy = 0
+        with closing(self._in_threads(self._check.queue(self._manner.batch_size))) as answered:
             for claimed in answered:
                 busy += claimed.busy
                 self._tell(len(claimed.numbers))
-                if is_short := claimed.is_short:
-                    break
-        return Claimed([], is_short, busy)
+                if claimed.is_short:
+                    return Claimed([], is_short=True, busy=busy)
+        return Claimed([], busy=busy)
+
+    def take_what_is_free(self) -> None:
+        """Take all that costs nothing, and wait for what others are asking about now."""
+        while True:
+            busy = 0
+            with closing(self._in_threads(self._check.queued_for_nothing(self._manner.batch_size))) as answered:
+                for claimed in answered:
+                    busy += claimed.busy
+                    self._tell(len(claimed.numbers))
+            if not busy:
+                return
+            self.wait()
+
+    def wait(self) -> None:
+        """Leave alone for a while, longer each time, what others are asking about."""
+        self._world.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, LONGEST_WAIT_S)
 
     def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
         """Give batches their turn, as many at once as it takes. Whenever it ends, what is under way ends first."""
@@ -187,9 +206,34 @@ class _Asking:
         # The turn comes first: what is claimed is drawn, and lost to whoever is killed before it is recorded.
         self._turn()
         begun = self._world.monotonic()
-        claimed = self._ask_about(batch)
+        claimed = self._ask_until_answered(batch)
         self._usual_s += WEIGHT * (self._world.monotonic() - begun - self._usual_s)
         return claimed
+
+    def _ask_until_answered(self, batch: Sequence[int]) -> Claimed:
+        """Ask about a batch, and again where nobody knows whether the server has looked: that draws again."""
+        begun, tried = self._world.monotonic(), 0
+        while True:
+            try:
+                return self._ask_about(batch)
+            except (ServerError, NetworkError) as error:
+                tried += 1
+                backoff = BACKING_OFF.backoff(tried, random.random())  # noqa: S311
+                pause = max(backoff, error.retry_after or backoff)
+                lasts = timedelta(seconds=self._world.monotonic() - begun) + pause
+                # What the server surely did not do is sent again by the transport, for as long as that is of use.
+                if (
+                    tried >= TRIES
+                    or error.status == UNAVAILABLE
+                    or pause > BACKING_OFF.longest_pause
+                    or lasts > BACKING_OFF.budget
+                ):
+                    self._has_failed = True
+                if self._has_failed:
+                    raise
+                log.info("%s; it is asked, and drawn for, again in %.1f s", error, pause.total_seconds())
+            self._world.sleep(pause.total_seconds())
+            self._turn()
 
     def _ask_about(self, batch: Sequence[int]) -> Claimed:
         """Ask about what of a batch has to be asked."""
@@ -199,13 +243,17 @@ class _Asking:
         try:
             asked_at = self._checks.store.now()
             answer = self._ask(claimed.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
-        except BaseException:
+        except BaseException as error:
             # Said at once: giving back may have to wait for the store, and nothing more is to be asked meanwhile.
-            self._has_failed = True
+            self._has_failed |= not isinstance(error, (ServerError, NetworkError))
             self._check.give_back(claimed.numbers)
             raise
         _tell_oddities(answer)
         self._check.record(answers_of(answer, claimed.numbers, asked_at=asked_at, forced=self._manner.force_check))
+        if answer.refusal is not None:
+            self._has_failed |= not isinstance(answer.refusal, ServerError)
+            self._check.give_back(answer.missing)
+            raise answer.refusal
         return claimed
 
     def _tell(self, asked: int) -> None:
@@ -215,7 +263,7 @@ class _Asking:
             self._reported = now
             self._world.report(self._asked)
 
-    def _spent(self) -> BudgetExceededError:
+    def spent(self) -> BudgetExceededError:
         daily, left = self._checks.daily_checks, self._checks.budget_left()
         is_own = left > 0 and self._check.max_checks is not None
         whose = "max_checks is" if is_own else "the sender's daily_checks are"

@@ -288,7 +288,9 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
     def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
         if self.contacts_sql is not None:
             return self._read()
-        given = self.contacts.resolve(context) if isinstance(self.contacts, XComArg) else self.contacts
+        # What a mapped task group is given is no XComArg, but is looked up as one is.
+        resolve = getattr(self.contacts, "resolve", None)
+        given = resolve(context) if resolve else self.contacts
         if given is None or isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
             raise ConfigError("contacts: the task returned no list of numbers")
         return given

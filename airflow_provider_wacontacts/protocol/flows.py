@@ -30,6 +30,7 @@ class Request:
     :param path: below the connection's host, starting with ``/``, already quoted. May hold a secret: never logged.
     :param headers: beside those that authenticate, which the driver adds.
     :param body: encoded body, or ``None``.
+    :param is_counted: carrying it out twice counts twice. A driver sends it again only where it surely was not.
     """
 
     operation: str
@@ -37,6 +38,7 @@ class Request:
     path: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    is_counted: bool = False
 
     @property
     def source(self) -> str:

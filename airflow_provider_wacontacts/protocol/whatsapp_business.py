@@ -19,6 +19,8 @@ from airflow_provider_wacontacts.protocol.arguments import check_flag
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.protocol.records import wa_id_digits
 from airflow_provider_wacontacts.protocol.whatsapp_business_answers import (
+    LONGEST_HASH,
+    LONGEST_WA_ID,
     Callback,
     CheckAnswer,
     ContactResult,
@@ -40,6 +42,8 @@ from airflow_provider_wacontacts.protocol.whatsapp_business_login import KeptTok
 from airflow_provider_wacontacts.protocol.whatsapp_business_waiting import is_resolved, next_pause, status_is_reliable
 
 __all__ = [
+    "LONGEST_HASH",
+    "LONGEST_WA_ID",
     "MOST_INPUTS",
     "REQUESTS_A_SECOND",
     "SOURCE",
@@ -73,6 +77,8 @@ JSON = {"accept": "application/json", "content-type": "application/json"}
 MOST_INPUTS = 1000
 #: Clients allow 20, checks and all else together.
 REQUESTS_A_SECOND = 19.5
+#: Codes that say that a parameter is missing, or that it cannot be: so says a client that is asked about nobody.
+NO_NUMBER = {1008, 1009}
 UNKNOWN_USER = "the server knows no identity of this user"
 
 
@@ -126,8 +132,13 @@ def ask_about_nobody() -> Flow[None]:
         answer = read_object(response.body)
     except ValueError as error:
         raise broken(str(error), CHECK, response) if response.is_success else refusal(response, CHECK) from None
-    if not (response.is_success or (response.status == 400 and codes_in(troubles_in(answer)) & {1008, 1009})):
+    troubles = troubles_in(answer)
+    codes = codes_in(troubles)
+    is_told_so = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
+    if not is_told_so and (troubles or not response.is_success):
         raise refusal(response, CHECK)
+    if answer and not is_told_so and not {"contacts", "meta"} & set(answer):
+        raise broken("not an object with a list of contacts", CHECK, response)
 
 
 def get_identity(wa_id: str) -> Flow[Identity]:
@@ -168,7 +179,7 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
 
 def _question(asked: Sequence[str], *, blocking: str, force_check: bool) -> Request:
     body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
-    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body)
+    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, is_counted=bool(asked))
 
 
 def _identity_path(wa_id: str) -> str:
@@ -179,7 +190,7 @@ def _identity_path(wa_id: str) -> str:
 
 
 def _identity_in(value: Any, response: Response) -> Identity:
-    if type(value) is not dict or type(value.get("hash")) is not str or not value["hash"]:
+    if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= LONGEST_HASH:
         raise broken("not an object with the hash of a contact", IDENTITY, response)
     acknowledged = str(value.get("acknowledged") or False).lower()
     if acknowledged not in ("true", "false"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
 from airflow_provider_wacontacts.protocol.flows import Response
 from airflow_provider_wacontacts.protocol.whatsapp_business_bodies import (
     client_version,
@@ -27,6 +28,9 @@ __all__ = ["Callback", "CheckAnswer", "ContactResult", "IdentityChange", "parse_
 
 CALLBACK = "whatsapp_business.callback"
 UNKNOWN = "unknown"
+#: Longer than any that WhatsApp gives out, and short enough for every index.
+LONGEST_HASH = 200
+LONGEST_WA_ID = 32
 _WORD = re.compile(r"[a-z][a-z_]{0,29}")
 
 
@@ -59,6 +63,8 @@ class CheckAnswer:
     :param unmatched: results that belong to no input, such as one without it.
     :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
     :param date: the server's own time, aware; ``None`` where it sent none.
+    :param refusal: what the errors amount to for the inputs that are missing, where those have to be asked about later,
+        or nothing more may be; ``None`` where they are no reason not to go on.
     """
 
     results: Mapping[str, ContactResult] = field(repr=False)
@@ -67,6 +73,7 @@ class CheckAnswer:
     unmatched: int = 0
     client_version: str | None = None
     date: datetime | None = None
+    refusal: ApiError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,7 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
     """
     Read a successful answer, matching results to inputs by what they say, never by position.
 
-    :raises ApiError: it has errors and no results.
+    :raises ApiError: it has errors instead of results.
     :raises ContractError: it is not an object with a list of contacts.
     """
     try:
@@ -118,7 +125,13 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
     found, unmatched = _matched(contacts, frozenset(asked))
     results = {text: found[text] for text in asked if text in found}
     missing = [text for text in dict.fromkeys(asked) if text not in found]
-    return CheckAnswer(results, missing, errors, unmatched, client_version(answer), response.date)
+    refused = refusal(response, operation) if errors and missing else None
+    if isinstance(refused, RejectedError):
+        # It is about those numbers, and the others may be asked about all the same.
+        refused = None
+    if refused is not None and not results:
+        raise refused
+    return CheckAnswer(results, missing, errors, unmatched, client_version(answer), response.date, refused)
 
 
 def parse_callback(body: bytes) -> Callback:
@@ -142,7 +155,7 @@ def parse_callback(body: bytes) -> Callback:
 
 
 def _matched(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
-    """Return results by input, a resolved one before others, and how many belong to none."""
+    """Return results by input, and how many belong to none."""
     found: dict[str, ContactResult] = {}
     unmatched = 0
     for entry in contacts:
@@ -151,9 +164,14 @@ def _matched(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, 
         result = _result({"status": ""} | {name: value for name, value in entry.items() if value is not None})
         if result is None or result.input not in asked:
             unmatched += 1
-        elif result.input not in found or result.status in RESOLVED:
+        elif result.input not in found or _rank(result) > _rank(found[result.input]):
             found[result.input] = result
     return found, unmatched
+
+
+def _rank(result: ContactResult) -> tuple[bool, bool]:
+    """Of two entries about one input, what is final counts, and of those what says more than that it failed."""
+    return result.status in RESOLVED, result.status in ("valid", "invalid")
 
 
 def _result(entry: Mapping[str, Any]) -> ContactResult | None:
@@ -161,7 +179,8 @@ def _result(entry: Mapping[str, Any]) -> ContactResult | None:
     if type(text) is not str or status is None:
         return None
     word = status if type(status) is str and _WORD.fullmatch(status) else UNKNOWN
-    return ContactResult(text, word, read_wa_id(entry.get("wa_id")), word in STATUSES)
+    wa_id = read_wa_id(entry.get("wa_id"))
+    return ContactResult(text, word, wa_id if len(wa_id or "") <= LONGEST_WA_ID else None, word in STATUSES)
 
 
 def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:

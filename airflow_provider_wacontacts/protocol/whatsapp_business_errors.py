@@ -171,7 +171,12 @@ def _troubles(response: Response) -> list[Trouble]:
 
 def _meaning_of(troubles: Sequence[Trouble]) -> _Meaning | None:
     meanings = [meaning for trouble in troubles if (meaning := _meaning(trouble))]
-    return next((one for one in meanings if one.kind not in _TRANSIENT), meanings[0] if meanings else None)
+    return min(meanings, key=_gravity, default=None)
+
+
+def _gravity(meaning: _Meaning) -> int:
+    """Put first what is about the account, then what is about the request, and last what passes."""
+    return 2 if meaning.kind in _TRANSIENT else int(meaning.kind is RejectedError)
 
 
 def _meaning(trouble: Trouble) -> _Meaning | None:

@@ -121,7 +121,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         if totals.state == "resolved":
             return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, totals))
-        if _now() >= wait.terms.deadline:
+        if totals.state == "expired" or _now() >= wait.terms.deadline:
             return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, self._expired(wait)))
         return PokeReturnValue(is_done=False)
 

@@ -243,6 +243,8 @@ def _failure(error: Exception) -> Failure | None:
         return None
     if isinstance(error, aiohttp.ClientSSLError) and "certificate" in str(error).lower():
         return Failure.NOT_TRUSTED
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return Failure.UNREACHABLE
     if isinstance(error, TimeoutError):
         return Failure.TIMED_OUT
-    return Failure.CUT_OFF if isinstance(error, aiohttp.ClientPayloadError) else Failure.UNREACHABLE
+    return Failure.CUT_OFF if isinstance(error, aiohttp.ClientPayloadError) else Failure.BROKEN

@@ -24,16 +24,18 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.protocol.flows import Request, Response
 
-__all__ = ["Failure", "Paused", "RetryPolicy", "Try", "asked_pause", "pause_before_retry", "unheard"]
+__all__ = ["UNAVAILABLE", "Failure", "Paused", "RetryPolicy", "Try", "asked_pause", "pause_before_retry", "unheard"]
 
 TOO_MANY_REQUESTS = 429
+UNAVAILABLE = 503
 LONGEST_CREDIBLE = timedelta(days=31)
 
 
 class Failure(Enum):
     """Why no whole answer came."""
 
-    UNREACHABLE = "the connection could not be made, or broke before an answer came"
+    UNREACHABLE = "the connection could not be made"
+    BROKEN = "the connection broke before an answer came"
     TIMED_OUT = "the server took too long"
     CUT_OFF = "the answer broke off before its end"
     NOT_TRUSTED = "the server's certificate is not trusted; extra 'verify' of the connection may name a file of CAs"
@@ -106,7 +108,7 @@ def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:
     Judge what came of a request.
 
     429 and 5xx wait for as long as the server asks, never less, and back off where it does not say; so do failures of
-    the network.
+    the network. What is counted is not sent again where it may have been carried out: that is left to whoever counts.
 
     :returns: how long to wait before sending again, or ``None`` where the flow has to look at the answer.
     :raises RateLimitedError: 429, and the wait is longer than a worker may sleep, or than what is left of the budget.
@@ -119,6 +121,8 @@ def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:
     if last.outcome is Failure.NOT_TRUSTED:
         raise _given_up(last, None)
     asked = asked_pause(last.outcome, last.now) if isinstance(last.outcome, Response) else None
+    if last.request.is_counted and _may_be_done(last.outcome):
+        raise _given_up(last, asked)
     pause = policy.backoff(last.number, last.chance)
     if asked is not None:
         pause = asked if asked >= policy.first_backoff else max(asked, pause)
@@ -146,6 +150,13 @@ def asked_pause(response: Response, now: datetime) -> timedelta | None:
 
 def _can_change(outcome: Response | Failure) -> bool:
     return isinstance(outcome, Failure) or outcome.status == TOO_MANY_REQUESTS or outcome.status >= 500
+
+
+def _may_be_done(outcome: Response | Failure) -> bool:
+    """Tell whether a server may have done what it was asked for, although it did not say so."""
+    if isinstance(outcome, Response):
+        return outcome.status not in (TOO_MANY_REQUESTS, UNAVAILABLE)
+    return outcome is not Failure.UNREACHABLE
 
 
 def _until(

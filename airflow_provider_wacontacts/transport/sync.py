@@ -18,7 +18,14 @@ from typing import Any, Protocol, TypeVar, cast
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
@@ -217,5 +224,15 @@ def _failure(error: Exception) -> Failure:
         return Failure.NOT_TRUSTED
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError, DecodeError)):
         return Failure.CUT_OFF
-    has_timed_out = isinstance(error, (requests.Timeout, ReadTimeoutError))
-    return Failure.TIMED_OUT if has_timed_out else Failure.UNREACHABLE
+    if isinstance(error, requests.ConnectTimeout) or _was_never_made(error):
+        return Failure.UNREACHABLE
+    return Failure.TIMED_OUT if isinstance(error, (requests.Timeout, ReadTimeoutError)) else Failure.BROKEN
+
+
+def _was_never_made(error: Exception) -> bool:
+    """Tell whether there was no connection that anything could have been sent by."""
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return isinstance(error, requests.exceptions.ProxyError) or isinstance(
+        reason, (NewConnectionError, ConnectTimeoutError)
+    )

@@ -129,3 +129,8 @@ def test_a_connection_that_speaks_no_sql_is_refused(connect: Any, fields: dict[s
 def test_a_connection_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="'nobody' is not defined"):
         list(read_rows("nobody", "SELECT 1 AS number"))
+
+
+def test_a_column_that_is_called_what_is_in_it_is_not_told(crm: str) -> None:
+    with pytest.raises(ConfigError, match=r"it has phone, one without a plain name$"):
+        list(read_rows(crm, "SELECT phone, '+12125550000' FROM people"))

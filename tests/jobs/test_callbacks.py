@@ -268,6 +268,9 @@ def test_a_body_that_is_no_object_is_refused_and_not_quoted(sqlite_url, body):
     [
         ({"sender": " "}, "sender"),
         ({"received_at": datetime(2026, 11, 2)}, "received_at"),  # noqa: DTZ001 - that is what is refused
+        ({"received_at": "2026-11-02"}, "received_at"),
+        ({"sender": None}, "sender"),
+        ({"body": {"contacts": []}}, "body"),
         ({"store": "example-password-77aa"}, "store"),
         ({"store": "nosuchdb://user:example-password-77aa@host/db"}, "store"),
         ({"store": "mysql+pymysql://user:example-password-77aa@host/db"}, "store"),
@@ -359,3 +362,9 @@ def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine
     in_order, shuffled = ended
     assert in_order[:2] == shuffled[:2]
     assert sorted(in_order[2]) == sorted(shuffled[2])
+
+
+def test_a_sender_is_the_same_with_blanks_around_it(store_engine, rows):
+    record_callback(store_engine, f" {SENDER}\n", delivery(messages=[change()]))
+
+    assert rows("SELECT DISTINCT sender FROM wacontacts_identity") == [(SENDER,)]

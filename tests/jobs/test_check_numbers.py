@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ServerError
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
 from airflow_provider_wacontacts.jobs import check_numbers
 from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
 from airflow_provider_wacontacts.jobs.manner import Manner
 from airflow_provider_wacontacts.landing.sql import Store
 from airflow_provider_wacontacts.landing.sql.numbers.check import Check
 from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
+from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Input, Rules
 from airflow_provider_wacontacts.landing.tasks import Task
 from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, ContactResult
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
 
 SENDER = "+12015550100"
 BROKEN = ServerError("the server failed", source="whatsapp_business", operation="whatsapp_business.contacts.check")
@@ -179,7 +180,11 @@ def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, mo
     assert max(sent) - min(sent) >= 14 / 20 * 0.95
 
 
-def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(setting: Setting) -> None:
+def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_numbers, "TRIES", 1)
+
     def third_fails(number: int) -> None:
         if number == 3:
             raise BROKEN
@@ -282,3 +287,101 @@ def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
 
     assert 3 <= len(setting.reports) <= 76 / 10
     assert setting.reports == sorted(set(setting.reports))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no pause before asking again."""
+    monkeypatch.setattr(check_numbers, "BACKING_OFF", RetryPolicy(first_backoff=timedelta(0)))
+
+
+LOST = [
+    ServerError("it failed", source="whatsapp_business", operation="check", status=504),
+    NetworkError("it took too long", source="whatsapp_business", operation="check"),
+]
+SPENT = "SELECT spent FROM wacontacts_budget"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", LOST)
+def test_what_may_have_been_looked_up_is_asked_again_and_draws_again(setting: Setting, error: Exception) -> None:
+    def twice(number: int) -> None:
+        if number <= 2:
+            raise error
+
+    server = Server(twice)
+    setting.ask(server, 10)
+
+    assert server.sizes == [10, 10, 10]
+    assert (setting.one(SPENT), setting.one(CLAIMED)) == (30, 0)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", LOST)
+def test_asking_again_is_never_past_the_budget_nor_without_end(setting: Setting, error: Exception) -> None:
+    def always(_: int) -> None:
+        raise error
+
+    server = Server(always)
+    with pytest.raises(BudgetExceededError):
+        setting.ask(server, 10, daily_checks=25)
+    assert (server.sizes, setting.one(SPENT)) == ([10, 10, 5], 25)
+
+    with pytest.raises(type(error)):
+        setting.ask(server, 10, daily_checks=1_000)
+    assert (server.sizes[3:], setting.one(CLAIMED)) == ([10] * check_numbers.TRIES, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_surely_not_done_is_left_to_the_transport(setting: Setting) -> None:
+    def unavailable(_: int) -> None:
+        raise ServerError("it is down", source="whatsapp_business", operation="check", status=503)
+
+    server = Server(unavailable)
+    with pytest.raises(ServerError):
+        setting.ask(server, 10)
+
+    assert (server.sizes, setting.one(SPENT)) == ([10], 10)
+
+
+def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> None:
+    locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
+
+    def server(inputs: Sequence[str], /, **_: Any) -> CheckAnswer:
+        first, *others = inputs
+        return CheckAnswer({first: ContactResult(first, "valid")}, others, refusal=locked)
+
+    with pytest.raises(NotEnabledError):
+        setting.ask(server, 30)
+
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 1
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE asked_at IS NULL") == 29
+    assert (setting.one(SPENT), setting.one(CLAIMED)) == (10, 0)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Setting, *, is_answered: bool) -> None:
+    checks = setting.checks(daily_checks=10)
+    other = setting.check(checks, 10, run_id="other")
+    claimed = other.claim(next(iter(other.queue(10))))
+    check = setting.check(checks, 20)
+    asking = threading.Thread(target=_ask_past_the_budget, args=(check, checks, setting))
+    asking.start()
+    time.sleep(0.4)
+    assert asking.is_alive()
+    if is_answered:
+        said = {number: ("valid", number[1:]) for number in claimed.numbers}
+        now = setting.store.now()
+        other.record(Answers(said, now, now))
+    else:
+        other.give_back(claimed.numbers)
+    asking.join(20)
+
+    assert not asking.is_alive()
+    totals = check.finish()
+    assert (totals.valid, totals.not_asked) == ((10, 10) if is_answered else (0, 20))
+
+
+def _ask_past_the_budget(check: Check, checks: Checks, setting: Setting) -> None:
+    with pytest.raises(BudgetExceededError):
+        ask_about_all(check, checks, ask=Server(), manner=Manner(10), world=setting.world)

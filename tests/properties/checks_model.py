@@ -30,7 +30,7 @@ class Known:
     def is_final(self):
         return self.status in FINAL
 
-    def keep(self, status, wa_id, said):
+    def keep(self, status, wa_id, said, *, is_answer):
         """Take over what an answer says."""
         is_real = (
             said.forced
@@ -43,8 +43,9 @@ class Known:
             self.checked_at = said.answered_at
         if wa_id or status == "invalid":
             self.wa_id = wa_id
-        self.status, self.answered_at = status, said.answered_at
-        self.client_version = said.client_version or self.client_version
+        self.status, self.answered_at = status, max(said.answered_at, self.answered_at or NEVER)
+        if is_answer or said.client_version:
+            self.client_version = said.client_version
 
 
 @dataclass
@@ -162,7 +163,7 @@ class Model:
             asked_at = known.forced_at if check.force else known.asked_at
             return asked_at >= check.created_at or (not check.force and self._is_fresh(known, check.fresh_after))
 
-        return self._claim(n, numbers, is_known, force=check.force)
+        return self._claim(n, numbers, is_known, force=check.force, is_new=True)
 
     def claim_again(self, n, numbers):
         return self._claim(n, numbers, lambda known: self._is_fresh(known, NEVER), force=False)
@@ -173,7 +174,7 @@ class Model:
             age = known.answered_at or NEVER, known.is_final, known.asked_at
             is_news = (said.answered_at, status in FINAL, said.asked_at) > age
             if is_news:
-                known.keep(status, wa_id, said)
+                known.keep(status, wa_id, said, is_answer=True)
             known.asked_at = max(known.asked_at, said.asked_at)
             if said.forced:
                 known.forced_at = max(known.forced_at, said.asked_at)
@@ -188,8 +189,11 @@ class Model:
             known = self.numbers.setdefault(number, Known())
             is_newer = (said.answered_at, status in FINAL) > (known.answered_at or NEVER, known.is_final)
             is_due = not known.is_final or said.answered_at - (known.checked_at or NEVER) >= WEEK
+            if status in FINAL and not known.is_final and known.answered_at:
+                asked_at = known.answered_at if known.asked_at == NEVER else known.asked_at
+                is_newer = said.answered_at >= min(known.answered_at, asked_at)
             if is_newer and is_due:
-                known.keep(status, wa_id, said)
+                known.keep(status, wa_id, said, is_answer=False)
             self._tell_all(number, is_newer and is_due)
         self._settle()
 
@@ -237,7 +241,7 @@ class Model:
     def budget_left(self):
         return max(0, self.daily_checks - self.spent[self.clock().date()])
 
-    def _claim(self, n, numbers, is_known, *, force):
+    def _claim(self, n, numbers, is_known, *, force, is_new=False):
         check, now = self.checks[n], self.clock()
         known = [number for number in numbers if is_known(self.numbers[number])]
         others = [number for number in numbers if number not in known]
@@ -248,16 +252,19 @@ class Model:
                     from_store = row.from_store or row.status is None
                     self._tell(n, [row], False, from_store=from_store)
         self._settle()
-        taken = self._paid(check, free, force)
+        taken = self._paid(check, free, force, is_new)
         for number in taken:
             self.numbers[number].claimed_for, self.numbers[number].claimed_until = n, now + CLAIM
         return taken, len(taken) < len(free), len(others) - len(free)
 
-    def _paid(self, check, free, force):
+    def _paid(self, check, free, force, is_new):
         today = self.clock().date()
 
         def draws(known):
-            return force or known.is_final or known.status is None or self.clock() - known.asked_at >= WEEK
+            is_left_out = is_new and known.status == "missing"
+            return (
+                force or known.is_final or known.status is None or is_left_out or self.clock() - known.asked_at >= WEEK
+            )
 
         dear = [number for number in free if draws(self.numbers[number])]
         own = len(dear) if check.max_checks is None else max(0, check.max_checks - check.drawn[today])

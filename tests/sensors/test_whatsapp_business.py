@@ -373,3 +373,14 @@ def test_nothing_personal_is_in_what_airflow_keeps(place, caplog, capfd, is_defe
     shown += repr([vars(record) for record in caplog.records])
     assert [number for number in given if number[1:] in shown] == []
     assert place.api.whatsapp.behaviour.token not in shown
+
+
+def test_one_that_pokes_ends_where_another_has_ended_the_check(place):
+    check = never_resolved(place)
+    made = sensor(check, timeout=3600)
+    assert not made.poke(context()).is_done
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(check, timeout=0.1).execute(context())
+
+    with pytest.raises(AirflowSensorTimeout, match=MESSAGE):
+        made.poke(context())

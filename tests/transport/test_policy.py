@@ -20,7 +20,7 @@ NOW = datetime(2026, 8, 10, 3, 15, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
 POLICY = RetryPolicy()
 REQUEST = Request("turn.contacts.page", "GET", "/")
-NETWORK = [Failure.UNREACHABLE, Failure.TIMED_OUT, Failure.CUT_OFF]
+NETWORK = [Failure.UNREACHABLE, Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF]
 
 
 def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, chance=0.0):
@@ -193,3 +193,27 @@ def test_no_header_makes_it_stumble(status, retry_after, reset):
     asked = asked_pause(answer(status, retry_after=retry_after, x_ratelimit_reset=reset), NOW)
 
     assert asked is None or timedelta(0) <= asked <= timedelta(days=31)
+
+
+COUNTED = Request("whatsapp_business.contacts.check", "POST", "/", is_counted=True)
+
+
+def judge_counted(outcome):
+    return pause_before_retry(POLICY, Try(COUNTED, outcome, 1, timedelta(0), NOW, 0.0))
+
+
+@pytest.mark.parametrize("outcome", [answer(429), answer(503), Failure.UNREACHABLE])
+def test_what_is_counted_is_sent_again_where_it_surely_was_not_done(outcome):
+    assert judge_counted(outcome) == timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        *((answer(status), ServerError) for status in (500, 502, 504, 599)),
+        *((failure, NetworkError) for failure in (Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF)),
+    ],
+)
+def test_what_is_counted_is_not_sent_again_where_it_may_have_been_done(outcome, kind):
+    with pytest.raises(kind):
+        judge_counted(outcome)

@@ -185,9 +185,11 @@ def set_store_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], Non
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every request once."""
     from airflow_provider_wacontacts.hooks import feed
+    from airflow_provider_wacontacts.jobs import check_numbers
 
     once = partial(feed.RetryPolicy, budget=timedelta(0))
     monkeypatch.setattr(feed, "RetryPolicy", once)
+    monkeypatch.setattr(check_numbers, "TRIES", 1)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigEr
 from airflow_provider_wacontacts.jobs import check_numbers
 from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.whatsapp_business.cases import numbers, on_both
 
@@ -246,3 +247,37 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
 
     assert api.requests.count() == 0
     assert store.rows("SELECT name FROM sqlite_master") == []
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_numbers, "BACKING_OFF", RetryPolicy(first_backoff=timedelta(0)))
+
+
+@pytest.mark.usefixtures("without_pauses")
+@pytest.mark.parametrize("force", [False, True])
+@on_both
+def test_no_number_is_looked_up_more_often_than_was_drawn(tasks: Any, api: Sandbox, store: Any, *, force: bool) -> None:
+    api.fail(Fault(on="check", kind="cut", times=2))
+
+    summary = tasks.check(numbers(10), force_check=force)
+
+    assert (summary["valid"], summary["budget_left"]) == (10, 970)
+    assert api.asked_numbers == dict.fromkeys(numbers(10), 3)
+    assert store.rows("SELECT spent FROM wacontacts_budget") == [(30,)]
+
+
+@pytest.mark.usefixtures("without_pauses", "budget_of_30")
+def test_a_line_that_always_breaks_costs_no_more_than_the_budget(tasks: Any, api: Sandbox) -> None:
+    api.fail(Fault(on="check", kind="cut", times=99))
+
+    with pytest.raises(AirflowFailException, match="daily_checks are spent"):
+        tasks.check(numbers(20))
+
+    assert sum(api.asked_numbers.values()) == 30
+
+
+def test_a_number_that_was_left_out_costs_when_another_check_asks(tasks: Any, api: Sandbox, behave: Any) -> None:
+    behave(missing_share=1.0, missing_times=9)
+    for run, left in (("one", 999), ("two", 998)):
+        assert tasks.check(numbers(1), run_id=run)["budget_left"] == left

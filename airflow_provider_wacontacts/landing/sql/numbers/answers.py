@@ -47,8 +47,9 @@ ON CONFLICT (sender, number) DO UPDATE SET
         THEN kept.wa_id_pseudonym ELSE excluded.wa_id_pseudonym END,
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
-    answered_at = excluded.answered_at,
-    client_version = coalesce(excluded.client_version, kept.client_version),
+    answered_at = CASE WHEN kept.answered_at > excluded.answered_at THEN kept.answered_at ELSE excluded.answered_at END,
+    client_version = CASE WHEN :is_answer THEN excluded.client_version
+        ELSE coalesce(excluded.client_version, kept.client_version) END,
     failures = CASE WHEN excluded.status = 'failed' THEN kept.failures + 1
         WHEN excluded.status IN {RESOLVED} THEN 0 ELSE kept.failures END
 """  # noqa: S608 - no value of a row is in it
@@ -183,6 +184,7 @@ def _keep(db: Database, sender: str, said: Answers, guard: Guard) -> tuple[list[
             cached_after=said.answered_at - CACHED_FOR,
             client_version=said.client_version,
             forced=said.forced,
+            is_answer=guard is _is_newer,
         )
     return [row.number_id for row in rows], [row.number_id for row in news]
 
@@ -218,5 +220,8 @@ def _is_expected(row: Any, status: str, said: Answers) -> bool:
     """
     if row.answered_at is None:
         return True
+    if row.status not in FINAL and status in FINAL:
+        # When it came in, and when the question was sent, are of clocks nearer to each other than the server's.
+        return bool(said.answered_at >= min(row.answered_at, row.asked_at or row.answered_at))
     is_newer = (said.answered_at, status in FINAL) > (row.answered_at, row.status in FINAL)
     return is_newer and (row.status not in FINAL or row.checked_at <= said.answered_at - CACHED_FOR)

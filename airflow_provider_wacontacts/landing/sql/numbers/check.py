@@ -27,14 +27,19 @@ QUEUE = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND status IS NULL AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
 """
-#: See :func:`.claims.claim`: what is known by now, and what somebody has asked about that is not resolved yet.
+#: See :func:`.claims.claim`: what is known by now, what somebody has asked about that is not resolved yet, and what
+#: somebody is asking about now.
 FOR_NOTHING = """
 SELECT r.ordinal, r.number_id FROM {at}wacontacts_check_result r
 JOIN {at}wacontacts_number n ON n.number_id = r.number_id
 WHERE r.check_id = :check_id AND r.status IS NULL AND NOT r.duplicate AND r.ordinal > :after AND (
-    n.asked_at >= :created_at
-    OR (n.status IN ('valid', 'invalid') AND n.checked_at > :fresh_after)
-    OR (n.status NOT IN ('valid', 'invalid', 'failed') AND n.asked_at > :cached_after)
+    n.claimed_until > :now_at
+    OR (:forced AND n.forced_at >= :created_at)
+    OR (NOT :forced AND (
+        n.asked_at >= :created_at
+        OR (n.status IN ('valid', 'invalid') AND n.checked_at > :fresh_after)
+        OR (n.status NOT IN ('valid', 'invalid', 'failed', 'missing') AND n.asked_at > :cached_after)
+    ))
 )
 ORDER BY r.ordinal LIMIT :size
 """
@@ -119,12 +124,10 @@ class Check:
         return self._through(QUEUE, size)
 
     def queued_for_nothing(self, size: int) -> Iterator[list[int]]:
-        """Go likewise through those of them that draw on no budget; there are none where the client is forced."""
-        kept = self._kept
-        if kept.force_check:
-            return iter(())
-        known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after}
-        return self._through(FOR_NOTHING, size, **known, cached_after=self._store.now() - CACHED_FOR)
+        """Go likewise through those of them that draw on no budget, or that somebody else is asking about."""
+        kept, now = self._kept, self._store.now()
+        known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after, "forced": kept.force_check}
+        return self._through(FOR_NOTHING, size, **known, now_at=now, cached_after=now - CACHED_FOR)
 
     def waiting(self, size: int) -> Iterator[list[int]]:
         """Go through the numbers that are to be asked about again, in the order of the inputs, so many at a time."""

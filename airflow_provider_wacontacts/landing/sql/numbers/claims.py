@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.landing.sql.numbers import budget
 from airflow_provider_wacontacts.landing.sql.numbers.answers import KNOWN, hand_on, settle
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
-from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, FINAL, Claimed
+from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, FINAL, MISSING, Claimed
 
 __all__ = ["CLAIMED_FOR", "Asking", "claim", "give_back", "give_back_all"]
 
@@ -121,8 +121,10 @@ def _paid(db: Database, asking: Asking, free: Sequence[Any], now: datetime) -> l
 
 
 def _draws(row: Any, asking: Asking, now: datetime) -> bool:
-    """Tell whether a question costs: not where an answer is under way already."""
-    if asking.force_check or row.status is None or row.status in FINAL:
+    """Tell whether a question costs: not where the server has said that an answer is under way."""
+    # A server that leaves a number out may look for it whenever it is asked; who waits for it asks ever more rarely.
+    is_left_out = row.status == MISSING and asking.since is not None
+    if asking.force_check or row.status is None or row.status in FINAL or is_left_out:
         return True
     return row.asked_at is None or bool(row.asked_at <= now - CACHED_FOR)
 

@@ -10,7 +10,7 @@ from airflow_provider_wacontacts.landing.sql.numbers.database import Database
 from airflow_provider_wacontacts.landing.sql.numbers.model import Input
 from airflow_provider_wacontacts.protocol.erasure import NOBODY, Erased
 
-__all__ = ["add", "close", "survey"]
+__all__ = ["OPTED_OUT", "add", "close", "survey"]
 
 NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)

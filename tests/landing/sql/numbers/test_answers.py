@@ -215,11 +215,27 @@ def test_a_delivery_of_the_same_instant_counts_where_it_is_final(desk, check, de
     assert known(desk, "status") == (delivered if counts else "processing")
 
 
-def test_a_delivery_that_is_older_than_the_answer_does_not_count(desk, check):
+def test_a_delivery_that_is_older_than_the_question_does_not_count(desk, check):
     say(desk, check, "processing", DAY)
-    deliver(desk, "valid", DAY - TICK)
+    deliver(desk, "valid", -TICK)
 
     assert known(desk) == ("processing", None)
+
+
+@pytest.mark.parametrize("after", [timedelta(), TICK, DAY - TICK])
+def test_a_server_s_clock_that_is_ahead_loses_no_delivery(desk, check, after):
+    say(desk, check, "processing", DAY)
+    deliver(desk, "valid", after)
+    say(desk, check, "processing", DAY - TICK)
+
+    assert known(desk) == ("valid", NOON + after)
+
+
+def test_an_answer_that_tells_no_version_leaves_none(desk, check):
+    say(desk, check, "valid", version="v2.41.2")
+    say(desk, check, "valid", TICK, version=None)
+
+    assert known(desk, "client_version") is None
 
 
 @pytest.mark.parametrize("before", ["valid", "invalid", "failed"])

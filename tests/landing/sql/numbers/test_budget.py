@@ -145,7 +145,7 @@ def test_only_what_was_granted_counts_towards_a_limit(desk_of):
     [
         ("processing", 1, 0),
         ("pending", 1, 0),
-        ("missing", 1, 0),
+        ("missing", 1, 1),
         ("processing", WEEK_S - 1, 0),
         ("processing", WEEK_S, 1),
         ("failed", 1, 1),

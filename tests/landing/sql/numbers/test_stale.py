@@ -119,3 +119,14 @@ def test_other_senders_numbers_are_not_found(desk_of, stale):
 
     assert stale() == []
     assert stale(wanted=[ALICE]) == []
+
+
+@pytest.mark.usefixtures("known")
+def test_whoever_a_check_was_last_told_not_to_ask_about_is_left_alone(desk, stale):
+    desk.open(task="first").fill([desk.input(ALICE), desk.input(BOB, opted_in=False), desk.input(CAROL)])
+    desk.open(task="later").fill([desk.input(CAROL, opted_in=False)])
+    assert stale() == [ALICE]
+    assert stale(wanted=[BOB, CAROL]) == [BOB, CAROL]
+
+    desk.open(task="last").fill([desk.input(BOB, opted_in=True)])
+    assert stale() == [BOB, ALICE]
