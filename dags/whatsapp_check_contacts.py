@@ -12,7 +12,8 @@ Set up before the first run:
   its columns are ``contact_key``, your own key, ``number`` in any spelling, and ``opted_in``;
 * a triggerer: the wait is there, and holds no worker.
 
-What it leaves is the table ``whatsapp_ids`` beside the store's own, with ``contact_key`` and ``wa_id``. No number
+What it leaves is the table ``whatsapp_ids`` beside the store's own, with ``contact_key`` and ``wa_id``: a row for
+each id of each contact. A contact that is deleted from your table keeps its rows there: delete them with it. No number
 passes through Airflow, only the id of the check.
 """
 
@@ -25,25 +26,25 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
-#: Whoever has failed keeps the id that was known; the others of this check have one only if it says so.
+#: A number that has failed this time keeps the id that is known of it. What other tables gave stays.
 HAND_ON = (
     "CREATE TABLE IF NOT EXISTS {schema}whatsapp_ids (contact_key text NOT NULL, wa_id text NOT NULL)",
     """
     DELETE FROM {schema}whatsapp_ids WHERE contact_key IN (
-        SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id = :check_id AND status <> 'failed'
+        SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id = :check_id
     )
     """,
     """
     INSERT INTO {schema}whatsapp_ids (contact_key, wa_id)
     SELECT DISTINCT contact_key, wa_id FROM {schema}wacontacts_check_result
-    WHERE check_id = :check_id AND status = 'valid' AND contact_key IS NOT NULL AND wa_id IS NOT NULL
+    WHERE check_id = :check_id AND status IN ('valid', 'failed') AND contact_key IS NOT NULL AND wa_id IS NOT NULL
     """,
 )
 
 
 @task
 def hand_on(check_id: str) -> int:
-    """Bring ``whatsapp_ids`` up to what a check says, in the store's own database; return how many of it are valid."""
+    """Bring ``whatsapp_ids`` up to what a check says, in the store's own database; return how many there are."""
     from sqlalchemy import text
 
     from airflow_provider_wacontacts.hooks.store import store_engine

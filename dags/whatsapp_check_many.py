@@ -33,21 +33,21 @@ from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContac
 BUCKETS = 16**5
 SLICE = """
 SELECT contact_key, number, opted_in FROM {table}
-WHERE substr(md5(contact_key), 1, 5) BETWEEN '{first:05x}' AND '{last:05x}'
+WHERE substr(md5(coalesce(contact_key, '')), 1, 5) BETWEEN '{first:05x}' AND '{last:05x}'
 """
 
-#: Whoever has failed keeps the id that was known; the others of these checks have one only if they say so.
+#: A number that has failed this time keeps the id that is known of it. What other tables gave stays.
 HAND_ON = (
     "CREATE TABLE IF NOT EXISTS {schema}whatsapp_ids (contact_key text NOT NULL, wa_id text NOT NULL)",
     """
     DELETE FROM {schema}whatsapp_ids WHERE contact_key IN (
-        SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id IN :check_ids AND status <> 'failed'
+        SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id IN :check_ids
     )
     """,
     """
     INSERT INTO {schema}whatsapp_ids (contact_key, wa_id)
     SELECT DISTINCT contact_key, wa_id FROM {schema}wacontacts_check_result
-    WHERE check_id IN :check_ids AND status = 'valid' AND contact_key IS NOT NULL AND wa_id IS NOT NULL
+    WHERE check_id IN :check_ids AND status IN ('valid', 'failed') AND contact_key IS NOT NULL AND wa_id IS NOT NULL
     """,
 )
 
@@ -62,7 +62,7 @@ def slices(params: dict[str, Any]) -> list[str]:
 
 @task
 def hand_on(summaries: list[dict[str, Any]]) -> int:
-    """Bring ``whatsapp_ids`` up to what all slices say, in the store's database; return how many are valid."""
+    """Bring ``whatsapp_ids`` up to what all slices say, in the store's database; return how many there are."""
     from sqlalchemy import bindparam, text
 
     from airflow_provider_wacontacts.hooks.store import store_engine

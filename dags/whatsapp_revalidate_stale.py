@@ -2,7 +2,8 @@
 Every day: ask anew about the numbers that were last looked at seven days ago, and wait until every answer is in.
 
 A WhatsApp Business client remembers an answer for seven days, so asking sooner would learn nothing. The oldest are
-asked first, at most ``limit`` of them and within the sender's ``daily_checks``; the others wait for the next day.
+asked first, at most ``limit`` of them and within the sender's ``daily_checks``; the others wait for the next day. The
+limit is half of what a sender may ask about in a day by default: the rest is left to numbers that are new.
 Numbers that have left the table, and those of people who have opted out, are not asked about.
 
 Answers are in the store's tables ``wacontacts_number`` and ``wacontacts_check_result``. A run of
@@ -46,7 +47,7 @@ with DAG(
 ):
     revalidate = WhatsAppRevalidateContactsOperator(
         task_id="revalidate",
-        limit=1000,
+        limit=500,
         contacts_conn_id="crm",
         contacts_sql="SELECT number, opted_in FROM {{ params.table }}",
     )
