@@ -101,6 +101,8 @@ class WhatsAppBusinessHook(FeedHook):
         """
         Ask which numbers are on WhatsApp, and under which ids.
 
+        It is sent again only where it surely was not carried out: after 429, 503, or where no connection could be made.
+
         :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
         :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
         :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.

@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.exceptions import (
     ContractError,
     LandingError,
     NetworkError,
+    NotEnabledError,
     PermanentError,
     RateLimitedError,
     ServerError,
@@ -26,6 +27,7 @@ from airflow_provider_wacontacts.jobs.await_answers import (
     pause_before,
     read_deadline,
 )
+from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, ContactResult
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.triggers.waiting import numbers, room
@@ -136,6 +138,21 @@ def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(
 
     totals = wait.look()
     assert (totals.state, totals.valid, totals.processing, place.claimed()) == ("open", 2, 4, 0)
+
+
+def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
+    wait = Wait(place.checks, terms(place.check(numbers(3))))
+    wait.begin()
+
+    def ask(given):
+        first, *others = given
+        return CheckAnswer({first: ContactResult(first, "valid")}, others, refusal=api_error(NotEnabledError))
+
+    with pytest.raises(NotEnabledError):
+        ask_again(wait, ask)
+
+    totals = wait.look()
+    assert (totals.valid, totals.processing, totals.missing, place.claimed()) == (1, 2, 0, 0)
 
 
 def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):

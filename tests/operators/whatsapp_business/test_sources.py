@@ -45,15 +45,33 @@ with DAG("numbers", schedule=None) as dag:
     WhatsAppCheckContactsOperator(task_id="check", contacts=fetch()%s)
 """
 
+#: A DAG whose first task returns lists of numbers, each of which a task group checks.
+MAPPED = """
+from airflow.providers.common.compat.sdk import DAG, task, task_group
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+
+with DAG("numbers", schedule=None) as dag:
+
+    @task
+    def fetch():
+        return [["+12125550000"], ["+12125550001", "+12125550002"]]
+
+    @task_group
+    def part(some):
+        WhatsAppCheckContactsOperator(task_id="check", contacts=some)
+
+    part.expand(some=fetch())
+"""
+
 
 @pytest.fixture
-def dag_file() -> Iterator[Callable[[str], DAG]]:
+def dag_file() -> Iterator[Callable[..., DAG]]:
     """Put a DAG where Airflow finds it."""
     path = Path(os.environ["AIRFLOW_HOME"], "dags", "numbers.py")
     path.parent.mkdir(exist_ok=True)
 
-    def write(arguments: str = "") -> DAG:
-        path.write_text(PROGRAM % arguments)
+    def write(arguments: str = "", program: str = "") -> DAG:
+        path.write_text(program or PROGRAM % arguments)
         bag = DagBag(dag_folder=str(path))
         assert bag.import_errors == {}
         return bag.dags["numbers"]
@@ -108,6 +126,17 @@ def test_a_task_s_output_is_looked_up_when_the_check_runs(
     assert api.asked_numbers == dict.fromkeys(numbers(3), 1)
     query = "SELECT dag_id, run_id, task_id, state FROM wacontacts_check"
     assert store.rows(query) == [("numbers", run.run_id, "check", "resolved")]
+
+
+@pytest.mark.usefixtures("tasks", "airflow_database")
+def test_what_a_mapped_task_group_is_given_is_looked_up_too(
+    api: Sandbox, store: Any, dag_file: Callable[..., DAG]
+) -> None:
+    run = dag_file(program=MAPPED).test()
+
+    assert str(run.state) == "success"
+    assert api.asked_numbers == dict.fromkeys(numbers(3), 1)
+    assert store.rows("SELECT map_index, state FROM wacontacts_check ORDER BY 1") == [(0, "resolved"), (1, "resolved")]
 
 
 def test_a_list_a_tuple_and_what_is_gone_through_once_will_do(tasks: Any, api: Sandbox) -> None:
