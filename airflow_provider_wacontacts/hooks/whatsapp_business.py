@@ -96,20 +96,27 @@ class WhatsAppBusinessHook(FeedHook):
         return region_of(self.sender)
 
     def check_contacts(
-        self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
+        self,
+        inputs: Sequence[str],
+        *,
+        blocking: str = "no_wait",
+        force_check: bool = False,
+        is_counted: bool = False,
     ) -> whatsapp_business.CheckAnswer:
         """
         Ask which numbers are on WhatsApp, and under which ids.
 
-        It is sent again only where it surely was not carried out: after 429, 503, or where no connection could be made.
-
         :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
         :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
         :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
+        :param is_counted: the caller counts each time that the numbers may be looked up. They are sent again only where
+            they surely were not: after 429, 503, or where no connection could be made.
         :returns: results by input, and the inputs that nothing was said about.
         :raises WaContactsError: there was no answer.
         """
-        return self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
+        return self.run_flow(
+            whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, is_counted=is_counted)
+        )
 
     def get_identity(self, wa_id: str) -> whatsapp_business.Identity:
         """

@@ -156,7 +156,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         return check.finish()
 
     def _question(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
-        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check)
+        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check, is_counted=True)
         send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
         return answer
 

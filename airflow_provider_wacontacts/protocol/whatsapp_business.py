@@ -97,13 +97,16 @@ class Identity:
     acknowledged: bool
 
 
-def check_contacts(inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False) -> Flow[CheckAnswer]:
+def check_contacts(
+    inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, is_counted: bool = False
+) -> Flow[CheckAnswer]:
     """
     Ask which numbers are on WhatsApp, and under which ids.
 
     :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
     :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
     :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
+    :param is_counted: see :class:`~.flows.Request`.
     :raises ConfigError: arguments that cannot be.
     :raises WaContactsError: there was no answer that says anything about them.
     """
@@ -115,7 +118,7 @@ def check_contacts(inputs: Sequence[str], *, blocking: str = "no_wait", force_ch
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MOST_INPUTS}")
     if blocking not in ("no_wait", "wait"):
         raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
-    response = yield _question(asked, blocking=blocking, force_check=force_check)
+    response = yield _question(asked, blocking=blocking, force_check=force_check, is_counted=is_counted)
     if not response.is_success:
         raise refusal(response, CHECK)
     return parse_answer(response, asked, CHECK)
@@ -177,9 +180,9 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
         raise refusal(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
 
 
-def _question(asked: Sequence[str], *, blocking: str, force_check: bool) -> Request:
+def _question(asked: Sequence[str], *, blocking: str, force_check: bool, is_counted: bool = False) -> Request:
     body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
-    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, is_counted=bool(asked))
+    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, is_counted=is_counted)
 
 
 def _identity_path(wa_id: str) -> str:

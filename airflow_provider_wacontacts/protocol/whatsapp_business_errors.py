@@ -119,14 +119,15 @@ def amounts_to(response: Response) -> Response:
 
     Gateways answer 400 when they are asked too fast, and clients 500 to a password that has to be changed first.
 
-    :returns: the answer with status 429 or 503 where trying again can help, 400 where it cannot; else as it is.
+    :returns: the answer with status 429, 503 or, where the server may have done what it was asked for, 500, if trying
+        again can help; 400 where it cannot; else as it is.
     """
     if response.is_success or response.status in (401, 429):
         return response
     meaning = _meaning_of(_troubles(response))
     if meaning is None:
         return response
-    status = _TRANSIENT.get(meaning.kind, 400)
+    status = 500 if meaning is _FAILED else _TRANSIENT.get(meaning.kind, 400)
     if (status == 400) == (response.status < 500):
         return response
     return Response(status, response.headers, response.body)

@@ -230,7 +230,8 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         from airflow_provider_wacontacts.transport.sync import Clock
 
         self._pacer.wait(self.hook.sender, Clock())
-        answer = self.hook.check_contacts(numbers)
+        # What is not resolved is asked after for nothing; what has failed is drawn for.
+        answer = self.hook.check_contacts(numbers, is_counted=self.recheck_failed > 0)
         send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
         return answer
 

@@ -13,8 +13,10 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     ServerError,
 )
+from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.protocol.whatsapp_business import Identity
 from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from airflow_provider_wacontacts.transport.sync import Clock
 from tests.hooks.whatsapp_business.api import (
     CHECK,
     IDENTITY,
@@ -155,3 +157,23 @@ def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
 
     process.do(check)
     assert paths(wire) == [("POST", "/gateway/v1/contacts")]
+
+
+@pytest.mark.parametrize("broken", [Answer(502, b""), failed(400, 1014), DROP, Answer(cut=1)])
+@pytest.mark.usefixtures("by_token")
+def test_what_the_caller_counts_is_not_sent_again_where_it_may_have_been_done(wire, broken):
+    wire.will(ever_after=broken)
+
+    with pytest.raises((ServerError, NetworkError)):
+        WhatsAppBusinessHook().check_contacts([*VALID], is_counted=True)
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize("broken", [Answer(503, b""), failed(400, 1016), failed(400, 1015), Answer(429, b"")])
+@pytest.mark.usefixtures("by_token")
+def test_what_the_caller_counts_is_sent_again_where_it_was_not_done(wire, clock, broken):
+    wire.will(broken, checked())
+    times = Clock(sleep=clock.sleep, monotonic=clock.monotonic, now=clock.now)
+
+    assert WhatsAppBusinessHook(clock=times).check_contacts([*VALID], is_counted=True).results == VALID
+    assert len(wire.asked) == 2
