@@ -59,11 +59,13 @@ class Surroundings:
     What asking needs of the world it runs in.
 
     :param report: is handed how many numbers were asked about so far, about every ten seconds.
+    :param retried: is told of each batch that is asked about again because no answer came.
     :param monotonic: seconds, from a clock that never goes back.
     :param stop: set by whoever wants the work to end.
     """
 
     report: Callable[[int], None]
+    retried: Callable[[], None] = lambda: None
     monotonic: Callable[[], float] = time.monotonic
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -232,6 +234,7 @@ class _Asking:
                 if self._has_failed:
                     raise
                 log.info("%s; it is asked, and drawn for, again in %.1f s", error, pause.total_seconds())
+            self._world.retried()
             self._world.sleep(pause.total_seconds())
             self._turn()
 

@@ -125,7 +125,10 @@ class _WhatsAppChecksOperator(BaseOperator):
         from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
         from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
 
-        self._world = Surroundings(lambda asked: self.log.info("Asked about %s numbers so far", asked))
+        self._world = Surroundings(
+            lambda asked: self.log.info("Asked about %s numbers so far", asked),
+            retried=lambda: send("whatsapp_business", retries=1),
+        )
         self._check_arguments()
         self.hook.check()
         store = open_store(self.store_conn_id)

@@ -16,7 +16,6 @@ from airflow_provider_wacontacts.exceptions import (
     NotEnabledError,
     RateLimitedError,
     RejectedError,
-    ServerError,
 )
 from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
 from airflow_provider_wacontacts.protocol.whatsapp_business import (
@@ -382,54 +381,3 @@ def test_a_code_as_long_as_a_phone_number_is_none():
 
     result, _ = drive(check_contacts(["+12015551001"]), said)
     assert [note.code for note in result.errors] == [None, 1013]
-
-
-@pytest.mark.parametrize("contacts", [[], None, [None]])
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (1031, NotEnabledError),
-        (1005, AuthError),
-        (1015, RateLimitedError),
-        (429, RateLimitedError),
-        (1011, ServerError),
-    ],
-)
-def test_a_200_that_says_why_it_says_nothing_is_what_that_amounts_to(contacts, code, kind) -> None:
-    with pytest.raises(kind):
-        drive(check_contacts([VALID]), answer({"contacts": contacts, "errors": [{"code": code}]}))
-
-
-def test_an_error_about_some_numbers_leaves_the_others_their_turn() -> None:
-    found = check(errors=[{"code": 1013, "title": "User is not valid"}], asked=[VALID])
-
-    assert (found.missing, [note.code for note in found.errors], found.refusal) == ([VALID], [1013], None)
-
-
-def test_results_are_read_although_the_others_are_refused() -> None:
-    found = check(THE_CONTRACTS[0], errors=[{"code": 1031}])
-
-    assert (list(found.results), len(found.missing)) == ([VALID], 3)
-    assert isinstance(found.refusal, NotEnabledError)
-
-
-def test_errors_beside_all_results_refuse_nothing() -> None:
-    assert check(*THE_CONTRACTS, errors=[{"code": 1016}]).refusal is None
-
-
-@pytest.mark.parametrize("words", [["valid", "failed"], ["failed", "valid"], ["processing", "valid"]])
-def test_of_two_entries_about_one_number_the_one_that_says_more_counts(words) -> None:
-    entries = [{"input": VALID, "status": word} for word in words]
-
-    assert check(*entries, asked=[VALID]).results[VALID].status == "valid"
-
-
-def test_an_id_longer_than_any_is_none() -> None:
-    found = check({"input": VALID, "status": "valid", "wa_id": "1" * 5_000}, asked=[VALID])
-
-    assert found.results[VALID].wa_id is None
-
-
-def test_a_hash_longer_than_any_is_none() -> None:
-    with pytest.raises(ContractError):
-        drive(get_identity("16315551000"), answer({"contacts": {"hash": "h" * 5_000}}))

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.protocol.flows import Request, Response
 from airflow_provider_wacontacts.transport.aio import AsyncClock, AsyncDriver, Route, open_session
 from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.transport.test_silence import SECRETS, TOKEN, WAYS_TO_FAIL, chain, strict, told
-from tests.transport.test_sync import BROKEN, ask, one
+from tests.transport.test_sync import BROKEN, ask
 from tests.transport.wire import SILENCE, Answer, Wire, chunked
 
 
@@ -321,27 +321,3 @@ def test_no_failure_tells_a_secret(drive, wire, caplog, answers):
     shown = "".join(traceback.format_exception(caught.value)) + repr(errors) + repr([vars(one) for one in errors])
     assert wire.asked
     assert [secret for secret in SECRETS if secret in shown or secret in told(caplog.records)] == []
-
-
-def counted():
-    return one(Request("whatsapp_business.contacts.check", "POST", "/", {}, b"{}", is_counted=True))
-
-
-@pytest.mark.parametrize("broken", [each for name, each in BROKEN.items() if name != "503"])
-def test_what_is_counted_is_sent_once_where_it_may_have_been_done(drive, wire, broken):
-    wire.will(ever_after=broken)
-
-    with pytest.raises((ServerError, NetworkError)):
-        drive(counted())
-    assert len(wire.asked) == 1
-
-
-def test_what_is_counted_is_sent_again_to_a_host_that_nobody_listened_on(drive, clock):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        policy = RetryPolicy(budget=timedelta(seconds=2))
-        with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
-            drive(counted(), url=url, policy=policy)
-
-    assert clock.sleeps == [0.5, 1]

@@ -388,27 +388,3 @@ def test_credentials_that_are_no_header_are_not_sent_nor_told(wire, session, clo
     with pytest.raises(ConfigError) as caught:
         driver_for(wire, session, clock, token=Token(token)).run(ask())
     assert (token in str(caught.value), wire.asked) == (False, [])
-
-
-def counted():
-    return one(Request("whatsapp_business.contacts.check", "POST", "/", {}, b"{}", is_counted=True))
-
-
-@pytest.mark.parametrize("broken", [each for name, each in BROKEN.items() if name != "503"])
-def test_what_is_counted_is_sent_once_where_it_may_have_been_done(driver, wire, broken):
-    wire.will(ever_after=broken)
-
-    with pytest.raises((ServerError, NetworkError)):
-        driver.run(counted())
-    assert len(wire.asked) == 1
-
-
-def test_what_is_counted_is_sent_again_to_a_host_that_nobody_listened_on(session, clock):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        policy = RetryPolicy(budget=timedelta(seconds=2))
-        with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
-            Driver(session, url, policy=policy, clock=of_clock(clock), chance=lambda: 0.0).run(counted())
-
-    assert clock.sleeps == [0.5, 1]
