@@ -32,19 +32,24 @@ HAND_ON = (
     """
     DELETE FROM {schema}whatsapp_ids WHERE contact_key IN (
         SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id = :check_id
+    ) AND NOT EXISTS (
+        SELECT 1 FROM {schema}wacontacts_check_result r WHERE r.check_id = :check_id AND r.status = 'failed'
+            AND r.contact_key = whatsapp_ids.contact_key AND r.wa_id = whatsapp_ids.wa_id
     )
     """,
     """
     INSERT INTO {schema}whatsapp_ids (contact_key, wa_id)
-    SELECT DISTINCT contact_key, wa_id FROM {schema}wacontacts_check_result
-    WHERE check_id = :check_id AND status IN ('valid', 'failed') AND contact_key IS NOT NULL AND wa_id IS NOT NULL
+    SELECT DISTINCT contact_key, wa_id FROM {schema}wacontacts_check_result r
+    WHERE check_id = :check_id AND status = 'valid' AND contact_key IS NOT NULL AND wa_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM {schema}whatsapp_ids i WHERE i.contact_key = r.contact_key AND i.wa_id = r.wa_id
+    )
     """,
 )
 
 
 @task
 def hand_on(check_id: str) -> int:
-    """Bring ``whatsapp_ids`` up to what a check says, in the store's own database; return how many there are."""
+    """Bring ``whatsapp_ids`` up to what a check says, in the store's own database; return how many of it are valid."""
     from sqlalchemy import text
 
     from airflow_provider_wacontacts.hooks.store import store_engine

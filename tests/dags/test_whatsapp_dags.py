@@ -135,14 +135,14 @@ def test_a_later_check_replaces_what_it_is_about_and_nothing_else(store):
 
 def test_whoever_failed_keeps_the_id_that_was_known(store):
     store.told("first", ("a", "valid", "1"))
-    assert store.told("second", ("a", "failed", "1")) == 1
+    assert store.told("second", ("a", "failed", "1"), ("b", "failed", "2")) == 0
     assert store.ids == [("a", "1")]
 
 
 def test_the_id_of_a_number_that_a_contact_no_longer_has_goes_with_it(store):
     store.told("first", ("a", "valid", "1"), ("b", "valid", "2"), ("b", "valid", "3"))
-    store.told("second", ("a", "failed", None), ("b", "failed", "2"))
-    assert store.ids == [("b", "2")]
+    store.told("second", ("a", "failed", None), ("b", "failed", "2"), ("b", "valid", "4"), ("b", "valid", "2"))
+    assert store.ids == [("b", "2"), ("b", "4")]
 
 
 def test_handing_on_twice_makes_no_difference(store):

@@ -121,10 +121,10 @@ def test_nobody_is_asked_about_again_but_whose_answer_took_a_while(runs):
 def test_nothing_of_anybody_is_in_the_mapped_values(runs):
     queries = runs.fleet.xcom(MANY, runs.one_run[MANY], "slices")
     words = {word for query in queries for word in query.split()}
-    borders = {word for word in words if word.startswith("'")}
+    borders = {word for word in words if word.startswith("'") and word != "'')),"}
     assert words - borders == {
-        *("SELECT", "contact_key,", "number,", "opted_in", "FROM", "many", "WHERE", "substr(md5(contact_key),"),
-        *("1,", "5)", "BETWEEN", "AND"),
+        *("SELECT", "contact_key,", "number,", "opted_in", "FROM", "many", "WHERE", "substr(md5(coalesce(contact_key,"),
+        *("'')),", "1,", "5)", "BETWEEN", "AND"),
     }
     assert len(borders) == 2 * SLICES
 

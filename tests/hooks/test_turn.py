@@ -291,7 +291,7 @@ def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
         (Answer(404), "turn.contacts.schemas, HTTP 404: not found"),
         (Answer(503), "turn.contacts.schemas, HTTP 503, [45] attempts: the server failed"),
         (Answer(429, headers={"retry-after": "6"}), "turn.contacts.schemas, HTTP 429: the server's rate limit"),
-        (DROP, "turn.contacts.schemas, [45] attempts: the connection could not be made"),
+        (DROP, "turn.contacts.schemas, [45] attempts: the connection broke before an answer"),
     ],
 )
 def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, answer, told):

@@ -128,7 +128,7 @@ def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook
         (NO_QUOTA, "HTTP 466: the quota of the plan is used up"),
         (TOO_MANY, r"HTTP 429, \d attempts: the server's rate limit is reached"),
         (page(502), r"HTTP 502, \d attempts: the server failed"),
-        (DROP, r"\d attempts: the connection could not be made"),
+        (DROP, r"\d attempts: the connection broke before an answer"),
     ],
 )
 def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, said, told):
