@@ -29,9 +29,8 @@ def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime,
     :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time, or one that is
         far from it.
     """
-    results: dict[str, tuple[str, str | None]] = {}
-    if answer.refusal is None:
-        results = dict.fromkeys(asked, (MISSING, None))
+    expected = asked if answer.refusal is None else ()
+    results: dict[str, tuple[str, str | None]] = dict.fromkeys(expected, (MISSING, None))
     results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
     told = answer.date
     answered_at = told if told and -FARTHEST_BACK <= told - asked_at <= LONGEST else asked_at

@@ -149,31 +149,29 @@ class _Asking:
 
         :returns: whether it did not, and how many others were asking about.
         """
-        busy = 0
-        with closing(self._in_threads(self._check.queue(self._manner.batch_size))) as answered:
-            for claimed in answered:
-                busy += claimed.busy
-                self._tell(len(claimed.numbers))
-                if claimed.is_short:
-                    return Claimed([], is_short=True, busy=busy)
-        return Claimed([], busy=busy)
+        return self._through(self._check.queue(self._manner.batch_size))
 
     def take_what_is_free(self) -> None:
         """Take all that costs nothing, and wait for what others are asking about now."""
-        while True:
-            busy = 0
-            with closing(self._in_threads(self._check.queued_for_nothing(self._manner.batch_size))) as answered:
-                for claimed in answered:
-                    busy += claimed.busy
-                    self._tell(len(claimed.numbers))
-            if not busy:
-                return
+        while self._through(self._check.queued_for_nothing(self._manner.batch_size), past_the_budget=True).busy:
             self.wait()
 
     def wait(self) -> None:
         """Leave alone for a while, longer each time, what others are asking about."""
         self._world.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_WAIT_S)
+
+    def _through(self, batches: Iterator[list[int]], *, past_the_budget: bool = False) -> Claimed:
+        """Give batches their turn, up to the first that the budget does not suffice for, or all of them."""
+        busy, is_short = 0, False
+        with closing(self._in_threads(batches)) as answered:
+            for claimed in answered:
+                busy += claimed.busy
+                self._tell(len(claimed.numbers))
+                is_short |= claimed.is_short
+                if is_short and not past_the_budget:
+                    break
+        return Claimed([], is_short, busy)
 
     def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
         """Give batches their turn, as many at once as it takes. Whenever it ends, what is under way ends first."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.landing.sql.numbers.database import Database
 from airflow_provider_wacontacts.landing.sql.numbers.model import CACHED_FOR, FINAL, Answers
@@ -102,8 +102,6 @@ WHERE c.check_id IN :check_ids AND c.state = 'open' AND c.finished_at IS NOT NUL
     SELECT 1 FROM {at}wacontacts_check_result w WHERE w.check_id = c.check_id AND w.waiting
 )
 """
-#: Tells whether a status that an answer has for a number is kept, from the number's row.
-Guard: TypeAlias = Callable[[Any, str, Answers], bool]
 
 
 def record(db: Database, sender: str, check_id: str, said: Answers, now: datetime, *, claimer: str) -> None:
@@ -113,7 +111,7 @@ def record(db: Database, sender: str, check_id: str, said: Answers, now: datetim
     :param claimer: whose claims end.
     """
     if said.results:
-        number_ids, news = _keep(db, sender, said, _is_newer)
+        number_ids, news = _keep(db, sender, said, is_answer=True)
         db.execute(ASKED_ABOUT, number_ids=number_ids, claimer=claimer, asked_at=said.asked_at, forced=said.forced)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
@@ -125,7 +123,7 @@ def record(db: Database, sender: str, check_id: str, said: Answers, now: datetim
 def receive(db: Database, sender: str, said: Answers, now: datetime) -> None:
     """Keep what was delivered, where it is not known already, and hand it to all who wait for it."""
     if said.results:
-        number_ids, news = _keep(db, sender, said, _is_expected)
+        number_ids, news = _keep(db, sender, said, is_answer=False)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ALL, news=news)
         settle(db, awaiting, now)
@@ -160,10 +158,15 @@ def settle(db: Database, check_ids: Sequence[str], now: datetime) -> None:
         db.execute(SETTLE, check_ids=list(check_ids), now_at=now)
 
 
-def _keep(db: Database, sender: str, said: Answers, guard: Guard) -> tuple[list[int], list[int]]:
-    """Keep of an answer what is news; return the numbers it is about, and those of them that there is news of."""
+def _keep(db: Database, sender: str, said: Answers, *, is_answer: bool) -> tuple[list[int], list[int]]:
+    """
+    Keep what is news of an answer, or of a delivery.
+
+    :returns: the numbers it is about, and those of them that there is news of.
+    """
+    is_news = _is_newer if is_answer else _is_expected
     rows = _locked(db, sender, list(said.results))
-    news = [row for row in rows if guard(row, said.results[row.number][0], said)]
+    news = [row for row in rows if is_news(row, said.results[row.number][0], said)]
     kept = [
         {
             "number": row.number,
@@ -184,7 +187,7 @@ def _keep(db: Database, sender: str, said: Answers, guard: Guard) -> tuple[list[
             cached_after=said.answered_at - CACHED_FOR,
             client_version=said.client_version,
             forced=said.forced,
-            is_answer=guard is _is_newer,
+            is_answer=is_answer,
         )
     return [row.number_id for row in rows], [row.number_id for row in news]
 
