@@ -1,5 +1,6 @@
 """The other side of the wire, and a clock that only moves when somebody sleeps."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,3 +36,11 @@ def clock():
 def wire():
     with Wire() as wire:
         yield wire
+
+
+@pytest.fixture
+def unheard_url():
+    """Where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}"

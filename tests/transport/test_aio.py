@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import logging
-import socket
 import traceback
 from datetime import timedelta
 
@@ -152,12 +151,9 @@ def test_a_server_that_never_recovers_is_asked_within_the_budget(drive, wire, cl
     assert (caught.value.attempts, len(wire.asked)) == (5, 5)
 
 
-def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(drive, clock):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
-            drive(ask(), url=url, policy=RetryPolicy(budget=timedelta(seconds=2)))
+def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(drive, unheard_url, clock):
+    with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
+        drive(ask(), url=unheard_url, policy=RetryPolicy(budget=timedelta(seconds=2)))
 
     assert clock.sleeps == [0.5, 1]
 

@@ -2,7 +2,6 @@
 
 import gzip
 import http.cookies
-import socket
 from datetime import timedelta
 
 import pytest
@@ -195,13 +194,11 @@ def test_a_line_that_always_breaks_is_tried_within_the_budget(wire, session, clo
     assert (caught.value.attempts, len(wire.asked)) == (5, 5)
 
 
-def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(session, clock):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        policy = RetryPolicy(budget=timedelta(seconds=2))
-        with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
-            Driver(session, url, Token("t"), policy=policy, clock=of_clock(clock), chance=lambda: 0.0).run(ask())
+def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(session, unheard_url, clock):
+    policy = RetryPolicy(budget=timedelta(seconds=2))
+    driver = Driver(session, unheard_url, Token("t"), policy=policy, clock=of_clock(clock), chance=lambda: 0.0)
+    with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
+        driver.run(ask())
 
     assert clock.sleeps == [0.5, 1]
 
