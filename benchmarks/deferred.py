@@ -56,9 +56,9 @@ def _sensors(count: int) -> list[BaseTrigger]:
 def _checks(count: int) -> list[str]:
     """Make checks whose only number is being processed."""
     from airflow_provider_wacontacts.hooks.store import open_store
-    from airflow_provider_wacontacts.landing.sql import Task
-    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-    from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Input, Rules
+    from airflow_provider_wacontacts.store import Task
+    from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+    from airflow_provider_wacontacts.store.checks.sender import Checks
 
     store = open_store("wacontacts_store")
     store.prepare()

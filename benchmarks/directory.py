@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.landing.sql import Store
+from airflow_provider_wacontacts.store import Store
 from benchmarks.server import ROOT
 from benchmarks.tables import show
 from demo.postgres import PostgresServer

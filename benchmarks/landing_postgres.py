@@ -23,9 +23,9 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_wacontacts.landing.sql import Store, Task
-from airflow_provider_wacontacts.protocol.records import Record, canonical, row_hash
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
 from benchmarks.contacts import WINDOW, contact
 from demo.postgres import PostgresServer
 

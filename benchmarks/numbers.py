@@ -13,7 +13,7 @@ from typing import Any
 
 import phonenumbers
 
-from airflow_provider_wacontacts.protocol.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise
 from benchmarks.memory import peak_mb
 from benchmarks.server import ROOT
 from benchmarks.tables import show

@@ -27,7 +27,7 @@ SETTLE = timedelta(minutes=5)
 @task(retries=0)
 def slices(params: dict[str, Any], dag_run: Any) -> list[dict[str, str]]:
     """Cut the time from ``since`` to the run's own time into windows, oldest first."""
-    from airflow_provider_wacontacts.protocol.windows import Window, format_time, parse_time
+    from airflow_provider_wacontacts.records.windows import Window, format_time, parse_time
 
     now: datetime = getattr(dag_run, "run_after", None) or dag_run.logical_date
     everything = Window(parse_time(params["since"]), now - SETTLE)

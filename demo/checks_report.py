@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from airflow_provider_wacontacts.protocol.numbers import mask
+from airflow_provider_wacontacts.identifiers.numbers import mask
 from airflow_provider_wacontacts.sandbox import Sandbox
 from demo.checks import CHECK, DAILY_CHECKS, Ran
 from demo.crm import Crm

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.landing.objects import versions
+from airflow_provider_wacontacts.files import versions
 from demo.week import State, to_millis
 
 __all__ = ["Pulled", "contacts", "history_of", "pulls", "query", "states", "states_in_files"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.protocol.numbers import mask
+from airflow_provider_wacontacts.identifiers.numbers import mask
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, seeded_contact_list
 from demo.crm import Crm
 from demo.deployment import AirflowDeployment

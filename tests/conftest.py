@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.protocol.windows import parse_time
+from airflow_provider_wacontacts.records.windows import parse_time
 from demo.postgres import NoPostgresError, PostgresServer
 
 HOME = tempfile.mkdtemp(prefix="wacontacts-tests-")

@@ -14,27 +14,29 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 PROGRAMS = sorted(path for room in ("benchmarks", "dags", "demo", "tests") for path in (ROOT / room).rglob("*.py"))
 
 # What a room may import of the others. Its own modules and the package's version it may always import.
-FOUNDATION = {"exceptions", "protocol"}
-TASKS = FOUNDATION | {"transport", "landing", "jobs", "hooks", "triggers", "assets"}
+VALUES = {"exceptions", "identifiers", "records"}
+CORE = VALUES | {"clients", "store", "files", "pipelines"}
 ROOMS = {
     "exceptions": set(),
     "get_provider_info": set(),
-    "protocol": {"exceptions"},
-    "transport": FOUNDATION,
-    "landing": FOUNDATION,
-    "jobs": FOUNDATION | {"transport", "landing"},
-    "hooks": FOUNDATION | {"transport", "landing", "get_provider_info"},
-    "assets": FOUNDATION,
-    "triggers": FOUNDATION | {"transport", "jobs", "hooks"},
-    "sensors": TASKS,
-    "operators": TASKS,
+    "identifiers": {"exceptions"},
+    "records": {"exceptions", "identifiers"},
+    "clients": VALUES,
+    "store": VALUES,
+    "files": VALUES,
+    "pipelines": VALUES | {"clients", "store", "files"},
+    "hooks": VALUES | {"clients", "store", "files", "get_provider_info"},
+    "assets": VALUES,
+    "triggers": CORE | {"hooks"},
+    "sensors": CORE | {"hooks", "triggers", "assets"},
+    "operators": CORE | {"hooks", "triggers", "assets"},
     "sandbox": set(),
-    "cli": FOUNDATION | {"landing", "jobs", "hooks", "sandbox"},
+    "cli": CORE | {"hooks", "sandbox"},
 }
 KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets"}
 KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
 
-# All that the protocol needs computes, and touches nothing.
+# All that identifiers, records and clients' requests need computes, and touches nothing.
 PURE = {
     *("__future__", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "email", "enum"),
     *("fractions", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string"),
@@ -92,15 +94,15 @@ def test_airflow_is_imported_where_tasks_meet_it_and_no_deeper(path):
     assert {name for name in imports_of(path) if name.split(".")[0] == "airflow"} == set()
 
 
-@each(in_rooms("protocol"))
-def test_the_protocol_imports_only_what_computes(path):
+@each(in_rooms("identifiers", "records"))
+def test_values_import_only_what_computes(path):
     impure = {name for name in imports_of(path) if not PURE & {name.split(".")[0], ".".join(name.split(".")[:2])}}
 
     assert impure == set()
 
 
-@each(in_rooms("protocol"))
-def test_the_protocol_reads_no_clock_and_opens_nothing(path):
+@each(in_rooms("identifiers", "records"))
+def test_values_read_no_clock_and_opens_nothing(path):
     called = {
         node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         for node in ast.walk(ast.parse(path.read_text()))
@@ -172,4 +174,4 @@ def test_a_trigger_brings_nothing_heavy_into_the_triggerer(path):
     loaded = set(run.stdout.splitlines()[-1].split())
 
     assert name_of(path) in loaded
-    assert loaded & {"pandas", "phonenumbers", "pyarrow", f"{PACKAGE}.landing"} == set()
+    assert loaded & {"pandas", "phonenumbers", "pyarrow", f"{PACKAGE}.store"} == set()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
-from airflow_provider_wacontacts.cli.prose import Prose
+from airflow_provider_wacontacts.cli.paragraphs import Prose
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade

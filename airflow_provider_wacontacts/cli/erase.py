@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.place import add_place, airflow_aside, expect_url_env, store_in
-from airflow_provider_wacontacts.cli.prose import Prose
+from airflow_provider_wacontacts.cli.paragraphs import Prose
+from airflow_provider_wacontacts.cli.store_options import add_place, airflow_aside, expect_url_env, store_in
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.landing.objects import ObjectPath
+    from airflow_provider_wacontacts.files import ObjectPath
 
 __all__ = ["add_erase"]
 
@@ -47,7 +47,7 @@ def add_erase(commands: Any) -> None:
 
 def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     expect_url_env(command, options, "table_schema", "secret_env")
-    from airflow_provider_wacontacts.jobs.erasure import erase_people, people_in
+    from airflow_provider_wacontacts.pipelines.erasure import erase_people, people_in
 
     people = people_in(line for line in map(str.strip, sys.stdin) if line)
     store = store_in(options, secret_env=options.secret_env)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.spans import moment, told
+from airflow_provider_wacontacts.cli.durations import moment, told
 from airflow_provider_wacontacts.cli.tables import table
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.jobs.store_status import StoreStatus
-    from airflow_provider_wacontacts.landing.sql.status.model import Feed, Rejected, Sender
-    from airflow_provider_wacontacts.protocol.windows import Window
+    from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
+    from airflow_provider_wacontacts.records.windows import Window
+    from airflow_provider_wacontacts.store.status.model import Feed, Rejected, Sender
 
 __all__ = ["report"]
 

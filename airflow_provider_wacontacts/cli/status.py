@@ -7,15 +7,15 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.place import add_place, airflow_aside, expect_url_env, name_of, store_in
-from airflow_provider_wacontacts.cli.prose import Prose
+from airflow_provider_wacontacts.cli.durations import span, told
+from airflow_provider_wacontacts.cli.paragraphs import Prose
 from airflow_provider_wacontacts.cli.report import report
-from airflow_provider_wacontacts.cli.spans import span, told
+from airflow_provider_wacontacts.cli.store_options import add_place, airflow_aside, expect_url_env, name_of, store_in
 from airflow_provider_wacontacts.exceptions import WaContactsError
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.jobs.store_status import StoreStatus, Verdict
-    from airflow_provider_wacontacts.landing.sql.status.model import Selection
+    from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, Verdict
+    from airflow_provider_wacontacts.store.status.model import Selection
 
 __all__ = ["add_status"]
 
@@ -96,7 +96,7 @@ def _status(command: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
 
 def _look(options: argparse.Namespace) -> StoreStatus:
-    from airflow_provider_wacontacts.jobs.store_status import look_at_ages, look_at_store
+    from airflow_provider_wacontacts.pipelines.store_status import look_at_ages, look_at_store
 
     store, selection = store_in(options, late_after=options.late_after), _selection(options)
     if options.max_age and not options.json:
@@ -106,7 +106,7 @@ def _look(options: argparse.Namespace) -> StoreStatus:
 
 
 def _selection(options: argparse.Namespace) -> Selection:
-    from airflow_provider_wacontacts.landing.sql.status.model import Selection
+    from airflow_provider_wacontacts.store.status.model import Selection
 
     return Selection(frozenset(options.source), frozenset(options.account))
 
@@ -123,7 +123,7 @@ def _limits(conn_ids: list[str]) -> dict[str, int]:
 def _verdict(status: StoreStatus | None, options: argparse.Namespace) -> Verdict | None:
     if status is None or status.problem or options.max_age is None:
         return None
-    from airflow_provider_wacontacts.jobs.store_status import verdict_on
+    from airflow_provider_wacontacts.pipelines.store_status import verdict_on
 
     return verdict_on(status, options.max_age, _selection(options))
 

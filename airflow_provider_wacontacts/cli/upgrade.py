@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from airflow_provider_wacontacts.cli.place import add_place, engine_in, expect_url_env, name_of
-from airflow_provider_wacontacts.cli.prose import Prose
+from airflow_provider_wacontacts.cli.paragraphs import Prose
+from airflow_provider_wacontacts.cli.store_options import add_place, engine_in, expect_url_env, name_of
 
 __all__ = ["add_upgrade"]
 
@@ -29,7 +29,7 @@ def add_upgrade(commands: Any) -> None:
 
 def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     expect_url_env(command, options, "table_schema")
-    from airflow_provider_wacontacts.landing.sql import upgrade
+    from airflow_provider_wacontacts.store import upgrade
 
     engine, table_schema = engine_in(options)
     try:

@@ -14,12 +14,12 @@ from airflow.providers.common.compat.sdk import Connection
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials, Driver
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError, RejectedError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection
 from airflow_provider_wacontacts.hooks.metrics import retrying
-from airflow_provider_wacontacts.protocol.flows import Flow, Request, Response
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
-from airflow_provider_wacontacts.transport.sync import Clock, Credentials, Driver
 
 __all__ = ["FeedHook"]
 

@@ -9,15 +9,16 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
+from airflow_provider_wacontacts.clients import green_api
+from airflow_provider_wacontacts.clients.http import Flow, Response
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, token_of
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
-from airflow_provider_wacontacts.protocol import green_api
-from airflow_provider_wacontacts.protocol.flows import Flow, Response
-from airflow_provider_wacontacts.transport.pacing import Pacer
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
-from airflow_provider_wacontacts.transport.sync import Clock, Credentials
+from airflow_provider_wacontacts.records.green_api import Snapshot
 
 __all__ = ["GreenApiHook"]
 
@@ -68,7 +69,7 @@ class GreenApiHook(FeedHook):
         """Return how the standard fields look, for Airflow before 3.2."""
         return field_behaviour(cls.conn_type)
 
-    def get_contacts(self, *, group: bool | None = None, count: int | None = None) -> green_api.Snapshot:
+    def get_contacts(self, *, group: bool | None = None, count: int | None = None) -> Snapshot:
         """
         Ask for all contacts of the account. They are up to 5 minutes old.
 

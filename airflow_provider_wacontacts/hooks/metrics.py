@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
-    from airflow_provider_wacontacts.transport.policy import Try
+    from airflow_provider_wacontacts.clients.retry import Try
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
 
 __all__ = ["KINDS", "load", "retrying", "send", "statuses_of"]
 

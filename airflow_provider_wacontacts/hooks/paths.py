@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_wacontacts.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.landing.objects import ObjectPath
+    from airflow_provider_wacontacts.files import ObjectPath
 
 __all__ = ["object_path"]
 

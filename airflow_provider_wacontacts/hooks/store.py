@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_
 if TYPE_CHECKING:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    from airflow_provider_wacontacts.landing.sql import Store
+    from airflow_provider_wacontacts.store import Store
 
 __all__ = [
     "StoreConnection",
@@ -65,7 +65,7 @@ def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
 
 def store_at(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
     """Open the store of a connection that was read, see :func:`open_store`."""
-    from airflow_provider_wacontacts.landing.sql import Store
+    from airflow_provider_wacontacts.store import Store
 
     options: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
     return Store(

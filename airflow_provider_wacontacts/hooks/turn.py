@@ -8,14 +8,15 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_wacontacts.clients import turn
+from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection, token_of
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
-from airflow_provider_wacontacts.protocol import turn
-from airflow_provider_wacontacts.protocol.flows import Flow
-from airflow_provider_wacontacts.protocol.windows import Window
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
-from airflow_provider_wacontacts.transport.sync import Clock, Credentials
+from airflow_provider_wacontacts.records.turn import Page
+from airflow_provider_wacontacts.records.windows import Window
 
 __all__ = ["TurnHook"]
 
@@ -77,7 +78,7 @@ class TurnHook(FeedHook):
         page_size: int | None = None,
         scrubbing_rules: Mapping[str, Any] | None = None,
         resume_from: datetime | None = None,
-    ) -> Iterator[turn.Page]:
+    ) -> Iterator[Page]:
         """
         Read the contacts whose latest update fell into a window, a page at a time.
 

@@ -10,22 +10,23 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import mask_secret
 
+from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
+from airflow_provider_wacontacts.clients.http import Flow, Response
+from airflow_provider_wacontacts.clients.requests_driver import Clock, Driver
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
-from airflow_provider_wacontacts.hooks.whatsapp_business_access import (
+from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
     Access,
     Account,
     SharedCredentials,
     access_of,
 )
-from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
-from airflow_provider_wacontacts.protocol import whatsapp_business
-from airflow_provider_wacontacts.protocol.flows import Flow, Response
-from airflow_provider_wacontacts.transport.aio import AsyncClock
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
-from airflow_provider_wacontacts.transport.sync import Clock, Driver
+from airflow_provider_wacontacts.records.identities import Identity
 
 __all__ = ["WhatsAppBusinessHook"]
 
@@ -91,7 +92,7 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` where the sender is no number with one."""
-        from airflow_provider_wacontacts.protocol.numbers import region_of
+        from airflow_provider_wacontacts.identifiers.numbers import region_of
 
         return region_of(self.sender)
 
@@ -118,7 +119,7 @@ class WhatsAppBusinessHook(FeedHook):
             whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, is_counted=is_counted)
         )
 
-    def get_identity(self, wa_id: str) -> whatsapp_business.Identity:
+    def get_identity(self, wa_id: str) -> Identity:
         """
         Ask for the latest identity of a user.
 

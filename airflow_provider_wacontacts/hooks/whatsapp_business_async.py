@@ -12,20 +12,21 @@ import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
 from asgiref.sync import sync_to_async
 
+from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock, AsyncDriver, Route, open_session, route_to
+from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks.connections import read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.metrics import retrying
-from airflow_provider_wacontacts.hooks.whatsapp_business_access import (
+from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
     Access,
     Account,
     AsyncSharedCredentials,
     access_of,
 )
-from airflow_provider_wacontacts.protocol import whatsapp_business
-from airflow_provider_wacontacts.protocol.flows import Flow
-from airflow_provider_wacontacts.transport.aio import AsyncClock, AsyncDriver, Route, open_session, route_to
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from airflow_provider_wacontacts.records.identities import Identity
 
 __all__ = ["AsyncContacts"]
 
@@ -90,7 +91,7 @@ class AsyncContacts:
         """Ask which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
         return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
 
-    async def get_identity(self, wa_id: str) -> whatsapp_business.Identity:
+    async def get_identity(self, wa_id: str) -> Identity:
         """Ask for the latest identity of a user, see :meth:`.WhatsAppBusinessHook.get_identity`."""
         return await self.run_flow(whatsapp_business.get_identity(wa_id))
 

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
-from airflow_provider_wacontacts.operators.runs import counting, publish, task_of
+from airflow_provider_wacontacts.operators.task_context import counting, publish, task_of
 
 __all__ = ["ContactFilesToSqlOperator"]
 
@@ -44,7 +44,7 @@ class ContactFilesToSqlOperator(BaseOperator):
         accept_shrink: bool = False,
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.landing.sql.completeness import ShrinkGuard
+        from airflow_provider_wacontacts.store.completeness import ShrinkGuard
 
         super().__init__(**kwargs)
         self.path = path
@@ -63,7 +63,7 @@ class ContactFilesToSqlOperator(BaseOperator):
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.contact_files import FilesLanding, land_files
+        from airflow_provider_wacontacts.pipelines.import_files import FilesLanding, land_files
 
         with failing_at_once():
             landing = FilesLanding(

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.operators.runs import (
+from airflow_provider_wacontacts.operators.task_context import (
     attempt_of,
     counting,
     erased_of,
@@ -22,14 +22,14 @@ from airflow_provider_wacontacts.operators.runs import (
     publish,
     task_of,
 )
-from airflow_provider_wacontacts.protocol.arguments import check_flag, check_share, check_span, check_whole
-from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.records.arguments import check_flag, check_share, check_span, check_whole
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-    from airflow_provider_wacontacts.jobs.green_api_snapshot import Answered, SnapshotPull
-    from airflow_provider_wacontacts.jobs.summaries import SnapshotSummary
+    from airflow_provider_wacontacts.pipelines.green_api_snapshot import Answered, SnapshotPull
+    from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
 
 __all__ = ["GreenApiContactsToObjectStorageOperator", "GreenApiContactsToSqlOperator"]
 
@@ -103,7 +103,7 @@ class _GreenApiContactsOperator(BaseOperator):
         return GreenApiHook(self.green_api_conn_id)
 
     def _take(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
-        from airflow_provider_wacontacts.jobs.green_api_snapshot import ask
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask
 
         self.hook.check()
         pull = self._plan(context)
@@ -130,7 +130,7 @@ class _GreenApiContactsOperator(BaseOperator):
         self.log.warning("The account has no contacts, however often it was asked; nobody is gone on its strength")
 
     def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
-        from airflow_provider_wacontacts.jobs.green_api_snapshot import SnapshotPull
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotPull
 
         return SnapshotPull(
             account=self.account or self.hook.account,
@@ -198,7 +198,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         accept_shrink: bool = False,
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.landing.sql.completeness import ShrinkGuard
+        from airflow_provider_wacontacts.store.completeness import ShrinkGuard
 
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
@@ -211,7 +211,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
 
     def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_store
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import land_in_store
 
         store = open_store(self.store_conn_id)
         store.prepare()
@@ -238,7 +238,7 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
     def __init__(
         self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
     ) -> None:
-        from airflow_provider_wacontacts.landing.objects import check_file_format
+        from airflow_provider_wacontacts.files import check_file_format
 
         super().__init__(**kwargs)
         check_file_format(file_format)
@@ -249,7 +249,7 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
     def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wacontacts.jobs.green_api_snapshot import land_in_files
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import land_in_files
 
         root, count = ObjectStoragePath(self.path), counting("green_api")
         erased = erased_of(self)

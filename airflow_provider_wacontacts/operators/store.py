@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
-from airflow_provider_wacontacts.operators.runs import publish
+from airflow_provider_wacontacts.operators.task_context import publish
 
 __all__ = ["ContactFilesToSqlOperator", "EraseContactsOperator"]
 
@@ -61,9 +61,9 @@ class EraseContactsOperator(BaseOperator):
         """
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wacontacts.hooks.contacts import read_rows
+        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.erasure import COLUMNS, erase_people, people_in, people_of
+        from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in, people_of
 
         with failing_at_once():
             paths = [self.paths] if isinstance(self.paths, str) else self.paths

@@ -11,10 +11,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
+from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.operators.runs import (
+from airflow_provider_wacontacts.operators.task_context import (
     attempt_of,
     counting,
     defer_until,
@@ -25,15 +26,14 @@ from airflow_provider_wacontacts.operators.runs import (
     wait_out,
     window_of,
 )
-from airflow_provider_wacontacts.protocol.arguments import check_flag, check_share, check_span
-from airflow_provider_wacontacts.protocol.turn import ExportOptions
-from airflow_provider_wacontacts.protocol.windows import Window, format_time
+from airflow_provider_wacontacts.records.arguments import check_flag, check_share, check_span
+from airflow_provider_wacontacts.records.windows import Window, format_time
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
-    from airflow_provider_wacontacts.jobs.progress import Progress
-    from airflow_provider_wacontacts.jobs.summaries import PullSummary
-    from airflow_provider_wacontacts.jobs.turn_pull import Pull
+    from airflow_provider_wacontacts.pipelines.progress import Progress
+    from airflow_provider_wacontacts.pipelines.summaries import PullSummary
+    from airflow_provider_wacontacts.pipelines.turn_sync import Pull
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
 
@@ -143,7 +143,7 @@ class _TurnContactsOperator(BaseOperator):
             self.log.warning("No extraction covers %s; pull it, or run a backfill", summary.gap_before)
 
     def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
-        from airflow_provider_wacontacts.jobs.turn_pull import Pull
+        from airflow_provider_wacontacts.pipelines.turn_sync import Pull
 
         self.hook.check()
         return Pull(
@@ -202,7 +202,7 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
 
     def _land(self, pull: Pull) -> PullSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_store
+        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, pull_into_store
 
         store = open_store(self.store_conn_id, late_after=pull.late_after)
         uri = store_uri(self.store_conn_id, "turn", pull.account)
@@ -232,7 +232,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     def __init__(
         self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
     ) -> None:
-        from airflow_provider_wacontacts.landing.objects import check_file_format
+        from airflow_provider_wacontacts.files import check_file_format
 
         super().__init__(**kwargs)
         check_file_format(file_format)
@@ -243,7 +243,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     def _land(self, pull: Pull) -> PullSummary:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wacontacts.jobs.turn_pull import Surroundings, pull_into_files
+        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, pull_into_files
 
         return pull_into_files(
             pull,

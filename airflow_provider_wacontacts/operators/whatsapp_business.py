@@ -14,8 +14,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
-from airflow_provider_wacontacts.landing.tasks import digest
-from airflow_provider_wacontacts.operators.runs import (
+from airflow_provider_wacontacts.operators.task_context import (
     attempt_of,
     day_end_of,
     defer_until,
@@ -27,15 +26,16 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.protocol.arguments import check_span, check_whole
+from airflow_provider_wacontacts.records.arguments import check_span, check_whole
+from airflow_provider_wacontacts.records.tasks import digest
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
-    from airflow_provider_wacontacts.landing.sql.numbers.check import Check
-    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-    from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules, Totals
-    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+    from airflow_provider_wacontacts.store.checks.check import Check
+    from airflow_provider_wacontacts.store.checks.model import Input, Rules, Totals
+    from airflow_provider_wacontacts.store.checks.sender import Checks
 
 __all__ = [
     "WhatsAppAcknowledgeIdentityOperator",
@@ -73,7 +73,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         on_budget: str = "fail",
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.jobs.manner import Manner
+        from airflow_provider_wacontacts.pipelines.check_options import Manner
 
         # Each count is an XCom of its own as well, so `check.output["check_id"]` is what a sensor takes.
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -114,16 +114,16 @@ class _WhatsAppChecksOperator(BaseOperator):
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
         """The hook of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.clients.requests_driver import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-        from airflow_provider_wacontacts.transport.sync import Clock
 
         sleeping = Clock(sleep=self._world.sleep) if self._world else None
         return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
 
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
-        from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+        from airflow_provider_wacontacts.store.checks.sender import Checks
 
         self._world = Surroundings(
             lambda asked: self.log.info("Asked about %s numbers so far", asked),
@@ -141,7 +141,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         return self._tell(context, check, checks, totals)
 
     def _ask(self, check: Check, checks: Checks, world: Surroundings, attempt: int) -> Totals:
-        from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
+        from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
 
         tomorrow = _tomorrow(checks)
         try:
@@ -164,7 +164,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         return answer
 
     def _tell(self, context: Mapping[str, Any], check: Check, checks: Checks, totals: Totals) -> dict[str, Any]:
-        from airflow_provider_wacontacts.jobs.summaries import CheckSummary
+        from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
         summary = CheckSummary.of(check, checks, totals)
         if not summary.given:
@@ -184,7 +184,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         return summary.as_dict()
 
     def _rules_of(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> Rules:
-        from airflow_provider_wacontacts.landing.sql.numbers.model import Rules
+        from airflow_provider_wacontacts.store.checks.model import Rules
 
         own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.manner.force_check)
         return Rules(
@@ -198,12 +198,12 @@ class _WhatsAppChecksOperator(BaseOperator):
 
     def _read(self) -> Iterator[Mapping[str, Any]]:
         """Go through the rows of ``contacts_sql``."""
-        from airflow_provider_wacontacts.hooks.contacts import read_rows
+        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
 
         return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
 
     def _region(self) -> str | None:
-        from airflow_provider_wacontacts.protocol.numbers import check_region
+        from airflow_provider_wacontacts.identifiers.numbers import check_region
 
         return check_region(self.default_region) if self.default_region else self.hook.region
 
@@ -284,7 +284,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
         return self._rules_of(context, datetime.now(UTC) - self.fresh_for, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:  # noqa: ARG002 - the other's
-        from airflow_provider_wacontacts.jobs.inputs import inputs_of
+        from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
 
         return inputs_of(self._given(context), self._region())
 
@@ -346,7 +346,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
         return self._rules_of(context, day_end_of(context) - self.stale_after, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
-        from airflow_provider_wacontacts.landing.sql.numbers.model import Input
+        from airflow_provider_wacontacts.store.checks.model import Input
 
         opted_out: set[str] = set()
         stale = self._stale(context, checks, opted_out)
@@ -365,7 +365,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
 
     def _wanted(self, opted_out: set[str]) -> Iterator[str]:
         """Go through the numbers of ``contacts_sql``, and add to those who opted out."""
-        from airflow_provider_wacontacts.jobs.inputs import inputs_of
+        from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
 
         for one in inputs_of(self._read(), self._region()):
             if one.number and one.opted_in is False:

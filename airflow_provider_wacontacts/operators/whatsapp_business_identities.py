@@ -11,14 +11,14 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
-from airflow_provider_wacontacts.operators.runs import publish
-from airflow_provider_wacontacts.protocol.arguments import check_flag, check_whole
+from airflow_provider_wacontacts.operators.task_context import publish
+from airflow_provider_wacontacts.records.arguments import check_flag, check_whole
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
-    from airflow_provider_wacontacts.jobs.identities import AcknowledgeSummary, LookSummary
-    from airflow_provider_wacontacts.landing.sql.numbers.identities import Identities, KeptIdentity
+    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+    from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary
+    from airflow_provider_wacontacts.store.identities import Identities, KeptIdentity
 
 __all__ = ["WhatsAppAcknowledgeIdentityOperator", "WhatsAppGetIdentityOperator"]
 
@@ -84,17 +84,17 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
         """The hook of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.clients.requests_driver import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-        from airflow_provider_wacontacts.transport.sync import Clock
 
         sleeping = Clock(sleep=self._world.sleep) if self._world else None
         return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
 
     def _run(self) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.jobs.check_numbers import Surroundings
-        from airflow_provider_wacontacts.jobs.identities import chosen
-        from airflow_provider_wacontacts.landing.sql.numbers.identities import Identities
+        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+        from airflow_provider_wacontacts.pipelines.identities import chosen
+        from airflow_provider_wacontacts.store.identities import Identities
 
         world = self._world = Surroundings(lambda done: self.log.info("Done with %s identities so far", done))
         identity_ids = None if self._takes_pending else _ids_of(self.identity_ids)
@@ -136,7 +136,7 @@ class WhatsAppGetIdentityOperator(_WhatsAppIdentitiesOperator):
     """
 
     def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
-        from airflow_provider_wacontacts.jobs.identities import look
+        from airflow_provider_wacontacts.pipelines.identities import look
 
         summary = look(identities, given, api=self.hook, world=world)
         self.log.info(
@@ -168,7 +168,7 @@ class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
         check_flag("acknowledge_latest", acknowledge_latest)
 
     def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
-        from airflow_provider_wacontacts.jobs.identities import acknowledge
+        from airflow_provider_wacontacts.pipelines.identities import acknowledge
 
         summary = acknowledge(identities, given, api=self.hook, world=world, acknowledge_latest=self.acknowledge_latest)
         self.log.info(

@@ -26,17 +26,17 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.failures import failing_at_once
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
-from airflow_provider_wacontacts.landing.tasks import Task, digest
-from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.records.tasks import Task, digest
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.jobs.await_answers import Terms, Wait
-    from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-    from airflow_provider_wacontacts.landing.sql.numbers.model import Totals
-    from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer
-    from airflow_provider_wacontacts.transport.pacing import Pacer
+    from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Wait
+    from airflow_provider_wacontacts.store.checks.model import Totals
+    from airflow_provider_wacontacts.store.checks.sender import Checks
 
 __all__ = ["WhatsAppContactsSensor"]
 
@@ -171,15 +171,15 @@ class WhatsAppContactsSensor(BaseSensorOperator):
     @cached_property
     def _checks(self) -> Checks:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
+        from airflow_provider_wacontacts.store.checks.sender import Checks
 
         self.hook.check()
         return Checks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
 
     @cached_property
     def _pacer(self) -> Pacer:
-        from airflow_provider_wacontacts.protocol.whatsapp_business import REQUESTS_A_SECOND
-        from airflow_provider_wacontacts.transport.pacing import Pacer
+        from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+        from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND
 
         return Pacer(timedelta(seconds=1 / REQUESTS_A_SECOND))
 
@@ -192,7 +192,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return self._begun
 
     def _open(self, deadline: datetime, *, waiter: str | None = None) -> Wait:
-        from airflow_provider_wacontacts.jobs.await_answers import Terms, Wait
+        from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Wait
 
         if not self.check_id:
             raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
@@ -207,7 +207,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return Wait(self._checks, terms)
 
     def _deadline(self, context: Any) -> datetime:
-        from airflow_provider_wacontacts.jobs.await_answers import read_deadline
+        from airflow_provider_wacontacts.pipelines.wait_for_results import read_deadline
 
         first = _first_look(context) if self.reschedule and not self.deferrable else None
         ends_at = (first or self._started or _now()) + timedelta(seconds=self.timeout)
@@ -220,14 +220,14 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return deadline if self.deferrable else min(deadline, ends_at)
 
     def _ask_again(self, wait: Wait) -> Totals:
-        from airflow_provider_wacontacts.jobs.await_answers import ask_again
+        from airflow_provider_wacontacts.pipelines.wait_for_results import ask_again
 
         if self._not_before <= _now() < wait.terms.deadline:
             return ask_again(wait, self._ask)
         return wait.look()
 
     def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
-        from airflow_provider_wacontacts.transport.sync import Clock
+        from airflow_provider_wacontacts.clients.requests_driver import Clock
 
         self._pacer.wait(self.hook.sender, Clock())
         # What is not resolved is asked after for nothing; what has failed is drawn for.
@@ -237,7 +237,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
 
     def _bear(self, error: WaContactsError) -> None:
         """Look again later, and not before the server wants to be asked; raise what is one failure too many."""
-        from airflow_provider_wacontacts.jobs.await_answers import borne
+        from airflow_provider_wacontacts.pipelines.wait_for_results import borne
 
         self._failures = borne(error, self._failures, 0 if self.reschedule else self.max_failures)
         self.log.warning("Check %s: %s: %s", self.check_id, type(error).__name__, error)
@@ -284,7 +284,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         raise (AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout)(message)
 
     def _summary(self, wait: Wait, totals: Totals) -> dict[str, Any]:
-        from airflow_provider_wacontacts.jobs.summaries import CheckSummary
+        from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
         summary = CheckSummary.of(wait.check, self._checks, totals)
         send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, resolved=1)

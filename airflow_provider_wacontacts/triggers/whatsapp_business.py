@@ -15,10 +15,10 @@ from uuid import uuid4
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wacontacts.exceptions import WaContactsError
-from airflow_provider_wacontacts.hooks.sharing import shared
+from airflow_provider_wacontacts.hooks.refcounted import shared
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.jobs.await_answers import Waiting
+    from airflow_provider_wacontacts.pipelines.wait_for_results import Waiting
 
 __all__ = ["WhatsAppContactsTrigger"]
 
@@ -91,8 +91,8 @@ class WhatsAppContactsTrigger(BaseTrigger):
         # What Airflow makes of an exception shows whatever the exception quotes.
         try:
             async with shared("modules", _modules):
-                from airflow_provider_wacontacts.hooks.whatsapp_business_room import open_room
-                from airflow_provider_wacontacts.jobs.await_answers import Terms, Waiting, read_deadline
+                from airflow_provider_wacontacts.hooks.whatsapp_business_shared import open_room
+                from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Waiting, read_deadline
 
                 terms = Terms(
                     self.check_id,
@@ -121,8 +121,8 @@ async def _modules() -> AsyncIterator[None]:
 
 
 def _load() -> None:
-    import airflow_provider_wacontacts.hooks.whatsapp_business_room
-    import airflow_provider_wacontacts.jobs.await_answers  # noqa: F401 - to be there when it is needed
+    import airflow_provider_wacontacts.hooks.whatsapp_business_shared
+    import airflow_provider_wacontacts.pipelines.wait_for_results  # noqa: F401 - to be there when it is needed
     from airflow_provider_wacontacts.hooks.metrics import load
 
     load()

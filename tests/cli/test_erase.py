@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.jobs.erasure import ErasureSummary
-from airflow_provider_wacontacts.landing.objects import ObjectExtraction, read_contacts
-from airflow_provider_wacontacts.landing.sql import Task, upgrade
-from airflow_provider_wacontacts.protocol.turn_rows import parse_page
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.files import ObjectExtraction, read_contacts
+from airflow_provider_wacontacts.pipelines.erasure import ErasureSummary
+from airflow_provider_wacontacts.records.turn import parse_page
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Task, upgrade
 
 BOB, EVE = "12015550123", "12015550124"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)

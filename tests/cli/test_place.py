@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.landing.sql import upgrade
+from airflow_provider_wacontacts.store import upgrade
 
 COMMANDS = ["upgrade", "status"]
 

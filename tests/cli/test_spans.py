@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.cli.spans import moment, span, told
+from airflow_provider_wacontacts.cli.durations import moment, span, told
 
 
 @pytest.mark.parametrize(

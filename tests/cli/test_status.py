@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.landing.sql import Store, Task
-from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-from airflow_provider_wacontacts.landing.sql.numbers.identities import Identities
-from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Input, Rules
-from airflow_provider_wacontacts.protocol.records import Record, Reject, canonical, row_hash
-from airflow_provider_wacontacts.protocol.whatsapp_business import IdentityChange
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.records.contacts import Record, Reject, canonical, row_hash
+from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.identities import Identities
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

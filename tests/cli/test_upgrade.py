@@ -20,7 +20,7 @@ class Upgrades:
         self.error = None
         store = types.ModuleType("airflow_provider_wacontacts.hooks.store")
         store.store_engine = lambda conn_id: types.SimpleNamespace(engine=self, table_schema=f"schema of {conn_id}")
-        landing = types.ModuleType("airflow_provider_wacontacts.landing.sql")
+        landing = types.ModuleType("airflow_provider_wacontacts.store")
         landing.upgrade = self.upgrade
         monkeypatch.setitem(sys.modules, store.__name__, store)
         monkeypatch.setitem(sys.modules, landing.__name__, landing)

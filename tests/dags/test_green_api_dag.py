@@ -14,7 +14,7 @@ try:
 except ImportError:
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
-from airflow_provider_wacontacts.landing.sql import ShrinkGuard
+from airflow_provider_wacontacts.store import ShrinkGuard
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 MONDAY, DAY = datetime(2022, 9, 12, tzinfo=UTC), timedelta(days=1)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.protocol.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
 
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from airflow_provider_wacontacts.landing.objects import versions
-from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.files import versions
+from airflow_provider_wacontacts.records.windows import format_time
 
 DAY = timedelta(days=1)
 LEDGER = "SELECT {} FROM wacontacts_extraction WHERE dag_id = :dag AND task_id = 'to_store' ORDER BY finished_at"

@@ -12,18 +12,18 @@ from sqlalchemy import create_engine
 from sqlalchemy import inspect as inspect_database
 
 from airflow_provider_wacontacts import cli, exceptions
+from airflow_provider_wacontacts.files import Manifest
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
-from airflow_provider_wacontacts.jobs.callbacks import record_callback
-from airflow_provider_wacontacts.jobs.contact_files import FilesSummary
-from airflow_provider_wacontacts.jobs.identities import AcknowledgeSummary, LookSummary
-from airflow_provider_wacontacts.jobs.store_status import StoreStatus
-from airflow_provider_wacontacts.jobs.summaries import CheckSummary, PullSummary, SnapshotSummary
-from airflow_provider_wacontacts.landing.objects import Manifest
-from airflow_provider_wacontacts.landing.sql import upgrade
-from airflow_provider_wacontacts.landing.sql.status.model import Feed, Newest, Rejected, Sender, Unfinished
 from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_business
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.pipelines.callbacks import record_callback
+from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary
+from airflow_provider_wacontacts.pipelines.import_files import FilesSummary
+from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
+from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, PullSummary, SnapshotSummary
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
+from airflow_provider_wacontacts.store import upgrade
+from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Sender, Unfinished
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

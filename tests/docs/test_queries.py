@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_wacontacts.protocol.windows import format_time, parse_time
+from airflow_provider_wacontacts.records.windows import format_time, parse_time
 from demo.week import Day, shown, to_millis
 from tests.docs.pages import is_for, of, query_under
 from tests.docs.week import CHECKED, FRIDAY, SENDER, THURSDAY, PhoneDay, fill, late_after

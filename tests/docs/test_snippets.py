@@ -13,13 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.jobs.store_status import look_at_ages, look_at_store
-from airflow_provider_wacontacts.landing.objects import ObjectExtraction
-from airflow_provider_wacontacts.landing.sql import Store, Task
-from airflow_provider_wacontacts.landing.sql.status.model import Selection
-from airflow_provider_wacontacts.protocol.turn import record_of
-from airflow_provider_wacontacts.protocol.turn_rows import parse_page
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.files import ObjectExtraction
+from airflow_provider_wacontacts.pipelines.store_status import look_at_ages, look_at_store
+from airflow_provider_wacontacts.records.turn import parse_page, record_of
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.status.model import Selection
 from tests.docs.pages import ROOT, Block, is_for, of, query_under
 
 #: What no test here can run: programs of other machines, and of other versions of Airflow.

@@ -11,17 +11,17 @@ from typing import Any
 import requests
 from sqlalchemy import create_engine
 
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, check_contacts
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
-from airflow_provider_wacontacts.jobs import check_numbers
-from airflow_provider_wacontacts.jobs.inputs import inputs_of
-from airflow_provider_wacontacts.jobs.manner import Manner
-from airflow_provider_wacontacts.jobs.summaries import CheckSummary
-from airflow_provider_wacontacts.landing.sql import Store
-from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
-from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.whatsapp_business import CheckAnswer, check_contacts
-from airflow_provider_wacontacts.transport.sync import Driver
+from airflow_provider_wacontacts.pipelines import check_numbers
+from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
+from airflow_provider_wacontacts.pipelines.check_options import Manner
+from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.checks.model import Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
 
 WEEK = timedelta(days=7)
 

@@ -21,9 +21,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 import airflow_provider_wacontacts
-from airflow_provider_wacontacts.landing.objects import complete_prefixes, read_contacts
-from airflow_provider_wacontacts.landing.sql import upgrade
+from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
 from airflow_provider_wacontacts.sandbox import Event, Sandbox, TurnBehaviour, World
+from airflow_provider_wacontacts.store import upgrade
 
 ROOT = Path(airflow_provider_wacontacts.__file__).parents[1]
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -167,7 +167,7 @@ class Pause:
         self.slept: list[float] = []
 
     def clock(self) -> Any:
-        from airflow_provider_wacontacts.transport.sync import Clock
+        from airflow_provider_wacontacts.clients.requests_driver import Clock
 
         return Clock(sleep=self.slept.append, monotonic=lambda: sum(self.slept))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE
+from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 
 KILLS = 12

@@ -26,11 +26,11 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
 from airflow_provider_wacontacts.exceptions import LandingError, WaContactsError
 from airflow_provider_wacontacts.hooks import green_api as hooks
-from airflow_provider_wacontacts.landing.sql import upgrade
 from airflow_provider_wacontacts.sandbox import Fault, GreenApiBehaviour, Sandbox, World, seeded_contact_list
-from airflow_provider_wacontacts.transport.pacing import Pacer
+from airflow_provider_wacontacts.store import upgrade
 from tests.faults.conftest import Pause
 from tests.faults.test_leaks import LOUD, Kept, Recorder
 
@@ -389,7 +389,7 @@ def test_a_store_that_cannot_be_reached_is_not_told_of(
 def test_the_search_finds_what_is_there(place: Task, keeping: Kept, found: Any, green: Sandbox) -> None:
     """Else nothing above has shown anything."""
     keeping.error(LandingError(f"{NUMBER}@c.us"))
-    logging.getLogger("airflow_provider_wacontacts.transport.sync").debug("%s", QUOTED)
+    logging.getLogger("airflow_provider_wacontacts.clients.requests_driver").debug("%s", QUOTED)
     print(f"{PATH}getContacts/{TOKEN}")  # noqa: T201
     keeping.places["summary"] = repr(green.green_api.rows()[0])
 

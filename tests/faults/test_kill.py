@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.landing.objects import complete_prefixes, read_contacts
-from airflow_provider_wacontacts.protocol.windows import format_millis, parse_time
+from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
+from airflow_provider_wacontacts.records.windows import format_millis, parse_time
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, World
 
 MONDAY, TUESDAY = "2022-09-12T00:00:00+00:00", "2022-09-13T00:00:00+00:00"

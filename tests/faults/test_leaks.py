@@ -25,9 +25,9 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.exceptions import LandingError, WaContactsError
-from airflow_provider_wacontacts.landing.sql import upgrade
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour, seeded_world
 from airflow_provider_wacontacts.sandbox.population import NAMES, SURNAMES
+from airflow_provider_wacontacts.store import upgrade
 
 TOKEN, PASSWORD = "example-token-58c1f0", "example-password-7d21"
 NUMBER, NAME = "447700900001", NAMES[0]
@@ -351,7 +351,7 @@ def test_the_search_finds_what_is_there(task: Any, kept: Kept, leaks: Any, world
             raise LandingError("text") from error
     except LandingError as error:
         kept.error(error)
-    logging.getLogger("airflow_provider_wacontacts.transport.sync").debug("%s", TOKEN)
+    logging.getLogger("airflow_provider_wacontacts.clients.requests_driver").debug("%s", TOKEN)
     print(f"{PATH}abc")  # noqa: T201
     kept.places["summary"] = repr({"uri": world.world.newest(1, world.clock.now()).details["whatsapp_id"]})
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from airflow_provider_wacontacts.protocol.windows import format_time
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour
 
 WINDOWS = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.landing.objects import complete_prefixes, current
+from airflow_provider_wacontacts.files import complete_prefixes, current
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour
 
 MONDAY, TUESDAY = "2022-09-12T00:00:00+00:00", "2022-09-13T00:00:00+00:00"

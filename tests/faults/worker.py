@@ -24,11 +24,11 @@ import pyarrow as pa
 import requests
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.jobs.turn_pull import Pull, Surroundings, pull_into_files, pull_into_store
-from airflow_provider_wacontacts.landing.sql import Store
-from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.windows import Window
-from airflow_provider_wacontacts.transport.sync import Driver
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store
 
 
 class Token:

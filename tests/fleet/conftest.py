@@ -13,11 +13,11 @@ import requests
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
-from airflow_provider_wacontacts.jobs.turn_pull import Pull, Surroundings, pull_into_store
-from airflow_provider_wacontacts.landing.sql import Store
-from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.windows import Window
-from airflow_provider_wacontacts.transport.sync import Driver
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_store
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store
 from demo.failures import last_words
 from tests.faults.worker import Token
 from tests.fleet.deployment import ROOT, Fleet

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_wacontacts.landing.objects import versions
+from airflow_provider_wacontacts.files import versions
 from tests.fleet.conftest import CHECK, DAILY, DAYS, MANY, MANY_ROWS, SLICES, SNAPSHOT
 
 LEDGER = "SELECT run_id, state FROM wacontacts_extraction WHERE dag_id = :dag AND task_id = 'to_store'"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.transport.conftest import clock, wire
+from tests.clients.conftest import clock, wire
 
 __all__ = ["clock", "connect", "wire"]
 

@@ -9,8 +9,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.hooks import contacts
-from airflow_provider_wacontacts.hooks.contacts import read_rows
+from airflow_provider_wacontacts.hooks import sql_rows as contacts
+from airflow_provider_wacontacts.hooks.sql_rows import read_rows
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -2,10 +2,10 @@
 
 import pytest
 
+from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import ConfigError, RejectedError
 from airflow_provider_wacontacts.hooks.turn import TurnHook
-from airflow_provider_wacontacts.protocol.flows import Response
-from tests.transport.wire import Answer
+from tests.clients.wire import Answer
 
 
 @pytest.fixture

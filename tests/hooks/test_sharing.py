@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from airflow_provider_wacontacts.hooks.sharing import shared
+from airflow_provider_wacontacts.hooks.refcounted import shared
 
 
 class Things:

@@ -11,6 +11,7 @@ import pytest
 import requests
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
@@ -23,11 +24,10 @@ from airflow_provider_wacontacts.exceptions import (
     WaContactsError,
 )
 from airflow_provider_wacontacts.hooks.turn import TurnHook
-from airflow_provider_wacontacts.protocol.turn import ExportOptions
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox.behaviour import TurnBehaviour
 from airflow_provider_wacontacts.sandbox.server import Sandbox
-from tests.transport.wire import DROP, Answer, Wire
+from tests.clients.wire import DROP, Answer, Wire
 
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
 CREATE = ("POST", "/v1/data/contacts/cursor")

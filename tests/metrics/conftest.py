@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wacontacts.clients.requests_driver import Clock
 from airflow_provider_wacontacts.hooks import feed
-from airflow_provider_wacontacts.transport.sync import Clock
 from tests.operators.conftest import connect, connections, context, green, query, run, store_path, turn
 from tests.operators.whatsapp_business.conftest import api, behave, connect_api, impatient, sandbox, store, tasks
 from tests.statsd import StatsdServer, configure_stats

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.operators.green_api_cases import ANN, MONDAY, Connect, Context, to_files, to_store
 
 DAY = timedelta(days=1)

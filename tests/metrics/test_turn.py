@@ -11,11 +11,11 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_wacontacts.exceptions import ContractError, LandingError
-from airflow_provider_wacontacts.jobs import turn_pull
 from airflow_provider_wacontacts.operators.turn import (
     TurnContactsToObjectStorageOperator,
     TurnContactsToSqlOperator,
 )
+from airflow_provider_wacontacts.pipelines import turn_sync as turn_pull
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour, World, seeded_world
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))

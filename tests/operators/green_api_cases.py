@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
     GreenApiContactsToSqlOperator,
 )
 from airflow_provider_wacontacts.sandbox import ContactList, GreenApiBehaviour, Sandbox, World
-from airflow_provider_wacontacts.transport.pacing import Pacer
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 
 __all__ = [
     "ANN",

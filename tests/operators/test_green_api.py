@@ -15,9 +15,9 @@ from airflow_provider_wacontacts.assets import prefix_asset, store_asset
 from airflow_provider_wacontacts.exceptions import (
     LandingError,
 )
-from airflow_provider_wacontacts.landing.sql import sqlite
 from airflow_provider_wacontacts.operators import green_api
 from airflow_provider_wacontacts.sandbox import Sandbox
+from airflow_provider_wacontacts.store import sqlite
 from tests.operators.green_api_cases import ANN, BEN, CAT, GROUP, MONDAY, Connect, Context, to_files, to_store
 from tests.operators.outlets import outlet_events
 
@@ -232,7 +232,7 @@ def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, 
 
 
 def test_what_the_log_can_say_of_a_reason_covers_every_reason_there_is() -> None:
-    from airflow_provider_wacontacts.landing.sql import completeness
+    from airflow_provider_wacontacts.store import completeness
 
     names = ("EMPTY", "CUT", "UNSYNCHRONISED", "NAMELESS", "SHRUNKEN")
     reasons = {getattr(completeness, name) for name in names}

@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.exceptions import ContractError
-from airflow_provider_wacontacts.jobs import turn_pull
-from airflow_provider_wacontacts.landing.objects import read_contacts
+from airflow_provider_wacontacts.files import read_contacts
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
+from airflow_provider_wacontacts.pipelines import turn_sync as turn_pull
 from airflow_provider_wacontacts.sandbox import (
     Fault,
     GreenApiBehaviour,

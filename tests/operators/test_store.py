@@ -18,8 +18,9 @@ from pyarrow.parquet import read_table
 from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.assets import store_asset
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
 from airflow_provider_wacontacts.hooks import green_api
-from airflow_provider_wacontacts.jobs.callbacks import record_callback
+from airflow_provider_wacontacts.identifiers.numbers import pseudonym
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
     GreenApiContactsToSqlOperator,
@@ -27,9 +28,8 @@ from airflow_provider_wacontacts.operators.green_api import (
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
-from airflow_provider_wacontacts.protocol.numbers import pseudonym
+from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, WhatsAppBehaviour, seeded_world
-from airflow_provider_wacontacts.transport.pacing import Pacer
 from tests.operators.outlets import outlet_events
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)

@@ -17,16 +17,16 @@ import requests
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
+from airflow_provider_wacontacts import files as objects
+from airflow_provider_wacontacts.clients.http import Flow, Response
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ApiError
-from airflow_provider_wacontacts.jobs.turn_pull import Pull, Surroundings, pull_into_files, pull_into_store
-from airflow_provider_wacontacts.landing import objects
-from airflow_provider_wacontacts.landing.sql import Store
-from airflow_provider_wacontacts.landing.tasks import Task
-from airflow_provider_wacontacts.protocol.flows import Flow, Response
-from airflow_provider_wacontacts.protocol.turn import ExportOptions
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Sandbox, World
-from airflow_provider_wacontacts.transport.sync import Driver
+from airflow_provider_wacontacts.store import Store
 
 NUMBERS = count(1)
 Key = tuple[str, datetime, bytes]

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, text
 
-from airflow_provider_wacontacts.landing.sql import Store, Task
-from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-from airflow_provider_wacontacts.landing.sql.numbers.model import Answers, Input, Rules
-from airflow_provider_wacontacts.protocol.windows import parse_time
+from airflow_provider_wacontacts.records.windows import parse_time
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
 from tests.properties.checks_model import Model
 
 SENDERS = count(1)

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Event, TurnBehaviour, World
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.protocol.windows import Window
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Event, Fault, Raw, TurnBehaviour, World, bob
 from airflow_provider_wacontacts.sandbox.clock import read_time, write_time
 from airflow_provider_wacontacts.sandbox.hostile import HOSTILE

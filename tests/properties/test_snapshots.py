@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.landing.sql import ShrinkGuard, Store, Task, snapshots
-from airflow_provider_wacontacts.protocol.records import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.store import ShrinkGuard, Store, Task, snapshots
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 NUMBERS = count(1)

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.landing.sql import Store, Task
-from airflow_provider_wacontacts.protocol.records import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.store import Store, Task
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 ACCOUNTS = count(1)

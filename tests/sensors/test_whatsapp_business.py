@@ -20,10 +20,10 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ServerError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.triggers.waiting import SENDER, event_of, numbers
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.hooks import whatsapp_business_room
-from airflow_provider_wacontacts.jobs import await_answers
+from airflow_provider_wacontacts.hooks import whatsapp_business_shared as whatsapp_business_room
+from airflow_provider_wacontacts.pipelines import wait_for_results as await_answers
 from airflow_provider_wacontacts.sandbox import Sandbox, World
 from tests.triggers.waiting import SLOW, Place
 

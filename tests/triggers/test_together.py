@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from airflow_provider_wacontacts.hooks import whatsapp_business_room
+from airflow_provider_wacontacts.hooks import whatsapp_business_shared as whatsapp_business_room
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.triggers.waiting import event_of, numbers, trigger, until
 

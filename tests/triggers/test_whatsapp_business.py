@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.landing.sql.failures import LockedError
-from airflow_provider_wacontacts.landing.sql.numbers.check import Check
-from airflow_provider_wacontacts.landing.sql.numbers.model import Answers
-from airflow_provider_wacontacts.protocol import whatsapp_business
+from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.sandbox import Fault
+from airflow_provider_wacontacts.store.checks.check import Check
+from airflow_provider_wacontacts.store.checks.model import Answers
+from airflow_provider_wacontacts.store.errors import LockedError
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
 

@@ -13,13 +13,13 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.hooks.store import open_store
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.hooks.whatsapp_business_room import open_room
-from airflow_provider_wacontacts.jobs.answers import answers_of
-from airflow_provider_wacontacts.landing.sql import Task
-from airflow_provider_wacontacts.landing.sql.numbers.check import Check
-from airflow_provider_wacontacts.landing.sql.numbers.checks import Checks
-from airflow_provider_wacontacts.landing.sql.numbers.model import Input, Rules
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import open_room
+from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
+from airflow_provider_wacontacts.store import Task
+from airflow_provider_wacontacts.store.checks.check import Check
+from airflow_provider_wacontacts.store.checks.model import Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 __all__ = ["SENDER", "SLOW", "Place", "event_of", "numbers", "room", "trigger", "until"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
@@ -23,7 +24,6 @@ from airflow_provider_wacontacts.operators.whatsapp_business import (
 )
 from airflow_provider_wacontacts.sandbox import ContactList, Fault, GreenApiBehaviour, Sandbox, bob
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
-from airflow_provider_wacontacts.transport.pacing import Pacer
 from tests.triggers.conftest import hasty
 from tests.triggers.waiting import SENDER, SLOW, numbers
 

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-from tests.transport.wire import Answer
+from tests.clients.wire import Answer
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ID_INSTANCE = "110100000012"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from airflow_provider_wacontacts.clients.rate_limiter import Pacer
 from airflow_provider_wacontacts.hooks import green_api
-from airflow_provider_wacontacts.transport.pacing import Pacer
 from tests.hooks.green_api.api import define, hook_of
 
 

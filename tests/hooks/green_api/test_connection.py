@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import Connection, redact
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+from tests.clients.wire import DROP
 from tests.hooks.green_api.api import (
     CONTACTS,
     ID_INSTANCE,
@@ -25,7 +26,6 @@ from tests.hooks.green_api.api import (
     refused,
     state,
 )
-from tests.transport.wire import DROP
 
 
 @pytest.mark.parametrize(

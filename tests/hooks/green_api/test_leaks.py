@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import WaContactsError
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.clients.wire import DROP, SILENCE, Answer, chunked
 from tests.hooks.green_api.api import (
     CONTACTS,
     HTML,
@@ -31,7 +32,6 @@ from tests.hooks.green_api.api import (
     refused,
     state,
 )
-from tests.transport.wire import DROP, SILENCE, Answer, chunked
 
 SECRETS = (TOKEN, QUOTED, QUOTED.lower(), ID_INSTANCE, "waInstance", "Ivan", "Petrov", "11001234567", "79001234568")
 LEAKY = f"{TOKEN} {path()} Ivan Petrov 11001234567@c.us".encode()

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.green_api import WaSettings
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
@@ -15,8 +17,7 @@ from airflow_provider_wacontacts.exceptions import (
     ServerError,
     TransientError,
 )
-from airflow_provider_wacontacts.protocol.green_api import WaSettings
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.clients.wire import DROP, SILENCE, Answer, Wire
 from tests.hooks.green_api.api import (
     CONTACTS,
     ID_INSTANCE,
@@ -37,7 +38,6 @@ from tests.hooks.green_api.api import (
     refused,
     state,
 )
-from tests.transport.wire import DROP, SILENCE, Answer, Wire
 
 
 def test_each_method_is_asked_for_by_its_path(hook, wire):

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.green_api import WaSettings
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ContractError,
@@ -12,9 +14,7 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     TransientError,
 )
-from airflow_provider_wacontacts.protocol.green_api import WaSettings
 from airflow_provider_wacontacts.sandbox import GreenApiBehaviour, Sandbox
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.hooks.green_api.api import NOON, define, hook_of, ids
 
 EXAMPLE = ["11001234567@c.us", "79001234568@c.us", "79001234569-1479621234@g.us"]

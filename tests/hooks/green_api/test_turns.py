@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.requests_driver import Clock
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-from airflow_provider_wacontacts.transport.sync import Clock
+from tests.clients.wire import Wire
 from tests.hooks.green_api.api import CONTACTS, NOBODY, define, hook_of, state
-from tests.transport.wire import Wire
 
 SECOND = green_api.TURN.total_seconds()
 

@@ -3,10 +3,10 @@
 import asyncio
 import json
 
+from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
+from airflow_provider_wacontacts.clients.whatsapp_business import ContactResult
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.protocol.whatsapp_business import ContactResult
-from airflow_provider_wacontacts.transport.aio import AsyncClock
-from tests.transport.wire import Answer
+from tests.clients.wire import Answer
 
 LOGIN = ("POST", "/v1/users/login")
 CHECK = ("POST", "/v1/contacts")

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     ConfigError,
     NetworkError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.protocol.flows import Response
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.clients.wire import Answer
 from tests.hooks.test_forms import STAND_INS
 from tests.hooks.whatsapp_business.api import (
     CHECK,
@@ -25,7 +26,6 @@ from tests.hooks.whatsapp_business.api import (
     granted,
     paths,
 )
-from tests.transport.wire import Answer
 
 WRONG = {
     "no host": ({"host": ""}, "host is empty"),

@@ -7,15 +7,15 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     WaContactsError,
 )
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
+from tests.clients.wire import DROP, Answer
 from tests.hooks.whatsapp_business.api import (
     check,
     granted,
 )
-from tests.transport.wire import DROP, Answer
 
 SECRETS = ("example-token-5ec2e7", "example-password-77aa", "16315551000", "UKD6Y/5SqDU=", "whatsapp-name-in-a-body")
 LEAKY = json.dumps(

@@ -12,6 +12,7 @@ from airflow_provider_wacontacts.exceptions import (
     AuthError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+from tests.clients.wire import Answer, Wire
 from tests.hooks.whatsapp_business.api import (
     CHECK,
     DAY,
@@ -28,7 +29,6 @@ from tests.hooks.whatsapp_business.api import (
     paths,
     sent,
 )
-from tests.transport.wire import Answer, Wire
 
 
 def test_a_login_is_exchanged_for_a_token_that_the_checks_carry(by_login, process, wire):

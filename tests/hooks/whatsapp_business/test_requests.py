@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.requests_driver import Clock
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ContractError,
@@ -14,9 +16,8 @@ from airflow_provider_wacontacts.exceptions import (
     ServerError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.protocol.whatsapp_business import Identity
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
-from airflow_provider_wacontacts.transport.sync import Clock
+from airflow_provider_wacontacts.records.identities import Identity
+from tests.clients.wire import DROP, SILENCE, Answer, Wire
 from tests.hooks.whatsapp_business.api import (
     CHECK,
     IDENTITY,
@@ -29,7 +30,6 @@ from tests.hooks.whatsapp_business.api import (
     paths,
     sent,
 )
-from tests.transport.wire import DROP, SILENCE, Answer, Wire
 
 
 def test_identities_are_looked_at_and_acknowledged(by_token, process, wire):

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
     RateLimitedError,
 )
 from airflow_provider_wacontacts.sandbox.server import Sandbox
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from tests.hooks.whatsapp_business.api import (
     DAY,
     VALID,

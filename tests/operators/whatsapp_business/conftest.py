@@ -185,7 +185,7 @@ def set_store_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], Non
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every request once."""
     from airflow_provider_wacontacts.hooks import feed
-    from airflow_provider_wacontacts.jobs import check_numbers
+    from airflow_provider_wacontacts.pipelines import check_numbers
 
     once = partial(feed.RetryPolicy, budget=timedelta(0))
     monkeypatch.setattr(feed, "RetryPolicy", once)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, RateLimitedError
-from airflow_provider_wacontacts.jobs import check_numbers
-from airflow_provider_wacontacts.jobs.check_numbers import ask_about_all
+from airflow_provider_wacontacts.pipelines import check_numbers
+from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
-from airflow_provider_wacontacts.transport.policy import RetryPolicy
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.whatsapp_business.cases import numbers, on_both
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.sandbox import Sandbox
+from tests.clients.conftest import wire
+from tests.clients.wire import Answer
 from tests.operators.whatsapp_business.cases import SUMMARY
-from tests.transport.conftest import wire
-from tests.transport.wire import Answer
 
 __all__ = ["wire"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE, Stopped
+from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.whatsapp_business.cases import numbers
 

@@ -276,7 +276,7 @@ def test_the_search_finds_what_is_there(kept: Kept) -> None:
 
     def task() -> dict[str, Any]:
         print("212 555-0001")  # noqa: T201
-        logging.getLogger("airflow_provider_wacontacts.transport.sync").debug("%s", TOKEN)
+        logging.getLogger("airflow_provider_wacontacts.clients.requests_driver").debug("%s", TOKEN)
         raise WaContactsError("text") from ValueError(numbers(1)[0])
 
     assert kept.run(task) == "WaContactsError"

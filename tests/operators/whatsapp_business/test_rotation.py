@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.jobs.check_numbers import AT_ONCE
+from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE
 from airflow_provider_wacontacts.sandbox import Sandbox
 from tests.operators.whatsapp_business.cases import numbers, summary_of
 

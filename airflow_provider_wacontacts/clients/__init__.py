@@ -1,0 +1,1 @@
+"""What the three systems say, and the loop that asks them."""

@@ -1,0 +1,168 @@
+"""
+GREEN-API's methods that tell of an account's contacts, as flows.
+
+Public sources: https://green-api.com/en/docs/api/service/GetContacts/,
+https://green-api.com/en/docs/api/account/GetStateInstance and
+https://green-api.com/en/docs/api/account/GetWaSettings/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from airflow_provider_wacontacts.clients.green_api_errors import amounts_to, broken, expect_usable, refusal
+from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.records.arguments import check_whole
+from airflow_provider_wacontacts.records.green_api import Snapshot, parse_snapshot
+
+__all__ = [
+    "AUTHORIZED",
+    "Instance",
+    "WaSettings",
+    "amounts_to",
+    "expect_usable",
+    "get_contacts",
+    "get_state",
+    "get_usable_state",
+    "get_wa_settings",
+]
+
+CONTACTS = "green_api.contacts.get"
+STATE = "green_api.state.get"
+SETTINGS = "green_api.wa_settings.get"
+ACCEPT = {"accept": "application/json"}
+#: The one state in which what an instance says of its contacts is to be trusted.
+AUTHORIZED = "authorized"
+UNKNOWN = "unknown"
+_WORD = re.compile("[A-Za-z]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """
+    An account at GREEN-API, and the token that opens it.
+
+    :param id_instance: digits, of any number.
+    :param api_token: ``apiTokenInstance``, as the console shows it.
+    """
+
+    id_instance: str
+    api_token: str = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, str]:
+        """The token, in clear and as a path has it."""
+        return self.api_token, quote(self.api_token, safe="")
+
+    def path(self, method: str) -> str:
+        """Return the path of a method, such as ``getContacts``. The token is part of it: never to be logged."""
+        return f"/waInstance{self.id_instance}/{method}/{self.secrets[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaSettings:
+    """
+    What an instance says of the WhatsApp account behind it.
+
+    :param state: see :func:`get_state`.
+    :param history_sync_progress: percent of the account's history that is loaded, 0 to 100; ``None`` where not told.
+    """
+
+    state: str
+    history_sync_progress: float | None = None
+
+
+def get_contacts(instance: Instance, *, group: bool | None = None, count: int | None = None) -> Flow[Snapshot]:
+    """
+    Ask for all contacts of an account. They are up to 5 minutes old.
+
+    :param group: groups only, or persons only; both by default.
+    :param count: how many at most, 1 and up; all by default. Which ones is not documented.
+    :returns: the contacts, in the server's order. None of them can mean that there are none, or to ask again.
+    :raises ConfigError: a count that cannot be; nothing is sent.
+    :raises TransientError: the instance is starting.
+    :raises PermanentError: the server answers with an error, and says why.
+    :raises ContractError: a success that is not a list of objects.
+    """
+    if count is not None:
+        check_whole("count", count, 1)
+    asked = {"group": None if group is None else str(bool(group)).lower(), "count": count}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    path = instance.path("getContacts")
+    response = yield Request(CONTACTS, "GET", f"{path}?{query}" if query else path, ACCEPT)
+    if not response.is_success:
+        raise refusal(response, CONTACTS)
+    try:
+        return parse_snapshot(response.body, response.date)
+    except ValueError as error:
+        raise broken(str(error), CONTACTS, response) from None
+
+
+def get_state(instance: Instance) -> Flow[str]:
+    """
+    Ask for the state of an instance.
+
+    :returns: ``authorized``, ``notAuthorized``, ``blocked``, ``starting``, …, or another word where the server has
+        another, and ``unknown`` where that is no word; empty while the instance is being created.
+    :raises ContractError: the answer holds none.
+    """
+    response = yield Request(STATE, "GET", instance.path("getStateInstance"), ACCEPT)
+    return _state_in(_object_in(response, STATE), STATE, response)
+
+
+def get_usable_state(instance: Instance) -> Flow[str]:
+    """
+    Ask for the state of an instance from which contacts are to be read.
+
+    :returns: as :func:`get_state`, one that is not known to stand in the way.
+    :raises TransientError: contacts cannot be read now: it starts, or is being created.
+    :raises NotEnabledError: contacts cannot be read until somebody does something.
+    """
+    state = yield from get_state(instance)
+    expect_usable(state, STATE)
+    return state
+
+
+def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
+    """
+    Ask how far an instance has loaded the history of its account.
+
+    :raises ContractError: the answer is not an object with a state.
+    """
+    response = yield Request(SETTINGS, "GET", instance.path("getWaSettings"), ACCEPT)
+    answer = _object_in(response, SETTINGS)
+    state = _state_in(answer, SETTINGS, response)
+    return WaSettings(state, _percent((answer or {}).get("historySyncProgress")))
+
+
+def _object_in(response: Response, operation: str) -> dict[str, Any] | None:
+    """Return the object in an answer; ``None`` for the null, or nothing, of an instance that is being created."""
+    if not response.is_success:
+        raise refusal(response, operation)
+    try:
+        return msgspec.json.decode(response.body.strip() or b"null", type=dict[str, Any] | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wrong = broken("not an object", operation, response)
+    raise wrong
+
+
+def _state_in(answer: dict[str, Any] | None, operation: str, response: Response) -> str:
+    state = None if answer is None else answer.get("stateInstance", answer)
+    if state is not None and type(state) is not str:
+        raise broken("not an object with a stateInstance", operation, response)
+    return state if state and _WORD.fullmatch(state) else UNKNOWN if state else ""
+
+
+def _percent(value: object) -> float | None:
+    if type(value) is str:
+        value = value.strip().removesuffix("%")
+    try:
+        percent = float(value) if type(value) in (int, float, str) else -1.0  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        return None
+    return percent if 0 <= percent <= 100 else None

@@ -1,0 +1,316 @@
+"""
+Turn.io's Data Export API for contacts, as flows.
+
+Two steps: a cursor is made for a window, then pages are read with it. Public sources: "Getting data from the Contacts
+API endpoint" (https://learn.turn.io/article/l8g9u42mpr-getting-data-from-the-contacts-api-endpoint) and the Data Export
+API (https://whatsapp.turn.io/docs/api/data_export_api).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import msgspec
+
+from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.clients.redaction import server_title
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    CursorExpiredError,
+    NotEnabledError,
+    RejectedError,
+)
+from airflow_provider_wacontacts.records.arguments import check_whole
+from airflow_provider_wacontacts.records.turn import SOURCE, Page, parse_page
+from airflow_provider_wacontacts.records.windows import MILLISECOND, Window, format_millis
+
+__all__ = ["Export", "ExportOptions", "create_cursor", "schemas"]
+
+CREATE = "turn.contacts.cursor"
+READ = "turn.contacts.page"
+SCHEMAS = "turn.contacts.schemas"
+ACCEPT = {"accept": "application/vnd.v1+json"}
+ACCEPT_AND_SEND = {**ACCEPT, "content-type": "application/json"}
+MOST_RESTARTS = 10
+MOST_EMPTY_PAGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """
+    What may be asked of an export beside its window. Nothing of it is sent unless it is given.
+
+    :param ordering: ``asc`` or ``desc``, by the time of update; the server's choice by default.
+    :param page_size: contacts a page, 1 and up. Some numbers answer 400 to it.
+    :param scrubbing_rules: field to rule, such as ``{"details.surname": {"type": "hash"}}``. A number that refuses them
+        fails the export: it never goes on with data that is not scrubbed.
+    :raises ConfigError: an ordering or a size that cannot be.
+    """
+
+    ordering: str | None = None
+    page_size: int | None = None
+    scrubbing_rules: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ordering not in (None, "asc", "desc"):
+            raise ConfigError(f"ordering is {self.ordering!r}; it can be 'asc' or 'desc'")
+        if self.page_size is not None:
+            check_whole("page_size", self.page_size, 1)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are to be sent, by their names on the wire."""
+        options = {"ordering": self.ordering, "page_size": self.page_size, "scrubbing_rules": self.scrubbing_rules}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+class Export:
+    """
+    One export of a window, page by page.
+
+    When a cursor expires a new one is made, one millisecond before the last row if all rows so far ascended by
+    ``updated_at``, else for the whole window again: rows can come twice. Rows of one and the same time show no order;
+    rows that descend after all, when a part of the window was left out for good order, bring the whole window again.
+
+    :param resume_from: ``updated_at`` of the last row that an earlier try has kept; rows before it are not asked for.
+    :param cursor_per_page: make a new cursor after each page, where rows ascend: twice the requests, and it passes
+        over nobody where the server counts rows from the window's start and others leave it between two pages. It asks
+        for ``asc`` where no ordering is given, as a page that ascends by chance would leave out what is older.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        options: ExportOptions | None = None,
+        *,
+        resume_from: datetime | None = None,
+        cursor_per_page: bool = False,
+    ) -> None:
+        self.window = window
+        self.options = options or ExportOptions()
+        if cursor_per_page and self.options.ordering is None:
+            self.options = replace(self.options, ordering="asc")
+        self._cursor_per_page = cursor_per_page
+        #: The last ``updated_at``, while all rows so far ascended; ``None`` before two did and once one did not.
+        self.position: datetime | None = resume_from
+        #: The server's time of the first answer.
+        self.server_time: datetime | None = None
+        self.pages = 0
+        self.restarts = 0
+        self._ascending = True
+        self._shows_order = resume_from is not None
+        self._leaves_out = False
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self._cursor: str | None = None
+        self._seen: set[str] = set()
+        self._done = False
+        self._restarts_in_row = 0
+        self._pages_of_cursor = 0
+        self._most_pages = 0
+        self._empty_in_row = 0
+
+    def next_page(self) -> Flow[Page | None]:
+        """
+        Read the next page; making a cursor first where one is needed.
+
+        :returns: the page, which may be empty, or ``None`` when there is none left.
+        :raises ContractError: an answer that is not what is documented, a cursor that was followed before, or ten new
+            cursors without a row of progress.
+        """
+        while not self._done:
+            try:
+                if self._cursor is None:
+                    yield from self._open()
+                page = yield from self._read()
+            except CursorExpiredError:
+                self._start_again()
+            else:
+                self._advance(page)
+                return page
+        return None
+
+    def _open(self) -> Flow[None]:
+        left = self._left()
+        cursor, server_time = yield from create_cursor(left, self.options)
+        self.server_time = self.server_time or server_time
+        self._leaves_out = self._leaves_out or left.start > self.window.start
+        self._follow(cursor)
+
+    def _left(self) -> Window:
+        """Return what is still to be asked for: never nothing, as a server may send rows of the window's very end."""
+        if self.position is None:
+            return self.window
+        start = min(self.position, self.window.end) - MILLISECOND
+        return Window(max(self.window.start, start), self.window.end)
+
+    def _read(self) -> Flow[Page]:
+        path = f"/v1/data/contacts/cursor/{quote(self._cursor or '', safe='')}"
+        response = yield Request(READ, "GET", path, ACCEPT)
+        if response.status == 400 and _says_expired(response.body):
+            raise CursorExpiredError("the cursor has expired", source=SOURCE, operation=READ, status=400)
+        if not response.is_success:
+            _refuse(response, READ)
+        try:
+            return parse_page(response.body)
+        except ValueError as error:
+            raise _broken(READ, str(error), response) from None
+
+    def _follow(self, cursor: str | None) -> None:
+        self._cursor = cursor
+        if cursor is None:
+            self._done = True
+        elif cursor in self._seen:
+            raise _broken(READ, "a cursor that was followed before came again; the export would never end")
+        else:
+            self._seen.add(cursor)
+
+    def _advance(self, page: Page) -> None:
+        before = self.position
+        self.pages += 1
+        self._pages_of_cursor += 1
+        self._note_order(page)
+        came_forward = self._ascending and self.position != before
+        if came_forward or self._pages_of_cursor > self._most_pages:
+            self._restarts_in_row = 0
+        self._most_pages = max(self._most_pages, self._pages_of_cursor)
+        self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
+        if self._empty_in_row > MOST_EMPTY_PAGES:
+            raise _broken(READ, f"more than {MOST_EMPTY_PAGES} empty pages in a row")
+        self._follow(page.next_cursor)
+        if self._cursor_per_page and came_forward:
+            self._leave_cursor()
+        if self._leaves_out and not self._ascending:
+            self._start_anew()
+
+    def _note_order(self, page: Page) -> None:
+        if not self._ascending or not page.heads:
+            return
+        first, last = self._first, self._last
+        if first is None or last is None:
+            self._first = first = last = page.heads[0].updated_at
+        for head in page.heads:
+            if head.updated_at < last:
+                self._ascending, self.position = False, None
+                return
+            last = head.updated_at
+        self._last = last
+        self._shows_order = self._shows_order or last > first
+        if self._shows_order and (self.position is None or last > self.position):
+            self.position = last
+
+    def _start_anew(self) -> None:
+        self.restarts += 1
+        self._done = self._leaves_out = False
+        self._leave_cursor()
+
+    def _start_again(self) -> None:
+        self.restarts += 1
+        self._restarts_in_row += 1
+        if self._restarts_in_row > MOST_RESTARTS:
+            raise _broken(READ, f"{MOST_RESTARTS} cursors in a row expired before they brought anything new")
+        self._leave_cursor()
+
+    def _leave_cursor(self) -> None:
+        self._cursor = None
+        self._first = self._last = None
+        self._seen.clear()
+        self._pages_of_cursor = 0
+
+
+def create_cursor(window: Window, options: ExportOptions) -> Flow[tuple[str, datetime | None]]:
+    """
+    Make a cursor for the contacts whose latest update fell into a window.
+
+    :returns: the cursor, and the server's time of answering where it told one.
+    :raises ContractError: the answer holds no cursor.
+    :raises PermanentError: the server made none, and says why.
+    """
+    asked = {"from": format_millis(window.start), "until": format_millis(_ceiled(window.end)), **options.given()}
+    response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
+    if not response.is_success:
+        _refuse(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
+    return _cursor_in(response), response.date
+
+
+def schemas() -> Flow[list[dict[str, Any]]]:
+    """
+    Ask for the contact fields of the number: the one documented way to learn the types of custom fields.
+
+    Source: https://whatsapp.turn.io/docs/api/contacts
+
+    :returns: one object a field (``name``, ``type``, ``custom``, …), in the server's order.
+    """
+    response = yield Request(SCHEMAS, "GET", "/v1/contacts/schemas", ACCEPT_AND_SEND)
+    if not response.is_success:
+        _refuse(response, SCHEMAS)
+    try:
+        return msgspec.json.decode(response.body, type=_Schemas).fields
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _broken(SCHEMAS, "not an object with a list of fields", response) from None
+
+
+class _Schemas(msgspec.Struct):
+    fields: list[dict[str, Any]]
+
+
+class _Created(msgspec.Struct):
+    cursor: str
+
+
+def _cursor_in(response: Response) -> str:
+    try:
+        cursor = msgspec.json.decode(response.body, type=_Created).cursor
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        cursor = ""
+    if not cursor:
+        raise _broken(CREATE, "an answer without a cursor", response)
+    return cursor
+
+
+def _ceiled(moment: datetime) -> datetime:
+    """Round up to the milliseconds that the wire has: asking for a little more loses nothing."""
+    spare = moment.microsecond % 1000
+    return moment + MILLISECOND - moment.resolution * spare if spare else moment
+
+
+def _says_expired(body: bytes) -> bool:
+    text = body.lower()
+    return b"cursor" in text and b"expired" in text
+
+
+def _broken(operation: str, what: str, response: Response | None = None) -> ContractError:
+    status = response.status if response else None
+    return ContractError(what, source=SOURCE, operation=operation, status=status)
+
+
+def _refuse(response: Response, operation: str, *, options: bool = False) -> NoReturn:
+    kind, advice = _ADVICE.get(response.status, (RejectedError, "the server refused the request"))
+    if response.status == 400 and options:
+        advice = "the server refused the request; some numbers do not take page_size or scrubbing_rules"
+    if 300 <= response.status < 400:
+        advice = "the server answers with a redirect, which is not followed; correct the connection's host"
+    title = server_title(response.body)
+    message = f"{advice} (it says: {title})" if title else advice
+    raise kind(message, source=SOURCE, operation=operation, status=response.status)
+
+
+_ADVICE: dict[int, tuple[type[AuthError | NotEnabledError | RejectedError], str]] = {
+    401: (
+        AuthError,
+        "the token is not accepted: it may have expired or been deleted; put a new one into the connection's password",
+    ),
+    403: (
+        NotEnabledError,
+        "not allowed: no data export in this plan or token, or too many exports at once (a pool of one slot helps)",
+    ),
+    404: (
+        NotEnabledError,
+        "not found: the connection's host is wrong, or the data export is not enabled for this account",
+    ),
+}

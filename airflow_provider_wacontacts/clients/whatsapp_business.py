@@ -1,0 +1,191 @@
+"""
+The contacts node of the WhatsApp Business API, as flows: which numbers are on WhatsApp, and who has changed.
+
+The contract is that of https://developers.facebook.com/docs/whatsapp/api/contacts, as the on-premises client and the
+gateways that speak its language serve it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
+    SOURCE,
+    ErrorNote,
+    UnknownUserError,
+    amounts_to,
+    broken,
+    codes_in,
+    refusal,
+)
+from airflow_provider_wacontacts.clients.whatsapp_business_json import from_epoch, read_object, troubles_in
+from airflow_provider_wacontacts.clients.whatsapp_business_login import KeptToken, Token, login
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
+    LONGEST_HASH,
+    LONGEST_WA_ID,
+    Callback,
+    CheckAnswer,
+    ContactResult,
+    parse_answer,
+    parse_callback,
+)
+from airflow_provider_wacontacts.clients.whatsapp_business_statuses import is_resolved, next_pause, status_is_reliable
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.records.arguments import check_flag
+from airflow_provider_wacontacts.records.identities import Identity
+
+__all__ = [
+    "LONGEST_HASH",
+    "LONGEST_WA_ID",
+    "MOST_INPUTS",
+    "REQUESTS_A_SECOND",
+    "SOURCE",
+    "Callback",
+    "CheckAnswer",
+    "ContactResult",
+    "ErrorNote",
+    "KeptToken",
+    "Token",
+    "UnknownUserError",
+    "acknowledge_identity",
+    "amounts_to",
+    "ask_about_nobody",
+    "check_contacts",
+    "get_identity",
+    "is_resolved",
+    "login",
+    "next_pause",
+    "parse_callback",
+    "status_is_reliable",
+]
+
+CHECK = "whatsapp_business.contacts.check"
+IDENTITY = "whatsapp_business.identity.get"
+ACKNOWLEDGE = "whatsapp_business.identity.acknowledge"
+CONTACTS_PATH = "/v1/contacts"
+JSON = {"accept": "application/json", "content-type": "application/json"}
+#: More numbers than this in one request were never seen to be answered.
+MOST_INPUTS = 1000
+#: Clients allow 20, checks and all else together.
+REQUESTS_A_SECOND = 19.5
+#: Codes that say that a parameter is missing, or that it cannot be: so says a client that is asked about nobody.
+NO_NUMBER = {1008, 1009}
+UNKNOWN_USER = "the server knows no identity of this user"
+
+
+def check_contacts(
+    inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, is_counted: bool = False
+) -> Flow[CheckAnswer]:
+    """
+    Ask which numbers are on WhatsApp, and under which ids.
+
+    :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
+    :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
+    :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
+    :param is_counted: see :class:`~.http.Request`.
+    :raises ConfigError: arguments that cannot be.
+    :raises WaContactsError: there was no answer that says anything about them.
+    """
+    asked = tuple(inputs)
+    if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
+        raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
+    check_flag("force_check", force_check)
+    if not 1 <= len(asked) <= MOST_INPUTS:
+        raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MOST_INPUTS}")
+    if blocking not in ("no_wait", "wait"):
+        raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
+    response = yield _question(asked, blocking=blocking, force_check=force_check, is_counted=is_counted)
+    if not response.is_success:
+        raise refusal(response, CHECK)
+    return parse_answer(response, asked, CHECK)
+
+
+def ask_about_nobody() -> Flow[None]:
+    """
+    Send a check without a number: it shows that the host and the credentials are right, and changes nothing.
+
+    :raises WaContactsError: they are not.
+    """
+    response = yield _question((), blocking="no_wait", force_check=False)
+    try:
+        answer = read_object(response.body)
+    except ValueError as error:
+        raise broken(str(error), CHECK, response) if response.is_success else refusal(response, CHECK) from None
+    troubles = troubles_in(answer)
+    codes = codes_in(troubles)
+    is_told_so = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
+    if not is_told_so and (troubles or not response.is_success):
+        raise refusal(response, CHECK)
+    if answer and not is_told_so and not {"contacts", "meta"} & set(answer):
+        raise broken("not an object with a list of contacts", CHECK, response)
+
+
+def get_identity(wa_id: str) -> Flow[Identity]:
+    """
+    Ask for the latest identity of a user.
+
+    :param wa_id: as a check returned it.
+    :raises UnknownUserError: the server knows none.
+    :raises ContractError: the answer holds none.
+    """
+    response = yield Request(IDENTITY, "GET", _identity_path(wa_id), {"accept": "application/json"})
+    if not response.is_success:
+        raise refusal(response, IDENTITY, unknown=UNKNOWN_USER)
+    try:
+        answer = read_object(response.body)
+    except ValueError as error:
+        raise broken(str(error), IDENTITY, response) from None
+    identity = answer.get("contacts")
+    if identity is None and answer.get("errors"):
+        raise refusal(response, IDENTITY, unknown=UNKNOWN_USER)
+    return _identity_in(identity, response)
+
+
+def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - the vendor's word
+    """
+    Tell the client that a user's change is known, so that messages to the user may go on. Doing it twice is no harm.
+
+    :param hash: the one that was looked at: another one since is not acknowledged by it.
+    :raises RejectedError: the server has another hash, or no such user (:class:`UnknownUserError`).
+    """
+    if not hash:
+        raise ConfigError("hash is empty")
+    body = msgspec.json.encode({"hash": hash})
+    response = yield Request(ACKNOWLEDGE, "PUT", _identity_path(wa_id), JSON, body)
+    if not response.is_success or _has_errors(response.body):
+        raise refusal(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
+
+
+def _question(asked: Sequence[str], *, blocking: str, force_check: bool, is_counted: bool = False) -> Request:
+    body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
+    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, is_counted=is_counted)
+
+
+def _identity_path(wa_id: str) -> str:
+    digits = wa_id_digits(wa_id)
+    if digits is None:
+        raise ConfigError("wa_id has no digits; it is what a check returned for the user")
+    return f"{CONTACTS_PATH}/{digits}/identity"
+
+
+def _identity_in(value: Any, response: Response) -> Identity:
+    if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= LONGEST_HASH:
+        raise broken("not an object with the hash of a contact", IDENTITY, response)
+    acknowledged = str(value.get("acknowledged") or False).lower()
+    if acknowledged not in ("true", "false"):
+        raise broken("acknowledged is neither true nor false", IDENTITY, response)
+    created_at = from_epoch(value.get("created_timestamp"), timedelta(milliseconds=1))
+    return Identity(value["hash"], created_at, acknowledged == "true")
+
+
+def _has_errors(body: bytes) -> bool:
+    try:
+        return bool(troubles_in(read_object(body)))
+    except ValueError:
+        return False

@@ -1,0 +1,106 @@
+"""
+Logging in to the WhatsApp Business API client: a name and a password for a token of some days.
+
+Source: https://developers.facebook.com/docs/whatsapp/api/users/login
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import broken, refusal
+from airflow_provider_wacontacts.clients.whatsapp_business_json import read_object
+
+__all__ = ["KeptToken", "Token", "login"]
+
+LOGIN = "whatsapp_business.login"
+#: Tokens last 7 days; where the server does not say so in a way that can be read, less is taken.
+UNTOLD_LIFE = timedelta(days=6)
+#: One that never ends, as some say it, would end past the last day that there is.
+LONGEST_LIFE = timedelta(days=365)
+LONGEST_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """
+    What a login brings.
+
+    :param token: for ``Authorization: Bearer``.
+    :param expires_at: by the server's clock, aware; ``None`` where it does not say, or not readably.
+    :param server_time: when it was given out, by the same clock; ``None`` where the server does not tell.
+    """
+
+    token: str = field(repr=False)
+    expires_at: datetime | None = None
+    server_time: datetime | None = None
+
+
+def login(username: str, password: str) -> Flow[Token]:
+    """
+    Exchange a name and a password for a token.
+
+    :raises AuthError: they are not accepted, or the password has to be changed first.
+    :raises ContractError: the answer holds no token.
+    """
+    basic = base64.b64encode(f"{username}:{password}".encode()).decode()
+    response = yield Request(LOGIN, "POST", "/v1/users/login", {"authorization": f"Basic {basic}"})
+    if not response.is_success:
+        raise refusal(response, LOGIN)
+    user = _user_in(response)
+    token = user.get("token")
+    if type(token) is not str or not token or not token.isascii() or not token.isprintable():
+        raise broken("an answer without a token", LOGIN, response)
+    return Token(token, _read_expiry(user.get("expires_after")), response.date)
+
+
+class KeptToken:
+    """
+    The token in use, and when it is time for the next one.
+
+    What counts is how long the server says that it lasts, so its clock may differ from ours.
+    """
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+        self._renew_at: datetime | None = None
+
+    def current(self, now: datetime) -> str | None:
+        """Return the token; ``None`` where there is none, or its end is within 5 minutes or a tenth of its life."""
+        return self._token if self._renew_at is not None and now < self._renew_at else None
+
+    def keep(self, token: Token, now: datetime) -> str:
+        """Put a new one in its place, and return it."""
+        life = token.expires_at - (token.server_time or now) if token.expires_at else UNTOLD_LIFE
+        if life <= timedelta(0):
+            life = UNTOLD_LIFE
+        life = min(life, LONGEST_LIFE)
+        self._token = token.token
+        self._renew_at = now + life - min(LONGEST_MARGIN, life / 10)
+        return token.token
+
+
+def _user_in(response: Response) -> dict[str, Any]:
+    try:
+        answer = read_object(response.body)
+    except ValueError as error:
+        raise broken(str(error), LOGIN, response) from None
+    users = answer.get("users")
+    user = users[0] if type(users) is list and users else users
+    if type(user) is dict:
+        return user
+    if answer.get("errors"):
+        raise refusal(response, LOGIN)
+    raise broken("an answer without a user", LOGIN, response)
+
+
+def _read_expiry(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value.strip()) if type(value) is str else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None

@@ -1,0 +1,184 @@
+"""
+What the contacts node says about numbers: in its answers, and in the callbacks that follow them.
+
+Shapes: https://developers.facebook.com/docs/whatsapp/api/contacts and, for what a webhook delivers,
+https://developers.facebook.com/docs/whatsapp/on-premises/webhooks/inbound
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import ErrorNote, broken, notes_of, refusal
+from airflow_provider_wacontacts.clients.whatsapp_business_json import (
+    client_version,
+    from_epoch,
+    read_object,
+    read_wa_id,
+)
+from airflow_provider_wacontacts.clients.whatsapp_business_statuses import RESOLVED, STATUSES
+from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
+from airflow_provider_wacontacts.records.identities import IdentityChange
+
+__all__ = ["Callback", "CheckAnswer", "ContactResult", "parse_answer", "parse_callback"]
+
+CALLBACK = "whatsapp_business.callback"
+UNKNOWN = "unknown"
+#: Longer than any that WhatsApp gives out, and short enough for every index.
+LONGEST_HASH = 200
+LONGEST_WA_ID = 32
+_WORD = re.compile(r"[a-z][a-z_]{0,29}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContactResult:
+    """
+    What is said about one number.
+
+    :param input: as it was sent.
+    :param status: ``valid``, ``invalid``, ``failed`` or ``processing``; another word where the server has another, and
+        ``unknown`` where that is no word.
+    :param wa_id: digits; may be there, or not, whatever the status.
+    :param known: whether the status is one of the four that are documented.
+    """
+
+    input: str = field(repr=False)
+    status: str
+    wa_id: str | None = field(default=None, repr=False)
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """
+    The answer to one request.
+
+    :param results: by input, in the order of the request.
+    :param missing: inputs that it says nothing about, in the order of the request.
+    :param errors: what stood beside the results.
+    :param unmatched: results that belong to no input, such as one without it.
+    :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
+    :param date: the server's own time, aware; ``None`` where it sent none.
+    :param refusal: what the errors amount to for the inputs that are missing, where those have to be asked about later,
+        or nothing more may be; ``None`` where they are no reason not to go on.
+    """
+
+    results: Mapping[str, ContactResult] = field(repr=False)
+    missing: Sequence[str] = field(default=(), repr=False)
+    errors: Sequence[ErrorNote] = ()
+    unmatched: int = 0
+    client_version: str | None = None
+    date: datetime | None = None
+    refusal: ApiError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """
+    What of a webhook delivery concerns contacts; both lists are empty where nothing does.
+
+    :param results: in its order.
+    :param identities: in its order.
+    :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
+    """
+
+    results: Sequence[ContactResult] = ()
+    identities: Sequence[IdentityChange] = ()
+    client_version: str | None = None
+
+
+def parse_answer(response: Response, asked: Sequence[str], operation: str) -> CheckAnswer:
+    """
+    Read a successful answer, matching results to inputs by what they say, never by position.
+
+    :raises ApiError: it has errors instead of results.
+    :raises ContractError: it is not an object with a list of contacts.
+    """
+    try:
+        answer = read_object(response.body)
+    except ValueError as error:
+        raise broken(str(error), operation, response) from None
+    contacts, errors = answer.get("contacts"), notes_of(answer)
+    if contacts is None and errors:
+        raise refusal(response, operation)
+    if type(contacts) is not list:
+        raise broken("not an object with a list of contacts", operation, response)
+    found, unmatched = _matched(contacts, frozenset(asked))
+    results = {text: found[text] for text in asked if text in found}
+    missing = [text for text in dict.fromkeys(asked) if text not in found]
+    refused = refusal(response, operation) if errors and missing else None
+    if isinstance(refused, RejectedError):
+        # It is about those numbers, and the others may be asked about all the same.
+        refused = None
+    if refused is not None and not results:
+        raise refused
+    return CheckAnswer(results, missing, errors, unmatched, client_version(answer), response.date, refused)
+
+
+def parse_callback(body: bytes) -> Callback:
+    """
+    Take what concerns contacts from the body of a webhook delivery.
+
+    That is the results of checks, and the news that users have potentially changed. Profiles of people who wrote,
+    messages and their receipts are left alone.
+
+    :raises ContractError: the body is not a JSON object.
+    """
+    try:
+        delivery = read_object(body)
+    except ValueError as error:
+        raise broken(str(error), CALLBACK) from None
+    return Callback(
+        results=[result for entry in _objects(delivery, "contacts") if (result := _result(entry))],
+        identities=[change for message in _objects(delivery, "messages") if (change := _identity_change(message))],
+        client_version=client_version(delivery),
+    )
+
+
+def _matched(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
+    """Return results by input, and how many belong to none."""
+    found: dict[str, ContactResult] = {}
+    unmatched = 0
+    for entry in contacts:
+        if type(entry) is not dict:
+            continue
+        result = _result({"status": ""} | {name: value for name, value in entry.items() if value is not None})
+        if result is None or result.input not in asked:
+            unmatched += 1
+        elif result.input not in found or _rank(result) > _rank(found[result.input]):
+            found[result.input] = result
+    return found, unmatched
+
+
+def _rank(result: ContactResult) -> tuple[bool, bool]:
+    """Of two entries about one input, what is final counts, and of those what says more than that it failed."""
+    return result.status in RESOLVED, result.status in ("valid", "invalid")
+
+
+def _result(entry: Mapping[str, Any]) -> ContactResult | None:
+    text, status = entry.get("input"), entry.get("status")
+    if type(text) is not str or status is None:
+        return None
+    word = status if type(status) is str and _WORD.fullmatch(status) else UNKNOWN
+    wa_id = read_wa_id(entry.get("wa_id"))
+    return ContactResult(text, word, wa_id if len(wa_id or "") <= LONGEST_WA_ID else None, word in STATUSES)
+
+
+def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:
+    system = message.get("system")
+    if type(system) is not dict or system.get("type") != "user_identity_changed":
+        return None
+    wa_id, identity = read_wa_id(system.get("user") or message.get("from")), system.get("identity")
+    if wa_id is None or type(identity) is not str or not identity:
+        return None
+    return IdentityChange(wa_id, identity, from_epoch(message.get("timestamp"), timedelta(seconds=1)))
+
+
+def _objects(delivery: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    entries = delivery.get(name)
+    yield from (entry for entry in (entries if type(entries) is list else []) if type(entry) is dict)

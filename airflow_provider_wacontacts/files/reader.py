@@ -1,0 +1,300 @@
+"""Reading back what was filed: complete extractions only, every part checked against its manifest."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from importlib import import_module
+from io import BytesIO
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.files.formats import JSON_LINES, PARQUET, check_file_format
+from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, address, segment, storing
+from airflow_provider_wacontacts.files.manifest import LandedFile, Manifest, decode_manifest
+from airflow_provider_wacontacts.files.parquet import read_parquet
+from airflow_provider_wacontacts.records import green_api, turn
+from airflow_provider_wacontacts.records.contacts import Record, Reject
+
+__all__ = [
+    "CompletePrefix",
+    "LandedContact",
+    "ReadsRecord",
+    "complete_prefixes",
+    "files_below",
+    "read_contacts",
+    "read_manifest",
+    "read_prefix",
+    "read_rejects",
+    "read_stored",
+    "read_texts",
+    "reader_of",
+]
+
+log = logging.getLogger(__name__)
+
+#: ``<source>/<account>/<day>/<extraction_id>/_manifest.json``
+DEPTH = 5
+
+
+class ReadsRecord(Protocol):
+    """How a source's landed text becomes a record."""
+
+    def __call__(self, text: bytes, /, *, repaired: bool) -> Record:
+        """
+        Read one text.
+
+        :raises ValueError: it is no contact of the source, or has no canonical form.
+        """
+
+
+def _of_turn(_: Manifest) -> ReadsRecord:
+    return turn.record_of
+
+
+def _of_green_api(manifest: Manifest) -> ReadsRecord:
+    return partial(green_api.record_of, taken_at=manifest.extracted_at)
+
+
+#: How the texts of an extraction are read, by its feed.
+RECORD_OF: Mapping[str, Callable[[Manifest], ReadsRecord]] = {"turn": _of_turn, "green_api": _of_green_api}
+
+
+class CompletePrefix(NamedTuple):
+    """An extraction that was finished: where it is, and what it says of itself."""
+
+    path: ObjectPath
+    manifest: Manifest
+
+    @property
+    def uri(self) -> str:
+        """Its address, without credentials."""
+        return address(self.path)
+
+
+class LandedContact(NamedTuple):
+    """
+    A contact as an extraction saw it.
+
+    :param extracted_at: of the extraction, aware, UTC.
+    """
+
+    source: str
+    account: str
+    extraction_id: str
+    extracted_at: datetime
+    record: Record
+
+
+def complete_prefixes(
+    path: ObjectPath, *, source: str | None = None, account: str | None = None
+) -> Iterator[CompletePrefix]:
+    """
+    List the extractions that were finished, by source, account, day and id; files of tries that were not are ignored.
+
+    The path is listed once, at the first step; a manifest is read when it is its turn. Empty where nothing was filed.
+
+    :param source: only of this feed.
+    :param account: only of this account, whatever its feed.
+    :raises ConfigError: a source or account that cannot have been filed.
+    :raises LandingError: the store failed, or a manifest is not one that this version of the package reads.
+    """
+    wanted = _wanted("source", source), _wanted("account", account)
+    for names in sorted(_manifests(path)):
+        if wanted[0] in {None, names[0]} and wanted[1] in {None, names[1]}:
+            prefix = path / "/".join(names[:-1])
+            manifest = read_manifest(prefix)
+            if manifest is not None and source in {None, manifest.source} and account in {None, manifest.account}:
+                yield CompletePrefix(prefix, manifest)
+
+
+def read_contacts(
+    path: ObjectPath,
+    *,
+    source: str | None = None,
+    account: str | None = None,
+    verify: bool = True,
+    on_reject: Callable[[Reject], None] | None = None,
+) -> Iterator[LandedContact]:
+    """
+    Yield the contacts of all complete extractions, each as often as it was pulled, in the order of the listing.
+
+    One part at a time is held, as stored. Nothing of a part is yielded before the whole of it was checked.
+
+    :param source: only of this feed.
+    :param account: only of this account, whatever its feed.
+    :param verify: compare checksums and row counts with the manifests.
+    :param on_reject: is handed the texts that have no canonical form, which a store would reject too; by default they
+        are counted in the log.
+    :raises ConfigError: a source or account that cannot have been filed, or Parquet files without pyarrow.
+    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    """
+    for prefix in complete_prefixes(path, source=source, account=account):
+        own = prefix.manifest
+        for record in read_prefix(prefix, verify=verify, on_reject=on_reject):
+            yield LandedContact(own.source, own.account, own.extraction_id, own.extracted_at, record)
+
+
+def read_prefix(
+    prefix: CompletePrefix, *, verify: bool = True, on_reject: Callable[[Reject], None] | None = None
+) -> Iterator[Record]:
+    """
+    Yield the contacts of one extraction, in the order in which they came; see :func:`read_contacts`.
+
+    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    """
+    path, manifest = prefix
+    record_of = reader_of(manifest)
+    for part in manifest.parts:
+        yield from _records(_texts(path, manifest, part, verify=verify), record_of, on_reject, part.name)
+
+
+def reader_of(manifest: Manifest) -> ReadsRecord:
+    """
+    Return what reads an extraction's texts.
+
+    :raises LandingError: they are of a source that this version does not know.
+    """
+    reader = RECORD_OF.get(manifest.source)
+    if reader is None:
+        raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
+    return reader(manifest)
+
+
+def read_texts(prefix: CompletePrefix, file: LandedFile) -> Iterator[tuple[bytes, bool]]:
+    """
+    Yield the lines of a file that the manifest names, each with whether it was repaired.
+
+    :raises LandingError: the file is missing or does not match the manifest.
+    """
+    file_format = PARQUET if file.name.endswith(PARQUET) else JSON_LINES
+    manifest = msgspec.structs.replace(prefix.manifest, file_format=file_format)
+    return _texts(prefix.path, manifest, file, verify=True)
+
+
+def read_manifest(prefix: ObjectPath) -> Manifest | None:
+    """
+    Read the manifest in a prefix; ``None`` for one that was cut off while it was written.
+
+    :raises LandingError: it cannot be read, or is not one that this version of the package reads.
+    """
+    return decode_manifest(read_stored(prefix, MANIFEST))
+
+
+def read_rejects(prefix: CompletePrefix, *, verify: bool = True) -> Iterator[Reject]:
+    """
+    Yield what an extraction put aside, in the order in which it came.
+
+    :raises LandingError: the file is missing or does not match its manifest.
+    """
+    path, manifest = prefix
+    if manifest.rejects is not None:
+        of_lines = msgspec.structs.replace(manifest, file_format=JSON_LINES)
+        for line, _ in _texts(path, of_lines, manifest.rejects, verify=verify):
+            reject = _REJECT.decode(line)
+            yield Reject(reject.reason, b64decode(reject.body_base64))
+
+
+class _Reject(msgspec.Struct):
+    reason: str
+    body_base64: str
+
+
+_REJECT = msgspec.json.Decoder(_Reject)
+
+
+def _wanted(name: str, value: str | None) -> str | None:
+    return None if value is None else segment(name, value)
+
+
+def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each manifest below, as names; through one listing where the store can."""
+    return (names for names in files_below(path, MANIFEST) if names[-1] == MANIFEST)
+
+
+def files_below(path: ObjectPath, pattern: str = "*") -> list[tuple[str, ...]]:
+    """
+    List the files of all extractions, finished or not, as ``(source, account, day, extraction_id, name)``.
+
+    :param pattern: of names; stores that list everything anyway do not look at it.
+    :raises LandingError: the store failed.
+    """
+    with storing("the path could not be listed"):
+        if hasattr(path, "fs") and hasattr(path, "path"):
+            base = path.path.rstrip("/") + "/"
+            below = [name.removeprefix(base) for name in _fresh(path.fs, base).find(path.path)]
+        else:
+            below = [found.relative_to(path).as_posix() for found in path.rglob(pattern)]  # type: ignore[attr-defined]
+    return [names for name in below if len(names := tuple(name.split("/"))) == DEPTH]
+
+
+def _fresh(fs: Any, base: str) -> Any:
+    """Make a file system forget its listing: another process may have finished an extraction since."""
+    fs.invalidate_cache(base)
+    return fs
+
+
+def read_stored(prefix: ObjectPath, name: str) -> bytes:
+    """
+    Read a file as it is stored.
+
+    :raises LandingError: it cannot be read.
+    """
+    with storing(f"{name} could not be read"), (prefix / name).open("rb") as file:
+        data: bytes = file.read()
+        return data
+
+
+def _texts(prefix: ObjectPath, manifest: Manifest, part: LandedFile, *, verify: bool) -> Iterator[tuple[bytes, bool]]:
+    check_file_format(manifest.file_format)
+    data = read_stored(prefix, part.name)
+    if verify and sha256(data).hexdigest() != part.sha256:
+        raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
+    found = read_parquet(data) if manifest.file_format == PARQUET else _read_lines(data, frozenset(part.repaired))
+    rows = 0
+    with storing(f"{part.name} cannot be read"):
+        for text in found:
+            yield text
+            rows += 1
+    if verify and rows != part.rows:
+        raise LandingError(f"{part.name} does not match its manifest: it has {rows} rows, not {part.rows}")
+
+
+def _read_lines(data: bytes, repaired: frozenset[int]) -> Iterator[tuple[bytes, bool]]:
+    with _gunzip(data) as lines:
+        for row, line in enumerate(lines):
+            yield line[:-1], row in repaired
+
+
+def _gunzip(data: bytes) -> Any:
+    try:
+        reader = import_module("isal.igzip")
+    except ImportError:
+        reader = gzip
+    return reader.open(BytesIO(data))
+
+
+def _records(
+    texts: Iterator[tuple[bytes, bool]],
+    record_of: ReadsRecord,
+    on_reject: Callable[[Reject], None] | None,
+    name: str,
+) -> Iterator[Record]:
+    passed_over = 0
+    for text, repaired in texts:
+        try:
+            yield record_of(text, repaired=repaired)
+        except ValueError as error:
+            if on_reject is None:
+                passed_over += 1
+            else:
+                on_reject(Reject(str(error), text))
+    if passed_over:
+        log.warning("%s: passed over %d texts that have no canonical form", name, passed_over)

@@ -1,0 +1,1 @@
+"""Who is meant: phone numbers, WhatsApp ids, pseudonyms and the suppression list."""

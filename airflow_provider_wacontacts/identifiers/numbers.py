@@ -1,0 +1,150 @@
+"""
+Phone numbers: any dialable spelling made into E.164, and made fit for people and for joins.
+
+The rules are those of phonenumbers, Google's library, with one region for everything that is written without a plus
+sign: that of the sender, as the contacts node has it. Whether a number is on WhatsApp is not decided here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import phonenumbers
+from phonenumbers import NumberParseException, ValidationResult
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
+from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+
+__all__ = ["NotANumberError", "Number", "check_region", "mask", "normalise", "pseudonym", "region_of"]
+
+PLUS_SIGNS = "+\uff0b"
+SHOWN_DIGITS = 2
+NO_REGION = "no region for a number without +"
+
+_REASONS = {
+    NumberParseException.INVALID_COUNTRY_CODE: "unknown country code",
+    NumberParseException.NOT_A_NUMBER: "not a number",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "too short",
+    NumberParseException.TOO_SHORT_NSN: "too short",
+    NumberParseException.TOO_LONG: "too long",
+}
+_IMPOSSIBLE = {
+    ValidationResult.INVALID_COUNTRY_CODE: "unknown country code",
+    ValidationResult.TOO_SHORT: "too short",
+    ValidationResult.TOO_LONG: "too long",
+    ValidationResult.INVALID_LENGTH: "not as long as numbers of its country are",
+}
+
+
+class NotANumberError(ValueError):
+    """
+    A text that cannot be a phone number; it is not in the message.
+
+    :param reason: a few words, such as ``too short``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Number(NamedTuple):
+    """
+    A number that could be dialled.
+
+    :param e164: ``+``, country code and national number, digits only; an extension is not part of it.
+    """
+
+    e164: str
+
+
+def normalise(text: str, region: str | None) -> Number:
+    """
+    Read a number in any dialable spelling: E.164, international, national, RFC 3966.
+
+    A number without a plus sign is one of the region, or is dialled from there: ``6315551002`` in India becomes
+    ``+916315551002``, and ``00`` before a country code stands for the plus sign.
+
+    :param region: two letters, upper case, such as ``IN``; ``None`` where none is known.
+    :raises NotANumberError: no number of any country could look like this.
+    """
+    try:
+        number = phonenumbers.parse(text, region)
+    except NumberParseException as error:
+        reason = _REASONS[error.error_type]
+        if region is None and error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
+            reason = reason if any(sign in text for sign in PLUS_SIGNS) else NO_REGION
+        raise NotANumberError(reason) from None
+    if not phonenumbers.is_possible_number(number):
+        raise NotANumberError(_IMPOSSIBLE[phonenumbers.is_possible_number_with_reason(number)])
+    return Number(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def region_of(sender: str) -> str | None:
+    """
+    Return the region in which a registered number was given out.
+
+    :param sender: with its plus sign; anything else has no region.
+    :returns: two letters, or ``None`` where the number is of none, as ``+800…``. The main region of a country code that
+        several share, where the number itself does not tell.
+    """
+    try:
+        number = phonenumbers.parse(sender, None)
+    except NumberParseException:
+        return None
+    code = number.country_code or 0
+    region = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(code)
+    return region if region in phonenumbers.SUPPORTED_REGIONS else None
+
+
+def check_region(region: str) -> str:
+    """
+    Make sure that numbers can be read as those of a region.
+
+    :param region: two letters of ISO 3166, in upper or lower case.
+    :returns: in upper case.
+    :raises ConfigError: phonenumbers knows no numbers there.
+    """
+    wanted = region.strip().upper() if isinstance(region, str) else ""
+    if wanted not in phonenumbers.SUPPORTED_REGIONS:
+        shown = f"region {region!r}" if wanted.isalpha() else "a region without letters"
+        raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
+    return wanted
+
+
+def mask(e164: str) -> str:
+    """
+    Hide a number from people who only need to tell a few apart.
+
+    :returns: country code, a dot for each hidden digit, and the last two digits; dots alone where nothing can be shown.
+    """
+    digits = wa_id_digits(e164) or ""
+    code = next((digits[:length] for length in (1, 2, 3) if _is_country_code(digits[:length])), "")
+    hidden = len(digits) - len(code) - SHOWN_DIGITS
+    if hidden < SHOWN_DIGITS:
+        return "•" * len(digits)
+    return f"+{code}{'•' * hidden}{digits[-SHOWN_DIGITS:]}"
+
+
+def pseudonym(wa_id_or_number: str, key: bytes) -> str:
+    """
+    Return what stands for a WhatsApp id or a number where rows are joined without showing it.
+
+    Only the digits count, so a number and a WhatsApp id of the same digits have one pseudonym.
+
+    :param key: secret; whoever has it can find the number by trying all of them.
+    :returns: HMAC-SHA256, 64 hexadecimal digits.
+    :raises ConfigError: an empty key.
+    :raises ValueError: a text without a digit.
+    """
+    if not key:
+        raise ConfigError("the secret for pseudonyms is empty")
+    digits = wa_id_digits(wa_id_or_number)
+    if digits is None:
+        raise ValueError("no digits")
+    return pseudonym_of(digits, key)
+
+
+def _is_country_code(digits: str) -> bool:
+    return digits != "" and int(digits) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE

@@ -1,0 +1,23 @@
+"""WhatsApp ids: the digits that name an account, or the pseudonym of them."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_pseudonym", "wa_id_digits"]
+
+PSEUDONYM = re.compile("[0-9a-f]{64}")
+
+
+def wa_id_digits(value: object) -> str | None:
+    """Reduce a WhatsApp id to its digits; ``None`` where it has none. A pseudonym of one stays as it is."""
+    if type(value) is not str:
+        return None
+    if (value.isascii() and value.isdigit()) or is_pseudonym(value):
+        return value
+    return "".join(c for c in value if "0" <= c <= "9") or None
+
+
+def is_pseudonym(value: str) -> bool:
+    """Tell whether a text is what stands for one: 64 hexadecimal digits."""
+    return PSEUDONYM.fullmatch(value) is not None

@@ -1,1 +1,0 @@
-"""Where contacts come to rest: tables of a database, or files of an object store."""

@@ -1,0 +1,145 @@
+"""What every operator here needs of the run it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import Asset
+
+from airflow_provider_wacontacts.exceptions import RateLimitedError
+from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.windows import Window, format_time, window_of_run
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.identifiers.suppression import Erased
+    from airflow_provider_wacontacts.pipelines.commit_stats import Counts
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+
+__all__ = [
+    "attempt_of",
+    "counting",
+    "day_end_of",
+    "defer_until",
+    "erased_of",
+    "pseudonyms_of",
+    "publish",
+    "task_of",
+    "wait_out",
+    "window_of",
+]
+
+
+MOST_ATTEMPTS = 20
+
+
+def task_of(context: Mapping[str, Any]) -> Task:
+    """Return who is at work: the same for every try of a task instance."""
+    return Task.of(context["ti"])
+
+
+def window_of(
+    context: Mapping[str, Any],
+    *,
+    start: str | datetime | None,
+    end: str | datetime | None,
+    window_length: timedelta | None,
+) -> Window:
+    """
+    Return the window that a run pulls, see :func:`~airflow_provider_wacontacts.records.windows.window_of_run`.
+
+    :raises ConfigError: there is none.
+    """
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    run = context.get("dag_run")
+    return window_of_run(
+        start=start,
+        end=end,
+        window_length=window_length,
+        interval=(first, last) if first and last else None,
+        run_after=getattr(run, "run_after", None) or context.get("logical_date"),
+    )
+
+
+def day_end_of(context: Mapping[str, Any]) -> datetime:
+    """Return when a run's day ends: with its data interval or, where it has none, with the UTC day it was due on."""
+    first, last = context.get("data_interval_start"), context.get("data_interval_end")
+    if first and last and first < last:
+        return datetime.fromisoformat(last.isoformat()).astimezone(UTC)
+    due = getattr(context.get("dag_run"), "run_after", None) or context.get("logical_date") or datetime.now(UTC)
+    day = datetime.fromisoformat(due.isoformat()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)
+
+
+def pseudonyms_of(operator: Any) -> Pseudonyms | None:
+    """
+    Return what an operator's ``pseudonymize`` asks for; ``None`` for nothing.
+
+    :raises ConfigError: a field that cannot be, or no secret.
+    """
+    if operator.pseudonymize is None:
+        return None
+    from airflow_provider_wacontacts.hooks.store import pseudonym_key
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+
+    conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
+    return Pseudonyms(pseudonym_key(conn_id), operator.pseudonymize)
+
+
+def erased_of(operator: Any) -> Callable[[], Erased]:
+    """
+    Return what tells who was erased from the store of an operator's ``erased_conn_id``; nobody where it has none.
+
+    :raises ConfigError: the store cannot be used.
+    :raises LandingError: the database failed.
+    """
+    from airflow_provider_wacontacts.hooks.store import open_store
+    from airflow_provider_wacontacts.identifiers.suppression import NOBODY
+
+    if not operator.erased_conn_id:
+        return lambda: NOBODY
+    store = open_store(operator.erased_conn_id)
+    store.prepare()
+    return store.who_was_erased
+
+
+def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> None:
+    """Let a task go on at a moment, in its ``execute_after_wait``, with no worker held meanwhile."""
+    operator.log.info("Waiting until %s, when %s", format_time(moment), why)
+    operator.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
+
+
+def wait_out(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
+    """Defer for as long as a server wants to be left alone; raise the error where it does not say, or too often did."""
+    if error.retry_after and attempt < MOST_ATTEMPTS:
+        moment = datetime.now(UTC) + error.retry_after
+        send(error.source, rate_limit_waits=error.retry_after)
+        defer_until(operator, moment, attempt=attempt + 1, why="the rate limit allows it")
+    raise error
+
+
+def counting(source: str) -> Counts:
+    """Return what sends each count of a job as metrics of a feed, or of ``files``."""
+    return lambda landed: send(source, **landed._asdict())
+
+
+def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:
+    """Put a summary into the event of every asset among the outlets."""
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = dict(summary)
+
+
+def attempt_of(event: object) -> int:
+    """
+    Read which attempt a waited-for task makes.
+
+    :raises ValueError: the event is not one of ``WaitUntilTrigger``: it has crossed the metadata database.
+    """
+    attempt = event.get("attempt") if isinstance(event, Mapping) else None
+    if not isinstance(attempt, int) or attempt < 1:
+        raise ValueError("the trigger's event carries no attempt")
+    return attempt

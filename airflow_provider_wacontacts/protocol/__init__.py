@@ -1,1 +1,0 @@
-"""What the three systems say. Pure: no I/O, no clock, no Airflow, no logging."""

@@ -1,0 +1,111 @@
+"""Batches of contacts on their way into tables: in order, each once, and without those that the database refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import bindparam, insert, text
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.store.errors import is_refusal, refusal
+from airflow_provider_wacontacts.store.tables import Moment, Tables
+
+__all__ = ["Batch", "Row", "flag_repaired", "keep_rejects", "numbered", "write_what_is_taken"]
+
+REPAIRED = """
+UPDATE {at}wacontacts_body SET repaired = true
+WHERE NOT repaired AND version_id = (
+    SELECT version_id FROM {at}wacontacts_sighting
+    WHERE account_id = :account_id AND contact_id = :contact_id AND updated_at = :updated_at AND row_hash = :row_hash
+)
+"""
+
+
+class Row(NamedTuple):
+    """A state on its way into the tables, and the number that it gets if the store does not hold it yet."""
+
+    version_id: int
+    record: Record
+
+
+class Batch(NamedTuple):
+    """
+    States that are written together.
+
+    :param seen_at: when they were extracted.
+    :param rows: by contact, and within it from the oldest to the newest; ``version_id`` ascends.
+    """
+
+    account_id: int
+    seen_at: datetime
+    rows: Sequence[Row]
+
+
+#: Writes a batch and returns how many of its states the store had not held.
+Write: TypeAlias = Callable[[Connection, Batch], int]
+
+
+def numbered(records: Iterable[Record], first: int) -> list[Row]:
+    """
+    Bring records into the order they are written in, by all workers alike, each state once.
+
+    :param first: the first of their numbers.
+    """
+    sound_first = sorted(records, key=lambda record: record.repaired)
+    distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in sound_first}
+    return [Row(first + n, distinct[key]) for n, key in enumerate(sorted(distinct))]
+
+
+def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
+    """
+    Flag the states that had to be repaired, after the batch was written.
+
+    The same state may have come with U+FFFD of its own before: it counts as repaired once it ever was, in any order.
+    """
+    repaired = [row.record for row in batch.rows if row.record.repaired]
+    if repaired:
+        flag = text(REPAIRED.format(at=tables.prefix)).bindparams(bindparam("updated_at", type_=Moment))
+        names = ("contact_id", "updated_at", "row_hash")
+        keys = ({name: getattr(record, name) for name in names} for record in repaired)
+        connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
+
+
+def keep_rejects(connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject]) -> None:
+    """Put aside what a try received and could not keep."""
+    rows = [{"extraction_id": extraction_id, **reject._asdict()} for reject in rejects]
+    if rows:
+        connection.execute(insert(tables.reject), rows)
+
+
+def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+    """
+    Write a batch but for the rows that the database refuses, which are found by halving.
+
+    :returns: how many states are new, and what was refused.
+    """
+    if not batch.rows:
+        return 0, []
+    savepoint = connection.begin_nested()
+    try:
+        new = write(connection, batch)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        savepoint.rollback()
+        reason = refusal(error)
+    else:
+        savepoint.commit()
+        return new, []
+    if len(batch.rows) == 1:
+        return 0, [Reject(reason, batch.rows[0].record.payload)]
+    return _halves(connection, write, batch)
+
+
+def _halves(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+    middle = len(batch.rows) // 2
+    first, first_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[:middle]))
+    second, second_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[middle:]))
+    return first + second, first_rejects + second_rejects

@@ -1,0 +1,95 @@
+"""Statements in words that both databases understand, and many rows in one parameter, which both read from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import bindparam, text
+from sqlalchemy.engine import Connection, CursorResult
+
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
+from airflow_provider_wacontacts.records.contacts import repair
+from airflow_provider_wacontacts.store.tables import Moment, Tables
+
+__all__ = ["Database"]
+
+NUL = b"\\u0000"
+TIMES = {"postgresql": "timestamptz", "sqlite": "text"}
+
+
+class Database(NamedTuple):
+    """
+    A store's rows, as a transaction sees them.
+
+    :param secret: that of pseudonyms.
+    """
+
+    connection: Connection
+    tables: Tables
+    secret: bytes | None = None
+
+    def pseudonym(self, digits: str | None) -> str | None:
+        """Return what stands for digits in pseudonymised rows; ``None`` where the store has no secret for that."""
+        return pseudonym_of(digits, self.secret) if digits and self.secret else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether nobody else can write until the transaction ends."""
+        return self.connection.dialect.name == "sqlite"
+
+    @property
+    def locked(self) -> str:
+        """What a SELECT ends with so that what it finds is locked."""
+        return "" if self.is_sqlite else " FOR UPDATE"
+
+    def given(self, **columns: str) -> str:
+        """
+        Return what stands behind FROM for the rows of parameter ``rows``.
+
+        :param columns: PostgreSQL's type by name.
+        """
+        if not self.is_sqlite:
+            typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed})"
+        read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+        return f"(SELECT {read} FROM json_each(:rows)) AS given"  # noqa: S608 - names of columns
+
+    def execute(
+        self,
+        sql: str,
+        *,
+        rows: Iterable[Mapping[str, Any]] | None = None,
+        times: Sequence[str] = (),
+        **parameters: Any,
+    ) -> CursorResult[Any]:
+        """
+        Execute a statement.
+
+        :param sql: ``{at}`` is the schema with its dot, ``{time}`` the type of times.
+        :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
+        :param times: the columns of the result that are times.
+        :param parameters: a list is for ``IN``; what ends with ``_at`` or ``_after`` is a time.
+        """
+        if rows is not None:
+            parameters["rows"] = _json(list(rows))
+        statement = text(sql.format(at=self.tables.prefix, time=TIMES[self.connection.dialect.name]))
+        typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
+        return self.connection.execute(typed.columns(**dict.fromkeys(times, Moment)) if times else typed, parameters)
+
+
+def _json(rows: list[Mapping[str, Any]]) -> str:
+    try:
+        written = msgspec.json.encode(rows)
+    except UnicodeEncodeError:
+        written = NUL
+    if NUL in written:
+        written = msgspec.json.encode([repair(row)[0] for row in rows])
+    return written.decode()
+
+
+def _parameter(name: str, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return bindparam(name, expanding=True)
+    return bindparam(name, type_=Moment) if name.endswith(("_at", "_after")) else bindparam(name)

@@ -1,0 +1,176 @@
+"""The checks of one sender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import func, select
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.checks import budget, stale
+from airflow_provider_wacontacts.store.checks import leases as claims
+from airflow_provider_wacontacts.store.checks import results as answers
+from airflow_provider_wacontacts.store.checks.check import Check, Kept
+from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.checks.model import Answers, Rules
+from airflow_provider_wacontacts.store.checks.suppression import without_erased
+from airflow_provider_wacontacts.store.store import Store
+
+__all__ = ["Checks"]
+
+T = TypeVar("T")
+
+UNFINISHED = """
+SELECT check_id, filled_at FROM {at}wacontacts_check
+WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index
+    AND options_digest = :options_digest AND state = 'open' AND finished_at IS NULL
+ORDER BY check_number DESC
+"""
+GIVE_UP = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
+OPEN = """
+INSERT INTO {at}wacontacts_check (
+    check_id, sender, state, created_at, fresh_after, force_check, dag_id, run_id, task_id, map_index, options_digest,
+    package_version
+) VALUES (
+    :check_id, :sender, 'open', :created_at, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
+    :options_digest, :package_version
+)
+"""
+ROW = """
+SELECT check_id, sender, created_at, filled_at, fresh_after, force_check FROM {at}wacontacts_check
+WHERE check_id = :check_id
+"""
+TIMES = ("created_at", "filled_at", "fresh_after")
+
+
+class Checks:
+    """
+    Checks of one sender's numbers, in a store.
+
+    :param sender: what numbers are filed under.
+    :param daily_checks: how many numbers the sender may be asked about in a UTC day; only claiming needs it.
+    """
+
+    def __init__(self, store: Store, sender: str, *, daily_checks: int = 0) -> None:
+        self.store = store
+        self.sender = sender
+        self.daily_checks = daily_checks
+
+    def open(self, rules: Rules) -> Check:
+        """
+        Begin a check, or go on with the unfinished one of the same task and options.
+
+        What its earlier tries had claimed is free again. One that had not got all its inputs is begun anew.
+
+        :raises LandingError: the database failed.
+        """
+
+        def work(db: Database) -> Kept:
+            _take_turns(db, rules)
+            own = {"sender": self.sender, "options_digest": rules.options_digest, **rules.task._asdict()}
+            unfinished = db.execute(UNFINISHED, **own).all()
+            for check_id in [row.check_id for row in unfinished[:1] if row.filled_at is not None]:
+                claims.give_back_all(db, check_id, check_id)
+                return self._kept(db, check_id)
+            if unfinished:
+                db.execute(GIVE_UP, check_ids=[row.check_id for row in unfinished])
+            return self._begin(db, rules, own)
+
+        return Check(self, self.write(work), max_checks=rules.max_checks)
+
+    def find(self, check_id: str, *, waiter: str | None = None) -> Check:
+        """
+        Return a check that was begun.
+
+        :param waiter: who is to wait for it, where several may.
+        :raises ConfigError: there is none of this id, or it is another sender's.
+        :raises LandingError: the database failed.
+        """
+        with self.read() as db:
+            return Check(self, self._kept(db, check_id), waiter=waiter)
+
+    def receive(self, delivered: Answers) -> None:
+        """
+        Keep results that were delivered, where an answer is awaited or the last is out of date.
+
+        Doing so again, or in another order, makes no difference. Those who wait for them are told. Nothing is kept
+        about who was erased.
+        """
+
+        def work(db: Database) -> None:
+            kept = without_erased(db, self.store.erased, self.sender, delivered, self.store.now())
+            answers.receive(db, self.sender, kept, self.store.now())
+
+        self.write(work)
+
+    def budget_left(self) -> int:
+        """Return how many numbers may still be asked about today, 0 and up."""
+        with self.read() as db:
+            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.day_of(self.store.now())))
+
+    def stale(
+        self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
+    ) -> list[str]:
+        """
+        Find the numbers whose last real check is oldest, and that nobody asks about now.
+
+        :param statuses: they have one of these.
+        :param not_after: that check was then or before.
+        :param wanted: the only numbers that may be found, in E.164; ``None`` for all.
+        :returns: E.164, oldest first, at most ``limit``.
+        """
+        with self.read() as db:
+            terms: dict[str, Any] = {"statuses": statuses, "not_after": not_after, "limit": limit}
+            return stale.oldest(db, self.sender, **terms, now=self.store.now(), wanted=wanted)
+
+    def write(self, work: Callable[[Database], T]) -> T:
+        """
+        Do work in a transaction, again where it clashed with another worker's.
+
+        :raises LandingError: the database failed; nothing of what was written is in it.
+        """
+        return self.store.sessions.writing(
+            lambda connection: work(Database(connection, self.store.tables, self.store.secret))
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Database]:
+        """
+        Open a connection outside of any transaction.
+
+        :raises LandingError: the database failed.
+        """
+        with self.store.sessions.reading() as connection:
+            yield Database(connection, self.store.tables, self.store.secret)
+
+    def _begin(self, db: Database, rules: Rules, own: dict[str, Any]) -> Kept:
+        check_id = uuid4().hex
+        db.execute(
+            OPEN,
+            check_id=check_id,
+            created_at=self.store.now(),
+            fresh_after=rules.fresh_after,
+            force_check=rules.force_check,
+            package_version=rules.package_version,
+            **own,
+        )
+        return self._kept(db, check_id)
+
+    def _kept(self, db: Database, check_id: str) -> Kept:
+        row = db.execute(ROW, times=TIMES, check_id=check_id).first()
+        if row is None:
+            raise ConfigError("check_id: the store knows no such check; is it the store that the check was made in?")
+        if row.sender != self.sender:
+            raise ConfigError("check_id: this check is of another sender than the connection's")
+        return Kept(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
+
+
+def _take_turns(db: Database, rules: Rules) -> None:
+    """Let one worker at a time begin a task's check; SQLite's transactions wait for one another as they begin."""
+    if not db.is_sqlite:
+        name = "/".join(("wacontacts check", *map(str, rules.task)))
+        db.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))

@@ -1,0 +1,243 @@
+"""
+Snapshots on their way into the tables: answers that hold all contacts of an account at once, and no time of theirs.
+
+One snapshot is one transaction: who reads sees all of it or nothing, and a worker that is killed leaves nothing but a
+row in the ledger that still runs. The transaction takes the account's row before anything else, so snapshots of an
+account land one after the other while those of others go on, and a try that waits for its turn can still be taken over.
+Contacts pass through it in batches, so that memory is that of a batch; what was known of them, and who is missing, is
+left to the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.identifiers.suppression import NOBODY
+from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.store import ledger, snapshot_ledger
+from airflow_provider_wacontacts.store.batches import (
+    Batch,
+    flag_repaired,
+    keep_rejects,
+    numbered,
+    write_what_is_taken,
+)
+from airflow_provider_wacontacts.store.completeness import OLDER, Answer, Earlier, ShrinkGuard, lacking
+from airflow_provider_wacontacts.store.results import Finished
+from airflow_provider_wacontacts.store.snapshot_ledger import Seen
+from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.store.store import Store
+
+__all__ = ["SnapshotTry"]
+
+BATCH_ROWS = 5_000
+GROUP = "@g.us"
+
+
+class _Sums(NamedTuple):
+    """What landed: contacts received and kept, new versions, rows put aside, and contacts that had been gone."""
+
+    rows: int = 0
+    new_versions: int = 0
+    rejected: int = 0
+    back: int = 0
+
+    def plus(self, other: _Sums) -> _Sums:
+        return _Sums(*(one + more for one, more in zip(self, other, strict=True)))
+
+
+class SnapshotTry:
+    """
+    One try at landing a snapshot; made by :meth:`Store.begin_snapshot`.
+
+    :ivar extraction_id: 32 hexadecimal digits.
+    :ivar resumes: how many tries came before it, 0 and up. Nothing of theirs is there.
+    """
+
+    def __init__(self, store: Store, begun: ledger.Try, *, group: bool | None) -> None:
+        self.extraction_id = begun.extraction_id
+        self.resumes = begun.resumes
+        self._begun = begun
+        self._group = group
+        self._store = store
+
+    def land(
+        self,
+        records: Callable[[], Iterable[Record]],
+        rejects: Sequence[Reject] = (),
+        *,
+        extracted_at: datetime,
+        size: int,
+        is_cut: bool = False,
+        is_synchronised: bool | None = None,
+        guard: ShrinkGuard | None = None,
+        unkept: Collection[str] = (),
+        has_nameless: bool = False,
+        pages: int = 1,
+    ) -> Finished:
+        """
+        Commit a snapshot, all of it, and close the try; wait for the snapshots of the account that land just now.
+
+        A new or changed contact becomes a version of the snapshot's time, an unchanged one is widened. Where the
+        snapshot is complete, whoever is missing becomes a ``gone`` version, which keeps the last known payload. One
+        that is older than the newest that landed of the same types of contacts is ``refused``, and nothing of it lands.
+        Of rows with the same id the first counts. Rows that the database refuses become rejects. Who was erased is
+        passed over, and counts only where this snapshot is measured by others.
+
+        :param records: makes an iterable of the contacts, in the order of the answer; called again where the
+            transaction is tried again. Their ``updated_at`` is not looked at.
+        :param extracted_at: when the system answered.
+        :param size: bytes received.
+        :param is_cut: only so many contacts were asked for, and so many came.
+        :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
+        :param guard: when fewer contacts than before are believed.
+        :param unkept: ids of contacts that are in the answer but only as rejects: they are not gone.
+        :param has_nameless: there are rejects whose id cannot be read, so of whichever contact.
+        :param pages: answers received.
+        :returns: what it brought, in the state ``complete``, ``incomplete`` or ``refused``.
+        :raises LandingError: another try has taken over, or the database failed; nothing is kept.
+        """
+        shrinking = guard or ShrinkGuard()
+
+        def work(connection: Connection) -> Finished:
+            landing = _Landing(connection, self._store, self._begun, extracted_at)
+            landing.take_turn()
+            if landing.is_late(group=self._group):
+                return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
+            sums = landing.land(records(), rejects, unkept)
+            seen = Seen.of(*landing.seen(), group=self._group)
+            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_nameless)
+            reason = lacking(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
+            gone = 0 if reason else landing.leave(sums, group=self._group)
+            return landing.close(
+                "incomplete" if reason else "complete",
+                sums._replace(new_versions=sums.new_versions + gone),
+                size=size,
+                pages=pages,
+                reason=reason,
+                gone=gone,
+                **seen._asdict(),
+            )
+
+        return self._store.sessions.writing(work)
+
+
+class _Landing:
+    """A snapshot in its transaction."""
+
+    def __init__(self, connection: Connection, store: Store, begun: ledger.Try, extracted_at: datetime) -> None:
+        self.rows = SnapshotRows(connection, store.tables, begun.account_id, extracted_at)
+        self._connection = connection
+        self._store = store
+        self._tables = store.tables
+        self._begun = begun
+        self._extracted_at = extracted_at
+        self._erased = NOBODY
+        self._passed_over: set[str] = set()
+        self._first = 0
+
+    def take_turn(self) -> None:
+        """Wait for the account, then lock the try: what waits, a retry may still take over."""
+        account = self._tables.account.c.account_id
+        own = select(account).where(account == self._begun.account_id)
+        self._connection.execute(own.with_for_update())
+        self._first = ledger.hold(self._connection, self._tables, self._begun.extraction_id, 0)
+        self._erased = self._store.erased.fenced(self._connection)
+
+    def is_late(self, *, group: bool | None) -> bool:
+        """Tell whether a newer snapshot has landed."""
+        newest = snapshot_ledger.newest(self._connection, self._tables, self._begun.account_id, group=group)
+        return newest is not None and self._extracted_at < newest
+
+    def earlier(self, seen: Seen, at_most: int) -> Earlier:
+        """Find what to measure the snapshot by."""
+        return snapshot_ledger.earlier(
+            self._connection,
+            self._tables,
+            self._begun.account_id,
+            seen,
+            before=self._extracted_at,
+            at_most=at_most,
+        )
+
+    def seen(self) -> tuple[int, int]:
+        """Count the groups, and the others, in the answer: as before, where somebody is passed over now."""
+        groups, others = self.rows.seen()
+        passed_over = sum(name.endswith(GROUP) for name in self._passed_over)
+        return groups + passed_over, others + len(self._passed_over) - passed_over
+
+    def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
+        """Land what the answer holds."""
+        kept = self._erased.without_mentions(rejects)
+        keep_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
+        sums = _Sums(rejected=len(kept))
+        for batch in _batches(self._without_erased(records)):
+            sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
+        self.rows.spare(unkept)
+        return sums
+
+    def leave(self, sums: _Sums, *, group: bool | None) -> int:
+        """Let those be gone who are missing; return how many."""
+        return self.rows.leave(self._first + sums.rows + sums.rejected, group=group)
+
+    def close(
+        self,
+        state: str,
+        sums: _Sums,
+        *,
+        size: int,
+        pages: int,
+        reason: str | None,
+        gone: int = 0,
+        groups_seen: int | None = None,
+        others_seen: int | None = None,
+    ) -> Finished:
+        """Write down what the snapshot brought."""
+        connection, tables, own = self._connection, self._tables, self._begun.extraction_id
+        counts = ledger.Counts(sums.rows, sums.new_versions, sums.rejected, pages, size)
+        ledger.count(connection, tables, own, counts, position=None, extracted_at=self._extracted_at)
+        connection.execute(
+            update(tables.extraction)
+            .where(tables.extraction.c.extraction_id == own)
+            .values(groups_seen=groups_seen, others_seen=others_seen, gone=gone, back=sums.back, reason=reason)
+        )
+        return ledger.finish(connection, tables, own, state, now=self._store.now(), late_after=self._store.late_after)
+
+    def _land_batch(self, records: Sequence[Record], first: int) -> _Sums:
+        foremost: dict[str, Record] = {}
+        for record in records:
+            foremost.setdefault(record.contact_id, record)
+        known = self.rows.known(foremost)
+        landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in foremost.items()]
+        kept = [record for record in landed if record is not None]
+        batch = Batch(self._begun.account_id, self._extracted_at, numbered(kept, first))
+        new, refused = write_what_is_taken(self._connection, self._store.write, batch)
+        flag_repaired(self._connection, self._tables, batch)
+        keep_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
+        bodies = {reject.body for reject in refused}
+        unkept = {record.contact_id for record in kept if record.payload in bodies}
+        self.rows.spare(unkept)
+        been_gone = {name for name, state in known.items() if state.state == "gone"}
+        back = sum(record.contact_id in been_gone - unkept for record in kept)
+        return _Sums(len(records) - len(refused), new, len(refused), back)
+
+    def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            if self._erased and self._erased.has(self._begun.source, self._begun.account, record):
+                self._passed_over.add(record.contact_id)
+            else:
+                yield record
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    left = iter(records)
+    while batch := list(islice(left, BATCH_ROWS)):
+        yield batch

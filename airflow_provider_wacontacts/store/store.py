@@ -1,0 +1,237 @@
+"""The store: what lands contacts in tables, one try at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.engine import Connection, Engine
+
+from airflow_provider_wacontacts.identifiers.suppression import Erased
+from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import ledger, postgres, schema, sqlite
+from airflow_provider_wacontacts.store.batches import (
+    Batch,
+    flag_repaired,
+    keep_rejects,
+    numbered,
+    write_what_is_taken,
+)
+from airflow_provider_wacontacts.store.results import Finished
+from airflow_provider_wacontacts.store.snapshots import SnapshotTry
+from airflow_provider_wacontacts.store.suppression import ErasedPeople
+from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.transactions import Sessions
+
+__all__ = ["Extraction", "Store"]
+
+
+def _worker_time() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """
+    Tables that contacts land in.
+
+    :param engine: PostgreSQL by psycopg or psycopg2, or SQLite. Nothing is connected to yet.
+    :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
+    :param auto_upgrade: create tables, or bring them up to date, where they are not.
+    :param late_after: how long after its end a window may be pulled and still count as pulled in time.
+    :param now: the worker's clock, aware.
+    :param secret: that of pseudonyms, where there is one: who was erased is known by it, and the directory joins by it.
+    :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        table_schema: str | None = None,
+        auto_upgrade: bool = True,
+        late_after: timedelta = timedelta(hours=1),
+        now: Callable[[], datetime] = _worker_time,
+        secret: bytes | None = None,
+    ) -> None:
+        self.sessions = Sessions(engine)
+        self.tables = Tables(engine.dialect, table_schema)
+        self.secret = secret
+        self.erased = ErasedPeople(self.tables, secret)
+        self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
+        self.late_after = late_after
+        self.now = now
+        self._auto_upgrade = auto_upgrade
+
+    def prepare(self) -> None:
+        """
+        Make sure that the tables can be written; to be called before anything is asked of a system.
+
+        :raises ConfigError: they are of a newer version of the package, or may not be created or brought up to date; or
+            people were erased with another secret.
+        :raises LandingError: the database failed.
+        """
+        schema.check(self.sessions, self.tables, auto_upgrade=self._auto_upgrade)
+        self.who_was_erased()
+
+    def who_was_erased(self) -> Erased:
+        """
+        Tell who was erased until now.
+
+        :raises ConfigError: somebody was erased with another secret than the store's.
+        :raises LandingError: the database failed.
+        """
+        with self.sessions.reading() as connection:
+            return self.erased.known(connection)
+
+    def begin(
+        self,
+        *,
+        source: str,
+        account: str,
+        window: Window | None,
+        task: Task,
+        options_digest: str,
+        package_version: str,
+        uri: str | None = None,
+    ) -> Extraction:
+        """
+        Begin a try, taking over from the unfinished one of the same task, window and options where there is one.
+
+        The try that is taken over is ``abandoned``: what it still sends is refused. A finished one is left alone.
+
+        :param window: ``None`` for what has none; a snapshot begins with :meth:`begin_snapshot`.
+        :param options_digest: a short text that differs where the system is asked for something else.
+        :param uri: names the place in the ledger, without login and password.
+        :raises LandingError: the database failed.
+        """
+        claim = ledger.Claim(source, account, window, task, options_digest)
+        return Extraction(self, self._begin(claim, package_version, uri))
+
+    def begin_snapshot(
+        self,
+        *,
+        source: str,
+        account: str,
+        group: bool | None,
+        task: Task,
+        options_digest: str,
+        package_version: str,
+        uri: str | None = None,
+    ) -> SnapshotTry:
+        """
+        Begin a try at a snapshot, taking over as :meth:`begin` does; nothing of the try before is there.
+
+        :param group: groups only, or persons only; both where it is ``None``.
+        :param options_digest: a short text that differs where the system is asked for something else, ``group``
+            included.
+        :param uri: names the place in the ledger, without login and password.
+        :raises LandingError: the database failed.
+        """
+        claim = ledger.Claim(source, account, None, task, options_digest)
+        return SnapshotTry(self, self._begin(claim, package_version, uri), group=group)
+
+    def has_landed(self, source: str, account: str, uri: str) -> bool:
+        """
+        Tell whether what is at an address was landed, whole, by whatever try.
+
+        :raises LandingError: the database failed.
+        """
+        with self.sessions.reading() as connection:
+            return ledger.has_landed(connection, self.tables, source, account, uri)
+
+    def _begin(self, claim: ledger.Claim, package_version: str, uri: str | None) -> ledger.Try:
+        def work(connection: Connection) -> ledger.Try:
+            return ledger.begin(
+                connection, self.tables, claim, now=self.now(), package_version=package_version, uri=uri
+            )
+
+        return self.sessions.writing(work)
+
+
+class Extraction:
+    """
+    One try; made by :meth:`Store.begin`.
+
+    :ivar extraction_id: 32 hexadecimal digits.
+    :ivar resume_from: the position that the try before it committed last; ``None`` to start the window anew.
+    :ivar resumes: how many tries came before it, 0 and up.
+    :ivar rows: contacts that this try has landed, repeated ones included.
+    :ivar rejected: what it has put aside, rows that the database refused among them.
+    """
+
+    def __init__(self, store: Store, begun: ledger.Try) -> None:
+        self.extraction_id = begun.extraction_id
+        self.resume_from = begun.resume_from
+        self.resumes = begun.resumes
+        self.rows = 0
+        self.rejected = 0
+        self._account_id = begun.account_id
+        self._place = begun.source, begun.account
+        self._store = store
+
+    def land(
+        self,
+        records: Sequence[Record],
+        rejects: Sequence[Reject] = (),
+        *,
+        position: datetime | None,
+        pages: int,
+        size: int,
+        extracted_at: datetime,
+        number_ids: Collection[str] = (),
+    ) -> int:
+        """
+        Commit a batch: rows, rejects, counters and position together, or nothing of it.
+
+        Rows that the database refuses become rejects. Who was erased is passed over, and not counted.
+
+        :param records: in any order; may be empty, repeat each other and what landed before.
+        :param position: where a later try may go on; ``None`` where it has to start anew.
+        :param pages: how many answers the batch is from.
+        :param size: their bytes.
+        :param extracted_at: when the system answered this try first; the same for all its batches.
+        :param number_ids: the numbers of the account that the records are of, as the system names them.
+        :returns: how many states the store had not held.
+        :raises ConfigError: they are of another number than what the account had before.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
+        """
+
+        def work(connection: Connection) -> ledger.Counts:
+            tables = self._store.tables
+            first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
+            if number_ids:
+                ledger.keep_number(connection, tables, self._account_id, set(number_ids))
+            erased = self._store.erased.fenced(connection)
+            kept = erased.without(*self._place, records)
+            batch = Batch(self._account_id, extracted_at, numbered(kept, first))
+            new, refused = write_what_is_taken(connection, self._store.write, batch)
+            flag_repaired(connection, tables, batch)
+            aside = [*erased.without_mentions(rejects), *refused]
+            keep_rejects(connection, tables, self.extraction_id, aside)
+            counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
+            ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
+            return counts
+
+        counts = self._store.sessions.writing(work)
+        self.rows += counts.rows
+        self.rejected += counts.rejected
+        return counts.new_versions
+
+    def finish(self, state: str = "complete") -> Finished:
+        """
+        Close the try: nothing can be landed by it from now on.
+
+        :param state: ``complete``, ``incomplete`` or ``refused``.
+        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
+        """
+
+        def work(connection: Connection) -> Finished:
+            store = self._store
+            ledger.hold(connection, store.tables, self.extraction_id, self.rows + self.rejected)
+            return ledger.finish(
+                connection, store.tables, self.extraction_id, state, now=store.now(), late_after=store.late_after
+            )
+
+        return self._store.sessions.writing(work)

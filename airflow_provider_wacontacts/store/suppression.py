@@ -1,0 +1,108 @@
+"""Who was erased from a store, read by all who land, and a fence between them and who erases."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased, ErasureKey
+from airflow_provider_wacontacts.store.tables import Tables
+
+__all__ = ["ErasedPeople"]
+
+#: The lock is named after the table, whichever way it is found: connections may name its schema, or have it by default.
+SHARED = """
+SELECT pg_advisory_xact_lock_shared(hashtext('wacontacts erased'), CAST(CAST(:name AS regclass) AS oid)::integer)
+"""
+ALONE = SHARED.replace("_shared", "")
+KEY_BYTES = 32
+
+
+class ErasedPeople:
+    """
+    Who was erased from one store. Threads may share it.
+
+    :param secret: that of pseudonyms, which the hashes are made with; ``None`` for a key that the store keeps.
+    """
+
+    def __init__(self, tables: Tables, secret: bytes | None) -> None:
+        self._tables = tables
+        self._own = ErasureKey.of_secret(secret) if secret else None
+        self._read: tuple[tuple[int, int], Erased] = ((0, 0), NOBODY)
+
+    def fenced(self, connection: Connection) -> Erased:
+        """
+        Return who was erased, and let nobody be erased until the transaction ends.
+
+        One look at a small table; who was erased is read again only where somebody was, since.
+
+        :raises ConfigError: somebody was erased with another secret than this connection's.
+        """
+        self._lock(connection, SHARED)
+        return self.known(connection)
+
+    def known(self, connection: Connection) -> Erased:
+        """Return who was erased; see :meth:`fenced`."""
+        erased = self._tables.erased.c
+        count, last = connection.execute(
+            select(func.count(), func.coalesce(func.max(erased.erased_number), 0)).select_from(self._tables.erased)
+        ).one()
+        state, found = self._read
+        if state == (count, last):
+            return found
+        found = self.read(connection)
+        self._read = (count, last), found
+        return found
+
+    def read(self, connection: Connection) -> Erased:
+        """Return who was erased, those of the transaction among them."""
+        return Erased(self._hashes(connection))
+
+    def fence(self, connection: Connection) -> None:
+        """Wait for all who land, and let nobody land until the transaction ends."""
+        self._lock(connection, ALONE)
+
+    def key(self, connection: Connection, now: datetime) -> ErasureKey:
+        """Return what the next hashes are made with, inside the fence."""
+        if self._own is not None:
+            return self._own
+        table = self._tables.erased_key
+        kept = connection.execute(select(table.c.key).order_by(table.c.made_at, table.c.key_id).limit(1)).scalar()
+        if kept is not None:
+            return ErasureKey(kept)
+        made = secrets.token_bytes(KEY_BYTES)
+        key = ErasureKey(made)
+        connection.execute(table.insert().values(key_id=key.key_id, key=made, made_at=now))
+        return key
+
+    def add(self, connection: Connection, key: ErasureKey, hashes: Iterable[bytes], now: datetime) -> None:
+        """Write down who is erased."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        rows = [{"key_id": key.key_id, "hash": one, "erased_at": now} for one in sorted(set(hashes))]
+        if rows:
+            connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), rows)
+
+    def _lock(self, connection: Connection, sql: str) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(sql), {"name": f"{self._tables.prefix}wacontacts_erased"})
+
+    def _hashes(self, connection: Connection) -> dict[ErasureKey, list[bytes]]:
+        table = self._tables.erased_key
+        keys = [ErasureKey(key) for (key,) in connection.execute(select(table.c.key))]
+        by_id = {key.key_id: key for key in (*keys, *([self._own] if self._own else []))}
+        hashes: dict[ErasureKey, list[bytes]] = defaultdict(list)
+        for key_id, one in connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)):
+            if key_id not in by_id:
+                raise ConfigError(
+                    "people were erased from this store with a 'pseudonym_secret' that is not the store's now, and "
+                    "could come back unnoticed: put the one back that the store's connection had then"
+                )
+            hashes[by_id[key_id]].append(one)
+        return dict(hashes)

@@ -1,0 +1,173 @@
+"""Transactions on a store's engine: how they begin, when they are tried again, and what their failures are called."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+from sqlalchemy import event, func, select, true
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.errors import ClashError, LockedError, StoreError, failure
+
+__all__ = ["Sessions"]
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+LONGEST_PAUSE_S = 4.0
+BUSY_TIMEOUT_S = 60
+LONGEST_IDLE_S = 300
+LOGGED_AS = "wacontacts"
+DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
+
+
+class Sessions:
+    """
+    Transactions on one engine. The engine is left as it is; its pool is shared.
+
+    :raises ConfigError: the engine is of another database or driver than the store is written for.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        if engine.dialect.driver not in DRIVERS.get(engine.dialect.name, ()):
+            raise ConfigError(
+                f"store_conn_id leads to {engine.dialect.name} by {engine.dialect.driver}; "
+                "the store is PostgreSQL by psycopg or psycopg2, or SQLite"
+            )
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._reader = _discreet(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        self._writer = _discreet(_immediate(engine) if self.is_sqlite else engine.execution_options())
+        self._url = engine.url
+
+    def has_place(self) -> bool:
+        """Tell whether there is something to connect to: whoever connects to a SQLite file that is missing makes it."""
+        path = (self._url.database or "") if self.is_sqlite else ""
+        if path in ("", ":memory:") or self._url.query.get("mode") == "memory":
+            return True
+        return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path).exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """
+        Open a connection outside of any transaction, which waits for nobody who writes.
+
+        :raises LandingError: the database failed; nothing of what was asked is in it.
+        """
+        problem: StoreError | None = None
+        try:
+            with self._reader.connect() as connection:
+                if self.is_sqlite:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+                yield connection
+        except self._failures as error:
+            problem = failure(error)
+        if problem is not None:
+            raise problem from None
+
+    def writing(self, work: Callable[[Connection], T]) -> T:
+        """
+        Do work in a transaction, again where it clashed with another worker's or lost its connection on the way.
+
+        A connection that is lost while it commits is not tried again: nobody knows whether the work is done.
+
+        :param work: may be called several times; what it raises undoes all of it.
+        :raises LandingError: the database failed; nothing of what was written is in it.
+        """
+        again = Retrying(
+            retry=retry_if_exception_type(ClashError),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.05, max=LONGEST_PAUSE_S),
+            reraise=True,
+        )
+        done: T = again(self._once, work)
+        return done
+
+    def keep_a_log(self) -> None:
+        """Let readers and one writer of a SQLite file go on side by side, from now on."""
+        if self.is_sqlite:
+            # SQLite does not wait for other connections to leave here, whatever its busy timeout is.
+            again = Retrying(
+                retry=retry_if_exception_type(LockedError),
+                stop=stop_after_delay(BUSY_TIMEOUT_S),
+                wait=wait_random_exponential(multiplier=0.05, max=1.0),
+                reraise=True,
+            )
+            again(self._keep_a_log)
+
+    def _keep_a_log(self) -> None:
+        with self.reading() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        is_done = False
+        try:
+            with self._writer.connect() as connection, connection.begin():
+                if not self.is_sqlite:
+                    _settle_in(connection)
+                result = work(connection)
+                is_done = True
+        except self._failures as error:
+            problem = failure(error, may_be_done=is_done)
+        else:
+            return result
+        # Raised here, so that the driver's error, which quotes rows and addresses, is not in its context.
+        raise problem
+
+    @property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        driver: type[Exception] = self._writer.dialect.dbapi.Error  # type: ignore[union-attr]
+        return (SQLAlchemyError, driver)
+
+
+def _settle_in(connection: Connection) -> None:
+    """
+    Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen.
+
+    Notices are not sent at all: SQLAlchemy logs them, and a trigger of somebody else's may quote rows in them. Nothing
+    is compiled: of tables without statistics PostgreSQL expects too much, and compiles for longer than it works.
+    """
+    own = {
+        "jit": "off",
+        "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+        "idle_in_transaction_session_timeout": f"{LONGEST_IDLE_S}s",
+        "client_min_messages": "error",
+    }
+    connection.execute(select(*(func.set_config(name, value, true()) for name, value in own.items())))
+
+
+def _discreet(own: Engine) -> Engine:
+    """Let an engine log its statements, if it is told to, but neither their parameters nor, at DEBUG, their rows."""
+    own.hide_parameters = True
+    own.logging_name = LOGGED_AS
+    own.echo = own.echo  # makes the logger of that name
+    # Each time, as a logging configuration that is loaded later may have thrown it out; it does nothing twice.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGED_AS}").addFilter(_without_rows)
+    return own
+
+
+def _without_rows(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+def _immediate(engine: Engine) -> Engine:
+    """
+    Let an engine's transactions take SQLite's write lock when they begin.
+
+    The driver's own BEGIN comes late and asks for a read lock only, which fails, instead of waiting, when it is raised.
+    """
+    own = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @event.listens_for(own, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return own

@@ -1,1 +1,0 @@
-"""The only code of this package that sends: what to try again and for how long, and a driver over requests."""

@@ -1,0 +1,46 @@
+"""The other side of the wire, and a clock that only moves when somebody sleeps."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.clients.wire import Wire
+
+
+class StoppedClock:
+    """Time passes in :meth:`sleep`, and where a test moves it."""
+
+    def __init__(self):
+        self.start = datetime(2022, 9, 14, 12, tzinfo=UTC)
+        self.passed = 0.0
+        self.sleeps = []
+
+    def sleep(self, seconds):
+        self.sleeps.append(seconds)
+        self.passed += seconds
+
+    def monotonic(self):
+        return 1000.0 + self.passed
+
+    def now(self):
+        return self.start + timedelta(seconds=self.passed)
+
+
+@pytest.fixture
+def clock():
+    return StoppedClock()
+
+
+@pytest.fixture
+def wire():
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture
+def unheard_url():
+    """Where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}"

@@ -1,0 +1,118 @@
+"""Errors of GREEN-API: try again, or what somebody has to do; and nothing of what they echo."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.clients.green_api_errors import amounts_to, refusal
+from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.exceptions import AuthError, NotEnabledError, RejectedError, TransientError
+
+CONTACTS = "green_api.contacts.get"
+PATH = "/waInstance7103000000/getContacts/example-token"
+
+
+def echoing(message, status=400):
+    """A body as the server has it for a refusal: the path, and the token in it."""
+    told = {"statusCode": status, "timestamp": "2026-11-22T12:00:00.000Z", "path": PATH, "message": message}
+    return json.dumps(told).encode()
+
+
+SAID = [
+    ("instance in starting process try later", TransientError, "is starting, which takes"),
+    ("instance is starting or not authorized", TransientError, "is starting, or not authorized"),
+    ("instance account not authorized", NotEnabledError, "scan its QR code"),
+    ("Instance account is expired. Renew your instance from personal area", NotEnabledError, "renew it"),
+    ("Instance is deleted", NotEnabledError, "deleted"),
+    ("bad request data", RejectedError, "refuses the request"),
+    ("Bad Request Validation failed", RejectedError, "refuses the request"),
+    ("Validation failed. Details: 'count' must be a number", RejectedError, "refuses the request"),
+    ("Unexpected token _ in JSON at position 10", RejectedError, "refuses the request"),
+]
+
+
+@pytest.mark.parametrize(("message", "kind", "told"), SAID)
+@pytest.mark.parametrize(
+    "body",
+    [echoing, lambda message: json.dumps({"message": message}).encode(), str.encode, lambda text: f'"{text}"'.encode()],
+    ids=["echoing", "message only", "text", "JSON text"],
+)
+def test_a_400_means_what_it_says_whatever_its_form(message, kind, told, body):
+    error = refusal(Response(400, {}, body(message)), CONTACTS)
+
+    assert (type(error), error.source, error.operation, error.status) == (kind, "green_api", CONTACTS, 400)
+    assert told in str(error)
+
+
+SAYING_NOTHING = [b"", b"null", b"{}", b"[]", b"<html>", b'{"message":["a"]}', b'{"message":7}', b"\xff"]
+
+
+@pytest.mark.parametrize("body", SAYING_NOTHING)
+def test_a_400_that_says_nothing_is_refused_for_good(body):
+    assert type(refusal(Response(400, {}, body), CONTACTS)) is RejectedError
+
+
+def test_a_400_is_not_read_by_what_its_path_holds():
+    body = json.dumps({"path": "/waInstance1/getContacts/starting", "message": "bad request data"}).encode()
+
+    assert type(refusal(Response(400, {}, body), CONTACTS)) is RejectedError
+
+
+def test_what_passes_by_itself_is_worth_another_look_in_a_minute():
+    error = refusal(Response(400, {}, echoing("instance in starting process try later")), CONTACTS)
+
+    assert isinstance(error, TransientError)
+    assert error.retry_after == timedelta(minutes=1)
+
+
+QUOTA = {
+    "invokeStatus": {"method": "getContacts", "used": 1000, "total": 1000, "status": "QUOTE_EXCEEDED"},
+    "correspondentsStatus": {"status": "QUOTE_ALLOWED", "description": "11001234567@c.us"},
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (302, RejectedError, "redirect"),
+        (401, AuthError, "apiTokenInstance"),
+        (403, NotEnabledError, "apiUrl"),
+        (404, NotEnabledError, "apiUrl"),
+        (418, RejectedError, "refuses"),
+        (466, NotEnabledError, "quota"),
+        (469, RejectedError, "refuses"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>403 Forbidden</html>", echoing(f"Cannot GET {PATH}"), json.dumps(QUOTA).encode()],
+    ids=["empty", "html", "echo", "quota"],
+)
+def test_every_other_status_has_its_class_whatever_its_body(status, kind, told, body):
+    error = refusal(Response(status, {}, body), CONTACTS)
+
+    assert (type(error), error.status) == (kind, status)
+    assert told in str(error)
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 418, 466, 469])
+@pytest.mark.parametrize(
+    "body", [echoing("instance is starting or not authorized example-token"), b"example-token 11001234567@c.us"]
+)
+def test_an_error_tells_nothing_of_its_body(status, body):
+    error = refusal(Response(status, {}, body), CONTACTS)
+
+    shown = str(error) + repr(error) + repr(vars(error))
+    assert [secret for secret in ("example-token", "11001234567", "waInstance", "7103000000") if secret in shown] == []
+
+
+def test_a_server_that_was_too_slow_is_tried_again():
+    assert amounts_to(Response(499, {"date": "x"}, b"body")) == Response(504, {"date": "x"}, b"body")
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 466, 500, 502, 503])
+def test_every_other_answer_is_what_its_status_says(status):
+    response = Response(status, {}, echoing("instance in starting process try later"))
+
+    assert amounts_to(response) is response

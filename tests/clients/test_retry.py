@@ -1,0 +1,219 @@
+"""What is tried again, after how long, and when it is given up."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.clients.http import Request, Response
+from airflow_provider_wacontacts.clients.retry import Failure, RetryPolicy, Try, asked_pause, pause_before_retry
+from airflow_provider_wacontacts.exceptions import (
+    NetworkError,
+    PermanentError,
+    RateLimitedError,
+    ServerError,
+    TransientError,
+)
+
+NOW = datetime(2026, 8, 10, 3, 15, 0, tzinfo=UTC)
+EPOCH = int(NOW.timestamp())
+POLICY = RetryPolicy()
+REQUEST = Request("turn.contacts.page", "GET", "/")
+NETWORK = [Failure.UNREACHABLE, Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF]
+
+
+def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, chance=0.0):
+    pause = pause_before_retry(policy, Try(REQUEST, outcome, number, timedelta(seconds=elapsed), NOW, chance))
+    return None if pause is None else pause.total_seconds()
+
+
+def answer(status, **headers):
+    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+ASKED = {
+    "nothing": ({}, None),
+    "whole seconds": ({"retry_after": "7"}, 7),
+    "a fraction": ({"retry_after": "7.25"}, 7.25),
+    "zero": ({"retry_after": "0"}, 0),
+    "a date": ({"retry_after": "Mon, 10 Aug 2026 03:15:30 GMT"}, 30),
+    "a date in another zone": ({"retry_after": "Mon, 10 Aug 2026 05:15:30 +0200"}, 30),
+    "a date gone by": ({"retry_after": "Mon, 10 Aug 2026 03:14:00 GMT"}, 0),
+    "a moment": ({"x_ratelimit_reset": str(EPOCH + 20)}, 20),
+    "a moment with a fraction": ({"x_ratelimit_reset": f"{EPOCH + 20}.5"}, 20.5),
+    "a moment gone by": ({"x_ratelimit_reset": str(EPOCH - 20)}, 0),
+    "a moment as a date": ({"x_ratelimit_reset": "Mon, 10 Aug 2026 03:15:20 GMT"}, 20),
+    "both, the moment later": ({"retry_after": "1", "x_ratelimit_reset": str(EPOCH + 20)}, 20),
+    "both, the duration longer": ({"retry_after": "40", "x_ratelimit_reset": str(EPOCH + 20)}, 40),
+    "one of them nonsense": ({"retry_after": "soon", "x_ratelimit_reset": str(EPOCH + 20)}, 20),
+    "a word": ({"retry_after": "soon"}, None),
+    "nothing in it": ({"retry_after": "", "x_ratelimit_reset": " "}, None),
+    "a negative number": ({"retry_after": "-5"}, None),
+    "not a number": ({"retry_after": "nan", "x_ratelimit_reset": "nan"}, None),
+    "no end": ({"retry_after": "inf", "x_ratelimit_reset": "1e999"}, None),
+    "milliseconds": ({"x_ratelimit_reset": f"{EPOCH}000"}, None),
+    "a date that is none": ({"retry_after": "Mon, 31 Feb 2026 03:15:30 GMT"}, None),
+    "two numbers": ({"retry_after": "1, 2"}, None),
+}
+
+
+@pytest.mark.parametrize(("headers", "seconds"), ASKED.values(), ids=ASKED.keys())
+def test_what_the_headers_ask_for(headers, seconds):
+    asked = asked_pause(answer(429, **headers), NOW)
+
+    assert asked == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"x_ratelimit_reset": str(EPOCH + 3620)}, {"retry_after": "Mon, 10 Aug 2026 04:15:20 GMT"}],
+    ids=["moment", "date"],
+)
+def test_moments_are_the_servers_whose_clock_may_differ(headers):
+    ahead = answer(429, date="Mon, 10 Aug 2026 04:15:00 GMT", **headers)
+
+    assert asked_pause(ahead, NOW) == timedelta(seconds=20)
+
+
+def test_a_servers_date_that_makes_no_sense_gives_way_to_the_local_time():
+    lost = answer(429, date="Thu, 01 Jan 1970 00:00:00 GMT", x_ratelimit_reset=str(EPOCH + 20))
+
+    assert asked_pause(lost, NOW) == timedelta(seconds=20)
+
+
+def test_the_rate_limit_is_not_read_from_a_failure_of_the_server():
+    assert asked_pause(answer(503, x_ratelimit_reset=str(EPOCH + 20)), NOW) is None
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("seconds", [1, 7.25, 119.9, 120])
+def test_the_wait_is_exactly_the_one_asked_for(status, seconds):
+    assert judge(answer(status, retry_after=str(seconds)), number=5, chance=0.9) == seconds
+
+
+@pytest.mark.parametrize("outcome", [answer(429), answer(429, retry_after="0"), answer(500), *NETWORK])
+def test_where_no_wait_is_asked_for_it_backs_off(outcome):
+    assert [judge(outcome, number=number) for number in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_the_other_half_of_a_backoff_is_chance():
+    assert [judge(Failure.TIMED_OUT, number=3, chance=chance) for chance in (0.0, 0.5, 0.75)] == [2, 3, 3.5]
+
+
+def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
+    policy = RetryPolicy(longest_pause=timedelta(seconds=5))
+
+    assert judge(Failure.CUT_OFF, policy=policy, number=2000, chance=0.999) <= 5
+
+
+@pytest.mark.parametrize("status", [*range(200, 429), *range(430, 500)])
+def test_every_other_answer_is_the_flows(status):
+    assert judge(answer(status, retry_after="5"), elapsed=10_000) is None
+
+
+def test_a_wait_longer_than_a_worker_may_sleep_is_not_begun():
+    with pytest.raises(RateLimitedError) as caught:
+        judge(answer(429, retry_after="120.5"), number=2)
+
+    error = caught.value
+    assert (error.retry_after, error.status, error.attempts) == (timedelta(seconds=120.5), 429, 2)
+    assert (error.source, error.operation) == ("turn", "turn.contacts.page")
+    assert (
+        str(error) == "turn.contacts.page, HTTP 429, 2 attempts: the server's rate limit is reached; try again in 121 s"
+    )
+
+
+def test_a_wait_longer_than_the_budget_has_left_is_not_begun():
+    assert judge(answer(429, retry_after="60"), elapsed=540) == 60
+    with pytest.raises(RateLimitedError) as caught:
+        judge(answer(429, retry_after="60"), elapsed=540.1)
+
+    assert caught.value.retry_after == timedelta(seconds=60)
+
+
+def test_a_server_that_fails_for_too_long_is_given_up():
+    with pytest.raises(ServerError) as caught:
+        judge(answer(502), number=9, elapsed=599.9)
+
+    error = caught.value
+    assert (error.status, error.attempts, error.retry_after) == (502, 9, None)
+    assert str(error) == "turn.contacts.page, HTTP 502, 9 attempts: the server failed; try again later"
+
+
+def test_a_server_that_asks_for_too_much_patience_says_so():
+    with pytest.raises(ServerError) as caught:
+        judge(answer(503, retry_after="3600"))
+
+    assert caught.value.retry_after == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("failure", NETWORK)
+def test_a_network_that_fails_for_too_long_is_given_up(failure):
+    with pytest.raises(NetworkError) as caught:
+        judge(failure, number=4, elapsed=600)
+
+    error = caught.value
+    assert (error.status, error.attempts, error.retry_after) == (None, 4, None)
+    assert str(error) == f"turn.contacts.page, 4 attempts: {failure.value}; try again later"
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again():
+    with pytest.raises(PermanentError, match="'verify'"):
+        judge(Failure.NOT_TRUSTED)
+
+
+@given(
+    status=st.sampled_from([429, 500, 503]),
+    seconds=st.floats(0, 10**6),
+    number=st.integers(1, 10**6),
+    elapsed=st.floats(0, 1000),
+    chance=st.floats(0, 1, exclude_max=True),
+)
+def test_it_never_asks_earlier_than_it_was_told_to(status, seconds, number, elapsed, chance):
+    outcome = answer(status, retry_after=repr(seconds))
+    try:
+        pause = judge(outcome, number=number, elapsed=elapsed, chance=chance)
+    except TransientError as error:
+        told, fits = error.retry_after.total_seconds(), False
+    else:
+        told, fits = pause, True
+
+    assert told >= seconds - 1e-6
+    assert not fits or (0.5 <= told <= 120 and elapsed + told <= 600 + 1e-6)
+
+
+TEXTS = st.text(max_size=40) | st.from_regex(
+    r"\A[A-Z][a-z]{2}, \d{1,12} [A-Z][a-z]{2} \d{1,12} [\d:]{1,20} [+-]?\w{1,12}\Z"
+)
+
+
+@given(status=st.sampled_from([429, 503]), retry_after=TEXTS, reset=TEXTS)
+def test_no_header_makes_it_stumble(status, retry_after, reset):
+    asked = asked_pause(answer(status, retry_after=retry_after, x_ratelimit_reset=reset), NOW)
+
+    assert asked is None or timedelta(0) <= asked <= timedelta(days=31)
+
+
+COUNTED = Request("whatsapp_business.contacts.check", "POST", "/", is_counted=True)
+
+
+def judge_counted(outcome):
+    return pause_before_retry(POLICY, Try(COUNTED, outcome, 1, timedelta(0), NOW, 0.0))
+
+
+@pytest.mark.parametrize("outcome", [answer(429), answer(503), Failure.UNREACHABLE])
+def test_what_is_counted_is_sent_again_where_it_surely_was_not_done(outcome):
+    assert judge_counted(outcome) == timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        *((answer(status), ServerError) for status in (500, 502, 504, 599)),
+        *((failure, NetworkError) for failure in (Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF)),
+    ],
+)
+def test_what_is_counted_is_not_sent_again_where_it_may_have_been_done(outcome, kind):
+    with pytest.raises(kind):
+        judge_counted(outcome)

@@ -1,0 +1,110 @@
+"""Webhook deliveries: what of them concerns contacts."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_wacontacts.clients.whatsapp_business import Callback, ContactResult, parse_callback
+from airflow_provider_wacontacts.exceptions import ContractError
+from airflow_provider_wacontacts.records.identities import IdentityChange
+
+CHANGE = {
+    "from": "16315553601",
+    "id": "ABGGFjFVU2AfAgo6V",
+    "system": {"identity": "Rc/eg9RQ0JA=", "type": "user_identity_changed", "user": "16315553601"},
+    "timestamp": "1602535356",
+    "type": "system",
+}
+CHANGED = IdentityChange("16315553601", "Rc/eg9RQ0JA=", datetime(2020, 10, 12, 20, 42, 36, tzinfo=UTC))
+PROFILE = {"profile": {"name": "Somebody"}, "wa_id": "16315551000"}
+
+
+def read(**members):
+    return parse_callback(json.dumps(members).encode())
+
+
+def changed(**members):
+    return CHANGE | {"system": CHANGE["system"] | members}
+
+
+def test_results_have_the_form_of_an_answer():
+    contacts = [
+        {"wa_id": "16315551001", "input": "+1 631 555 1001", "status": "valid"},
+        {"input": "6315551002", "status": "invalid"},
+        {"input": "+163155588", "status": "failed"},
+        {"input": "+16315551004", "status": "pending"},
+    ]
+
+    assert read(contacts=contacts, meta={"version": "v2.41.2"}) == Callback(
+        [
+            ContactResult("+1 631 555 1001", "valid", "16315551001"),
+            ContactResult("6315551002", "invalid"),
+            ContactResult("+163155588", "failed"),
+            ContactResult("+16315551004", "pending", known=False),
+        ],
+        [],
+        "v2.41.2",
+    )
+
+
+def test_profiles_of_people_who_wrote_are_left_alone():
+    message = {"from": "16315551000", "id": "x", "text": {"body": "Hello"}, "timestamp": "1602535356", "type": "text"}
+
+    assert read(contacts=[PROFILE], messages=[message]) == Callback([], [])
+
+
+def test_a_user_who_has_potentially_changed_is_taken():
+    assert read(messages=[CHANGE]) == Callback([], [CHANGED])
+
+
+def test_one_delivery_may_carry_everything():
+    result = {"input": "+16315551001", "status": "valid", "wa_id": "16315551001"}
+    delivery = read(contacts=[PROFILE, result], messages=[CHANGE], statuses=[{"status": "read"}], errors=[{"code": 1}])
+
+    assert delivery == Callback([ContactResult("+16315551001", "valid", "16315551001")], [CHANGED])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"messages": [{"from": "1631", "identity": {"acknowledged": False, "created_timestamp": 1, "hash": "x"}}]},
+        {"statuses": [{"status": "failed", "errors": [{"code": 480, "title": "User potentially changed"}]}]},
+        {"messages": [{"system": {"body": "changed", "new_wa_id": "1631", "type": "user_changed_number"}}]},
+        {"messages": [changed(user=None) | {"from": None}, changed(identity=""), changed(identity=7)]},
+        {"messages": None, "contacts": {}},
+        {"messages": [None, 7, {"system": None}], "contacts": [None, {"status": "valid"}, {"input": 7, "status": "x"}]},
+        {},
+    ],
+)
+def test_what_concerns_no_contact_is_passed_over(members):
+    assert read(**members) == Callback([], [])
+
+
+def test_the_sender_of_a_system_message_is_its_user_where_it_names_none():
+    assert read(messages=[changed(user=None)]).identities == [CHANGED]
+
+
+@pytest.mark.parametrize("timestamp", [None, "soon", "", {}, "inf", 1e300])
+def test_a_change_without_a_time_is_one(timestamp):
+    (change,) = read(messages=[CHANGE | {"timestamp": timestamp}]).identities
+
+    assert change == IdentityChange("16315553601", "Rc/eg9RQ0JA=", None)
+
+
+def test_text_that_databases_refuse_is_replaced():
+    body = b'{"contacts": [{"input": "1\\u0000\xff\\ud800", "status": "valid"}]}'
+
+    assert parse_callback(body).results == [ContactResult("1\ufffd\ufffd\ufffd", "valid")]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"[" * 100_000, b'{"a": NaN, "b": "\\u0000"}'])
+def test_a_body_that_is_no_object_is_an_error_that_tells_nothing_of_it(body):
+    with pytest.raises(ContractError, match=r"^whatsapp_business\.callback: (not |nested)"):
+        parse_callback(body)
+
+
+def test_nothing_personal_shows_where_a_callback_is_printed():
+    delivery = read(messages=[CHANGE], contacts=[{"input": "+16315551001", "status": "valid", "wa_id": "16315551001"}])
+
+    assert "1631555" not in repr(delivery)

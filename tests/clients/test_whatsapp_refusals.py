@@ -1,0 +1,64 @@
+"""Answers of HTTP 200 that say less than was asked, or more than can be."""
+
+import pytest
+from tests.clients.test_whatsapp_business import THE_CONTRACTS, VALID, answer, check, drive
+
+from airflow_provider_wacontacts.clients.whatsapp_business import check_contacts, get_identity
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    ContractError,
+    NotEnabledError,
+    RateLimitedError,
+    ServerError,
+)
+
+
+@pytest.mark.parametrize("contacts", [[], None, [None]])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1031, NotEnabledError),
+        (1005, AuthError),
+        (1015, RateLimitedError),
+        (429, RateLimitedError),
+        (1011, ServerError),
+    ],
+)
+def test_a_200_that_says_why_it_says_nothing_is_what_that_amounts_to(contacts, code, kind):
+    with pytest.raises(kind):
+        drive(check_contacts([VALID]), answer({"contacts": contacts, "errors": [{"code": code}]}))
+
+
+def test_an_error_about_some_numbers_leaves_the_others_their_turn():
+    found = check(errors=[{"code": 1013, "title": "User is not valid"}], asked=[VALID])
+
+    assert (found.missing, [note.code for note in found.errors], found.refusal) == ([VALID], [1013], None)
+
+
+def test_results_are_read_although_the_others_are_refused():
+    found = check(THE_CONTRACTS[0], errors=[{"code": 1031}])
+
+    assert (list(found.results), len(found.missing)) == ([VALID], 3)
+    assert isinstance(found.refusal, NotEnabledError)
+
+
+def test_errors_beside_all_results_refuse_nothing():
+    assert check(*THE_CONTRACTS, errors=[{"code": 1016}]).refusal is None
+
+
+@pytest.mark.parametrize("words", [["valid", "failed"], ["failed", "valid"], ["processing", "valid"]])
+def test_of_two_entries_about_one_number_the_one_that_says_more_counts(words):
+    entries = [{"input": VALID, "status": word} for word in words]
+
+    assert check(*entries, asked=[VALID]).results[VALID].status == "valid"
+
+
+def test_an_id_longer_than_any_is_none():
+    found = check({"input": VALID, "status": "valid", "wa_id": "1" * 5_000}, asked=[VALID])
+
+    assert found.results[VALID].wa_id is None
+
+
+def test_a_hash_longer_than_any_is_none():
+    with pytest.raises(ContractError):
+        drive(get_identity("16315551000"), answer({"contacts": {"hash": "h" * 5_000}}))

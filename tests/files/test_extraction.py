@@ -1,0 +1,278 @@
+"""One try: what it promises its caller, and what it leaves behind when it fails."""
+
+import gc
+import json
+import sys
+import traceback
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
+from airflow_provider_wacontacts.records.tasks import Task
+
+PERSONAL = "s3://somebody:example-secret@lake", "44623456700"
+
+
+class ReadOnly(type(Path())):
+    """A store that takes nothing, and says so with everything it knows."""
+
+    def open(self, *arguments, **options):
+        raise PermissionError(13, *PERSONAL)
+
+
+class Unreachable(type(Path())):
+    """A store that does not answer."""
+
+    def exists(self):
+        raise ConnectionError(*PERSONAL)
+
+
+class FullFile:
+    """A file that takes no more."""
+
+    def write(self, data):
+        raise OSError(28, *PERSONAL)
+
+    def close(self):
+        raise OSError(28, *PERSONAL)
+
+
+class Full(type(Path())):
+    """A store that opens files, and is full."""
+
+    def open(self, *arguments, **options):
+        return FullFile()
+
+
+def test_the_manifest_tells_everything_about_the_try(tmp_path, file_pages, page_of, contact, window):
+    page = page_of(contact("a"), contact("b"), {"uuid": "x"})
+    manifest = file_pages(
+        tmp_path,
+        page,
+        page_of(),
+        extraction_id="0123abcd",
+        account="a/b",
+        task=Task("dag", "manual__1", "pull", 3),
+        extracted_at=window.end + timedelta(minutes=5, microseconds=7),
+        lossy=True,
+        number_id="1",
+    )
+    (path,) = tmp_path.rglob("_manifest.json")
+    assert path == tmp_path / "turn" / "a%2Fb" / "2022-09-12" / "0123abcd" / "_manifest.json"
+    (part,) = manifest.parts
+    rejects = manifest.rejects
+    assert json.loads(path.read_bytes()) == {
+        "format_version": 1,
+        "extraction_id": "0123abcd",
+        "source": "turn",
+        "account": "a/b",
+        "window_start": "2022-09-12T00:00:00.000000Z",
+        "window_end": "2022-09-13T00:00:00.000000Z",
+        "extracted_at": "2022-09-13T00:05:00.000007Z",
+        "finished_at": "2022-09-13T00:05:00.000007Z",
+        "file_format": "jsonl.gz",
+        "parts": [{"name": part.name, "rows": 2, "bytes": part.bytes, "sha256": part.sha256, "repaired": []}],
+        "rejects": {
+            "name": rejects.name,
+            "rows": 1,
+            "bytes": rejects.bytes,
+            "sha256": rejects.sha256,
+            "repaired": [],
+        },
+        "pages": 2,
+        "rows": 2,
+        "rejected": 1,
+        "bytes": page.size + len(b'{"data":[]}'),
+        "lateness_s": 300.000007,
+        "lossy": True,
+        "number_id": "1",
+        "package_version": "0.0.1",
+        "dag_id": "dag",
+        "run_id": "manual__1",
+        "task_id": "pull",
+        "map_index": 3,
+        "group": None,
+        "is_cut": False,
+        "is_synchronised": None,
+    }
+
+
+def test_an_empty_window_is_a_manifest_without_parts(tmp_path, file_pages, page_of):
+    manifest = file_pages(tmp_path, page_of())
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["_manifest.json"]
+    assert (manifest.parts, manifest.rejects, manifest.rows) == ([], None, 0)
+
+
+def test_what_has_no_window_is_filed_under_the_day_it_is_given(tmp_path, file_pages, page_of, contact):
+    manifest = file_pages(tmp_path, page_of(contact()), window=None, day=date(2022, 9, 20), extraction_id="1")
+    assert (tmp_path / "turn" / "main" / "2022-09-20" / "1" / "_manifest.json").exists()
+    assert (manifest.window_start, manifest.window_end, manifest.lateness_s) == (None, None, None)
+
+
+def test_the_day_is_that_of_the_start_in_utc(tmp_path, file_pages, page_of, window):
+    late = window.__class__(datetime.fromisoformat("2022-09-12T23:00:00-05:00"), datetime(2022, 9, 14, tzinfo=UTC))
+    file_pages(tmp_path, page_of(), window=late, extraction_id="1")
+    assert (tmp_path / "turn" / "main" / "2022-09-13" / "1" / "_manifest.json").exists()
+
+
+def test_extractions_of_one_window_have_ids_of_their_own(tmp_path, file_pages, page_of, contact):
+    ids = {file_pages(tmp_path, page_of(contact())).extraction_id for _ in range(3)}
+    assert {found.manifest.extraction_id for found in complete_prefixes(tmp_path)} == ids
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"file_format": "csv"}, "file_format is 'csv'; it can be 'jsonl.gz' or 'parquet'"),
+        ({"account": ".."}, "account"),
+        ({"source": ""}, "source"),
+        ({"part_rows": 0}, "part_rows"),
+        ({"part_bytes": 0}, "part_bytes"),
+        ({"window": None}, "day"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_before_anything_is_written(tmp_path, begin, options, named):
+    with pytest.raises(ConfigError, match=named):
+        begin(tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parquet_without_its_library_names_the_extra(tmp_path, begin, monkeypatch):
+    monkeypatch.setattr("airflow_provider_wacontacts.files.formats.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"airflow-provider-wacontacts\[parquet\]"):
+        begin(tmp_path, file_format="parquet")
+
+
+def test_a_finished_extraction_is_never_replaced(any_root, begin, file_pages, page_of, contact):
+    file_pages(any_root, page_of(contact("a")), extraction_id="1")
+    with pytest.raises(LandingError, match="never replaced"):
+        begin(any_root, extraction_id="1")
+    assert [found.record.contact_id for found in read_contacts(any_root)] == ["a"]
+
+
+def test_nor_is_what_a_killed_try_left(any_root, begin, page_of, contact):
+    with begin(any_root, extraction_id="1") as killed:
+        killed.land(page_of(contact("a")))
+    with pytest.raises(LandingError, match="never replaced"):
+        begin(any_root, extraction_id="1")
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_a_try_that_fails_between_its_pages_leaves_nothing_to_read(
+    *, any_root, begin, file_pages, page_of, contact, file_format
+):
+    before = file_pages(any_root, page_of(contact("a")))
+    with pytest.raises(RuntimeError, match="half way"), begin(any_root, file_format=file_format) as extraction:  # noqa: PT012
+        extraction.land(page_of(contact("b"), contact("c"), {"uuid": "x"}))
+        raise RuntimeError("half way")
+    assert [found.manifest.extraction_id for found in complete_prefixes(any_root)] == [before.extraction_id]
+    assert [found.record.contact_id for found in read_contacts(any_root)] == ["a"]
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_what_was_abandoned_is_forgotten_in_silence(*, tmp_path, begin, page_of, contact, monkeypatch, file_format):
+    unraised = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+    with begin(tmp_path, file_format=file_format) as extraction:
+        extraction.land(page_of(contact("a"), {"uuid": "x"}))
+    del extraction
+    gc.collect()
+    assert unraised == []
+
+
+def test_a_try_whose_manifest_cannot_be_written_leaves_nothing_to_read(tmp_path, begin, page_of, contact, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("airflow_provider_wacontacts.files.sinks._write", full)
+    with begin(tmp_path) as extraction:
+        extraction.land(page_of(contact("a")))
+        with pytest.raises(LandingError, match=r"^_manifest.json could not be written \(OSError: No space left"):
+            extraction.finish(extracted_at=datetime.now(UTC), finished_at=datetime.now(UTC), lossy=False)
+    assert list(read_contacts(tmp_path)) == []
+
+
+def test_the_manifest_is_the_last_file_to_appear(*, tmp_path, begin, page_of, contact, window, monkeypatch):
+    appeared = []
+    original = Path.open
+
+    def watched(path, mode="r", *arguments, **options):
+        if "w" in mode:
+            appeared.append(path.name)
+        return original(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", watched)
+    with begin(tmp_path, extraction_id="1", part_rows=1) as extraction:
+        extraction.land(page_of(contact("a"), {"uuid": "x"}, contact("b")))
+        assert not list(tmp_path.rglob("*manifest*"))
+        extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
+    assert [name for n, name in enumerate(appeared) if name not in appeared[:n]] == [
+        "part-00000.jsonl.gz",
+        "part-00001.jsonl.gz",
+        "_rejects.jsonl.gz",
+        "._manifest.json.writing",
+    ]
+    assert not list(tmp_path.rglob("*.writing"))
+
+
+def test_an_extraction_that_is_over_takes_nothing_more(tmp_path, begin, page_of, contact, window):
+    extraction = begin(tmp_path)
+    times = {"extracted_at": window.end, "finished_at": window.end}
+    extraction.finish(**times, lossy=False)
+    with pytest.raises(LandingError, match="over"):
+        extraction.land(page_of(contact()))
+    with pytest.raises(LandingError, match="over"):
+        extraction.finish(**times, lossy=False)
+
+
+def test_abandoning_a_finished_extraction_changes_nothing(tmp_path, begin, page_of, contact, window):
+    with begin(tmp_path) as extraction:
+        extraction.land(page_of(contact("a")))
+        extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
+    extraction.abandon()
+    assert [found.record.contact_id for found in read_contacts(tmp_path)] == ["a"]
+
+
+def test_an_error_of_the_store_names_the_file_and_nothing_else(tmp_path, begin, page_of, contact):
+    with begin(ReadOnly(tmp_path)) as extraction, pytest.raises(LandingError) as caught:
+        extraction.land(page_of(contact("a")))
+    assert str(caught.value) == "part-00000.jsonl.gz could not be created (PermissionError: Permission denied)"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_a_store_that_is_full_fails_the_try_and_not_its_clearing_up(tmp_path, begin, page_of, contact, file_format):
+    times = {"extracted_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
+    with pytest.raises(LandingError) as caught, begin(Full(tmp_path), file_format=file_format) as extraction:  # noqa: PT012
+        extraction.land(page_of(contact("a"), {"uuid": "x"}))
+        extraction.finish(**times, lossy=False)
+    reason = "could not be written (OSError: No space left on device)"
+    assert str(caught.value) == f"part-00000.{file_format} {reason}"
+    told = "".join(traceback.format_exception(caught.value))
+    assert [secret for secret in PERSONAL if secret in told] == []
+
+
+def test_a_store_that_cannot_be_asked_is_found_out_before_the_first_page(tmp_path, begin):
+    with pytest.raises(LandingError) as caught:
+        begin(Unreachable(tmp_path))
+    assert str(caught.value) == "the path could not be looked at (ConnectionError)"
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("root", "uri"),
+    [
+        ("tmp_path", "file://{tmp_path}/turn/main/2022-09-12/1"),
+        ("airflow_local_root", "file://{tmp_path}/turn/main/2022-09-12/1"),
+        ("s3_root", "s3://lake/{name}/turn/main/2022-09-12/1"),
+        ("airflow_s3_root", "s3://lake_keys@lake/{name}/turn/main/2022-09-12/1"),
+    ],
+)
+def test_the_uri_names_the_prefix(request, tmp_path, begin, root, uri):
+    extraction = begin(request.getfixturevalue(root), extraction_id="1")
+    assert extraction.uri == uri.format(tmp_path=tmp_path, name=request.node.name)

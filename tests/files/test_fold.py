@@ -1,0 +1,118 @@
+"""Files, brought together, hold what the tables hold."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.files import LandedContact, Version, current, versions
+from airflow_provider_wacontacts.files import merge as fold
+from airflow_provider_wacontacts.records.contacts import Record, row_hash
+from airflow_provider_wacontacts.records.windows import Window, parse_time
+
+MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
+
+
+def minute(n):
+    return MONDAY + timedelta(minutes=n)
+
+
+def landed(contact_id, updated, payload, seen, *, account="main", repaired=False):
+    record = Record(contact_id, minute(updated), row_hash(payload), payload, None, repaired)
+    return LandedContact("turn", account, f"{seen}", minute(seen), record)
+
+
+LANDED = st.builds(
+    landed,
+    st.sampled_from("ab"),
+    st.integers(0, 3),
+    st.sampled_from([b'{"n":1}', b'{"n":2}']),
+    st.integers(0, 5),
+    account=st.sampled_from(["main", "other"]),
+    repaired=st.booleans(),
+)
+
+
+def test_bob_is_at_120_and_was_at_100(tmp_path, file_pages, page_of, contact):
+    days = [Window(MONDAY + timedelta(days=n), MONDAY + timedelta(days=n + 1)) for n in range(2)]
+    bob = [
+        page_of(contact("bob", "2022-09-12T08:30:00.000Z", current_savings=100)),
+        page_of(contact("bob", "2022-09-13T10:00:00.000Z", current_savings=120)),
+    ]
+    file_pages(tmp_path, bob[0], window=days[0], extracted_at=days[0].end)
+    file_pages(tmp_path, bob[1], window=days[1], extracted_at=days[1].end)
+    file_pages(tmp_path, page_of(), window=days[0], extracted_at=days[1].end + timedelta(hours=1))
+    file_pages(tmp_path, bob[1], window=days[1], extracted_at=days[1].end + timedelta(hours=2))
+    history = [
+        Version(
+            "turn",
+            "main",
+            "bob",
+            parse_time(updated_at),
+            row_hash(payload),
+            "present",
+            first_seen_at=first,
+            last_seen_at=last,
+            wa_id=None,
+            repaired=False,
+            payload=payload,
+        )
+        for updated_at, payload, first, last in [
+            (
+                "2022-09-12T08:30:00Z",
+                b'{"details":{"current_savings":100},"number_id":1,"updated_at":"2022-09-12T08:30:00.000Z","uuid":"bob"}',
+                days[0].end,
+                days[0].end,
+            ),
+            (
+                "2022-09-13T10:00:00Z",
+                b'{"details":{"current_savings":120},"number_id":1,"updated_at":"2022-09-13T10:00:00.000Z","uuid":"bob"}',
+                days[1].end,
+                days[1].end + timedelta(hours=2),
+            ),
+        ]
+    ]
+    assert list(versions(tmp_path)) == history
+    assert list(current(tmp_path)) == history[1:]
+
+
+def test_a_tie_goes_to_the_state_seen_last_and_then_to_the_greater_hash(tmp_path, file_pages, page_of, contact, window):
+    def at(minutes, *names):
+        pages = [page_of(contact("a", name=name)) for name in names]
+        file_pages(tmp_path, *pages, extracted_at=window.end + timedelta(minutes=minutes))
+
+    at(2, "old")
+    at(1, "older", "oldest")
+    assert [b'"old"' in version.payload for version in current(tmp_path)] == [True]
+    at(3, "older", "oldest")
+    newest = max(version.row_hash for version in versions(tmp_path) if b'"old"' not in version.payload)
+    assert [version.row_hash for version in current(tmp_path)] == [newest]
+
+
+def test_folding_is_for_one_account_where_it_is_named(tmp_path, file_pages, page_of, contact):
+    file_pages(tmp_path, page_of(contact("a")), account="one")
+    file_pages(tmp_path, page_of(contact("b")), account="two")
+    assert [version.contact_id for version in current(tmp_path, account="two")] == ["b"]
+    assert [version.contact_id for version in current(tmp_path, source="green_api")] == []
+
+
+@given(st.lists(LANDED), st.randoms())
+def test_order_and_repetition_do_not_matter(contacts, random):
+    again = contacts + [random.choice(contacts) for _ in contacts]
+    random.shuffle(again)
+    assert list(fold(again)) == list(fold(contacts))
+
+
+@given(st.lists(LANDED))
+def test_a_version_spans_all_that_saw_it(contacts):
+    for version in fold(contacts):
+        seen = [one for one in contacts if (*one[:2], *one.record[:3]) == version.key]
+        assert version.first_seen_at == min(one.extracted_at for one in seen)
+        assert version.last_seen_at == max(one.extracted_at for one in seen)
+        assert version.repaired == any(one.record.repaired for one in seen)
+
+
+@given(st.lists(LANDED))
+def test_every_state_is_one_version_in_the_order_of_the_keys(contacts):
+    keys = [version.key for version in fold(contacts)]
+    assert keys == sorted({(*one[:2], *one.record[:3]) for one in contacts})

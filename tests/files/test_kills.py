@@ -1,0 +1,61 @@
+"""A worker that is killed leaves nothing that a reader takes for complete."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
+
+KILLS, PAGES, ROWS = 10, 6, 40
+
+WORKER = f"""
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow_provider_wacontacts.files import ObjectExtraction
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.turn import parse_page
+from airflow_provider_wacontacts.records.windows import Window
+
+start, end = datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC)
+text = '{{"uuid":"%d","updated_at":"2022-09-12T08:30:00Z","details":{{"name":"' + "x" * 2000 + '"}}}}'
+body = '{{"data":[' + ",".join(text % n for n in range({ROWS})) + "]}}"
+page = parse_page(body.encode())
+print("ready", flush=True)
+while True:
+    with ObjectExtraction(Path(sys.argv[1]), source="turn", account="main", window=Window(start, end),
+                          task=Task("dag", "run", "task"), package_version="0.0.1", file_format=sys.argv[2],
+                          part_rows={ROWS} * 2) as extraction:
+        for _ in range({PAGES}):
+            extraction.land(page)
+        extraction.finish(extracted_at=end, finished_at=end, lossy=False)
+    print(extraction.extraction_id, flush=True)
+"""
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_killed_at_random_points_only_finished_extractions_are_read(tmp_path, file_format):
+    finished = set()
+    for seed in range(KILLS):
+        command = [sys.executable, "-c", WORKER, tmp_path, file_format]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout.readline() == "ready\n"
+            time.sleep(random.Random(seed).uniform(0, 0.08))
+            worker.send_signal(signal.SIGKILL)
+            said = worker.stdout.read()
+        finished.update(line for line in said.splitlines() if len(line) == 32)
+    complete = {found.manifest.extraction_id for found in complete_prefixes(tmp_path)}
+    assert finished <= complete
+    assert len(complete - finished) <= KILLS, "each worker can die between its last manifest and saying so"
+    read = [found.extraction_id for found in read_contacts(tmp_path)]
+    assert {extraction_id: read.count(extraction_id) for extraction_id in complete} == dict.fromkeys(
+        complete, PAGES * ROWS
+    )
+    begun = {path.name for path in tmp_path.glob("turn/main/2022-09-12/*")}
+    assert len(begun - complete) <= KILLS
+    assert begun != complete, "no worker was killed inside an extraction"

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.files.layout import address, prefix_of, segment, storing
+
+
+def test_plain_names_stay_as_they_are():
+    assert segment("account", "Main_line-2.eu") == "Main_line-2.eu"
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ("a/b", "a%2Fb"),
+        ("../../etc", "..%2F..%2Fetc"),
+        ("a\\b", "a%5Cb"),
+        ("~root", "%7Eroot"),
+        ("100%", "100%25"),
+        ("a b*?[c]", "a%20b%2A%3F%5Bc%5D"),
+        ("Zürich", "Z%C3%BCrich"),
+        ("a\nb\0", "a%0Ab%00"),
+        ("...", "..."),
+    ],
+)
+def test_everything_else_is_percent_encoded(value, encoded):
+    assert segment("account", value) == encoded
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "\ud800", "é" * 43])
+def test_what_cannot_name_a_directory_is_refused_by_the_name_of_the_argument(value):
+    with pytest.raises(ConfigError, match=r"^account cannot name a directory"):
+        segment("account", value)
+
+
+def test_an_extraction_lies_below_source_account_and_day(tmp_path, window):
+    prefix = prefix_of(tmp_path, "turn", "a/b", window.start.date(), "0123abcd")
+    assert prefix == tmp_path / "turn" / "a%2Fb" / "2022-09-12" / "0123abcd"
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (Path("/data/100%"), "file:///data/100%"),
+        (UPath("file:///data/x"), "file:///data/x"),
+        (UPath("memory://data/x"), "memory://data/x"),
+    ],
+)
+def test_an_address_is_a_uri(path, named):
+    assert address(path) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("ftp://somebody:example-secret@host/a@b", "ftp://host/a@b"),
+        ("s3://lake_keys@lake/a", "s3://lake_keys@lake/a"),
+        ("s3://lake", "s3://lake"),
+    ],
+)
+def test_an_address_names_a_connection_but_no_password(text, named):
+    class Remote:
+        def __str__(self):
+            return text
+
+    assert address(Remote()) == named
+
+
+def test_an_error_of_a_store_loses_its_message_and_its_cause():
+    with pytest.raises(LandingError) as caught, storing("part-00000.jsonl.gz could not be written"):
+        raise PermissionError(13, "https://somebody:example-secret@host/44623456700")
+    assert str(caught.value) == "part-00000.jsonl.gz could not be written (PermissionError: Permission denied)"
+    assert caught.value.__suppress_context__

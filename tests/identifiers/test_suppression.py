@@ -1,0 +1,120 @@
+"""Who is a person, what stands for one, and where one is named."""
+
+from decimal import Decimal
+
+import pytest
+
+from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Contact, Erased, ErasureKey, person_of
+from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.windows import parse_time
+
+BOB, EVE = "44623456700", "44623456799"
+KEY = ErasureKey(b"example-key")
+SECRET = b"example-secret"
+
+
+def erased(*people, key=KEY):
+    return Erased({key: [key.of_person(person) for person in people]})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        BOB,
+        int(BOB),
+        float(BOB),
+        Decimal(BOB),
+        f" +{BOB}\n",
+        "+44 (0) 6234-567.00",
+        f"{BOB}@c.us",
+        f"{BOB}@s.whatsapp.net",
+        "٤٤٦٢٣٤٥٦٧٠٠",
+        "\u202a+44\u00a06234 56700\u202c",
+    ],
+)
+def test_an_id_or_a_number_is_a_person_in_any_spelling(given):
+    assert person_of(given) == BOB
+
+
+def test_a_pseudonym_is_a_person_as_it_is():
+    assert person_of("a1" * 32) == person_of("a1" * 32 + "@c.us") == "a1" * 32
+
+
+@pytest.mark.parametrize(
+    "given", ["", "bob", "0044623456700", "123456", "1" * 16, f"{BOB}x", f"{BOB}@g.us", f"{BOB},{EVE}", 1.5, None, b"1"]
+)
+def test_anything_else_is_nobody_and_is_not_repeated(given):
+    with pytest.raises(ValueError, match="neither a WhatsApp id nor an international number") as refused:
+        person_of(given)
+    assert BOB not in str(refused.value)
+
+
+def test_digits_and_their_pseudonym_have_one_hash():
+    key = ErasureKey.of_secret(SECRET)
+    standing = Pseudonyms(SECRET, ["id"]).of(BOB)
+    assert key.pseudonym_of(BOB) == standing
+    assert key.of_person(BOB) == key.of_person(standing)
+    assert key.of_person(BOB).hex() not in standing
+
+
+def test_keys_are_told_apart_and_hashes_need_them():
+    keys = [KEY, ErasureKey(b"another"), ErasureKey.of_secret(b"another")]
+    assert len({key.key_id for key in keys}) == 2
+    assert len({key.of_person(BOB) for key in keys}) == 3
+    assert KEY.of_person(BOB) != KEY.of_contact(Contact("", "", BOB))
+
+
+@pytest.mark.parametrize(
+    ("contact_id", "wa_id", "is_theirs"),
+    [
+        ("uuid", BOB, True),
+        ("uuid", EVE, False),
+        ("uuid", None, False),
+        (f"{BOB}@s.whatsapp.net", None, True),
+        (f"{BOB}@lid", None, False),
+        (BOB, None, False),
+    ],
+)
+def test_a_row_is_theirs_by_its_id(contact_id, wa_id, is_theirs):
+    record = Record(contact_id, parse_time("2024-01-01T00:00:00Z"), b"", b"{}", wa_id)
+    assert erased(BOB).has("turn", "main", record) is is_theirs
+    assert erased(BOB).without("turn", "main", [record]) == ([] if is_theirs else [record])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_named"),
+    [
+        (f'{{"id": {BOB}}}', True),
+        (f"00{BOB}123", True),
+        ("44-6234/567.00", True),
+        ("44,623456700", False),
+        ("4462345670", False),
+        ("06234 56700", False),
+        ("44    623456700", False),
+        (r"\u0034\u0034623456700", True),
+        ("", False),
+    ],
+)
+def test_somebody_is_named_by_digits_however_they_stand(text, is_named):
+    assert erased(BOB).mentions(text) is is_named
+    assert erased(BOB).mentions(text.encode()) is is_named
+    rejects = [Reject("no id", text.encode())]
+    assert erased(BOB).without_mentions(rejects) == ([] if is_named else rejects)
+
+
+def test_somebody_is_named_by_a_pseudonym():
+    key = ErasureKey.of_secret(SECRET)
+    standing = key.pseudonym_of(BOB)
+    assert erased(BOB, key=key).mentions(f'{{"id": "{standing}@c.us"}}')
+    assert not erased(BOB, key=key).mentions(f'{{"id": "{standing}0"}}')
+
+
+def test_bytes_that_are_no_text_are_looked_through():
+    assert erased(BOB).mentions(b"\xff\xfe" + BOB.encode() + b"\x80")
+
+
+def test_where_nobody_was_erased_nobody_is_found():
+    assert not NOBODY
+    assert not NOBODY.mentions(BOB)
+    assert not NOBODY.has_person(BOB)

@@ -1,6 +1,0 @@
-"""Checks that are made and waited for over a real socket."""
-
-from tests.transport.conftest import clock
-from tests.triggers.conftest import api, connect_api, declare, place, sandbox
-
-__all__ = ["api", "clock", "connect_api", "declare", "place", "sandbox"]

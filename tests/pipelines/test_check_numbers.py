@@ -1,0 +1,387 @@
+"""Going through a check: how many at once, how fast, and how it ends."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
+from airflow_provider_wacontacts.pipelines import check_numbers
+from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
+from airflow_provider_wacontacts.pipelines.check_options import Manner
+from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.checks.check import Check
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+
+SENDER = "+12015550100"
+BROKEN = ServerError("the server failed", source="whatsapp_business", operation="whatsapp_business.contacts.check")
+CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL"
+
+
+def numbers(count: int) -> list[str]:
+    return [f"+1212555{number:04}" for number in range(count)]
+
+
+class Server:
+    """Calls everybody valid, and remembers what it was asked, and how much of that at once."""
+
+    def __init__(self, meanwhile: Callable[[int], None] = lambda _: None) -> None:
+        self.asked: Counter[str] = Counter()
+        self.sizes: list[int] = []
+        self.most_at_once = 0
+        self._meanwhile = meanwhile
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+        with self._lock:
+            self.asked.update(inputs)
+            self.sizes.append(len(inputs))
+            number = len(self.sizes)
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            self._meanwhile(number)
+        finally:
+            with self._lock:
+                self._now -= 1
+        return CheckAnswer({text: ContactResult(text, "valid", text.strip("+")) for text in inputs})
+
+
+class Setting:
+    """A store, and checks in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = create_engine(f"sqlite:///{path}")
+        self.store = Store(self.engine)
+        self.store.prepare()
+        self.reports: list[int] = []
+        self.world = Surroundings(self.reports.append)
+
+    def checks(self, daily_checks: int = 100_000) -> Checks:
+        return Checks(self.store, SENDER, daily_checks=daily_checks)
+
+    def check(self, checks: Checks, count: int, run_id: str = "run") -> Check:
+        rules = Rules(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
+        check = checks.open(rules)
+        if not check.is_filled:
+            check.fill(Input(number, number) for number in numbers(count))
+        return check
+
+    def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
+        checks = self.checks(daily_checks)
+        check = self.check(checks, count)
+        ask_about_all(check, checks, ask=server, manner=Manner(batch_size), world=self.world)
+        return check
+
+    def one(self, sql: str) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(text(sql)).scalar()
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 1000.0)
+    setting = Setting(tmp_path / "store.db")
+    yield setting
+    setting.engine.dispose()
+
+
+class Time:
+    """Passes while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_the_pace_leaves_a_gap_after_every_turn_and_none_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    passing = Time()
+    world = Surroundings(lambda _: None, monotonic=lambda: passing.now)
+    monkeypatch.setattr(world, "stop", SimpleNamespace(wait=passing.sleep))
+    turn = world.paced(4.0)
+
+    for _ in range(3):
+        turn()
+    passing.now += 0.1
+    turn()
+    passing.now += 9.0
+    turn()
+
+    assert [slept for slept in passing.slept if slept] == pytest.approx([0.25, 0.25, 0.15])
+
+
+def test_who_is_told_to_stop_waits_for_no_turn() -> None:
+    world = Surroundings(lambda _: None)
+    turn = world.paced(1000.0)
+    world.stop.set()
+
+    with pytest.raises(Stopped):
+        turn()
+
+
+def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: Setting) -> None:
+    setting.world.monotonic = lambda: 0.0
+    server = Server(lambda _: time.sleep(0.002))
+
+    setting.ask(server, 200)
+
+    assert (server.asked, server.most_at_once) == (dict.fromkeys(numbers(200), 1), 1)
+
+
+def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_server_is_slow(
+    setting: Setting,
+) -> None:
+    everybody = threading.Barrier(AT_ONCE, timeout=30)
+    seconds = [0.0]
+    setting.world.monotonic = lambda: seconds[0]
+
+    def take_a_second(number: int) -> None:
+        seconds[0] += 1
+        if 1 < number <= 1 + AT_ONCE:
+            everybody.wait()
+
+    server = Server(take_a_second)
+
+    totals = setting.ask(server, 95).finish()
+
+    assert server.asked == dict.fromkeys(numbers(95), 1)
+    assert sorted(server.sizes) == [5, *[10] * 9]
+    assert server.most_at_once == AT_ONCE
+    assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
+
+
+def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 20.0)
+    sent: list[float] = []
+    server = Server(lambda _: sent.append(time.monotonic()))
+
+    setting.ask(server, 150)
+
+    assert len(sent) == 15
+    assert max(sent) - min(sent) >= 14 / 20 * 0.95
+
+
+def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_numbers, "TRIES", 1)
+
+    def third_fails(number: int) -> None:
+        if number == 3:
+            raise BROKEN
+        time.sleep(0.05)
+
+    server = Server(third_fails)
+
+    with pytest.raises(ServerError):
+        setting.ask(server, 200)
+
+    recorded = setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'")
+    assert recorded == sum(server.asked.values()) - 10
+    assert len(server.sizes) <= 3 + AT_ONCE
+    assert setting.one(CLAIMED) == 0
+
+    setting.ask(Server(), 200)
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 200
+
+
+def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(setting: Setting) -> None:
+    everybody = threading.Barrier(AT_ONCE, action=setting.world.stop.set, timeout=30)
+
+    def tell(number: int) -> None:
+        if number == 1:
+            time.sleep(0.05)
+        else:
+            everybody.wait()
+
+    server = Server(tell)
+
+    with pytest.raises(Stopped):
+        setting.ask(server, 500)
+
+    assert len(server.sizes) == 1 + AT_ONCE
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == (1 + AT_ONCE) * 10
+    assert setting.one(CLAIMED) == 0
+
+
+def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        setting.world.stop.set()
+        yield 2
+
+    through = setting.world.through(source())
+
+    assert next(through) == 1
+    with pytest.raises(Stopped):
+        next(through)
+
+
+def test_whoever_waits_is_woken_by_being_told_to_stop(setting: Setting) -> None:
+    threading.Timer(0.05, setting.world.stop.set).start()
+
+    with pytest.raises(Stopped):
+        setting.world.sleep(60)
+
+
+def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(setting: Setting) -> None:
+    server = Server()
+
+    with pytest.raises(BudgetExceededError) as raised:
+        setting.ask(server, 100, daily_checks=25)
+
+    assert (raised.value.limit, raised.value.used, raised.value.asked) == (25, 25, 75)
+    assert sum(server.asked.values()) == 25
+    assert setting.one(CLAIMED) == 0
+
+
+def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the_store(setting: Setting) -> None:
+    checks = setting.checks()
+    other = setting.check(checks, 20, run_id="other")
+    claimed = other.claim(next(other.queue(20)))
+    assert len(claimed.numbers) == 20
+
+    def answer() -> None:
+        from airflow_provider_wacontacts.pipelines.check_results import answers_of
+
+        said = Server()(claimed.numbers, blocking="no_wait", force_check=False)
+        other.record(answers_of(said, claimed.numbers, asked_at=setting.store.now()))
+
+    threading.Timer(0.3, answer).start()
+    server = Server()
+    totals = setting.ask(server, 30).finish()
+
+    assert server.asked == dict.fromkeys(numbers(30)[20:], 1)
+    assert (totals.asked, totals.from_store, totals.valid) == (10, 20, 30)
+
+
+def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
+    passed = itertools.count(step=4)
+    seconds = [0]
+
+    def pass_time(_: int) -> None:
+        seconds[0] = next(passed)
+
+    setting.world.monotonic = lambda: float(seconds[0])
+
+    setting.ask(Server(pass_time), 200)
+
+    assert 3 <= len(setting.reports) <= 76 / 10
+    assert setting.reports == sorted(set(setting.reports))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no pause before asking again."""
+    monkeypatch.setattr(check_numbers, "BACKING_OFF", RetryPolicy(first_backoff=timedelta(0)))
+
+
+LOST = [
+    ServerError("it failed", source="whatsapp_business", operation="check", status=504),
+    NetworkError("it took too long", source="whatsapp_business", operation="check"),
+]
+SPENT = "SELECT spent FROM wacontacts_budget"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", LOST)
+def test_what_may_have_been_looked_up_is_asked_again_and_draws_again(setting: Setting, error: Exception) -> None:
+    def twice(number: int) -> None:
+        if number <= 2:
+            raise error
+
+    server = Server(twice)
+    setting.ask(server, 10)
+
+    assert server.sizes == [10, 10, 10]
+    assert (setting.one(SPENT), setting.one(CLAIMED)) == (30, 0)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", LOST)
+def test_asking_again_is_never_past_the_budget_nor_without_end(setting: Setting, error: Exception) -> None:
+    def always(_: int) -> None:
+        raise error
+
+    server = Server(always)
+    with pytest.raises(BudgetExceededError):
+        setting.ask(server, 10, daily_checks=25)
+    assert (server.sizes, setting.one(SPENT)) == ([10, 10, 5], 25)
+
+    with pytest.raises(type(error)):
+        setting.ask(server, 10, daily_checks=1_000)
+    assert (server.sizes[3:], setting.one(CLAIMED)) == ([10] * check_numbers.TRIES, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_surely_not_done_is_left_to_the_transport(setting: Setting) -> None:
+    def unavailable(_: int) -> None:
+        raise ServerError("it is down", source="whatsapp_business", operation="check", status=503)
+
+    server = Server(unavailable)
+    with pytest.raises(ServerError):
+        setting.ask(server, 10)
+
+    assert (server.sizes, setting.one(SPENT)) == ([10], 10)
+
+
+def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> None:
+    locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
+
+    def server(inputs: Sequence[str], /, **_: Any) -> CheckAnswer:
+        first, *others = inputs
+        return CheckAnswer({first: ContactResult(first, "valid")}, others, refusal=locked)
+
+    with pytest.raises(NotEnabledError):
+        setting.ask(server, 30)
+
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 1
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE asked_at IS NULL") == 29
+    assert (setting.one(SPENT), setting.one(CLAIMED)) == (10, 0)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Setting, *, is_answered: bool) -> None:
+    checks = setting.checks(daily_checks=10)
+    other = setting.check(checks, 10, run_id="other")
+    claimed = other.claim(next(iter(other.queue(10))))
+    check = setting.check(checks, 20)
+    asking = threading.Thread(target=_ask_past_the_budget, args=(check, checks, setting))
+    asking.start()
+    time.sleep(0.4)
+    assert asking.is_alive()
+    if is_answered:
+        said = {number: ("valid", number[1:]) for number in claimed.numbers}
+        now = setting.store.now()
+        other.record(Answers(said, now, now))
+    else:
+        other.give_back(claimed.numbers)
+    asking.join(20)
+
+    assert not asking.is_alive()
+    totals = check.finish()
+    assert (totals.valid, totals.not_asked) == ((10, 10) if is_answered else (0, 20))
+
+
+def _ask_past_the_budget(check: Check, checks: Checks, setting: Setting) -> None:
+    with pytest.raises(BudgetExceededError):
+        ask_about_all(check, checks, ask=Server(), manner=Manner(10), world=setting.world)

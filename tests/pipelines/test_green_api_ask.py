@@ -1,0 +1,131 @@
+"""What is asked of an account before its contacts land, and what is known of the answer."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    ContractError,
+    NotEnabledError,
+    RejectedError,
+    TransientError,
+)
+from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask
+from tests.pipelines.green_api_instance import ANN, AUTHORIZED, BEN, MONDAY, PULL, Instance
+
+
+@pytest.mark.parametrize(
+    ("given", "query"),
+    [
+        ({}, "contacts"),
+        ({"group": True}, "?group=true"),
+        ({"group": False}, "?group=false"),
+        ({"count": 7}, "?count=7"),
+        ({"group": False, "count": 7}, "?group=false&count=7"),
+    ],
+)
+def test_the_state_is_asked_for_first_and_then_the_contacts_that_are_wanted(given, query):
+    instance = Instance([ANN])
+    ask(replace(PULL, **given), instance)
+
+    assert instance.asked == ["settings", query]
+
+
+def test_the_server_says_when_it_answered_and_else_the_worker():
+    now = datetime(2026, 11, 3, 12, tzinfo=UTC)
+
+    assert ask(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY
+    assert ask(PULL, Instance([ANN], at=None), now=lambda: now).taken_at == now
+
+
+@pytest.mark.parametrize(
+    ("progress", "known"),
+    [(100, True), (99, False), (0, False), ("100%", True), ("57", False), (None, None), ("soon", None)],
+)
+def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(progress, known):
+    settings = AUTHORIZED | {"historySyncProgress": progress}
+
+    assert ask(PULL, Instance([ANN], settings=settings)).is_synchronised is known
+
+
+@pytest.mark.parametrize(
+    ("count", "contacts", "is_cut"),
+    [
+        (None, [ANN, BEN], False),
+        (3, [ANN, BEN], False),
+        (2, [ANN, BEN], True),
+        (1, [ANN, BEN], True),
+        (2, [ANN, {"name": "nobody"}], True),
+    ],
+)
+def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_cut):
+    assert ask(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
+
+
+@pytest.mark.parametrize("state", ["authorized", "yellowCard", "suspended", "somethingNew"])
+def test_contacts_are_asked_for_in_every_state_that_is_not_known_to_stand_in_the_way(state):
+    assert ask(PULL, Instance([ANN], settings={"stateInstance": state})).snapshot.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("notAuthorized", NotEnabledError),
+        ("blocked", NotEnabledError),
+        ("pendingCode", NotEnabledError),
+        ("pendingPassword", NotEnabledError),
+        ("starting", TransientError),
+        ("sleepMode", TransientError),
+        (None, TransientError),
+    ],
+)
+def test_contacts_are_not_asked_for_in_the_others(state, kind):
+    instance = Instance([ANN], settings={"stateInstance": state})
+
+    with pytest.raises(kind):
+        ask(PULL, instance)
+    assert instance.asked == ["settings"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_an_instance_that_does_not_tell_its_settings_may_tell_its_contacts(status):
+    answered = ask(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
+
+    assert (answered.snapshot.rows, answered.is_synchronised) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        (Response(401), AuthError),
+        (Response(403, {}, b"<html>"), NotEnabledError),
+        (Response(466, {}, b"{}"), NotEnabledError),
+        (Response(400, {}, b'{"message": "Instance is deleted"}'), NotEnabledError),
+        (Response(400, {}, b'{"message": "instance in starting process try later"}'), TransientError),
+        (Response(200, {}, b"<html>"), ContractError),
+    ],
+)
+def test_any_other_refusal_ends_it_before_contacts_are_asked_for(settings, kind):
+    instance = Instance([ANN], settings=settings)
+
+    with pytest.raises(kind):
+        ask(PULL, instance)
+    assert instance.asked == ["settings"]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "kind"),
+    [
+        (Response(404, {}, b"{}"), NotEnabledError),
+        (Response(405), RejectedError),
+        ({"code": 401, "description": "Unauthorized"}, ContractError),
+        (["12015550101@c.us"], ContractError),
+        (Response(200), ContractError),
+    ],
+)
+def test_what_is_no_list_of_contacts_is_an_error_and_no_empty_answer(contacts, kind):
+    with pytest.raises(kind):
+        ask(PULL, Instance(contacts))

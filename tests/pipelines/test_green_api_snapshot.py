@@ -1,0 +1,338 @@
+"""A snapshot of an account: what the store and files make of it."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from threading import Barrier
+
+import pytest
+from sqlalchemy import text
+
+from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.files import complete_prefixes
+from airflow_provider_wacontacts.files.reader import read_prefix
+from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask, land_in_files, land_in_store
+from airflow_provider_wacontacts.pipelines.import_files import FilesLanding, land_files
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.store import ShrinkGuard, Store, Task
+from tests.pipelines.green_api_instance import (
+    ANN,
+    ANNA,
+    AUTHORIZED,
+    BEN,
+    CAT,
+    DAN,
+    DAY,
+    GROUP,
+    MONDAY,
+    PULL,
+    Instance,
+)
+
+HISTORY = """
+SELECT state, valid_from, valid_to, {name} FROM wacontacts_history WHERE contact_id = :contact_id ORDER BY valid_from
+"""
+
+
+@pytest.fixture
+def store(store_engine):
+    return Store(store_engine)
+
+
+@pytest.fixture
+def rows(store):
+    """Ask the store."""
+
+    def run(query, **values):
+        with store.sessions.reading() as connection:
+            return [tuple(row) for row in connection.execute(text(query), values)]
+
+    return run
+
+
+@pytest.fixture
+def history(store, rows):
+    """Tell a contact's states, the days since Monday on which each began and ended, and its names."""
+    name = "payload->>'name'" if not store.sessions.is_sqlite else "json_extract(payload, '$.name')"
+
+    def run(contact):
+        found = rows(HISTORY.format(name=name), contact_id=contact["id"])
+        return [(state, day(start), day(end), who) for state, start, end, who in found]
+
+    return run
+
+
+def day(moment):
+    if moment is None:
+        return None
+    return ((datetime.fromisoformat(moment) if isinstance(moment, str) else moment) - MONDAY) / DAY
+
+
+def take(store, contacts, days=0, *, pull=PULL, run=None, **told):
+    """Take a snapshot so many days after Monday, and land it in the store."""
+    at = MONDAY + days * DAY
+    pull = replace(pull, task=pull.task._replace(run_id=run or f"run of day {days}"))
+    return land_in_store(pull, ask(pull, Instance(contacts, at=at, **told)), store=store, uri="here")
+
+
+def brought(summary):
+    return summary.state, summary.reason, summary.rows, summary.new_versions, summary.gone, summary.back
+
+
+def test_the_summary_says_what_came_of_it(store):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    summary = take(store, [ANNA, BEN, CAT, DAN], 1).as_dict()
+
+    assert len(summary.pop("extraction_id")) == 32
+    assert summary == {
+        "source": "green_api",
+        "account": "main",
+        "window_start": None,
+        "window_end": None,
+        "state": "complete",
+        "pages": 1,
+        "rows": 4,
+        "new_versions": 2,
+        "rejected": 0,
+        "bytes": len(json.dumps([ANNA, BEN, CAT, DAN])),
+        "lateness_s": None,
+        "lossy": False,
+        "gap_before": None,
+        "uri": "here",
+        "gone": 1,
+        "back": 0,
+        "reason": None,
+    }
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_a_contact_that_changes_and_changes_back_has_three_states(store, history):
+    for days, contact in enumerate([ANN, ANNA, ANN, ANN]):
+        take(store, [contact], days)
+
+    assert history(ANN) == [("present", 0, 1, "Ann"), ("present", 1, 2, "Anna"), ("present", 2, None, "Ann")]
+
+
+def test_a_contact_that_is_missing_is_gone_until_it_is_back(store, history):
+    others = [BEN, CAT, DAN, GROUP]
+    came = [
+        brought(take(store, who, days)) for days, who in enumerate([[ANN, *others], others, others, [ANN, *others]])
+    ]
+
+    assert came == [
+        ("complete", None, 5, 5, 0, 0),
+        ("complete", None, 4, 1, 1, 0),
+        ("complete", None, 4, 0, 0, 0),
+        ("complete", None, 5, 1, 0, 1),
+    ]
+    assert history(ANN) == [("present", 0, 1, "Ann"), ("gone", 1, 3, "Ann"), ("present", 3, None, "Ann")]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "given", "told", "reason"),
+    [
+        ([], {}, {}, "empty"),
+        ([ANN], {"count": 1}, {}, "cut"),
+        ([ANN, BEN, CAT, DAN], {}, {"settings": AUTHORIZED | {"historySyncProgress": 99}}, "unsynchronised"),
+        ([ANN, BEN], {}, {}, "shrunken"),
+    ],
+)
+def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot(store, rows, *, contacts, given, told, reason):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    summary = take(store, contacts, 1, pull=replace(PULL, **given), **told)
+
+    assert brought(summary) == ("incomplete", reason, len(contacts), 0, 0, 0)
+    assert rows("SELECT count(*) FROM wacontacts_current WHERE state = 'present'") == [(5,)]
+    assert rows("SELECT state, reason FROM wacontacts_extraction WHERE reason IS NOT NULL") == [("incomplete", reason)]
+
+
+def test_the_third_like_sized_snapshot_in_a_row_is_believed(store):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    came = [brought(take(store, [ANN, BEN], days))[:5] for days in (1, 2, 3)]
+
+    assert came == [
+        ("incomplete", "shrunken", 2, 0, 0),
+        ("incomplete", "shrunken", 2, 0, 0),
+        ("complete", None, 2, 3, 3),
+    ]
+
+
+@pytest.mark.parametrize("guard", [ShrinkGuard(accepted=True), ShrinkGuard(share=0.4), ShrinkGuard(confirmations=1)])
+def test_shrinking_is_believed_at_once_where_it_is_expected(store, guard):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+
+    assert brought(take(store, [ANN, BEN], 1, pull=replace(PULL, guard=guard))) == ("complete", None, 2, 3, 3, 0)
+
+
+def test_an_older_snapshot_is_refused_and_nothing_of_it_lands(store, rows):
+    take(store, [ANN, BEN], 1)
+    before = rows("SELECT contact_id, updated_at, last_seen_at FROM wacontacts_version ORDER BY 1")
+
+    assert brought(take(store, [ANNA, CAT], 0)) == ("refused", "older", 0, 0, 0, 0)
+    assert rows("SELECT contact_id, updated_at, last_seen_at FROM wacontacts_version ORDER BY 1") == before
+
+
+@pytest.mark.parametrize(
+    ("group", "there", "gone"),
+    [(True, [GROUP | {"id": "120363043968066562@g.us"}], {GROUP["id"]}), (False, [ANN, BEN, CAT], {DAN["id"]})],
+)
+def test_a_snapshot_of_one_type_lets_nobody_of_the_other_be_gone(store, rows, group, there, gone):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    guard = ShrinkGuard(share=0.5)
+
+    take(store, there, 1, pull=replace(PULL, group=group, guard=guard))
+
+    assert {name for (name,) in rows("SELECT contact_id FROM wacontacts_current WHERE state = 'gone'")} == gone
+
+
+def test_a_contact_whose_row_is_rejected_is_not_gone(store, rows):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    odd = Response(200, {"date": "Tue, 03 Nov 2026 00:00:00 GMT"}, json.dumps([ANN, BEN, CAT, DAN]).encode())
+    odd = replace(odd, body=odd.body[:-1] + b',{"id":"%s","n":NaN}]' % GROUP["id"].encode())
+
+    summary = take(store, odd, 1)
+
+    assert (*brought(summary), summary.rejected) == ("complete", None, 4, 0, 0, 0, 1)
+    assert rows("SELECT count(*) FROM wacontacts_current WHERE state = 'gone'") == [(0,)]
+    assert rows("SELECT reason FROM wacontacts_reject") == [("not a number",)]
+
+
+@pytest.mark.parametrize("odd", [{"name": "Dan"}, {"id": "", "name": "Dan"}, {"id": 7}, None])
+def test_a_rejected_row_without_an_id_may_be_of_whoever_is_missing(store, rows, odd):
+    everybody = [ANN, BEN, CAT, DAN, GROUP]
+    take(store, everybody)
+    pull = replace(PULL, max_rejected=1)
+    found = [brought(take(store, [ANN, BEN, CAT, GROUP, odd], day, pull=pull)) for day in (1, 2)]
+
+    assert [(one[:2], one[4]) for one in found] == [(("incomplete", "nameless"), 0)] * 2
+    assert rows("SELECT count(*) FROM wacontacts_current WHERE state = 'gone'") == [(0,)]
+    third = brought(take(store, [ANN, BEN, CAT, GROUP, odd], 3, pull=pull))
+    assert (third[:2], third[4]) == (("complete", None), 1)
+
+
+def test_too_many_rejected_rows_fail_it_after_the_rest_has_landed(store, rows):
+    with pytest.raises(LandingError, match=r"1 of 3 rows were rejected, more than max_rejected \(30.00%\) allows"):
+        take(store, [ANN, BEN, {"name": "nobody"}], pull=replace(PULL, max_rejected=0.3))
+
+    assert rows("SELECT count(*) FROM wacontacts_current") == [(2,)]
+
+
+def test_a_retry_takes_over_from_a_try_that_was_killed(store, rows):
+    claim = {"source": "green_api", "account": "main", "group": None, "package_version": "0.1.0"}
+    store.prepare()
+    killed = store.begin_snapshot(**claim, task=PULL.task, options_digest=PULL.options_digest)
+
+    assert brought(take(store, [ANN, BEN], run="run")) == ("complete", None, 2, 2, 0, 0)
+
+    with pytest.raises(LandingError, match="another try has taken over"):
+        killed.land(lambda: iter(()), extracted_at=MONDAY, size=0)
+    assert sorted(rows("SELECT state, resumes, rows FROM wacontacts_extraction")) == [
+        ("abandoned", 0, 0),
+        ("complete", 1, 2),
+    ]
+
+
+def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
+    take(store, [ANN, BEN], run="run")
+    take(store, [ANNA, BEN], 1, run="run")
+
+    assert rows("SELECT state, resumes FROM wacontacts_extraction") == [("complete", 0)] * 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"group": True},
+        {"count": 3},
+        {"pseudonyms": Pseudonyms(b"example-secret", ["name"])},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_asks_for_something_else_takes_nothing_over(other):
+    assert replace(PULL, **other).options_digest != PULL.options_digest
+
+
+def test_workers_that_take_snapshots_at_once_agree(store, rows, history):
+    take(store, [ANN, BEN, CAT, DAN, GROUP])
+    line = Barrier(4)
+
+    def work(number):
+        line.wait()
+        return take(store, [ANNA, BEN, CAT, DAN], 1, run=f"run {number}")
+
+    with ThreadPoolExecutor(4) as workers:
+        came = list(workers.map(work, range(4)))
+
+    assert {(one.state, one.rows) for one in came} == {("complete", 4)}
+    assert [sum(figures) for figures in zip(*((one.new_versions, one.gone) for one in came), strict=True)] == [2, 1]
+    assert history(ANN) == [("present", 0, 1, "Ann"), ("present", 1, None, "Anna")]
+    assert history(GROUP) == [("present", 0, 1, "Choir"), ("gone", 1, None, "Choir")]
+
+
+# Into files
+
+
+@pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
+def test_a_snapshot_is_filed_whole_and_compared_with_nothing(tmp_path, file_format):
+    answered = ask(PULL, Instance([ANN, DAN, GROUP, {"name": "nobody"}], settings={"stateInstance": "authorized"}))
+    finished_at = MONDAY + timedelta(minutes=1)
+
+    summary = land_in_files(PULL, answered, root=tmp_path, file_format=file_format, now=lambda: finished_at)
+
+    (prefix,) = complete_prefixes(tmp_path)
+    manifest = prefix.manifest
+    assert prefix.path == tmp_path / "green_api" / "main" / "2026-11-02" / summary.extraction_id
+    assert [(record.contact_id, record.updated_at, record.wa_id) for record in read_prefix(prefix)] == [
+        (ANN["id"], MONDAY, "12015550101"),
+        (DAN["id"], MONDAY, None),
+        (GROUP["id"], MONDAY, None),
+    ]
+    assert (manifest.extracted_at, manifest.finished_at, manifest.rejected) == (MONDAY, finished_at, 1)
+    assert (summary.state, summary.rows, summary.new_versions, summary.rejected) == ("complete", 3, 3, 1)
+    assert (summary.gone, summary.back, summary.reason, summary.uri) == (None, None, None, prefix.uri)
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "known"),
+    [
+        ({}, AUTHORIZED, (None, False, True)),
+        ({"group": True}, {"stateInstance": "authorized"}, (True, False, None)),
+        ({"group": False, "count": 1}, AUTHORIZED | {"historySyncProgress": 5}, (False, True, False)),
+    ],
+)
+def test_the_manifest_says_what_a_store_needs_to_know_of_the_answer(tmp_path, given, settings, known):
+    pull = replace(PULL, **given)
+    land_in_files(pull, ask(pull, Instance([ANN], settings=settings)), root=tmp_path, file_format="jsonl.gz")
+
+    (prefix,) = complete_prefixes(tmp_path)
+    assert (prefix.manifest.group, prefix.manifest.is_cut, prefix.manifest.is_synchronised) == known
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "reason"),
+    [
+        ({"count": 2}, AUTHORIZED, "cut"),
+        ({}, AUTHORIZED | {"historySyncProgress": 5}, "unsynchronised"),
+    ],
+)
+def test_what_was_incomplete_is_so_when_it_is_landed_from_files(store, rows, tmp_path, *, given, settings, reason):
+    pull = replace(PULL, **given)
+    take(store, [ANN, BEN, CAT])
+    answered = ask(pull, Instance([ANN, BEN], at=MONDAY + DAY, settings=settings))
+    land_in_files(pull, answered, root=tmp_path, file_format="jsonl.gz")
+
+    summary = land_files(FilesLanding(Task("contacts", "run", "land"), "0.1.0"), root=tmp_path, store=store)
+
+    assert (summary.prefixes, summary.rows, summary.gone) == (1, 2, 0)
+    assert rows("SELECT state FROM wacontacts_extraction WHERE reason = :reason", reason=reason) == [("incomplete",)]
+
+
+def test_too_many_rejected_rows_fail_it_after_the_rest_was_filed(tmp_path):
+    pull = replace(PULL, max_rejected=0.3)
+
+    with pytest.raises(LandingError, match="1 of 2 rows were rejected"):
+        land_in_files(pull, ask(pull, Instance([ANN, {"name": "x"}])), root=tmp_path, file_format="jsonl.gz")
+
+    assert [prefix.manifest.rows for prefix in complete_prefixes(tmp_path)] == [1]

@@ -1,0 +1,345 @@
+"""Looking at identities and acknowledging them: by the recorded hash, one by one, and nobody stops the others."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
+from airflow_provider_wacontacts.exceptions import ContractError, RejectedError, ServerError
+from airflow_provider_wacontacts.pipelines import identities as jobs
+from airflow_provider_wacontacts.pipelines.callbacks import record_callback
+from airflow_provider_wacontacts.pipelines.check_numbers import Stopped, Surroundings
+from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary, chosen
+from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
+from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.identities import Identities
+
+SENDER = "+12015550100"
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
+NOBODY = "16315551002"
+
+
+class Token:
+    def __init__(self, token):
+        self._token = token
+
+    def headers(self):
+        return {"authorization": f"Bearer {self._token}"}
+
+    def renew(self):
+        return False
+
+
+class Api:
+    """Sends what the hook would send, once."""
+
+    def __init__(self, sandbox):
+        token = Token(sandbox.whatsapp.behaviour.token)
+        self._driver = Driver(requests.Session(), sandbox.url, token, policy=RetryPolicy(budget=timedelta(0)))
+        self.before_put = lambda: None
+
+    def get_identity(self, wa_id):
+        return self._driver.run(whatsapp_business.get_identity(wa_id))
+
+    def acknowledge_identity(self, wa_id, hash):  # noqa: A002 - the vendor's word
+        self.before_put()
+        self._driver.run(whatsapp_business.acknowledge_identity(wa_id, hash))
+
+
+class Business:
+    """A client, a store that its callbacks are recorded in, and what is done with both."""
+
+    def __init__(self, sandbox, engine):
+        self.sandbox = sandbox
+        self.whatsapp = sandbox.whatsapp
+        self.api = Api(sandbox)
+        self.reported = []
+        self.world = Surroundings(self.reported.append, monotonic=count(step=10).__next__)
+        store = Store(engine)
+        store.prepare()
+        self.identities = Identities(store, SENDER)
+        self.engine = engine
+
+    def change(self, *wa_ids, told=True):
+        """Change users' identities, a minute between two; return the keys of the rows."""
+        changed = []
+        for wa_id in wa_ids:
+            self.sandbox.clock.advance(60)
+            changed.append(self.whatsapp.change_identity(wa_id).hash)
+            if told:
+                record_callback(self.engine, SENDER, self.whatsapp.callbacks.log[-1].body)
+        return [self.key(hash_) for hash_ in changed] if told else changed
+
+    def key(self, hash_):
+        with self.engine.connect() as connection:
+            query = text("SELECT identity_id FROM wacontacts_identity WHERE hash = :hash")
+            return connection.execute(query, {"hash": hash_}).scalar()
+
+    def pending(self):
+        return [one.identity_id for one in self.identities.pending(99)]
+
+    def is_acknowledged(self, wa_id):
+        return self.api.get_identity(wa_id).acknowledged
+
+    def look(self, *ids):
+        given = chosen(self.identities, list(ids) or None, 100)
+        return jobs.look(self.identities, given, api=self.api, world=self.world)
+
+    def acknowledge(self, *ids, **options):
+        given = chosen(self.identities, list(ids) or None, 100)
+        return jobs.acknowledge(self.identities, given, api=self.api, world=self.world, **options)
+
+    def asked(self):
+        """How many GETs and PUTs there were since the last time."""
+        counts = (self.sandbox.requests.count("identity"), self.sandbox.requests.count("acknowledge"))
+        self.sandbox.requests.clear()
+        return counts
+
+
+@pytest.fixture
+def business(store_engine):
+    with Sandbox(World(), now=NOW, whatsapp=WhatsAppBehaviour(sender=SENDER)) as sandbox:
+        yield Business(sandbox, store_engine)
+
+
+def test_a_look_changes_nothing_and_names_what_is_to_be_acknowledged(business):
+    anna, bert = business.change(ANNA, BERT)
+
+    assert business.look() == LookSummary(SENDER, given=2, unchanged=2, identity_ids=[anna, bert])
+    assert (business.asked(), business.pending(), business.is_acknowledged(ANNA)) == ((2, 0), [anna, bert], False)
+
+
+def test_a_look_learns_what_was_never_delivered(business):
+    (anna,) = business.change(ANNA)
+    (newer,) = business.change(ANNA, told=False)
+
+    summary = business.look()
+
+    assert summary == LookSummary(SENDER, given=1, changed=1, identity_ids=[business.key(newer)])
+    assert business.pending() == [business.key(newer)] != [anna]
+
+
+def test_a_look_learns_what_others_have_acknowledged(business):
+    business.change(ANNA)
+    business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
+
+    assert business.look() == LookSummary(SENDER, given=1, unchanged=1, identity_ids=[])
+    assert business.pending() == []
+
+
+def test_two_identities_of_a_user_have_one_latest(business):
+    older, newer = business.change(ANNA, ANNA)
+
+    assert business.look(older, newer) == LookSummary(SENDER, given=2, unchanged=1, changed=1, identity_ids=[newer])
+
+
+@pytest.mark.parametrize("answer", ["null", "object", "empty"])
+@pytest.mark.parametrize(("created_as", "acknowledged_as"), [("number", "boolean"), ("text", "text")])
+def test_what_is_pending_is_acknowledged_with_one_get_and_one_put_each(business, answer, created_as, acknowledged_as):
+    business.whatsapp.change(acknowledge_answer=answer, created_as=created_as, acknowledged_as=acknowledged_as)
+    business.change(ANNA, BERT)
+
+    assert business.acknowledge() == AcknowledgeSummary(SENDER, given=2, acknowledged=2)
+    assert (business.asked(), business.pending()) == ((2, 2), [])
+    assert (business.is_acknowledged(ANNA), business.is_acknowledged(BERT)) == (True, True)
+
+
+def test_acknowledging_again_costs_no_call(business):
+    ids = business.change(ANNA, BERT)
+    business.acknowledge()
+    business.asked()
+
+    assert business.acknowledge(*ids) == AcknowledgeSummary(SENDER, given=2, already_acknowledged=2)
+    assert business.acknowledge() == AcknowledgeSummary(SENDER)
+    assert business.asked() == (0, 0)
+
+
+def test_what_others_have_acknowledged_costs_no_put(business):
+    business.change(ANNA)
+    business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
+    business.asked()
+
+    assert business.acknowledge() == AcknowledgeSummary(SENDER, given=1, already_acknowledged=1)
+    assert (business.asked(), business.pending()) == ((1, 0), [])
+
+
+@pytest.mark.parametrize("stale_hash", ["refuse", "not_found", "conflict", "ignore", "accept"])
+def test_another_hash_than_the_recorded_one_is_never_acknowledged(business, stale_hash):
+    business.whatsapp.change(stale_hash=stale_hash)
+    anna, bert = business.change(ANNA, BERT)
+    (newer,) = business.change(ANNA, told=False)
+
+    summary = business.acknowledge()
+
+    newer = business.key(newer)
+    assert summary == AcknowledgeSummary(SENDER, given=2, acknowledged=1, changed=1, changed_ids=[newer])
+    assert (business.asked(), business.is_acknowledged(ANNA), business.pending()) == ((2, 1), False, [newer])
+    assert [one.acknowledged for one in business.identities.find([anna, bert, newer])] == [False, True, False]
+    assert business.acknowledge(newer).acknowledged == 1
+
+
+@pytest.mark.parametrize("stale_hash", ["refuse", "not_found", "conflict"])
+def test_a_change_between_get_and_put_is_a_change_and_no_failure(business, stale_hash):
+    business.whatsapp.change(stale_hash=stale_hash)
+    (anna,) = business.change(ANNA)
+    newer = []
+    business.api.before_put = lambda: newer.extend(business.change(ANNA, told=False))
+
+    summary = business.acknowledge()
+
+    assert summary == AcknowledgeSummary(SENDER, given=1, changed=1, changed_ids=[business.key(newer[0])])
+    assert (business.asked(), business.is_acknowledged(ANNA)) == ((2, 1), False)
+    assert [one.acknowledged for one in business.identities.find([anna])] == [False]
+
+
+def test_whoever_wants_acknowledges_the_latest_whatever_it_is(business):
+    (anna,) = business.change(ANNA)
+    (newer,) = business.change(ANNA, told=False)
+
+    assert business.acknowledge(acknowledge_latest=True) == AcknowledgeSummary(SENDER, given=1, acknowledged=1)
+    assert (business.asked(), business.is_acknowledged(ANNA), business.pending()) == ((1, 1), True, [])
+    kept = business.identities.find([anna, business.key(newer)])
+    assert [one.acknowledged for one in kept] == [False, True]
+
+
+def test_an_older_identity_of_a_user_beside_the_newer_is_not_acknowledged(business):
+    older, newer = business.change(ANNA, ANNA)
+
+    summary = business.acknowledge(older, newer)
+
+    assert summary == AcknowledgeSummary(SENDER, given=2, acknowledged=1, changed=1)
+    assert business.is_acknowledged(ANNA)
+
+
+def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then_on(business):
+    business.identities.learn([IdentityChange(NOBODY, "gone", NOW)])
+    gone = business.key("gone")
+    bert, anna = business.change(BERT, ANNA)
+
+    assert business.look() == LookSummary(SENDER, given=3, unchanged=2, unknown=1, identity_ids=[bert, anna])
+    assert business.pending() == [bert, anna, gone]
+    assert business.acknowledge(gone, bert) == AcknowledgeSummary(SENDER, given=2, acknowledged=1, unknown=1)
+
+
+@pytest.mark.parametrize("on", ["identity", "acknowledge"])
+def test_a_failure_keeps_what_was_done_and_a_retry_goes_on_with_the_rest(business, on):
+    business.change(ANNA, BERT, CLEO)
+    business.sandbox.fail(Fault(on=on, kind="status", status=500, skip=1))
+
+    with pytest.raises(ServerError):
+        business.acknowledge()
+    assert (len(business.pending()), business.is_acknowledged(ANNA)) == (2, True)
+
+    business.asked()
+    assert business.acknowledge() == AcknowledgeSummary(SENDER, given=2, acknowledged=2)
+    assert business.asked() == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(on="identity", kind="html"), ContractError),
+        (Fault(on="identity", kind="body", body='{"contacts": {}}'), ContractError),
+        (Fault(on="identity", kind="status", status=400, code=1009), RejectedError),
+        (Fault(on="acknowledge", kind="status", status=400, code=1009), RejectedError),
+    ],
+)
+def test_what_goes_wrong_with_one_user_is_raised_when_all_others_are_done(business, fault, error):
+    anna, _ = business.change(ANNA, BERT)
+    business.sandbox.fail(fault)
+
+    with pytest.raises(error):
+        business.acknowledge()
+
+    assert (business.pending(), business.is_acknowledged(BERT)) == ([anna], True)
+
+
+def test_what_goes_wrong_with_one_look_is_raised_when_all_others_are_done(business):
+    business.change(ANNA)
+    business.change(BERT, told=True)
+    (newer,) = business.change(BERT, told=False)
+    business.sandbox.fail(Fault(on="identity", kind="html"))
+
+    with pytest.raises(ContractError):
+        business.look()
+
+    assert business.key(newer) in business.pending()
+
+
+def test_a_put_that_is_refused_for_a_hash_that_is_the_latest_is_an_error(business):
+    (anna,) = business.change(ANNA)
+    business.sandbox.fail(Fault(on="acknowledge", kind="status", status=409, code=1009))
+
+    with pytest.raises(RejectedError):
+        business.acknowledge()
+
+    assert business.pending() == [anna]
+
+
+def test_the_pace_leaves_room_for_checks(business):
+    business.change(ANNA, BERT, CLEO)
+    slept = []
+
+    class World(Surroundings):
+        def sleep(self, seconds):
+            slept.extend([seconds] if seconds else [])
+
+    business.world = World(business.reported.append, monotonic=lambda: 0.0)
+    business.acknowledge()
+
+    assert slept == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_progress_is_told_every_ten_seconds(business):
+    business.change(ANNA, BERT, CLEO)
+
+    business.look()
+
+    assert business.reported == [0, 1, 2]
+
+
+def test_whoever_is_told_to_stop_stops_and_keeps_what_was_done(business):
+    business.change(ANNA, BERT)
+    business.api.before_put = business.world.stop.set
+
+    with pytest.raises(Stopped):
+        business.acknowledge()
+
+    assert (business.is_acknowledged(ANNA), business.is_acknowledged(BERT)) == (True, False)
+    assert len(business.pending()) == 1
+
+
+def test_at_most_so_many_of_what_is_pending_are_taken(business):
+    anna, bert, _ = business.change(ANNA, BERT, CLEO)
+
+    assert [one.identity_id for one in chosen(business.identities, None, 2)] == [anna, bert]
+    assert chosen(business.identities, [], 2) == []
+
+
+def test_a_summary_is_made_of_counts_and_ids(business):
+    ids = business.change(ANNA)
+
+    assert business.look().as_dict() == {
+        "sender": SENDER,
+        "given": 1,
+        "unchanged": 1,
+        "changed": 0,
+        "unknown": 0,
+        "identity_ids": ids,
+    }
+    assert business.acknowledge().as_dict() == {
+        "sender": SENDER,
+        "given": 1,
+        "acknowledged": 1,
+        "already_acknowledged": 0,
+        "changed": 0,
+        "unknown": 0,
+        "changed_ids": [],
+    }

@@ -1,0 +1,125 @@
+"""Rows of numbers, as teams keep them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
+from airflow_provider_wacontacts.store.checks.model import Input
+
+NUMBER = "+12125550000"
+UNCLEAR = "opted_in is neither true nor false"
+NEITHER = "neither text nor a whole number"
+
+
+def read(*rows: Any, region: str | None = "US") -> list[Input]:
+    return list(inputs_of(rows, region))
+
+
+def test_a_number_may_stand_alone_or_in_a_mapping_with_the_caller_s_key() -> None:
+    assert read(NUMBER, {"number": "212 555 0000", "contact_key": 7, "opted_in": True, "city": "Elsewhere"}) == [
+        Input(NUMBER, NUMBER),
+        Input("212 555 0000", NUMBER, "7", opted_in=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (2125550000, NUMBER),
+        (2125550000.0, NUMBER),
+        (Decimal(2125550000), NUMBER),
+        (Decimal("2125550000.00"), NUMBER),
+        (Decimal("2.12555E+9"), NUMBER),
+        (12125550000, NUMBER),
+    ],
+)
+def test_a_whole_number_of_any_type_is_its_digits(value: Any, number: str) -> None:
+    """A float's point and nought would make another number of it, and somebody else's."""
+    expected = Input(str(int(value)), number)
+
+    assert read(value) == [expected]
+    assert read({"number": value}) == [expected]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2125550000.5, Decimal("21255500.5"), float("nan"), Decimal("sNaN"), float("inf"), -2125550000, True, b"+1212555"],
+)
+def test_what_is_neither_text_nor_whole_is_not_guessed_at(value: Any) -> None:
+    assert read({"number": value}) == [Input(str(value), None, reason=NEITHER)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not a number"),
+        ("   ", "not a number"),
+        ("call me", "not a number"),
+        ("12", "too short"),
+        ("+1212555000011111", "too long"),
+        ("+999 212 555 0000", "unknown country code"),
+    ],
+)
+def test_what_can_be_no_number_has_its_reason(text: str, reason: str) -> None:
+    assert read(text) == [Input(text, None, reason=reason)]
+
+
+def test_nothing_at_all_is_no_number() -> None:
+    assert read(None, {"number": None, "contact_key": "a"}) == [
+        Input("", None, reason="not a number"),
+        Input("", None, "a", reason="not a number"),
+    ]
+
+
+def test_without_a_region_only_a_plus_sign_will_do() -> None:
+    assert read("212 555 0000", NUMBER, region=None) == [
+        Input("212 555 0000", None, reason="no region for a number without +"),
+        Input(NUMBER, NUMBER),
+    ]
+
+
+@pytest.mark.parametrize("word", [True, 1, 1.0, Decimal(1), "true", "T", " yes ", "y", "1", "on"])
+def test_who_opted_in(word: Any) -> None:
+    assert read({"number": NUMBER, "opted_in": word}) == [Input(NUMBER, NUMBER, opted_in=True)]
+
+
+@pytest.mark.parametrize("word", [False, 0, 0.0, Decimal(0), "false", "F", " no ", "n", "0", "off"])
+def test_who_did_not(word: Any) -> None:
+    assert read({"number": NUMBER, "opted_in": word}) == [Input(NUMBER, NUMBER, opted_in=False)]
+
+
+@pytest.mark.parametrize("row", [{"number": NUMBER}, {"number": NUMBER, "opted_in": None}])
+def test_whether_somebody_opted_in_may_be_unknown(row: Any) -> None:
+    assert read(row) == [Input(NUMBER, NUMBER, opted_in=None)]
+
+
+@pytest.mark.parametrize("word", ["", "maybe", "2", 2, b"\x00", [], "nein"])
+def test_nobody_is_asked_about_on_a_guess(word: Any) -> None:
+    assert read({"number": NUMBER, "opted_in": word, "contact_key": "a"}) == [Input(NUMBER, None, "a", reason=UNCLEAR)]
+
+
+def test_text_that_no_database_takes_is_repaired() -> None:
+    assert read({"number": f"{NUMBER}\0", "contact_key": "a\0\ud800"}) == [
+        Input(f"{NUMBER}\ufffd", NUMBER, "a\ufffd\ufffd")
+    ]
+
+
+@pytest.mark.parametrize("row", [[NUMBER], object(), {"phone": NUMBER}, (NUMBER,)])
+def test_a_row_of_another_shape_is_an_error_that_does_not_quote_it(row: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^contacts: ") as raised:
+        read(row)
+
+    assert NUMBER not in str(raised.value)
+
+
+def test_rows_are_read_one_after_another_as_they_are_wanted() -> None:
+    def rows() -> Any:
+        yield NUMBER
+        raise AssertionError("read too far")
+
+    assert next(inputs_of(rows(), None)) == Input(NUMBER, NUMBER)

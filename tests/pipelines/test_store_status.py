@@ -1,0 +1,199 @@
+"""Looking at a store: what is asked of it, and whether it is fresh."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Engine
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, look_at_ages, look_at_store, verdict_on
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.migrations import LATEST
+from airflow_provider_wacontacts.store.status.model import Feed, Newest, Selection
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+ALL = Selection()
+
+
+def pulled(store, start, end, account="main"):
+    """Pull a window, in days from Monday."""
+    window = Window(MONDAY + start * DAY, MONDAY + end * DAY)
+    task = Task("dag", f"run {start}", "task")
+    begun = store.begin(
+        source="turn", account=account, window=window, task=task, options_digest="", package_version="1"
+    )
+    begun.land([], position=None, pages=1, size=1, extracted_at=window.end)
+    begun.finish()
+
+
+@pytest.fixture
+def store(store_engine):
+    return Store(store_engine, now=lambda: MONDAY + 3 * DAY)
+
+
+def names_in(engine):
+    with engine.connect() as connection:
+        return engine.dialect.get_table_names(connection)
+
+
+def test_a_store_is_told_as_json_has_it(store):
+    store.prepare()
+    pulled(store, 0, 1)
+    pulled(store, 1.5, 2)
+    told = look_at_store(store, ALL, limits={"+41": 5}).as_dict()
+
+    assert json.loads(json.dumps(told)) == told
+    (feed,), (sender,) = told.pop("feeds"), told.pop("senders")
+    assert told == {
+        "as_of": "2024-01-04T00:00:00.000000Z",
+        "schema_version": LATEST,
+        "writes_version": LATEST,
+        "problem": None,
+    }
+    assert (feed["age_s"], feed["gaps"], feed["newest"]["window_end"]) == (
+        86_400.0,
+        [{"start": "2024-01-02T00:00:00.000000Z", "end": "2024-01-02T12:00:00.000000Z"}],
+        "2024-01-03T00:00:00.000000Z",
+    )
+    assert (sender["sender"], sender["limit"], sender["left"]) == ("+41", 5, 5)
+
+
+def test_ages_are_told_without_the_rest(store):
+    store.prepare()
+    pulled(store, 0, 1)
+    status = look_at_ages(store, ALL)
+
+    assert [(status.age_of(feed), feed.covered_from) for feed in status.feeds] == [(2 * DAY, None)]
+
+
+def test_senders_are_not_looked_at_where_only_contacts_are_asked_for(store):
+    store.prepare()
+
+    assert look_at_store(store, Selection(frozenset({"turn"})), limits={"+41": 5}).senders == ()
+
+
+@pytest.mark.parametrize("look", [look_at_ages, look_at_store])
+def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store_engine, look):
+    store_engine.connect().close()
+    status = look(store, ALL)
+
+    assert (status.schema_version, "`wacontacts store upgrade`" in status.problem, names_in(store_engine)) == (
+        0,
+        True,
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [(LATEST - 1, "`wacontacts store upgrade`"), (LATEST + 1, "install the newer")]
+)
+def test_tables_of_another_version_are_a_problem_that_says_what_to_do(store, store_engine, version, said):
+    store.prepare()
+    with store_engine.begin() as connection:
+        connection.execute(text("DELETE FROM wacontacts_meta"))
+        connection.execute(text(f"INSERT INTO wacontacts_meta VALUES ({version}, '2024-01-01T00:00:00.000000Z')"))
+    status = look_at_store(store, ALL)
+
+    assert (status.schema_version, status.writes_version) == (version, LATEST)
+    assert f"of version {version} and this package writes version {LATEST}" in status.problem
+    assert said in status.problem
+
+
+def test_a_sqlite_file_that_is_missing_is_an_error_and_is_not_made(tmp_path):
+    for address in (f"sqlite:///{tmp_path}/a b.db", f"sqlite:///file:{tmp_path}/a%20b.db?uri=true"):
+        with pytest.raises(ConfigError, match="file is not there"):
+            look_at_store(Store(create_engine(address)), ALL)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///file:a?mode=memory&cache=shared&uri=true"])
+def test_a_database_in_memory_is_there(address):
+    assert look_at_store(Store(create_engine(address)), ALL).schema_version == 0
+
+
+def test_a_sqlite_file_that_may_only_be_read_is_looked_at(tmp_path):
+    Store(create_engine(f"sqlite:///{tmp_path}/store.db")).prepare()
+    reader = Store(create_engine(f"sqlite:///file:{tmp_path}/store.db?mode=ro&uri=true"))
+
+    assert look_at_store(reader, ALL).problem is None
+
+
+def test_looking_writes_nothing_and_waits_for_nobody_who_writes(store, store_engine):
+    store.prepare()
+    pulled(store, 0, 1)
+    with store_engine.connect() as writer, writer.begin():
+        if store_engine.dialect.name == "sqlite":
+            writer.exec_driver_sql("BEGIN IMMEDIATE")
+        writer.exec_driver_sql("UPDATE wacontacts_extraction SET state = 'incomplete'")
+
+        (feed,) = look_at_store(store, ALL, with_contacts=True).feeds
+        assert feed.extractions == {"complete": 1}
+
+
+@pytest.fixture
+def statements():
+    """What is sent to any database."""
+    found = []
+
+    def listen(*given):
+        found.append(given[2])
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    yield found
+    event.remove(Engine, "before_cursor_execute", listen)
+
+
+def test_statements_are_queries_and_nothing_else(store, statements):
+    store.prepare()
+    pulled(store, 0, 1)
+    statements.clear()
+    look_at_store(store, ALL, with_contacts=True)
+
+    assert {statement.split()[0] for statement in statements} - {"PRAGMA"} == {"SELECT"}
+    assert [statement for statement in statements if "FOR UPDATE" in statement] == []
+
+
+def feed(account, reached_at):
+    newest = reached_at and Newest("", None, None, reached_at, reached_at, reached_at, None, 0, 0, 0, None, None, None)
+    return Feed("turn", account, newest)
+
+
+def of(*feeds):
+    return StoreStatus(MONDAY, 5, 5, None, feeds)
+
+
+def test_what_is_just_as_old_as_allowed_is_fresh():
+    verdict = verdict_on(of(feed("a", MONDAY - DAY), feed("b", MONDAY)), DAY, ALL)
+
+    assert (verdict.is_fresh, verdict.stale, verdict.oldest) == (True, [], DAY)
+
+
+def test_what_is_older_is_named_with_its_age():
+    older = DAY + timedelta(microseconds=1)
+    verdict = verdict_on(of(feed("a", MONDAY - older), feed("b", MONDAY)), DAY, ALL)
+
+    assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", older)])
+
+
+def test_what_was_never_pulled_is_not_fresh():
+    verdict = verdict_on(of(feed("a", None), feed("b", MONDAY)), DAY, ALL)
+
+    assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", None)])
+
+
+def test_where_there_is_nothing_nothing_is_fresh():
+    assert verdict_on(of(), DAY, ALL).is_fresh is False
+
+
+def test_a_name_that_the_store_does_not_know_is_not_fresh():
+    asked = Selection(frozenset({"turn", "green_api", "whatsapp_business"}), frozenset({"a", "typo"}))
+    verdict = verdict_on(of(feed("a", MONDAY)), DAY, asked)
+
+    assert (verdict.is_fresh, verdict.stale) == (False, [("green_api", None), ("typo", None)])

@@ -1,0 +1,78 @@
+"""A check in figures."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+NUMBERS = [f"+1201555010{digit}" for digit in range(4)]
+
+
+@pytest.fixture
+def checks(sqlite_url):
+    store = Store(create_engine(sqlite_url), now=lambda: NOW)
+    store.prepare()
+    return Checks(store, "+12015550123", daily_checks=10)
+
+
+def checked(checks, results, client_version=None):
+    """A check of two rejected inputs and a number given twice beside those that were asked."""
+    rules = Rules(Task("dag", "run", "task"), "options", "1.2.3", NOW - timedelta(days=7))
+    check = checks.open(rules)
+    given = [Input("nonsense", None), Input("more of it", None), Input("again", next(iter(results)))]
+    check.fill([*(Input(number, number) for number in results), *given])
+    for number_ids in check.queue(100):
+        assert len(check.claim(number_ids).numbers) == len(results)
+        check.record(Answers(results, NOW, NOW, client_version))
+    check.finish()
+    return check
+
+
+def test_it_counts_what_became_of_a_check(checks):
+    words = ("valid", "invalid", "failed", "processing")
+    check = checked(checks, dict(zip(NUMBERS, ((word, None) for word in words), strict=True)), "v2.41.2")
+
+    assert CheckSummary.of(check, checks).as_dict() == {
+        "check_id": check.check_id,
+        "sender": "+12015550123",
+        "state": "open",
+        "given": 7,
+        "duplicates": 1,
+        "asked": 4,
+        "not_asked": 0,
+        "from_store": 0,
+        "valid": 1,
+        "invalid": 1,
+        "processing": 1,
+        "failed": 1,
+        "rejected": 2,
+        "missing": 0,
+        "budget_left": 6,
+        "status_is_reliable": True,
+    }
+
+
+def test_it_takes_the_totals_of_a_caller_who_has_them(checks):
+    check = checked(checks, {NUMBERS[0]: ("processing", None)})
+    expired = check.expire()
+
+    assert CheckSummary.of(check, checks, expired).state == "expired"
+
+
+@pytest.mark.parametrize(("version", "is_reliable"), [("v2.41.2", True), ("v2.43", False), (None, None)])
+def test_what_valid_is_worth_follows_from_the_client(checks, version, is_reliable):
+    check = checked(checks, {NUMBERS[0]: ("valid", None)}, version)
+
+    assert CheckSummary.of(check, checks).status_is_reliable is is_reliable
+
+
+def test_where_nothing_is_valid_there_is_nothing_to_rely_on(checks):
+    check = checked(checks, {NUMBERS[0]: ("invalid", None)}, "v2.41.2")
+
+    assert CheckSummary.of(check, checks).status_is_reliable is None

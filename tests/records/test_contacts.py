@@ -1,0 +1,162 @@
+"""The canonical form, its hash, and the repair of what databases refuse."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.records.contacts import canonical, encode, read_leniently, read_time, repair, row_hash
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+objects = st.dictionaries(texts, values, max_size=6)
+
+
+def without_nulls(value: Any) -> Any:
+    """Say what the canonical form means, plainly."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+@given(objects)
+def test_the_canonical_form_keeps_the_value_but_null_members(record: dict[str, Any]) -> None:
+    assert json.loads(canonical(json.dumps(record).encode())) == without_nulls(record)
+
+
+@given(objects, st.randoms())
+def test_neither_order_nor_blanks_nor_escapes_change_the_canonical_form(record: dict[str, Any], random: Any) -> None:
+    members = list(record.items())
+    random.shuffle(members)
+    pretty = json.dumps(dict(members), indent=2, ensure_ascii=False).encode()
+
+    assert canonical(pretty) == canonical(json.dumps(record).encode())
+
+
+@given(objects)
+def test_the_canonical_form_of_itself_is_itself(record: dict[str, Any]) -> None:
+    once = canonical(json.dumps(record).encode())
+
+    assert canonical(once) == once
+
+
+def test_a_new_field_that_is_null_changes_nobody() -> None:
+    before = b'{"uuid": "u", "details": {"name": "bob"}}'
+    after = b'{"details": {"shoe_size": null, "name": "bob"}, "uuid": "u", "extra": null}'
+
+    assert canonical(before) == canonical(after) == b'{"details":{"name":"bob"},"uuid":"u"}'
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("9" * 5000, "9" * 5000),
+        ("1.10", "1.10"),
+        ("0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
+        ("1e400", "1E+400"),
+        ("-7", "-7"),
+    ],
+)
+def test_numbers_of_any_size_keep_their_digits(number: str, kept: str) -> None:
+    assert canonical(f'{{"n":{number}}}'.encode()) == f'{{"n":{kept}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"[1]", "not an object"),
+        (b'{"n":NaN}', "not a number"),
+        (b'{"n":1e200000}', "number out of range"),
+        (b'{"n":1e-20000}', "number out of range"),
+        (b'{"n":' + b"9" * 140_000 + b"}", "number out of range"),
+        (b'{"n":' * 3000 + b"1" + b"}" * 3000, "nested too deeply"),
+        (b'{"n":', "not JSON"),
+    ],
+)
+def test_what_no_database_holds_has_no_canonical_form(text: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        canonical(text)
+
+
+def test_the_hash_is_sixteen_bytes_and_follows_the_payload() -> None:
+    assert (len(row_hash(b"{}")), row_hash(b"{}") == row_hash(b"{}"), row_hash(b"{}") == row_hash(b'{"a":1}')) == (
+        16,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "landed"),
+    [
+        (b'{"name":"a\\u0000b"}', '{"name":"a\ufffdb"}'),
+        (b'{"name":"\\ud800"}', '{"name":"\ufffd"}'),
+        (b'{"name":"x\\udfffy"}', '{"name":"x\ufffdy"}'),
+        (b'{"name":"\xff\xfe"}', '{"name":"\ufffd\ufffd"}'),
+        (b'{"na\\u0000me":["\xc3"]}', '{"na\ufffdme":["\ufffd"]}'),
+    ],
+)
+def test_text_that_databases_refuse_is_replaced_and_said_so(text: bytes, landed: str) -> None:
+    value, was_repaired = repair(read_leniently(text))
+
+    assert (encode(value).decode(), was_repaired) == (landed, True)
+
+
+def test_an_escaped_pair_is_one_character_and_no_repair() -> None:
+    assert repair(read_leniently(b'{"name":"\\ud83d\\ude00"}')) == ({"name": "\U0001f600"}, False)
+
+
+@given(objects)
+def test_sound_text_is_left_alone(record: dict[str, Any]) -> None:
+    value, was_repaired = repair(read_leniently(json.dumps(record).encode()))
+
+    assert (without_decimals(value), was_repaired) == (record, False)
+
+
+def without_decimals(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_decimals(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_decimals(item) for item in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("2022-09-12T08:30:00Z", 0),
+        ("2022-09-12T08:30:00.5Z", 500_000),
+        ("2022-09-12T08:30:00.123456Z", 123_456),
+        ("2022-09-12T10:30:00+02:00", 0),
+        ("2022-09-12T08:30:00", 0),
+        ("2022-09-12 08:30:00.000Z", 0),
+    ],
+)
+def test_a_record_s_time_is_read_with_any_fraction(text: str, micros: int) -> None:
+    assert read_time(text) == datetime(2022, 9, 12, 8, 30, 0, micros, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["20222-09-12T08:30:00.000Z", "", None, 1663000000, "12 September 2022"])
+def test_a_record_s_time_that_is_none_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^not a time$"):
+        read_time(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [("44623456700", "44623456700"), ("+44 623 456700", "44623456700"), ("", None), ("none", None), (7, None)],
+)
+def test_a_wa_id_is_its_digits(value: object, digits: str | None) -> None:
+    assert wa_id_digits(value) == digits

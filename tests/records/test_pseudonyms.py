@@ -1,0 +1,178 @@
+"""Fields replaced by what stands for them: the same in every feed, and nothing of them left."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers import numbers
+from airflow_provider_wacontacts.records.contacts import Reject, row_hash
+from airflow_provider_wacontacts.records.green_api import parse_snapshot, unkept_in
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.turn import parse_page, record_of
+
+KEY = b"example-secret"
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+BOB = {
+    "id": 1,
+    "uuid": "f6c4e666-81ad-430e-aea5-1ba33e6f4c35",
+    "updated_at": "2022-09-12T08:30:00.000Z",
+    "details": {"whatsapp_id": "44623456700", "name": "bob", "height": 1.80, "nothing": None},
+}
+
+
+def hashed(text):
+    return hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
+
+
+def pseudonyms(*fields):
+    return Pseudonyms(KEY, fields)
+
+
+def page_of(*contacts):
+    return parse_page(json.dumps({"data": contacts}).encode())
+
+
+@pytest.mark.parametrize(
+    "spelling", ["44623456700", "+44 6234 567-00", "44623456700@c.us", "44623456700@s.whatsapp.net", 44623456700]
+)
+def test_every_spelling_of_a_number_has_one_pseudonym(spelling):
+    found = pseudonyms("id").of(spelling)
+
+    assert found.partition("@")[0] == hashed("44623456700") == numbers.pseudonym("+44623456700", KEY)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bob", hashed("bob")),
+        ("", hashed("")),
+        ("bob@example.org", hashed("bob@example.org")),
+        ("79001234569-1479621234@g.us", hashed("79001234569-1479621234") + "@g.us"),
+        ("123456789012345@lid", hashed("123456789012345") + "@lid"),
+        (True, hashed("true")),
+        ([1, "b"], hashed('[1,"b"]')),
+        (None, None),
+    ],
+)
+def test_what_stands_for_a_value(value, expected):
+    assert pseudonyms("id").of(value) == expected
+
+
+def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
+    page = page_of(BOB).under(pseudonyms("uuid", "details.whatsapp_id", "details.name", "details.missing"))
+    (records, rejects) = page.records()
+
+    landed = json.loads(page.texts[0])
+    assert landed == {
+        **BOB,
+        "uuid": hashed(BOB["uuid"]),
+        "details": {**BOB["details"], "whatsapp_id": hashed("44623456700"), "name": hashed("bob")},
+    }
+    (record,) = records
+    assert (record.contact_id, record.wa_id, rejects) == (hashed(BOB["uuid"]), hashed("44623456700"), [])
+    assert record.row_hash == row_hash(record.payload)
+    assert record == record_of(page.texts[0])
+
+
+def test_a_contact_that_cannot_be_kept_is_rejected_alone():
+    body = b'{"data":[{"uuid":"a","updated_at":"2022-09-12T08:30:00Z","height":1e200000,"details":{"name":"bob"}},%s]}'
+    page = parse_page(body % json.dumps(BOB).encode()).under(pseudonyms("details.name"))
+
+    (records, rejects) = page.records()
+    assert [record.contact_id for record in records] == [BOB["uuid"]]
+    assert len(rejects) == 1
+    assert b'"bob"' not in rejects[0].body
+
+
+def test_a_contact_of_green_api_joins_with_one_of_turn_io():
+    snapshot = parse_snapshot(b'[{"id": "44623456700@c.us", "name": "Bob", "type": "user"}]')
+    (record,) = snapshot.under(pseudonyms("id", "name")).records(NOW)
+
+    assert (record.contact_id, record.wa_id) == (hashed("44623456700") + "@c.us", hashed("44623456700"))
+    assert json.loads(record.payload) == {"id": record.contact_id, "name": hashed("Bob"), "type": "user"}
+
+
+def test_a_group_stays_a_group():
+    snapshot = parse_snapshot(b'[{"id": "79001234569-1479621234@g.us", "name": "My group", "type": "group"}]')
+    (record,) = snapshot.under(pseudonyms("id")).records(NOW)
+
+    assert (record.contact_id.partition("@")[2], record.wa_id) == ("g.us", None)
+
+
+def test_a_contact_that_is_there_as_a_reject_alone_is_still_known_to_be_there():
+    snapshot = parse_snapshot(b'[{"id": "1@g.us", "n": 1}, {"id": "44623456700@c.us", "n": NaN}]')
+
+    assert snapshot.unkept == {"44623456700@c.us"}
+    assert snapshot.under(pseudonyms("id")).unkept >= {hashed("44623456700") + "@c.us"}
+
+
+def test_digits_of_other_fields_stay_as_they_are():
+    text = b'{"id": 1, "details": {"big": 12345678901234567890.123456789, "name": "b"}}'
+
+    landed = pseudonyms("details.name").applied(text)
+
+    assert b"12345678901234567890.123456789" in landed
+
+
+def test_a_reject_shows_nothing_of_the_field():
+    seen = pseudonyms("details.name").of_reject(Reject("no id", b'{"details": {"name": "bob", "age": 3}}'))
+
+    assert seen == Reject("no id", json.dumps({"details": {"name": hashed("bob"), "age": 3}}).replace(" ", "").encode())
+
+
+@pytest.mark.parametrize("details", ["bob", ["bob"], [{"name": "bob"}], '{"name": "bob"}', 7])
+def test_where_a_field_would_be_in_something_else_than_an_object_all_of_that_is_replaced(details):
+    landed = pseudonyms("details.name").applied(json.dumps({"id": 1, "details": details}).encode())
+
+    assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").of(details)}
+
+
+def test_a_field_within_a_field_is_replaced_with_it_and_not_before_or_after():
+    landed = pseudonyms("details.name", "details").applied(b'{"id": 1, "details": {"name": "bob"}}')
+
+    assert json.loads(landed)["details"] == pseudonyms("x").of({"name": "bob"})
+
+
+@pytest.mark.parametrize("body", [b"bob, and nothing else", b'["bob"]', b'{"details": NaN}', b"\xff\xfebob"])
+def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
+    seen = pseudonyms("details.name").of_reject(Reject("not JSON", body))
+
+    assert seen.reason == "not JSON (pseudonymised)"
+    assert seen.body == hmac.new(KEY, body, hashlib.sha256).hexdigest().encode()
+
+
+def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
+    snapshot = parse_snapshot(b'[{"id": "1@g.us"}, {"id": "44623456700@c.us", "n": NaN}]')
+    (reject,) = snapshot.under(pseudonyms("id")).rejects
+
+    assert unkept_in([reject]) == {hashed("44623456700") + "@c.us"}
+    assert b"44623456700" not in reject.body
+
+
+@given(st.text(), st.text(min_size=1))
+def test_nothing_of_a_value_is_left(name, other):
+    landed = pseudonyms("details.name").applied(json.dumps({"id": 1, "details": {"name": name}, "o": 1}).encode())
+
+    assert json.loads(landed)["details"] == {"name": pseudonyms("x").of(name)}
+    assert (pseudonyms("x").of(name) == pseudonyms("x").of(other)) == (name == other or _same_number(name, other))
+
+
+def _same_number(one, other):
+    return pseudonyms("x").of(one) == pseudonyms("x").of(other) and any(c.isdigit() for c in one + other)
+
+
+@pytest.mark.parametrize("fields", [[], "name", [""], [1], ["updated_at"], ["number_id"], ["type"]])
+def test_fields_that_cannot_be_are_refused(fields):
+    with pytest.raises(ConfigError, match="pseudonymize"):
+        Pseudonyms(KEY, fields)
+
+
+def test_there_is_no_pseudonym_without_a_secret():
+    with pytest.raises(ConfigError, match="secret"):
+        Pseudonyms(b"", ["name"])

@@ -1,0 +1,224 @@
+"""A page of contacts becomes landed texts, and one odd contact never costs the others."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.records.contacts import Record, row_hash
+from airflow_provider_wacontacts.records.turn import parse_page, record_of
+
+BOB = {
+    "details": {
+        "birthday": "1988-06-14T18:15:35.873852Z",
+        "language": "eng",
+        "location": None,
+        "name": "bob",
+        "opted_in": False,
+        "opted_in_at": None,
+        "surname": None,
+        "whatsapp_id": "44623456700",
+        "whatsapp_profile_name": "bob",
+        "current_savings": 100,
+    },
+    "id": 1,
+    "inserted_at": "2022-09-12T08:30:00.000Z",
+    "number_id": 1,
+    "updated_at": "2022-09-12T08:30:00.000Z",
+    "uuid": "f6c4e666-81ad-430e-aea5-1ba33e6f4c35",
+}
+SOUND = b'{"uuid":"sound","updated_at":"2022-09-12T08:30:00Z"}'
+
+
+def page(*contacts: bytes, ending: bytes = b"") -> bytes:
+    return b'{"data":[' + b",".join(contacts) + b"]" + ending + b"}"
+
+
+def test_the_contract_s_contact_is_read_with_its_values() -> None:
+    parsed = parse_page(json.dumps({"data": [BOB]}).encode())
+    records, rejects = parsed.records()
+    payload = (
+        b'{"details":{"birthday":"1988-06-14T18:15:35.873852Z","current_savings":100,"language":"eng","name":"bob",'
+        b'"opted_in":false,"whatsapp_id":"44623456700","whatsapp_profile_name":"bob"},"id":1,'
+        b'"inserted_at":"2022-09-12T08:30:00.000Z","number_id":1,"updated_at":"2022-09-12T08:30:00.000Z",'
+        b'"uuid":"f6c4e666-81ad-430e-aea5-1ba33e6f4c35"}'
+    )
+
+    assert records == [
+        Record(
+            contact_id="f6c4e666-81ad-430e-aea5-1ba33e6f4c35",
+            updated_at=datetime(2022, 9, 12, 8, 30, tzinfo=UTC),
+            row_hash=row_hash(payload),
+            payload=payload,
+            wa_id="44623456700",
+        )
+    ]
+    assert (rejects, parsed.heads[0].number_id, parsed.next_cursor) == ([], 1, None)
+
+
+@pytest.mark.parametrize(
+    ("ending", "next_cursor"),
+    [
+        (b"", None),
+        (b',"paging":null', None),
+        (b',"paging":{}', None),
+        (b',"paging":{"next":null}', None),
+        (b',"paging":{"next":""}', None),
+        (b',"paging":{"next":"abc"}', "abc"),
+    ],
+)
+@pytest.mark.parametrize("contacts", [(), (SOUND,), (SOUND, b'{"uuid":"odd"}')])
+def test_every_ending_of_a_page_chain_is_known(
+    ending: bytes, next_cursor: str | None, contacts: tuple[bytes, ...]
+) -> None:
+    assert parse_page(page(*contacts, ending=ending)).next_cursor == next_cursor
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html></html>",
+        b"[]",
+        b'{"data":{}}',
+        b'{"rows":[]}',
+        b'{"data":[],"paging":[1]}',
+        b'{"data":[],"paging":{"next":7}}',
+    ],
+)
+def test_a_body_that_is_no_page_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_page(body)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (b"null", "not an object"),
+        (b'"text"', "not an object"),
+        (b'{"updated_at":"2022-09-12T08:30:00Z"}', "neither uuid nor id"),
+        (b'{"uuid":"","id":true,"updated_at":"2022-09-12T08:30:00Z"}', "neither uuid nor id"),
+        (b'{"uuid":"u"}', "updated_at is not a time"),
+        (b'{"uuid":"u","updated_at":"20222-09-12T08:30:00.000Z"}', "updated_at is not a time"),
+        (b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":NaN}', "not a number"),
+        (b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":1e999999}', "number out of range"),
+        (b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * 700 + b"]" * 700 + b"}", "nested too deeply"),
+    ],
+)
+def test_an_odd_contact_is_rejected_alone_with_its_reason(odd: bytes, reason: str) -> None:
+    records, rejects = parse_page(page(SOUND, odd, SOUND)).records()
+
+    assert [record.contact_id for record in records] == ["sound", "sound"]
+    assert [reject.reason for reject in rejects] == [reason]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","name":"a\\u0000b"}',
+        b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","name":"\\ud800"}',
+        b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","name":"\xff"}',
+        b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","name":"\xed\xa0\x80"}',
+    ],
+)
+def test_text_that_databases_refuse_lands_repaired_and_flagged(odd: bytes) -> None:
+    parsed = parse_page(page(SOUND, odd))
+    records, rejects = parsed.records()
+
+    assert ([record.repaired for record in records], rejects) == ([False, True], [])
+    assert "\ufffd" in records[1].payload.decode()
+    assert parsed.repaired == {1}
+
+
+@pytest.mark.parametrize(
+    ("contact", "contact_id", "wa_id"),
+    [
+        ({"uuid": "u", "id": 7}, "u", None),
+        ({"uuid": None, "id": 7}, "7", None),
+        ({"uuid": "", "id": "x7"}, "x7", None),
+        ({"uuid": "u", "details": {"whatsapp_id": "+1 (631) 555-1000"}}, "u", "16315551000"),
+        ({"uuid": "u", "details": {"whatsapp_id": 16315551000}}, "u", None),
+        ({"uuid": "u", "details": None}, "u", None),
+        ({"uuid": "u", "details": "text"}, "u", None),
+        ({"uuid": "u", "number_id": [1]}, "u", None),
+    ],
+)
+def test_ids_are_found_whatever_shape_the_rest_has(contact: dict[str, Any], contact_id: str, wa_id: str | None) -> None:
+    body = page(json.dumps({"updated_at": "2022-09-12T08:30:00Z", **contact}).encode())
+
+    assert [(record.contact_id, record.wa_id) for record in parse_page(body).records()[0]] == [(contact_id, wa_id)]
+
+
+def test_a_pretty_printed_page_gives_one_line_a_contact() -> None:
+    parsed = parse_page(json.dumps({"data": [BOB, BOB]}, indent=2).encode())
+
+    assert [b"\n" in bytes(text) for text in parsed.texts] == [False, False]
+    assert parsed.records() == parse_page(json.dumps({"data": [BOB, BOB]}).encode()).records()
+
+
+def test_three_hundred_custom_fields_and_unknown_keys_are_kept() -> None:
+    contact = {**BOB, "urn": "x", "details": {f"field_{n}": n for n in range(300)}}
+
+    payload = json.loads(parse_page(json.dumps({"data": [contact]}).encode()).records()[0][0].payload)
+
+    assert payload == contact
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+contacts_of_any_kind = st.lists(
+    json_values
+    | st.fixed_dictionaries(
+        {"uuid": st.text(min_size=1), "updated_at": st.just("2022-09-12T08:30:00Z")}, optional={"details": json_values}
+    ),
+    max_size=6,
+)
+
+
+@given(contacts_of_any_kind)
+def test_every_contact_of_any_page_is_landed_or_rejected_and_reads_back(contacts: list[Any]) -> None:
+    parsed = parse_page(json.dumps({"data": contacts}).encode())
+    records, rejects = parsed.records()
+
+    assert len(records) + len(rejects) == len(contacts)
+    landed = [text for text in parsed.texts if _has_canonical_form(text)]
+    flags = [index in parsed.repaired for index, text in enumerate(parsed.texts) if _has_canonical_form(text)]
+    assert [record_of(bytes(text), repaired=flag) for text, flag in zip(landed, flags, strict=True)] == records
+
+
+def _has_canonical_form(text: Any) -> bool:
+    try:
+        record_of(bytes(text))
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("levels", "landed"), [(198, 2), (220, 1), (900, 1)])
+def test_nesting_has_a_limit_of_its_own(levels: int, landed: int) -> None:
+    deep = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * levels + b"]" * levels + b"}"
+
+    assert len(parse_page(page(SOUND, deep)).records()[0]) == landed
+    assert len(parse_page(page(SOUND, deep, b"null")).records()[0]) == landed
+
+
+def test_a_page_too_deep_for_any_decoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_page(page(SOUND, b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
+
+
+def test_a_number_that_no_database_holds_refuses_its_contact_alone_wherever_it_stands() -> None:
+    contact = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","details":1e200000}'
+    parsed = parse_page(page(contact, json.dumps(BOB).encode()))
+    records, rejects = parsed.records()
+
+    assert [record.contact_id for record in records] == [BOB["uuid"]]
+    assert [(reject.reason, b"1e200000" in reject.body) for reject in rejects] == [("number out of range", True)]

@@ -1,0 +1,157 @@
+"""A store with numbers in it, a clock to move, and what is done to checks again and again."""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.records.windows import parse_time
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+WEEK = timedelta(days=7)
+SENDERS = count(1)
+ALICE, BOB, CAROL, DAVE = (f"+1631555100{n}" for n in range(1, 5))
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self):
+        self.now = NOON
+
+    def __call__(self):
+        return self.now
+
+    def move(self, **step):
+        self.now += timedelta(**step)
+
+
+class Desk:
+    """One sender's checks, and what is done to them again and again."""
+
+    def __init__(self, engine, *, sender=None, daily_checks=1_000):
+        self.engine = engine
+        self.sender = sender or f"sender {next(SENDERS)}"
+        self.clock = Clock()
+        self.store = Store(engine, now=self.clock)
+        self.store.prepare()
+        self.checks = Checks(self.store, self.sender, daily_checks=daily_checks)
+
+    def open(self, task="task", *, fresh_for=WEEK, force_check=False, max_checks=None, checks=None):
+        """Open a check; of another task, another check."""
+        options = f"{force_check} {max_checks} {fresh_for}"
+        rules = Rules(Task("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks)
+        return (checks or self.checks).open(rules)
+
+    def filled(self, *numbers, task="task", **rules):
+        """Open a check of some numbers."""
+        check = self.open(task, **rules)
+        check.fill([self.input(number) for number in numbers])
+        return check
+
+    def asked(self, *numbers, task="task", says="valid", **rules):
+        """Open a check, ask about all its numbers and hear the same about each."""
+        check = self.filled(*numbers, task=task, **rules)
+        claimed = self.claim(check)
+        check.record(self.answer(dict.fromkeys(claimed.numbers, says), forced=rules.get("force_check", False)))
+        return check
+
+    @staticmethod
+    def input(number, **changes):
+        """Make an input of a number as it is."""
+        return Input(number, number)._replace(**changes)
+
+    @staticmethod
+    def claim(check):
+        """Claim all that is queued, at once."""
+        return check.claim([number_id for batch in check.queue(1_000) for number_id in batch])
+
+    @staticmethod
+    def claim_again(check):
+        """Claim all that waits, at once."""
+        return check.claim_again([number_id for batch in check.waiting(1_000) for number_id in batch])
+
+    def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
+        """Make an answer of statuses, given some time after now."""
+        results = {number: (status, number[1:] if status == "valid" else None) for number, status in says.items()}
+        return Answers(results, asked_at or self.clock(), self.clock() + after, version, forced)
+
+    def say(self, check, says, **how):
+        """Let a check hear about numbers."""
+        check.record(self.answer(says, **how))
+
+    def deliver(self, says, **how):
+        """Let a webhook deliver results."""
+        self.checks.receive(self.answer(says, **how))
+
+    def numbers(self, columns="status"):
+        """Read what is known: by number a value, or a tuple of them."""
+        rows = self.rows(f"SELECT number, {columns} FROM wacontacts_number WHERE sender = :it", it=self.sender)
+        return {number: values[0] if len(values) == 1 else tuple(values) for number, *values in rows}
+
+    def results(self, check, columns="status"):
+        """Read a check's results in order: values, or tuples of them."""
+        query = f"SELECT {columns} FROM wacontacts_check_result WHERE check_id = :it ORDER BY ordinal"
+        return [row[0] if len(row) == 1 else row for row in self.rows(query, it=check.check_id)]
+
+    def spent(self):
+        """Read the budget: by day."""
+        return dict(self.rows("SELECT day, spent FROM wacontacts_budget WHERE sender = :it", it=self.sender))
+
+    def everything(self):
+        """Read all there is of the sender's numbers, checks, results, rejects and budgets."""
+        own = "check_id IN (SELECT check_id FROM wacontacts_check WHERE sender = :it)"
+        whose = {"number": "sender = :it", "check": own, "check_result": own, "reject": own, "budget": "sender = :it"}
+        return {
+            name: sorted(map(repr, self.rows(f"SELECT * FROM wacontacts_{name} WHERE {which}", it=self.sender)))
+            for name, which in whose.items()
+        }
+
+    def rows(self, query, **values):
+        """Read rows; times are aware."""
+        with self.engine.connect() as connection:
+            return [tuple(map(_value, row)) for row in connection.execute(text(query), values)]
+
+
+def _value(value):
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, str) and len(value) == 27 and value.endswith("Z"):
+        return parse_time(value)
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+@pytest.fixture(scope="module", params=["sqlite", "psycopg2", "psycopg"])
+def shared_engine(request, tmp_path_factory):
+    """An engine on one store for many tests, each of which has a sender of its own there."""
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db")
+    elif importlib.util.find_spec(request.param):
+        name = f"shared_{next(SENDERS)}"
+        with request.getfixturevalue("postgres_engine").begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+        url = request.getfixturevalue("postgres").url(driver=request.param)
+        engine = create_engine(f"{url}?options=-csearch_path%3D{name}")
+    else:
+        pytest.skip(f"{request.param} is not installed")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def desk(shared_engine):
+    """A sender's desk: nobody else's numbers are on it."""
+    return Desk(shared_engine)
+
+
+@pytest.fixture
+def desk_of(shared_engine):
+    """Make a desk of another sender, or with another budget, in the same store."""
+    return lambda **given: Desk(shared_engine, **given)

@@ -1,0 +1,199 @@
+"""The budget is the sender's, for a UTC day, and drawn before anything is sent; nobody overdraws it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from airflow_provider_wacontacts.store.checks import budget
+from airflow_provider_wacontacts.store.checks.model import Claimed
+from airflow_provider_wacontacts.store.checks.sender import Checks
+from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, NOON
+
+TODAY, TOMORROW = "2024-01-01", "2024-01-02"
+WEEK_S = 7 * 86_400
+
+
+def test_every_number_that_is_asked_draws(desk):
+    check = desk.filled(ALICE, BOB, ALICE)
+    assert desk.checks.budget_left() == 1_000
+    desk.claim(check)
+
+    assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 2}, 998)
+
+
+def test_what_the_store_knows_does_not_draw(desk):
+    desk.asked(ALICE)
+    desk.claim(desk.filled(ALICE, task="other"))
+
+    assert desk.spent() == {TODAY: 1}
+
+
+def test_what_somebody_else_asks_about_does_not_draw_again(desk):
+    desk.claim(desk.filled(ALICE))
+    desk.claim(desk.filled(ALICE, task="other"))
+
+    assert desk.spent() == {TODAY: 1}
+
+
+def test_as_many_are_asked_as_the_budget_is_for(desk_of):
+    desk = desk_of(daily_checks=3)
+    desk.claim(desk.filled(ALICE, task="before"))
+    check = desk.filled(BOB, CAROL, DAVE)
+
+    assert desk.claim(check) == Claimed([BOB, CAROL], is_short=True)
+    assert desk.claim(check) == Claimed([], is_short=True, busy=2)
+    assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 3}, 0)
+
+
+def test_what_does_not_draw_is_asked_when_the_budget_is_spent(desk_of):
+    desk = desk_of(daily_checks=2)
+    desk.asked(ALICE, BOB, task="before", says="processing")
+    desk.clock.move(seconds=1)
+    check = desk.filled(CAROL, ALICE, DAVE, BOB)
+
+    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
+
+
+def test_a_budget_that_was_lowered_is_not_overdrawn(desk):
+    desk.asked(ALICE, BOB, CAROL)
+    lower = Checks(desk.store, desk.sender, daily_checks=2)
+    check = desk.filled(DAVE, task="other", checks=lower)
+
+    assert desk.claim(check) == Claimed([], is_short=True)
+    assert (desk.spent(), lower.budget_left()) == ({TODAY: 3}, 0)
+
+
+def test_a_claim_of_nothing_begins_no_day(desk):
+    desk.claim(desk.filled())
+
+    assert desk.spent() == {}
+
+
+def test_each_day_has_its_own_from_midnight_utc(desk_of):
+    desk = desk_of(daily_checks=1)
+    check = desk.filled(ALICE, BOB, CAROL)
+    desk.clock.now = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC)
+
+    assert desk.claim(check) == Claimed([ALICE], is_short=True)
+    desk.clock.move(microseconds=1)
+    assert desk.checks.budget_left() == 1
+    assert desk.claim(check) == Claimed([BOB], is_short=True, busy=1)
+    assert desk.spent() == {TODAY: 1, TOMORROW: 1}
+
+
+def test_the_day_is_that_of_utc_wherever_the_worker_is():
+    assert budget.day_of(datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == TOMORROW
+
+
+def test_what_was_drawn_is_not_given_back(desk):
+    check = desk.filled(ALICE)
+    desk.claim(check)
+    check.give_back([ALICE])
+
+    assert desk.spent() == {TODAY: 1}
+    assert desk.claim(check).numbers == [ALICE]
+    assert desk.spent() == {TODAY: 2}
+
+
+def test_each_sender_has_its_own(desk, desk_of):
+    other = desk_of(daily_checks=1)
+    desk.asked(ALICE, BOB)
+
+    assert desk.claim(other.filled(ALICE)).numbers == [ALICE]
+    assert (desk.spent(), other.spent()) == ({TODAY: 2}, {TODAY: 1})
+
+
+def test_a_check_draws_no_more_than_its_own_limit_in_a_day(desk):
+    check, other = desk.filled(ALICE, BOB, CAROL, max_checks=2), desk.filled(DAVE, task="other", max_checks=2)
+
+    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
+    assert desk.claim(check) == Claimed([], is_short=True, busy=2)
+    assert desk.claim(other) == Claimed([DAVE])
+    desk.clock.now = NOON + timedelta(days=1)
+    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
+    assert desk.spent() == {TODAY: 3, TOMORROW: 2}
+
+
+def test_a_retry_does_not_draw_its_limit_again(desk):
+    desk.claim(desk.filled(ALICE, BOB, CAROL, max_checks=2))
+
+    assert desk.claim(desk.open(max_checks=2)) == Claimed([], is_short=True)
+    assert desk.spent() == {TODAY: 2}
+
+
+def test_a_limit_does_not_raise_the_budget(desk_of):
+    desk = desk_of(daily_checks=1)
+    check = desk.filled(ALICE, BOB, max_checks=2)
+
+    assert desk.claim(check) == Claimed([ALICE], is_short=True)
+    assert desk.spent() == {TODAY: 1}
+
+
+def test_only_what_was_granted_counts_towards_a_limit(desk_of):
+    desk = desk_of(daily_checks=1)
+    check = desk.filled(ALICE, BOB, max_checks=2)
+    desk.claim(check)
+    more = Checks(desk.store, desk.sender, daily_checks=9)
+
+    assert desk.claim(more.find(check.check_id)) == Claimed([BOB], busy=1)
+
+
+@pytest.mark.parametrize(
+    ("says", "passed_s", "draws"),
+    [
+        ("processing", 1, 0),
+        ("pending", 1, 0),
+        ("missing", 1, 1),
+        ("processing", WEEK_S - 1, 0),
+        ("processing", WEEK_S, 1),
+        ("failed", 1, 1),
+        ("valid", WEEK_S, 1),
+        ("invalid", WEEK_S, 1),
+    ],
+)
+def test_only_an_answer_under_way_for_less_than_a_week_is_asked_after_for_nothing(desk, says, passed_s, draws):
+    desk.asked(ALICE, task="before", says=says)
+    before = desk.spent()[TODAY]
+    desk.clock.move(seconds=passed_s)
+
+    assert desk.claim(desk.filled(ALICE)).numbers == [ALICE]
+    assert sum(desk.spent().values()) - before == draws
+
+
+def test_force_always_draws(desk):
+    desk.asked(ALICE, task="before", says="processing")
+    desk.clock.move(seconds=1)
+    desk.claim(desk.filled(ALICE, force_check=True))
+
+    assert desk.spent() == {TODAY: 2}
+
+
+def test_a_number_that_only_a_webhook_told_of_draws(desk):
+    desk.deliver({ALICE: "processing"})
+
+    assert desk.claim(desk.filled(ALICE)).numbers == [ALICE]
+    assert desk.spent() == {TODAY: 1}
+
+
+def test_asking_again_while_waiting_draws_for_what_failed_only(desk):
+    check = desk.filled(ALICE, BOB, CAROL)
+    desk.claim(check)
+    desk.say(check, {ALICE: "processing", BOB: "failed", CAROL: "missing"})
+    check.finish()
+    check.wait(NOON, recheck_failed=1)
+
+    assert desk.claim_again(check).numbers == [ALICE, BOB, CAROL]
+    assert desk.spent() == {TODAY: 4}
+
+
+def test_what_failed_is_left_out_where_the_budget_is_spent(desk_of):
+    desk = desk_of(daily_checks=2)
+    check = desk.filled(ALICE, BOB)
+    desk.claim(check)
+    desk.say(check, {ALICE: "failed", BOB: "processing"})
+    check.finish()
+    check.wait(NOON, recheck_failed=1)
+
+    assert desk.claim_again(check) == Claimed([BOB], is_short=True)

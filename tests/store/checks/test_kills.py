@@ -1,0 +1,155 @@
+"""A worker is killed between any two statements: nothing it was about is done by half, and a retry goes on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.store.checks import check as check_module
+from airflow_provider_wacontacts.store.checks.model import Totals
+from tests.store.checks.conftest import ALICE, BOB, CAROL, NOON
+
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+class Killed(BaseException):
+    """What ends a worker without any except clause taking it for an error."""
+
+
+@contextmanager
+def killed_after(engine, writes):
+    """Kill whoever has written so many times, after the last of these and before anything else."""
+    done = []
+
+    def count(*given):
+        done.extend([1] if given[2].lstrip().startswith(WRITES) else [])
+        if len(done) >= writes:
+            raise Killed
+
+    event.listen(engine, "after_cursor_execute", count)
+    try:
+        yield done
+    finally:
+        event.remove(engine, "after_cursor_execute", count)
+
+
+def writes_of(engine, action):
+    """Count the writes of an action, for it to be killed after each."""
+    with killed_after(engine, 1_000) as done:
+        action()
+    return len(done)
+
+
+def act(desk, what):
+    """Set out for an action, and return it with the check it is done to."""
+    failing = desk.asked(ALICE, task="waits too", says="failed")
+    failing.finish()
+    failing.wait(NOON, recheck_failed=3)
+    desk.clock.move(minutes=1)
+    check = desk.filled(ALICE, BOB, CAROL, max_checks=2)
+    if what == "claim":
+        desk.deliver({BOB: "valid"})
+        return check, lambda: desk.claim(check)
+    desk.claim(check)
+    if what == "record":
+        return check, lambda: desk.say(check, {ALICE: "valid", BOB: "processing"})
+    desk.say(check, {ALICE: "failed", BOB: "processing"})
+    if what == "finish":
+        return check, check.finish
+    check.finish()
+    if what == "wait":
+        return check, lambda: check.wait(NOON, recheck_failed=1)
+    check.wait(NOON, recheck_failed=1)
+    desk.clock.move(minutes=1)
+    actions = {
+        "claim_again": lambda: desk.claim_again(check),
+        "receive": lambda: desk.deliver({ALICE: "valid", BOB: "invalid", "+16315559999": "valid"}),
+        "expire": check.expire,
+        "leave_failed": check.leave_failed,
+    }
+    return check, actions[what]
+
+
+@pytest.mark.parametrize(
+    "what", ["claim", "record", "finish", "wait", "claim_again", "receive", "expire", "leave_failed"]
+)
+def test_all_of_an_action_is_done_or_nothing_of_it(desk, desk_of, what):
+    model = desk_of()
+    writes = writes_of(model.engine, act(model, what)[1])
+    check, action = act(desk, what)
+    before = desk.everything()
+    for n in range(1, writes + 1):
+        with killed_after(desk.engine, n), pytest.raises(Killed):
+            action()
+        assert desk.everything() == before, n
+    action()
+
+    assert writes > 0
+    assert desk.everything() != before
+    assert check.look() == model.checks.find(newest(model)).look()
+    assert desk.numbers("status, checked_at, answered_at") == model.numbers("status, checked_at, answered_at")
+    assert desk.spent() == model.spent()
+
+
+def newest(desk):
+    return desk.rows(
+        "SELECT check_id FROM wacontacts_check WHERE sender = :it ORDER BY check_number DESC LIMIT 1", it=desk.sender
+    )[0][0]
+
+
+def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
+    monkeypatch.setattr(check_module, "AT_ONCE", 2)
+    inputs = [desk.input(number) for number in (ALICE, BOB, ALICE, CAROL, CAROL)]
+    another = desk.open("another")
+    writes = writes_of(desk.engine, lambda: another.fill(inputs))
+    for n in range(1, writes + 1):
+        check = desk.open(f"task {n}")
+        with killed_after(desk.engine, n), pytest.raises(Killed):
+            check.fill(inputs)
+        retry = desk.open(f"task {n}")
+        retry.fill(inputs)
+
+        assert (check.look().state, check.check_id == retry.check_id) == ("expired", False)
+        assert desk.results(retry, "number, duplicate") == [
+            (ALICE, False),
+            (BOB, False),
+            (ALICE, True),
+            (CAROL, False),
+            (CAROL, True),
+        ]
+
+
+def test_who_dies_with_numbers_claimed_asks_them_again_and_draws_again(desk):
+    check = desk.filled(ALICE, BOB, CAROL)
+    batches = list(check.queue(1))
+    check.claim(batches[0])
+    desk.say(check, {ALICE: "valid"})
+    check.claim(batches[1])
+    retry = desk.open()
+
+    assert desk.claim(retry).numbers == [BOB, CAROL]
+    assert desk.spent() == {"2024-01-01": 4}
+    desk.say(retry, {BOB: "valid", CAROL: "valid"})
+    assert retry.finish() == Totals("resolved", given=3, asked=3, valid=3)
+
+
+def test_an_error_of_the_database_undoes_the_action_and_tells_nothing_of_its_rows(desk):
+    check = desk.filled(ALICE)
+    before = desk.everything()
+
+    def fail(*given):
+        if "wacontacts_budget" in given[2]:
+            raise given[0].dialect.dbapi.OperationalError(f"about {ALICE}")
+
+    event.listen(desk.engine, "before_cursor_execute", fail)
+    try:
+        with pytest.raises(LandingError) as raised:
+            desk.claim(check)
+    finally:
+        event.remove(desk.engine, "before_cursor_execute", fail)
+
+    assert desk.everything() == before
+    assert (ALICE in str(raised.value), raised.value.__cause__, raised.value.__context__) == (False, None, None)

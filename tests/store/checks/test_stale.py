@@ -1,0 +1,132 @@
+"""Which numbers were last looked at too long ago: the oldest first, and no more than are wanted."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.store.checks import stale as stale_module
+from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, NOON
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def stale(desk):
+    """Find stale numbers: by default of any age, and valid or failed."""
+
+    def found(*, statuses=("valid", "failed"), not_after=NOON + 30 * DAY, limit=100, wanted=None):
+        return desk.checks.stale(statuses=statuses, not_after=not_after, limit=limit, wanted=wanted)
+
+    return found
+
+
+@pytest.fixture
+def known(desk):
+    """Four numbers, last looked at on the second, the first, the fourth and the third day."""
+    for number, day, status in ((ALICE, 2, "valid"), (BOB, 1, "failed"), (CAROL, 4, "valid"), (DAVE, 3, "invalid")):
+        desk.deliver({number: status}, after=day * DAY)
+
+
+@pytest.mark.usefixtures("known")
+def test_the_oldest_come_first(stale):
+    assert stale() == [BOB, ALICE, CAROL]
+    assert stale(statuses=("invalid", "valid")) == [ALICE, DAVE, CAROL]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 4])
+def test_there_are_no_more_than_the_limit(stale, limit):
+    assert stale(limit=limit) == [BOB, ALICE, CAROL][:limit]
+    assert stale(limit=limit, wanted=[CAROL, BOB, ALICE]) == [BOB, ALICE, CAROL][:limit]
+
+
+@pytest.mark.usefixtures("known")
+def test_what_somebody_asks_about_now_is_left_to_them_until_they_have(desk, stale):
+    check = desk.filled(ALICE, force_check=True)
+    desk.claim(check)
+    assert stale() == stale(wanted=[ALICE, BOB, CAROL]) == [BOB, CAROL]
+
+    desk.clock.move(minutes=12)
+    assert stale() == [BOB, ALICE, CAROL]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("early", [timedelta(), timedelta(microseconds=1)])
+def test_a_check_at_the_moment_is_stale_and_one_after_it_is_not(stale, early):
+    expected = [BOB] if early else [BOB, ALICE]
+
+    assert stale(not_after=NOON + 2 * DAY - early) == expected
+    assert stale(not_after=NOON + 2 * DAY - early, wanted=[ALICE, BOB]) == expected
+
+
+@pytest.mark.usefixtures("known")
+def test_only_what_is_wanted_is_found_and_each_once(stale):
+    assert stale(wanted=iter([CAROL, DAVE, "+16315559999", BOB, CAROL])) == [BOB, CAROL]
+    assert stale(wanted=[]) == []
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_what_is_wanted_may_be_more_than_is_looked_for_at_once(stale, monkeypatch, at_once):
+    monkeypatch.setattr(stale_module, "AT_ONCE", at_once)
+
+    assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE]) == [BOB, ALICE, CAROL]
+    assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE], limit=2) == [BOB, ALICE]
+
+
+def test_the_age_is_that_of_the_last_real_check(desk, stale):
+    desk.asked(ALICE, BOB)
+    desk.clock.move(days=1)
+    desk.asked(BOB, CAROL, task="other", fresh_for=timedelta())
+
+    assert desk.numbers("checked_at") == {ALICE: NOON, BOB: NOON, CAROL: NOON + DAY}
+    assert stale(not_after=NOON) == [ALICE, BOB]
+
+
+def test_what_was_never_really_checked_is_as_old_as_its_last_answer(desk, stale):
+    desk.deliver({ALICE: "missing"}, after=2 * DAY)
+    desk.deliver({BOB: "missing"}, after=DAY)
+
+    assert stale(statuses=("missing",)) == [BOB, ALICE]
+    assert stale(statuses=("missing",), not_after=NOON + DAY) == [BOB]
+
+
+def test_what_was_never_answered_is_not_stale(desk, stale):
+    desk.filled(ALICE)
+
+    assert stale() == []
+    assert stale(wanted=[ALICE]) == []
+
+
+def test_of_one_age_they_come_in_one_order_however_they_are_looked_for(desk, stale):
+    numbers = [f"+1631555{n:04}" for n in range(60)]
+    random.Random(1).shuffle(numbers)
+    desk.filled(*numbers)
+    desk.deliver(dict.fromkeys(numbers, "valid"))
+
+    found = stale(limit=40)
+
+    assert (len(set(found)), set(found) <= set(numbers)) == (40, True)
+    assert stale(limit=40, wanted=numbers) == found
+    assert stale()[:40] == found
+
+
+def test_other_senders_numbers_are_not_found(desk_of, stale):
+    desk_of().deliver({ALICE: "valid"})
+
+    assert stale() == []
+    assert stale(wanted=[ALICE]) == []
+
+
+@pytest.mark.usefixtures("known")
+def test_whoever_a_check_was_last_told_not_to_ask_about_is_left_alone(desk, stale):
+    desk.open(task="first").fill([desk.input(ALICE), desk.input(BOB, opted_in=False), desk.input(CAROL)])
+    desk.open(task="later").fill([desk.input(CAROL, opted_in=False)])
+    assert stale() == [ALICE]
+    assert stale(wanted=[BOB, CAROL]) == [BOB, CAROL]
+
+    desk.open(task="last").fill([desk.input(BOB, opted_in=True)])
+    assert stale() == [BOB, ALICE]

@@ -1,0 +1,114 @@
+"""Workers in processes of their own: they ask about each number once, and about no more than the budget is for."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+from tests.store.checks.conftest import ALICE, Desk
+
+WORKERS = 10
+BUDGET = 1_000
+SENDER = "+4400"
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def begin(url, worker, numbers, daily_checks):
+    """Open a worker's own check of numbers; the clock of all stands still, so that the day does not end."""
+    engine = create_engine(url)
+    checks = Checks(Store(engine, now=lambda: NOON), SENDER, daily_checks=daily_checks)
+    task = Task("dag", "run", "task", worker)
+    check = checks.open(Rules(task, "", "1.2.3", NOON - timedelta(days=7)))
+    check.fill([Input(number, number) for number in numbers])
+    return engine, check
+
+
+def ask(check, batch):
+    """Claim a batch and hear that all are valid; return what was asked."""
+    claimed = check.claim(batch)
+    results = {number: ("valid", number[1:]) for number in claimed.numbers}
+    check.record(Answers(results, NOON, NOON))
+    return list(claimed.numbers)
+
+
+def work(url, worker, numbers, daily_checks):
+    """Do what a worker does, from its own process; return what it asked, and how its check stands."""
+    engine, check = begin(url, worker, numbers, daily_checks)
+    asked = [number for batch in check.queue(20) for number in ask(check, batch)]
+    totals = check.finish()
+    engine.dispose()
+    return asked, totals
+
+
+def all_at_once(url, lists, daily_checks):
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as workers:
+        return list(workers.map(work, [url] * WORKERS, range(WORKERS), lists, [daily_checks] * WORKERS))
+
+
+def spent(engine):
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT sender, day, spent FROM wacontacts_budget"))]
+
+
+def test_ten_workers_on_a_budget_of_a_thousand_ask_about_a_thousand_and_not_one_more(store_url, store_engine):
+    Store(store_engine).prepare()
+    lists = [[f"+1631{worker}{n:06}" for n in range(150)] for worker in range(WORKERS)]
+    done = all_at_once(store_url, lists, BUDGET)
+    asked = Counter(number for own, _ in done for number in own)
+
+    assert (asked.total(), set(asked.values())) == (BUDGET, {1})
+    assert spent(store_engine) == [(SENDER, "2024-01-01", BUDGET)]
+    assert [(len(own), 150 - len(own)) for own, _ in done] == [(t.asked, t.not_asked) for _, t in done]
+    assert {totals.state for _, totals in done} == {"resolved"}
+
+
+def test_ten_workers_with_the_same_numbers_ask_about_each_once(store_url, store_engine):
+    Store(store_engine).prepare()
+    lists = [[f"+1631555{n:04}" for n in Random(worker).sample(range(200), 200)] for worker in range(WORKERS)]
+    done = all_at_once(store_url, lists, BUDGET)
+    asked = Counter(number for own, _ in done for number in own)
+
+    assert (len(asked), set(asked.values())) == (200, {1})
+    assert spent(store_engine) == [(SENDER, "2024-01-01", 200)]
+    assert all(totals.given == totals.asked + totals.from_store + totals.not_asked == 200 for _, totals in done)
+    assert all(totals.asked == len(own) for own, totals in done)
+
+
+def test_two_tries_of_one_task_at_once_share_one_check(store_engine):
+    desk = Desk(store_engine)
+    first = desk.filled(ALICE)
+    with ThreadPoolExecutor(6) as threads:
+        opened = list(threads.map(lambda _: desk.open().check_id, range(6)))
+
+    assert opened == [first.check_id] * 6
+
+
+def test_tries_that_begin_at_once_begin_no_two_checks_that_both_go_on(store_engine):
+    desk = Desk(store_engine)
+    with ThreadPoolExecutor(6) as threads:
+        opened = list(threads.map(lambda _: desk.open().check_id, range(6)))
+    states = desk.rows("SELECT state, count(*) FROM wacontacts_check GROUP BY state ORDER BY state")
+
+    assert (len(set(opened)), states) == (6, [("expired", 5), ("open", 1)])
+
+
+def test_the_last_two_answers_at_once_resolve_a_check(store_engine):
+    desk = Desk(store_engine)
+    numbers = [f"+1631555{n:04}" for n in range(12)]
+    for round_ in range(10):
+        check = desk.asked(*numbers, task=f"round {round_}", says="processing", force_check=True)
+        check.finish()
+        desk.clock.move(days=8)
+        with ThreadPoolExecutor(len(numbers)) as threads:
+            list(threads.map(lambda number: desk.deliver({number: "valid"}), numbers))
+        states = desk.rows("SELECT state FROM wacontacts_check WHERE check_id = :it", it=check.check_id)
+
+        assert states == [("resolved",)]

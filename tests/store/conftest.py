@@ -1,0 +1,150 @@
+"""A store, tries and contacts to land."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+NUMBERS = count(1)
+
+
+class Landing:
+    """A store that is ready, and what is done with it again and again."""
+
+    def __init__(self, engine, dump, store=None):
+        self.engine = engine
+        self.store = store or Store(engine, now=lambda: MONDAY + 30 * DAY)
+        self.store.prepare()
+        self._dump = dump
+
+    def begin(self, run="run", **changes):
+        """Begin a try at Monday's window, or at whatever is named otherwise."""
+        given = {
+            "source": "turn",
+            "account": "main",
+            "window": Window(MONDAY, MONDAY + DAY),
+            "task": Task("dag", run, "task"),
+            "options_digest": "options",
+            "package_version": "1.2.3",
+        }
+        return self.store.begin(**given | changes)
+
+    @staticmethod
+    def land(extraction, *records, **changes):
+        """Land one page of ten bytes, five minutes after Monday, or otherwise as named."""
+        given = {"position": None, "pages": 1, "size": 10, "extracted_at": MONDAY + DAY + timedelta(minutes=5)}
+        return extraction.land(records, **given | changes)
+
+    @staticmethod
+    def record(contact_id="bob", updated_at=MONDAY, *, wa_id=None, repaired=False, **fields):
+        """Make a contact of some fields."""
+        payload = canonical(json.dumps({"uuid": contact_id, **fields}).encode())
+        return Record(contact_id, updated_at, row_hash(payload), payload, wa_id, repaired)
+
+    def dump(self, account="main"):
+        """Read what the store promises of an account."""
+        return self._dump(self.engine, account)
+
+    def rows(self, query, **values):
+        """Read rows as they come."""
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query), values)]
+
+
+class Book:
+    """An account of GREEN-API whose snapshots land."""
+
+    def __init__(self, landing):
+        self.landing = landing
+
+    def begin(self, run="run", *, group=None, **changes):
+        given = {"source": "green_api", "account": "main", "options_digest": f"group {group}", "package_version": "1"}
+        task = Task("dag", run, "task")
+        return self.landing.store.begin_snapshot(**given | {"task": task, "group": group} | changes)
+
+    def land(self, moment, *contacts, group=None, rejects=(), begun=None, **given):
+        """Land names by id, or ids alone; return what came of it."""
+        records = [self.record(*((one, "") if isinstance(one, str) else one)) for one in contacts]
+        begun = begun or self.begin(f"run of {moment}", group=group)
+        return begun.land(lambda: iter(records), rejects, **{"extracted_at": moment, "size": 10} | given)
+
+    def record(self, contact_id, name, *, repaired=False):
+        wa_id = contact_id.removesuffix("@c.us") if contact_id.endswith("@c.us") else None
+        return self.landing.record(contact_id, MONDAY + 99 * DAY, wa_id=wa_id, repaired=repaired, name=name)
+
+    def states(self):
+        """Who is what: names of those present, ``None`` for those gone."""
+        return {
+            row["contact_id"]: row["payload"]["name"] if row["state"] == "present" else None
+            for row in self.landing.dump()["current"]
+        }
+
+    def history(self, contact_id):
+        return [
+            (row["state"], row["payload"]["name"], row["valid_from"], row["valid_to"], row["last_seen_at"])
+            for row in self.landing.dump()["history"]
+            if row["contact_id"] == contact_id
+        ]
+
+    def people(self, count):
+        return [f"{10_000_000_000 + n}@c.us" for n in range(count)]
+
+
+@pytest.fixture
+def landing(store_engine, dump_store):
+    return Landing(store_engine, dump_store)
+
+
+@pytest.fixture
+def landing_on(dump_store):
+    """Make a landing of a store."""
+    return lambda store, engine=None: Landing(engine, dump_store, store)
+
+
+@pytest.fixture
+def sqlite_landing(sqlite_url, dump_store):
+    engine = create_engine(sqlite_url)
+    yield Landing(engine, dump_store)
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_landing(postgres, postgres_engine, dump_store):
+    """A landing in a schema of its own, by psycopg2."""
+    name = f"own_{next(NUMBERS)}"
+    with postgres_engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    engine = create_engine(f"{postgres.url()}?options=-csearch_path%3D{name}")
+    yield Landing(engine, dump_store)
+    engine.dispose()
+
+
+@pytest.fixture
+def book_of():
+    """Make an account whose snapshots land in a landing's store."""
+    return Book
+
+
+@pytest.fixture
+def book(landing):
+    return Book(landing)
+
+
+@pytest.fixture
+def sqlite_book(sqlite_landing):
+    return Book(sqlite_landing)
+
+
+@pytest.fixture
+def postgres_book(postgres_landing):
+    return Book(postgres_landing)

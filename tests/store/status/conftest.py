@@ -1,0 +1,33 @@
+"""A store that is looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reach
+from airflow_provider_wacontacts.store.status.model import Selection
+
+
+@pytest.fixture
+def feeds_in():
+    """Read the feeds of a landing's store."""
+
+    def read(landing, *, sources=(), accounts=(), **changes):
+        selection = Selection(frozenset(sources), frozenset(accounts))
+        with landing.store.sessions.reading() as connection:
+            options = {"late_after": landing.store.late_after} | changes
+            return read_feeds(Database(connection, landing.store.tables), selection, **options)
+
+    return read
+
+
+@pytest.fixture
+def reach_in():
+    """Read how far the feeds of a landing's store reach."""
+
+    def read(landing):
+        with landing.store.sessions.reading() as connection:
+            return read_reach(Database(connection, landing.store.tables), Selection())
+
+    return read

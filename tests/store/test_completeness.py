@@ -1,0 +1,112 @@
+"""Whom to believe that somebody is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.completeness import Answer, Earlier, ShrinkGuard, lacking
+
+GUARD = ShrinkGuard()
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (Answer(100), None),
+        (Answer(100, is_synchronised=True), None),
+        (Answer(0), "empty"),
+        (Answer(100, is_cut=True), "cut"),
+        (Answer(100, is_synchronised=False), "unsynchronised"),
+        (Answer(79), "shrunken"),
+        (Answer(80), None),
+        (Answer(100, has_nameless=True), "nameless"),
+        (Answer(79, has_nameless=True), "shrunken"),
+        (Answer(10, is_synchronised=False, has_nameless=True), "unsynchronised"),
+        (Answer(1_000), None),
+        (Answer(0, is_cut=True, is_synchronised=False), "empty"),
+        (Answer(10, is_cut=True, is_synchronised=False), "cut"),
+        (Answer(10, is_synchronised=False), "unsynchronised"),
+    ],
+)
+def test_a_snapshot_lacks_the_first_thing_that_applies(answer, word):
+    assert lacking(answer, Earlier(100), GUARD) == word
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
+    assert lacking(Answer(size), Earlier(None), GUARD) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "measure", "enough"),
+    [(0.07, 100, 7), (0.29, 100, 29), (0.57, 100, 57), (0.8, 5, 4), (1, 3, 3), (0, 9, 1)],
+)
+def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough):
+    guard = ShrinkGuard(share)
+    assert lacking(Answer(enough), Earlier(measure), guard) is None
+    assert lacking(Answer(enough - 1), Earlier(measure), guard) == ("empty" if enough == 1 else "shrunken")
+
+
+@pytest.mark.parametrize(
+    ("others", "word"),
+    [
+        ([], "shrunken"),
+        ([(50, "shrunken")], "shrunken"),
+        ([(50, "shrunken"), (50, "shrunken")], None),
+        ([(40, "shrunken"), (62, "shrunken")], None),
+        ([(39, "shrunken"), (50, "shrunken"), (50, "shrunken")], "shrunken"),
+        ([(63, "shrunken"), (50, "shrunken"), (50, "shrunken")], "shrunken"),
+        ([(50, "shrunken"), (39, "shrunken"), (50, "shrunken")], "shrunken"),
+        ([(50, "shrunken"), (0, "empty"), (50, "shrunken")], "shrunken"),
+        ([(50, "shrunken"), (50, "unsynchronised"), (50, "shrunken")], "shrunken"),
+        ([(50, "shrunken"), (100, None), (50, "shrunken")], "shrunken"),
+    ],
+)
+def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
+    assert lacking(Answer(50), Earlier(100, others), GUARD) == word
+
+
+@pytest.mark.parametrize(
+    ("others", "word"),
+    [
+        ([(100, "nameless")], "nameless"),
+        ([(100, "nameless"), (100, "nameless")], None),
+        ([(79, "shrunken"), (100, "nameless")], "nameless"),
+        ([(100, None), (100, "nameless"), (100, "nameless")], "nameless"),
+    ],
+)
+def test_rejects_of_nobody_knows_whom_are_believed_like_a_small_snapshot(others, word):
+    answer = Answer(100, has_nameless=True)
+    assert lacking(answer, Earlier(100, others), GUARD) == word
+    assert lacking(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
+
+
+@pytest.mark.parametrize(("confirmations", "word"), [(1, None), (2, None), (3, "shrunken")])
+def test_how_many_confirm_it_can_be_chosen(confirmations, word):
+    guard = ShrinkGuard(confirmations=confirmations)
+    assert lacking(Answer(50), Earlier(100, [(50, "shrunken")]), guard) == word
+
+
+def test_shrinking_can_be_accepted_but_nothing_else():
+    guard = ShrinkGuard(accepted=True)
+    answers = [Answer(1), Answer(0), Answer(1, is_cut=True), Answer(1, is_synchronised=False)]
+    assert [lacking(answer, Earlier(100), guard) for answer in answers] == [None, "empty", "cut", "unsynchronised"]
+
+
+def test_an_empty_one_is_not_believed_however_often_it_comes():
+    assert lacking(Answer(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"share": -0.1}, "shrink_guard"),
+        ({"share": 1.1}, "shrink_guard"),
+        ({"share": float("nan")}, "shrink_guard"),
+        ({"confirmations": 0}, "shrink_confirmations"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(given, name):
+    with pytest.raises(ConfigError, match=name):
+        ShrinkGuard(**given)

@@ -1,0 +1,103 @@
+"""Where contacts land under pseudonyms, people who are checked stand in the directory under the same."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from airflow_provider_wacontacts.identifiers.numbers import pseudonym
+from airflow_provider_wacontacts.records.green_api import parse_snapshot
+from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.turn import parse_page
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.identities import Identities
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+KEY = b"example-secret"
+SENDER = "+12015550100"
+#: phonenumbers' example of a Brazilian mobile number, and the id that the API has for it.
+NUMBER, WA_ID = "+5511961234567", "551161234567"
+TASK = Task("contacts", "run", "task")
+
+
+@pytest.fixture
+def store(store_engine):
+    store = Store(store_engine, secret=KEY, now=lambda: NOW)
+    store.prepare()
+    return store
+
+
+def land_turn(store, wa_id):
+    page = parse_page(
+        b'{"data":[{"uuid":"a","updated_at":"2026-11-01T00:00:00Z","number_id":1,"details":{"whatsapp_id":"%s"}}]}'
+        % wa_id.encode()
+    )
+    records, _ = page.under(Pseudonyms(KEY, ["details.whatsapp_id"])).records()
+    window = Window(NOW - timedelta(days=2), NOW - timedelta(days=1))
+    begun = store.begin(source="turn", account="main", window=window, task=TASK, options_digest="", package_version="0")
+    begun.land(records, position=None, pages=1, size=1, extracted_at=NOW)
+    begun.finish()
+
+
+def land_green_api(store, wa_id):
+    snapshot = parse_snapshot(f'[{{"id":"{wa_id}@c.us","name":"Ann"}}]'.encode()).under(Pseudonyms(KEY, ["id", "name"]))
+    begun = store.begin_snapshot(
+        source="green_api", account="phone", group=None, task=TASK, options_digest="", package_version="0"
+    )
+    begun.land(lambda: snapshot.records(NOW), extracted_at=NOW, size=1)
+
+
+def check(store, number=NUMBER, wa_id=WA_ID, status="valid"):
+    checks = Checks(store, SENDER, daily_checks=10)
+    begun = checks.open(Rules(TASK, "", "0", fresh_after=NOW))
+    begun.fill([Input(number, number)])
+    for number_ids in begun.queue(10):
+        claimed = begun.claim(number_ids)
+        begun.record(Answers(dict.fromkeys(claimed.numbers, (status, wa_id)), NOW, NOW, "v2.41.2"))
+    begun.finish()
+
+
+def directory(store):
+    columns = "wa_id, turn_account, green_api_account, number, status, identity_pending"
+    with store.sessions.reading() as connection:
+        rows = connection.execute(text(f"SELECT {columns} FROM wacontacts_directory ORDER BY wa_id")).all()
+    return [(*row[:5], None if row[5] is None else bool(row[5])) for row in rows]
+
+
+def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_the_api_returned(store):
+    land_turn(store, NUMBER[1:])
+    land_green_api(store, WA_ID)
+    check(store)
+    Identities(store, SENDER).learn([IdentityChange(WA_ID, "example-hash", NOW)])
+
+    assert directory(store) == [(pseudonym(WA_ID, KEY), "main", "phone", None, "valid", True)]
+
+
+def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
+    check(store, wa_id=None, status="invalid")
+
+    assert directory(store) == [(pseudonym(NUMBER, KEY), None, None, None, "invalid", None)]
+
+
+def test_nothing_of_a_number_is_in_the_directory(store):
+    check(store)
+    Identities(store, SENDER).learn([IdentityChange(WA_ID, "example-hash", NOW)])
+    with store.sessions.reading() as connection:
+        (row,) = connection.execute(text("SELECT * FROM wacontacts_directory")).all()
+
+    assert [value for value in row if NUMBER[1:] in str(value) or WA_ID in str(value)] == []
+
+
+def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_again(store, store_engine):
+    open_store = Store(store_engine, now=lambda: NOW - timedelta(days=8))
+    check(open_store)
+    assert [row[:4] for row in directory(store)] == [(WA_ID, None, None, NUMBER)]
+
+    delivered = Answers({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
+    Checks(store, SENDER).receive(delivered)
+
+    assert [row[:4] for row in directory(store)] == [(pseudonym(WA_ID, KEY), None, None, None)]

@@ -1,0 +1,66 @@
+"""What SQLAlchemy logs of a store: its statements, if it is told to, and nothing that is in rows."""
+
+import io
+import logging
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.store.transactions import Sessions
+
+ROW = "16315551000"
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """Everything that SQLAlchemy logs, at DEBUG."""
+    said = io.StringIO()
+    logger = logging.getLogger("sqlalchemy")
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(said)])
+    monkeypatch.setattr(logger, "propagate", False)
+    # Whoever configured logging before may have switched loggers off, or given them levels of their own.
+    for name, child in logger.manager.loggerDict.items():
+        if name.startswith("sqlalchemy.") and isinstance(child, logging.Logger):
+            for state, value in {"disabled": False, "level": logging.NOTSET, "propagate": True}.items():
+                monkeypatch.setattr(child, state, value)
+    logger.manager._clear_cache()
+    yield said
+    logger.manager._clear_cache()
+
+
+def ask(connection):
+    return connection.execute(text("SELECT CAST(:value AS text)"), {"value": ROW}).scalar()
+
+
+def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
+    sessions = Sessions(store_engine)
+
+    with sessions.reading() as connection:
+        found = [ask(connection), sessions.writing(ask)]
+
+    assert found == [ROW, ROW]
+    assert log.getvalue().count("SELECT CAST(") >= 2
+    assert ROW not in log.getvalue()
+
+
+@pytest.mark.parametrize("echo", [True, "debug"])
+def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys, echo):
+    engine = create_engine(sqlite_url, echo=echo)
+
+    Sessions(engine).writing(ask)
+
+    assert ROW not in log.getvalue() + "".join(capsys.readouterr())
+    engine.dispose()
+
+
+def test_an_engine_of_somebody_else_is_left_as_it_is(log, sqlite_url):
+    engine = create_engine(sqlite_url)
+    Sessions(engine)
+
+    with engine.connect() as connection:
+        ask(connection)
+
+    assert (engine.hide_parameters, engine.logging_name) == (False, None)
+    assert log.getvalue().count(ROW) == 2
+    engine.dispose()

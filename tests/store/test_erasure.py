@@ -1,0 +1,365 @@
+"""Erasing people from a store: nothing of theirs stays, nothing comes back, and nobody else is touched."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import inspect, text
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.numbers import pseudonym
+from airflow_provider_wacontacts.identifiers.suppression import Contact
+from airflow_provider_wacontacts.records.contacts import Reject
+from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
+from airflow_provider_wacontacts.records.windows import parse_time
+from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
+from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
+from airflow_provider_wacontacts.store.identities import Identities
+
+MONDAY = parse_time("2024-01-01T00:00:00Z")
+DAY = timedelta(days=1)
+BOB, EVE = "44623456700", "44623456799"
+# As the API answers for Brazil: another id than the number's digits.
+BRAZILIAN, ITS_ID = "5511961234567", "551161234567"
+SECRET = b"example-secret"
+
+
+def kept(engine):
+    """Everything that is in the store, as one text."""
+    with engine.connect() as connection:
+        names = [name for name in inspect(connection).get_table_names() if name.startswith("wacontacts")]
+        rows = [row for name in names for row in connection.execute(text(f"SELECT * FROM {name}"))]
+    values = [value for row in rows for value in row]
+    return "\n".join(
+        bytes(value).decode(errors="replace") if isinstance(value, (bytes, memoryview)) else str(value)
+        for value in values
+    )
+
+
+class Everything:
+    """A store in which people are everywhere."""
+
+    def __init__(self, landing, book):
+        self.landing, self.book, self.engine, self.store = landing, book, landing.engine, landing.store
+        self.checks = Checks(self.store, "sender", daily_checks=100)
+
+    def fill(self, *people, run="one", day=1):
+        self.pull(*people, run=run)
+        self.take(*people, day=day)
+        self.check(*people, run=run)
+        moment = MONDAY + day * DAY
+        self.identities.learn([IdentityChange(person, "hash", moment) for person in people], detected_at=moment)
+
+    @property
+    def identities(self):
+        return Identities(self.store, "sender")
+
+    def pull(self, *people, run="one", rejects=True):
+        extraction = self.landing.begin(run)
+        records = [
+            self.landing.record(f"uuid of {n}", MONDAY + n * DAY, wa_id=person, details={"whatsapp_id": person})
+            for n, person in enumerate(people)
+        ]
+        aside = [Reject("no time", b'{"details": {"whatsapp_id": "%s"}}' % person.encode()) for person in people]
+        self.landing.land(extraction, *records, rejects=aside if rejects else ())
+        return extraction.finish()
+
+    def take(self, *people, day=1, **given):
+        contacts = [(f"{person}@c.us", f"Name {n}") for n, person in enumerate(people)]
+        return self.book.land(MONDAY + day * DAY, *contacts, ("12036300000000@g.us", "Group"), **given)
+
+    def open(self, *inputs, run="one"):
+        rules = Rules(Task("dag", run, "check"), "options", "1", MONDAY)
+        check = self.checks.open(rules)
+        check.fill(inputs)
+        return check
+
+    def check(self, *people, run="one", wa_ids=None):
+        inputs = [Input(f"+{person}", f"+{person}", f"key {n}") for n, person in enumerate(people)]
+        check = self.open(*inputs, Input("0", None, reason="too short"), run=run)
+        claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
+        self.answer(check, claimed.numbers, wa_ids or {})
+        return check.finish()
+
+    def answer(self, check, numbers, wa_ids):
+        results = {number: ("valid", wa_ids.get(number[1:], number[1:])) for number in numbers}
+        check.record(Answers(results, self.store.now(), self.store.now()))
+
+    def results(self):
+        return self.landing.rows(
+            "SELECT input, number, wa_id, status, reason, contact_key FROM wacontacts_check_result"
+            " ORDER BY check_id, ordinal"
+        )
+
+
+@pytest.fixture
+def everything(landing, book):
+    return Everything(landing, book)
+
+
+@pytest.fixture
+def on_sqlite(sqlite_landing, sqlite_book):
+    return Everything(sqlite_landing, sqlite_book)
+
+
+@pytest.fixture
+def on_postgres(postgres_landing, postgres_book):
+    return Everything(postgres_landing, postgres_book)
+
+
+def with_secret(everything, secret=SECRET):
+    store = Store(everything.engine, now=everything.store.now, secret=secret)
+    everything.store = everything.landing.store = store
+    everything.checks = Checks(store, "sender", daily_checks=100)
+    return everything
+
+
+def test_every_row_of_a_person_goes_and_those_of_others_stay(everything):
+    everything.fill(BOB, EVE)
+
+    rows = erase(everything.store, [BOB])
+
+    assert rows == ErasedRows(contacts=2, versions=2, numbers=1, results=1, identities=1, rejects=1)
+    found = kept(everything.engine)
+    assert [one in found for one in (BOB, "uuid of 0", "uuid of 1")] == [False, False, True]
+    assert found.count(EVE) > 5
+    assert erase(everything.store, [BOB]) == ErasedRows()
+
+
+def test_whoever_was_erased_never_comes_back(everything):
+    everything.fill(BOB, EVE)
+    erase(everything.store, [BOB])
+
+    everything.fill(BOB, EVE, run="two", day=2)
+    everything.checks.receive(Answers({f"+{BOB}": ("valid", BOB)}, MONDAY + 40 * DAY, MONDAY + 40 * DAY))
+
+    found = kept(everything.engine)
+    assert (BOB in found, EVE in found) == (False, True)
+    assert everything.identities.confirm(BOB, Identity(acknowledged=True, hash="other", created_at=MONDAY)) is None
+
+
+def test_a_person_whom_nobody_has_seen_is_kept_out_too(everything):
+    assert erase(everything.store, [BOB]) == ErasedRows()
+    everything.fill(BOB, EVE)
+    assert BOB not in kept(everything.engine)
+
+
+def test_who_is_passed_over_is_neither_a_row_nor_a_reject(everything):
+    erase(everything.store, [BOB])
+    pulled = everything.pull(BOB, EVE)
+    taken = everything.take(BOB, EVE, rejects=[Reject("not an object", f'"{BOB}@c.us"'.encode())])
+    assert (pulled.rows, pulled.new_versions, pulled.rejected) == (1, 1, 1)
+    assert (taken.rows, taken.new_versions, taken.rejected, taken.gone) == (2, 2, 0, 0)
+
+
+def test_all_states_of_a_contact_go_whatever_id_they_had(everything):
+    extraction = everything.landing.begin()
+    record = everything.landing.record
+    states = [record("bob", MONDAY, wa_id=BOB), record("bob", MONDAY + DAY), record("bob", MONDAY + 2 * DAY, wa_id=EVE)]
+    everything.landing.land(extraction, *states)
+
+    assert erase(everything.store, [BOB]) == ErasedRows(contacts=1, versions=3)
+
+    everything.landing.land(extraction, *states, record("eve", wa_id=EVE))
+    assert [row["contact_id"] for row in everything.landing.dump()["version"]] == ["eve"]
+
+
+def test_a_contact_named_by_a_file_goes_without_an_id(everything):
+    extraction = everything.landing.begin()
+    everything.landing.land(extraction, everything.landing.record("bob"), everything.landing.record("eve"))
+    rows = erase(everything.store, [], [Contact("turn", "main", "bob"), Contact("turn", "other", "eve")])
+    assert rows == ErasedRows(contacts=1, versions=1)
+    assert [row["contact_id"] for row in everything.landing.dump()["current"]] == ["eve"]
+
+
+@pytest.mark.parametrize("given", [BRAZILIAN, ITS_ID])
+def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything, given):
+    everything.check(BRAZILIAN, EVE, wa_ids={BRAZILIAN: ITS_ID})
+    everything.take(ITS_ID, EVE)
+
+    rows = erase(everything.store, [given])
+
+    assert (rows.contacts, rows.numbers, rows.results) == (1, 1, 1)
+    everything.take(ITS_ID, EVE, day=2)
+    everything.check(BRAZILIAN, EVE, run="two", wa_ids={BRAZILIAN: ITS_ID})
+    found = kept(everything.engine)
+    assert (BRAZILIAN in found, ITS_ID in found, EVE in found) == (False, False, True)
+
+
+def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everything):
+    erase(everything.store, [BOB])
+    inputs = [
+        Input("+44 6234 56700", f"+{BOB}", "key"),
+        Input(BOB, f"+{BOB}", f"customer {BOB}"),
+        Input(f"{BOB} or so", None, "key", reason="not a number"),
+        Input(f"+{EVE}", f"+{EVE}", "other"),
+    ]
+    totals = everything.open(*inputs).finish()
+
+    nothing = ("", None, None, "not_asked", "erased")
+    assert everything.results() == [
+        (*nothing, "key"),
+        (*nothing, None),
+        (*nothing, "key"),
+        (f"+{EVE}", f"+{EVE}", None, "not_asked", "past the budget", "other"),
+    ]
+    assert (totals.given, totals.not_asked + totals.duplicates, totals.rejected) == (4, 4, 0)
+    assert everything.landing.rows("SELECT number FROM wacontacts_number") == [(f"+{EVE}",)]
+
+
+def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
+    check = everything.open(Input(f"+{BOB}", f"+{BOB}"), Input(f"+{EVE}", f"+{EVE}"))
+    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
+    erase(everything.store, [BOB])
+    everything.answer(check, claimed.numbers, {})
+    totals = check.finish()
+    assert (totals.state, totals.given, totals.valid) == ("resolved", 1, 1)
+    assert BOB not in kept(everything.engine)
+
+
+def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_results(everything):
+    erase(everything.store, [ITS_ID])
+    inputs = [Input(BRAZILIAN, f"+{BRAZILIAN}", "key"), Input(BRAZILIAN, f"+{BRAZILIAN}", f"id {BRAZILIAN}")]
+    check = everything.open(*inputs)
+    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
+    everything.answer(check, claimed.numbers, {BRAZILIAN: ITS_ID})
+    totals = check.finish()
+
+    assert (totals.state, totals.not_asked, totals.duplicates) == ("resolved", 1, 1)
+    nothing = ("", None, None, "not_asked", "erased")
+    assert everything.results() == [(*nothing, "key"), (*nothing, None)]
+    everything.open(*inputs, run="two").finish()
+    found = kept(everything.engine)
+    assert (BRAZILIAN in found, ITS_ID in found) == (False, False)
+
+
+def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):
+    check = everything.open(Input(f"+{BOB}", f"+{BOB}"))
+    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
+    check.record(Answers({claimed.numbers[0]: ("processing", None)}, MONDAY, MONDAY))
+    check.finish()
+    assert check.wait(MONDAY + 99 * DAY).state == "open"
+    erase(everything.store, [BOB])
+    assert everything.landing.rows("SELECT state FROM wacontacts_check") == [("resolved",)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"phone": "+44 6234 56-700"}',
+        b"0044623456700",
+        b'{"phone": "\\u0034\\u0034623456700"}',
+        b'{"phone": "+44 (0) 6234.56.700"}',
+        "\u202a+44\u00a06234\u00a056700\u202c".encode(),
+    ],
+)
+def test_a_reject_that_holds_a_number_goes_however_it_is_written(on_sqlite, body):
+    extraction = on_sqlite.landing.begin()
+    rejects = [Reject("no id", body), Reject("no id", b'{"phone": "+44 6234 56701"}')]
+    on_sqlite.landing.land(extraction, rejects=rejects)
+    assert erase(on_sqlite.store, [BOB]).rejects == 1
+    on_sqlite.landing.land(extraction, rejects=rejects)
+    assert on_sqlite.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(2,)]
+
+
+def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(everything):
+    with_secret(everything)
+    bob, eve = pseudonym(BOB, SECRET), pseudonym(EVE, SECRET)
+    everything.take(bob, eve)
+    everything.check(BOB, EVE)
+
+    assert (erase(everything.store, [BOB]).contacts, erase(everything.store, [eve]).numbers) == (1, 1)
+
+    everything.take(bob, eve, day=2)
+    everything.pull(BOB, EVE, bob, eve)
+    everything.check(BOB, EVE, run="two")
+    found = kept(everything.engine)
+    assert [one in found for one in (BOB, EVE, bob, eve)] == [False] * 4
+
+
+def test_a_snapshot_without_the_erased_is_no_smaller_than_the_one_before(everything):
+    people = [f"4462345670{n}" for n in range(4)]
+    everything.take(*people)
+    erase(everything.store, people[:3])
+    again = everything.take(*people, day=2)
+    assert (again.state, again.rows, again.gone) == ("complete", 2, 0)
+
+
+def test_the_hashes_cannot_be_made_without_the_key(everything):
+    with_secret(everything)
+    erase(everything.store, [BOB])
+    assert everything.landing.rows("SELECT count(*) FROM wacontacts_erased_key") == [(0,)]
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        with_secret(everything, None).pull(EVE)
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        with_secret(everything, b"another").pull(EVE)
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        everything.store.prepare()
+    assert with_secret(everything).pull(BOB, EVE).rows == 1
+
+
+def test_a_secret_that_comes_later_does_not_forget_who_was_erased_before(everything):
+    erase(everything.store, [BOB])
+    with_secret(everything)
+    erase(everything.store, [EVE])
+    assert everything.pull(BOB, EVE, rejects=False).rows == 0
+
+
+def test_nothing_is_read_again_where_nobody_was_erased(on_sqlite):
+    seen = []
+    extraction = on_sqlite.landing.begin()
+    erase(on_sqlite.store, [BOB])
+    on_sqlite.landing.land(extraction, on_sqlite.landing.record("one"))
+    hashes = on_sqlite.store.erased.read
+    on_sqlite.store.erased.read = lambda connection: seen.append(1) or hashes(connection)
+    on_sqlite.landing.land(extraction, on_sqlite.landing.record("two"))
+    erase(on_sqlite.store, [EVE])
+    seen.clear()
+    on_sqlite.landing.land(extraction, on_sqlite.landing.record("eve", wa_id=EVE))
+    assert (len(seen), extraction.rows) == (1, 2)
+
+
+def test_who_erases_waits_for_who_lands_and_who_lands_then_knows(on_postgres):
+    """A batch that is under way is committed first, and its rows erased; the next one passes them over."""
+    landing, store = on_postgres.landing, on_postgres.store
+    extraction = landing.begin()
+    inside, done, write = threading.Event(), threading.Event(), store.write
+
+    def slowly(connection, batch):
+        inside.set()
+        assert not done.wait(1)
+        return write(connection, batch)
+
+    def forget():
+        inside.wait()
+        erase(store, [BOB])
+        done.set()
+
+    store.write = slowly
+    erasing = threading.Thread(target=forget)
+    erasing.start()
+    landing.land(extraction, landing.record("bob", wa_id=BOB), landing.record("eve", wa_id=EVE))
+    erasing.join()
+    store.write = write
+    assert [row["contact_id"] for row in landing.dump()["version"]] == ["eve"]
+    landing.land(extraction, landing.record("bob", wa_id=BOB))
+    assert BOB not in kept(landing.engine)
+
+
+def test_the_fence_is_one_whichever_way_the_schema_is_named(postgres_landing):
+    name = postgres_landing.rows("SELECT current_schema()")[0][0]
+    named = Store(postgres_landing.engine, table_schema=name)
+    extraction = postgres_landing.begin()
+    with postgres_landing.engine.begin() as connection:
+        named.erased.fence(connection)
+        locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        landing = threading.Thread(target=lambda: postgres_landing.land(extraction, postgres_landing.record()))
+        landing.start()
+        while not connection.execute(locks).scalar():
+            assert landing.is_alive()
+    landing.join()
+    assert extraction.rows == 1

@@ -1,0 +1,165 @@
+"""A store's database fails in many ways: workers meet, lines break, and no error quotes what was being written."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, event, text
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store import transactions as sessions
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+SECRET = "example-password"
+
+
+@pytest.fixture(params=["psycopg2", "psycopg"])
+def postgres_landing(request, postgres, landing_on):
+    pytest.importorskip(request.param)
+    engine = create_engine(postgres.url(driver=request.param), pool_size=1)
+    schema = f"failures_{request.param}"
+    yield landing_on(Store(engine, table_schema=schema), engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
+
+
+def contacts(landing):
+    return [one for (one,) in landing.rows(f"SELECT contact_id FROM {landing.store.tables.prefix}wacontacts_current")]
+
+
+def everything_said(error):
+    return "".join(traceback.format_exception(error, chain=True)) + repr(error.__context__) + repr(error.__cause__)
+
+
+@pytest.fixture
+def attempts(postgres_landing):
+    """How often a batch was sent."""
+    sent = []
+    event.listen(
+        postgres_landing.engine,
+        "before_cursor_execute",
+        lambda *given: sent.append(1) if "WITH landed" in given[2] else None,
+    )
+    return sent
+
+
+def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine, attempts):
+    landing, head = postgres_landing, f"{postgres_landing.store.tables.prefix}wacontacts_head"
+    landing.land(landing.begin(), landing.record("a"), landing.record("z"))
+    attempts.clear()
+    with postgres_engine.begin() as other:
+        other.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+        other.execute(text(f"UPDATE {head} SET version_id = version_id WHERE contact_id = 'z'"))
+        later = {"extracted_at": MONDAY + timedelta(days=9)}
+        records = landing.record("a"), landing.record("z")
+        worker = threading.Thread(target=landing.land, args=(landing.begin("later"), *records), kwargs=later)
+        worker.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%WITH landed%'"
+        while not other.execute(text(waiting)).scalar():
+            other.execute(text("SELECT pg_stat_clear_snapshot()"))
+        other.execute(text(f"UPDATE {head} SET version_id = version_id WHERE contact_id = 'a'"))
+    worker.join()
+
+    seen = landing.rows(f"SELECT DISTINCT last_seen_at FROM {head}")
+    assert (seen, len(attempts)) == ([(later["extracted_at"],)], 2)
+
+
+def test_a_line_that_breaks_before_the_commit_is_taken_up_again(postgres_landing, postgres_engine, attempts):
+    landing = postgres_landing
+    extraction = landing.begin()
+    (((backend,),)) = landing.rows("SELECT pg_backend_pid()")
+    with postgres_engine.begin() as other:
+        other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+
+    assert landing.land(extraction, landing.record("a")) == 1
+    assert contacts(landing) == ["a"]
+    assert extraction.finish().rows == 1
+
+
+def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postgres_engine):
+    landing = postgres_landing
+    extraction = landing.begin()
+
+    def break_the_line(connection):
+        backend = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        with postgres_engine.begin() as other:
+            other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+
+    event.listen(landing.engine, "commit", break_the_line, once=True)
+    with pytest.raises(LandingError, match="lost while it committed"):
+        landing.land(extraction, landing.record("a"))
+    assert contacts(landing) == []
+
+
+def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
+    postgres_landing, postgres_engine, monkeypatch
+):
+    landing, ledger = postgres_landing, f"{postgres_landing.store.tables.prefix}wacontacts_extraction"
+    landing.begin()
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_S", 1)
+    with postgres_engine.begin() as frozen:
+        frozen.execute(text(f"SELECT * FROM {ledger} FOR UPDATE"))
+        with pytest.raises(LandingError, match="locked by somebody else"):
+            landing.begin()
+    assert landing.begin().resumes == 1
+
+
+def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, monkeypatch):
+    landing = postgres_landing
+    monkeypatch.setattr(sessions, "LONGEST_IDLE_S", 1)
+    extraction = landing.begin()
+    frozen = []
+
+    def freeze(_):
+        frozen.append(1)
+        if len(frozen) == 1:
+            time.sleep(2)
+
+    event.listen(landing.engine, "commit", freeze)
+    with pytest.raises(LandingError, match="lost while it committed"):
+        landing.land(extraction, landing.record("a"))
+    assert contacts(landing) == []
+
+
+def test_a_server_that_is_not_there_is_named_without_its_address(landing_on):
+    engine = create_engine(f"postgresql+psycopg2://somebody:{SECRET}@127.0.0.1:1/contacts")
+    with pytest.raises(LandingError, match="cannot be made") as raised:
+        landing_on(Store(engine), engine)
+    said = everything_said(raised.value)
+    assert [word for word in (SECRET, "somebody", "127.0.0.1") if word in said.replace(__file__, "")] == []
+
+
+def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
+    extraction = landing.begin()
+    landing.land(extraction, landing.record("a"), position=MONDAY)
+    with landing.engine.begin() as connection:
+        connection.execute(text("UPDATE wacontacts_extraction SET rows = 0, position = NULL"))
+    with pytest.raises(LandingError, match="lost contacts that were committed"):
+        landing.land(extraction, landing.record("b"))
+    with pytest.raises(LandingError, match="lost contacts that were committed"):
+        extraction.finish()
+    assert landing.begin().resume_from is None
+
+
+def test_errors_quote_nothing_of_the_rows(landing):
+    extraction, one = landing.begin(), landing.record("example-person", name="example-name")
+    head = "DROP TABLE wacontacts_head CASCADE" if landing.engine.dialect.name == "postgresql" else None
+    with landing.engine.begin() as connection:
+        for statement in (head,) if head else ("DROP VIEW wacontacts_current", "DROP TABLE wacontacts_head"):
+            connection.execute(text(statement))
+    with pytest.raises(LandingError, match="the store's database failed") as raised:
+        landing.land(extraction, one)
+    said = everything_said(raised.value)
+    assert [word for word in ("example-", "INSERT", "wacontacts_head") if word in said] == []
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+
+
+def test_a_sqlite_file_that_cannot_be_opened_is_an_error(tmp_path):
+    with pytest.raises(LandingError, match="its directory is missing"):
+        Store(create_engine(f"sqlite:///{tmp_path}/missing/store.db")).prepare()

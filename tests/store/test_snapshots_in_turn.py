@@ -1,0 +1,202 @@
+"""Snapshots one after another: which are refused, who waits, and what a try that ends leaves behind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy import create_engine
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.records.contacts import Reject
+from airflow_provider_wacontacts.store import Store, snapshots
+from airflow_provider_wacontacts.store.errors import ClashError
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+TUESDAY, WEDNESDAY, THURSDAY = MONDAY + DAY, MONDAY + 2 * DAY, MONDAY + 3 * DAY
+ANN, BEN, CAT = "11001234567@c.us", "79001234568@c.us", "79001234570@c.us"
+GROUP = "79001234569-1479621234@g.us"
+
+
+def test_a_snapshot_that_is_older_than_the_newest_is_refused_and_nothing_of_it_lands(book):
+    book.land(TUESDAY, (ANN, "Ann"))
+    before = book.landing.dump()
+    done = book.land(MONDAY, (ANN, "Anna"), BEN, rejects=[Reject("no id", b"{}")])
+
+    assert book.landing.dump() == before
+    assert (done.state, done.reason, done.rows, done.rejected, done.gone) == ("refused", "older", 0, 0, 0)
+    assert (done.extracted_at, done.bytes) == (MONDAY, 10)
+    assert book.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(0,)]
+
+
+def test_one_older_than_an_incomplete_one_is_refused_but_a_refused_one_refuses_nothing(book):
+    book.land(MONDAY, ANN, BEN)
+    book.land(WEDNESDAY, (ANN, "new"))
+    assert book.land(TUESDAY, ANN, BEN, CAT).state == "refused"
+    assert book.land(THURSDAY, ANN, BEN).state == "complete"
+
+
+def test_landing_the_newest_snapshot_again_changes_nothing(book):
+    book.land(MONDAY, (ANN, "Ann"), BEN, CAT, *book.people(9))
+    book.land(TUESDAY, (ANN, "Anna"), BEN, *book.people(9))
+    before = book.landing.dump()
+    done = book.land(TUESDAY, (ANN, "Anna"), BEN, *book.people(9), begun=book.begin("again"))
+
+    assert book.landing.dump() == before
+    assert (done.state, done.new_versions, done.gone, done.back) == ("complete", 0, 0, 0)
+
+
+def test_of_two_answers_of_one_moment_the_first_says_what_a_contact_was(book):
+    book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"), (CAT, "Cat"), *book.people(9))
+    book.land(TUESDAY, (ANN, "Anna"), (BEN, "Ben"), *book.people(9))
+    book.land(TUESDAY, (ANN, "Annie"), (CAT, "Cat"), *book.people(9), begun=book.begin("again"))
+
+    assert [book.history(who) for who in (ANN, BEN, CAT)] == [
+        [("present", "Ann", MONDAY, TUESDAY, MONDAY), ("present", "Anna", TUESDAY, None, TUESDAY)],
+        [("present", "Ben", MONDAY, None, TUESDAY)],
+        [("present", "Cat", MONDAY, TUESDAY, MONDAY), ("gone", "Cat", TUESDAY, None, TUESDAY)],
+    ]
+
+
+def test_groups_alone_and_persons_alone_refuse_each_other_nothing(book):
+    book.land(MONDAY, ANN, GROUP)
+    assert book.land(WEDNESDAY, GROUP, group=True).state == "complete"
+    assert book.land(TUESDAY, ANN, group=False).state == "complete"
+    assert book.land(TUESDAY, GROUP, group=True, begun=book.begin("late", group=True)).state == "refused"
+    assert book.land(TUESDAY, ANN, GROUP, begun=book.begin("late, both")).state == "refused"
+
+
+def test_a_retry_starts_anew_and_the_zombie_commits_nothing(book):
+    zombie = book.begin()
+    retry = book.begin()
+    with pytest.raises(LandingError, match="another try has taken over"):
+        book.land(MONDAY, ANN, begun=zombie)
+    done = book.land(MONDAY, BEN, begun=retry)
+
+    assert (zombie.resumes, retry.resumes, done.state) == (0, 1, "complete")
+    assert book.states() == {BEN: ""}
+    assert book.landing.rows("SELECT state FROM wacontacts_extraction ORDER BY extraction_number") == [
+        ("abandoned",),
+        ("complete",),
+    ]
+
+
+def test_a_snapshot_lands_once(book):
+    begun = book.begin()
+    book.land(MONDAY, ANN, begun=begun)
+    with pytest.raises(LandingError, match="finished"):
+        book.land(TUESDAY, ANN, begun=begun)
+    assert book.begin().resumes == 0
+
+
+def test_a_worker_that_dies_on_the_way_leaves_nothing(book, monkeypatch):
+    monkeypatch.setattr(snapshots, "BATCH_ROWS", 2)
+    book.land(MONDAY, ANN, BEN, GROUP)
+    before = book.landing.dump()
+
+    def dying():
+        yield from (book.record(who, "new") for who in (ANN, BEN, CAT))
+        raise MemoryError
+
+    begun = book.begin()
+    with pytest.raises(MemoryError):
+        begun.land(dying, extracted_at=TUESDAY, size=1)
+
+    assert book.landing.dump() == before
+    assert book.begin().resumes == 1
+
+
+def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
+    monkeypatch.setattr(snapshots, "BATCH_ROWS", 1)
+    book.land(MONDAY, ANN, BEN)
+    before, seen = book.landing.dump(), []
+
+    def watched():
+        for who in (ANN, BEN, CAT):
+            yield book.record(who, "new")
+            seen.append(book.landing.dump())
+
+    book.begin().land(watched, extracted_at=TUESDAY, size=1)
+
+    assert seen == [before] * 3
+    assert book.states() == dict.fromkeys((ANN, BEN, CAT), "new")
+
+
+def test_a_snapshot_whose_transaction_is_tried_again_is_read_anew(book, monkeypatch):
+    refusals, made, write = iter([ClashError("in the way")]), [], book.landing.store.write
+
+    def clashing(connection, batch):
+        for refusal in refusals:
+            raise refusal
+        return write(connection, batch)
+
+    def records():
+        made.append(1)
+        return iter([book.record(ANN, "Ann")])
+
+    monkeypatch.setattr(book.landing.store, "write", clashing)
+    done = book.begin().land(records, [Reject("no id", b"{}")], extracted_at=MONDAY, size=1)
+
+    assert (done.rows, done.rejected, len(made)) == (1, 1, 2)
+    assert book.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(1,)]
+
+
+def test_snapshots_of_an_account_wait_for_one_another(book):
+    first, second, landing, order = book.begin("first"), book.begin("second"), Event(), []
+
+    def slowly():
+        landing.set()
+        worker.join(0.5)
+        order.append("first")
+        yield book.record(ANN, "Ann")
+
+    def meanwhile():
+        landing.wait()
+        done.append(book.land(TUESDAY, (ANN, "Ann"), BEN, begun=second))
+        order.append("second")
+
+    done = []
+    worker = Thread(target=meanwhile)
+    worker.start()
+    done.append(first.land(slowly, extracted_at=MONDAY, size=1))
+    worker.join()
+
+    assert order == ["first", "second"]
+    assert [(one.state, one.new_versions) for one in done] == [("complete", 1), ("complete", 1)]
+
+
+def test_a_try_that_waits_for_its_turn_can_be_taken_over(postgres_book):
+    book = postgres_book
+    first, zombie, landing, problems = book.begin("first"), book.begin("second"), Event(), []
+
+    def meanwhile():
+        landing.wait()
+        try:
+            book.land(TUESDAY, (ANN, "zombie"), begun=zombie)
+        except LandingError as error:
+            problems.append(str(error))
+
+    def slowly():
+        landing.set()
+        worker.join(0.5)
+        assert book.begin("second").resumes == 1
+        yield book.record(ANN, "Ann")
+
+    worker = Thread(target=meanwhile)
+    worker.start()
+    first.land(slowly, extracted_at=MONDAY, size=1)
+    worker.join()
+
+    assert [problem.partition(" has")[0] for problem in problems] == ["another try"]
+    assert book.states() == {ANN: "Ann"}
+
+
+def test_an_account_of_another_table_schema_is_not_waited_for_nor_seen(postgres_url, landing_on, book_of):
+    engine = create_engine(postgres_url)
+    stores = [Store(engine, table_schema=name) for name in ("one", "two")]
+    for store in stores:
+        book = book_of(landing_on(store, engine))
+        assert book.land(MONDAY, ANN).new_versions == 1
+    engine.dispose()

@@ -1,0 +1,132 @@
+"""One try after another: who goes on where, and who may not any more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.records.contacts import Reject
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store import Task
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def states(landing):
+    return landing.rows("SELECT extraction_id, state FROM wacontacts_extraction ORDER BY extraction_number")
+
+
+def test_a_first_try_starts_its_window_anew(landing):
+    extraction = landing.begin()
+    assert (extraction.resume_from, extraction.resumes) == (None, 0)
+
+
+def test_a_retry_goes_on_from_the_position_committed_last(landing):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), position=MONDAY + HOUR)
+    landing.land(first, landing.record("b"), position=MONDAY + 2 * HOUR)
+    second = landing.begin()
+    third = landing.begin()
+
+    assert (second.resume_from, second.resumes) == (MONDAY + 2 * HOUR, 1)
+    assert (third.resume_from, third.resumes) == (MONDAY + 2 * HOUR, 2)
+    assert states(landing) == [
+        (first.extraction_id, "abandoned"),
+        (second.extraction_id, "abandoned"),
+        (third.extraction_id, "running"),
+    ]
+
+
+def test_a_retry_starts_anew_where_the_rows_did_not_ascend(landing):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), position=MONDAY + HOUR)
+    landing.land(first, landing.record("b"), position=None)
+    second = landing.begin()
+    assert (second.resume_from, second.resumes) == (None, 1)
+
+
+def test_a_zombie_commits_nothing(landing):
+    zombie = landing.begin()
+    landing.land(zombie, landing.record("a"), position=MONDAY + HOUR)
+    retry = landing.begin()
+    before = landing.dump()
+
+    with pytest.raises(LandingError, match="another try has taken over"):
+        landing.land(zombie, landing.record("b"), rejects=[Reject("no uuid", b"{}")], position=MONDAY + 9 * HOUR)
+    with pytest.raises(LandingError, match="another try has taken over"):
+        zombie.finish()
+
+    assert landing.dump() == before
+    assert states(landing) == [(zombie.extraction_id, "abandoned"), (retry.extraction_id, "running")]
+    assert landing.rows("SELECT count(*) FROM wacontacts_reject") == [(0,)]
+    assert retry.finish().rows == 0
+
+
+@pytest.mark.parametrize("state", ["complete", "incomplete", "refused"])
+def test_a_finished_try_is_never_resumed(landing, state):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), position=MONDAY + HOUR)
+    first.finish(state)
+    again = landing.begin()
+
+    assert (again.resume_from, again.resumes) == (None, 0)
+    assert states(landing) == [(first.extraction_id, state), (again.extraction_id, "running")]
+
+
+def test_a_finished_try_lands_nothing_more(landing):
+    extraction = landing.begin()
+    extraction.finish()
+    with pytest.raises(LandingError, match="finished"):
+        landing.land(extraction, landing.record())
+    with pytest.raises(LandingError, match="finished"):
+        extraction.finish()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": Task("other", "run", "task")},
+        {"task": Task("dag", "other", "task")},
+        {"task": Task("dag", "run", "other")},
+        {"task": Task("dag", "run", "task", 1)},
+        {"options_digest": "other"},
+        {"account": "other"},
+        {"source": "green_api"},
+        {"window": None},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_nobody_else_takes_a_try_over(landing, changes):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), position=MONDAY + HOUR)
+    other = landing.begin(**changes)
+    assert (other.resume_from, other.resumes) == (None, 0)
+    landing.land(first, landing.record("b"), position=MONDAY + HOUR)
+    assert first.finish().rows == 2
+
+
+def test_another_window_is_another_try(landing):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), position=MONDAY + HOUR)
+    other = landing.begin(window=Window(MONDAY, MONDAY + 2 * DAY))
+    assert (other.resume_from, other.resumes) == (None, 0)
+    assert first.finish().state == "complete"
+
+
+def test_a_resumed_try_sees_at_its_own_time(landing):
+    first = landing.begin()
+    landing.land(first, landing.record("a"), extracted_at=MONDAY + DAY)
+    second = landing.begin()
+    landing.land(second, landing.record("a"), landing.record("b"), extracted_at=MONDAY + 2 * DAY)
+
+    found = landing.dump()["current"]
+
+    assert [(row["contact_id"], row["first_seen_at"], row["last_seen_at"]) for row in found] == [
+        ("a", MONDAY + DAY, MONDAY + 2 * DAY),
+        ("b", MONDAY + 2 * DAY, MONDAY + 2 * DAY),
+    ]
+    assert second.finish().extracted_at == MONDAY + 2 * DAY
