@@ -164,4 +164,4 @@ class LandingError(WaContactsError):
 
 
 #: What neither a retry nor waiting mends.
-HOPELESS = (ConfigError, BudgetExceededError, PermanentError)
+NON_RETRYABLE = (ConfigError, BudgetExceededError, PermanentError)

@@ -13,7 +13,7 @@ from typing import Any
 
 import phonenumbers
 
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
 from benchmarks.memory import peak_mb
 from benchmarks.server import ROOT
 from benchmarks.tables import show
@@ -82,7 +82,7 @@ def ours(texts: Iterator[str]) -> tuple[set[str], int]:
     found, rejected = set(), 0
     for text in texts:
         try:
-            found.add(normalise(text, REGION).e164)
+            found.add(normalize(text, REGION).e164)
         except NotANumberError:
             rejected += 1
     return found, rejected

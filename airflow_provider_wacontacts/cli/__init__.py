@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
-from airflow_provider_wacontacts.cli.paragraphs import Prose
+from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
@@ -51,13 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="wacontacts",
         description="WhatsApp contacts for Airflow: what runs beside it.",
         epilog=EXIT_CODES,
-        formatter_class=Prose,
+        formatter_class=ParagraphFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_sandbox(commands)
     store = commands.add_parser(
-        "store", help="the tables that contacts are kept in", epilog=EXIT_CODES, formatter_class=Prose
+        "store", help="the tables that contacts are kept in", epilog=EXIT_CODES, formatter_class=ParagraphFormatter
     )
     of_store = store.add_subparsers(required=True, metavar="COMMAND")
     add_status(of_store)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.paragraphs import Prose
-from airflow_provider_wacontacts.cli.store_options import add_place, airflow_aside, expect_url_env, store_in
+from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
+from airflow_provider_wacontacts.cli.store_options import add_store_options, airflow_to_stderr, expect_url_env, store_in
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import ObjectPath
@@ -29,9 +29,12 @@ it erases from the files whoever was erased before. Two at once must not write b
 def add_erase(commands: Any) -> None:
     """Add ``wacontacts store erase`` to the commands."""
     command = commands.add_parser(
-        "erase", help="erase people from the tables, and from files", description=HELP, formatter_class=Prose
+        "erase",
+        help="erase people from the tables, and from files",
+        description=HELP,
+        formatter_class=ParagraphFormatter,
     )
-    add_place(command)
+    add_store_options(command)
     add = command.add_argument
     add("--secret-env", metavar="NAME", help="environment variable with the pseudonym_secret, with --url-env only")
     add(
@@ -52,7 +55,7 @@ def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     people = people_in(line for line in map(str.strip, sys.stdin) if line)
     store = store_in(options, secret_env=options.secret_env)
     # Paths of Airflow's look for their file system when they are first used.
-    with airflow_aside():
+    with airflow_to_stderr():
         roots = [_root(path) for path in options.path]
         summary = erase_people(people, store=store, roots=roots).as_dict()
     print(json.dumps(summary) if options.json else "\n".join(f"{n:>9} {name}" for name, n in summary.items()))

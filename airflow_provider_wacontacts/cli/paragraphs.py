@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-__all__ = ["Prose"]
+__all__ = ["ParagraphFormatter"]
 
 
-class Prose(argparse.HelpFormatter):
+class ParagraphFormatter(argparse.HelpFormatter):
     """Fills the paragraphs of a description, and leaves those alone that are indented: they are examples."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:

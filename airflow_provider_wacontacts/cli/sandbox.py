@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.paragraphs import Prose
+from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
 from airflow_provider_wacontacts.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_sandbox(commands: Any) -> None:
         "sandbox",
         help="stand-ins of Turn.io, WhatsApp Business and GREEN-API to try DAGs on",
         description=HELP,
-        formatter_class=Prose,
+        formatter_class=ParagraphFormatter,
     )
     add = command.add_argument
     add("--port", type=int, default=0, help="port to listen on (default: a free one)")

@@ -8,9 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.cli.durations import span, told
-from airflow_provider_wacontacts.cli.paragraphs import Prose
+from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
 from airflow_provider_wacontacts.cli.report import report
-from airflow_provider_wacontacts.cli.store_options import add_place, airflow_aside, expect_url_env, name_of, store_in
+from airflow_provider_wacontacts.cli.store_options import (
+    add_store_options,
+    airflow_to_stderr,
+    expect_url_env,
+    name_of,
+    store_in,
+)
 from airflow_provider_wacontacts.exceptions import WaContactsError
 
 if TYPE_CHECKING:
@@ -46,9 +52,9 @@ def add_status(commands: Any) -> None:
         help="how the store stands, and how old it is",
         description=HELP,
         epilog=EXIT_CODES,
-        formatter_class=Prose,
+        formatter_class=ParagraphFormatter,
     )
-    add_place(command)
+    add_store_options(command)
     add = command.add_argument
     add("--max-age", type=span, metavar="SPAN", help="the oldest that an account may be: 26h, 90m, 7d, 1d12h")
     add("--source", action="append", default=[], choices=SOURCES, help="only this source; may be repeated")
@@ -114,7 +120,7 @@ def _selection(options: argparse.Namespace) -> Selection:
 def _limits(conn_ids: list[str]) -> dict[str, int]:
     if not conn_ids:
         return {}
-    with airflow_aside():
+    with airflow_to_stderr():
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
         return {hook.sender: hook.daily_checks for hook in map(WhatsAppBusinessHook, conn_ids)}

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_wacontacts.store import Store
 
-__all__ = ["add_place", "airflow_aside", "engine_in", "expect_url_env", "name_of", "store_in"]
+__all__ = ["add_store_options", "airflow_to_stderr", "engine_in", "expect_url_env", "name_of", "store_in"]
 
 STORE_CONN_ID = "wacontacts_store"
 #: Whether Airflow may look into its database; ``airflow connections`` sets it likewise.
 CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
-def add_place(command: argparse.ArgumentParser) -> None:
+def add_store_options(command: argparse.ArgumentParser) -> None:
     """Add the arguments that tell where the store is."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
@@ -61,7 +61,7 @@ def engine_in(options: argparse.Namespace) -> tuple[Engine, str | None]:
     """
     if options.url_env:
         return _engine_of(options.url_env), options.table_schema
-    with airflow_aside():
+    with airflow_to_stderr():
         from airflow_provider_wacontacts.hooks.store import store_engine
 
         store = store_engine(options.conn_id)
@@ -79,7 +79,7 @@ def store_in(
     :raises ConfigError: there is none.
     """
     if not options.url_env:
-        with airflow_aside():
+        with airflow_to_stderr():
             from airflow_provider_wacontacts.hooks.store import open_store
 
             return open_store(options.conn_id, late_after=late_after)
@@ -92,7 +92,7 @@ def store_in(
 
 
 @contextmanager
-def airflow_aside() -> Iterator[None]:
+def airflow_to_stderr() -> Iterator[None]:
     """
     Use Airflow as its own commands do: connections that are kept in its database count, from 3.1 on, too.
 

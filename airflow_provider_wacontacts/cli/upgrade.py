@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from airflow_provider_wacontacts.cli.paragraphs import Prose
-from airflow_provider_wacontacts.cli.store_options import add_place, engine_in, expect_url_env, name_of
+from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
+from airflow_provider_wacontacts.cli.store_options import add_store_options, engine_in, expect_url_env, name_of
 
 __all__ = ["add_upgrade"]
 
@@ -20,9 +20,9 @@ many at once. Needs the right to create tables, which the DAGs' own user then do
 def add_upgrade(commands: Any) -> None:
     """Add ``wacontacts store upgrade`` to the commands."""
     command = commands.add_parser(
-        "upgrade", help="create or upgrade the tables", description=HELP, formatter_class=Prose
+        "upgrade", help="create or upgrade the tables", description=HELP, formatter_class=ParagraphFormatter
     )
-    add_place(command)
+    add_store_options(command)
     command.add_argument("--json", action="store_true", help="print schema_version and was, what it was before")
     command.set_defaults(run=lambda options: _upgrade(command, options))
 

@@ -25,7 +25,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from yarl import URL
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.retry import Failure, Paused, RetryPolicy, Try, pause_before_retry, unheard
+from airflow_provider_wacontacts.clients.retry import Attempt, Failure, Paused, RetryPolicy, pause_before_retry, unheard
 from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
 
 __all__ = ["AsyncClock", "AsyncCredentials", "AsyncDriver", "Route", "open_session", "route_to"]
@@ -183,7 +183,7 @@ class AsyncDriver:
                 if self._credentials and await self._credentials.renew() is not False:
                     continue
             elapsed = timedelta(seconds=self._clock.monotonic() - begun)
-            last = Try(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
+            last = Attempt(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
             pause = pause_before_retry(self._policy, last)
             if pause is None:
                 return cast(Response, outcome)

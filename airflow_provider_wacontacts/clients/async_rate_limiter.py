@@ -9,13 +9,13 @@ from datetime import timedelta
 
 from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
 
-__all__ = ["Gate"]
+__all__ = ["AsyncRateLimiter"]
 
 #: More at once than lines are kept would wait for one of those, and then go out in a burst.
 AT_ONCE = 20
 
 
-class Gate:
+class AsyncRateLimiter:
     """
     Lets the tasks of one event loop through one at a time, in the order in which they come.
 

@@ -15,21 +15,26 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from airflow_provider_wacontacts.clients.green_api_errors import amounts_to, broken, expect_usable, refusal
+from airflow_provider_wacontacts.clients.green_api_errors import (
+    contract_error,
+    error_from_response,
+    expect_usable,
+    normalize_status,
+)
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.records.arguments import check_whole
+from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.green_api import Snapshot, parse_snapshot
 
 __all__ = [
     "AUTHORIZED",
     "Instance",
     "WaSettings",
-    "amounts_to",
     "expect_usable",
     "get_contacts",
     "get_state",
     "get_usable_state",
     "get_wa_settings",
+    "normalize_status",
 ]
 
 CONTACTS = "green_api.contacts.get"
@@ -90,17 +95,17 @@ def get_contacts(instance: Instance, *, group: bool | None = None, count: int | 
     :raises ContractError: a success that is not a list of objects.
     """
     if count is not None:
-        check_whole("count", count, 1)
+        validate_int("count", count, 1)
     asked = {"group": None if group is None else str(bool(group)).lower(), "count": count}
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     path = instance.path("getContacts")
     response = yield Request(CONTACTS, "GET", f"{path}?{query}" if query else path, ACCEPT)
     if not response.is_success:
-        raise refusal(response, CONTACTS)
+        raise error_from_response(response, CONTACTS)
     try:
         return parse_snapshot(response.body, response.date)
     except ValueError as error:
-        raise broken(str(error), CONTACTS, response) from None
+        raise contract_error(str(error), CONTACTS, response) from None
 
 
 def get_state(instance: Instance) -> Flow[str]:
@@ -143,18 +148,18 @@ def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
 def _object_in(response: Response, operation: str) -> dict[str, Any] | None:
     """Return the object in an answer; ``None`` for the null, or nothing, of an instance that is being created."""
     if not response.is_success:
-        raise refusal(response, operation)
+        raise error_from_response(response, operation)
     try:
         return msgspec.json.decode(response.body.strip() or b"null", type=dict[str, Any] | None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        wrong = broken("not an object", operation, response)
+        wrong = contract_error("not an object", operation, response)
     raise wrong
 
 
 def _state_in(answer: dict[str, Any] | None, operation: str, response: Response) -> str:
     state = None if answer is None else answer.get("stateInstance", answer)
     if state is not None and type(state) is not str:
-        raise broken("not an object with a stateInstance", operation, response)
+        raise contract_error("not an object with a stateInstance", operation, response)
     return state if state and _WORD.fullmatch(state) else UNKNOWN if state else ""
 
 

@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.records.green_api import SOURCE
 
-__all__ = ["amounts_to", "broken", "expect_usable", "refusal"]
+__all__ = ["contract_error", "error_from_response", "expect_usable", "normalize_status"]
 
 CLIENT_CLOSED_REQUEST = 499
 GATEWAY_TIMEOUT = 504
@@ -32,65 +32,65 @@ ANOTHER_LOOK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Meaning:
+class _ErrorSpec:
     kind: type[ApiError]
     words: str
 
 
 _SCAN = "scan its QR code in GREEN-API's console"
-_STARTING = _Meaning(TransientError, "the instance is starting, which takes up to 5 minutes; try again later")
-_NOT_AUTHORIZED = _Meaning(NotEnabledError, f"the instance is not authorized; {_SCAN}")
+_STARTING = _ErrorSpec(TransientError, "the instance is starting, which takes up to 5 minutes; try again later")
+_NOT_AUTHORIZED = _ErrorSpec(NotEnabledError, f"the instance is not authorized; {_SCAN}")
 
 #: By what a 400 says; the first that fits counts.
 _BY_TEXT = {
-    "starting or not authorized": _Meaning(
+    "starting or not authorized": _ErrorSpec(
         TransientError, f"the instance is starting, or not authorized; try again in 5 minutes, and then {_SCAN}"
     ),
     "starting": _STARTING,
     "not authorized": _NOT_AUTHORIZED,
-    "expired": _Meaning(
+    "expired": _ErrorSpec(
         NotEnabledError, "the instance has expired; renew it in GREEN-API's console, or wait 5 minutes if it is new"
     ),
-    "deleted": _Meaning(NotEnabledError, "the instance is deleted; correct the connection's login"),
+    "deleted": _ErrorSpec(NotEnabledError, "the instance is deleted; correct the connection's login"),
 }
 _BY_STATUS = {
-    401: _Meaning(AuthError, "the token is not accepted; put the instance's apiTokenInstance into the connection"),
-    403: _Meaning(
+    401: _ErrorSpec(AuthError, "the token is not accepted; put the instance's apiTokenInstance into the connection"),
+    403: _ErrorSpec(
         NotEnabledError, "not allowed: the connection's host is not the instance's apiUrl, or its login no idInstance"
     ),
-    404: _Meaning(NotEnabledError, "not found: the connection's host is not the instance's apiUrl"),
-    466: _Meaning(
+    404: _ErrorSpec(NotEnabledError, "not found: the connection's host is not the instance's apiUrl"),
+    466: _ErrorSpec(
         NotEnabledError,
         "the quota of the plan is used up: change the plan, or wait for the 1st of the month",
     ),
 }
-_REFUSED = _Meaning(RejectedError, "the server refuses the request")
-_ELSEWHERE = _Meaning(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
+_REFUSED = _ErrorSpec(RejectedError, "the server refuses the request")
+_ELSEWHERE = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
 
 _BY_STATE = {
-    "": _Meaning(TransientError, "the instance has no state yet: it is being created; try again in some minutes"),
+    "": _ErrorSpec(TransientError, "the instance has no state yet: it is being created; try again in some minutes"),
     "starting": _STARTING,
-    "sleepMode": _Meaning(TransientError, "the instance's phone is switched off; it may take 5 minutes to come back"),
+    "sleepMode": _ErrorSpec(TransientError, "the instance's phone is switched off; it may take 5 minutes to come back"),
     "notAuthorized": _NOT_AUTHORIZED,
     "pendingCode": _NOT_AUTHORIZED,
     "pendingPassword": _NOT_AUTHORIZED,
-    "blocked": _Meaning(NotEnabledError, "the instance's WhatsApp account is banned"),
+    "blocked": _ErrorSpec(NotEnabledError, "the instance's WhatsApp account is banned"),
 }
 
 
-def amounts_to(response: Response) -> Response:
+def normalize_status(response: Response) -> Response:
     """Read 499, which says that the server was too slow and not that the request was wrong, as the 504 that it is."""
     if response.status != CLIENT_CLOSED_REQUEST:
         return response
     return Response(GATEWAY_TIMEOUT, response.headers, response.body)
 
 
-def refusal(response: Response, operation: str) -> ApiError:
+def error_from_response(response: Response, operation: str) -> ApiError:
     """Make the error that an answer amounts to."""
     return _error(_meaning(response), operation, response.status)
 
 
-def broken(what: str, operation: str, response: Response) -> ContractError:
+def contract_error(what: str, operation: str, response: Response) -> ContractError:
     """Make the error of an answer that is not what is documented."""
     return ContractError(what, source=SOURCE, operation=operation, status=response.status)
 
@@ -110,14 +110,14 @@ def expect_usable(state: str, operation: str) -> None:
         raise _error(meaning, operation)
 
 
-def _error(meaning: _Meaning, operation: str, status: int | None = None) -> ApiError:
+def _error(meaning: _ErrorSpec, operation: str, status: int | None = None) -> ApiError:
     error = meaning.kind(meaning.words, source=SOURCE, operation=operation, status=status)
     if isinstance(error, TransientError):
         error.retry_after = ANOTHER_LOOK
     return error
 
 
-def _meaning(response: Response) -> _Meaning:
+def _meaning(response: Response) -> _ErrorSpec:
     if 300 <= response.status < 400:
         return _ELSEWHERE
     if response.status == 400:

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from airflow_provider_wacontacts.clients.requests_driver import Clock
 
-__all__ = ["Pacer"]
+__all__ = ["RateLimiter"]
 
 
-class Pacer:
+class RateLimiter:
     """
     Hands out turns, each a span of time after the one before it.
 

@@ -29,7 +29,7 @@ from urllib3.exceptions import (
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.log_filter import quiet_urllib3
-from airflow_provider_wacontacts.clients.retry import Failure, Paused, RetryPolicy, Try, pause_before_retry, unheard
+from airflow_provider_wacontacts.clients.retry import Attempt, Failure, Paused, RetryPolicy, pause_before_retry, unheard
 from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
 
 __all__ = ["Clock", "Credentials", "Driver"]
@@ -141,7 +141,7 @@ class Driver:
                 if self._credentials and self._credentials.renew() is not False:
                     continue
             elapsed = timedelta(seconds=self._clock.monotonic() - begun)
-            last = Try(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
+            last = Attempt(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
             pause = pause_before_retry(self._policy, last)
             if pause is None:
                 return cast(Response, outcome)

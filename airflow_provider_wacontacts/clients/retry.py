@@ -24,11 +24,11 @@ from airflow_provider_wacontacts.exceptions import (
     ServerError,
 )
 
-__all__ = ["UNAVAILABLE", "Failure", "Paused", "RetryPolicy", "Try", "asked_pause", "pause_before_retry", "unheard"]
+__all__ = ["UNAVAILABLE", "Attempt", "Failure", "Paused", "RetryPolicy", "asked_pause", "pause_before_retry", "unheard"]
 
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
-LONGEST_CREDIBLE = timedelta(days=31)
+MAX_CREDIBLE = timedelta(days=31)
 
 
 class Failure(Enum):
@@ -66,7 +66,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """
     One sending of a request, and what came of it.
 
@@ -96,14 +96,14 @@ class Try:
 
 
 #: Is told of each try that is followed by another, and of the pause in between.
-Paused: TypeAlias = Callable[[Try, timedelta], None]
+Paused: TypeAlias = Callable[[Attempt, timedelta], None]
 
 
-def unheard(last: Try, pause: timedelta) -> None:
+def unheard(last: Attempt, pause: timedelta) -> None:
     """Tell nobody."""
 
 
-def pause_before_retry(policy: RetryPolicy, last: Try) -> timedelta | None:
+def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     """
     Judge what came of a request.
 
@@ -164,7 +164,7 @@ def _until(
 ) -> timedelta | None:
     for clock in (response.date or now, now):
         seconds = _seconds(text, clock, meaning)
-        if seconds is not None and seconds <= LONGEST_CREDIBLE.total_seconds():
+        if seconds is not None and seconds <= MAX_CREDIBLE.total_seconds():
             return timedelta(seconds=max(seconds, 0))
     return None
 
@@ -201,7 +201,7 @@ def _since_1970(number: float, clock: datetime) -> float:
     return number - clock.timestamp()
 
 
-def _given_up(last: Try, asked: timedelta | None) -> ApiError:
+def _given_up(last: Attempt, asked: timedelta | None) -> ApiError:
     source, operation, attempts = last.request.source, last.request.operation, last.number
     outcome = last.outcome
     if outcome is Failure.NOT_TRUSTED:

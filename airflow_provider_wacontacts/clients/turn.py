@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.exceptions import (
     NotEnabledError,
     RejectedError,
 )
-from airflow_provider_wacontacts.records.arguments import check_whole
+from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.turn import SOURCE, Page, parse_page
 from airflow_provider_wacontacts.records.windows import MILLISECOND, Window, format_millis
 
@@ -37,8 +37,8 @@ READ = "turn.contacts.page"
 SCHEMAS = "turn.contacts.schemas"
 ACCEPT = {"accept": "application/vnd.v1+json"}
 ACCEPT_AND_SEND = {**ACCEPT, "content-type": "application/json"}
-MOST_RESTARTS = 10
-MOST_EMPTY_PAGES = 100
+MAX_RESTARTS = 10
+MAX_EMPTY_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ExportOptions:
         if self.ordering not in (None, "asc", "desc"):
             raise ConfigError(f"ordering is {self.ordering!r}; it can be 'asc' or 'desc'")
         if self.page_size is not None:
-            check_whole("page_size", self.page_size, 1)
+            validate_int("page_size", self.page_size, 1)
 
     def given(self) -> dict[str, Any]:
         """Return the options that are to be sent, by their names on the wire."""
@@ -180,8 +180,8 @@ class Export:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
         self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
-        if self._empty_in_row > MOST_EMPTY_PAGES:
-            raise _broken(READ, f"more than {MOST_EMPTY_PAGES} empty pages in a row")
+        if self._empty_in_row > MAX_EMPTY_PAGES:
+            raise _broken(READ, f"more than {MAX_EMPTY_PAGES} empty pages in a row")
         self._follow(page.next_cursor)
         if self._cursor_per_page and came_forward:
             self._leave_cursor()
@@ -212,8 +212,8 @@ class Export:
     def _start_again(self) -> None:
         self.restarts += 1
         self._restarts_in_row += 1
-        if self._restarts_in_row > MOST_RESTARTS:
-            raise _broken(READ, f"{MOST_RESTARTS} cursors in a row expired before they brought anything new")
+        if self._restarts_in_row > MAX_RESTARTS:
+            raise _broken(READ, f"{MAX_RESTARTS} cursors in a row expired before they brought anything new")
         self._leave_cursor()
 
     def _leave_cursor(self) -> None:

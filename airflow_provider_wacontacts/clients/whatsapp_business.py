@@ -18,16 +18,16 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     SOURCE,
     ErrorNote,
     UnknownUserError,
-    amounts_to,
-    broken,
     codes_in,
-    refusal,
+    contract_error,
+    error_from_response,
+    normalize_status,
 )
-from airflow_provider_wacontacts.clients.whatsapp_business_json import from_epoch, read_object, troubles_in
-from airflow_provider_wacontacts.clients.whatsapp_business_login import KeptToken, Token, login
+from airflow_provider_wacontacts.clients.whatsapp_business_json import error_items, from_epoch, read_object
+from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
-    LONGEST_HASH,
-    LONGEST_WA_ID,
+    MAX_HASH_LENGTH,
+    MAX_WA_ID_LENGTH,
     Callback,
     CheckAnswer,
     ContactResult,
@@ -37,30 +37,30 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
 from airflow_provider_wacontacts.clients.whatsapp_business_statuses import is_resolved, next_pause, status_is_reliable
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
-from airflow_provider_wacontacts.records.arguments import check_flag
+from airflow_provider_wacontacts.records.arguments import validate_bool
 from airflow_provider_wacontacts.records.identities import Identity
 
 __all__ = [
-    "LONGEST_HASH",
-    "LONGEST_WA_ID",
-    "MOST_INPUTS",
+    "MAX_HASH_LENGTH",
+    "MAX_INPUTS",
+    "MAX_WA_ID_LENGTH",
     "REQUESTS_A_SECOND",
     "SOURCE",
     "Callback",
     "CheckAnswer",
     "ContactResult",
     "ErrorNote",
-    "KeptToken",
     "Token",
+    "TokenCache",
     "UnknownUserError",
     "acknowledge_identity",
-    "amounts_to",
     "ask_about_nobody",
     "check_contacts",
     "get_identity",
     "is_resolved",
     "login",
     "next_pause",
+    "normalize_status",
     "parse_callback",
     "status_is_reliable",
 ]
@@ -71,7 +71,7 @@ ACKNOWLEDGE = "whatsapp_business.identity.acknowledge"
 CONTACTS_PATH = "/v1/contacts"
 JSON = {"accept": "application/json", "content-type": "application/json"}
 #: More numbers than this in one request were never seen to be answered.
-MOST_INPUTS = 1000
+MAX_INPUTS = 1000
 #: Clients allow 20, checks and all else together.
 REQUESTS_A_SECOND = 19.5
 #: Codes that say that a parameter is missing, or that it cannot be: so says a client that is asked about nobody.
@@ -95,14 +95,14 @@ def check_contacts(
     asked = tuple(inputs)
     if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
         raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
-    check_flag("force_check", force_check)
-    if not 1 <= len(asked) <= MOST_INPUTS:
-        raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MOST_INPUTS}")
+    validate_bool("force_check", force_check)
+    if not 1 <= len(asked) <= MAX_INPUTS:
+        raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
     if blocking not in ("no_wait", "wait"):
         raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
     response = yield _question(asked, blocking=blocking, force_check=force_check, is_counted=is_counted)
     if not response.is_success:
-        raise refusal(response, CHECK)
+        raise error_from_response(response, CHECK)
     return parse_answer(response, asked, CHECK)
 
 
@@ -116,14 +116,16 @@ def ask_about_nobody() -> Flow[None]:
     try:
         answer = read_object(response.body)
     except ValueError as error:
-        raise broken(str(error), CHECK, response) if response.is_success else refusal(response, CHECK) from None
-    troubles = troubles_in(answer)
+        raise (
+            contract_error(str(error), CHECK, response) if response.is_success else error_from_response(response, CHECK)
+        ) from None
+    troubles = error_items(answer)
     codes = codes_in(troubles)
     is_told_so = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
     if not is_told_so and (troubles or not response.is_success):
-        raise refusal(response, CHECK)
+        raise error_from_response(response, CHECK)
     if answer and not is_told_so and not {"contacts", "meta"} & set(answer):
-        raise broken("not an object with a list of contacts", CHECK, response)
+        raise contract_error("not an object with a list of contacts", CHECK, response)
 
 
 def get_identity(wa_id: str) -> Flow[Identity]:
@@ -136,14 +138,14 @@ def get_identity(wa_id: str) -> Flow[Identity]:
     """
     response = yield Request(IDENTITY, "GET", _identity_path(wa_id), {"accept": "application/json"})
     if not response.is_success:
-        raise refusal(response, IDENTITY, unknown=UNKNOWN_USER)
+        raise error_from_response(response, IDENTITY, unknown=UNKNOWN_USER)
     try:
         answer = read_object(response.body)
     except ValueError as error:
-        raise broken(str(error), IDENTITY, response) from None
+        raise contract_error(str(error), IDENTITY, response) from None
     identity = answer.get("contacts")
     if identity is None and answer.get("errors"):
-        raise refusal(response, IDENTITY, unknown=UNKNOWN_USER)
+        raise error_from_response(response, IDENTITY, unknown=UNKNOWN_USER)
     return _identity_in(identity, response)
 
 
@@ -159,7 +161,7 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
     body = msgspec.json.encode({"hash": hash})
     response = yield Request(ACKNOWLEDGE, "PUT", _identity_path(wa_id), JSON, body)
     if not response.is_success or _has_errors(response.body):
-        raise refusal(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
+        raise error_from_response(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
 
 
 def _question(asked: Sequence[str], *, blocking: str, force_check: bool, is_counted: bool = False) -> Request:
@@ -175,17 +177,17 @@ def _identity_path(wa_id: str) -> str:
 
 
 def _identity_in(value: Any, response: Response) -> Identity:
-    if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= LONGEST_HASH:
-        raise broken("not an object with the hash of a contact", IDENTITY, response)
+    if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= MAX_HASH_LENGTH:
+        raise contract_error("not an object with the hash of a contact", IDENTITY, response)
     acknowledged = str(value.get("acknowledged") or False).lower()
     if acknowledged not in ("true", "false"):
-        raise broken("acknowledged is neither true nor false", IDENTITY, response)
+        raise contract_error("acknowledged is neither true nor false", IDENTITY, response)
     created_at = from_epoch(value.get("created_timestamp"), timedelta(milliseconds=1))
     return Identity(value["hash"], created_at, acknowledged == "true")
 
 
 def _has_errors(body: bytes) -> bool:
     try:
-        return bool(troubles_in(read_object(body)))
+        return bool(error_items(read_object(body)))
     except ValueError:
         return False

@@ -13,10 +13,10 @@ from typing import Any
 
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.clients.whatsapp_business_json import (
-    Trouble,
+    ApiErrorItem,
+    error_items,
     plain_words,
     read_object,
-    troubles_in,
 )
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
@@ -28,7 +28,16 @@ from airflow_provider_wacontacts.exceptions import (
     ServerError,
 )
 
-__all__ = ["SOURCE", "ErrorNote", "UnknownUserError", "amounts_to", "broken", "codes_in", "notes_of", "refusal"]
+__all__ = [
+    "SOURCE",
+    "ErrorNote",
+    "UnknownUserError",
+    "codes_in",
+    "contract_error",
+    "error_from_response",
+    "normalize_status",
+    "notes_of",
+]
 
 SOURCE = "whatsapp_business"
 INTERNAL = 1014
@@ -52,17 +61,19 @@ class ErrorNote:
 
 
 @dataclass(frozen=True, slots=True)
-class _Meaning:
+class _ErrorSpec:
     kind: type[ApiError]
     words: str
 
 
-_RATE = _Meaning(RateLimitedError, "the server's rate limit is reached; try again later")
-_BUSY = _Meaning(ServerError, "the server is overloaded; try again later")
-_DOWN = _Meaning(ServerError, "the server is not ready; try again later")
-_FAILED = _Meaning(ServerError, "the server failed; try again later")
-_UNREADABLE = _Meaning(RejectedError, "the server does not take a parameter of the request; it may be another version")
-_NOT_THIS = _Meaning(RejectedError, "the server refuses the request")
+_RATE = _ErrorSpec(RateLimitedError, "the server's rate limit is reached; try again later")
+_BUSY = _ErrorSpec(ServerError, "the server is overloaded; try again later")
+_DOWN = _ErrorSpec(ServerError, "the server is not ready; try again later")
+_FAILED = _ErrorSpec(ServerError, "the server failed; try again later")
+_UNREADABLE = _ErrorSpec(
+    RejectedError, "the server does not take a parameter of the request; it may be another version"
+)
+_NOT_THIS = _ErrorSpec(RejectedError, "the server refuses the request")
 
 _BY_CODE = {
     429: _RATE,
@@ -71,49 +82,51 @@ _BY_CODE = {
     1002: _NOT_THIS,
     1003: _NOT_THIS,
     1004: _NOT_THIS,
-    1005: _Meaning(
+    1005: _ErrorSpec(
         AuthError, "access denied: the login or token, or the client's own certificate or version, is refused"
     ),
-    1006: _Meaning(RejectedError, "not found: the server does not know this user, or this path"),
+    1006: _ErrorSpec(RejectedError, "not found: the server does not know this user, or this path"),
     1007: _NOT_THIS,
     1008: _UNREADABLE,
     1009: _UNREADABLE,
     1010: _UNREADABLE,
     1011: _DOWN,
-    1013: _Meaning(RejectedError, "the server says that this is not a user"),
+    1013: _ErrorSpec(RejectedError, "the server says that this is not a user"),
     INTERNAL: _FAILED,
     1015: _RATE,
     1016: _BUSY,
     1017: _DOWN,
     1018: _DOWN,
-    1021: _Meaning(RejectedError, "the server refuses to be asked about the sender itself"),
-    1022: _Meaning(
+    1021: _ErrorSpec(RejectedError, "the server refuses to be asked about the sender itself"),
+    1022: _ErrorSpec(
         RejectedError, "the client has no webhook to deliver later answers to; set one, or use blocking='wait'"
     ),
     1023: _FAILED,
-    1024: _Meaning(
+    1024: _ErrorSpec(
         AuthError,
         "the password has to be changed before it can be used: log in once by hand with a new_password, and put that"
         " into the connection",
     ),
     1025: _UNREADABLE,
     1026: _NOT_THIS,
-    1028: _Meaning(RejectedError, "this user's identity has changed, which has to be acknowledged first"),
-    1031: _Meaning(NotEnabledError, "the sender's account is locked: it may be banned; ask its operator"),
+    1028: _ErrorSpec(RejectedError, "this user's identity has changed, which has to be acknowledged first"),
+    1031: _ErrorSpec(NotEnabledError, "the sender's account is locked: it may be banned; ask its operator"),
     2048: _NOT_THIS,
 }
 _BY_STATUS = {
-    401: _Meaning(AuthError, "the login, token or key is not accepted; correct the connection"),
-    403: _Meaning(NotEnabledError, "not allowed: the token or key is not accepted, or has no access to this"),
-    404: _Meaning(NotEnabledError, "not found: the connection's host is wrong, or does not serve this part of the API"),
-    409: _Meaning(RejectedError, "the server has another hash for this user; read the identity anew"),
+    401: _ErrorSpec(AuthError, "the login, token or key is not accepted; correct the connection"),
+    403: _ErrorSpec(NotEnabledError, "not allowed: the token or key is not accepted, or has no access to this"),
+    404: _ErrorSpec(
+        NotEnabledError, "not found: the connection's host is wrong, or does not serve this part of the API"
+    ),
+    409: _ErrorSpec(RejectedError, "the server has another hash for this user; read the identity anew"),
     429: _RATE,
 }
-_ELSEWHERE = _Meaning(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
+_ELSEWHERE = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
 _TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerError: 503}
 
 
-def amounts_to(response: Response) -> Response:
+def normalize_status(response: Response) -> Response:
     """
     Read an answer by its error code, where that and the HTTP status disagree on whether to try again.
 
@@ -133,7 +146,7 @@ def amounts_to(response: Response) -> Response:
     return Response(status, response.headers, response.body)
 
 
-def refusal(response: Response, operation: str, *, unknown: str = "") -> ApiError:
+def error_from_response(response: Response, operation: str, *, unknown: str = "") -> ApiError:
     """
     Make the error that an answer amounts to.
 
@@ -142,45 +155,45 @@ def refusal(response: Response, operation: str, *, unknown: str = "") -> ApiErro
     troubles = _troubles(response)
     meaning = _meaning_of(troubles) or _by_status(response)
     if unknown and (response.status == 404 or 1006 in codes_in(troubles)):
-        meaning = _Meaning(UnknownUserError, unknown)
+        meaning = _ErrorSpec(UnknownUserError, unknown)
     title = plain_words(troubles[0].title) if troubles else ""
     words = f"{meaning.words} (it says: {title})" if title else meaning.words
     return meaning.kind(words, source=SOURCE, operation=operation, status=response.status)
 
 
-def broken(what: str, operation: str, response: Response | None = None) -> ContractError:
+def contract_error(what: str, operation: str, response: Response | None = None) -> ContractError:
     """Make the error of an answer that is not what is documented."""
     return ContractError(what, source=SOURCE, operation=operation, status=response.status if response else None)
 
 
 def notes_of(answer: dict[str, Any]) -> tuple[ErrorNote, ...]:
     """Return the errors of an answer that carries results too."""
-    return tuple(ErrorNote(trouble.code, plain_words(trouble.title)) for trouble in troubles_in(answer))
+    return tuple(ErrorNote(trouble.code, plain_words(trouble.title)) for trouble in error_items(answer))
 
 
-def codes_in(troubles: Sequence[Trouble]) -> set[int]:
+def codes_in(troubles: Sequence[ApiErrorItem]) -> set[int]:
     """Return the codes of errors."""
     return {trouble.code for trouble in troubles if trouble.code is not None}
 
 
-def _troubles(response: Response) -> list[Trouble]:
+def _troubles(response: Response) -> list[ApiErrorItem]:
     try:
-        return troubles_in(read_object(response.body))
+        return error_items(read_object(response.body))
     except ValueError:
         return []
 
 
-def _meaning_of(troubles: Sequence[Trouble]) -> _Meaning | None:
+def _meaning_of(troubles: Sequence[ApiErrorItem]) -> _ErrorSpec | None:
     meanings = [meaning for trouble in troubles if (meaning := _meaning(trouble))]
     return min(meanings, key=_gravity, default=None)
 
 
-def _gravity(meaning: _Meaning) -> int:
+def _gravity(meaning: _ErrorSpec) -> int:
     """Put first what is about the account, then what is about the request, and last what passes."""
     return 2 if meaning.kind in _TRANSIENT else int(meaning.kind is RejectedError)
 
 
-def _meaning(trouble: Trouble) -> _Meaning | None:
+def _meaning(trouble: ApiErrorItem) -> _ErrorSpec | None:
     said = f"{trouble.title} {trouble.details}".lower()
     if trouble.code == INTERNAL and "already exist" in said:
         return _NOT_THIS
@@ -189,7 +202,7 @@ def _meaning(trouble: Trouble) -> _Meaning | None:
     return _BY_CODE.get(trouble.code) if trouble.code is not None else None
 
 
-def _by_status(response: Response) -> _Meaning:
+def _by_status(response: Response) -> _ErrorSpec:
     if 300 <= response.status < 400:
         return _ELSEWHERE
     return _BY_STATUS.get(response.status, _NOT_THIS if response.status < 500 else _FAILED)

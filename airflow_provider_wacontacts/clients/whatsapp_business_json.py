@@ -19,14 +19,14 @@ from airflow_provider_wacontacts.clients.redaction import server_title
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.contacts import read_leniently, repair
 
-__all__ = ["Trouble", "client_version", "from_epoch", "plain_words", "read_object", "read_wa_id", "troubles_in"]
+__all__ = ["ApiErrorItem", "client_version", "error_items", "from_epoch", "plain_words", "read_object", "read_wa_id"]
 
 NUL = b"\\u0000"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ApiErrorItem:
     """
     One error of a body.
 
@@ -55,13 +55,13 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def troubles_in(answer: dict[str, Any]) -> list[Trouble]:
+def error_items(answer: dict[str, Any]) -> list[ApiErrorItem]:
     """Return the errors of an answer, in its order; empty where it has none."""
     errors = answer.get("errors") or answer.get("error") or []
     found = [_trouble(error) for error in (errors if type(errors) is list else [errors])]
     meta = answer.get("meta")
     if not found and type(meta) is dict and meta.get("success") is False:
-        found = [Trouble(None, _text(meta.get("developerMessage")))]
+        found = [ApiErrorItem(None, _text(meta.get("developerMessage")))]
     return found
 
 
@@ -102,12 +102,12 @@ def _decode(body: bytes) -> Any:
     return repair(read_leniently(body))[0]
 
 
-def _trouble(error: object) -> Trouble:
+def _trouble(error: object) -> ApiErrorItem:
     if type(error) is not dict:
-        return Trouble(None, _text(error))
+        return ApiErrorItem(None, _text(error))
     code = error.get("code", error.get("errorcode"))
     title = _text(error.get("title")) or _text(error.get("errortext"))
-    return Trouble(_whole(code), title, _text(error.get("details")) or _text(error.get("detail")))
+    return ApiErrorItem(_whole(code), title, _text(error.get("details")) or _text(error.get("detail")))
 
 
 def _whole(value: object) -> int | None:

@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.whatsapp_business_errors import broken, refusal
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import contract_error, error_from_response
 from airflow_provider_wacontacts.clients.whatsapp_business_json import read_object
 
-__all__ = ["KeptToken", "Token", "login"]
+__all__ = ["Token", "TokenCache", "login"]
 
 LOGIN = "whatsapp_business.login"
 #: Tokens last 7 days; where the server does not say so in a way that can be read, less is taken.
-UNTOLD_LIFE = timedelta(days=6)
+DEFAULT_LIFETIME = timedelta(days=6)
 #: One that never ends, as some say it, would end past the last day that there is.
-LONGEST_LIFE = timedelta(days=365)
-LONGEST_MARGIN = timedelta(minutes=5)
+MAX_LIFETIME = timedelta(days=365)
+MAX_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ def login(username: str, password: str) -> Flow[Token]:
     basic = base64.b64encode(f"{username}:{password}".encode()).decode()
     response = yield Request(LOGIN, "POST", "/v1/users/login", {"authorization": f"Basic {basic}"})
     if not response.is_success:
-        raise refusal(response, LOGIN)
+        raise error_from_response(response, LOGIN)
     user = _user_in(response)
     token = user.get("token")
     if type(token) is not str or not token or not token.isascii() or not token.isprintable():
-        raise broken("an answer without a token", LOGIN, response)
+        raise contract_error("an answer without a token", LOGIN, response)
     return Token(token, _read_expiry(user.get("expires_after")), response.date)
 
 
-class KeptToken:
+class TokenCache:
     """
     The token in use, and when it is time for the next one.
 
@@ -75,12 +75,12 @@ class KeptToken:
 
     def keep(self, token: Token, now: datetime) -> str:
         """Put a new one in its place, and return it."""
-        life = token.expires_at - (token.server_time or now) if token.expires_at else UNTOLD_LIFE
+        life = token.expires_at - (token.server_time or now) if token.expires_at else DEFAULT_LIFETIME
         if life <= timedelta(0):
-            life = UNTOLD_LIFE
-        life = min(life, LONGEST_LIFE)
+            life = DEFAULT_LIFETIME
+        life = min(life, MAX_LIFETIME)
         self._token = token.token
-        self._renew_at = now + life - min(LONGEST_MARGIN, life / 10)
+        self._renew_at = now + life - min(MAX_MARGIN, life / 10)
         return token.token
 
 
@@ -88,14 +88,14 @@ def _user_in(response: Response) -> dict[str, Any]:
     try:
         answer = read_object(response.body)
     except ValueError as error:
-        raise broken(str(error), LOGIN, response) from None
+        raise contract_error(str(error), LOGIN, response) from None
     users = answer.get("users")
     user = users[0] if type(users) is list and users else users
     if type(user) is dict:
         return user
     if answer.get("errors"):
-        raise refusal(response, LOGIN)
-    raise broken("an answer without a user", LOGIN, response)
+        raise error_from_response(response, LOGIN)
+    raise contract_error("an answer without a user", LOGIN, response)
 
 
 def _read_expiry(value: object) -> datetime | None:

@@ -14,7 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_wacontacts.clients.http import Response
-from airflow_provider_wacontacts.clients.whatsapp_business_errors import ErrorNote, broken, notes_of, refusal
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
+    ErrorNote,
+    contract_error,
+    error_from_response,
+    notes_of,
+)
 from airflow_provider_wacontacts.clients.whatsapp_business_json import (
     client_version,
     from_epoch,
@@ -30,8 +35,8 @@ __all__ = ["Callback", "CheckAnswer", "ContactResult", "parse_answer", "parse_ca
 CALLBACK = "whatsapp_business.callback"
 UNKNOWN = "unknown"
 #: Longer than any that WhatsApp gives out, and short enough for every index.
-LONGEST_HASH = 200
-LONGEST_WA_ID = 32
+MAX_HASH_LENGTH = 200
+MAX_WA_ID_LENGTH = 32
 _WORD = re.compile(r"[a-z][a-z_]{0,29}")
 
 
@@ -64,7 +69,7 @@ class CheckAnswer:
     :param unmatched: results that belong to no input, such as one without it.
     :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
     :param date: the server's own time, aware; ``None`` where it sent none.
-    :param refusal: what the errors amount to for the inputs that are missing, where those have to be asked about later,
+    :param error: what the errors amount to for the inputs that are missing, where those have to be asked about later,
         or nothing more may be; ``None`` where they are no reason not to go on.
     """
 
@@ -74,7 +79,7 @@ class CheckAnswer:
     unmatched: int = 0
     client_version: str | None = None
     date: datetime | None = None
-    refusal: ApiError | None = None
+    error: ApiError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +107,16 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
     try:
         answer = read_object(response.body)
     except ValueError as error:
-        raise broken(str(error), operation, response) from None
+        raise contract_error(str(error), operation, response) from None
     contacts, errors = answer.get("contacts"), notes_of(answer)
     if contacts is None and errors:
-        raise refusal(response, operation)
+        raise error_from_response(response, operation)
     if type(contacts) is not list:
-        raise broken("not an object with a list of contacts", operation, response)
+        raise contract_error("not an object with a list of contacts", operation, response)
     found, unmatched = _matched(contacts, frozenset(asked))
     results = {text: found[text] for text in asked if text in found}
     missing = [text for text in dict.fromkeys(asked) if text not in found]
-    refused = refusal(response, operation) if errors and missing else None
+    refused = error_from_response(response, operation) if errors and missing else None
     if isinstance(refused, RejectedError):
         # It is about those numbers, and the others may be asked about all the same.
         refused = None
@@ -132,7 +137,7 @@ def parse_callback(body: bytes) -> Callback:
     try:
         delivery = read_object(body)
     except ValueError as error:
-        raise broken(str(error), CALLBACK) from None
+        raise contract_error(str(error), CALLBACK) from None
     return Callback(
         results=[result for entry in _objects(delivery, "contacts") if (result := _result(entry))],
         identities=[change for message in _objects(delivery, "messages") if (change := _identity_change(message))],
@@ -166,7 +171,7 @@ def _result(entry: Mapping[str, Any]) -> ContactResult | None:
         return None
     word = status if type(status) is str and _WORD.fullmatch(status) else UNKNOWN
     wa_id = read_wa_id(entry.get("wa_id"))
-    return ContactResult(text, word, wa_id if len(wa_id or "") <= LONGEST_WA_ID else None, word in STATUSES)
+    return ContactResult(text, word, wa_id if len(wa_id or "") <= MAX_WA_ID_LENGTH else None, word in STATUSES)
 
 
 def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:

@@ -10,8 +10,8 @@ __all__ = ["RESOLVED", "STATUSES", "is_resolved", "next_pause", "status_is_relia
 RESOLVED = frozenset({"valid", "invalid", "failed"})
 STATUSES = RESOLVED | {"processing"}
 
-SHORTEST_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=2)
+MIN_PAUSE = timedelta(seconds=5)
+MAX_PAUSE = timedelta(minutes=2)
 #: From this version on a client answers ``valid`` for every number.
 ALWAYS_VALID = (2, 43)
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\D.*)?", re.DOTALL)
@@ -32,7 +32,7 @@ def next_pause(attempt: int, chance: float, retry_after: timedelta | None = None
     :param chance: of [0, 1).
     :param retry_after: what the server asked for: never less is waited, and up to a tenth more.
     """
-    growing = min(SHORTEST_PAUSE * (1 << min(attempt - 1, 16)), LONGEST_PAUSE / 1.5)
+    growing = min(MIN_PAUSE * (1 << min(attempt - 1, 16)), MAX_PAUSE / 1.5)
     pause = growing * (1 + chance / 2)
     return pause if retry_after is None else max(pause, retry_after * (1 + chance / 10))
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import msgspec
 
-from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, storing
+from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, storage_errors
 from airflow_provider_wacontacts.files.manifest import LandedFile, encode_manifest
 from airflow_provider_wacontacts.files.parquet import copy_parquet
 from airflow_provider_wacontacts.files.reader import (
@@ -33,7 +33,7 @@ from airflow_provider_wacontacts.files.reader import (
     reader_of,
 )
 from airflow_provider_wacontacts.files.sinks import JsonLines, Sink, write_whole
-from airflow_provider_wacontacts.identifiers.suppression import Contact, Erased
+from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
 
 __all__ = ["ErasedFiles", "erase_files"]
 
@@ -70,7 +70,7 @@ class ErasedFiles(NamedTuple):
 
 
 def erase_files(
-    path: ObjectPath, erased: Erased, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    path: ObjectPath, erased: SuppressionList, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> ErasedFiles:
     """
     Erase people from all extractions below a path, one after another.
@@ -96,7 +96,7 @@ def erase_files(
 class _Rewriting:
     """One extraction, without some people."""
 
-    def __init__(self, prefix: CompletePrefix, erased: Erased) -> None:
+    def __init__(self, prefix: CompletePrefix, erased: SuppressionList) -> None:
         self._prefix = prefix
         self._erased = erased
         self._read = reader_of(prefix.manifest)
@@ -210,7 +210,7 @@ def _changed_at(path: Any) -> datetime | None:
 
 def _delete(prefix: Any, names: Iterable[str]) -> None:
     for name in sorted(names):
-        with storing(f"{name} could not be deleted"), suppress(FileNotFoundError):
+        with storage_errors(f"{name} could not be deleted"), suppress(FileNotFoundError):
             path = prefix / name
             if hasattr(path, "fs"):
                 # Its unlink takes brackets in a path for a pattern.

@@ -20,12 +20,12 @@ from airflow_provider_wacontacts.files.layout import (
     ObjectPath,
     address,
     prefix_of,
-    storing,
+    storage_errors,
 )
 from airflow_provider_wacontacts.files.manifest import FORMAT_VERSION, LandedFile, Manifest, encode_manifest
 from airflow_provider_wacontacts.files.parts import Parts
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, Text, write_whole
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.records.contacts import Reject
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
@@ -90,7 +90,7 @@ class ObjectExtraction:
         file_format: str = JSON_LINES,
         part_bytes: int = PART_BYTES,
         part_rows: int = PART_ROWS,
-        erased: Callable[[], Erased] = lambda: NOBODY,
+        erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     ) -> None:
         check_file_format(file_format)
         if min(part_bytes, part_rows) < 1:
@@ -203,7 +203,7 @@ class ObjectExtraction:
         self._is_open = False
         return manifest
 
-    def _rows_without(self, erased: Erased, page: LandablePage) -> Rows:
+    def _rows_without(self, erased: SuppressionList, page: LandablePage) -> Rows:
         if not erased:
             return Rows(page.texts, page.heads, page.repaired)
         source, account = self._facts["source"], self._facts["account"]
@@ -248,6 +248,6 @@ class _Rejects:
 
 
 def _refuse_taken(prefix: ObjectPath) -> None:
-    with storing("the path could not be looked at"):
+    with storage_errors("the path could not be looked at"):
         if prefix.exists():
             raise LandingError("the extraction's prefix is there already; what was filed is never replaced")

@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 
-__all__ = ["MANIFEST", "REJECTS", "ObjectPath", "address", "local_path", "prefix_of", "segment", "storing"]
+__all__ = ["MANIFEST", "REJECTS", "ObjectPath", "address", "local_path", "prefix_of", "segment", "storage_errors"]
 
 MANIFEST = "_manifest.json"
 REJECTS = "_rejects.jsonl.gz"
 #: Bytes of a name, in every file system that matters.
-LONGEST_SEGMENT = 255
+MAX_SEGMENT_LENGTH = 255
 
 
 class ObjectPath(Protocol):
@@ -56,8 +56,8 @@ def segment(name: str, value: str) -> str:
         raise ConfigError(f"{name} cannot name a directory: it is not valid Unicode") from None
     if encoded in {"", ".", ".."}:
         raise ConfigError(f"{name} cannot name a directory: it is empty, or nothing but dots")
-    if len(encoded) > LONGEST_SEGMENT:
-        raise ConfigError(f"{name} cannot name a directory: it is longer than {LONGEST_SEGMENT} bytes")
+    if len(encoded) > MAX_SEGMENT_LENGTH:
+        raise ConfigError(f"{name} cannot name a directory: it is longer than {MAX_SEGMENT_LENGTH} bytes")
     return encoded
 
 
@@ -94,7 +94,7 @@ def address(path: ObjectPath) -> str:
 
 
 @contextmanager
-def storing(what: str) -> Iterator[None]:
+def storage_errors(what: str) -> Iterator[None]:
     """
     Turn whatever a store raises into an error that carries neither address nor content.
 

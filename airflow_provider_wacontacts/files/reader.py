@@ -17,7 +17,7 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files.formats import JSON_LINES, PARQUET, check_file_format
-from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, address, segment, storing
+from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, address, segment, storage_errors
 from airflow_provider_wacontacts.files.manifest import LandedFile, Manifest, decode_manifest
 from airflow_provider_wacontacts.files.parquet import read_parquet
 from airflow_provider_wacontacts.records import green_api, turn
@@ -226,7 +226,7 @@ def files_below(path: ObjectPath, pattern: str = "*") -> list[tuple[str, ...]]:
     :param pattern: of names; stores that list everything anyway do not look at it.
     :raises LandingError: the store failed.
     """
-    with storing("the path could not be listed"):
+    with storage_errors("the path could not be listed"):
         if hasattr(path, "fs") and hasattr(path, "path"):
             base = path.path.rstrip("/") + "/"
             below = [name.removeprefix(base) for name in _fresh(path.fs, base).find(path.path)]
@@ -247,7 +247,7 @@ def read_stored(prefix: ObjectPath, name: str) -> bytes:
 
     :raises LandingError: it cannot be read.
     """
-    with storing(f"{name} could not be read"), (prefix / name).open("rb") as file:
+    with storage_errors(f"{name} could not be read"), (prefix / name).open("rb") as file:
         data: bytes = file.read()
         return data
 
@@ -259,7 +259,7 @@ def _texts(prefix: ObjectPath, manifest: Manifest, part: LandedFile, *, verify: 
         raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
     found = read_parquet(data) if manifest.file_format == PARQUET else _read_lines(data, frozenset(part.repaired))
     rows = 0
-    with storing(f"{part.name} cannot be read"):
+    with storage_errors(f"{part.name} cannot be read"):
         for text in found:
             yield text
             rows += 1

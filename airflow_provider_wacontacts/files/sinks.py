@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from airflow_provider_wacontacts.files.layout import ObjectPath, local_path, storing
+from airflow_provider_wacontacts.files.layout import ObjectPath, local_path, storage_errors
 
 __all__ = ["JsonLines", "PartWriter", "Rows", "Sink", "Text", "write_whole"]
 
@@ -31,12 +31,12 @@ class Sink:
         self.size = 0
         self.closed = False
         self._digest = sha256()
-        with storing(f"{name} could not be created"):
+        with storage_errors(f"{name} could not be created"):
             self._file = _create(prefix / name)
 
     def write(self, data: Any) -> int:
         """Append bytes, or anything that has a buffer of them."""
-        with storing(f"{self.name} could not be written"):
+        with storage_errors(f"{self.name} could not be written"):
             self._file.write(data)
         self._digest.update(data)
         self.size += len(data)
@@ -53,7 +53,7 @@ class Sink:
         """Hand the last bytes over; afterwards the file is whole, and can be read."""
         if not self.closed:
             self.closed = True
-            with storing(f"{self.name} could not be written"):
+            with storage_errors(f"{self.name} could not be written"):
                 self._file.close()
 
     @property
@@ -129,7 +129,7 @@ def write_whole(prefix: ObjectPath, name: str, data: bytes) -> None:
 
     :raises LandingError: it cannot be written.
     """
-    with storing(f"{name} could not be written"):
+    with storage_errors(f"{name} could not be written"):
         local = local_path(prefix / name)
         if local is None:
             _write(prefix / name, data)

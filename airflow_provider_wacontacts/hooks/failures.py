@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wacontacts.exceptions import HOPELESS
+from airflow_provider_wacontacts.exceptions import NON_RETRYABLE
 
-__all__ = ["failing_at_once"]
+__all__ = ["fail_without_retry"]
 
 
 @contextmanager
-def failing_at_once() -> Iterator[None]:
+def fail_without_retry() -> Iterator[None]:
     """Turn errors that no retry can mend into Airflow's exception for just that; let the others go to its retries."""
     try:
         yield
-    except HOPELESS as error:
+    except NON_RETRYABLE as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error

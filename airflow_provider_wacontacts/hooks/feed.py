@@ -170,11 +170,11 @@ class FeedHook(HttpHook):
             policy=policy,
             timeout=timeout,
             clock=self._clock,
-            read=self._amounts_to,
+            read=self._normalize_status,
             paused=retrying,
         )
 
-    def _amounts_to(self, response: Response) -> Response:
+    def _normalize_status(self, response: Response) -> Response:
         """Return what an answer amounts to, before it is judged by its status."""
         return response
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import Connection, mask_secret
 
 from airflow_provider_wacontacts.clients import green_api
 from airflow_provider_wacontacts.clients.http import Flow, Response
-from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -25,7 +25,7 @@ __all__ = ["GreenApiHook"]
 #: One request a second is allowed. A fifth more, as not all of them take equally long to get there.
 TURN = timedelta(seconds=1.2)
 #: Of all hooks of the process, by host and instance.
-TURNS = Pacer(TURN)
+TURNS = RateLimiter(TURN)
 #: A 429 says nothing of how long to wait, and to ask again within the second is of no use.
 PATIENT = RetryPolicy(first_backoff=timedelta(seconds=2))
 
@@ -132,8 +132,8 @@ class GreenApiHook(FeedHook):
     def _credentials(self, connection: Connection, endpoint: Endpoint) -> Credentials:  # noqa: ARG002
         return _InTurn((endpoint.base_url, self._instance.id_instance), self._clock)
 
-    def _amounts_to(self, response: Response) -> Response:
-        return green_api.amounts_to(response)
+    def _normalize_status(self, response: Response) -> Response:
+        return green_api.normalize_status(response)
 
 
 class _InTurn:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_wacontacts.clients.retry import Try
+    from airflow_provider_wacontacts.clients.retry import Attempt
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
 
 __all__ = ["KINDS", "load", "retrying", "send", "statuses_of"]
@@ -66,7 +66,7 @@ def send(source: str, conn_id: str = "", /, **figures: int | timedelta | None) -
         log.debug("Metrics of %s were not sent: %s", source, type(error).__name__)
 
 
-def retrying(last: Try, pause: timedelta) -> None:
+def retrying(last: Attempt, pause: timedelta) -> None:
     """Tell that a request is sent again after a pause, which a rate limit may be the reason of."""
     send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
 

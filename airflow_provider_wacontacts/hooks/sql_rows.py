@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.hooks.connections import read_connection
 from airflow_provider_wacontacts.hooks.store import postgres_hook
-from airflow_provider_wacontacts.store.errors import code_of
+from airflow_provider_wacontacts.store.errors import sqlstate_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -43,7 +43,7 @@ def read_rows(conn_id: str, sql: str, *, needed: str | Sequence[str] = "number")
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has its own; all of them quote the statement
-        problem = LandingError(f"connection {conn_id!r}: the query could not be read ({code_of(error)})")
+        problem = LandingError(f"connection {conn_id!r}: the query could not be read ({sqlstate_of(error)})")
     if problem is not None:
         raise problem
 

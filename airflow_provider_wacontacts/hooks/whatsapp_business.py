@@ -21,9 +21,9 @@ from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widget
 from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
-    Access,
-    Account,
+    AuthState,
     SharedCredentials,
+    WhatsAppConnection,
     access_of,
 )
 from airflow_provider_wacontacts.records.identities import Identity
@@ -92,9 +92,9 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` where the sender is no number with one."""
-        from airflow_provider_wacontacts.identifiers.numbers import region_of
+        from airflow_provider_wacontacts.identifiers.numbers import infer_region
 
-        return region_of(self.sender)
+        return infer_region(self.sender)
 
     def check_contacts(
         self,
@@ -153,7 +153,7 @@ class WhatsAppBusinessHook(FeedHook):
         return "the WhatsApp Business API answered"
 
     @cached_property
-    def _access(self) -> Access:
+    def _access(self) -> WhatsAppConnection:
         access = access_of(self._connection)
         if access.endpoint.verify is False:
             log.warning(UNVERIFIED, self.whatsapp_business_conn_id)
@@ -164,8 +164,8 @@ class WhatsAppBusinessHook(FeedHook):
         return self._access.endpoint
 
     @cached_property
-    def _shared(self) -> Account:
-        return Account(self._access, self._clock.now)
+    def _shared(self) -> AuthState:
+        return AuthState(self._access, self._clock.now)
 
     def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
         account = self._shared
@@ -180,5 +180,5 @@ class WhatsAppBusinessHook(FeedHook):
 
         return self._driver_with(SharedCredentials(account, self._lock, obtain), policy, timeout)
 
-    def _amounts_to(self, response: Response) -> Response:
-        return whatsapp_business.amounts_to(response)
+    def _normalize_status(self, response: Response) -> Response:
+        return whatsapp_business.normalize_status(response)

@@ -21,9 +21,9 @@ from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.metrics import retrying
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
-    Access,
-    Account,
     AsyncSharedCredentials,
+    AuthState,
+    WhatsAppConnection,
     access_of,
 )
 from airflow_provider_wacontacts.records.identities import Identity
@@ -51,9 +51,9 @@ class AsyncContacts:
         self._policy = policy
         self._clock = clock or AsyncClock()
         self._lock = asyncio.Lock()
-        self._access: Access
+        self._access: WhatsAppConnection
         self._route: Route
-        self._account: Account
+        self._account: AuthState
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -66,7 +66,7 @@ class AsyncContacts:
         if self._access.endpoint.verify is False:
             log.warning(UNVERIFIED, self._conn_id)
         self._route = await sync_to_async(_route, thread_sensitive=False)(self._access)
-        self._account = Account(self._access, self._clock.now)
+        self._account = AuthState(self._access, self._clock.now)
         self._session = open_session(USER_AGENT)
         return self
 
@@ -124,18 +124,18 @@ class AsyncContacts:
             policy=self._policy,
             timeout=self._access.endpoint.timeout,
             clock=self._clock,
-            read=whatsapp_business.amounts_to,
+            read=whatsapp_business.normalize_status,
             paused=retrying,
         )
 
 
-async def _read(conn_id: str) -> Access:
+async def _read(conn_id: str) -> WhatsAppConnection:
     connection = await read_connection_async(conn_id)
     # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
     return await sync_to_async(access_of)(connection)
 
 
-def _route(access: Access) -> Route:
+def _route(access: WhatsAppConnection) -> Route:
     endpoint = access.endpoint
     return route_to(
         endpoint.base_url,

@@ -1,8 +1,8 @@
 """
 What a ``whatsapp_business`` connection means, and the credentials in it.
 
-A name and a password are exchanged for a token, once for all threads or tasks that share an :class:`Account`. Both are
-read from the connection once more before each login, and a fixed token or key when it is not accepted.
+A name and a password are exchanged for a token, once for all threads or tasks that share an :class:`AuthState`. Both
+are read from the connection once more before each login, and a fixed token or key when it is not accepted.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
-from airflow_provider_wacontacts.clients.whatsapp_business import KeptToken, Token
+from airflow_provider_wacontacts.clients.whatsapp_business import Token, TokenCache
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, extras_of, token_of
 
-__all__ = ["Access", "Account", "AsyncSharedCredentials", "SharedCredentials", "access_of"]
+__all__ = ["AsyncSharedCredentials", "AuthState", "SharedCredentials", "WhatsAppConnection", "access_of"]
 
 DEFAULT_DAILY_CHECKS = 1000
 UNVERIFIED = "connection %r: certificates are not verified: whoever sits in between can read and change all of it"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class WhatsAppConnection:
     """
     Where a connection leads, whom it speaks for, and with which credentials.
 
@@ -45,7 +45,7 @@ class Access:
     header: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def access_of(connection: Connection) -> Access:
+def access_of(connection: Connection) -> WhatsAppConnection:
     """
     Read a connection; nothing is sent.
 
@@ -54,7 +54,7 @@ def access_of(connection: Connection) -> Access:
     endpoint, extras = endpoint_of(connection), extras_of(connection)
     sender = str(extras.get("sender") or "").strip() or connection.conn_id
     way = _way(connection, extras, endpoint)
-    return Access(
+    return WhatsAppConnection(
         endpoint,
         sender,
         _daily_checks(connection, extras),
@@ -63,18 +63,18 @@ def access_of(connection: Connection) -> Access:
     )
 
 
-class Account:
+class AuthState:
     """
     The header that authenticates, as of now, for all who share it.
 
     :param now: the local time, aware.
     """
 
-    def __init__(self, access: Access, now: Callable[[], datetime]) -> None:
+    def __init__(self, access: WhatsAppConnection, now: Callable[[], datetime]) -> None:
         self._base_url = access.endpoint.base_url
         self._header = access.header
         self._login = access.login
-        self._token = KeptToken()
+        self._token = TokenCache()
         self._now = now
 
     def current(self) -> Mapping[str, str] | None:
@@ -88,7 +88,7 @@ class Account:
         """Use what a login brought, and return the header."""
         return _bearer(self._token.keep(token, self._now()))
 
-    def replace(self, access: Access) -> tuple[str, str] | None:
+    def replace(self, access: WhatsAppConnection) -> tuple[str, str] | None:
         """Use what the connection holds now, unless it leads to another host; return what to log in with, if at all."""
         if access.endpoint.base_url == self._base_url:
             self._header = self._header and (access.header or self._header)
@@ -104,7 +104,7 @@ class SharedCredentials:
     :param obtain: fetches a new header, by logging in or from the connection.
     """
 
-    def __init__(self, account: Account, lock: threading.Lock, obtain: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, account: AuthState, lock: threading.Lock, obtain: Callable[[], Mapping[str, str]]) -> None:
         self._account = account
         self._lock = lock
         self._obtain = obtain
@@ -129,7 +129,7 @@ class AsyncSharedCredentials:
     """One driver's view of an account that the tasks of an event loop share."""
 
     def __init__(
-        self, account: Account, lock: asyncio.Lock, obtain: Callable[[], Awaitable[Mapping[str, str]]]
+        self, account: AuthState, lock: asyncio.Lock, obtain: Callable[[], Awaitable[Mapping[str, str]]]
     ) -> None:
         self._account = account
         self._lock = lock

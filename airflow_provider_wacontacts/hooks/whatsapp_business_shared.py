@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from airflow_provider_wacontacts.clients.async_rate_limiter import Gate
+from airflow_provider_wacontacts.clients.async_rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.sender import Checks
 
-__all__ = ["Room", "open_room"]
+__all__ = ["SharedClient", "shared_client"]
 
 T = TypeVar("T")
 
@@ -37,10 +37,10 @@ ONCE = RetryPolicy(budget=timedelta(0))
 
 class _Line(NamedTuple):
     contacts: AsyncContacts
-    gate: Gate
+    gate: AsyncRateLimiter
 
 
-class Room:
+class SharedClient:
     """
     A place in a triggerer to ask about numbers, and to keep what is answered, without blocking the event loop.
 
@@ -91,7 +91,7 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(whatsapp_business_conn_id: str, store_conn_id: str) -> AsyncIterator[Room]:
+async def shared_client(whatsapp_business_conn_id: str, store_conn_id: str) -> AsyncIterator[SharedClient]:
     """
     Enter the room of a connection and a store; the first opens it, the last closes it. Nothing is sent.
 
@@ -108,7 +108,7 @@ async def open_room(whatsapp_business_conn_id: str, store_conn_id: str) -> Async
         from airflow_provider_wacontacts.store.checks.sender import Checks
 
         checks = Checks(store, line.contacts.sender, daily_checks=line.contacts.daily_checks)
-        yield Room(line, checks, threads)
+        yield SharedClient(line, checks, threads)
 
 
 @asynccontextmanager
@@ -123,7 +123,7 @@ async def _threads() -> AsyncIterator[ThreadPoolExecutor]:
 @asynccontextmanager
 async def _line(conn_id: str) -> AsyncIterator[_Line]:
     async with AsyncContacts(conn_id, policy=ONCE) as contacts:
-        yield _Line(contacts, Gate(REQUESTS_A_SECOND))
+        yield _Line(contacts, AsyncRateLimiter(REQUESTS_A_SECOND))
 
 
 @asynccontextmanager

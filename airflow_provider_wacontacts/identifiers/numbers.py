@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 
-__all__ = ["NotANumberError", "Number", "check_region", "mask", "normalise", "pseudonym", "region_of"]
+__all__ = ["NotANumberError", "Number", "infer_region", "mask", "normalize", "pseudonym", "validate_region"]
 
 PLUS_SIGNS = "+\uff0b"
 SHOWN_DIGITS = 2
@@ -59,7 +59,7 @@ class Number(NamedTuple):
     e164: str
 
 
-def normalise(text: str, region: str | None) -> Number:
+def normalize(text: str, region: str | None) -> Number:
     """
     Read a number in any dialable spelling: E.164, international, national, RFC 3966.
 
@@ -81,7 +81,7 @@ def normalise(text: str, region: str | None) -> Number:
     return Number(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-def region_of(sender: str) -> str | None:
+def infer_region(sender: str) -> str | None:
     """
     Return the region in which a registered number was given out.
 
@@ -98,7 +98,7 @@ def region_of(sender: str) -> str | None:
     return region if region in phonenumbers.SUPPORTED_REGIONS else None
 
 
-def check_region(region: str) -> str:
+def validate_region(region: str) -> str:
     """
     Make sure that numbers can be read as those of a region.
 

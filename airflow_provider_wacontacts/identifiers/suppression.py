@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 
-__all__ = ["NOBODY", "Contact", "Erased", "ErasureKey", "person_of"]
+__all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Contact(NamedTuple):
     contact_id: str
 
 
-def person_of(value: object) -> str:
+def read_person(value: object) -> str:
     """
     Read a WhatsApp id or an international number, with or without a plus sign.
 
@@ -85,7 +85,7 @@ def person_of(value: object) -> str:
     return digits
 
 
-class ErasureKey:
+class SuppressionKey:
     """
     What people are hashed with.
 
@@ -101,7 +101,7 @@ class ErasureKey:
         self.key_id = self._hash(b"key", "").hex()
 
     @classmethod
-    def of_secret(cls, secret: bytes) -> ErasureKey:
+    def of_secret(cls, secret: bytes) -> SuppressionKey:
         """Make a key of the secret for pseudonyms."""
         return cls(secret, secret)
 
@@ -125,14 +125,14 @@ class ErasureKey:
         return hashing.digest()
 
 
-class Erased:
+class SuppressionList:
     """
     All who were erased.
 
     :param hashes: by the key they were made with.
     """
 
-    def __init__(self, hashes: Mapping[ErasureKey, Collection[bytes]]) -> None:
+    def __init__(self, hashes: Mapping[SuppressionKey, Collection[bytes]]) -> None:
         self._hashes = [(key, frozenset(known)) for key, known in hashes.items() if known]
 
     def __bool__(self) -> bool:
@@ -174,7 +174,7 @@ class Erased:
         return (one for one in found if not is_erased(one)) if self._hashes else found
 
 
-NOBODY = Erased({})
+NO_SUPPRESSIONS = SuppressionList({})
 
 
 def _people_in(text: bytes | str) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
-from airflow_provider_wacontacts.operators.task_context import counting, publish, task_of
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
+from airflow_provider_wacontacts.operators.task_context import get_task, metrics_on_commit, publish
 
 __all__ = ["ContactFilesToSqlOperator"]
 
@@ -63,18 +63,18 @@ class ContactFilesToSqlOperator(BaseOperator):
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.import_files import FilesLanding, land_files
+        from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 
-        with failing_at_once():
-            landing = FilesLanding(
-                task_of(context),
+        with fail_without_retry():
+            landing = ImportSpec(
+                get_task(context),
                 __version__,
                 source=self.source or None,
                 account=self.account or None,
                 guard=self.guard,
             )
             root, store = ObjectStoragePath(self.path), open_store(self.store_conn_id)
-            summary = land_files(landing, root=root, store=store, count=counting("files"))
+            summary = import_files(landing, root=root, store=store, count=metrics_on_commit("files"))
         self.log.info(
             "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old",
             summary.prefixes - summary.known,

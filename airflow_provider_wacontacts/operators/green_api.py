@@ -12,23 +12,28 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
-    attempt_of,
-    counting,
-    erased_of,
-    pseudonyms_of,
+    get_pseudonymizer,
+    get_suppression_list,
+    get_task,
+    metrics_on_commit,
     publish,
-    task_of,
+    read_attempt,
 )
-from airflow_provider_wacontacts.records.arguments import check_flag, check_share, check_span, check_whole
+from airflow_provider_wacontacts.records.arguments import (
+    validate_bool,
+    validate_int,
+    validate_ratio,
+    validate_timedelta,
+)
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-    from airflow_provider_wacontacts.pipelines.green_api_snapshot import Answered, SnapshotPull
+    from airflow_provider_wacontacts.pipelines.green_api_snapshot import Answered, SnapshotSpec
     from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
 
 __all__ = ["GreenApiContactsToObjectStorageOperator", "GreenApiContactsToSqlOperator"]
@@ -87,13 +92,13 @@ class _GreenApiContactsOperator(BaseOperator):
         :returns: the summary: counts, times and ids.
         :raises AirflowFailException: an argument, a connection or the account has to be changed first.
         """
-        with failing_at_once():
+        with fail_without_retry():
             return self._take(context, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask again after an empty answer."""
-        with failing_at_once():
-            return self._take(context, attempt=attempt_of(event))
+        with fail_without_retry():
+            return self._take(context, attempt=read_attempt(event))
 
     @cached_property
     def hook(self) -> GreenApiHook:
@@ -129,17 +134,17 @@ class _GreenApiContactsOperator(BaseOperator):
             raise NotEnabledError(EMPTY, source="green_api", operation="green_api.contacts.get", attempts=attempt)
         self.log.warning("The account has no contacts, however often it was asked; nobody is gone on its strength")
 
-    def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotPull
+    def _plan(self, context: Mapping[str, Any]) -> SnapshotSpec:
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec
 
-        return SnapshotPull(
+        return SnapshotSpec(
             account=self.account or self.hook.account,
-            task=task_of(context),
+            task=get_task(context),
             package_version=__version__,
             group=self.group,
             count=self.count,
             max_rejected=self.max_rejected,
-            pseudonyms=pseudonyms_of(self),
+            pseudonyms=get_pseudonymizer(self),
         )
 
     def _tell(self, summary: SnapshotSummary) -> None:
@@ -157,7 +162,7 @@ class _GreenApiContactsOperator(BaseOperator):
         elif summary.reason:
             self.log.warning("Nobody is gone on the strength of this snapshot: %s", WHY[summary.reason])
 
-    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
+    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
         """Open what a snapshot is landed in, before anything is asked for."""
         raise NotImplementedError
 
@@ -204,19 +209,19 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         self.store_conn_id = store_conn_id
         self.guard = ShrinkGuard(shrink_guard, shrink_confirmations, accept_shrink)
 
-    def _plan(self, context: Mapping[str, Any]) -> SnapshotPull:
+    def _plan(self, context: Mapping[str, Any]) -> SnapshotSpec:
         from dataclasses import replace
 
         return replace(super()._plan(context), guard=self.guard)
 
-    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
+    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import land_in_store
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_store
 
         store = open_store(self.store_conn_id)
         store.prepare()
         uri = store_uri(self.store_conn_id, "green_api", pull.account)
-        return partial(land_in_store, pull, store=store, uri=uri, count=counting("green_api"))
+        return partial(snapshot_to_store, pull, store=store, uri=uri, count=metrics_on_commit("green_api"))
 
 
 class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
@@ -246,24 +251,24 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         self.file_format = file_format
         self.erased_conn_id = erased_conn_id
 
-    def _landing(self, pull: SnapshotPull) -> Callable[[Answered], SnapshotSummary]:
+    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import land_in_files
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_files
 
-        root, count = ObjectStoragePath(self.path), counting("green_api")
-        erased = erased_of(self)
-        return partial(land_in_files, pull, root=root, file_format=self.file_format, erased=erased, count=count)
+        root, count = ObjectStoragePath(self.path), metrics_on_commit("green_api")
+        erased = get_suppression_list(self)
+        return partial(snapshot_to_files, pull, root=root, file_format=self.file_format, erased=erased, count=count)
 
 
 def _check_figures(operator: _GreenApiContactsOperator) -> None:
     """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
     if operator.count is not None:
-        check_whole("count", operator.count, 1)
+        validate_int("count", operator.count, 1)
     if operator.group is not None:
-        check_flag("group", operator.group)
-    check_whole("empty_retries", operator.empty_retries, 0)
-    check_span("empty_wait", operator.empty_wait)
+        validate_bool("group", operator.group)
+    validate_int("empty_retries", operator.empty_retries, 0)
+    validate_timedelta("empty_wait", operator.empty_wait)
     if operator.on_empty not in ON_EMPTY:
         raise ConfigError(f"on_empty is {operator.on_empty!r}; it can be one of {', '.join(ON_EMPTY)}")
-    check_share("max_rejected", operator.max_rejected)
+    validate_ratio("max_rejected", operator.max_rejected)

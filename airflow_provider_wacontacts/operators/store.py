@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.task_context import publish
 
@@ -65,7 +65,7 @@ class EraseContactsOperator(BaseOperator):
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in, people_of
 
-        with failing_at_once():
+        with fail_without_retry():
             paths = [self.paths] if isinstance(self.paths, str) else self.paths
             rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, needed=COLUMNS)
             people = people_in(people_of(rows))

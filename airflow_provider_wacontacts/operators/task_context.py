@@ -11,37 +11,37 @@ from airflow.providers.common.compat.sdk import Asset
 from airflow_provider_wacontacts.exceptions import RateLimitedError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.records.tasks import Task
-from airflow_provider_wacontacts.records.windows import Window, format_time, window_of_run
+from airflow_provider_wacontacts.records.windows import Window, format_time, resolve_run_window
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.identifiers.suppression import Erased
+    from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
     from airflow_provider_wacontacts.pipelines.commit_stats import Counts
-    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
-    "attempt_of",
-    "counting",
-    "day_end_of",
+    "defer_for_rate_limit",
     "defer_until",
-    "erased_of",
-    "pseudonyms_of",
+    "end_of_run_day",
+    "get_pseudonymizer",
+    "get_suppression_list",
+    "get_task",
+    "metrics_on_commit",
     "publish",
-    "task_of",
-    "wait_out",
-    "window_of",
+    "read_attempt",
+    "resolve_window",
 ]
 
 
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 
 
-def task_of(context: Mapping[str, Any]) -> Task:
+def get_task(context: Mapping[str, Any]) -> Task:
     """Return who is at work: the same for every try of a task instance."""
     return Task.of(context["ti"])
 
 
-def window_of(
+def resolve_window(
     context: Mapping[str, Any],
     *,
     start: str | datetime | None,
@@ -49,13 +49,13 @@ def window_of(
     window_length: timedelta | None,
 ) -> Window:
     """
-    Return the window that a run pulls, see :func:`~airflow_provider_wacontacts.records.windows.window_of_run`.
+    Return the window that a run pulls, see :func:`~airflow_provider_wacontacts.records.windows.resolve_run_window`.
 
     :raises ConfigError: there is none.
     """
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
     run = context.get("dag_run")
-    return window_of_run(
+    return resolve_run_window(
         start=start,
         end=end,
         window_length=window_length,
@@ -64,7 +64,7 @@ def window_of(
     )
 
 
-def day_end_of(context: Mapping[str, Any]) -> datetime:
+def end_of_run_day(context: Mapping[str, Any]) -> datetime:
     """Return when a run's day ends: with its data interval or, where it has none, with the UTC day it was due on."""
     first, last = context.get("data_interval_start"), context.get("data_interval_end")
     if first and last and first < last:
@@ -74,7 +74,7 @@ def day_end_of(context: Mapping[str, Any]) -> datetime:
     return day + timedelta(days=1)
 
 
-def pseudonyms_of(operator: Any) -> Pseudonyms | None:
+def get_pseudonymizer(operator: Any) -> Pseudonymizer | None:
     """
     Return what an operator's ``pseudonymize`` asks for; ``None`` for nothing.
 
@@ -83,13 +83,13 @@ def pseudonyms_of(operator: Any) -> Pseudonyms | None:
     if operator.pseudonymize is None:
         return None
     from airflow_provider_wacontacts.hooks.store import pseudonym_key
-    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
     conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
-    return Pseudonyms(pseudonym_key(conn_id), operator.pseudonymize)
+    return Pseudonymizer(pseudonym_key(conn_id), operator.pseudonymize)
 
 
-def erased_of(operator: Any) -> Callable[[], Erased]:
+def get_suppression_list(operator: Any) -> Callable[[], SuppressionList]:
     """
     Return what tells who was erased from the store of an operator's ``erased_conn_id``; nobody where it has none.
 
@@ -97,13 +97,13 @@ def erased_of(operator: Any) -> Callable[[], Erased]:
     :raises LandingError: the database failed.
     """
     from airflow_provider_wacontacts.hooks.store import open_store
-    from airflow_provider_wacontacts.identifiers.suppression import NOBODY
+    from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 
     if not operator.erased_conn_id:
-        return lambda: NOBODY
+        return lambda: NO_SUPPRESSIONS
     store = open_store(operator.erased_conn_id)
     store.prepare()
-    return store.who_was_erased
+    return store.suppression_list
 
 
 def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> None:
@@ -112,16 +112,16 @@ def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> N
     operator.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
 
 
-def wait_out(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
+def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
     """Defer for as long as a server wants to be left alone; raise the error where it does not say, or too often did."""
-    if error.retry_after and attempt < MOST_ATTEMPTS:
+    if error.retry_after and attempt < MAX_ATTEMPTS:
         moment = datetime.now(UTC) + error.retry_after
         send(error.source, rate_limit_waits=error.retry_after)
         defer_until(operator, moment, attempt=attempt + 1, why="the rate limit allows it")
     raise error
 
 
-def counting(source: str) -> Counts:
+def metrics_on_commit(source: str) -> Counts:
     """Return what sends each count of a job as metrics of a feed, or of ``files``."""
     return lambda landed: send(source, **landed._asdict())
 
@@ -133,7 +133,7 @@ def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapp
             context["outlet_events"][outlet].extra = dict(summary)
 
 
-def attempt_of(event: object) -> int:
+def read_attempt(event: object) -> int:
     """
     Read which attempt a waited-for task makes.
 

@@ -13,27 +13,27 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
-    attempt_of,
-    counting,
+    defer_for_rate_limit,
     defer_until,
-    erased_of,
-    pseudonyms_of,
+    get_pseudonymizer,
+    get_suppression_list,
+    get_task,
+    metrics_on_commit,
     publish,
-    task_of,
-    wait_out,
-    window_of,
+    read_attempt,
+    resolve_window,
 )
-from airflow_provider_wacontacts.records.arguments import check_flag, check_share, check_span
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_ratio, validate_timedelta
 from airflow_provider_wacontacts.records.windows import Window, format_time
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
     from airflow_provider_wacontacts.pipelines.progress import Progress
-    from airflow_provider_wacontacts.pipelines.summaries import PullSummary
-    from airflow_provider_wacontacts.pipelines.turn_sync import Pull
+    from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
+    from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
 
@@ -84,18 +84,18 @@ class _TurnContactsOperator(BaseOperator):
         :returns: the summary: counts, times and ids.
         :raises AirflowFailException: an argument, a connection or the account has to be changed first.
         """
-        with failing_at_once():
+        with fail_without_retry():
             window = self._window(context)
             self._wait_until(window.end + self.settle, attempt=1, why="the window settles")
             return self._pull(context, window, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on when the window has settled, or when the server is ready to be asked again."""
-        with failing_at_once():
+        with fail_without_retry():
             window = self._window(context)
             if window.end > datetime.now(UTC):
                 raise ConfigError(f"end {format_time(window.end)} is in the future; nobody can know its contacts yet")
-            return self._pull(context, window, attempt=attempt_of(event))
+            return self._pull(context, window, attempt=read_attempt(event))
 
     @cached_property
     def hook(self) -> TurnHook:
@@ -105,7 +105,7 @@ class _TurnContactsOperator(BaseOperator):
         return TurnHook(turn_conn_id=self.turn_conn_id)
 
     def _window(self, context: Mapping[str, Any]) -> Window:
-        return window_of(context, start=self.start, end=self.end, window_length=self.window_length)
+        return resolve_window(context, start=self.start, end=self.end, window_length=self.window_length)
 
     def _wait_until(self, moment: datetime, *, attempt: int, why: str) -> None:
         if moment <= datetime.now(UTC):
@@ -116,12 +116,12 @@ class _TurnContactsOperator(BaseOperator):
         try:
             summary = self._land(self._plan(context, window))
         except RateLimitedError as error:
-            wait_out(self, error, attempt)
+            defer_for_rate_limit(self, error, attempt)
         self._tell(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
-    def _tell(self, summary: PullSummary) -> None:
+    def _tell(self, summary: SyncSummary) -> None:
         self.log.info(
             "Pulled %s to %s: %s rows on %s pages, %s new versions, %s rejected; extraction %s",
             summary.window_start,
@@ -142,24 +142,24 @@ class _TurnContactsOperator(BaseOperator):
         if summary.gap_before:
             self.log.warning("No extraction covers %s; pull it, or run a backfill", summary.gap_before)
 
-    def _plan(self, context: Mapping[str, Any], window: Window) -> Pull:
-        from airflow_provider_wacontacts.pipelines.turn_sync import Pull
+    def _plan(self, context: Mapping[str, Any], window: Window) -> SyncSpec:
+        from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
         self.hook.check()
-        return Pull(
+        return SyncSpec(
             account=self.account or self.hook.account,
             window=window,
-            task=task_of(context),
+            task=get_task(context),
             package_version=__version__,
             options=self.options,
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
-            pseudonyms=pseudonyms_of(self),
+            pseudonyms=get_pseudonymizer(self),
             late_after=self.late_after,
         )
 
-    def _land(self, pull: Pull) -> PullSummary:
+    def _land(self, pull: SyncSpec) -> SyncSummary:
         raise NotImplementedError
 
     def _report(self, progress: Progress) -> None:
@@ -200,14 +200,14 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
         super().__init__(**kwargs)
         self.store_conn_id = store_conn_id
 
-    def _land(self, pull: Pull) -> PullSummary:
+    def _land(self, pull: SyncSpec) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, pull_into_store
+        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, sync_to_store
 
         store = open_store(self.store_conn_id, late_after=pull.late_after)
         uri = store_uri(self.store_conn_id, "turn", pull.account)
-        world = Surroundings(self._report, counting("turn"))
-        return pull_into_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=world)
+        world = Surroundings(self._report, metrics_on_commit("turn"))
+        return sync_to_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=world)
 
 
 class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
@@ -240,26 +240,26 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
         self.file_format = file_format
         self.erased_conn_id = erased_conn_id
 
-    def _land(self, pull: Pull) -> PullSummary:
+    def _land(self, pull: SyncSpec) -> SyncSummary:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, pull_into_files
+        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, sync_to_files
 
-        return pull_into_files(
+        return sync_to_files(
             pull,
             run=self.hook.run_flow,
             root=ObjectStoragePath(self.path),
             file_format=self.file_format,
-            world=Surroundings(self._report, counting("turn")),
-            erased=erased_of(self),
+            world=Surroundings(self._report, metrics_on_commit("turn")),
+            erased=get_suppression_list(self),
         )
 
 
 def _check_figures(operator: _TurnContactsOperator) -> None:
     """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
     for name in ("lookback", "settle", "late_after"):
-        check_span(name, getattr(operator, name))
+        validate_timedelta(name, getattr(operator, name))
     if operator.window_length is not None:
-        check_span("window_length", operator.window_length, may_be_nothing=False)
-    check_flag("cursor_per_page", operator.cursor_per_page)
-    check_share("max_rejected", operator.max_rejected)
+        validate_timedelta("window_length", operator.window_length, allow_zero=False)
+    validate_bool("cursor_per_page", operator.cursor_per_page)
+    validate_ratio("max_rejected", operator.max_rejected)

@@ -12,21 +12,21 @@ from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.operators.task_context import (
-    attempt_of,
-    day_end_of,
+    defer_for_rate_limit,
     defer_until,
+    end_of_run_day,
+    get_task,
     publish,
-    task_of,
-    wait_out,
+    read_attempt,
 )
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.records.arguments import check_span, check_whole
+from airflow_provider_wacontacts.records.arguments import validate_int, validate_timedelta
 from airflow_provider_wacontacts.records.tasks import digest
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         on_budget: str = "fail",
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.pipelines.check_options import Manner
+        from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 
         # Each count is an XCom of its own as well, so `check.output["check_id"]` is what a sensor takes.
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -84,10 +84,10 @@ class _WhatsAppChecksOperator(BaseOperator):
         self.default_region = default_region
         self.max_checks = max_checks
         self.on_budget = on_budget
-        self.manner = Manner(batch_size, blocking, force_check)
+        self.check_options = CheckOptions(batch_size, blocking, force_check)
         self._world: Surroundings | None = None
         if max_checks is not None:
-            check_whole("max_checks", max_checks, 1)
+            validate_int("max_checks", max_checks, 1)
         if on_budget not in ON_BUDGET:
             raise ConfigError(f"on_budget is {on_budget!r}; it can be one of {', '.join(ON_BUDGET)}")
 
@@ -98,13 +98,13 @@ class _WhatsAppChecksOperator(BaseOperator):
         :returns: the summary: counts and ids.
         :raises AirflowFailException: an argument or a connection has to be changed first, or the budget is spent.
         """
-        with failing_at_once():
+        with fail_without_retry():
             return self._run(context, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on with the same check when there is a new budget, or when the server is ready to be asked again."""
-        with failing_at_once():
-            return self._run(context, attempt=attempt_of(event))
+        with fail_without_retry():
+            return self._run(context, attempt=read_attempt(event))
 
     def on_kill(self) -> None:
         """Ask nothing more; what was answered is kept."""
@@ -145,9 +145,9 @@ class _WhatsAppChecksOperator(BaseOperator):
 
         tomorrow = _tomorrow(checks)
         try:
-            ask_about_all(check, checks, ask=self._question, manner=self.manner, world=world)
+            ask_about_all(check, checks, ask=self._question, check_options=self.check_options, world=world)
         except RateLimitedError as error:
-            wait_out(self, error, attempt)
+            defer_for_rate_limit(self, error, attempt)
         except BudgetExceededError as error:
             with suppress(LandingError):
                 send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=checks.budget_left())
@@ -186,13 +186,13 @@ class _WhatsAppChecksOperator(BaseOperator):
     def _rules_of(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> Rules:
         from airflow_provider_wacontacts.store.checks.model import Rules
 
-        own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.manner.force_check)
+        own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.check_options.force_check)
         return Rules(
-            task=task_of(context),
+            task=get_task(context),
             options_digest=digest(*own, *options),
             package_version=__version__,
             fresh_after=fresh_after,
-            force_check=self.manner.force_check,
+            force_check=self.check_options.force_check,
             max_checks=self.max_checks,
         )
 
@@ -203,9 +203,9 @@ class _WhatsAppChecksOperator(BaseOperator):
         return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
 
     def _region(self) -> str | None:
-        from airflow_provider_wacontacts.identifiers.numbers import check_region
+        from airflow_provider_wacontacts.identifiers.numbers import validate_region
 
-        return check_region(self.default_region) if self.default_region else self.hook.region
+        return validate_region(self.default_region) if self.default_region else self.hook.region
 
     def _check_arguments(self) -> None:
         if self.default_region:
@@ -264,7 +264,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
         super().__init__(**kwargs)
         self.contacts = contacts
         self.fresh_for = fresh_for
-        check_span("fresh_for", fresh_for)
+        validate_timedelta("fresh_for", fresh_for)
         if isinstance(contacts, XComArg):
             XComArg.apply_upstream_relationship(self, contacts)
 
@@ -284,9 +284,9 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
         return self._rules_of(context, datetime.now(UTC) - self.fresh_for, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:  # noqa: ARG002 - the other's
-        from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
+        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
-        return inputs_of(self._given(context), self._region())
+        return parse_inputs(self._given(context), self._region())
 
     def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
         if self.contacts_sql is not None:
@@ -331,8 +331,8 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
         super().__init__(on_budget=on_budget, **kwargs)
         self.stale_after = stale_after
         self.limit = limit
-        check_span("stale_after", stale_after)
-        check_whole("limit", limit, 1)
+        validate_timedelta("stale_after", stale_after)
+        validate_int("limit", limit, 1)
         is_list = isinstance(statuses, Iterable) and not isinstance(statuses, (str, Mapping))
         self.statuses = tuple(statuses) if is_list else ()
         if not self.statuses:
@@ -343,7 +343,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
 
     def _rules(self, context: Mapping[str, Any]) -> Rules:
         options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)
-        return self._rules_of(context, day_end_of(context) - self.stale_after, *options)
+        return self._rules_of(context, end_of_run_day(context) - self.stale_after, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
         from airflow_provider_wacontacts.store.checks.model import Input
@@ -358,16 +358,16 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
     def _stale(self, context: Mapping[str, Any], checks: Checks, opted_out: set[str]) -> list[str]:
         return checks.stale(
             statuses=self.statuses,
-            not_after=day_end_of(context) - self.stale_after,
+            not_after=end_of_run_day(context) - self.stale_after,
             limit=self.limit,
             wanted=None if self.contacts_sql is None else self._wanted(opted_out),
         )
 
     def _wanted(self, opted_out: set[str]) -> Iterator[str]:
         """Go through the numbers of ``contacts_sql``, and add to those who opted out."""
-        from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
+        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
-        for one in inputs_of(self._read(), self._region()):
+        for one in parse_inputs(self._read(), self._region()):
             if one.number and one.opted_in is False:
                 opted_out.add(one.number)
             elif one.number and one.number not in opted_out:

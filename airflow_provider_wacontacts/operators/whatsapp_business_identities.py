@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import publish
-from airflow_provider_wacontacts.records.arguments import check_flag, check_whole
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -26,7 +26,7 @@ NO_IDS = (
     "identity_ids is no list of keys from the column identity_id, nor a text of them such as '[1, 2]'; leave it out to"
     " take what is pending"
 )
-MOST_DIGITS = 19
+MAX_DIGITS = 19
 DIGITS = re.compile("[0-9]+")
 LISTED = re.compile(r"""[\[(]?[0-9\s,'"]*[\])]?""")
 
@@ -55,7 +55,7 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         self._takes_pending = self.identity_ids is None
         self._was_given = identity_ids is not ...
         self._world: Surroundings | None = None
-        check_whole("limit", limit, 1)
+        validate_int("limit", limit, 1)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -64,7 +64,7 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         :returns: the summary: counts and ids.
         :raises AirflowFailException: an argument or a connection has to be changed first.
         """
-        with failing_at_once():
+        with fail_without_retry():
             # Airflow makes each of mapped tasks anew, with its own element of what was given.
             if (
                 self._takes_pending
@@ -165,7 +165,7 @@ class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
     def __init__(self, *, acknowledge_latest: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.acknowledge_latest = acknowledge_latest
-        check_flag("acknowledge_latest", acknowledge_latest)
+        validate_bool("acknowledge_latest", acknowledge_latest)
 
     def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.identities import acknowledge
@@ -201,13 +201,13 @@ def _ids_of(given: object) -> list[int]:
 
 def _ids_in(text: str) -> list[int]:
     found = DIGITS.findall(text)
-    if not text.strip() or not LISTED.fullmatch(text.strip()) or any(len(digits) > MOST_DIGITS for digits in found):
+    if not text.strip() or not LISTED.fullmatch(text.strip()) or any(len(digits) > MAX_DIGITS for digits in found):
         raise ConfigError(NO_IDS)
     return [int(digits) for digits in found]
 
 
 def _id_of(value: object) -> int:
-    if isinstance(value, str) and DIGITS.fullmatch(value.strip()) and len(value.strip()) <= MOST_DIGITS:
+    if isinstance(value, str) and DIGITS.fullmatch(value.strip()) and len(value.strip()) <= MAX_DIGITS:
         return int(value)
     if type(value) is not int:
         raise ConfigError(NO_IDS)

@@ -14,14 +14,14 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
-    LONGEST_HASH,
-    LONGEST_WA_ID,
+    MAX_HASH_LENGTH,
+    MAX_WA_ID_LENGTH,
     ContactResult,
     is_resolved,
     parse_callback,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise, region_of
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, infer_region, normalize
 from airflow_provider_wacontacts.pipelines.check_results import status_of
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store.checks.model import Answers
@@ -101,10 +101,10 @@ def record_callback(
 def _by_number(said: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
     """Return what is said by number, what is final before what is not, and how often it is about no number."""
     found: Results = {}
-    strange, region = 0, region_of(sender)
+    strange, region = 0, infer_region(sender)
     for one in said:
         try:
-            number = normalise(one.input, region).e164
+            number = normalize(one.input, region).e164
         except NotANumberError:
             strange += 1
             continue
@@ -120,7 +120,7 @@ def _in_parts(results: Results, size: int = 1_000) -> Iterator[Results]:
 
 
 def _is_plausible(change: IdentityChange) -> bool:
-    return len(change.wa_id) <= LONGEST_WA_ID and len(change.hash) <= LONGEST_HASH
+    return len(change.wa_id) <= MAX_WA_ID_LENGTH and len(change.hash) <= MAX_HASH_LENGTH
 
 
 def _bytes(body: object) -> bytes:

@@ -8,11 +8,11 @@ from numbers import Integral
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
 from airflow_provider_wacontacts.records.contacts import repair
 from airflow_provider_wacontacts.store.checks.model import Input
 
-__all__ = ["inputs_of"]
+__all__ = ["parse_inputs"]
 
 YES = frozenset({"true", "t", "yes", "y", "1", "on"})
 NO = frozenset({"false", "f", "no", "n", "0", "off"})
@@ -20,7 +20,7 @@ UNCLEAR = "opted_in is neither true nor false"
 NEITHER = "neither text nor a whole number"
 
 
-def inputs_of(rows: Iterable[object], region: str | None) -> Iterator[Input]:
+def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[Input]:
     """
     Read numbers, one after another.
 
@@ -53,7 +53,7 @@ def _input(row: Mapping[str, Any], region: str | None) -> Input:
 def _number(given: object, text: str, region: str | None) -> str:
     if not (given is None or isinstance(given, str) or text.isdecimal()):
         raise NotANumberError(NEITHER)
-    return normalise(text, region).e164
+    return normalize(text, region).e164
 
 
 def _text(value: object) -> str:

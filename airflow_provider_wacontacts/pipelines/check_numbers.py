@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Clock
 from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
-from airflow_provider_wacontacts.pipelines.check_options import Manner
+from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.store.checks.check import Check
 from airflow_provider_wacontacts.store.checks.model import Claimed
@@ -36,7 +36,7 @@ AT_ONCE = 4
 WEIGHT = 0.1
 REPORT_EVERY_S = 10.0
 #: How long to leave numbers alone that somebody else asks about; they are free when that claim runs out.
-LONGEST_WAIT_S = 15.0
+MAX_WAIT_S = 15.0
 #: How often a batch is asked about that may have been looked up without an answer; each time draws on the budget.
 TRIES = 4
 BACKING_OFF = RetryPolicy()
@@ -84,7 +84,7 @@ class Surroundings:
 
         It raises :class:`Stopped` where the work has to end.
         """
-        pacer = Pacer(timedelta(seconds=1 / a_second))
+        pacer = RateLimiter(timedelta(seconds=1 / a_second))
         clock = Clock(sleep=self.sleep, monotonic=self.monotonic)
 
         def turn() -> None:
@@ -104,7 +104,7 @@ class Surroundings:
             yield item
 
 
-def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, world: Surroundings) -> None:
+def ask_about_all(check: Check, checks: Checks, *, ask: Asks, check_options: CheckOptions, world: Surroundings) -> None:
     """
     Ask about every number of a check that has its turn still to come, once.
 
@@ -116,7 +116,7 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, wo
     :raises ApiError: of ``ask``; what was answered is kept, and nothing is claimed any more.
     :raises LandingError: the store failed.
     """
-    asking = _Asking(check, checks, ask, manner, world)
+    asking = _Asking(check, checks, ask, check_options, world)
     while True:
         went = asking.go_through()
         if went.is_short:
@@ -130,11 +130,13 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, manner: Manner, wo
 class _Asking:
     """Going through the queue of a check, with a few threads where one is too slow for the pace."""
 
-    def __init__(self, check: Check, checks: Checks, ask: Asks, manner: Manner, world: Surroundings) -> None:
+    def __init__(
+        self, check: Check, checks: Checks, ask: Asks, check_options: CheckOptions, world: Surroundings
+    ) -> None:
         self._check = check
         self._checks = checks
         self._ask = ask
-        self._manner = manner
+        self._manner = check_options
         self._world = world
         self._turn = world.paced(REQUESTS_A_SECOND)
         self._reported = world.monotonic()
@@ -159,7 +161,7 @@ class _Asking:
     def wait(self) -> None:
         """Leave alone for a while, longer each time, what others are asking about."""
         self._world.sleep(self._pause_s)
-        self._pause_s = min(self._pause_s * 2, LONGEST_WAIT_S)
+        self._pause_s = min(self._pause_s * 2, MAX_WAIT_S)
 
     def _through(self, batches: Iterator[list[int]], *, past_the_budget: bool = False) -> Claimed:
         """Give batches their turn, up to the first that the budget does not suffice for, or all of them."""
@@ -251,10 +253,10 @@ class _Asking:
             raise
         _tell_oddities(answer)
         self._check.record(answers_of(answer, claimed.numbers, asked_at=asked_at, forced=self._manner.force_check))
-        if answer.refusal is not None:
-            self._has_failed |= not isinstance(answer.refusal, ServerError)
+        if answer.error is not None:
+            self._has_failed |= not isinstance(answer.error, ServerError)
             self._check.give_back(answer.missing)
-            raise answer.refusal
+            raise answer.error
         return claimed
 
     def _tell(self, asked: int) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_wacontacts.clients.whatsapp_business import MOST_INPUTS
+from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.records.arguments import check_flag, check_whole
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 
-__all__ = ["Manner"]
+__all__ = ["CheckOptions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class CheckOptions:
     """
     How to ask.
 
@@ -27,7 +27,7 @@ class Manner:
     force_check: bool = False
 
     def __post_init__(self) -> None:
-        check_whole("batch_size", self.batch_size, 1, MOST_INPUTS)
-        check_flag("force_check", self.force_check)
+        validate_int("batch_size", self.batch_size, 1, MAX_INPUTS)
+        validate_bool("force_check", self.force_check)
         if self.blocking not in ("no_wait", "wait"):
             raise ConfigError(f"blocking is {self.blocking!r}; it can be 'no_wait' or 'wait'")

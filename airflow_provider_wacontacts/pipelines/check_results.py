@@ -29,7 +29,7 @@ def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime,
     :param asked_at: when, by the worker's clock; it stands for the server's where that tells no time, or one that is
         far from it.
     """
-    expected = asked if answer.refusal is None else ()
+    expected = asked if answer.error is None else ()
     results: dict[str, tuple[str, str | None]] = dict.fromkeys(expected, (MISSING, None))
     results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
     told = answer.date

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import Manifest
-    from airflow_provider_wacontacts.store import Finished
+    from airflow_provider_wacontacts.store import ExtractionResult
 
-__all__ = ["Counts", "Landed", "uncounted"]
+__all__ = ["CommitStats", "Counts", "uncounted"]
 
 
-class Landed(NamedTuple):
+class CommitStats(NamedTuple):
     """
     What was committed at once. It is told when it is, whatever becomes of the task.
 
@@ -28,7 +28,7 @@ class Landed(NamedTuple):
     back: int | None = None
 
     @classmethod
-    def in_store(cls, finished: Finished) -> Self:
+    def in_store(cls, finished: ExtractionResult) -> Self:
         """Return what a finished extraction brought into a store."""
         return cls(
             finished.pages, finished.rows, finished.rejected, finished.new_versions, finished.gone, finished.back
@@ -41,8 +41,8 @@ class Landed(NamedTuple):
 
 
 #: Is told what was committed.
-Counts: TypeAlias = Callable[[Landed], None]
+Counts: TypeAlias = Callable[[CommitStats], None]
 
 
-def uncounted(landed: Landed) -> None:
+def uncounted(landed: CommitStats) -> None:
     """Count nothing."""

@@ -9,10 +9,10 @@ from typing import Any
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import ObjectPath
 from airflow_provider_wacontacts.files.erasure import ErasedFiles, erase_files
-from airflow_provider_wacontacts.identifiers.suppression import person_of
+from airflow_provider_wacontacts.identifiers.suppression import read_person
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
-from airflow_provider_wacontacts.store.file_lock import rewriting
+from airflow_provider_wacontacts.store.file_lock import file_rewrite_lock
 
 __all__ = ["COLUMNS", "ErasureSummary", "erase_people", "people_in", "people_of"]
 
@@ -72,7 +72,7 @@ def people_in(given: Iterable[object]) -> list[str]:
     total = wrong = 0
     for total, one in enumerate(given, 1):  # noqa: B007 - how many there were
         try:
-            found.add(person_of(one))
+            found.add(read_person(one))
         except ValueError:
             wrong += 1
     if wrong:
@@ -99,7 +99,7 @@ def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectP
     rows = erase(store, people)
     sums = ErasedFiles()
     if roots:
-        with rewriting(store):
+        with file_rewrite_lock(store):
             more, sums = _erase_files(store, roots)
         rows = rows.plus(more)
     return _summary(len(set(people)), rows, sums)
@@ -108,7 +108,7 @@ def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectP
 def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows, ErasedFiles]:
     rows, sums = ErasedRows(), ErasedFiles()
     while True:
-        erased = store.who_was_erased()
+        erased = store.suppression_list()
         files = ErasedFiles()
         for root in roots:
             files = files.plus(erase_files(root, erased))

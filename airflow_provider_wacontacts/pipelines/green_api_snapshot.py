@@ -11,16 +11,16 @@ from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings
 from airflow_provider_wacontacts.clients.green_api_errors import expect_usable
 from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import Manifest, ObjectExtraction, ObjectPath
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased
-from airflow_provider_wacontacts.pipelines.commit_stats import Counts, Landed, uncounted
-from airflow_provider_wacontacts.pipelines.rejected import complaint
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
+from airflow_provider_wacontacts.pipelines.rejected import rejected_error
 from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
-from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot, has_nameless
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot, has_unidentified
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.tasks import Task
-from airflow_provider_wacontacts.store import Finished, ShrinkGuard, Store
+from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
 
-__all__ = ["Account", "Answered", "SnapshotPull", "ask", "land_in_files", "land_in_store"]
+__all__ = ["Account", "Answered", "SnapshotSpec", "ask", "snapshot_to_files", "snapshot_to_store"]
 
 SETTINGS = "green_api.wa_settings.get"
 NOT_FOUND = 404
@@ -38,7 +38,7 @@ class Account(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotPull:
+class SnapshotSpec:
     """
     What is to be taken, and how it is landed.
 
@@ -56,7 +56,7 @@ class SnapshotPull:
     count: int | None = None
     guard: ShrinkGuard = field(default_factory=ShrinkGuard)
     max_rejected: float = 0.01
-    pseudonyms: Pseudonyms | None = None
+    pseudonyms: Pseudonymizer | None = None
 
     @property
     def options_digest(self) -> str:
@@ -80,7 +80,7 @@ class Answered(NamedTuple):
     is_synchronised: bool | None
 
 
-def ask(pull: SnapshotPull, account: Account, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Answered:
+def ask(pull: SnapshotSpec, account: Account, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Answered:
     """
     Ask for an account's contacts, once it is in a state to be asked.
 
@@ -94,7 +94,7 @@ def ask(pull: SnapshotPull, account: Account, now: Callable[[], datetime] = lamb
     progress = settings.history_sync_progress
     snapshot = account.get_contacts(group=pull.group, count=pull.count)
     return Answered(
-        snapshot.under(pull.pseudonyms) if pull.pseudonyms else snapshot,
+        snapshot.pseudonymized(pull.pseudonyms) if pull.pseudonyms else snapshot,
         snapshot.date or now(),
         is_cut=pull.count is not None and snapshot.rows + len(snapshot.rejects) >= pull.count,
         is_synchronised=None if progress is None else progress >= WHOLE,
@@ -111,8 +111,8 @@ def _settings_of(account: Account) -> WaSettings:
     return WaSettings(AUTHORIZED)
 
 
-def land_in_store(
-    pull: SnapshotPull, answered: Answered, *, store: Store, uri: str, count: Counts = uncounted
+def snapshot_to_store(
+    pull: SnapshotSpec, answered: Answered, *, store: Store, uri: str, count: Counts = uncounted
 ) -> SnapshotSummary:
     """
     Land a snapshot in the store, compared with what was there before.
@@ -142,20 +142,20 @@ def land_in_store(
         is_synchronised=answered.is_synchronised,
         guard=pull.guard,
         unkept=snapshot.unkept,
-        has_nameless=has_nameless(snapshot.rejects),
+        has_unidentified=has_unidentified(snapshot.rejects),
     )
-    count(Landed.in_store(finished))
+    count(CommitStats.in_store(finished))
     _complain(finished, pull)
     return _summary(finished, finished.state, finished.new_versions, uri)
 
 
-def land_in_files(
-    pull: SnapshotPull,
+def snapshot_to_files(
+    pull: SnapshotSpec,
     answered: Answered,
     *,
     root: ObjectPath,
     file_format: str,
-    erased: Callable[[], Erased] = lambda: NOBODY,
+    erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     count: Counts = uncounted,
 ) -> SnapshotSummary:
@@ -190,19 +190,19 @@ def land_in_files(
             is_cut=answered.is_cut,
             is_synchronised=answered.is_synchronised,
         )
-    count(Landed.in_files(manifest))
+    count(CommitStats.in_files(manifest))
     _complain(manifest, pull)
     return _summary(manifest, "complete", manifest.rows, extraction.uri)
 
 
-def _complain(brought: Finished | Manifest, pull: SnapshotPull) -> None:
-    wrong = complaint(brought.rejected, brought.rows, pull.max_rejected)
+def _complain(brought: ExtractionResult | Manifest, pull: SnapshotSpec) -> None:
+    wrong = rejected_error(brought.rejected, brought.rows, pull.max_rejected)
     if wrong:
         raise LandingError(wrong)
 
 
-def _summary(brought: Finished | Manifest, state: str, new_versions: int, uri: str) -> SnapshotSummary:
-    found = brought if isinstance(brought, Finished) else None
+def _summary(brought: ExtractionResult | Manifest, state: str, new_versions: int, uri: str) -> SnapshotSummary:
+    found = brought if isinstance(brought, ExtractionResult) else None
     return SnapshotSummary.of(
         brought,
         state=state,

@@ -11,21 +11,21 @@ from typing import Any
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
 from airflow_provider_wacontacts.files.reader import RECORD_OF, read_prefix, read_rejects
-from airflow_provider_wacontacts.pipelines.commit_stats import Counts, Landed, uncounted
+from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
 from airflow_provider_wacontacts.records.contacts import Record
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
-from airflow_provider_wacontacts.records.green_api import has_nameless, unkept_in
+from airflow_provider_wacontacts.records.green_api import has_unidentified, unkept_in
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Finished, ShrinkGuard, Store
+from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
 
-__all__ = ["FilesLanding", "FilesSummary", "land_files"]
+__all__ = ["ImportSpec", "ImportSummary", "import_files"]
 
 AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class FilesLanding:
+class ImportSpec:
     """
     Which files are landed, and how.
 
@@ -42,7 +42,7 @@ class FilesLanding:
 
 
 @dataclass(frozen=True, slots=True)
-class FilesSummary:
+class ImportSummary:
     """
     What was landed, in figures.
 
@@ -66,11 +66,11 @@ class FilesSummary:
         """Return it as the dictionary that XCom carries."""
         return asdict(self)
 
-    def plus(self, found: Finished | None) -> FilesSummary:
+    def plus(self, found: ExtractionResult | None) -> ImportSummary:
         """Count one prefix more; ``None`` for one that was there."""
         if found is None:
             return replace(self, prefixes=self.prefixes + 1, known=self.known + 1)
-        return FilesSummary(
+        return ImportSummary(
             self.prefixes + 1,
             self.known,
             self.refused + (found.state == "refused"),
@@ -82,7 +82,7 @@ class FilesSummary:
         )
 
 
-def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store, count: Counts = uncounted) -> FilesSummary:
+def import_files(landing: ImportSpec, *, root: ObjectPath, store: Store, count: Counts = uncounted) -> ImportSummary:
     """
     Land every complete extraction below a path, in the order in which they were extracted.
 
@@ -96,21 +96,21 @@ def land_files(landing: FilesLanding, *, root: ObjectPath, store: Store, count: 
         raise ConfigError(f"source is {landing.source!r}; it can be one of {', '.join(RECORD_OF)}")
     store.prepare()
     found = complete_prefixes(root, source=landing.source, account=landing.account)
-    summary = FilesSummary()
+    summary = ImportSummary()
     for prefix in sorted(found, key=lambda one: (one.manifest.extracted_at, one.manifest.extraction_id)):
         is_known = store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri)
         landed = None if is_known else _land(landing, prefix, store)
         if landed:
-            count(Landed.in_store(landed))
+            count(CommitStats.in_store(landed))
         summary = summary.plus(landed)
     return summary
 
 
-def _land(landing: FilesLanding, prefix: CompletePrefix, store: Store) -> Finished:
+def _land(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     return (_land_snapshot if prefix.manifest.source == GREEN_API else _land_window)(landing, prefix, store)
 
 
-def _land_window(landing: FilesLanding, prefix: CompletePrefix, store: Store) -> Finished:
+def _land_window(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     manifest = prefix.manifest
     window = Window(manifest.window_start, manifest.window_end)  # type: ignore[arg-type]
     extraction = store.begin(window=window, **_claim(landing, prefix))
@@ -130,7 +130,7 @@ def _land_window(landing: FilesLanding, prefix: CompletePrefix, store: Store) ->
     return extraction.finish()
 
 
-def _land_snapshot(landing: FilesLanding, prefix: CompletePrefix, store: Store) -> Finished:
+def _land_snapshot(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     manifest = prefix.manifest
     begun = store.begin_snapshot(group=manifest.group, **_claim(landing, prefix))
     rejects = list(read_rejects(prefix))
@@ -144,12 +144,12 @@ def _land_snapshot(landing: FilesLanding, prefix: CompletePrefix, store: Store) 
         is_synchronised=manifest.is_synchronised,
         guard=landing.guard,
         unkept=unkept_in(rejects),
-        has_nameless=has_nameless(rejects),
+        has_unidentified=has_unidentified(rejects),
         pages=manifest.pages,
     )
 
 
-def _claim(landing: FilesLanding, prefix: CompletePrefix) -> dict[str, Any]:
+def _claim(landing: ImportSpec, prefix: CompletePrefix) -> dict[str, Any]:
     manifest = prefix.manifest
     return {
         "source": manifest.source,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["complaint"]
+__all__ = ["rejected_error"]
 
 
-def complaint(rejected: int, landed: int, max_rejected: float) -> str | None:
+def rejected_error(rejected: int, landed: int, max_rejected: float) -> str | None:
     """
     Say that too much was rejected; ``None`` where it was not.
 

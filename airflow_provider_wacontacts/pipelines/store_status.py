@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.errors import ForbiddenError
+from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
 from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reach
@@ -131,7 +131,7 @@ def _look(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequenc
             return StoreStatus(store.now(), found, LATEST, problem)
         with store.sessions.reading() as connection:
             feeds, senders = work(Database(connection, store.tables))
-    except ForbiddenError:
+    except PermissionDeniedError:
         raise ConfigError(
             "this user may not read all that is asked for; it needs SELECT on the store's tables"
         ) from None

@@ -12,18 +12,18 @@ from airflow_provider_wacontacts.records.windows import format_time
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import Manifest
-    from airflow_provider_wacontacts.store import Finished
+    from airflow_provider_wacontacts.store import ExtractionResult
     from airflow_provider_wacontacts.store.checks.check import Check
     from airflow_provider_wacontacts.store.checks.model import Totals
     from airflow_provider_wacontacts.store.checks.sender import Checks
 
-    Brought: TypeAlias = Finished | Manifest
+    Brought: TypeAlias = ExtractionResult | Manifest
 
-__all__ = ["CheckSummary", "PullSummary", "SnapshotSummary"]
+__all__ = ["CheckSummary", "SnapshotSummary", "SyncSummary"]
 
 
 @dataclass(frozen=True, slots=True)
-class PullSummary:
+class SyncSummary:
     """
     One extraction in figures: nothing personal, nothing but what JSON has.
 
@@ -82,7 +82,7 @@ class PullSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotSummary(PullSummary):
+class SnapshotSummary(SyncSummary):
     """
     One snapshot in figures.
 

@@ -15,19 +15,19 @@ from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import ObjectExtraction, ObjectPath
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased
-from airflow_provider_wacontacts.pipelines.commit_stats import Counts, Landed, uncounted
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
 from airflow_provider_wacontacts.pipelines.progress import Pace, Progress
-from airflow_provider_wacontacts.pipelines.rejected import complaint
-from airflow_provider_wacontacts.pipelines.summaries import PullSummary
+from airflow_provider_wacontacts.pipelines.rejected import rejected_error
+from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
 from airflow_provider_wacontacts.records.contacts import Record, Reject
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.turn import SOURCE, Page
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
 
-__all__ = ["Pull", "Surroundings", "pull_into_files", "pull_into_store"]
+__all__ = ["Surroundings", "SyncSpec", "sync_to_files", "sync_to_store"]
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pull:
+class SyncSpec:
     """
     What is to be pulled, and how.
 
@@ -65,7 +65,7 @@ class Pull:
     cursor_per_page: bool = False
     max_rejected: float = 0.01
     late_after: timedelta = timedelta(hours=1)
-    pseudonyms: Pseudonyms | None = None
+    pseudonyms: Pseudonymizer | None = None
 
     @property
     def asked(self) -> Window:
@@ -98,7 +98,7 @@ class Surroundings:
     monotonic: Callable[[], float] = time.monotonic
 
 
-def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: Surroundings) -> PullSummary:
+def sync_to_store(pull: SyncSpec, *, run: Runner, store: Store, uri: str, world: Surroundings) -> SyncSummary:
     """
     Pull a window into the store, going on where an earlier try of the same task stopped.
 
@@ -123,23 +123,23 @@ def pull_into_store(pull: Pull, *, run: Runner, store: Store, uri: str, world: S
     for page in _pages(pull, export, run, world):
         batch.add(page)
     batch.commit()
-    too_much = complaint(extraction.rejected, extraction.rows, pull.max_rejected)
+    too_much = rejected_error(extraction.rejected, extraction.rows, pull.max_rejected)
     finished = extraction.finish("incomplete" if too_much else "complete")
     if too_much:
         raise LandingError(too_much)
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
-    return PullSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
+    return SyncSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
 
 
-def pull_into_files(
-    pull: Pull,
+def sync_to_files(
+    pull: SyncSpec,
     *,
     run: Runner,
     root: ObjectPath,
     file_format: str,
     world: Surroundings,
-    erased: Callable[[], Erased] = lambda: NOBODY,
-) -> PullSummary:
+    erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+) -> SyncSummary:
     """
     Pull a window into a prefix of its own below a path of object storage.
 
@@ -174,11 +174,11 @@ def pull_into_files(
             lossy=not timedelta(0) <= late <= pull.late_after,
             number_id=_only(lines),
         )
-    world.count(Landed.in_files(manifest))
-    too_much = complaint(manifest.rejected, manifest.rows, pull.max_rejected)
+    world.count(CommitStats.in_files(manifest))
+    too_much = rejected_error(manifest.rejected, manifest.rows, pull.max_rejected)
     if too_much:
         raise LandingError(too_much)
-    return PullSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
+    return SyncSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
 
 
 class _Batch:
@@ -217,7 +217,9 @@ class _Batch:
             extracted_at=_extracted_at(self._export, self._world),
             number_ids=self._lines,
         )
-        self._world.count(Landed(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions))
+        self._world.count(
+            CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
+        )
         self._clear()
 
     def _clear(self) -> None:
@@ -228,15 +230,15 @@ class _Batch:
         self._began = self._world.monotonic()
 
 
-def _export(pull: Pull, *, resume_from: datetime | None = None) -> Export:
+def _export(pull: SyncSpec, *, resume_from: datetime | None = None) -> Export:
     return Export(pull.asked, pull.options, resume_from=resume_from, cursor_per_page=pull.cursor_per_page)
 
 
-def _pages(pull: Pull, export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
+def _pages(pull: SyncSpec, export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
     pace = Pace(export.window, world.report, monotonic=world.monotonic)
     while (page := run(export.next_page())) is not None:
         _extracted_at(export, world)
-        yield page.under(pull.pseudonyms) if pull.pseudonyms else page
+        yield page.pseudonymized(pull.pseudonyms) if pull.pseudonyms else page
         pace.add(len(page.texts), export.position)
 
 

@@ -16,29 +16,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
-from airflow_provider_wacontacts.clients.whatsapp_business import MOST_INPUTS, CheckAnswer, next_pause
+from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckAnswer, next_pause
 from airflow_provider_wacontacts.exceptions import (
-    HOPELESS,
+    NON_RETRYABLE,
     ConfigError,
     LandingError,
     RateLimitedError,
     WaContactsError,
 )
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
-from airflow_provider_wacontacts.records.arguments import check_whole
+from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store.checks.check import Check
 from airflow_provider_wacontacts.store.checks.model import Totals
 from airflow_provider_wacontacts.store.checks.sender import Checks
 
 __all__ = [
-    "Room",
     "Round",
-    "Terms",
+    "SharedClient",
     "Wait",
+    "WaitOptions",
     "Waiting",
     "ask_again",
-    "borne",
+    "count_failure",
     "is_late",
     "pause_before",
     "read_deadline",
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WaitOptions:
     """
     How long to wait for a check, and how to ask meanwhile.
 
@@ -70,9 +70,9 @@ class Terms:
     waiter: str | None = None
 
     def __post_init__(self) -> None:
-        check_whole("batch_size", self.batch_size, 1, MOST_INPUTS)
+        validate_int("batch_size", self.batch_size, 1, MAX_INPUTS)
         for name in ("recheck_failed", "max_failures"):
-            check_whole(name, getattr(self, name), 0)
+            validate_int(name, getattr(self, name), 0)
 
 
 class Wait:
@@ -82,7 +82,7 @@ class Wait:
     :param checks: those of the check's sender.
     """
 
-    def __init__(self, checks: Checks, terms: Terms) -> None:
+    def __init__(self, checks: Checks, terms: WaitOptions) -> None:
         self.terms = terms
         self._checks = checks
         self._check: Check | None = None
@@ -150,9 +150,9 @@ class Round:
         """
         self._check.record(answers_of(answer, self._claimed, asked_at=asked_at))
         self._claimed = ()
-        if answer.refusal is not None:
+        if answer.error is not None:
             self._claimed = answer.missing
-            raise answer.refusal
+            raise answer.error
 
     def give_back(self) -> None:
         """Let others ask about what was taken and not answered. Where that fails, it is free again after a while."""
@@ -181,7 +181,7 @@ def ask_again(
     return wait.look()
 
 
-class Room(Protocol):
+class SharedClient(Protocol):
     """Where a triggerer does what would block, and sends what all its triggers send."""
 
     @property
@@ -210,8 +210,8 @@ class Waiting:
 
     def __init__(
         self,
-        terms: Terms,
-        room: Room,
+        terms: WaitOptions,
+        room: SharedClient,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -241,7 +241,7 @@ class Waiting:
                     return totals
                 failures = 0
             except WaContactsError as error:
-                failures = borne(error, failures, self._terms.max_failures)
+                failures = count_failure(error, failures, self._terms.max_failures)
                 retry_after = getattr(error, "retry_after", None)
                 log.warning("Check %s: %s: %s", self._terms.check_id, type(error).__name__, error)
             pause = pause_before(looks, self._terms.deadline - self._now(), self._chance(), retry_after).total_seconds()
@@ -283,7 +283,7 @@ class Waiting:
             raise
 
 
-def is_late(terms: Terms, now: datetime) -> bool:
+def is_late(terms: WaitOptions, now: datetime) -> bool:
     """Tell whether the deadline has come."""
     return now >= terms.deadline
 
@@ -301,7 +301,7 @@ def pause_before(look: int, left: timedelta, chance: float, retry_after: timedel
     return min(pause, left) if left > timedelta(0) else pause
 
 
-def borne(error: WaContactsError, failures: int, most: int) -> int:
+def count_failure(error: WaContactsError, failures: int, most: int) -> int:
     """
     Count the failures in a row; a rate limit is none, for it is kept to.
 
@@ -311,7 +311,7 @@ def borne(error: WaContactsError, failures: int, most: int) -> int:
     """
     if isinstance(error, RateLimitedError):
         return failures
-    if isinstance(error, HOPELESS) or failures >= most:
+    if isinstance(error, NON_RETRYABLE) or failures >= most:
         raise error
     return failures + 1
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["check_flag", "check_share", "check_span", "check_whole"]
+__all__ = ["validate_bool", "validate_int", "validate_ratio", "validate_timedelta"]
 
 NOTHING = timedelta(0)
 
 
-def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+def validate_int(name: str, value: object, least: int, most: int | None = None) -> None:
     """
     Make sure that an argument is a whole number within bounds.
 
@@ -23,7 +23,7 @@ def check_whole(name: str, value: object, least: int, most: int | None = None) -
         raise ConfigError(f"{name} is {_shown(value)}; it is a whole number, {bounds}")
 
 
-def check_flag(name: str, value: object) -> None:
+def validate_bool(name: str, value: object) -> None:
     """
     Make sure that an argument is ``True`` or ``False``: of texts, ``"False"`` counts as true.
 
@@ -33,7 +33,7 @@ def check_flag(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {_shown(value)}; it is True or False")
 
 
-def check_share(name: str, value: object) -> None:
+def validate_ratio(name: str, value: object) -> None:
     """
     Make sure that an argument is a share, 0 to 1.
 
@@ -43,7 +43,7 @@ def check_share(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {_shown(value)}; it is a share, 0 to 1")
 
 
-def check_span(name: str, value: object, *, may_be_nothing: bool = True) -> None:
+def validate_timedelta(name: str, value: object, *, allow_zero: bool = True) -> None:
     """
     Make sure that an argument is a span of time, and not a negative one.
 
@@ -53,7 +53,7 @@ def check_span(name: str, value: object, *, may_be_nothing: bool = True) -> None
         raise ConfigError(f"{name} is {_shown(value)}; it is a timedelta, such as timedelta(days=1)")
     if value < NOTHING:
         raise ConfigError(f"{name} is negative")
-    if not may_be_nothing and value == NOTHING:
+    if not allow_zero and value == NOTHING:
         raise ConfigError(f"{name} must be longer than nothing")
 
 

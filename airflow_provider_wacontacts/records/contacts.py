@@ -30,12 +30,12 @@ __all__ = [
 
 REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
-MOST_DIGITS = 131_072
-MOST_DECIMALS = 16_383
+MAX_DIGITS = 131_072
+MAX_DECIMALS = 16_383
 #: Levels of arrays and objects in a record. A limit of our own: the interpreters' differ, and so would what lands.
-MOST_LEVELS = 200
+MAX_LEVELS = 200
 #: Longer integers are kept as text by the decoder, because Python refuses to convert them.
-LONGEST_INT = 4_000
+MAX_INT_DIGITS = 4_000
 
 
 class Record(NamedTuple):
@@ -148,7 +148,7 @@ class _NotANumber:
         return self._text
 
 
-def repair(value: Any, levels: int = MOST_LEVELS) -> tuple[Any, bool]:
+def repair(value: Any, levels: int = MAX_LEVELS) -> tuple[Any, bool]:
     """
     Replace what databases refuse in a decoded value.
 
@@ -172,7 +172,7 @@ def repair(value: Any, levels: int = MOST_LEVELS) -> tuple[Any, bool]:
     return value, False
 
 
-def _without_nulls(value: Any, levels: int = MOST_LEVELS) -> Any:
+def _without_nulls(value: Any, levels: int = MAX_LEVELS) -> Any:
     if levels < 0:
         raise ValueError("nested too deeply")
     if type(value) is dict:
@@ -189,7 +189,7 @@ def _without_nulls(value: Any, levels: int = MOST_LEVELS) -> Any:
 def _decimal(text: str) -> Decimal:
     number = Decimal(text)
     exponent = number.as_tuple().exponent
-    if number.adjusted() >= MOST_DIGITS or (isinstance(exponent, int) and -exponent > MOST_DECIMALS):
+    if number.adjusted() >= MAX_DIGITS or (isinstance(exponent, int) and -exponent > MAX_DECIMALS):
         raise ValueError("number out of range")
     return number
 
@@ -203,7 +203,7 @@ def _fraction(text: str) -> Decimal | _NotANumber:
 
 
 def _integer(text: str) -> int | Decimal | _NotANumber:
-    return int(text) if len(text) <= LONGEST_INT else _fraction(text)
+    return int(text) if len(text) <= MAX_INT_DIGITS else _fraction(text)
 
 
 def _constant(text: str) -> _NotANumber:

@@ -31,9 +31,19 @@ from airflow_provider_wacontacts.records.contacts import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = ["SOURCE", "Head", "Page", "Snapshot", "has_nameless", "parse_snapshot", "record_of", "unkept_in", "wa_id_of"]
+__all__ = [
+    "SOURCE",
+    "Head",
+    "Page",
+    "Snapshot",
+    "has_unidentified",
+    "parse_snapshot",
+    "record_of",
+    "unkept_in",
+    "wa_id_of",
+]
 
 SOURCE = "green_api"
 PAGE_ROWS = 5_000
@@ -111,10 +121,10 @@ class Snapshot:
         """Ids in the rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
         return self.hidden | unkept_in(self.rejects)
 
-    def under(self, pseudonyms: Pseudonyms) -> Snapshot:
+    def pseudonymized(self, pseudonyms: Pseudonymizer) -> Snapshot:
         """Return the snapshot as it is with pseudonyms: ids and hashes come after them."""
         texts = [pseudonyms.applied(text) for text in self.texts]
-        rejects = [pseudonyms.of_reject(reject) for reject in self.rejects]
+        rejects = [pseudonyms.apply_to_reject(reject) for reject in self.rejects]
         hidden = map(pseudonyms.of, self.unkept) if "id" in pseudonyms.fields else self.unkept
         return replace(self, texts=texts, rejects=rejects, hidden=frozenset(hidden))
 
@@ -182,7 +192,7 @@ def unkept_in(rejects: Iterable[Reject]) -> frozenset[str]:
     return frozenset(repair(contact_id)[0] for contact_id in found)
 
 
-def has_nameless(rejects: Iterable[Reject]) -> bool:
+def has_unidentified(rejects: Iterable[Reject]) -> bool:
     """Tell whether there is a reject in which no id can be read: of whichever contact."""
     return any(not any(unkept_in([reject])) for reject in rejects)
 

@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.contacts import Reject, encode, read_leniently, repair
 from airflow_provider_wacontacts.records.green_api import unkept_in
 
-__all__ = ["Pseudonyms"]
+__all__ = ["Pseudonymizer"]
 
 #: What may stand behind a WhatsApp id, and stays, because it tells a person from a group.
 SERVERS = frozenset({"c.us", "s.whatsapp.net", "g.us", "lid", "newsletter", "broadcast"})
@@ -30,7 +30,7 @@ DIALLED = re.compile(r"\+?(?:[\s().-]*\d){7,}[\s().-]*")
 REJECTED = "pseudonymised"
 
 
-class Pseudonyms:
+class Pseudonymizer:
     """
     Puts pseudonyms into contacts.
 
@@ -60,7 +60,7 @@ class Pseudonyms:
         """
         return encode(self._replaced(read_leniently(bytes(landed))))
 
-    def of_reject(self, reject: Reject) -> Reject:
+    def apply_to_reject(self, reject: Reject) -> Reject:
         """
         Return a reject with pseudonyms in its body.
 

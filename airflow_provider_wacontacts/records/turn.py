@@ -34,7 +34,7 @@ from airflow_provider_wacontacts.records.contacts import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = ["SOURCE", "Head", "Page", "parse_page", "record_of"]
 
@@ -94,19 +94,19 @@ class Page:
     size: int
     next_cursor: str | None
 
-    def under(self, pseudonyms: Pseudonyms) -> Page:
+    def pseudonymized(self, pseudonyms: Pseudonymizer) -> Page:
         """Return the page as it is with pseudonyms: contact ids, WhatsApp ids and hashes come after them."""
         texts: list[bytes] = []
         heads: list[Head] = []
         repaired: set[int] = set()
-        rejects = [pseudonyms.of_reject(reject) for reject in self.rejects]
+        rejects = [pseudonyms.apply_to_reject(reject) for reject in self.rejects]
         for index, text in enumerate(self.texts):
             try:
                 landed = pseudonyms.applied(text)
                 head = _head_of(read_leniently(landed))
             except ValueError as error:
                 # A number that no database holds, say.
-                rejects.append(pseudonyms.of_reject(Reject(str(error), bytes(text))))
+                rejects.append(pseudonyms.apply_to_reject(Reject(str(error), bytes(text))))
                 continue
             if index in self.repaired:
                 repaired.add(len(texts))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_millis", "format_time", "parse_time", "window_of_run"]
+__all__ = ["Window", "format_millis", "format_time", "parse_time", "resolve_run_window"]
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -77,7 +77,7 @@ class Window:
             start = end
 
 
-def window_of_run(
+def resolve_run_window(
     *,
     start: str | datetime | None,
     end: str | datetime | None,

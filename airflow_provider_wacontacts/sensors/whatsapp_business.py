@@ -19,22 +19,22 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wacontacts.exceptions import (
-    HOPELESS,
+    NON_RETRYABLE,
     ConfigError,
     RateLimitedError,
     WaContactsError,
 )
-from airflow_provider_wacontacts.hooks.failures import failing_at_once
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.records.tasks import Task, digest
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+    from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Wait
+    from airflow_provider_wacontacts.pipelines.wait_for_results import Wait, WaitOptions
     from airflow_provider_wacontacts.store.checks.model import Totals
     from airflow_provider_wacontacts.store.checks.sender import Checks
 
@@ -100,7 +100,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: the deadline has come; ``AirflowSkipException`` with ``soft_fail``.
         :raises AirflowFailException: an argument, a connection or the account has to be changed first.
         """
-        with failing_at_once():
+        with fail_without_retry():
             if not self.deferrable:
                 self._started = _now()
                 return super().execute(context)
@@ -135,7 +135,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         if (next_kwargs or {}).get("error") == TIMED_OUT:
             next_method, next_kwargs = "execute_complete", {}
         try:
-            with failing_at_once():
+            with fail_without_retry():
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
         except AirflowSkipException:
             raise
@@ -177,11 +177,11 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return Checks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
 
     @cached_property
-    def _pacer(self) -> Pacer:
-        from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+    def _pacer(self) -> RateLimiter:
+        from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
         from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND
 
-        return Pacer(timedelta(seconds=1 / REQUESTS_A_SECOND))
+        return RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
 
     def _wait(self, context: Any) -> Wait:
         """Return the wait, which begins when it is first wanted."""
@@ -192,11 +192,11 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return self._begun
 
     def _open(self, deadline: datetime, *, waiter: str | None = None) -> Wait:
-        from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Wait
+        from airflow_provider_wacontacts.pipelines.wait_for_results import Wait, WaitOptions
 
         if not self.check_id:
             raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
-        terms = Terms(
+        terms = WaitOptions(
             str(self.check_id),
             deadline,
             recheck_failed=self.recheck_failed,
@@ -237,9 +237,9 @@ class WhatsAppContactsSensor(BaseSensorOperator):
 
     def _bear(self, error: WaContactsError) -> None:
         """Look again later, and not before the server wants to be asked; raise what is one failure too many."""
-        from airflow_provider_wacontacts.pipelines.wait_for_results import borne
+        from airflow_provider_wacontacts.pipelines.wait_for_results import count_failure
 
-        self._failures = borne(error, self._failures, 0 if self.reschedule else self.max_failures)
+        self._failures = count_failure(error, self._failures, 0 if self.reschedule else self.max_failures)
         self.log.warning("Check %s: %s: %s", self.check_id, type(error).__name__, error)
         retry_after = getattr(error, "retry_after", None) or timedelta(0)
         self._not_before = _now() + retry_after
@@ -248,7 +248,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         if self.reschedule and retry_after:
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
-    def _defer_until(self, terms: Terms, totals: Totals) -> NoReturn:
+    def _defer_until(self, terms: WaitOptions, totals: Totals) -> NoReturn:
         deadline = format_time(terms.deadline)
         self.log.info("Waiting for %s numbers of check %s until %s", totals.waiting, terms.check_id, deadline)
         self.defer(
@@ -304,7 +304,7 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
     from airflow_provider_wacontacts import exceptions
 
     kind = getattr(exceptions, str(event["error"]), Exception)
-    return (AirflowFailException if issubclass(kind, HOPELESS) else AirflowException)(
+    return (AirflowFailException if issubclass(kind, NON_RETRYABLE) else AirflowException)(
         f"{event['error']}: {event['message']}"
     )
 

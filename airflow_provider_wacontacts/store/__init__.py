@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store.completeness import ShrinkGuard
-from airflow_provider_wacontacts.store.results import Finished
+from airflow_provider_wacontacts.store.results import ExtractionResult
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.schema import upgrade
-    from airflow_provider_wacontacts.store.snapshots import SnapshotTry
+    from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
     from airflow_provider_wacontacts.store.store import Extraction, Store
 
-__all__ = ["Extraction", "Finished", "ShrinkGuard", "SnapshotTry", "Store", "Task", "upgrade"]
+__all__ = ["Extraction", "ExtractionResult", "ShrinkGuard", "SnapshotExtraction", "Store", "Task", "upgrade"]
 
 _LAZY = {"Extraction": "store", "SnapshotTry": "snapshots", "Store": "store", "upgrade": "schema"}
 

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.records.contacts import Record, Reject
 from airflow_provider_wacontacts.store.errors import is_refusal, refusal
-from airflow_provider_wacontacts.store.tables import Moment, Tables
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
-__all__ = ["Batch", "Row", "flag_repaired", "keep_rejects", "numbered", "write_what_is_taken"]
+__all__ = ["Batch", "Row", "dedupe_and_number", "flag_repaired", "insert_rejects", "write_bisecting"]
 
 REPAIRED = """
 UPDATE {at}wacontacts_body SET repaired = true
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 Write: TypeAlias = Callable[[Connection, Batch], int]
 
 
-def numbered(records: Iterable[Record], first: int) -> list[Row]:
+def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
     """
     Bring records into the order they are written in, by all workers alike, each state once.
 
@@ -67,20 +67,20 @@ def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
     """
     repaired = [row.record for row in batch.rows if row.record.repaired]
     if repaired:
-        flag = text(REPAIRED.format(at=tables.prefix)).bindparams(bindparam("updated_at", type_=Moment))
+        flag = text(REPAIRED.format(at=tables.prefix)).bindparams(bindparam("updated_at", type_=UtcDateTime))
         names = ("contact_id", "updated_at", "row_hash")
         keys = ({name: getattr(record, name) for name in names} for record in repaired)
         connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
 
 
-def keep_rejects(connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject]) -> None:
+def insert_rejects(connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject]) -> None:
     """Put aside what a try received and could not keep."""
     rows = [{"extraction_id": extraction_id, **reject._asdict()} for reject in rejects]
     if rows:
         connection.execute(insert(tables.reject), rows)
 
 
-def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
     """
     Write a batch but for the rows that the database refuses, which are found by halving.
 
@@ -106,6 +106,6 @@ def write_what_is_taken(connection: Connection, write: Write, batch: Batch) -> t
 
 def _halves(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
     middle = len(batch.rows) // 2
-    first, first_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[:middle]))
-    second, second_rejects = write_what_is_taken(connection, write, batch._replace(rows=batch.rows[middle:]))
+    first, first_rejects = write_bisecting(connection, write, batch._replace(rows=batch.rows[:middle]))
+    second, second_rejects = write_bisecting(connection, write, batch._replace(rows=batch.rows[middle:]))
     return first + second, first_rejects + second_rejects

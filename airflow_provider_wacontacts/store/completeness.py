@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from airflow_provider_wacontacts.records.arguments import check_flag, check_share, check_whole
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 
 __all__ = [
-    "CUT",
     "EMPTY",
-    "NAMELESS",
     "OLDER",
     "SHRUNKEN",
+    "TRUNCATED",
+    "UNIDENTIFIED",
     "UNSYNCHRONISED",
     "Answer",
     "Earlier",
     "ShrinkGuard",
-    "lacking",
+    "incomplete_reason",
 ]
 
 #: Why a snapshot is not complete, in the ledger's words.
 EMPTY = "empty"
-CUT = "cut"
+TRUNCATED = "cut"
 UNSYNCHRONISED = "unsynchronised"
-NAMELESS = "nameless"
+UNIDENTIFIED = "nameless"
 SHRUNKEN = "shrunken"
 #: Why one is refused.
 OLDER = "older"
 #: What is believed when it stays like that, or when it is accepted.
-DOUBTFUL = (NAMELESS, SHRUNKEN)
+DOUBTFUL = (UNIDENTIFIED, SHRUNKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class ShrinkGuard:
     accepted: bool = False
 
     def __post_init__(self) -> None:
-        check_share("shrink_guard", self.share)
-        check_whole("shrink_confirmations", self.confirmations, 1)
-        check_flag("accept_shrink", self.accepted)
+        validate_ratio("shrink_guard", self.share)
+        validate_int("shrink_confirmations", self.confirmations, 1)
+        validate_bool("accept_shrink", self.accepted)
 
 
 class Answer(NamedTuple):
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
     size: int
     is_cut: bool = False
     is_synchronised: bool | None = None
-    has_nameless: bool = False
+    has_unidentified: bool = False
 
 
 class Earlier(NamedTuple):
@@ -84,7 +84,7 @@ class Earlier(NamedTuple):
     others: Sequence[tuple[int, str | None]] = ()
 
 
-def lacking(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
+def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
     """
     Tell what a snapshot lacks to be complete, in a word; ``None`` where it is.
 
@@ -93,15 +93,15 @@ def lacking(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
     if answer.size == 0:
         return EMPTY
     if answer.is_cut:
-        return CUT
+        return TRUNCATED
     if answer.is_synchronised is False:
         return UNSYNCHRONISED
     is_large_enough = _is_large_enough(answer.size, earlier.last_complete, guard.share)
-    if guard.accepted or (is_large_enough and not answer.has_nameless):
+    if guard.accepted or (is_large_enough and not answer.has_unidentified):
         return None
     if 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations:
         return None
-    return NAMELESS if is_large_enough else SHRUNKEN
+    return UNIDENTIFIED if is_large_enough else SHRUNKEN
 
 
 def _is_large_enough(size: int, measure: int | None, share: float) -> bool:

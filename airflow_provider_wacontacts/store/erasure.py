@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.identifiers.suppression import Contact, Erased, ErasureKey
+from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.results import settle
@@ -111,7 +111,7 @@ def erase(store: Store, people: Collection[str], contacts: Collection[Contact] =
 
     A number and a WhatsApp id are one person's where the API has answered the one for the other.
 
-    :param people: as :func:`~airflow_provider_wacontacts.identifiers.suppression.person_of` reads them.
+    :param people: as :func:`~airflow_provider_wacontacts.identifiers.suppression.read_person` reads them.
     :param contacts: of people who are erased, whatever the store knows of them.
     :raises ConfigError: who was erased before is known by another secret than the store's.
     :raises LandingError: the database failed; nobody was erased.
@@ -131,7 +131,7 @@ class _Erasing:
         self._store = store
         self._db = db
         self._now = store.now()
-        self._key: ErasureKey = store.erased.key(db.connection, self._now)
+        self._key: SuppressionKey = store.erased.key(db.connection, self._now)
 
     def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:
         everybody, number_ids = self._linked(set(given) | self._behind(given))
@@ -189,7 +189,7 @@ class _Erasing:
         self._delete(HEADS, theirs, **types)
         return versions
 
-    def _erase_results(self, people: list[dict[str, str]], number_ids: list[int], erased: Erased) -> int:
+    def _erase_results(self, people: list[dict[str, str]], number_ids: list[int], erased: SuppressionList) -> int:
         of_numbers = [{"number_id": number_id} for number_id in number_ids]
         found = {
             *((row.check_id, row.ordinal) for row in self._select(OF_NUMBERS, of_numbers, number_id="bigint")),
@@ -201,7 +201,7 @@ class _Erasing:
         settle(self._db, sorted({check_id for check_id, _ in found}), self._now)
         return results
 
-    def _inputs_with(self, erased: Erased) -> Iterator[tuple[str, int]]:
+    def _inputs_with(self, erased: SuppressionList) -> Iterator[tuple[str, int]]:
         """Find the results of what was taken for no number, but holds one of somebody who is erased."""
         last: dict[str, Any] = {"check_id": "", "ordinal": -1}
         while rows := self._db.execute(INPUTS, size=AT_ONCE, **last).all():
@@ -212,7 +212,7 @@ class _Erasing:
             )
             last = {"check_id": rows[-1].check_id, "ordinal": rows[-1].ordinal}
 
-    def _erase_rejects(self, erased: Erased) -> int:
+    def _erase_rejects(self, erased: SuppressionList) -> int:
         after, deleted = 0, 0
         while rows := self._db.execute(BODIES_ASIDE, after=after, size=AT_ONCE).all():
             after = rows[-1].reject_id

@@ -8,7 +8,16 @@ from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import LandingError
 
-__all__ = ["ClashError", "ForbiddenError", "LockedError", "StoreError", "code_of", "failure", "is_refusal", "refusal"]
+__all__ = [
+    "LockTimeoutError",
+    "PermissionDeniedError",
+    "RetryableStoreError",
+    "StoreError",
+    "failure",
+    "is_refusal",
+    "refusal",
+    "sqlstate_of",
+]
 
 #: The line broke, the server is shutting down or starting, or it has no place for another connection.
 LOST = ("08", "57P", "53300")
@@ -20,25 +29,25 @@ class StoreError(LandingError):
     """The store's database did not do what it was asked."""
 
 
-class ClashError(StoreError):
+class RetryableStoreError(StoreError):
     """Workers were in each other's way; nothing was committed, and trying again can help."""
 
 
-class ForbiddenError(StoreError):
+class PermissionDeniedError(StoreError):
     """There is no right to do it."""
 
 
-class LockedError(StoreError):
+class LockTimeoutError(StoreError):
     """Somebody else held a lock for too long."""
 
 
 #: Of a deadlock, say, or of a transaction that cannot be put in order with another; what they mean, and how to say so.
 MEANINGS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
-    (("40P01", "40001"), ClashError, "the store's workers were in each other's way"),
-    (("55P03", "SQLITE_BUSY", "SQLITE_LOCKED"), LockedError, "the store is locked by somebody else"),
+    (("40P01", "40001"), RetryableStoreError, "the store's workers were in each other's way"),
+    (("55P03", "SQLITE_BUSY", "SQLITE_LOCKED"), LockTimeoutError, "the store is locked by somebody else"),
     (
         ("42501", "25006", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH"),
-        ForbiddenError,
+        PermissionDeniedError,
         "the store's database does not allow it",
     ),
     (
@@ -55,11 +64,11 @@ def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
 
     :param may_be_done: the transaction was committing when it failed.
     """
-    code = code_of(error)
+    code = sqlstate_of(error)
     if _is_lost(error, code):
         if may_be_done:
             return StoreError("the connection to the store was lost while it committed")
-        return ClashError("the connection to the store was lost, or cannot be made")
+        return RetryableStoreError("the connection to the store was lost, or cannot be made")
     for codes, kind, what in MEANINGS:
         if code.startswith(codes):
             return kind(f"{what} ({code})")
@@ -70,19 +79,19 @@ def is_refusal(error: Exception) -> bool:
     """Tell whether a database, or its driver, refuses a value, whoever writes it and however often."""
     if isinstance(error, ValueError):
         return True
-    return code_of(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
+    return sqlstate_of(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
 
 
 def refusal(error: Exception) -> str:
     """Say in a few words why a row was refused."""
-    return f"refused by the database ({code_of(error)})"
+    return f"refused by the database ({sqlstate_of(error)})"
 
 
 def _driver_error(error: Exception) -> Any:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def code_of(error: Exception) -> str:
+def sqlstate_of(error: Exception) -> str:
     """Return what names a database's error and quotes nothing: its code, else its class."""
     driver = _driver_error(error)
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):

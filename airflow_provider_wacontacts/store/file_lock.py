@@ -11,7 +11,7 @@ from sqlalchemy import text
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["rewriting"]
+__all__ = ["file_rewrite_lock"]
 
 #: Idle for as long as the files take. It holds no snapshot and no row: nobody waits for it but the next one.
 STAY = "SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -22,7 +22,7 @@ SUFFIX = "-erasing"
 
 
 @contextmanager
-def rewriting(store: Store) -> Iterator[None]:
+def file_rewrite_lock(store: Store) -> Iterator[None]:
     """
     Wait until nobody else rewrites files for the store, and let nobody else do it meanwhile.
 

@@ -14,10 +14,20 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
-from airflow_provider_wacontacts.store.results import Finished
-from airflow_provider_wacontacts.store.tables import Moment, Tables
+from airflow_provider_wacontacts.store.results import ExtractionResult
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
-__all__ = ["Claim", "Counts", "Try", "begin", "count", "finish", "has_landed", "hold", "keep_number"]
+__all__ = [
+    "Counts",
+    "ExtractionKey",
+    "StartedExtraction",
+    "begin",
+    "count",
+    "finish",
+    "has_landed",
+    "hold",
+    "pin_number_id",
+]
 
 #: Versions are numbered by the try that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
@@ -25,7 +35,7 @@ VERSION_BITS = 32
 MANY = 10_000
 
 
-class Claim(NamedTuple):
+class ExtractionKey(NamedTuple):
     """What a try is for, and whose it is: a retry is one whose claim is the same."""
 
     source: str
@@ -35,7 +45,7 @@ class Claim(NamedTuple):
     options_digest: str
 
 
-class Try(NamedTuple):
+class StartedExtraction(NamedTuple):
     """A try that was begun; see :class:`~airflow_provider_wacontacts.store.Extraction`."""
 
     extraction_id: str
@@ -57,13 +67,19 @@ class Counts(NamedTuple):
 
 
 def begin(
-    connection: Connection, tables: Tables, claim: Claim, *, now: datetime, package_version: str, uri: str | None
-) -> Try:
+    connection: Connection,
+    tables: Tables,
+    claim: ExtractionKey,
+    *,
+    now: datetime,
+    package_version: str,
+    uri: str | None,
+) -> StartedExtraction:
     """Take over from the unfinished try of the same claim, if there is one, and write down a new one."""
     _take_turns(connection, claim)
     account_id = _account(connection, tables, claim)
     before = _abandon(connection, tables, claim, now)
-    begun = Try(
+    begun = StartedExtraction(
         extraction_id=uuid4().hex,
         account_id=account_id,
         resume_from=before.position if before else None,
@@ -137,7 +153,7 @@ def count(
     )
 
 
-def keep_number(connection: Connection, tables: Tables, account_id: int, number_ids: set[str]) -> None:
+def pin_number_id(connection: Connection, tables: Tables, account_id: int, number_ids: set[str]) -> None:
     """
     Hold an account to the one number whose contacts it has.
 
@@ -159,7 +175,7 @@ def keep_number(connection: Connection, tables: Tables, account_id: int, number_
 
 def finish(
     connection: Connection, tables: Tables, extraction_id: str, state: str, *, now: datetime, late_after: timedelta
-) -> Finished:
+) -> ExtractionResult:
     """Close a try, which is held, and tell what it brought and what was missed."""
     ledger = tables.extraction
     own = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
@@ -180,8 +196,8 @@ def finish(
         .where(ledger.c.extraction_id == extraction_id)
         .values({**facts, "gap_before": _interval(facts["gap_before"])})
     )
-    kept = {name: getattr(own, name) for name in Finished._fields}
-    return Finished(**{**kept, **facts})
+    kept = {name: getattr(own, name) for name in ExtractionResult._fields}
+    return ExtractionResult(**{**kept, **facts})
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
@@ -207,14 +223,14 @@ def _look_at(connection: Connection, tables: Tables) -> None:
             connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {tables.prefix}wacontacts_{name}")
 
 
-def _take_turns(connection: Connection, claim: Claim) -> None:
+def _take_turns(connection: Connection, claim: ExtractionKey) -> None:
     """Let one worker at a time begin a task's try; SQLite's transactions wait for one another as they begin."""
     if connection.dialect.name == "postgresql":
         name = "/".join(("wacontacts begin", *map(str, claim.task)))
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
 
-def _account(connection: Connection, tables: Tables, claim: Claim) -> int:
+def _account(connection: Connection, tables: Tables, claim: ExtractionKey) -> int:
     account = tables.account.c
     own = select(account.account_id).where(account.source == claim.source, account.account == claim.account)
     found = connection.execute(own).scalar()
@@ -226,7 +242,7 @@ def _account(connection: Connection, tables: Tables, claim: Claim) -> int:
     return int(found)  # type: ignore[arg-type]
 
 
-def _abandon(connection: Connection, tables: Tables, claim: Claim, now: datetime) -> Any:
+def _abandon(connection: Connection, tables: Tables, claim: ExtractionKey, now: datetime) -> Any:
     """Mark the unfinished tries of a claim; return the newest of them, as it is after its last commit."""
     ledger = tables.extraction
     same = [ledger.c.state == "running", *(ledger.c[name] == value for name, value in _columns(claim).items())]
@@ -241,7 +257,7 @@ def _abandon(connection: Connection, tables: Tables, claim: Claim, now: datetime
     return newest
 
 
-def _columns(claim: Claim) -> dict[str, Any]:
+def _columns(claim: ExtractionKey) -> dict[str, Any]:
     window = claim.window
     return {
         "source": claim.source,
@@ -272,7 +288,7 @@ def _reached(connection: Connection, tables: Tables, account_id: int, window: Wi
     ledger = tables.extraction.c
     reach = case((ledger.extracted_at < ledger.window_end, ledger.extracted_at), else_=ledger.window_end)
     found: datetime | None = connection.execute(
-        select(func.max(reach, type_=Moment)).where(
+        select(func.max(reach, type_=UtcDateTime)).where(
             ledger.account_id == account_id, ledger.state == "complete", ledger.window_start < window.start
         )
     ).scalar()

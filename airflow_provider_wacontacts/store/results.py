@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-__all__ = ["Finished"]
+__all__ = ["ExtractionResult"]
 
 
-class Finished(NamedTuple):
+class ExtractionResult(NamedTuple):
     """
     What one try brought; all times aware, UTC.
 

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.errors import ForbiddenError
+from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.migrations import LATEST, statements
 from airflow_provider_wacontacts.store.tables import Tables
-from airflow_provider_wacontacts.store.transactions import Sessions
+from airflow_provider_wacontacts.store.transactions import Transactions
 
 __all__ = ["check", "upgrade", "version_of"]
 
@@ -30,10 +30,10 @@ def upgrade(engine: Engine, table_schema: str | None = None) -> tuple[int, int]:
     :raises ConfigError: the tables are of a newer version of the package, or there is no right to create them.
     :raises LandingError: the database failed.
     """
-    return check(Sessions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True), LATEST
+    return check(Transactions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True), LATEST
 
 
-def version_of(sessions: Sessions, tables: Tables) -> int:
+def version_of(sessions: Transactions, tables: Tables) -> int:
     """
     Return the version of the tables, whatever this package writes; 0 where there are none.
 
@@ -43,7 +43,7 @@ def version_of(sessions: Sessions, tables: Tables) -> int:
         return _version(connection, tables)
 
 
-def check(sessions: Sessions, tables: Tables, *, auto_upgrade: bool) -> int:
+def check(sessions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
     Make sure that the tables are what this package writes: one query where they are.
 
@@ -57,7 +57,7 @@ def check(sessions: Sessions, tables: Tables, *, auto_upgrade: bool) -> int:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
         with _rights():
-            sessions.keep_a_log()
+            sessions.enable_wal()
             sessions.writing(lambda connection: _migrate(connection, tables))
     return found
 
@@ -66,7 +66,7 @@ def check(sessions: Sessions, tables: Tables, *, auto_upgrade: bool) -> int:
 def _rights() -> Iterator[None]:
     try:
         yield
-    except ForbiddenError:
+    except PermissionDeniedError:
         raise ConfigError(f"store_conn_id may not read, or not create, the store's tables: {REMEDY}") from None
 
 

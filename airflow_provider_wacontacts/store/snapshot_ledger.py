@@ -9,8 +9,8 @@ from sqlalchemy import Column, and_, func, or_, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
-from airflow_provider_wacontacts.store.completeness import CUT, Earlier
-from airflow_provider_wacontacts.store.tables import Moment, Tables
+from airflow_provider_wacontacts.store.completeness import TRUNCATED, Earlier
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Seen", "earlier", "newest"]
 
@@ -45,7 +45,7 @@ def newest(connection: Connection, tables: Tables, account_id: int, *, group: bo
     ledger = tables.extraction.c
     asked = {"groups_seen": group is not False, "others_seen": group is not True}
     shared = or_(*(ledger[name].is_not(None) for name, is_asked in asked.items() if is_asked))
-    query = select(func.max(ledger.extracted_at, type_=Moment)).where(_landed(tables, account_id), shared)
+    query = select(func.max(ledger.extracted_at, type_=UtcDateTime)).where(_landed(tables, account_id), shared)
     found: datetime | None = connection.execute(query).scalar()
     return found
 
@@ -73,7 +73,7 @@ def earlier(
         # One that lands twice, from a file say, is one.
         select(ledger.extracted_at, reason, ledger.groups_seen, ledger.others_seen)
         .distinct()
-        .where(_landed(tables, account_id), ledger.extracted_at < before, reason != CUT)
+        .where(_landed(tables, account_id), ledger.extracted_at < before, reason != TRUNCATED)
         .where(*(count.is_not(None) for count in asked), *(count.is_(None) for count in not_asked))
         .order_by(ledger.extracted_at.desc(), reason, ledger.groups_seen, ledger.others_seen)
         .limit(at_most)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import TextClause
 
 from airflow_provider_wacontacts.records.contacts import Record
-from airflow_provider_wacontacts.store.tables import Moment, Tables
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Known", "SnapshotRows", "as_landed"]
 
@@ -121,8 +121,8 @@ class SnapshotRows:
             )
         typed = query.columns(
             column("contact_id", Text),
-            column("updated_at", Moment),
-            column("last_seen_at", Moment),
+            column("updated_at", UtcDateTime),
+            column("last_seen_at", UtcDateTime),
             column("row_hash", LargeBinary),
             column("state", Text),
         )
@@ -161,4 +161,4 @@ class SnapshotRows:
         return gone
 
     def _timed(self, statement: str, **parts: str) -> TextClause:
-        return text(statement.format(at=self._at, **parts)).bindparams(bindparam("seen_at", type_=Moment))
+        return text(statement.format(at=self._at, **parts)).bindparams(bindparam("seen_at", type_=UtcDateTime))

@@ -18,25 +18,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.contacts import Record, Reject
 from airflow_provider_wacontacts.store import ledger, snapshot_ledger
 from airflow_provider_wacontacts.store.batches import (
     Batch,
+    dedupe_and_number,
     flag_repaired,
-    keep_rejects,
-    numbered,
-    write_what_is_taken,
+    insert_rejects,
+    write_bisecting,
 )
-from airflow_provider_wacontacts.store.completeness import OLDER, Answer, Earlier, ShrinkGuard, lacking
-from airflow_provider_wacontacts.store.results import Finished
+from airflow_provider_wacontacts.store.completeness import OLDER, Answer, Earlier, ShrinkGuard, incomplete_reason
+from airflow_provider_wacontacts.store.results import ExtractionResult
 from airflow_provider_wacontacts.store.snapshot_ledger import Seen
 from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["SnapshotTry"]
+__all__ = ["SnapshotExtraction"]
 
 BATCH_ROWS = 5_000
 GROUP = "@g.us"
@@ -54,7 +54,7 @@ class _Sums(NamedTuple):
         return _Sums(*(one + more for one, more in zip(self, other, strict=True)))
 
 
-class SnapshotTry:
+class SnapshotExtraction:
     """
     One try at landing a snapshot; made by :meth:`Store.begin_snapshot`.
 
@@ -62,7 +62,7 @@ class SnapshotTry:
     :ivar resumes: how many tries came before it, 0 and up. Nothing of theirs is there.
     """
 
-    def __init__(self, store: Store, begun: ledger.Try, *, group: bool | None) -> None:
+    def __init__(self, store: Store, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
         self.extraction_id = begun.extraction_id
         self.resumes = begun.resumes
         self._begun = begun
@@ -80,9 +80,9 @@ class SnapshotTry:
         is_synchronised: bool | None = None,
         guard: ShrinkGuard | None = None,
         unkept: Collection[str] = (),
-        has_nameless: bool = False,
+        has_unidentified: bool = False,
         pages: int = 1,
-    ) -> Finished:
+    ) -> ExtractionResult:
         """
         Commit a snapshot, all of it, and close the try; wait for the snapshots of the account that land just now.
 
@@ -107,15 +107,15 @@ class SnapshotTry:
         """
         shrinking = guard or ShrinkGuard()
 
-        def work(connection: Connection) -> Finished:
+        def work(connection: Connection) -> ExtractionResult:
             landing = _Landing(connection, self._store, self._begun, extracted_at)
             landing.take_turn()
             if landing.is_late(group=self._group):
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
             seen = Seen.of(*landing.seen(), group=self._group)
-            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_nameless)
-            reason = lacking(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
+            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified)
+            reason = incomplete_reason(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
             gone = 0 if reason else landing.leave(sums, group=self._group)
             return landing.close(
                 "incomplete" if reason else "complete",
@@ -133,14 +133,16 @@ class SnapshotTry:
 class _Landing:
     """A snapshot in its transaction."""
 
-    def __init__(self, connection: Connection, store: Store, begun: ledger.Try, extracted_at: datetime) -> None:
+    def __init__(
+        self, connection: Connection, store: Store, begun: ledger.StartedExtraction, extracted_at: datetime
+    ) -> None:
         self.rows = SnapshotRows(connection, store.tables, begun.account_id, extracted_at)
         self._connection = connection
         self._store = store
         self._tables = store.tables
         self._begun = begun
         self._extracted_at = extracted_at
-        self._erased = NOBODY
+        self._erased = NO_SUPPRESSIONS
         self._passed_over: set[str] = set()
         self._first = 0
 
@@ -177,7 +179,7 @@ class _Landing:
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Land what the answer holds."""
         kept = self._erased.without_mentions(rejects)
-        keep_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
+        insert_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
         sums = _Sums(rejected=len(kept))
         for batch in _batches(self._without_erased(records)):
             sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
@@ -199,7 +201,7 @@ class _Landing:
         gone: int = 0,
         groups_seen: int | None = None,
         others_seen: int | None = None,
-    ) -> Finished:
+    ) -> ExtractionResult:
         """Write down what the snapshot brought."""
         connection, tables, own = self._connection, self._tables, self._begun.extraction_id
         counts = ledger.Counts(sums.rows, sums.new_versions, sums.rejected, pages, size)
@@ -218,10 +220,10 @@ class _Landing:
         known = self.rows.known(foremost)
         landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in foremost.items()]
         kept = [record for record in landed if record is not None]
-        batch = Batch(self._begun.account_id, self._extracted_at, numbered(kept, first))
-        new, refused = write_what_is_taken(self._connection, self._store.write, batch)
+        batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
+        new, refused = write_bisecting(self._connection, self._store.write, batch)
         flag_repaired(self._connection, self._tables, batch)
-        keep_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
+        insert_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
         bodies = {reject.body for reject in refused}
         unkept = {record.contact_id for record in kept if record.payload in bodies}
         self.rows.spare(unkept)

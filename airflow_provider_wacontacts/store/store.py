@@ -7,23 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_wacontacts.identifiers.suppression import Erased
+from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
 from airflow_provider_wacontacts.records.contacts import Record, Reject
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ledger, postgres, schema, sqlite
 from airflow_provider_wacontacts.store.batches import (
     Batch,
+    dedupe_and_number,
     flag_repaired,
-    keep_rejects,
-    numbered,
-    write_what_is_taken,
+    insert_rejects,
+    write_bisecting,
 )
-from airflow_provider_wacontacts.store.results import Finished
-from airflow_provider_wacontacts.store.snapshots import SnapshotTry
-from airflow_provider_wacontacts.store.suppression import ErasedPeople
+from airflow_provider_wacontacts.store.results import ExtractionResult
+from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
+from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 from airflow_provider_wacontacts.store.tables import Tables
-from airflow_provider_wacontacts.store.transactions import Sessions
+from airflow_provider_wacontacts.store.transactions import Transactions
 
 __all__ = ["Extraction", "Store"]
 
@@ -55,10 +55,10 @@ class Store:
         now: Callable[[], datetime] = _worker_time,
         secret: bytes | None = None,
     ) -> None:
-        self.sessions = Sessions(engine)
+        self.sessions = Transactions(engine)
         self.tables = Tables(engine.dialect, table_schema)
         self.secret = secret
-        self.erased = ErasedPeople(self.tables, secret)
+        self.erased = StoredSuppressionList(self.tables, secret)
         self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
         self.late_after = late_after
         self.now = now
@@ -73,9 +73,9 @@ class Store:
         :raises LandingError: the database failed.
         """
         schema.check(self.sessions, self.tables, auto_upgrade=self._auto_upgrade)
-        self.who_was_erased()
+        self.suppression_list()
 
-    def who_was_erased(self) -> Erased:
+    def suppression_list(self) -> SuppressionList:
         """
         Tell who was erased until now.
 
@@ -106,7 +106,7 @@ class Store:
         :param uri: names the place in the ledger, without login and password.
         :raises LandingError: the database failed.
         """
-        claim = ledger.Claim(source, account, window, task, options_digest)
+        claim = ledger.ExtractionKey(source, account, window, task, options_digest)
         return Extraction(self, self._begin(claim, package_version, uri))
 
     def begin_snapshot(
@@ -119,7 +119,7 @@ class Store:
         options_digest: str,
         package_version: str,
         uri: str | None = None,
-    ) -> SnapshotTry:
+    ) -> SnapshotExtraction:
         """
         Begin a try at a snapshot, taking over as :meth:`begin` does; nothing of the try before is there.
 
@@ -129,8 +129,8 @@ class Store:
         :param uri: names the place in the ledger, without login and password.
         :raises LandingError: the database failed.
         """
-        claim = ledger.Claim(source, account, None, task, options_digest)
-        return SnapshotTry(self, self._begin(claim, package_version, uri), group=group)
+        claim = ledger.ExtractionKey(source, account, None, task, options_digest)
+        return SnapshotExtraction(self, self._begin(claim, package_version, uri), group=group)
 
     def has_landed(self, source: str, account: str, uri: str) -> bool:
         """
@@ -141,8 +141,8 @@ class Store:
         with self.sessions.reading() as connection:
             return ledger.has_landed(connection, self.tables, source, account, uri)
 
-    def _begin(self, claim: ledger.Claim, package_version: str, uri: str | None) -> ledger.Try:
-        def work(connection: Connection) -> ledger.Try:
+    def _begin(self, claim: ledger.ExtractionKey, package_version: str, uri: str | None) -> ledger.StartedExtraction:
+        def work(connection: Connection) -> ledger.StartedExtraction:
             return ledger.begin(
                 connection, self.tables, claim, now=self.now(), package_version=package_version, uri=uri
             )
@@ -161,7 +161,7 @@ class Extraction:
     :ivar rejected: what it has put aside, rows that the database refused among them.
     """
 
-    def __init__(self, store: Store, begun: ledger.Try) -> None:
+    def __init__(self, store: Store, begun: ledger.StartedExtraction) -> None:
         self.extraction_id = begun.extraction_id
         self.resume_from = begun.resume_from
         self.resumes = begun.resumes
@@ -202,14 +202,14 @@ class Extraction:
             tables = self._store.tables
             first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
-                ledger.keep_number(connection, tables, self._account_id, set(number_ids))
+                ledger.pin_number_id(connection, tables, self._account_id, set(number_ids))
             erased = self._store.erased.fenced(connection)
             kept = erased.without(*self._place, records)
-            batch = Batch(self._account_id, extracted_at, numbered(kept, first))
-            new, refused = write_what_is_taken(connection, self._store.write, batch)
+            batch = Batch(self._account_id, extracted_at, dedupe_and_number(kept, first))
+            new, refused = write_bisecting(connection, self._store.write, batch)
             flag_repaired(connection, tables, batch)
             aside = [*erased.without_mentions(rejects), *refused]
-            keep_rejects(connection, tables, self.extraction_id, aside)
+            insert_rejects(connection, tables, self.extraction_id, aside)
             counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
             return counts
@@ -219,7 +219,7 @@ class Extraction:
         self.rejected += counts.rejected
         return counts.new_versions
 
-    def finish(self, state: str = "complete") -> Finished:
+    def finish(self, state: str = "complete") -> ExtractionResult:
         """
         Close the try: nothing can be landed by it from now on.
 
@@ -227,7 +227,7 @@ class Extraction:
         :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
 
-        def work(connection: Connection) -> Finished:
+        def work(connection: Connection) -> ExtractionResult:
             store = self._store
             ledger.hold(connection, store.tables, self.extraction_id, self.rows + self.rejected)
             return ledger.finish(

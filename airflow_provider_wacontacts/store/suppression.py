@@ -12,10 +12,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased, ErasureKey
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.store.tables import Tables
 
-__all__ = ["ErasedPeople"]
+__all__ = ["StoredSuppressionList"]
 
 #: The lock is named after the table, whichever way it is found: connections may name its schema, or have it by default.
 SHARED = """
@@ -25,7 +25,7 @@ ALONE = SHARED.replace("_shared", "")
 KEY_BYTES = 32
 
 
-class ErasedPeople:
+class StoredSuppressionList:
     """
     Who was erased from one store. Threads may share it.
 
@@ -34,10 +34,10 @@ class ErasedPeople:
 
     def __init__(self, tables: Tables, secret: bytes | None) -> None:
         self._tables = tables
-        self._own = ErasureKey.of_secret(secret) if secret else None
-        self._read: tuple[tuple[int, int], Erased] = ((0, 0), NOBODY)
+        self._own = SuppressionKey.of_secret(secret) if secret else None
+        self._read: tuple[tuple[int, int], SuppressionList] = ((0, 0), NO_SUPPRESSIONS)
 
-    def fenced(self, connection: Connection) -> Erased:
+    def fenced(self, connection: Connection) -> SuppressionList:
         """
         Return who was erased, and let nobody be erased until the transaction ends.
 
@@ -48,7 +48,7 @@ class ErasedPeople:
         self._lock(connection, SHARED)
         return self.known(connection)
 
-    def known(self, connection: Connection) -> Erased:
+    def known(self, connection: Connection) -> SuppressionList:
         """Return who was erased; see :meth:`fenced`."""
         erased = self._tables.erased.c
         count, last = connection.execute(
@@ -61,28 +61,28 @@ class ErasedPeople:
         self._read = (count, last), found
         return found
 
-    def read(self, connection: Connection) -> Erased:
+    def read(self, connection: Connection) -> SuppressionList:
         """Return who was erased, those of the transaction among them."""
-        return Erased(self._hashes(connection))
+        return SuppressionList(self._hashes(connection))
 
     def fence(self, connection: Connection) -> None:
         """Wait for all who land, and let nobody land until the transaction ends."""
         self._lock(connection, ALONE)
 
-    def key(self, connection: Connection, now: datetime) -> ErasureKey:
+    def key(self, connection: Connection, now: datetime) -> SuppressionKey:
         """Return what the next hashes are made with, inside the fence."""
         if self._own is not None:
             return self._own
         table = self._tables.erased_key
         kept = connection.execute(select(table.c.key).order_by(table.c.made_at, table.c.key_id).limit(1)).scalar()
         if kept is not None:
-            return ErasureKey(kept)
+            return SuppressionKey(kept)
         made = secrets.token_bytes(KEY_BYTES)
-        key = ErasureKey(made)
+        key = SuppressionKey(made)
         connection.execute(table.insert().values(key_id=key.key_id, key=made, made_at=now))
         return key
 
-    def add(self, connection: Connection, key: ErasureKey, hashes: Iterable[bytes], now: datetime) -> None:
+    def add(self, connection: Connection, key: SuppressionKey, hashes: Iterable[bytes], now: datetime) -> None:
         """Write down who is erased."""
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         rows = [{"key_id": key.key_id, "hash": one, "erased_at": now} for one in sorted(set(hashes))]
@@ -93,11 +93,11 @@ class ErasedPeople:
         if connection.dialect.name == "postgresql":
             connection.execute(text(sql), {"name": f"{self._tables.prefix}wacontacts_erased"})
 
-    def _hashes(self, connection: Connection) -> dict[ErasureKey, list[bytes]]:
+    def _hashes(self, connection: Connection) -> dict[SuppressionKey, list[bytes]]:
         table = self._tables.erased_key
-        keys = [ErasureKey(key) for (key,) in connection.execute(select(table.c.key))]
+        keys = [SuppressionKey(key) for (key,) in connection.execute(select(table.c.key))]
         by_id = {key.key_id: key for key in (*keys, *([self._own] if self._own else []))}
-        hashes: dict[ErasureKey, list[bytes]] = defaultdict(list)
+        hashes: dict[SuppressionKey, list[bytes]] = defaultdict(list)
         for key_id, one in connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)):
             if key_id not in by_id:
                 raise ConfigError(

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.windows import format_time, parse_time
 
-__all__ = ["Moment", "Tables"]
+__all__ = ["Tables", "UtcDateTime"]
 
 if TYPE_CHECKING:
     TimeDecorator: TypeAlias = TypeDecorator[datetime]
@@ -21,7 +21,7 @@ else:
     TimeDecorator = TypeDecorator
 
 
-class Moment(TimeDecorator):
+class UtcDateTime(TimeDecorator):
     """A time: aware and UTC in Python, ``timestamptz`` in PostgreSQL, text of one width in SQLite."""
 
     impl = DateTime(timezone=True)
@@ -65,7 +65,7 @@ class Tables:
             "wacontacts_meta",
             self._metadata,
             Column("schema_version", BigInteger, primary_key=True),
-            Column("upgraded_at", Moment),
+            Column("upgraded_at", UtcDateTime),
         )
 
     @cached_property
@@ -101,7 +101,7 @@ class Tables:
             Column("erased_number", BigInteger, primary_key=True),
             Column("key_id", Text),
             Column("hash", LargeBinary),
-            Column("erased_at", Moment),
+            Column("erased_at", UtcDateTime),
         )
 
     @cached_property
@@ -112,7 +112,7 @@ class Tables:
             self._metadata,
             Column("key_id", Text, primary_key=True),
             Column("key", LargeBinary),
-            Column("made_at", Moment),
+            Column("made_at", UtcDateTime),
         )
 
     @cached_property
@@ -127,7 +127,7 @@ class Tables:
             self._metadata,
             Column("extraction_number", BigInteger, primary_key=True),
             *(Column(name, Text) for name in (*texts, "reason", "options_digest", "package_version")),
-            *(Column(name, Moment) for name in times),
+            *(Column(name, UtcDateTime) for name in times),
             *(Column(name, BigInteger) for name in (*counts, *of_snapshots)),
             Column("lateness_s", Float),
             Column("lossy", Boolean),

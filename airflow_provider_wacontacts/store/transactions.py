@@ -15,21 +15,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.errors import ClashError, LockedError, StoreError, failure
+from airflow_provider_wacontacts.store.errors import LockTimeoutError, RetryableStoreError, StoreError, failure
 
-__all__ = ["Sessions"]
+__all__ = ["Transactions"]
 
 T = TypeVar("T")
 
 ATTEMPTS = 8
-LONGEST_PAUSE_S = 4.0
+MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
-LONGEST_IDLE_S = 300
+MAX_IDLE_S = 300
 LOGGED_AS = "wacontacts"
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 
-class Sessions:
+class Transactions:
     """
     Transactions on one engine. The engine is left as it is; its pool is shared.
 
@@ -43,8 +43,8 @@ class Sessions:
                 "the store is PostgreSQL by psycopg or psycopg2, or SQLite"
             )
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self._reader = _discreet(engine.execution_options(isolation_level="AUTOCOMMIT"))
-        self._writer = _discreet(_immediate(engine) if self.is_sqlite else engine.execution_options())
+        self._reader = _hide_parameters(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        self._writer = _hide_parameters(_immediate(engine) if self.is_sqlite else engine.execution_options())
         self._url = engine.url
 
     def has_place(self) -> bool:
@@ -82,27 +82,27 @@ class Sessions:
         :raises LandingError: the database failed; nothing of what was written is in it.
         """
         again = Retrying(
-            retry=retry_if_exception_type(ClashError),
+            retry=retry_if_exception_type(RetryableStoreError),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.05, max=LONGEST_PAUSE_S),
+            wait=wait_random_exponential(multiplier=0.05, max=MAX_PAUSE_S),
             reraise=True,
         )
         done: T = again(self._once, work)
         return done
 
-    def keep_a_log(self) -> None:
+    def enable_wal(self) -> None:
         """Let readers and one writer of a SQLite file go on side by side, from now on."""
         if self.is_sqlite:
             # SQLite does not wait for other connections to leave here, whatever its busy timeout is.
             again = Retrying(
-                retry=retry_if_exception_type(LockedError),
+                retry=retry_if_exception_type(LockTimeoutError),
                 stop=stop_after_delay(BUSY_TIMEOUT_S),
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            again(self._keep_a_log)
+            again(self._enable_wal)
 
-    def _keep_a_log(self) -> None:
+    def _enable_wal(self) -> None:
         with self.reading() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
@@ -111,7 +111,7 @@ class Sessions:
         try:
             with self._writer.connect() as connection, connection.begin():
                 if not self.is_sqlite:
-                    _settle_in(connection)
+                    _set_timeouts(connection)
                 result = work(connection)
                 is_done = True
         except self._failures as error:
@@ -127,7 +127,7 @@ class Sessions:
         return (SQLAlchemyError, driver)
 
 
-def _settle_in(connection: Connection) -> None:
+def _set_timeouts(connection: Connection) -> None:
     """
     Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen.
 
@@ -137,13 +137,13 @@ def _settle_in(connection: Connection) -> None:
     own = {
         "jit": "off",
         "lock_timeout": f"{BUSY_TIMEOUT_S}s",
-        "idle_in_transaction_session_timeout": f"{LONGEST_IDLE_S}s",
+        "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         "client_min_messages": "error",
     }
     connection.execute(select(*(func.set_config(name, value, true()) for name, value in own.items())))
 
 
-def _discreet(own: Engine) -> Engine:
+def _hide_parameters(own: Engine) -> Engine:
     """Let an engine log its statements, if it is told to, but neither their parameters nor, at DEBUG, their rows."""
     own.hide_parameters = True
     own.logging_name = LOGGED_AS

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 __all__ = ["WaitUntilTrigger"]
 
-LONGEST_NAP = 60.0
+MAX_SLEEP_S = 60.0
 
 
 class WaitUntilTrigger(BaseTrigger):
@@ -43,5 +43,5 @@ class WaitUntilTrigger(BaseTrigger):
         """Sleep in short naps, so that a corrected clock is noticed, then fire."""
         # A nap, not one long sleep: a laptop that was shut, or a clock that was set, must not prolong the wait.
         while (left := (self.until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(left, LONGEST_NAP))
+            await asyncio.sleep(min(left, MAX_SLEEP_S))
         yield TriggerEvent({"until": self.until.astimezone(UTC).isoformat(), "attempt": self.attempt})

@@ -91,10 +91,10 @@ class WhatsAppContactsTrigger(BaseTrigger):
         # What Airflow makes of an exception shows whatever the exception quotes.
         try:
             async with shared("modules", _modules):
-                from airflow_provider_wacontacts.hooks.whatsapp_business_shared import open_room
-                from airflow_provider_wacontacts.pipelines.wait_for_results import Terms, Waiting, read_deadline
+                from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
+                from airflow_provider_wacontacts.pipelines.wait_for_results import Waiting, WaitOptions, read_deadline
 
-                terms = Terms(
+                terms = WaitOptions(
                     self.check_id,
                     read_deadline(self.deadline),
                     recheck_failed=self.recheck_failed,
@@ -102,7 +102,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
                     max_failures=self.max_failures,
                     waiter=self.waiter,
                 )
-                async with open_room(self.whatsapp_business_conn_id, self.store_conn_id) as room:
+                async with shared_client(self.whatsapp_business_conn_id, self.store_conn_id) as room:
                     waiting = Waiting(terms, room)
                     await waiting.until_answered()
         except WaContactsError as error:

@@ -7,8 +7,6 @@ import traceback
 from datetime import timedelta
 
 import pytest
-from tests.clients.test_log_filter import SECRETS, TOKEN, WAYS_TO_FAIL, chain, strict, told
-from tests.clients.test_requests_driver import BROKEN, ask
 
 from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock, AsyncDriver, Route, open_session
 from airflow_provider_wacontacts.clients.http import Request, Response
@@ -21,6 +19,8 @@ from airflow_provider_wacontacts.exceptions import (
     ServerError,
     WaContactsError,
 )
+from tests.clients.test_log_filter import SECRETS, TOKEN, WAYS_TO_FAIL, chain, strict, told
+from tests.clients.test_requests_driver import BROKEN, ask
 from tests.clients.wire import SILENCE, Answer, Wire, chunked
 
 

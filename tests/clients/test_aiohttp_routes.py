@@ -5,11 +5,11 @@ import ssl
 from datetime import timedelta
 
 import pytest
-from tests.clients.test_requests_driver import ask
 
 from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncDriver, Route, open_session, route_to
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError, NetworkError, PermanentError
+from tests.clients.test_requests_driver import ask
 from tests.clients.test_tls import certificate, served_with
 from tests.clients.wire import Wire
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
-from airflow_provider_wacontacts.clients.async_rate_limiter import Gate
+from airflow_provider_wacontacts.clients.async_rate_limiter import AsyncRateLimiter
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def passings(clock, gate, count, meanwhile=None):
 
 
 def test_tasks_are_let_through_one_after_another_in_their_order(clock, loop_clock):
-    assert passings(clock, Gate(4.0, clock=loop_clock), 4) == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
+    assert passings(clock, AsyncRateLimiter(4.0, clock=loop_clock), 4) == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
 
 
 def test_a_hold_keeps_all_back_and_then_they_go_at_their_pace(clock, loop_clock):
-    gate = Gate(4.0, clock=loop_clock)
+    gate = AsyncRateLimiter(4.0, clock=loop_clock)
 
     def hold(number):
         if number == 1:
@@ -50,7 +50,7 @@ def test_a_hold_keeps_all_back_and_then_they_go_at_their_pace(clock, loop_clock)
 
 
 def test_a_shorter_hold_does_not_end_a_longer_one(clock, loop_clock):
-    gate = Gate(4.0, clock=loop_clock)
+    gate = AsyncRateLimiter(4.0, clock=loop_clock)
     gate.hold(timedelta(seconds=60))
     gate.hold(timedelta(seconds=5))
 
@@ -58,7 +58,7 @@ def test_a_shorter_hold_does_not_end_a_longer_one(clock, loop_clock):
 
 
 def test_a_hold_tells_by_how_much_longer_it_is(clock, loop_clock):
-    gate = Gate(4.0, clock=loop_clock)
+    gate = AsyncRateLimiter(4.0, clock=loop_clock)
     clock.sleep(10.0)
 
     longer = [gate.hold(timedelta(seconds=seconds)).total_seconds() for seconds in (60, 5, 60, 90)]
@@ -67,7 +67,7 @@ def test_a_hold_tells_by_how_much_longer_it_is(clock, loop_clock):
 
 
 def test_waiting_for_it_to_open_takes_no_turn(clock, loop_clock):
-    gate = Gate(4.0, clock=loop_clock)
+    gate = AsyncRateLimiter(4.0, clock=loop_clock)
     gate.hold(timedelta(seconds=60))
     asyncio.run(gate.opened())
 
@@ -76,7 +76,7 @@ def test_waiting_for_it_to_open_takes_no_turn(clock, loop_clock):
 
 
 def test_no_more_are_on_the_other_side_than_may_be():
-    gate, there, most = Gate(1e6, at_once=3), set(), []
+    gate, there, most = AsyncRateLimiter(1e6, at_once=3), set(), []
 
     async def task(number):
         async with gate.through():
@@ -100,7 +100,7 @@ def test_whoever_is_cancelled_gives_their_turn_and_place_away(clock):
             passed.append(number)
 
     async def tasks():
-        gate = Gate(100.0, at_once=1)
+        gate = AsyncRateLimiter(100.0, at_once=1)
         async with gate.through():
             waiting = [asyncio.create_task(task(gate, number)) for number in range(3)]
             await asyncio.sleep(0)

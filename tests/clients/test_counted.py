@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from tests.clients.test_aiohttp_driver import drive
-from tests.clients.test_requests_driver import BROKEN, of_clock, one, session
 
 from airflow_provider_wacontacts.clients.http import Request
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import NetworkError, ServerError
+from tests.clients.test_aiohttp_driver import drive
+from tests.clients.test_requests_driver import BROKEN, of_clock, one, session
 
 __all__ = ["drive", "session"]
 

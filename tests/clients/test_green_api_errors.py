@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.green_api_errors import amounts_to, refusal
+from airflow_provider_wacontacts.clients.green_api_errors import error_from_response, normalize_status
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import AuthError, NotEnabledError, RejectedError, TransientError
 
@@ -39,7 +39,7 @@ SAID = [
     ids=["echoing", "message only", "text", "JSON text"],
 )
 def test_a_400_means_what_it_says_whatever_its_form(message, kind, told, body):
-    error = refusal(Response(400, {}, body(message)), CONTACTS)
+    error = error_from_response(Response(400, {}, body(message)), CONTACTS)
 
     assert (type(error), error.source, error.operation, error.status) == (kind, "green_api", CONTACTS, 400)
     assert told in str(error)
@@ -50,17 +50,17 @@ SAYING_NOTHING = [b"", b"null", b"{}", b"[]", b"<html>", b'{"message":["a"]}', b
 
 @pytest.mark.parametrize("body", SAYING_NOTHING)
 def test_a_400_that_says_nothing_is_refused_for_good(body):
-    assert type(refusal(Response(400, {}, body), CONTACTS)) is RejectedError
+    assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError
 
 
 def test_a_400_is_not_read_by_what_its_path_holds():
     body = json.dumps({"path": "/waInstance1/getContacts/starting", "message": "bad request data"}).encode()
 
-    assert type(refusal(Response(400, {}, body), CONTACTS)) is RejectedError
+    assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError
 
 
 def test_what_passes_by_itself_is_worth_another_look_in_a_minute():
-    error = refusal(Response(400, {}, echoing("instance in starting process try later")), CONTACTS)
+    error = error_from_response(Response(400, {}, echoing("instance in starting process try later")), CONTACTS)
 
     assert isinstance(error, TransientError)
     assert error.retry_after == timedelta(minutes=1)
@@ -90,7 +90,7 @@ QUOTA = {
     ids=["empty", "html", "echo", "quota"],
 )
 def test_every_other_status_has_its_class_whatever_its_body(status, kind, told, body):
-    error = refusal(Response(status, {}, body), CONTACTS)
+    error = error_from_response(Response(status, {}, body), CONTACTS)
 
     assert (type(error), error.status) == (kind, status)
     assert told in str(error)
@@ -101,18 +101,18 @@ def test_every_other_status_has_its_class_whatever_its_body(status, kind, told, 
     "body", [echoing("instance is starting or not authorized example-token"), b"example-token 11001234567@c.us"]
 )
 def test_an_error_tells_nothing_of_its_body(status, body):
-    error = refusal(Response(status, {}, body), CONTACTS)
+    error = error_from_response(Response(status, {}, body), CONTACTS)
 
     shown = str(error) + repr(error) + repr(vars(error))
     assert [secret for secret in ("example-token", "11001234567", "waInstance", "7103000000") if secret in shown] == []
 
 
 def test_a_server_that_was_too_slow_is_tried_again():
-    assert amounts_to(Response(499, {"date": "x"}, b"body")) == Response(504, {"date": "x"}, b"body")
+    assert normalize_status(Response(499, {"date": "x"}, b"body")) == Response(504, {"date": "x"}, b"body")
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 466, 500, 502, 503])
 def test_every_other_answer_is_what_its_status_says(status):
     response = Response(status, {}, echoing("instance in starting process try later"))
 
-    assert amounts_to(response) is response
+    assert normalize_status(response) is response

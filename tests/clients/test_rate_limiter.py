@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Clock
 
 
 @pytest.fixture
 def pacer():
-    return Pacer(timedelta(seconds=1.5))
+    return RateLimiter(timedelta(seconds=1.5))
 
 
 def test_the_first_turn_is_at_once_and_the_next_an_interval_later(pacer, clock):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.clients.http import Request, Response
-from airflow_provider_wacontacts.clients.retry import Failure, RetryPolicy, Try, asked_pause, pause_before_retry
+from airflow_provider_wacontacts.clients.retry import Attempt, Failure, RetryPolicy, asked_pause, pause_before_retry
 from airflow_provider_wacontacts.exceptions import (
     NetworkError,
     PermanentError,
@@ -24,7 +24,7 @@ NETWORK = [Failure.UNREACHABLE, Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_O
 
 
 def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, chance=0.0):
-    pause = pause_before_retry(policy, Try(REQUEST, outcome, number, timedelta(seconds=elapsed), NOW, chance))
+    pause = pause_before_retry(policy, Attempt(REQUEST, outcome, number, timedelta(seconds=elapsed), NOW, chance))
     return None if pause is None else pause.total_seconds()
 
 
@@ -199,7 +199,7 @@ COUNTED = Request("whatsapp_business.contacts.check", "POST", "/", is_counted=Tr
 
 
 def judge_counted(outcome):
-    return pause_before_retry(POLICY, Try(COUNTED, outcome, 1, timedelta(0), NOW, 0.0))
+    return pause_before_retry(POLICY, Attempt(COUNTED, outcome, 1, timedelta(0), NOW, 0.0))
 
 
 @pytest.mark.parametrize("outcome", [answer(429), answer(503), Failure.UNREACHABLE])

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import (
-    MOST_INPUTS,
+    MAX_INPUTS,
     CheckAnswer,
     ContactResult,
     ErrorNote,
@@ -228,7 +228,7 @@ def test_a_success_of_errors_alone_is_what_they_say() -> None:
     ("arguments", "told"),
     [
         ({"inputs": []}, "0 numbers in one request; it takes 1 to 1000"),
-        ({"inputs": ["1"] * (MOST_INPUTS + 1)}, "1001 numbers in one request"),
+        ({"inputs": ["1"] * (MAX_INPUTS + 1)}, "1001 numbers in one request"),
         ({"inputs": "+16315551001"}, "inputs are no list of texts"),
         ({"inputs": ["+16315551001", 16315551002]}, "inputs are no list of texts"),
         ({"inputs": ["1"], "force_check": "False"}, "force_check is of type str; it is True or False"),

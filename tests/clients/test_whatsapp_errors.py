@@ -5,7 +5,7 @@ import json
 import pytest
 
 from airflow_provider_wacontacts.clients.http import Response
-from airflow_provider_wacontacts.clients.whatsapp_business_errors import amounts_to, refusal
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import error_from_response, normalize_status
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     NotEnabledError,
@@ -33,24 +33,28 @@ def failed(status, *errors, **members):
 
 @pytest.mark.parametrize(("code", "kind"), CLASSES.items())
 def test_a_code_has_its_class(code, kind):
-    assert type(refusal(failed(400, {"code": code, "title": "Some title"}), CHECK)) is kind
+    assert type(error_from_response(failed(400, {"code": code, "title": "Some title"}), CHECK)) is kind
 
 
 @pytest.mark.parametrize("code", [code for code, kind in CLASSES.items() if issubclass(kind, TransientError)])
 def test_what_can_change_is_tried_again_whatever_its_status(code):
-    assert {amounts_to(failed(status, {"code": code})).status for status in (400, 403, 404, 422)} <= {429, 500, 503}
-    assert amounts_to(failed(500, {"code": code})).status == 500
+    assert {normalize_status(failed(status, {"code": code})).status for status in (400, 403, 404, 422)} <= {
+        429,
+        500,
+        503,
+    }
+    assert normalize_status(failed(500, {"code": code})).status == 500
 
 
 @pytest.mark.parametrize("code", [code for code, kind in CLASSES.items() if not issubclass(kind, TransientError)])
 def test_what_cannot_change_is_not_tried_again_whatever_its_status(code):
-    assert {amounts_to(failed(status, {"code": code})).status for status in (500, 502, 503)} == {400}
-    assert amounts_to(failed(404, {"code": code})).status == 404
+    assert {normalize_status(failed(status, {"code": code})).status for status in (500, 502, 503)} == {400}
+    assert normalize_status(failed(404, {"code": code})).status == 404
 
 
 @pytest.mark.parametrize("status", [401, 429])
 def test_a_status_that_says_it_all_is_left_alone(status):
-    assert {amounts_to(failed(status, {"code": code})).status for code in CLASSES} == {status}
+    assert {normalize_status(failed(status, {"code": code})).status for code in CLASSES} == {status}
 
 
 @pytest.mark.parametrize("status", [200, 201, 302, 400, 403, 404, 500, 502, 503])
@@ -58,14 +62,14 @@ def test_a_status_that_says_it_all_is_left_alone(status):
 def test_without_a_code_that_is_known_the_status_counts(status, body):
     response = Response(status, {}, body)
 
-    assert amounts_to(response) is response
+    assert normalize_status(response) is response
 
 
 def test_of_several_errors_the_one_that_is_for_good_counts():
     response = failed(500, {"code": 1014}, {"code": 1024})
 
-    assert amounts_to(response).status == 400
-    assert isinstance(refusal(response, CHECK), AuthError)
+    assert normalize_status(response).status == 400
+    assert isinstance(error_from_response(response, CHECK), AuthError)
 
 
 def test_an_internal_error_that_says_it_exists_already_is_for_good():
@@ -73,8 +77,8 @@ def test_an_internal_error_that_says_it_exists_already_is_for_good():
         400, {"code": 1014, "title": "Internal error", "details": "Unable to create user. Already exist?"}
     )
 
-    assert amounts_to(response) is response
-    assert isinstance(refusal(response, CHECK), RejectedError)
+    assert normalize_status(response) is response
+    assert isinstance(error_from_response(response, CHECK), RejectedError)
 
 
 def of_360dialog(message, status=400):
@@ -83,15 +87,15 @@ def of_360dialog(message, status=400):
 
 @pytest.mark.parametrize("message", ["You exceeded the limit of requests", "Rate limit exceeded", "rate limit hit"])
 def test_360dialogs_own_rate_limit_is_one_although_it_says_400(message):
-    assert amounts_to(of_360dialog(message)).status == 429
-    assert isinstance(refusal(of_360dialog(message), CHECK), RateLimitedError)
+    assert normalize_status(of_360dialog(message)).status == 429
+    assert isinstance(error_from_response(of_360dialog(message), CHECK), RateLimitedError)
 
 
 def test_360dialogs_other_refusals_are_for_good():
     response = of_360dialog("This account is disabled")
 
-    assert amounts_to(response) is response
-    assert str(refusal(response, CHECK)) == (
+    assert normalize_status(response) is response
+    assert str(error_from_response(response, CHECK)) == (
         "whatsapp_business.contacts.check, HTTP 400: the server refuses the request (it says: This account is disabled)"
     )
 
@@ -99,7 +103,7 @@ def test_360dialogs_other_refusals_are_for_good():
 def test_360dialogs_bad_key_is_one():
     response = failed(401, meta={"success": False, "httpCode": 404, "developerMessage": "Invalid api key"})
 
-    assert isinstance(refusal(response, CHECK), AuthError)
+    assert isinstance(error_from_response(response, CHECK), AuthError)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,7 @@ def test_360dialogs_bad_key_is_one():
 )
 @pytest.mark.parametrize("body", [b"", b"Invalid WhatsApp Token", b"<html>"])
 def test_an_answer_without_a_code_is_judged_by_its_status(status, kind, told, body):
-    error = refusal(Response(status, {}, body), CHECK)
+    error = error_from_response(Response(status, {}, body), CHECK)
 
     assert (type(error), error.status, error.operation) == (kind, status, CHECK)
     assert told in str(error)
@@ -132,7 +136,7 @@ def test_an_answer_without_a_code_is_judged_by_its_status(status, kind, told, bo
     ],
 )
 def test_errors_are_found_in_every_form_that_was_seen(body):
-    error = refusal(failed(400, **body), CHECK)
+    error = error_from_response(failed(400, **body), CHECK)
 
     assert isinstance(error, AuthError)
     assert "new_password" in str(error)
@@ -142,7 +146,7 @@ def test_errors_are_found_in_every_form_that_was_seen(body):
     ("title", "told"), [("Parameter value is not valid", True), ("Bad +16315551000 tok3n=", False), ("bob", False)]
 )
 def test_an_error_tells_the_words_of_apis_and_nothing_else_of_what_the_server_says(title, told):
-    error = refusal(failed(400, {"code": 1009, "title": title, "details": "16315551000"}), CHECK)
+    error = error_from_response(failed(400, {"code": 1009, "title": title, "details": "16315551000"}), CHECK)
 
     assert (f"(it says: {title})" in str(error), title in str(error)) == (told, told)
     assert "631555" not in str(vars(error))

@@ -4,11 +4,11 @@ import base64
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from tests.clients.test_whatsapp_business import answer, drive
 
 from airflow_provider_wacontacts.clients.http import Request
-from airflow_provider_wacontacts.clients.whatsapp_business_login import KeptToken, Token, login
+from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.exceptions import AuthError, ContractError
+from tests.clients.test_whatsapp_business import answer, drive
 
 NOW = datetime(2022, 9, 14, 12, tzinfo=UTC)
 AT = datetime(2018, 3, 1, 15, 29, 26, tzinfo=UTC)
@@ -89,7 +89,7 @@ def test_neither_a_token_nor_a_login_shows_where_it_is_printed():
 
 
 def kept(**given):
-    token = KeptToken()
+    token = TokenCache()
     token.keep(Token("example-token", **given), NOW)
     return token
 
@@ -101,7 +101,7 @@ def lasts(token):
 
 
 def test_before_the_first_login_there_is_no_token():
-    assert KeptToken().current(NOW) is None
+    assert TokenCache().current(NOW) is None
 
 
 @pytest.mark.parametrize(

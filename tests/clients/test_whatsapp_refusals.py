@@ -1,7 +1,6 @@
 """Answers of HTTP 200 that say less than was asked, or more than can be."""
 
 import pytest
-from tests.clients.test_whatsapp_business import THE_CONTRACTS, VALID, answer, check, drive
 
 from airflow_provider_wacontacts.clients.whatsapp_business import check_contacts, get_identity
 from airflow_provider_wacontacts.exceptions import (
@@ -11,6 +10,7 @@ from airflow_provider_wacontacts.exceptions import (
     RateLimitedError,
     ServerError,
 )
+from tests.clients.test_whatsapp_business import THE_CONTRACTS, VALID, answer, check, drive
 
 
 @pytest.mark.parametrize("contacts", [[], None, [None]])
@@ -32,18 +32,18 @@ def test_a_200_that_says_why_it_says_nothing_is_what_that_amounts_to(contacts, c
 def test_an_error_about_some_numbers_leaves_the_others_their_turn():
     found = check(errors=[{"code": 1013, "title": "User is not valid"}], asked=[VALID])
 
-    assert (found.missing, [note.code for note in found.errors], found.refusal) == ([VALID], [1013], None)
+    assert (found.missing, [note.code for note in found.errors], found.error) == ([VALID], [1013], None)
 
 
 def test_results_are_read_although_the_others_are_refused():
     found = check(THE_CONTRACTS[0], errors=[{"code": 1031}])
 
     assert (list(found.results), len(found.missing)) == ([VALID], 3)
-    assert isinstance(found.refusal, NotEnabledError)
+    assert isinstance(found.error, NotEnabledError)
 
 
 def test_errors_beside_all_results_refuse_nothing():
-    assert check(*THE_CONTRACTS, errors=[{"code": 1016}]).refusal is None
+    assert check(*THE_CONTRACTS, errors=[{"code": 1016}]).error is None
 
 
 @pytest.mark.parametrize("words", [["valid", "failed"], ["failed", "valid"], ["processing", "valid"]])

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalise
+from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
 
 
@@ -16,7 +16,7 @@ def crm(tmp_path):
 
 def read(written):
     try:
-        return normalise(written, "US").e164
+        return normalize(written, "US").e164
     except NotANumberError:
         return None
 

@@ -18,9 +18,9 @@ from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_busi
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary
-from airflow_provider_wacontacts.pipelines.import_files import FilesSummary
+from airflow_provider_wacontacts.pipelines.import_files import ImportSummary
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
-from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, PullSummary, SnapshotSummary
+from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, SnapshotSummary, SyncSummary
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 from airflow_provider_wacontacts.store import upgrade
 from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Sender, Unfinished
@@ -119,7 +119,7 @@ def test_every_argument_of_checks_is_documented():
 
 @pytest.mark.parametrize(
     ("page", "summary"),
-    [("operators.md", PullSummary), ("checks.md", CheckSummary), ("green_api.md", SnapshotSummary)],
+    [("operators.md", SyncSummary), ("checks.md", CheckSummary), ("green_api.md", SnapshotSummary)],
     ids=["pull", "check", "snapshot"],
 )
 def test_every_field_of_a_summary_is_documented(page, summary):
@@ -138,7 +138,7 @@ def test_every_argument_of_snapshots_is_documented():
 
 
 def test_every_argument_and_member_of_landing_files_is_documented():
-    members = {field.name for field in dataclasses.fields(FilesSummary)}
+    members = {field.name for field in dataclasses.fields(ImportSummary)}
 
     shown = first_column(section("green_api.md", "Files into the store"))
     assert sorted(shown) == sorted([*arguments(ContactFilesToSqlOperator), *members])

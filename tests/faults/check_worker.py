@@ -15,8 +15,8 @@ from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, check_contacts
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.pipelines import check_numbers
-from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
-from airflow_provider_wacontacts.pipelines.check_options import Manner
+from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
+from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store import Store
@@ -52,7 +52,7 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
     world = check_numbers.Surroundings(lambda _: None)
     try:
         ask = _asking(plan["api"], plan["token"])
-        check_numbers.ask_about_all(check, checks, ask=ask, manner=Manner(plan["batch_size"]), world=world)
+        check_numbers.ask_about_all(check, checks, ask=ask, check_options=CheckOptions(plan["batch_size"]), world=world)
     except BudgetExceededError:
         pass
     return CheckSummary.of(check, checks, check.finish()).as_dict()
@@ -60,8 +60,8 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _inputs(numbers: list[str] | None, checks: Checks) -> Iterable[Input]:
     if numbers is not None:
-        return inputs_of(numbers, None)
-    return inputs_of(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
+        return parse_inputs(numbers, None)
+    return parse_inputs(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
 
 
 def _asking(url: str, token: str) -> check_numbers.Asks:

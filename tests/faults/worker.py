@@ -25,7 +25,7 @@ import requests
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
@@ -49,14 +49,14 @@ def pull(plan: dict[str, Any]) -> dict[str, Any]:
     ticks = count(step=plan["tick_s"])
     world = Surroundings(report=lambda _: None, monotonic=lambda: next(ticks))
     window = Window(*map(datetime.fromisoformat, plan["window"]))
-    order = Pull("main", window, Task("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
+    order = SyncSpec("main", window, Task("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
     run = stopping(Driver(requests.Session(), plan["turn"], Token(plan["token"])).run, plan["stop_after"])
     if plan["store"] is None:
         file_format = plan["file_format"]
-        summary = pull_into_files(order, run=run, root=Path(plan["path"]), file_format=file_format, world=world)
+        summary = sync_to_files(order, run=run, root=Path(plan["path"]), file_format=file_format, world=world)
     else:
         store = Store(create_engine(plan["store"]))
-        summary = pull_into_store(order, run=run, store=store, uri="x:", world=world)
+        summary = sync_to_store(order, run=run, store=store, uri="x:", world=world)
     return summary.as_dict()
 
 

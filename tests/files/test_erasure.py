@@ -16,15 +16,15 @@ from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, erasure, read_contacts
 from airflow_provider_wacontacts.files.erasure import ErasedFiles
 from airflow_provider_wacontacts.files.reader import files_below, read_rejects
-from airflow_provider_wacontacts.identifiers.suppression import Contact, Erased, ErasureKey
+from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
 
 BOB, EVE = "44623456700", "44623456799"
-KEY = ErasureKey(b"example-key")
+KEY = SuppressionKey(b"example-key")
 FORMATS = ["jsonl.gz", "parquet"]
 
 
 def erased(*people, contacts=()):
-    return Erased({KEY: [*map(KEY.of_person, people), *map(KEY.of_contact, contacts)]})
+    return SuppressionList({KEY: [*map(KEY.of_person, people), *map(KEY.of_contact, contacts)]})
 
 
 def erase_files(*given):

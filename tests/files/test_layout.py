@@ -4,7 +4,7 @@ import pytest
 from upath import UPath
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files.layout import address, prefix_of, segment, storing
+from airflow_provider_wacontacts.files.layout import address, prefix_of, segment, storage_errors
 
 
 def test_plain_names_stay_as_they_are():
@@ -69,7 +69,7 @@ def test_an_address_names_a_connection_but_no_password(text, named):
 
 
 def test_an_error_of_a_store_loses_its_message_and_its_cause():
-    with pytest.raises(LandingError) as caught, storing("part-00000.jsonl.gz could not be written"):
+    with pytest.raises(LandingError) as caught, storage_errors("part-00000.jsonl.gz could not be written"):
         raise PermissionError(13, "https://somebody:example-secret@host/44623456700")
     assert str(caught.value) == "part-00000.jsonl.gz could not be written (PermissionError: Permission denied)"
     assert caught.value.__suppress_context__

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_store
+from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_store
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
@@ -187,7 +187,7 @@ def _pull_in_one_process(runs):
     store.prepare()
     run = Driver(requests.Session(), runs.fleet.url("sandbox"), Token(runs.fleet.variables["SANDBOX_SECRET"])).run
     for day in runs.days:
-        order = Pull(
+        order = SyncSpec(
             "turn_default", Window(day, day + DAY), Task("dag", day.isoformat(), "task"), "0", lookback=LOOKBACK
         )
-        pull_into_store(order, run=run, store=store, uri="x:", world=Surroundings(report=lambda _: None))
+        sync_to_store(order, run=run, store=store, uri="x:", world=Surroundings(report=lambda _: None))

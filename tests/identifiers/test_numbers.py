@@ -14,11 +14,11 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.numbers import (
     NotANumberError,
     Number,
-    check_region,
+    infer_region,
     mask,
-    normalise,
+    normalize,
     pseudonym,
-    region_of,
+    validate_region,
 )
 
 REASONS = {
@@ -54,7 +54,7 @@ def spellings(number, region):
     ],
 )
 def test_the_contracts_table_of_formats_under_an_indian_sender(text, translated):
-    assert normalise(text, "IN") == Number(translated)
+    assert normalize(text, "IN") == Number(translated)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_contracts_table_of_formats_under_an_indian_sender(text, translated)
     ],
 )
 def test_the_contracts_request_under_an_american_sender(text, translated):
-    assert normalise(text, "US") == Number(translated)
+    assert normalize(text, "US") == Number(translated)
 
 
 def test_the_examples_of_phonenumbers_are_many():
@@ -79,7 +79,7 @@ def test_the_examples_of_phonenumbers_are_many():
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_every_spelling_of_a_number_is_the_same_number(region):
     for e164, number in examples_of(region).items():
-        found = {normalise(text, within) for text, within in spellings(number, region)}
+        found = {normalize(text, within) for text, within in spellings(number, region)}
         assert found == {Number(e164)}
 
 
@@ -89,7 +89,7 @@ def test_numbers_of_no_region_are_numbers(code):
     styles = (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.RFC3966)
     written = [phonenumbers.format_number(number, style) for style in styles]
 
-    assert {normalise(text, None).e164 for text in written} == {written[0]}
+    assert {normalize(text, None).e164 for text in written} == {written[0]}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_numbers_of_no_region_are_numbers(code):
     ],
 )
 def test_what_can_be_dialled_is_understood(text, region, translated):
-    assert normalise(text, region) == Number(translated)
+    assert normalize(text, region) == Number(translated)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_can_be_dialled_is_understood(text, region, translated):
 )
 def test_what_cannot_be_a_number_is_rejected_with_its_reason(text, region, reason):
     with pytest.raises(NotANumberError) as caught:
-        normalise(text, region)
+        normalize(text, region)
     assert (caught.value.reason, str(caught.value)) == (reason, reason)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_a_number_is_rejected_with_its_reason(text, region, reaso
 @given(st.text(max_size=30) | st.text("+0123456789 ()-", max_size=20), st.sampled_from(["IN", "US", "DE", None]))
 def test_any_text_is_a_number_or_is_rejected(text, region):
     try:
-        outcome = normalise(text, region).e164
+        outcome = normalize(text, region).e164
     except NotANumberError as error:
         outcome = error.reason
 
@@ -159,23 +159,23 @@ def test_any_text_is_a_number_or_is_rejected(text, region):
     ],
 )
 def test_the_region_of_a_sender_is_where_its_number_was_given_out(sender, region):
-    assert region_of(sender) == region
+    assert infer_region(sender) == region
 
 
 @pytest.mark.parametrize("region", ["IN", "in", " In "])
 def test_a_region_is_two_letters(region):
-    assert check_region(region) == "IN"
+    assert validate_region(region) == "IN"
 
 
 @pytest.mark.parametrize("region", ["", "ZZ", "001", "India", "UK", 5, ["IN"]])
 def test_an_unknown_region_is_refused(region):
     with pytest.raises(ConfigError, match="is not known; it is two letters"):
-        check_region(region)
+        validate_region(region)
 
 
 def test_a_number_that_was_given_for_a_region_is_not_repeated():
     with pytest.raises(ConfigError, match="is not known; it is two letters") as raised:
-        check_region("+16315551002")
+        validate_region("+16315551002")
     assert "6315551002" not in str(raised.value)
 
 

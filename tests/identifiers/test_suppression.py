@@ -4,18 +4,24 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Contact, Erased, ErasureKey, person_of
+from airflow_provider_wacontacts.identifiers.suppression import (
+    NO_SUPPRESSIONS,
+    Contact,
+    SuppressionKey,
+    SuppressionList,
+    read_person,
+)
 from airflow_provider_wacontacts.records.contacts import Record, Reject
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.windows import parse_time
 
 BOB, EVE = "44623456700", "44623456799"
-KEY = ErasureKey(b"example-key")
+KEY = SuppressionKey(b"example-key")
 SECRET = b"example-secret"
 
 
 def erased(*people, key=KEY):
-    return Erased({key: [key.of_person(person) for person in people]})
+    return SuppressionList({key: [key.of_person(person) for person in people]})
 
 
 @pytest.mark.parametrize(
@@ -34,11 +40,11 @@ def erased(*people, key=KEY):
     ],
 )
 def test_an_id_or_a_number_is_a_person_in_any_spelling(given):
-    assert person_of(given) == BOB
+    assert read_person(given) == BOB
 
 
 def test_a_pseudonym_is_a_person_as_it_is():
-    assert person_of("a1" * 32) == person_of("a1" * 32 + "@c.us") == "a1" * 32
+    assert read_person("a1" * 32) == read_person("a1" * 32 + "@c.us") == "a1" * 32
 
 
 @pytest.mark.parametrize(
@@ -46,20 +52,20 @@ def test_a_pseudonym_is_a_person_as_it_is():
 )
 def test_anything_else_is_nobody_and_is_not_repeated(given):
     with pytest.raises(ValueError, match="neither a WhatsApp id nor an international number") as refused:
-        person_of(given)
+        read_person(given)
     assert BOB not in str(refused.value)
 
 
 def test_digits_and_their_pseudonym_have_one_hash():
-    key = ErasureKey.of_secret(SECRET)
-    standing = Pseudonyms(SECRET, ["id"]).of(BOB)
+    key = SuppressionKey.of_secret(SECRET)
+    standing = Pseudonymizer(SECRET, ["id"]).of(BOB)
     assert key.pseudonym_of(BOB) == standing
     assert key.of_person(BOB) == key.of_person(standing)
     assert key.of_person(BOB).hex() not in standing
 
 
 def test_keys_are_told_apart_and_hashes_need_them():
-    keys = [KEY, ErasureKey(b"another"), ErasureKey.of_secret(b"another")]
+    keys = [KEY, SuppressionKey(b"another"), SuppressionKey.of_secret(b"another")]
     assert len({key.key_id for key in keys}) == 2
     assert len({key.of_person(BOB) for key in keys}) == 3
     assert KEY.of_person(BOB) != KEY.of_contact(Contact("", "", BOB))
@@ -104,7 +110,7 @@ def test_somebody_is_named_by_digits_however_they_stand(text, is_named):
 
 
 def test_somebody_is_named_by_a_pseudonym():
-    key = ErasureKey.of_secret(SECRET)
+    key = SuppressionKey.of_secret(SECRET)
     standing = key.pseudonym_of(BOB)
     assert erased(BOB, key=key).mentions(f'{{"id": "{standing}@c.us"}}')
     assert not erased(BOB, key=key).mentions(f'{{"id": "{standing}0"}}')
@@ -115,6 +121,6 @@ def test_bytes_that_are_no_text_are_looked_through():
 
 
 def test_where_nobody_was_erased_nobody_is_found():
-    assert not NOBODY
-    assert not NOBODY.mentions(BOB)
-    assert not NOBODY.has_person(BOB)
+    assert not NO_SUPPRESSIONS
+    assert not NO_SUPPRESSIONS.mentions(BOB)
+    assert not NO_SUPPRESSIONS.has_person(BOB)

@@ -20,11 +20,11 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.pipelines.wait_for_results import (
-    Terms,
     Wait,
     Waiting,
+    WaitOptions,
     ask_again,
-    borne,
+    count_failure,
     is_late,
     pause_before,
     read_deadline,
@@ -41,7 +41,7 @@ def api_error(kind, **more):
 
 
 def terms(check, deadline=None, **more):
-    return Terms(check.check_id, deadline or datetime.now(UTC) + HOUR, **more)
+    return WaitOptions(check.check_id, deadline or datetime.now(UTC) + HOUR, **more)
 
 
 @pytest.mark.parametrize(("look", "seconds"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 80), (100, 80)])
@@ -64,7 +64,7 @@ def test_what_a_server_asks_for_is_waited_and_never_less():
 
 
 def test_it_is_late_from_the_deadline_on():
-    until = Terms("check", NOON)
+    until = WaitOptions("check", NOON)
 
     assert [is_late(until, NOON + timedelta(seconds=delta)) for delta in (-1, 0, 1)] == [False, True, True]
 
@@ -75,13 +75,13 @@ def test_it_is_late_from_the_deadline_on():
     ids=lambda error: type(error).__name__,
 )
 def test_so_many_failures_in_a_row_are_borne(error):
-    assert borne(error, 1, 2) == 2
+    assert count_failure(error, 1, 2) == 2
     with pytest.raises(type(error)):
-        borne(error, 2, 2)
+        count_failure(error, 2, 2)
 
 
 def test_a_rate_limit_is_no_failure():
-    assert borne(api_error(RateLimitedError), 2, 2) == 2
+    assert count_failure(api_error(RateLimitedError), 2, 2) == 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_rate_limit_is_no_failure():
 )
 def test_what_no_waiting_mends_is_not_borne(error):
     with pytest.raises(type(error)):
-        borne(error, 0, 10)
+        count_failure(error, 0, 10)
 
 
 @pytest.mark.parametrize("value", ["2024-01-01T14:00:00+02:00", NOON.astimezone(timezone(2 * HOUR))])
@@ -111,7 +111,7 @@ def test_a_deadline_has_an_offset(value):
 )
 def test_figures_that_cannot_be_are_refused(figures):
     with pytest.raises(ConfigError, match=next(iter(figures))):
-        Terms("check", NOON, **figures)
+        WaitOptions("check", NOON, **figures)
 
 
 def test_one_round_asks_once_about_all_that_is_not_resolved(place):
@@ -146,7 +146,7 @@ def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
 
     def ask(given):
         first, *others = given
-        return CheckAnswer({first: ContactResult(first, "valid")}, others, refusal=api_error(NotEnabledError))
+        return CheckAnswer({first: ContactResult(first, "valid")}, others, error=api_error(NotEnabledError))
 
     with pytest.raises(NotEnabledError):
         ask_again(wait, ask)
@@ -198,7 +198,7 @@ def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
 
 def test_a_check_that_nobody_made_is_a_config_error_and_nothing_is_sent(place):
     with pytest.raises(ConfigError, match="the store knows no such check"):
-        Wait(place.checks, Terms("0" * 32, NOON)).begin()
+        Wait(place.checks, WaitOptions("0" * 32, NOON)).begin()
     assert place.api.whatsapp.calls == []
 
 

@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, C
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
-from airflow_provider_wacontacts.pipelines.check_options import Manner
+from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.check import Check
@@ -85,7 +85,7 @@ class Setting:
     def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
         checks = self.checks(daily_checks)
         check = self.check(checks, count)
-        ask_about_all(check, checks, ask=server, manner=Manner(batch_size), world=self.world)
+        ask_about_all(check, checks, ask=server, check_options=CheckOptions(batch_size), world=self.world)
         return check
 
     def one(self, sql: str) -> Any:
@@ -349,7 +349,7 @@ def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> No
 
     def server(inputs: Sequence[str], /, **_: Any) -> CheckAnswer:
         first, *others = inputs
-        return CheckAnswer({first: ContactResult(first, "valid")}, others, refusal=locked)
+        return CheckAnswer({first: ContactResult(first, "valid")}, others, error=locked)
 
     with pytest.raises(NotEnabledError):
         setting.ask(server, 30)
@@ -384,4 +384,4 @@ def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Se
 
 def _ask_past_the_budget(check: Check, checks: Checks, setting: Setting) -> None:
     with pytest.raises(BudgetExceededError):
-        ask_about_all(check, checks, ask=Server(), manner=Manner(10), world=setting.world)
+        ask_about_all(check, checks, ask=Server(), check_options=CheckOptions(10), world=setting.world)

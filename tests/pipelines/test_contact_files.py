@@ -10,12 +10,12 @@ from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, versions
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import (
     Answered,
-    SnapshotPull,
-    land_in_files,
-    land_in_store,
+    SnapshotSpec,
+    snapshot_to_files,
+    snapshot_to_store,
 )
-from airflow_provider_wacontacts.pipelines.import_files import FilesLanding, FilesSummary, land_files
-from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, ImportSummary, import_files
+from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, Task
@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.store import Store, Task
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 TASK = Task("contacts", "run", "pull")
-FILES = FilesLanding(Task("contacts", "run", "land"), "0.1.0")
+FILES = ImportSpec(Task("contacts", "run", "land"), "0.1.0")
 WORLD = Surroundings(lambda _: None)
 
 ANN, BEN, EVE = '{"id":"1@c.us","name":"Ann"}', '{"id":"2@c.us","name":"Ben"}', '{"id":"3@g.us","name":"Eve"}'
@@ -67,17 +67,19 @@ def answering(*contacts, at):
 
 
 def pull_both(store, root, file_format, *contacts, start, at):
-    pull = Pull(account="main", window=Window(start, start + DAY), task=TASK, package_version="0.1.0", max_rejected=1)
-    pull_into_store(pull, run=answering(*contacts, at=at), store=store, uri="", world=WORLD)
-    pull_into_files(pull, run=answering(*contacts, at=at), root=root, file_format=file_format, world=WORLD)
+    pull = SyncSpec(
+        account="main", window=Window(start, start + DAY), task=TASK, package_version="0.1.0", max_rejected=1
+    )
+    sync_to_store(pull, run=answering(*contacts, at=at), store=store, uri="", world=WORLD)
+    sync_to_files(pull, run=answering(*contacts, at=at), root=root, file_format=file_format, world=WORLD)
 
 
 def take_both(store, root, file_format, *contacts, at, account="main", **pull):
-    plan = SnapshotPull(account, TASK, "0.1.0", max_rejected=1, **pull)
+    plan = SnapshotSpec(account, TASK, "0.1.0", max_rejected=1, **pull)
     snapshot = parse_snapshot(f"[{','.join(contacts)}]".encode(), at)
     answered = Answered(snapshot, at, is_cut=False, is_synchronised=None)
-    land_in_store(plan, answered, store=store, uri="")
-    land_in_files(plan, answered, root=root, file_format=file_format)
+    snapshot_to_store(plan, answered, store=store, uri="")
+    snapshot_to_files(plan, answered, root=root, file_format=file_format)
 
 
 def rejects(store):
@@ -94,9 +96,9 @@ def test_windows_make_the_same_store(store, anew, tmp_path, file_format, dump_st
     pull_both(store, root, file_format, *tuesday, start=MONDAY + DAY, at=MONDAY + 2 * DAY)
     pull_both(store, root, file_format, *monday[1:], start=MONDAY, at=MONDAY + 3 * DAY)
 
-    summary = land_files(FILES, root=root, store=anew)
+    summary = import_files(FILES, root=root, store=anew)
 
-    assert summary == FilesSummary(prefixes=3, rows=6, new_versions=4, rejected=1)
+    assert summary == ImportSummary(prefixes=3, rows=6, new_versions=4, rejected=1)
     assert dump_store(anew.sessions._reader, "main") == dump_store(store.sessions._reader, "main")
     assert rejects(anew) == rejects(store) != []
 
@@ -110,7 +112,7 @@ def test_snapshots_make_the_same_store_in_the_order_in_which_they_were_taken(
     ):
         take_both(store, root, file_format, *contacts, at=MONDAY + day * DAY)
 
-    summary = land_files(FILES, root=root, store=anew)
+    summary = import_files(FILES, root=root, store=anew)
 
     assert (summary.prefixes, summary.known, summary.refused, summary.rejected) == (6, 0, 0, 1)
     assert dump_store(anew.sessions._reader, "main") == dump_store(store.sessions._reader, "main")
@@ -121,10 +123,10 @@ def test_landing_the_same_files_again_changes_nothing(store, anew, tmp_path, dum
     root = tmp_path / "files"
     pull_both(store, root, "jsonl.gz", CONTACT.format("a", "2026-11-02T01:00:00Z", 1), start=MONDAY, at=MONDAY + DAY)
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY)
-    land_files(FILES, root=root, store=anew)
+    import_files(FILES, root=root, store=anew)
     before = dump_store(anew.sessions._reader, "main")
 
-    assert land_files(FILES, root=root, store=anew) == FilesSummary(prefixes=2, known=2)
+    assert import_files(FILES, root=root, store=anew) == ImportSummary(prefixes=2, known=2)
     assert dump_store(anew.sessions._reader, "main") == before
 
 
@@ -134,8 +136,8 @@ def test_only_what_is_asked_for_is_landed(store, anew, tmp_path):
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY)
     take_both(store, root, "jsonl.gz", ANN, at=MONDAY, account="other")
 
-    of_turn = land_files(FilesLanding(FILES.task, "0.1.0", source="turn"), root=root, store=anew)
-    of_other = land_files(FilesLanding(FILES.task, "0.1.0", account="other"), root=root, store=anew)
+    of_turn = import_files(ImportSpec(FILES.task, "0.1.0", source="turn"), root=root, store=anew)
+    of_other = import_files(ImportSpec(FILES.task, "0.1.0", account="other"), root=root, store=anew)
 
     assert (of_turn.prefixes, of_turn.rows, of_other.prefixes, of_other.rows) == (1, 1, 1, 1)
 
@@ -150,14 +152,14 @@ def test_a_part_that_is_broken_ends_it_and_what_was_landed_before_stays(store, a
     part.write_bytes(whole[:-1])
 
     with pytest.raises(LandingError, match="checksum"):
-        land_files(FILES, root=root, store=anew)
+        import_files(FILES, root=root, store=anew)
     part.write_bytes(whole)
 
-    assert land_files(FILES, root=root, store=anew) == FilesSummary(prefixes=2, known=1, rows=2, new_versions=1)
+    assert import_files(FILES, root=root, store=anew) == ImportSummary(prefixes=2, known=1, rows=2, new_versions=1)
 
 
 def test_an_empty_path_lands_nothing(anew, tmp_path):
-    assert land_files(FILES, root=tmp_path / "nowhere", store=anew) == FilesSummary()
+    assert import_files(FILES, root=tmp_path / "nowhere", store=anew) == ImportSummary()
 
 
 def test_files_of_snapshots_tell_no_history_by_themselves(store, tmp_path):

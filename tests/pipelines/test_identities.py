@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.store.identities import Identities
 SENDER = "+12015550100"
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
-NOBODY = "16315551002"
+NO_SUPPRESSIONS = "16315551002"
 
 
 class Token:
@@ -219,7 +219,7 @@ def test_an_older_identity_of_a_user_beside_the_newer_is_not_acknowledged(busine
 
 
 def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then_on(business):
-    business.identities.learn([IdentityChange(NOBODY, "gone", NOW)])
+    business.identities.learn([IdentityChange(NO_SUPPRESSIONS, "gone", NOW)])
     gone = business.key("gone")
     bert, anna = business.change(BERT, ANNA)
 

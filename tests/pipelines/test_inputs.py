@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.pipelines.check_inputs import inputs_of
+from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 from airflow_provider_wacontacts.store.checks.model import Input
 
 NUMBER = "+12125550000"
@@ -17,7 +17,7 @@ NEITHER = "neither text nor a whole number"
 
 
 def read(*rows: Any, region: str | None = "US") -> list[Input]:
-    return list(inputs_of(rows, region))
+    return list(parse_inputs(rows, region))
 
 
 def test_a_number_may_stand_alone_or_in_a_mapping_with_the_caller_s_key() -> None:
@@ -122,4 +122,4 @@ def test_rows_are_read_one_after_another_as_they_are_wanted() -> None:
         yield NUMBER
         raise AssertionError("read too far")
 
-    assert next(inputs_of(rows(), None)) == Input(NUMBER, NUMBER)
+    assert next(parse_inputs(rows(), None)) == Input(NUMBER, NUMBER)

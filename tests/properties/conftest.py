@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ApiError
-from airflow_provider_wacontacts.pipelines.turn_sync import Pull, Surroundings, pull_into_files, pull_into_store
+from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Sandbox, World
@@ -151,7 +151,7 @@ class Place:
 
     name: str
     model: Model
-    land: Callable[[Pull, Any, Surroundings], Any]
+    land: Callable[[SyncSpec, Any, Surroundings], Any]
     read: Callable[[], dict[str, list[Row]]]
 
     def check(self) -> None:
@@ -196,7 +196,7 @@ class Bench:
         :returns: the summary; ``None`` where it was killed.
         """
         place = self.where[name]
-        pull = Pull(
+        pull = SyncSpec(
             account=self.account,
             window=window,
             task=Task("dag", run_id or f"run {next(NUMBERS)}", "task"),
@@ -276,16 +276,16 @@ class Lab:
         engine = self._engines[name]
         store = Store(engine)
 
-        def land(pull: Pull, run: Any, world: Surroundings) -> Any:
-            return pull_into_store(pull, run=run, store=store, uri="x:", world=world)
+        def land(pull: SyncSpec, run: Any, world: Surroundings) -> Any:
+            return sync_to_store(pull, run=run, store=store, uri="x:", world=world)
 
         return Place(name, Model(account), land, lambda: dump(engine, account))
 
     def _files(self, account: str) -> Place:
         root, formats = self._root / account, iter(objects.FILE_FORMATS * 1000)
 
-        def land(pull: Pull, run: Any, world: Surroundings) -> Any:
-            return pull_into_files(pull, run=run, root=root, file_format=next(formats), world=world)
+        def land(pull: SyncSpec, run: Any, world: Surroundings) -> Any:
+            return sync_to_files(pull, run=run, root=root, file_format=next(formats), world=world)
 
         def read() -> dict[str, list[Row]]:
             def rows(versions: Iterator[objects.Version]) -> list[Row]:

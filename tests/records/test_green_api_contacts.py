@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.records.green_api import (
     Head,
     Page,
     Snapshot,
-    has_nameless,
+    has_unidentified,
     parse_snapshot,
     record_of,
     wa_id_of,
@@ -250,7 +250,7 @@ def test_ids_of_contacts_that_cannot_be_kept_are_known():
     [(b'{"id":"a","n":NaN}', False), (b'{"name":"x"}', True), (b'{"id":""}', True), (b'{"id":7}', True), (b"7", True)],
 )
 def test_a_reject_without_an_id_may_be_of_anybody(row, nameless):
-    assert has_nameless(parse_snapshot(listed(SOUND, row)).rejects) is nameless
+    assert has_unidentified(parse_snapshot(listed(SOUND, row)).rejects) is nameless
 
 
 def test_nothing_personal_is_in_what_a_snapshot_shows_of_itself():

@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers import numbers
 from airflow_provider_wacontacts.records.contacts import Reject, row_hash
 from airflow_provider_wacontacts.records.green_api import parse_snapshot, unkept_in
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.turn import parse_page, record_of
 
 KEY = b"example-secret"
@@ -31,7 +31,7 @@ def hashed(text):
 
 
 def pseudonyms(*fields):
-    return Pseudonyms(KEY, fields)
+    return Pseudonymizer(KEY, fields)
 
 
 def page_of(*contacts):
@@ -65,7 +65,7 @@ def test_what_stands_for_a_value(value, expected):
 
 
 def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
-    page = page_of(BOB).under(pseudonyms("uuid", "details.whatsapp_id", "details.name", "details.missing"))
+    page = page_of(BOB).pseudonymized(pseudonyms("uuid", "details.whatsapp_id", "details.name", "details.missing"))
     (records, rejects) = page.records()
 
     landed = json.loads(page.texts[0])
@@ -82,7 +82,7 @@ def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
 
 def test_a_contact_that_cannot_be_kept_is_rejected_alone():
     body = b'{"data":[{"uuid":"a","updated_at":"2022-09-12T08:30:00Z","height":1e200000,"details":{"name":"bob"}},%s]}'
-    page = parse_page(body % json.dumps(BOB).encode()).under(pseudonyms("details.name"))
+    page = parse_page(body % json.dumps(BOB).encode()).pseudonymized(pseudonyms("details.name"))
 
     (records, rejects) = page.records()
     assert [record.contact_id for record in records] == [BOB["uuid"]]
@@ -92,7 +92,7 @@ def test_a_contact_that_cannot_be_kept_is_rejected_alone():
 
 def test_a_contact_of_green_api_joins_with_one_of_turn_io():
     snapshot = parse_snapshot(b'[{"id": "44623456700@c.us", "name": "Bob", "type": "user"}]')
-    (record,) = snapshot.under(pseudonyms("id", "name")).records(NOW)
+    (record,) = snapshot.pseudonymized(pseudonyms("id", "name")).records(NOW)
 
     assert (record.contact_id, record.wa_id) == (hashed("44623456700") + "@c.us", hashed("44623456700"))
     assert json.loads(record.payload) == {"id": record.contact_id, "name": hashed("Bob"), "type": "user"}
@@ -100,7 +100,7 @@ def test_a_contact_of_green_api_joins_with_one_of_turn_io():
 
 def test_a_group_stays_a_group():
     snapshot = parse_snapshot(b'[{"id": "79001234569-1479621234@g.us", "name": "My group", "type": "group"}]')
-    (record,) = snapshot.under(pseudonyms("id")).records(NOW)
+    (record,) = snapshot.pseudonymized(pseudonyms("id")).records(NOW)
 
     assert (record.contact_id.partition("@")[2], record.wa_id) == ("g.us", None)
 
@@ -109,7 +109,7 @@ def test_a_contact_that_is_there_as_a_reject_alone_is_still_known_to_be_there():
     snapshot = parse_snapshot(b'[{"id": "1@g.us", "n": 1}, {"id": "44623456700@c.us", "n": NaN}]')
 
     assert snapshot.unkept == {"44623456700@c.us"}
-    assert snapshot.under(pseudonyms("id")).unkept >= {hashed("44623456700") + "@c.us"}
+    assert snapshot.pseudonymized(pseudonyms("id")).unkept >= {hashed("44623456700") + "@c.us"}
 
 
 def test_digits_of_other_fields_stay_as_they_are():
@@ -121,7 +121,7 @@ def test_digits_of_other_fields_stay_as_they_are():
 
 
 def test_a_reject_shows_nothing_of_the_field():
-    seen = pseudonyms("details.name").of_reject(Reject("no id", b'{"details": {"name": "bob", "age": 3}}'))
+    seen = pseudonyms("details.name").apply_to_reject(Reject("no id", b'{"details": {"name": "bob", "age": 3}}'))
 
     assert seen == Reject("no id", json.dumps({"details": {"name": hashed("bob"), "age": 3}}).replace(" ", "").encode())
 
@@ -141,7 +141,7 @@ def test_a_field_within_a_field_is_replaced_with_it_and_not_before_or_after():
 
 @pytest.mark.parametrize("body", [b"bob, and nothing else", b'["bob"]', b'{"details": NaN}', b"\xff\xfebob"])
 def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
-    seen = pseudonyms("details.name").of_reject(Reject("not JSON", body))
+    seen = pseudonyms("details.name").apply_to_reject(Reject("not JSON", body))
 
     assert seen.reason == "not JSON (pseudonymised)"
     assert seen.body == hmac.new(KEY, body, hashlib.sha256).hexdigest().encode()
@@ -149,7 +149,7 @@ def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
 
 def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
     snapshot = parse_snapshot(b'[{"id": "1@g.us"}, {"id": "44623456700@c.us", "n": NaN}]')
-    (reject,) = snapshot.under(pseudonyms("id")).rejects
+    (reject,) = snapshot.pseudonymized(pseudonyms("id")).rejects
 
     assert unkept_in([reject]) == {hashed("44623456700") + "@c.us"}
     assert b"44623456700" not in reject.body
@@ -170,9 +170,9 @@ def _same_number(one, other):
 @pytest.mark.parametrize("fields", [[], "name", [""], [1], ["updated_at"], ["number_id"], ["type"]])
 def test_fields_that_cannot_be_are_refused(fields):
     with pytest.raises(ConfigError, match="pseudonymize"):
-        Pseudonyms(KEY, fields)
+        Pseudonymizer(KEY, fields)
 
 
 def test_there_is_no_pseudonym_without_a_secret():
     with pytest.raises(ConfigError, match="secret"):
-        Pseudonyms(b"", ["name"])
+        Pseudonymizer(b"", ["name"])

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.records.windows import (
     format_millis,
     format_time,
     parse_time,
-    window_of_run,
+    resolve_run_window,
 )
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -103,7 +103,7 @@ def choose(**given_: object) -> Window:
         "run_after": None,
         **given_,
     }
-    return window_of_run(**arguments)  # type: ignore[arg-type]
+    return resolve_run_window(**arguments)  # type: ignore[arg-type]
 
 
 def test_a_run_pulls_its_data_interval() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.completeness import Answer, Earlier, ShrinkGuard, lacking
+from airflow_provider_wacontacts.store.completeness import Answer, Earlier, ShrinkGuard, incomplete_reason
 
 GUARD = ShrinkGuard()
 
@@ -20,9 +20,9 @@ GUARD = ShrinkGuard()
         (Answer(100, is_synchronised=False), "unsynchronised"),
         (Answer(79), "shrunken"),
         (Answer(80), None),
-        (Answer(100, has_nameless=True), "nameless"),
-        (Answer(79, has_nameless=True), "shrunken"),
-        (Answer(10, is_synchronised=False, has_nameless=True), "unsynchronised"),
+        (Answer(100, has_unidentified=True), "nameless"),
+        (Answer(79, has_unidentified=True), "shrunken"),
+        (Answer(10, is_synchronised=False, has_unidentified=True), "unsynchronised"),
         (Answer(1_000), None),
         (Answer(0, is_cut=True, is_synchronised=False), "empty"),
         (Answer(10, is_cut=True, is_synchronised=False), "cut"),
@@ -30,12 +30,12 @@ GUARD = ShrinkGuard()
     ],
 )
 def test_a_snapshot_lacks_the_first_thing_that_applies(answer, word):
-    assert lacking(answer, Earlier(100), GUARD) == word
+    assert incomplete_reason(answer, Earlier(100), GUARD) == word
 
 
 @pytest.mark.parametrize("size", [1, 100])
 def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
-    assert lacking(Answer(size), Earlier(None), GUARD) is None
+    assert incomplete_reason(Answer(size), Earlier(None), GUARD) is None
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
 )
 def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough):
     guard = ShrinkGuard(share)
-    assert lacking(Answer(enough), Earlier(measure), guard) is None
-    assert lacking(Answer(enough - 1), Earlier(measure), guard) == ("empty" if enough == 1 else "shrunken")
+    assert incomplete_reason(Answer(enough), Earlier(measure), guard) is None
+    assert incomplete_reason(Answer(enough - 1), Earlier(measure), guard) == ("empty" if enough == 1 else "shrunken")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough)
     ],
 )
 def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
-    assert lacking(Answer(50), Earlier(100, others), GUARD) == word
+    assert incomplete_reason(Answer(50), Earlier(100, others), GUARD) == word
 
 
 @pytest.mark.parametrize(
@@ -77,25 +77,30 @@ def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
     ],
 )
 def test_rejects_of_nobody_knows_whom_are_believed_like_a_small_snapshot(others, word):
-    answer = Answer(100, has_nameless=True)
-    assert lacking(answer, Earlier(100, others), GUARD) == word
-    assert lacking(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
+    answer = Answer(100, has_unidentified=True)
+    assert incomplete_reason(answer, Earlier(100, others), GUARD) == word
+    assert incomplete_reason(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
 
 
 @pytest.mark.parametrize(("confirmations", "word"), [(1, None), (2, None), (3, "shrunken")])
 def test_how_many_confirm_it_can_be_chosen(confirmations, word):
     guard = ShrinkGuard(confirmations=confirmations)
-    assert lacking(Answer(50), Earlier(100, [(50, "shrunken")]), guard) == word
+    assert incomplete_reason(Answer(50), Earlier(100, [(50, "shrunken")]), guard) == word
 
 
 def test_shrinking_can_be_accepted_but_nothing_else():
     guard = ShrinkGuard(accepted=True)
     answers = [Answer(1), Answer(0), Answer(1, is_cut=True), Answer(1, is_synchronised=False)]
-    assert [lacking(answer, Earlier(100), guard) for answer in answers] == [None, "empty", "cut", "unsynchronised"]
+    assert [incomplete_reason(answer, Earlier(100), guard) for answer in answers] == [
+        None,
+        "empty",
+        "cut",
+        "unsynchronised",
+    ]
 
 
 def test_an_empty_one_is_not_believed_however_often_it_comes():
-    assert lacking(Answer(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
+    assert incomplete_reason(Answer(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
 
 
 @pytest.mark.parametrize(

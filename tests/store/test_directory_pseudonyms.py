@@ -8,7 +8,7 @@ from sqlalchemy import text
 from airflow_provider_wacontacts.identifiers.numbers import pseudonym
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.identities import IdentityChange
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonyms
+from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, Task
@@ -36,7 +36,7 @@ def land_turn(store, wa_id):
         b'{"data":[{"uuid":"a","updated_at":"2026-11-01T00:00:00Z","number_id":1,"details":{"whatsapp_id":"%s"}}]}'
         % wa_id.encode()
     )
-    records, _ = page.under(Pseudonyms(KEY, ["details.whatsapp_id"])).records()
+    records, _ = page.pseudonymized(Pseudonymizer(KEY, ["details.whatsapp_id"])).records()
     window = Window(NOW - timedelta(days=2), NOW - timedelta(days=1))
     begun = store.begin(source="turn", account="main", window=window, task=TASK, options_digest="", package_version="0")
     begun.land(records, position=None, pages=1, size=1, extracted_at=NOW)
@@ -44,7 +44,9 @@ def land_turn(store, wa_id):
 
 
 def land_green_api(store, wa_id):
-    snapshot = parse_snapshot(f'[{{"id":"{wa_id}@c.us","name":"Ann"}}]'.encode()).under(Pseudonyms(KEY, ["id", "name"]))
+    snapshot = parse_snapshot(f'[{{"id":"{wa_id}@c.us","name":"Ann"}}]'.encode()).pseudonymized(
+        Pseudonymizer(KEY, ["id", "name"])
+    )
     begun = store.begin_snapshot(
         source="green_api", account="phone", group=None, task=TASK, options_digest="", package_version="0"
     )

@@ -6,7 +6,7 @@ import logging
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.store.transactions import Sessions
+from airflow_provider_wacontacts.store.transactions import Transactions
 
 ROW = "16315551000"
 
@@ -34,7 +34,7 @@ def ask(connection):
 
 
 def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
-    sessions = Sessions(store_engine)
+    sessions = Transactions(store_engine)
 
     with sessions.reading() as connection:
         found = [ask(connection), sessions.writing(ask)]
@@ -48,7 +48,7 @@ def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
 def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys, echo):
     engine = create_engine(sqlite_url, echo=echo)
 
-    Sessions(engine).writing(ask)
+    Transactions(engine).writing(ask)
 
     assert ROW not in log.getvalue() + "".join(capsys.readouterr())
     engine.dispose()
@@ -56,7 +56,7 @@ def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys,
 
 def test_an_engine_of_somebody_else_is_left_as_it_is(log, sqlite_url):
     engine = create_engine(sqlite_url)
-    Sessions(engine)
+    Transactions(engine)
 
     with engine.connect() as connection:
         ask(connection)

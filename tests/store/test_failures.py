@@ -112,7 +112,7 @@ def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
 
 def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, monkeypatch):
     landing = postgres_landing
-    monkeypatch.setattr(sessions, "LONGEST_IDLE_S", 1)
+    monkeypatch.setattr(sessions, "MAX_IDLE_S", 1)
     extraction = landing.begin()
     frozen = []
 

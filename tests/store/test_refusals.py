@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.records.contacts import Record, row_hash
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.batches import Row, numbered
+from airflow_provider_wacontacts.store.batches import Row, dedupe_and_number
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -124,4 +124,4 @@ def test_sqlite_rejects_alone_what_is_no_text(sqlite_landing):
 
 def test_rows_are_numbered_by_contact_then_by_age_each_once():
     older, newer, other = of("b", b"1"), of("b", b"2", MONDAY + HOUR), of("a", b"3")
-    assert numbered([newer, other, older, newer], 7) == [Row(7, other), Row(8, older), Row(9, newer)]
+    assert dedupe_and_number([newer, other, older, newer], 7) == [Row(7, other), Row(8, older), Row(9, newer)]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from airflow_provider_wacontacts.records.contacts import Reject
-from airflow_provider_wacontacts.store import Finished, snapshots
+from airflow_provider_wacontacts.store import ExtractionResult, snapshots
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -106,7 +106,7 @@ def test_what_came_of_it_is_in_the_ledger_too(landing, book):
         TUESDAY, GROUP, *others, begun=begun, rejects=[Reject("no id", b"{}")], size=123, pages=3, is_synchronised=True
     )
 
-    assert done == Finished(
+    assert done == ExtractionResult(
         extraction_id=begun.extraction_id,
         source="green_api",
         account="main",

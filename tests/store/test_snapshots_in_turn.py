@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.records.contacts import Reject
 from airflow_provider_wacontacts.store import Store, snapshots
-from airflow_provider_wacontacts.store.errors import ClashError
+from airflow_provider_wacontacts.store.errors import RetryableStoreError
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -125,7 +125,7 @@ def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
 
 
 def test_a_snapshot_whose_transaction_is_tried_again_is_read_anew(book, monkeypatch):
-    refusals, made, write = iter([ClashError("in the way")]), [], book.landing.store.write
+    refusals, made, write = iter([RetryableStoreError("in the way")]), [], book.landing.store.write
 
     def clashing(connection, batch):
         for refusal in refusals:

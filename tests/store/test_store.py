@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.contacts import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Finished, Task
+from airflow_provider_wacontacts.store import ExtractionResult, Task
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -199,7 +199,7 @@ def test_a_finished_try_tells_its_totals(landing):
     landing.land(extraction, landing.record("a"), landing.record("b"), pages=2, size=100)
     landing.land(extraction, landing.record("b"), rejects=[Reject("no uuid", b"{}")], size=11)
 
-    assert extraction.finish() == Finished(
+    assert extraction.finish() == ExtractionResult(
         extraction_id=extraction.extraction_id,
         source="turn",
         account="main",

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.store.checks.check import Check
 from airflow_provider_wacontacts.store.checks.model import Answers
-from airflow_provider_wacontacts.store.errors import LockedError
+from airflow_provider_wacontacts.store.errors import LockTimeoutError
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
 
@@ -228,7 +228,7 @@ def test_a_store_that_is_locked_for_a_while_is_borne(place, monkeypatch):
     def locked_at_first(self, *given, **more):
         tries.append(1)
         if len(tries) < 3:
-            raise LockedError("the store is locked by somebody else")
+            raise LockTimeoutError("the store is locked by somebody else")
         return look(self, *given, **more)
 
     monkeypatch.setattr(Check, "wait", locked_at_first)

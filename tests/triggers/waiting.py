@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.hooks.store import open_store
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.hooks.whatsapp_business_shared import open_room
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
 from airflow_provider_wacontacts.store import Task
@@ -111,7 +111,7 @@ async def event_of(waiting: WhatsAppContactsTrigger) -> dict[str, Any]:
 
 def room() -> Any:
     """The room of the default connections."""
-    return open_room("whatsapp_business_default", "wacontacts_store")
+    return shared_client("whatsapp_business_default", "wacontacts_store")
 
 
 async def until(condition: Callable[[], object]) -> None:

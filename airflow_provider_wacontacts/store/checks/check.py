@@ -119,7 +119,7 @@ class Check:
 
         self._checks.write(work)
         if first >= MANY:
-            self._checks.write(filling.survey)
+            self._checks.write(filling.analyze)
         self.is_filled = True
 
     def queue(self, size: int) -> Iterator[list[int]]:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, CursorResult
 
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
 from airflow_provider_wacontacts.records.contacts import repair
-from airflow_provider_wacontacts.store.tables import Moment, Tables
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Database"]
 
@@ -76,7 +76,9 @@ class Database(NamedTuple):
             parameters["rows"] = _json(list(rows))
         statement = text(sql.format(at=self.tables.prefix, time=TIMES[self.connection.dialect.name]))
         typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
-        return self.connection.execute(typed.columns(**dict.fromkeys(times, Moment)) if times else typed, parameters)
+        return self.connection.execute(
+            typed.columns(**dict.fromkeys(times, UtcDateTime)) if times else typed, parameters
+        )
 
 
 def _json(rows: list[Mapping[str, Any]]) -> str:
@@ -92,4 +94,4 @@ def _json(rows: list[Mapping[str, Any]]) -> str:
 def _parameter(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return bindparam(name, expanding=True)
-    return bindparam(name, type_=Moment) if name.endswith(("_at", "_after")) else bindparam(name)
+    return bindparam(name, type_=UtcDateTime) if name.endswith(("_at", "_after")) else bindparam(name)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_wacontacts.identifiers.suppression import NOBODY, Erased
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import Input
 
-__all__ = ["OPTED_OUT", "add", "close", "survey"]
+__all__ = ["OPTED_OUT", "add", "analyze", "close"]
 
 NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)
@@ -59,7 +59,9 @@ WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
 CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now_at WHERE check_id = :check_id"
 
 
-def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input], erased: Erased = NOBODY) -> None:
+def add(
+    db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input], erased: SuppressionList = NO_SUPPRESSIONS
+) -> None:
     """
     Add inputs to a check.
 
@@ -88,7 +90,7 @@ def add(db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input
         db.execute(REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
 
 
-def survey(db: Database) -> None:
+def analyze(db: Database) -> None:
     """Have PostgreSQL look at its tables: it plans for a check that it has never heard of as for an empty one."""
     if not db.is_sqlite:
         db.execute("ANALYZE {at}wacontacts_check_result")
@@ -131,14 +133,14 @@ def _rows(inputs: Sequence[Input], first: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_erased(row: Mapping[str, Any], erased: Erased) -> bool:
+def _is_erased(row: Mapping[str, Any], erased: SuppressionList) -> bool:
     if not erased:
         return False
     number = row["number"]
     return erased.has_person(number.removeprefix("+")) if number else erased.mentions(row["input"])
 
 
-def _emptied(row: dict[str, Any], erased: Erased) -> dict[str, Any]:
+def _emptied(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
     key = row["contact_key"]
     kept_key = None if key is not None and erased.mentions(key) else key
     return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}

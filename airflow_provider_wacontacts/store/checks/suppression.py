@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import Answers
 from airflow_provider_wacontacts.store.checks.results import settle
-from airflow_provider_wacontacts.store.suppression import ErasedPeople
+from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 
 __all__ = ["without_erased"]
 
@@ -26,7 +26,7 @@ WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
 DELETE = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
-def without_erased(db: Database, people: ErasedPeople, sender: str, said: Answers, now: datetime) -> Answers:
+def without_erased(db: Database, people: StoredSuppressionList, sender: str, said: Answers, now: datetime) -> Answers:
     """
     Leave out of an answer who was erased.
 
@@ -47,7 +47,7 @@ def without_erased(db: Database, people: ErasedPeople, sender: str, said: Answer
     return said._replace(results=kept)
 
 
-def _empty(db: Database, people: ErasedPeople, own: dict[str, Any], now: datetime) -> None:
+def _empty(db: Database, people: StoredSuppressionList, own: dict[str, Any], now: datetime) -> None:
     erased = people.read(db.connection)
     rows = db.execute(THEIRS, **own).all()
     for contact_key, named in (("contact_key", False), ("NULL", True)):

@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.coverage import gaps_between, join, lossy_among
 from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Selection, Unfinished
-from airflow_provider_wacontacts.store.tables import Moment
+from airflow_provider_wacontacts.store.tables import UtcDateTime
 
 __all__ = ["read_feeds", "read_reach"]
 
@@ -165,7 +165,7 @@ def _stretches(
 
 def _windows(db: Database, stretches: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
     def window(start: Any, end: Any) -> Window:
-        return Window(*(cast("datetime", Moment().process_result_value(one, dialect)) for one in (start, end)))
+        return Window(*(cast("datetime", UtcDateTime().process_result_value(one, dialect)) for one in (start, end)))
 
     dialect = db.connection.dialect
     found = {key: [window(*one) for one in own] for key, own in stretches.items()}

@@ -21,4 +21,4 @@ def task_policy(task: Any) -> None:
     """Try again after seconds, not minutes; and send many small requests where the pace of all is looked at."""
     task.retry_delay = timedelta(seconds=2)
     if task.task_id == "part.check":
-        task.manner = replace(task.manner, batch_size=2)
+        task.check_options = replace(task.check_options, batch_size=2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import Pacer
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.hooks import green_api
 from tests.hooks.green_api.api import define, hook_of
 
@@ -10,7 +10,7 @@ from tests.hooks.green_api.api import define, hook_of
 @pytest.fixture(autouse=True)
 def turns(monkeypatch):
     """Those of the process would be counted by another clock with each test."""
-    fresh = Pacer(green_api.TURN)
+    fresh = RateLimiter(green_api.TURN)
     monkeypatch.setattr(green_api, "TURNS", fresh)
     return fresh
 

@@ -24,7 +24,7 @@ from tests.hooks.green_api.api import (
     IVAN,
     JSON,
     NO_QUOTA,
-    NOBODY,
+    NO_SUPPRESSIONS,
     QUOTED,
     TOO_MANY,
     UNAUTHORIZED,
@@ -51,7 +51,7 @@ def test_each_method_is_asked_for_by_its_path(hook, wire):
 
 
 def test_contacts_are_narrowed_when_it_is_asked_for(hook, wire):
-    wire.will(ever_after=NOBODY)
+    wire.will(ever_after=NO_SUPPRESSIONS)
     hook.get_contacts(group=True)
     hook.get_contacts(group=False, count=7)
 
@@ -71,7 +71,7 @@ def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, cloc
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     define(connect, wire, extra={"X-Api": "v", "account": "line 1", "timeout": 5})
-    wire.will(Answer(200, b"[]", {"set-cookie": "sticky=yes"}), NOBODY)
+    wire.will(Answer(200, b"[]", {"set-cookie": "sticky=yes"}), NO_SUPPRESSIONS)
     hook = hook_of(clock)
 
     hook.get_contacts()
@@ -81,7 +81,7 @@ def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, cloc
 
 
 def test_an_empty_list_is_asked_for_once_and_handed_over(hook, wire):
-    wire.will(NOBODY, CONTACTS)
+    wire.will(NO_SUPPRESSIONS, CONTACTS)
 
     assert (hook.get_contacts().rows, len(wire.asked)) == (0, 1)
     assert hook.get_contacts().rows == 1

@@ -219,8 +219,8 @@ def test_a_query_needs_its_connection(tasks: Any, api: Sandbox) -> None:
 
 
 def test_the_day_of_a_run_is_utc_s(tasks: Any, age: Callable[..., None], api: Sandbox) -> None:
-    from airflow_provider_wacontacts.operators.task_context import day_end_of
+    from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 
     context = tasks.context(run_after=datetime.fromisoformat("2026-03-02T23:30:00-05:00"))
 
-    assert day_end_of(context) == datetime(2026, 3, 4, tzinfo=UTC)
+    assert end_of_run_day(context) == datetime(2026, 3, 4, tzinfo=UTC)

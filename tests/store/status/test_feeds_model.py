@@ -26,7 +26,7 @@ ACCOUNTS = 300
 LATE_AFTER = 2
 
 
-class Pull(NamedTuple):
+class SyncSpec(NamedTuple):
     """A try, in hours of Monday."""
 
     start: int
@@ -43,7 +43,7 @@ def pulls_of(chance):
     starts = [chance.randrange(20) for _ in range(chance.randrange(12))]
     states = ("complete", "complete", "complete", "abandoned", "running", "incomplete")
     return [
-        Pull(
+        SyncSpec(
             start,
             end := start + chance.randrange(1, 5),
             end + chance.choice((-2, 0, 0, 1, 2, 3, 6)),
