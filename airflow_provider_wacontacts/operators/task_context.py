@@ -106,14 +106,22 @@ def get_suppression_list(operator: Any) -> Callable[[], SuppressionList]:
     return store.suppression_list
 
 
-def defer_until(operator: Any, moment: datetime, *, attempt: int, why: str) -> None:
-    """Let a task go on at a moment, in its ``execute_after_wait``, with no worker held meanwhile."""
+def defer_until(operator: Any, moment: datetime, *, why: str, attempt: int = 1) -> None:
+    """
+    Defer a task until a time; it resumes in its ``execute_after_wait``.
+
+    :param attempt: number of the next attempt, where consecutive attempts are limited. Other waits start over at 1.
+    """
     operator.log.info("Waiting until %s, when %s", format_time(moment), why)
     operator.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
 
 
 def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
-    """Defer for as long as a server wants to be left alone; raise the error where it does not say, or too often did."""
+    """
+    Defer a task for a server's ``Retry-After``.
+
+    :raises RateLimitedError: the server gave no time, or this was the last of 20 consecutive attempts.
+    """
     if error.retry_after and attempt < MAX_ATTEMPTS:
         moment = datetime.now(UTC) + error.retry_after
         send(error.source, rate_limit_waits=error.retry_after)

@@ -86,7 +86,9 @@ class _TurnContactsOperator(BaseOperator):
         """
         with fail_without_retry():
             window = self._window(context)
-            self._wait_until(window.end + self.settle, attempt=1, why="the window settles")
+            settled_at = window.end + self.settle
+            if settled_at > datetime.now(UTC):
+                defer_until(self, settled_at, why="the settle delay has passed")
             return self._pull(context, window, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -106,11 +108,6 @@ class _TurnContactsOperator(BaseOperator):
 
     def _window(self, context: Mapping[str, Any]) -> Window:
         return resolve_window(context, start=self.start, end=self.end, window_length=self.window_length)
-
-    def _wait_until(self, moment: datetime, *, attempt: int, why: str) -> None:
-        if moment <= datetime.now(UTC):
-            return
-        defer_until(self, moment, attempt=attempt, why=why)
 
     def _pull(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
         try:

@@ -155,7 +155,7 @@ class _WhatsAppChecksOperator(BaseOperator):
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                defer_until(self, tomorrow, attempt=attempt + 1, why="there is a new budget")
+                defer_until(self, tomorrow, why="there is a new budget")
         return check.finish()
 
     def _question(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:

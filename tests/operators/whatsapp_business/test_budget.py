@@ -81,7 +81,7 @@ def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
             tasks.go_on(event, numbers(100), on_budget="defer")
         trigger = deferred.value.trigger
         assert isinstance(trigger, WaitUntilTrigger)
-        assert (trigger.until, trigger.attempt) == (datetime(2026, 3, 3 + day, tzinfo=UTC), day + 2)
+        assert (trigger.until, trigger.attempt) == (datetime(2026, 3, 3 + day, tzinfo=UTC), 1)
         assert (deferred.value.method_name, deferred.value.kwargs) == ("execute_after_wait", None)
         event = asyncio.run(anext(trigger.run())).payload
 
@@ -195,6 +195,14 @@ def test_a_wait_that_the_server_asks_for_is_deferred_with_its_attempt_and_goes_o
     api.faults.clear()
     summary = tasks.go_on({"attempt": 2}, numbers(20), batch_size=10)
     assert (summary["asked"], api.asked_numbers) == (20, dict.fromkeys(numbers(20), 1))
+
+
+@pytest.mark.usefixtures("budget_of_30")
+def test_a_wait_for_the_budget_does_not_count_as_a_rate_limited_attempt(tasks: Any) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        tasks.go_on({"attempt": 20}, numbers(60), on_budget="defer")
+
+    assert deferred.value.trigger.attempt == 1
 
 
 def test_waiting_for_the_rate_limit_ends_at_last(tasks: Any, api: Sandbox) -> None:
