@@ -15,7 +15,9 @@ from typing import Any
 from benchmarks.readme import KEPT, keep
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots")
+BENCHMARKS = (
+    *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
+)
 PACKAGES = (
     "airflow-provider-wacontacts",
     "apache-airflow",
@@ -67,18 +69,17 @@ def _options() -> argparse.Namespace:
 def _measure(name: str, options: argparse.Namespace) -> Any:
     """Import late: what one figure needs, the others do without, and this process stays small."""
     module = importlib.import_module(f"benchmarks.{'export' if name == 'memory' else name}")
-    if name == "imports":
-        return module.run(options.runs)
-    if name == "memory":
-        return module.run_memory((2_000, options.rows, options.large))
-    if name == "waiting":
-        return module.run(options.sensors)
-    if name == "checks":
-        return module.run(options.checks)
-    if name == "snapshots":
-        return module.run(options.rows)
-    rows = {"numbers": options.numbers, "directory": options.contacts}.get(name, options.rows)
-    return module.run(rows, options.runs)
+    arguments = {
+        "walk": (),
+        "imports": (options.runs,),
+        "memory": ((2_000, options.rows, options.large),),
+        "waiting": (options.sensors,),
+        "checks": (options.checks,),
+        "snapshots": (options.rows,),
+        "numbers": (options.numbers, options.runs),
+        "directory": (options.contacts, options.runs),
+    }.get(name, (options.rows, options.runs))
+    return (module.run_memory if name == "memory" else module.run)(*arguments)
 
 
 def _machine() -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.batches import Batch, Write
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, sqlite_time
 
 __all__ = ["writer"]
 
@@ -38,9 +37,9 @@ def writer(tables: Tables) -> Write:
     sightings, new, bodies, heads = (sql.format(at=tables.prefix) for sql in (SIGHTINGS, NEW, BODIES, HEADS))
 
     def write(connection: Connection, batch: Batch) -> int:
-        seen_at = format_time(batch.seen_at)
+        seen_at = sqlite_time(batch.seen_at)
         keys = {
-            number: (batch.account_id, record.contact_id, format_time(record.updated_at), record.row_hash)
+            number: (batch.account_id, record.contact_id, sqlite_time(record.updated_at), record.row_hash)
             for number, record in batch.rows
         }
         connection.exec_driver_sql(sightings, [(number, *key, seen_at, seen_at) for number, key in keys.items()])

@@ -6,14 +6,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.records.windows import format_time, parse_time
 
-__all__ = ["Tables", "UtcDateTime"]
+__all__ = ["Tables", "UtcDateTime", "sqlite_time"]
+
+#: One width, so that text sorts as time does.
+SQLITE_TIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
+    storage_format=("%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06dZ"),
+    regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z",
+)
 
 if TYPE_CHECKING:
     TimeDecorator: TypeAlias = TypeDecorator[datetime]
@@ -29,17 +35,22 @@ class UtcDateTime(TimeDecorator):
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Choose the column's type."""
-        return dialect.type_descriptor(String(27) if dialect.name == "sqlite" else DateTime(timezone=True))
+        return dialect.type_descriptor(SQLITE_TIME if dialect.name == "sqlite" else DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Hand a time to the database."""
-        return format_time(value) if value is not None and dialect.name == "sqlite" else value
+        return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Read a time from the database."""
         if value is None:
             return None
-        return parse_time(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def sqlite_time(moment: datetime) -> str:
+    """Write a time as SQLite's tables hold it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 class Tables:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.coverage import gaps_between, join, lossy_among
 from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Selection, Unfinished
-from airflow_provider_wacontacts.store.tables import UtcDateTime
 
 __all__ = ["read_feeds", "read_reach"]
 
@@ -160,16 +159,16 @@ def _stretches(
             join(covered[row.account_id], row.start_at, row.end_at)
             if row.in_time:
                 join(in_time[row.account_id], row.start_at, row.end_at)
-    return _windows(db, covered), _windows(db, in_time)
+    return _windows(covered), _windows(in_time)
 
 
-def _windows(db: Database, stretches: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
-    def window(start: Any, end: Any) -> Window:
-        return Window(*(cast("datetime", UtcDateTime().process_result_value(one, dialect)) for one in (start, end)))
-
-    dialect = db.connection.dialect
-    found = {key: [window(*one) for one in own] for key, own in stretches.items()}
+def _windows(stretches: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
+    found = {key: [Window(_utc(start), _utc(end)) for start, end in own] for key, own in stretches.items()}
     return defaultdict(list, found)
+
+
+def _utc(value: Any) -> datetime:
+    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
 def _rows(db: Database, account_ids: Sequence[int], sql: str) -> Mapping[int, list[Row]]:
