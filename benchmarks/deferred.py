@@ -57,19 +57,19 @@ def _checks(count: int) -> list[str]:
     """Make checks whose only number is being processed."""
     from airflow_provider_wacontacts.hooks.store import open_store
     from airflow_provider_wacontacts.store import Task
-    from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
     store = open_store("wacontacts_store")
     store.prepare()
-    checks, now, made = Checks(store, SENDER, daily_checks=count), datetime.now(UTC), []
+    checks, now, made = SenderChecks(store, SENDER, daily_checks=count), datetime.now(UTC), []
     for index in range(count):
-        check = checks.open(Rules(Task("dag", "run", "task", index), "options", "1", now - timedelta(days=7)))
+        check = checks.open(CheckSpec(Task("dag", "run", "task", index), "options", "1", now - timedelta(days=7)))
         number = f"+1{201 + index // 10_000}555{index % 10_000:04}"
-        check.fill([Input(number, number)])
-        for number_ids in check.queue(1):
-            check.claim(number_ids)
-            check.record(Answers({number: ("processing", None)}, now, now))
+        check.fill([CheckInput(number, number)])
+        for number_ids in check.queued(1):
+            check.lease(number_ids)
+            check.record(CheckResults({number: ("processing", None)}, now, now))
         check.finish()
         made.append(check.check_id)
     return made

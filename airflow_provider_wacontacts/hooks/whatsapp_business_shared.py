@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncConta
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = ["SharedClient", "shared_client"]
 
@@ -47,7 +47,7 @@ class SharedClient:
     :ivar checks: those of the connection's sender; for threads.
     """
 
-    def __init__(self, line: _Line, checks: Checks, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, line: _Line, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
         self.checks = checks
         self._line = line
         self._threads = threads
@@ -105,9 +105,9 @@ async def shared_client(whatsapp_business_conn_id: str, store_conn_id: str) -> A
         store = await stack.enter_async_context(
             shared(("store", store_conn_id), partial(_store, store_conn_id, threads))
         )
-        from airflow_provider_wacontacts.store.checks.sender import Checks
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        checks = Checks(store, line.contacts.sender, daily_checks=line.contacts.daily_checks)
+        checks = SenderChecks(store, line.contacts.sender, daily_checks=line.contacts.daily_checks)
         yield SharedClient(line, checks, threads)
 
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-    from airflow_provider_wacontacts.store.checks.check import Check
-    from airflow_provider_wacontacts.store.checks.model import Input, Rules, Totals
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.lifecycle import Check
+    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = [
     "WhatsAppAcknowledgeIdentityOperator",
@@ -123,7 +123,7 @@ class _WhatsAppChecksOperator(BaseOperator):
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-        from airflow_provider_wacontacts.store.checks.sender import Checks
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self._world = Surroundings(
             lambda asked: self.log.info("Asked about %s numbers so far", asked),
@@ -133,14 +133,14 @@ class _WhatsAppChecksOperator(BaseOperator):
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
-        checks = Checks(store, self.hook.sender, daily_checks=self.hook.daily_checks)
+        checks = SenderChecks(store, self.hook.sender, daily_checks=self.hook.daily_checks)
         check = checks.open(self._rules(context))
         if not check.is_filled:
             check.fill(self._world.through(self._inputs(context, checks)))
         totals = self._ask(check, checks, self._world, attempt)
         return self._tell(context, check, checks, totals)
 
-    def _ask(self, check: Check, checks: Checks, world: Surroundings, attempt: int) -> Totals:
+    def _ask(self, check: Check, checks: SenderChecks, world: Surroundings, attempt: int) -> CheckTotals:
         from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
 
         tomorrow = _tomorrow(checks)
@@ -163,7 +163,9 @@ class _WhatsAppChecksOperator(BaseOperator):
         send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
         return answer
 
-    def _tell(self, context: Mapping[str, Any], check: Check, checks: Checks, totals: Totals) -> dict[str, Any]:
+    def _tell(
+        self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
+    ) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
         summary = CheckSummary.of(check, checks, totals)
@@ -183,11 +185,11 @@ class _WhatsAppChecksOperator(BaseOperator):
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
-    def _rules_of(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> Rules:
-        from airflow_provider_wacontacts.store.checks.model import Rules
+    def _rules_of(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> CheckSpec:
+        from airflow_provider_wacontacts.store.checks.model import CheckSpec
 
         own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.check_options.force_check)
-        return Rules(
+        return CheckSpec(
             task=get_task(context),
             options_digest=digest(*own, *options),
             package_version=__version__,
@@ -213,10 +215,10 @@ class _WhatsAppChecksOperator(BaseOperator):
         if self.contacts_sql is not None and not self.contacts_conn_id:
             raise ConfigError("contacts_sql is given without contacts_conn_id, the connection that it is asked of")
 
-    def _rules(self, context: Mapping[str, Any]) -> Rules:
+    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
         raise NotImplementedError
 
-    def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
         raise NotImplementedError
 
 
@@ -277,13 +279,13 @@ class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
                 "contacts is one value; it is a list of numbers, or the output of a task that returns one"
             )
 
-    def _rules(self, context: Mapping[str, Any]) -> Rules:
+    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
         # What is in a list that was changed between two tries is not what the first has begun with.
         listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
         options = ("check", self.fresh_for.total_seconds(), listed)
         return self._rules_of(context, datetime.now(UTC) - self.fresh_for, *options)
 
-    def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:  # noqa: ARG002 - the other's
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other's
         from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
         return parse_inputs(self._given(context), self._region())
@@ -341,21 +343,21 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
             if word not in STATUSES:
                 raise ConfigError(f"statuses has {word!r}; it can have {', '.join(STATUSES)}")
 
-    def _rules(self, context: Mapping[str, Any]) -> Rules:
+    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
         options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)
         return self._rules_of(context, end_of_run_day(context) - self.stale_after, *options)
 
-    def _inputs(self, context: Mapping[str, Any], checks: Checks) -> Iterable[Input]:
-        from airflow_provider_wacontacts.store.checks.model import Input
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
+        from airflow_provider_wacontacts.store.checks.model import CheckInput
 
         opted_out: set[str] = set()
         stale = self._stale(context, checks, opted_out)
         # Whoever opts out under one spelling may stand before that under another.
         while not opted_out.isdisjoint(stale):
             stale = self._stale(context, checks, opted_out)
-        return [Input(number, number) for number in stale]
+        return [CheckInput(number, number) for number in stale]
 
-    def _stale(self, context: Mapping[str, Any], checks: Checks, opted_out: set[str]) -> list[str]:
+    def _stale(self, context: Mapping[str, Any], checks: SenderChecks, opted_out: set[str]) -> list[str]:
         return checks.stale(
             statuses=self.statuses,
             not_after=end_of_run_day(context) - self.stale_after,
@@ -374,7 +376,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
                 yield one.number
 
 
-def _tomorrow(checks: Checks) -> datetime:
+def _tomorrow(checks: SenderChecks) -> datetime:
     """Return the beginning of the next UTC day."""
     today = checks.store.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return today + timedelta(days=1)

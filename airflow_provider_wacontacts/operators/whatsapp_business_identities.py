@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
     from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary
-    from airflow_provider_wacontacts.store.identities import Identities, KeptIdentity
+    from airflow_provider_wacontacts.store.identities import SenderIdentities, StoredIdentity
 
 __all__ = ["WhatsAppAcknowledgeIdentityOperator", "WhatsAppGetIdentityOperator"]
 
@@ -94,20 +94,22 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
         from airflow_provider_wacontacts.pipelines.identities import chosen
-        from airflow_provider_wacontacts.store.identities import Identities
+        from airflow_provider_wacontacts.store.identities import SenderIdentities
 
         world = self._world = Surroundings(lambda done: self.log.info("Done with %s identities so far", done))
         identity_ids = None if self._takes_pending else _ids_of(self.identity_ids)
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
-        identities = Identities(store, self.hook.sender)
+        identities = SenderIdentities(store, self.hook.sender)
         given = chosen(identities, identity_ids, self.limit)
         if not given:
             self.log.info("No identity is %s; nothing was asked", "pending" if self._takes_pending else "given")
         return self._work(identities, given, world)
 
-    def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
+    def _work(
+        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
+    ) -> dict[str, Any]:
         raise NotImplementedError
 
     def _tell_unknown(self, summary: LookSummary | AcknowledgeSummary) -> None:
@@ -135,7 +137,9 @@ class WhatsAppGetIdentityOperator(_WhatsAppIdentitiesOperator):
     :param limit: at most so many of what is pending, the oldest first.
     """
 
-    def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
+    def _work(
+        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
+    ) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.identities import look
 
         summary = look(identities, given, api=self.hook, world=world)
@@ -167,7 +171,9 @@ class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
         self.acknowledge_latest = acknowledge_latest
         validate_bool("acknowledge_latest", acknowledge_latest)
 
-    def _work(self, identities: Identities, given: Sequence[KeptIdentity], world: Surroundings) -> dict[str, Any]:
+    def _work(
+        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
+    ) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.identities import acknowledge
 
         summary = acknowledge(identities, given, api=self.hook, world=world, acknowledge_latest=self.acknowledge_latest)

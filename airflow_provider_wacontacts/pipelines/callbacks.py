@@ -24,9 +24,9 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, infer_region, normalize
 from airflow_provider_wacontacts.pipelines.check_results import status_of
 from airflow_provider_wacontacts.records.identities import IdentityChange
-from airflow_provider_wacontacts.store.checks.model import Answers
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckResults
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.store import Store
 
 __all__ = ["RecordedCallback", "record_callback"]
@@ -89,8 +89,10 @@ def record_callback(
         with _opened(store, table_schema, secret) as opened:
             opened.prepare()
             for some in _in_parts(results):
-                Checks(opened, sender).receive(Answers(some, moment, moment, callback.client_version))
-            Identities(opened, sender).learn(changes, detected_at=moment)
+                SenderChecks(opened, sender).record_delivered(
+                    CheckResults(some, moment, moment, callback.client_version)
+                )
+            SenderIdentities(opened, sender).record_changes(changes, detected_at=moment)
     return RecordedCallback(
         results=len(results),
         identities=len({(change.wa_id, change.hash) for change in changes}),

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
 from airflow_provider_wacontacts.records.contacts import repair
-from airflow_provider_wacontacts.store.checks.model import Input
+from airflow_provider_wacontacts.store.checks.model import CheckInput
 
 __all__ = ["parse_inputs"]
 
@@ -20,7 +20,7 @@ UNCLEAR = "opted_in is neither true nor false"
 NEITHER = "neither text nor a whole number"
 
 
-def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[Input]:
+def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[CheckInput]:
     """
     Read numbers, one after another.
 
@@ -38,16 +38,16 @@ def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[Input]:
             raise ConfigError("contacts: an element is neither a number nor a mapping with one")
 
 
-def _input(row: Mapping[str, Any], region: str | None) -> Input:
+def _input(row: Mapping[str, Any], region: str | None) -> CheckInput:
     if "number" not in row:
         raise ConfigError("contacts: a mapping has no number")
     given, key = row["number"], row.get("contact_key")
     text = "" if given is None else _text(given)
     contact_key = None if key is None else _text(key)
     try:
-        return Input(text, _number(given, text, region), contact_key, opted_in=_truth(row.get("opted_in")))
+        return CheckInput(text, _number(given, text, region), contact_key, opted_in=_truth(row.get("opted_in")))
     except NotANumberError as error:
-        return Input(text, None, contact_key, reason=error.reason)
+        return CheckInput(text, None, contact_key, reason=error.reason)
 
 
 def _number(given: object, text: str, region: str | None) -> str:

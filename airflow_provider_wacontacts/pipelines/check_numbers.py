@@ -21,9 +21,9 @@ from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SEC
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
-from airflow_provider_wacontacts.store.checks.check import Check
-from airflow_provider_wacontacts.store.checks.model import Claimed
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.lifecycle import Check
+from airflow_provider_wacontacts.store.checks.model import LeasedNumbers
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = ["Stopped", "Surroundings", "ask_about_all"]
 
@@ -104,7 +104,9 @@ class Surroundings:
             yield item
 
 
-def ask_about_all(check: Check, checks: Checks, *, ask: Asks, check_options: CheckOptions, world: Surroundings) -> None:
+def ask_about_all(
+    check: Check, checks: SenderChecks, *, ask: Asks, check_options: CheckOptions, world: Surroundings
+) -> None:
     """
     Ask about every number of a check that has its turn still to come, once.
 
@@ -119,10 +121,10 @@ def ask_about_all(check: Check, checks: Checks, *, ask: Asks, check_options: Che
     asking = _Asking(check, checks, ask, check_options, world)
     while True:
         went = asking.go_through()
-        if went.is_short:
+        if went.over_budget:
             asking.take_what_is_free()
             raise asking.spent()
-        if not went.busy:
+        if not went.leased_elsewhere:
             return
         asking.wait()
 
@@ -131,7 +133,7 @@ class _Asking:
     """Going through the queue of a check, with a few threads where one is too slow for the pace."""
 
     def __init__(
-        self, check: Check, checks: Checks, ask: Asks, check_options: CheckOptions, world: Surroundings
+        self, check: Check, checks: SenderChecks, ask: Asks, check_options: CheckOptions, world: Surroundings
     ) -> None:
         self._check = check
         self._checks = checks
@@ -145,17 +147,17 @@ class _Asking:
         self._has_failed = False
         self._pause_s = 0.25
 
-    def go_through(self) -> Claimed:
+    def go_through(self) -> LeasedNumbers:
         """
         Give every queued number its turn, up to the first that the budget does not suffice for.
 
         :returns: whether it did not, and how many others were asking about.
         """
-        return self._through(self._check.queue(self._manner.batch_size))
+        return self._through(self._check.queued(self._manner.batch_size))
 
     def take_what_is_free(self) -> None:
         """Take all that costs nothing, and wait for what others are asking about now."""
-        while self._through(self._check.queued_for_nothing(self._manner.batch_size), past_the_budget=True).busy:
+        while self._through(self._check.queued_free(self._manner.batch_size), past_the_budget=True).leased_elsewhere:
             self.wait()
 
     def wait(self) -> None:
@@ -163,22 +165,22 @@ class _Asking:
         self._world.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, MAX_WAIT_S)
 
-    def _through(self, batches: Iterator[list[int]], *, past_the_budget: bool = False) -> Claimed:
+    def _through(self, batches: Iterator[list[int]], *, past_the_budget: bool = False) -> LeasedNumbers:
         """Give batches their turn, up to the first that the budget does not suffice for, or all of them."""
-        busy, is_short = 0, False
+        leased_elsewhere, over_budget = 0, False
         with closing(self._in_threads(batches)) as answered:
-            for claimed in answered:
-                busy += claimed.busy
-                self._tell(len(claimed.numbers))
-                is_short |= claimed.is_short
-                if is_short and not past_the_budget:
+            for leased in answered:
+                leased_elsewhere += leased.leased_elsewhere
+                self._tell(len(leased.numbers))
+                over_budget |= leased.over_budget
+                if over_budget and not past_the_budget:
                     break
-        return Claimed([], is_short, busy)
+        return LeasedNumbers([], over_budget, leased_elsewhere)
 
-    def _in_threads(self, batches: Iterator[list[int]]) -> Generator[Claimed]:
+    def _in_threads(self, batches: Iterator[list[int]]) -> Generator[LeasedNumbers]:
         """Give batches their turn, as many at once as it takes. Whenever it ends, what is under way ends first."""
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="wacontacts-check") as threads:
-            running: set[Future[Claimed]] = set()
+            running: set[Future[LeasedNumbers]] = set()
             try:
                 for batch in batches:
                     if self._has_failed:
@@ -203,16 +205,16 @@ class _Asking:
         # A tenth more, for what lies between two batches.
         return min(AT_ONCE, max(1, math.ceil(self._usual_s * REQUESTS_A_SECOND * 1.1)))
 
-    def _one(self, batch: Sequence[int]) -> Claimed:
+    def _one(self, batch: Sequence[int]) -> LeasedNumbers:
         """Give a batch its turn."""
         # The turn comes first: what is claimed is drawn, and lost to whoever is killed before it is recorded.
         self._turn()
         begun = self._world.monotonic()
-        claimed = self._ask_until_answered(batch)
+        leased = self._ask_until_answered(batch)
         self._usual_s += WEIGHT * (self._world.monotonic() - begun - self._usual_s)
-        return claimed
+        return leased
 
-    def _ask_until_answered(self, batch: Sequence[int]) -> Claimed:
+    def _ask_until_answered(self, batch: Sequence[int]) -> LeasedNumbers:
         """Ask about a batch, and again where nobody knows whether the server has looked: that draws again."""
         begun, tried = self._world.monotonic(), 0
         while True:
@@ -238,26 +240,26 @@ class _Asking:
             self._world.sleep(pause.total_seconds())
             self._turn()
 
-    def _ask_about(self, batch: Sequence[int]) -> Claimed:
+    def _ask_about(self, batch: Sequence[int]) -> LeasedNumbers:
         """Ask about what of a batch has to be asked."""
-        claimed = self._check.claim(batch)
-        if not claimed.numbers:
-            return claimed
+        leased = self._check.lease(batch)
+        if not leased.numbers:
+            return leased
         try:
             asked_at = self._checks.store.now()
-            answer = self._ask(claimed.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
+            answer = self._ask(leased.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
         except BaseException as error:
             # Said at once: giving back may have to wait for the store, and nothing more is to be asked meanwhile.
             self._has_failed |= not isinstance(error, (ServerError, NetworkError))
-            self._check.give_back(claimed.numbers)
+            self._check.release(leased.numbers)
             raise
         _tell_oddities(answer)
-        self._check.record(answers_of(answer, claimed.numbers, asked_at=asked_at, forced=self._manner.force_check))
+        self._check.record(answers_of(answer, leased.numbers, asked_at=asked_at, forced=self._manner.force_check))
         if answer.error is not None:
             self._has_failed |= not isinstance(answer.error, ServerError)
-            self._check.give_back(answer.missing)
+            self._check.release(answer.missing)
             raise answer.error
-        return claimed
+        return leased
 
     def _tell(self, asked: int) -> None:
         self._asked += asked
@@ -271,7 +273,7 @@ class _Asking:
         is_own = left > 0 and self._check.max_checks is not None
         whose = "max_checks is" if is_own else "the sender's daily_checks are"
         limit = self._check.max_checks if is_own else daily
-        queued = self._check.look().queued
+        queued = self._check.totals().queued
         return BudgetExceededError(
             f"{whose} spent for today; not asked about: {queued}; what was answered is kept",
             limit=limit or daily,

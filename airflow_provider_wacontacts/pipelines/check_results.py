@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
-from airflow_provider_wacontacts.store.checks.model import MISSING, Answers
+from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults
 
 __all__ = ["answers_of", "status_of"]
 
@@ -19,7 +19,7 @@ LONGEST = timedelta(hours=1)
 FARTHEST_BACK = timedelta(days=365)
 
 
-def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime, forced: bool = False) -> Answers:
+def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime, forced: bool = False) -> CheckResults:
     """
     Return what is kept of an answer: a result for each number that was asked about.
 
@@ -34,7 +34,7 @@ def answers_of(answer: CheckAnswer, asked: Sequence[str], *, asked_at: datetime,
     results |= {number: (status_of(said), said.wa_id) for number, said in answer.results.items()}
     told = answer.date
     answered_at = told if told and -FARTHEST_BACK <= told - asked_at <= LONGEST else asked_at
-    return Answers(results, asked_at, answered_at, answer.client_version, forced)
+    return CheckResults(results, asked_at, answered_at, answer.client_version, forced)
 
 
 def status_of(said: ContactResult) -> str:

@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.clients.whatsapp_business import UnknownUserErr
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
 from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
 from airflow_provider_wacontacts.records.identities import Identity
-from airflow_provider_wacontacts.store.identities import Identities, KeptIdentity
+from airflow_provider_wacontacts.store.identities import SenderIdentities, StoredIdentity
 
 __all__ = ["AcknowledgeSummary", "IdentityApi", "LookSummary", "acknowledge", "chosen", "look"]
 
@@ -86,7 +86,7 @@ class AcknowledgeSummary:
         return asdict(self)
 
 
-def chosen(identities: Identities, identity_ids: Sequence[int] | None, limit: int) -> list[KeptIdentity]:
+def chosen(identities: SenderIdentities, identity_ids: Sequence[int] | None, limit: int) -> list[StoredIdentity]:
     """
     Return the identities to work on.
 
@@ -98,7 +98,7 @@ def chosen(identities: Identities, identity_ids: Sequence[int] | None, limit: in
 
 
 def look(
-    identities: Identities, given: Sequence[KeptIdentity], *, api: IdentityApi, world: Surroundings
+    identities: SenderIdentities, given: Sequence[StoredIdentity], *, api: IdentityApi, world: Surroundings
 ) -> LookSummary:
     """
     Ask for the latest identity of each user, and keep it.
@@ -118,8 +118,8 @@ def look(
 
 
 def acknowledge(
-    identities: Identities,
-    given: Sequence[KeptIdentity],
+    identities: SenderIdentities,
+    given: Sequence[StoredIdentity],
     *,
     api: IdentityApi,
     world: Surroundings,
@@ -148,7 +148,7 @@ def acknowledge(
     return summary
 
 
-def _count_look(summary: LookSummary, each: KeptIdentity, latest: KeptIdentity | None) -> None:
+def _count_look(summary: LookSummary, each: StoredIdentity, latest: StoredIdentity | None) -> None:
     if latest is None:
         summary.unknown += 1
     elif latest.identity_id == each.identity_id:
@@ -159,7 +159,7 @@ def _count_look(summary: LookSummary, each: KeptIdentity, latest: KeptIdentity |
         summary.identity_ids.append(latest.identity_id)
 
 
-def _count_acknowledgement(summary: AcknowledgeSummary, outcome: str, latest: KeptIdentity | None) -> None:
+def _count_acknowledgement(summary: AcknowledgeSummary, outcome: str, latest: StoredIdentity | None) -> None:
     setattr(summary, outcome, getattr(summary, outcome) + 1)
     if latest is None:
         return
@@ -171,14 +171,14 @@ def _count_acknowledgement(summary: AcknowledgeSummary, outcome: str, latest: Ke
 class _Asking:
     """The API, asked at a pace that leaves room for others, and the store, told each answer as it comes."""
 
-    def __init__(self, identities: Identities, api: IdentityApi, world: Surroundings) -> None:
+    def __init__(self, identities: SenderIdentities, api: IdentityApi, world: Surroundings) -> None:
         self._identities = identities
         self._api = api
         self._world = world
         self._turn = world.paced(REQUESTS_A_SECOND)
         self._complaint: ApiError | None = None
 
-    def through(self, given: Iterable[KeptIdentity]) -> Iterator[KeptIdentity]:
+    def through(self, given: Iterable[StoredIdentity]) -> Iterator[StoredIdentity]:
         """Go through identities, and report how many are done, every few seconds."""
         reported = self._world.monotonic()
         for done, each in enumerate(self._world.through(given)):
@@ -201,7 +201,7 @@ class _Asking:
         if self._complaint is not None:
             raise self._complaint
 
-    def latest(self, each: KeptIdentity) -> KeptIdentity | None:
+    def latest(self, each: StoredIdentity) -> StoredIdentity | None:
         """Ask for a user's latest identity, and keep it; ``None`` where the API does not know the user."""
         self._turn()
         try:
@@ -209,9 +209,9 @@ class _Asking:
         except UnknownUserError:
             self._identities.unknown(each.identity_id)
             return None
-        return self._identities.confirm(each.wa_id, told, instead_of=each)
+        return self._identities.record_latest(each.wa_id, told, instead_of=each)
 
-    def acknowledge(self, each: KeptIdentity, *, acknowledge_latest: bool) -> tuple[str, KeptIdentity | None]:
+    def acknowledge(self, each: StoredIdentity, *, acknowledge_latest: bool) -> tuple[str, StoredIdentity | None]:
         """
         Acknowledge an identity, unless its user has changed again.
 
@@ -232,7 +232,7 @@ class _Asking:
         self._identities.acknowledged(latest.identity_id)
         return "acknowledged", latest
 
-    def _refused(self, before: KeptIdentity, error: RejectedError) -> tuple[str, KeptIdentity | None]:
+    def _refused(self, before: StoredIdentity, error: RejectedError) -> tuple[str, StoredIdentity | None]:
         """Find out whether what was refused is not the latest any more; else raise the refusal."""
         latest = self.latest(before)
         if latest is None:

@@ -13,9 +13,9 @@ from airflow_provider_wacontacts.records.windows import format_time
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import Manifest
     from airflow_provider_wacontacts.store import ExtractionResult
-    from airflow_provider_wacontacts.store.checks.check import Check
-    from airflow_provider_wacontacts.store.checks.model import Totals
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.lifecycle import Check
+    from airflow_provider_wacontacts.store.checks.model import CheckTotals
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
     Brought: TypeAlias = ExtractionResult | Manifest
 
@@ -102,7 +102,7 @@ class CheckSummary:
     """
     One check of numbers in figures: nothing personal, nothing but what JSON has.
 
-    The counts are those of :class:`~airflow_provider_wacontacts.store.checks.model.Totals`.
+    The counts are those of :class:`~airflow_provider_wacontacts.store.checks.model.CheckTotals`.
 
     :param sender: what the numbers are filed under.
     :param state: ``open``, ``resolved`` or ``expired``.
@@ -129,7 +129,7 @@ class CheckSummary:
     status_is_reliable: bool | None
 
     @classmethod
-    def of(cls, check: Check, checks: Checks, totals: Totals | None = None) -> CheckSummary:
+    def of(cls, check: Check, checks: SenderChecks, totals: CheckTotals | None = None) -> CheckSummary:
         """
         Sum up a check as it stands.
 
@@ -137,7 +137,7 @@ class CheckSummary:
         :param totals: how it stands, where the caller has just been told; looked up by default.
         :raises LandingError: the database failed.
         """
-        stands = check.look() if totals is None else totals
+        stands = check.totals() if totals is None else totals
         counts = {name: count for name, count in stands._asdict().items() if name in cls.__dataclass_fields__}
         return cls(
             check_id=check.check_id,

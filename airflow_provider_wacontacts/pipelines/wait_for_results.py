@@ -27,9 +27,9 @@ from airflow_provider_wacontacts.exceptions import (
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store.checks.check import Check
-from airflow_provider_wacontacts.store.checks.model import Totals
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.lifecycle import Check
+from airflow_provider_wacontacts.store.checks.model import CheckTotals
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = [
     "Round",
@@ -82,7 +82,7 @@ class Wait:
     :param checks: those of the check's sender.
     """
 
-    def __init__(self, checks: Checks, terms: WaitOptions) -> None:
+    def __init__(self, checks: SenderChecks, terms: WaitOptions) -> None:
         self.terms = terms
         self._checks = checks
         self._check: Check | None = None
@@ -99,15 +99,15 @@ class Wait:
             self._check = self._checks.find(self.terms.check_id, waiter=self.terms.waiter)
         return self._check
 
-    def begin(self) -> Totals:
+    def begin(self) -> CheckTotals:
         """Wait from now on, or go on after a restart; what an earlier try had claimed is free again."""
-        return self.check.wait(self.terms.deadline, recheck_failed=self.terms.recheck_failed)
+        return self.check.start_waiting(self.terms.deadline, recheck_failed=self.terms.recheck_failed)
 
-    def look(self) -> Totals:
+    def look(self) -> CheckTotals:
         """Count how it stands: an answer may also have been delivered, or somebody else may have asked."""
-        return self.check.look()
+        return self.check.totals()
 
-    def expire(self) -> Totals:
+    def expire(self) -> CheckTotals:
         """Give up; what came in stays."""
         return self.check.expire()
 
@@ -122,9 +122,9 @@ class Round:
     def __init__(self, check: Check, batch_size: int) -> None:
         self._check = check
         self._batches = check.waiting(batch_size)
-        self._claimed: Sequence[str] = ()
+        self._leased: Sequence[str] = ()
 
-    def claim(self) -> Sequence[str]:
+    def lease(self) -> Sequence[str]:
         """
         Take the next numbers that nobody else asks about now.
 
@@ -133,14 +133,14 @@ class Round:
         :returns: E.164; empty when all have had their turn.
         """
         for number_ids in self._batches:
-            claimed = self._check.claim_again(number_ids)
-            if claimed.is_short:
+            leased = self._check.lease_waiting(number_ids)
+            if leased.over_budget:
                 log.warning("The budget of today is spent: numbers that failed are not asked about again")
-                self._check.leave_failed()
-            if claimed.numbers:
-                self._claimed = claimed.numbers
+                self._check.stop_rechecking()
+            if leased.numbers:
+                self._leased = leased.numbers
                 break
-        return self._claimed
+        return self._leased
 
     def keep(self, asked_at: datetime, answer: CheckAnswer) -> None:
         """
@@ -148,22 +148,22 @@ class Round:
 
         :raises ApiError: the others of them were refused; they are still taken.
         """
-        self._check.record(answers_of(answer, self._claimed, asked_at=asked_at))
-        self._claimed = ()
+        self._check.record(answers_of(answer, self._leased, asked_at=asked_at))
+        self._leased = ()
         if answer.error is not None:
-            self._claimed = answer.missing
+            self._leased = answer.missing
             raise answer.error
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let others ask about what was taken and not answered. Where that fails, it is free again after a while."""
-        if self._claimed:
+        if self._leased:
             with suppress(LandingError):
-                self._check.give_back(self._claimed)
+                self._check.release(self._leased)
 
 
 def ask_again(
     wait: Wait, ask: Callable[[Sequence[str]], CheckAnswer], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> Totals:
+) -> CheckTotals:
     """
     Ask once about all that is not resolved, batch after batch.
 
@@ -173,10 +173,10 @@ def ask_again(
     """
     asking = wait.round()
     try:
-        while numbers := asking.claim():
+        while numbers := asking.lease():
             asking.keep(now(), ask(numbers))
     except BaseException:
-        asking.give_back()
+        asking.release()
         raise
     return wait.look()
 
@@ -185,7 +185,7 @@ class SharedClient(Protocol):
     """Where a triggerer does what would block, and sends what all its triggers send."""
 
     @property
-    def checks(self) -> Checks:
+    def checks(self) -> SenderChecks:
         """Those of the connection's sender."""
 
     async def in_thread(self, work: Callable[..., T], *given: object) -> T:
@@ -217,7 +217,7 @@ class Waiting:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.totals: Totals | None = None
+        self.totals: CheckTotals | None = None
         self._terms = terms
         self._room = room
         self._wait = Wait(room.checks, terms)
@@ -225,7 +225,7 @@ class Waiting:
         self._sleep = sleep
         self._chance = chance
 
-    async def until_answered(self) -> Totals:
+    async def until_answered(self) -> CheckTotals:
         """
         Look, and ask about what is open, with growing pauses in between.
 
@@ -250,7 +250,7 @@ class Waiting:
                 log.info("Check %s: %s numbers wait; the next look is in %.0f s", self._terms.check_id, waiting, pause)
             await self._sleep(pause)
 
-    async def _look(self) -> Totals:
+    async def _look(self) -> CheckTotals:
         """Do what is due now, and tell how the check stands."""
         if self.totals is None:
             totals = await self._room.in_thread(self._wait.begin)
@@ -262,7 +262,7 @@ class Waiting:
             return await self._room.in_thread(self._wait.expire)
         return totals
 
-    async def _ask_in_time(self) -> Totals:
+    async def _ask_in_time(self) -> CheckTotals:
         left = self._terms.deadline - self._now()
         try:
             async with asyncio.timeout(left.total_seconds()):
@@ -275,11 +275,11 @@ class Waiting:
         room, asking = self._room, self._wait.round()
         try:
             await room.ready()
-            while numbers := await room.in_thread(asking.claim):
+            while numbers := await room.in_thread(asking.lease):
                 await room.in_thread(asking.keep, *await room.ask(numbers))
                 await room.ready()
         except BaseException:
-            await room.in_thread(asking.give_back)
+            await room.in_thread(asking.release)
             raise
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.wait_for_results import Wait, WaitOptions
-    from airflow_provider_wacontacts.store.checks.model import Totals
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.model import CheckTotals
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = ["WhatsAppContactsSensor"]
 
@@ -169,12 +169,12 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return WhatsAppBusinessHook(self.whatsapp_business_conn_id)
 
     @cached_property
-    def _checks(self) -> Checks:
+    def _checks(self) -> SenderChecks:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.store.checks.sender import Checks
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self.hook.check()
-        return Checks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
+        return SenderChecks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
 
     @cached_property
     def _pacer(self) -> RateLimiter:
@@ -219,7 +219,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         # Airflow ends what pokes after its timeout, and would leave the check open.
         return deadline if self.deferrable else min(deadline, ends_at)
 
-    def _ask_again(self, wait: Wait) -> Totals:
+    def _ask_again(self, wait: Wait) -> CheckTotals:
         from airflow_provider_wacontacts.pipelines.wait_for_results import ask_again
 
         if self._not_before <= _now() < wait.terms.deadline:
@@ -248,7 +248,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         if self.reschedule and retry_after:
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
-    def _defer_until(self, terms: WaitOptions, totals: Totals) -> NoReturn:
+    def _defer_until(self, terms: WaitOptions, totals: CheckTotals) -> NoReturn:
         deadline = format_time(terms.deadline)
         self.log.info("Waiting for %s numbers of check %s until %s", totals.waiting, terms.check_id, deadline)
         self.defer(
@@ -267,7 +267,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         )
         raise AssertionError("defer returned")
 
-    def _expired(self, wait: Wait) -> Totals:
+    def _expired(self, wait: Wait) -> CheckTotals:
         """Give up waiting, unless all answers have come after all."""
         totals = wait.expire()
         if totals.state != "resolved":
@@ -283,7 +283,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         )
         raise (AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout)(message)
 
-    def _summary(self, wait: Wait, totals: Totals) -> dict[str, Any]:
+    def _summary(self, wait: Wait, totals: CheckTotals) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
         summary = CheckSummary.of(wait.check, self._checks, totals)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.results import settle
+from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.store import Store
 
 __all__ = ["ErasedRows", "erase"]
@@ -198,7 +198,7 @@ class _Erasing:
         }
         rows = [{"check_id": check_id, "ordinal": ordinal} for check_id, ordinal in sorted(found)]
         results = self._delete(RESULTS, rows, check_id="text", ordinal="bigint")
-        settle(self._db, sorted({check_id for check_id, _ in found}), self._now)
+        resolve_checks(self._db, sorted({check_id for check_id, _ in found}), self._now)
         return results
 
     def _inputs_with(self, erased: SuppressionList) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["Identities", "KeptIdentity", "count_pending"]
+__all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ UNKNOWN = "UPDATE {at}wacontacts_identity SET unknown_at = :now_at WHERE identit
 
 
 @dataclass(frozen=True, slots=True)
-class KeptIdentity:
+class StoredIdentity:
     """
     An identity of a user, as the store has it.
 
@@ -83,7 +83,7 @@ class KeptIdentity:
     acknowledged: bool
 
 
-class Identities:
+class SenderIdentities:
     """
     The identities of one sender's users, in a store.
 
@@ -94,7 +94,7 @@ class Identities:
         self.store = store
         self.sender = sender
 
-    def learn(self, changes: Iterable[IdentityChange], *, detected_at: datetime | None = None) -> None:
+    def record_changes(self, changes: Iterable[IdentityChange], *, detected_at: datetime | None = None) -> None:
         """
         Keep the news that users have potentially changed.
 
@@ -107,7 +107,9 @@ class Identities:
         if known:
             self._write(lambda db: self._learn(db, self._kept(db, known), detected_at or self.store.now()))
 
-    def confirm(self, wa_id: str, latest: Identity, *, instead_of: KeptIdentity | None = None) -> KeptIdentity | None:
+    def record_latest(
+        self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
+    ) -> StoredIdentity | None:
         """
         Keep what the API has just called the latest identity of a user, and whether it is acknowledged.
 
@@ -118,7 +120,7 @@ class Identities:
         """
         own: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
 
-        def work(db: Database) -> KeptIdentity | None:
+        def work(db: Database) -> StoredIdentity | None:
             changes = self._kept(db, [IdentityChange(wa_id, latest.hash, latest.created_at)])
             if not changes:
                 return None
@@ -131,7 +133,7 @@ class Identities:
 
         return self._write(work)
 
-    def pending(self, limit: int) -> list[KeptIdentity]:
+    def pending(self, limit: int) -> list[StoredIdentity]:
         """
         Return the latest identity of each user where that is not acknowledged.
 
@@ -142,7 +144,7 @@ class Identities:
         with self._read() as db:
             return [_kept(row) for row in db.execute(PENDING, sender=self.sender, limit=limit)]
 
-    def find(self, identity_ids: Sequence[int]) -> list[KeptIdentity]:
+    def find(self, identity_ids: Sequence[int]) -> list[StoredIdentity]:
         """
         Return identities by their ids, each once, in the order given.
 
@@ -228,5 +230,5 @@ def _in_parts(identity_ids: Sequence[int], size: int = 1_000) -> Iterator[Sequen
     return (identity_ids[first : first + size] for first in range(0, len(identity_ids), size))
 
 
-def _kept(row: Any) -> KeptIdentity:
-    return KeptIdentity(row.identity_id, row.wa_id, row.hash, bool(row.acknowledged))
+def _kept(row: Any) -> StoredIdentity:
+    return StoredIdentity(row.identity_id, row.wa_id, row.hash, bool(row.acknowledged))

@@ -11,9 +11,9 @@ from airflow_provider_wacontacts.records.contacts import Record, Reject, canonic
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -96,13 +96,13 @@ class Week:
         snapshot.land(lambda: iter(contacts), extracted_at=moment, size=1)
 
     def check(self, *numbers, sender="+12015550100"):
-        checks = Checks(self.store, sender, daily_checks=10)
-        check = checks.open(Rules(Task("dag", "run", "task"), "", "1", NOW - 7 * DAY))
-        check.fill([Input(number, number) for number in numbers] + [Input("1", None, reason="too short")])
-        check.claim([number_id for batch in check.queue(10) for number_id in batch])
-        check.record(Answers(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))
-        check.wait(NOW + HOUR)
-        Identities(self.store, sender).learn([IdentityChange("16315551001", "hash", NOW)])
+        checks = SenderChecks(self.store, sender, daily_checks=10)
+        check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOW - 7 * DAY))
+        check.fill([CheckInput(number, number) for number in numbers] + [CheckInput("1", None, reason="too short")])
+        check.lease([number_id for batch in check.queued(10) for number_id in batch])
+        check.record(CheckResults(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))
+        check.start_waiting(NOW + HOUR)
+        SenderIdentities(self.store, sender).record_changes([IdentityChange("16315551001", "hash", NOW)])
 
 
 @pytest.fixture

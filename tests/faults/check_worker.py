@@ -20,8 +20,8 @@ from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.checks.model import Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 WEEK = timedelta(days=7)
 
@@ -42,11 +42,11 @@ class Token:
 def check(plan: dict[str, Any]) -> dict[str, Any]:
     """Check numbers, or those that are stale, by the job, which needs no Airflow; past the budget leave them."""
     check_numbers.REQUESTS_A_SECOND = 500.0
-    checks = Checks(Store(create_engine(plan["store"])), plan["sender"], daily_checks=plan["daily_checks"])
+    checks = SenderChecks(Store(create_engine(plan["store"])), plan["sender"], daily_checks=plan["daily_checks"])
     while plan["gate"] and not Path(plan["gate"]).exists():
         time.sleep(0.001)
     checks.store.prepare()
-    check = checks.open(Rules(Task("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
+    check = checks.open(CheckSpec(Task("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
     if not check.is_filled:
         check.fill(_inputs(plan["numbers"], checks))
     world = check_numbers.Surroundings(lambda _: None)
@@ -58,7 +58,7 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
     return CheckSummary.of(check, checks, check.finish()).as_dict()
 
 
-def _inputs(numbers: list[str] | None, checks: Checks) -> Iterable[Input]:
+def _inputs(numbers: list[str] | None, checks: SenderChecks) -> Iterable[CheckInput]:
     if numbers is not None:
         return parse_inputs(numbers, None)
     return parse_inputs(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)

@@ -137,7 +137,7 @@ def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(
         ask_again(wait, WhatsAppBusinessHook(policy=RetryPolicy(budget=timedelta(0))).check_contacts)
 
     totals = wait.look()
-    assert (totals.state, totals.valid, totals.processing, place.claimed()) == ("open", 2, 4, 0)
+    assert (totals.state, totals.valid, totals.processing, place.leased()) == ("open", 2, 4, 0)
 
 
 def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
@@ -152,7 +152,7 @@ def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
         ask_again(wait, ask)
 
     totals = wait.look()
-    assert (totals.valid, totals.processing, totals.missing, place.claimed()) == (1, 2, 0, 0)
+    assert (totals.valid, totals.processing, totals.missing, place.leased()) == (1, 2, 0, 0)
 
 
 def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
@@ -169,19 +169,19 @@ def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
 
     assert ask_again(one, ask_while_the_other_begins).state == "resolved"
     assert place.api.whatsapp.asked == dict.fromkeys(numbers(3), 1)
-    assert place.claimed() == 0
+    assert place.leased() == 0
 
 
 def test_who_waits_again_asks_at_once_about_what_its_last_try_died_with(place):
     check = place.check(numbers(2))
     first, again, other = (Wait(place.checks, terms(check, waiter=name)) for name in ("one", "one", "other"))
     first.begin()
-    assert len(first.round().claim()) == 2
+    assert len(first.round().lease()) == 2
 
     other.begin()
-    assert other.round().claim() == ()
+    assert other.round().lease() == ()
     again.begin()
-    assert len(again.round().claim()) == 2
+    assert len(again.round().lease()) == 2
 
 
 def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
@@ -193,7 +193,7 @@ def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
 
     with pytest.raises(SystemExit):
         ask_again(wait, die)
-    assert place.claimed() == 0
+    assert place.leased() == 0
 
 
 def test_a_check_that_nobody_made_is_a_config_error_and_nothing_is_sent(place):

@@ -20,9 +20,9 @@ from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, L
 from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 SENDER = "+12015550100"
 ANNA, SLOW = "16315551000", "16315551001"
@@ -51,13 +51,13 @@ def waiting(store_engine):
     """A check that waits for one number."""
     store = Store(store_engine, now=lambda: NOW)
     store.prepare()
-    checks = Checks(store, SENDER, daily_checks=10)
-    check = checks.open(Rules(Task("dag", "run", "task"), "", "0", NOW - timedelta(days=7)))
-    check.fill([Input(f"+{SLOW}", f"+{SLOW}")])
-    for number_ids in check.queue(10):
-        check.record(Answers(dict.fromkeys(check.claim(number_ids).numbers, ("processing", None)), NOW, NOW))
+    checks = SenderChecks(store, SENDER, daily_checks=10)
+    check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "0", NOW - timedelta(days=7)))
+    check.fill([CheckInput(f"+{SLOW}", f"+{SLOW}")])
+    for number_ids in check.queued(10):
+        check.record(CheckResults(dict.fromkeys(check.lease(number_ids).numbers, ("processing", None)), NOW, NOW))
     check.finish()
-    check.wait(NOW + timedelta(hours=1))
+    check.start_waiting(NOW + timedelta(hours=1))
     return check
 
 
@@ -77,12 +77,12 @@ def change(user=ANNA, identity=SECRET_HASH, at=1_602_535_356):
 def test_a_delivered_result_resolves_the_check_that_waits_for_it(store_engine, whatsapp, waiting):
     whatsapp.check([f"+{SLOW}"])
     (body,) = whatsapp.finish()
-    assert waiting.look().state == "open"
+    assert waiting.totals().state == "open"
 
     recorded = record_callback(store_engine, SENDER, body, received_at=NOW + timedelta(seconds=9))
 
     assert recorded == RecordedCallback(results=1)
-    totals = waiting.look()
+    totals = waiting.totals()
     assert (totals.state, totals.valid, totals.waiting) == ("resolved", 1, 0)
 
 
@@ -93,7 +93,7 @@ def test_a_delivered_change_of_identity_is_pending(store_engine, whatsapp, rows)
     recorded = record_callback(store_engine, SENDER, callback.body)
 
     assert recorded == RecordedCallback(identities=1)
-    (pending,) = Identities(Store(store_engine), SENDER).pending(10)
+    (pending,) = SenderIdentities(Store(store_engine), SENDER).pending(10)
     assert [(pending.wa_id, pending.hash)] == rows("SELECT wa_id, hash FROM wacontacts_identity")
     ((created_at,),) = rows("SELECT created_at FROM wacontacts_identity")
     assert str(created_at)[:10] == "2026-11-02"
@@ -357,7 +357,7 @@ def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine
                     " WHERE sender = :s ORDER BY 1, 2",
                     s=sender,
                 ),
-                [(one.wa_id, one.hash) for one in Identities(Store(store_engine), sender).pending(99)],
+                [(one.wa_id, one.hash) for one in SenderIdentities(Store(store_engine), sender).pending(99)],
             )
         )
 

@@ -23,9 +23,9 @@ from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped
 from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.checks.check import Check
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.lifecycle import Check
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 SENDER = "+12015550100"
 BROKEN = ServerError("the server failed", source="whatsapp_business", operation="whatsapp_business.contacts.check")
@@ -72,14 +72,14 @@ class Setting:
         self.reports: list[int] = []
         self.world = Surroundings(self.reports.append)
 
-    def checks(self, daily_checks: int = 100_000) -> Checks:
-        return Checks(self.store, SENDER, daily_checks=daily_checks)
+    def checks(self, daily_checks: int = 100_000) -> SenderChecks:
+        return SenderChecks(self.store, SENDER, daily_checks=daily_checks)
 
-    def check(self, checks: Checks, count: int, run_id: str = "run") -> Check:
-        rules = Rules(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
+    def check(self, checks: SenderChecks, count: int, run_id: str = "run") -> Check:
+        rules = CheckSpec(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
         check = checks.open(rules)
         if not check.is_filled:
-            check.fill(Input(number, number) for number in numbers(count))
+            check.fill(CheckInput(number, number) for number in numbers(count))
         return check
 
     def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
@@ -257,14 +257,14 @@ def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(
 def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the_store(setting: Setting) -> None:
     checks = setting.checks()
     other = setting.check(checks, 20, run_id="other")
-    claimed = other.claim(next(other.queue(20)))
-    assert len(claimed.numbers) == 20
+    leased = other.lease(next(other.queued(20)))
+    assert len(leased.numbers) == 20
 
     def answer() -> None:
         from airflow_provider_wacontacts.pipelines.check_results import answers_of
 
-        said = Server()(claimed.numbers, blocking="no_wait", force_check=False)
-        other.record(answers_of(said, claimed.numbers, asked_at=setting.store.now()))
+        said = Server()(leased.numbers, blocking="no_wait", force_check=False)
+        other.record(answers_of(said, leased.numbers, asked_at=setting.store.now()))
 
     threading.Timer(0.3, answer).start()
     server = Server()
@@ -363,18 +363,18 @@ def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> No
 def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Setting, *, is_answered: bool) -> None:
     checks = setting.checks(daily_checks=10)
     other = setting.check(checks, 10, run_id="other")
-    claimed = other.claim(next(iter(other.queue(10))))
+    leased = other.lease(next(iter(other.queued(10))))
     check = setting.check(checks, 20)
     asking = threading.Thread(target=_ask_past_the_budget, args=(check, checks, setting))
     asking.start()
     time.sleep(0.4)
     assert asking.is_alive()
     if is_answered:
-        said = {number: ("valid", number[1:]) for number in claimed.numbers}
+        said = {number: ("valid", number[1:]) for number in leased.numbers}
         now = setting.store.now()
-        other.record(Answers(said, now, now))
+        other.record(CheckResults(said, now, now))
     else:
-        other.give_back(claimed.numbers)
+        other.release(leased.numbers)
     asking.join(20)
 
     assert not asking.is_alive()
@@ -382,6 +382,6 @@ def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Se
     assert (totals.valid, totals.not_asked) == ((10, 10) if is_answered else (0, 20))
 
 
-def _ask_past_the_budget(check: Check, checks: Checks, setting: Setting) -> None:
+def _ask_past_the_budget(check: Check, checks: SenderChecks, setting: Setting) -> None:
     with pytest.raises(BudgetExceededError):
         ask_about_all(check, checks, ask=Server(), check_options=CheckOptions(10), world=setting.world)

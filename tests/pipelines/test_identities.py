@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary,
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 SENDER = "+12015550100"
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ class Business:
         self.world = Surroundings(self.reported.append, monotonic=count(step=10).__next__)
         store = Store(engine)
         store.prepare()
-        self.identities = Identities(store, SENDER)
+        self.identities = SenderIdentities(store, SENDER)
         self.engine = engine
 
     def change(self, *wa_ids, told=True):
@@ -219,7 +219,7 @@ def test_an_older_identity_of_a_user_beside_the_newer_is_not_acknowledged(busine
 
 
 def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then_on(business):
-    business.identities.learn([IdentityChange(NO_SUPPRESSIONS, "gone", NOW)])
+    business.identities.record_changes([IdentityChange(NO_SUPPRESSIONS, "gone", NOW)])
     gone = business.key("gone")
     bert, anna = business.change(BERT, ANNA)
 

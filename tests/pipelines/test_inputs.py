@@ -9,21 +9,21 @@ import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
-from airflow_provider_wacontacts.store.checks.model import Input
+from airflow_provider_wacontacts.store.checks.model import CheckInput
 
 NUMBER = "+12125550000"
 UNCLEAR = "opted_in is neither true nor false"
 NEITHER = "neither text nor a whole number"
 
 
-def read(*rows: Any, region: str | None = "US") -> list[Input]:
+def read(*rows: Any, region: str | None = "US") -> list[CheckInput]:
     return list(parse_inputs(rows, region))
 
 
 def test_a_number_may_stand_alone_or_in_a_mapping_with_the_caller_s_key() -> None:
     assert read(NUMBER, {"number": "212 555 0000", "contact_key": 7, "opted_in": True, "city": "Elsewhere"}) == [
-        Input(NUMBER, NUMBER),
-        Input("212 555 0000", NUMBER, "7", opted_in=True),
+        CheckInput(NUMBER, NUMBER),
+        CheckInput("212 555 0000", NUMBER, "7", opted_in=True),
     ]
 
 
@@ -40,7 +40,7 @@ def test_a_number_may_stand_alone_or_in_a_mapping_with_the_caller_s_key() -> Non
 )
 def test_a_whole_number_of_any_type_is_its_digits(value: Any, number: str) -> None:
     """A float's point and nought would make another number of it, and somebody else's."""
-    expected = Input(str(int(value)), number)
+    expected = CheckInput(str(int(value)), number)
 
     assert read(value) == [expected]
     assert read({"number": value}) == [expected]
@@ -51,7 +51,7 @@ def test_a_whole_number_of_any_type_is_its_digits(value: Any, number: str) -> No
     [2125550000.5, Decimal("21255500.5"), float("nan"), Decimal("sNaN"), float("inf"), -2125550000, True, b"+1212555"],
 )
 def test_what_is_neither_text_nor_whole_is_not_guessed_at(value: Any) -> None:
-    assert read({"number": value}) == [Input(str(value), None, reason=NEITHER)]
+    assert read({"number": value}) == [CheckInput(str(value), None, reason=NEITHER)]
 
 
 @pytest.mark.parametrize(
@@ -66,46 +66,48 @@ def test_what_is_neither_text_nor_whole_is_not_guessed_at(value: Any) -> None:
     ],
 )
 def test_what_can_be_no_number_has_its_reason(text: str, reason: str) -> None:
-    assert read(text) == [Input(text, None, reason=reason)]
+    assert read(text) == [CheckInput(text, None, reason=reason)]
 
 
 def test_nothing_at_all_is_no_number() -> None:
     assert read(None, {"number": None, "contact_key": "a"}) == [
-        Input("", None, reason="not a number"),
-        Input("", None, "a", reason="not a number"),
+        CheckInput("", None, reason="not a number"),
+        CheckInput("", None, "a", reason="not a number"),
     ]
 
 
 def test_without_a_region_only_a_plus_sign_will_do() -> None:
     assert read("212 555 0000", NUMBER, region=None) == [
-        Input("212 555 0000", None, reason="no region for a number without +"),
-        Input(NUMBER, NUMBER),
+        CheckInput("212 555 0000", None, reason="no region for a number without +"),
+        CheckInput(NUMBER, NUMBER),
     ]
 
 
 @pytest.mark.parametrize("word", [True, 1, 1.0, Decimal(1), "true", "T", " yes ", "y", "1", "on"])
 def test_who_opted_in(word: Any) -> None:
-    assert read({"number": NUMBER, "opted_in": word}) == [Input(NUMBER, NUMBER, opted_in=True)]
+    assert read({"number": NUMBER, "opted_in": word}) == [CheckInput(NUMBER, NUMBER, opted_in=True)]
 
 
 @pytest.mark.parametrize("word", [False, 0, 0.0, Decimal(0), "false", "F", " no ", "n", "0", "off"])
 def test_who_did_not(word: Any) -> None:
-    assert read({"number": NUMBER, "opted_in": word}) == [Input(NUMBER, NUMBER, opted_in=False)]
+    assert read({"number": NUMBER, "opted_in": word}) == [CheckInput(NUMBER, NUMBER, opted_in=False)]
 
 
 @pytest.mark.parametrize("row", [{"number": NUMBER}, {"number": NUMBER, "opted_in": None}])
 def test_whether_somebody_opted_in_may_be_unknown(row: Any) -> None:
-    assert read(row) == [Input(NUMBER, NUMBER, opted_in=None)]
+    assert read(row) == [CheckInput(NUMBER, NUMBER, opted_in=None)]
 
 
 @pytest.mark.parametrize("word", ["", "maybe", "2", 2, b"\x00", [], "nein"])
 def test_nobody_is_asked_about_on_a_guess(word: Any) -> None:
-    assert read({"number": NUMBER, "opted_in": word, "contact_key": "a"}) == [Input(NUMBER, None, "a", reason=UNCLEAR)]
+    assert read({"number": NUMBER, "opted_in": word, "contact_key": "a"}) == [
+        CheckInput(NUMBER, None, "a", reason=UNCLEAR)
+    ]
 
 
 def test_text_that_no_database_takes_is_repaired() -> None:
     assert read({"number": f"{NUMBER}\0", "contact_key": "a\0\ud800"}) == [
-        Input(f"{NUMBER}\ufffd", NUMBER, "a\ufffd\ufffd")
+        CheckInput(f"{NUMBER}\ufffd", NUMBER, "a\ufffd\ufffd")
     ]
 
 
@@ -122,4 +124,4 @@ def test_rows_are_read_one_after_another_as_they_are_wanted() -> None:
         yield NUMBER
         raise AssertionError("read too far")
 
-    assert next(parse_inputs(rows(), None)) == Input(NUMBER, NUMBER)
+    assert next(parse_inputs(rows(), None)) == CheckInput(NUMBER, NUMBER)

@@ -7,8 +7,8 @@ from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 NUMBERS = [f"+1201555010{digit}" for digit in range(4)]
@@ -18,18 +18,18 @@ NUMBERS = [f"+1201555010{digit}" for digit in range(4)]
 def checks(sqlite_url):
     store = Store(create_engine(sqlite_url), now=lambda: NOW)
     store.prepare()
-    return Checks(store, "+12015550123", daily_checks=10)
+    return SenderChecks(store, "+12015550123", daily_checks=10)
 
 
 def checked(checks, results, client_version=None):
     """A check of two rejected inputs and a number given twice beside those that were asked."""
-    rules = Rules(Task("dag", "run", "task"), "options", "1.2.3", NOW - timedelta(days=7))
+    rules = CheckSpec(Task("dag", "run", "task"), "options", "1.2.3", NOW - timedelta(days=7))
     check = checks.open(rules)
-    given = [Input("nonsense", None), Input("more of it", None), Input("again", next(iter(results)))]
-    check.fill([*(Input(number, number) for number in results), *given])
-    for number_ids in check.queue(100):
-        assert len(check.claim(number_ids).numbers) == len(results)
-        check.record(Answers(results, NOW, NOW, client_version))
+    given = [CheckInput("nonsense", None), CheckInput("more of it", None), CheckInput("again", next(iter(results)))]
+    check.fill([*(CheckInput(number, number) for number in results), *given])
+    for number_ids in check.queued(100):
+        assert len(check.lease(number_ids).numbers) == len(results)
+        check.record(CheckResults(results, NOW, NOW, client_version))
     check.finish()
     return check
 

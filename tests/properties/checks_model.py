@@ -150,13 +150,13 @@ class Model:
                 row.tell(known, is_news=False, from_store=True, recheck_failed=0)
         check.filled = True
 
-    def queue(self, n):
+    def queued(self, n):
         return [row.number for row in self.checks[n].rows if row.status is None and not row.duplicate]
 
     def waiting(self, n):
         return [row.number for row in self.checks[n].rows if row.waiting and not row.duplicate]
 
-    def claim(self, n, numbers):
+    def lease(self, n, numbers):
         check = self.checks[n]
 
         def is_known(known):
@@ -165,7 +165,7 @@ class Model:
 
         return self._claim(n, numbers, is_known, force=check.force, is_new=True)
 
-    def claim_again(self, n, numbers):
+    def lease_waiting(self, n, numbers):
         return self._claim(n, numbers, lambda known: self._is_fresh(known, NEVER), force=False)
 
     def record(self, n, said):
@@ -184,7 +184,7 @@ class Model:
             self._tell_all(number, is_news, but=n)
         self._settle()
 
-    def receive(self, said):
+    def record_delivered(self, said):
         for number, (status, wa_id) in said.results.items():
             known = self.numbers.setdefault(number, Known())
             is_newer = (said.answered_at, status in FINAL) > (known.answered_at or NEVER, known.is_final)
@@ -197,7 +197,7 @@ class Model:
             self._tell_all(number, is_newer and is_due)
         self._settle()
 
-    def give_back(self, n, numbers):
+    def release(self, n, numbers):
         for number in numbers:
             self._give_back(n, number)
 
@@ -210,7 +210,7 @@ class Model:
         check.settle()
         return check.totals()
 
-    def wait(self, n, recheck_failed):
+    def start_waiting(self, n, recheck_failed):
         check = self.checks[n]
         self._free(n)
         check.state, check.recheck_failed = "open", recheck_failed
@@ -220,7 +220,7 @@ class Model:
         check.settle()
         return check.totals()
 
-    def leave_failed(self, n):
+    def stop_rechecking(self, n):
         for row in self.checks[n].rows:
             row.waiting &= row.status != "failed"
         self._settle()
@@ -234,7 +234,7 @@ class Model:
             row.waiting = False
         return check.totals()
 
-    def look(self, n):
+    def totals(self, n):
         self.checks[n].settle()
         return self.checks[n].totals()
 

@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.properties.checks_model import Model
 
 SENDERS = count(1)
@@ -40,14 +40,14 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("open"), options),
     st.tuples(st.just("ask"), few, st.integers(1, 4), some_answers, st.integers(0, 2)),
     st.tuples(st.just("ask"), few, st.integers(1, 4), some_answers, st.integers(0, 2)),
-    st.tuples(st.just("claim"), few, st.integers(1, 4), some_answers, st.integers(-1, 2)),
-    st.tuples(st.just("claim_again"), few, st.integers(1, 4), some_answers, st.integers(-1, 2)),
+    st.tuples(st.just("lease"), few, st.integers(1, 4), some_answers, st.integers(-1, 2)),
+    st.tuples(st.just("lease_waiting"), few, st.integers(1, 4), some_answers, st.integers(-1, 2)),
     st.tuples(st.just("answer"), few),
-    st.tuples(st.just("give_back"), few),
+    st.tuples(st.just("release"), few),
     st.tuples(st.just("deliver"), some_answers, st.integers(1, 4), st.sampled_from([0, 0, 1, 700, 604_800])),
     st.tuples(st.just("finish"), few),
-    st.tuples(st.just("wait"), few, st.integers(0, 2)),
-    st.tuples(st.just("leave_failed"), few),
+    st.tuples(st.just("start_waiting"), few, st.integers(0, 2)),
+    st.tuples(st.just("stop_rechecking"), few),
     st.tuples(st.just("expire"), few),
     st.tuples(st.just("move"), st.sampled_from(STEPS)),
 )
@@ -59,13 +59,13 @@ class Real:
     def __init__(self, engine, clock):
         self.engine = engine
         self.sender = f"sender {next(SENDERS)}"
-        self.checks = Checks(Store(engine, now=clock), self.sender, daily_checks=DAILY)
+        self.checks = SenderChecks(Store(engine, now=clock), self.sender, daily_checks=DAILY)
         self.ids = []
         self.made = {}
 
     def open(self, options, *, fresh_after, force, max_checks):
         task = Task("dag", self.sender, str(options[0]))
-        rules = Rules(task, repr(options), "1.2.3", fresh_after, force, max_checks)
+        rules = CheckSpec(task, repr(options), "1.2.3", fresh_after, force, max_checks)
         check = self.checks.open(rules)
         self.made[check.check_id] = check
         if check.check_id not in self.ids:
@@ -74,24 +74,26 @@ class Real:
 
     def fill(self, n, inputs):
         self._check(n).fill(
-            Input(f"input {place}", number, f"key {place}", None if number else "too short", opted_in)
+            CheckInput(f"input {place}", number, f"key {place}", None if number else "too short", opted_in)
             for place, (number, opted_in) in enumerate(inputs)
         )
 
-    def queue(self, n):
-        return self._numbers(self._check(n).queue(2))
+    def queued(self, n):
+        return self._numbers(self._check(n).queued(2))
 
     def waiting(self, n):
         return self._numbers(self._check(n).waiting(2))
 
-    def claim(self, n, numbers):
-        return self._claimed(self._check(n).claim(self._ids(numbers)))
+    def lease(self, n, numbers):
+        return self._leased(self._check(n).lease(self._ids(numbers)))
 
-    def claim_again(self, n, numbers):
-        return self._claimed(self._check(n).claim_again(self._ids(numbers)))
+    def lease_waiting(self, n, numbers):
+        return self._leased(self._check(n).lease_waiting(self._ids(numbers)))
 
-    def wait(self, n, recheck_failed):
-        return self._counted(self._check(n).wait(datetime(2025, 1, 1, tzinfo=UTC), recheck_failed=recheck_failed))
+    def start_waiting(self, n, recheck_failed):
+        return self._counted(
+            self._check(n).start_waiting(datetime(2025, 1, 1, tzinfo=UTC), recheck_failed=recheck_failed)
+        )
 
     def finish(self, n):
         return self._counted(self._check(n).finish())
@@ -99,20 +101,20 @@ class Real:
     def expire(self, n):
         return self._counted(self._check(n).expire())
 
-    def look(self, n):
-        return self._counted(self._check(n).look())
+    def totals(self, n):
+        return self._counted(self._check(n).totals())
 
     def record(self, n, said):
         self._check(n).record(said)
 
-    def give_back(self, n, numbers):
-        self._check(n).give_back(numbers)
+    def release(self, n, numbers):
+        self._check(n).release(numbers)
 
-    def leave_failed(self, n):
-        self._check(n).leave_failed()
+    def stop_rechecking(self, n):
+        self._check(n).stop_rechecking()
 
-    def receive(self, said):
-        self.checks.receive(said)
+    def record_delivered(self, said):
+        self.checks.record_delivered(said)
 
     def budget_left(self):
         return self.checks.budget_left()
@@ -146,8 +148,8 @@ class Real:
         return [rows[number_id] for batch in batches for number_id in batch]
 
     @staticmethod
-    def _claimed(claimed):
-        return list(claimed.numbers), claimed.is_short, claimed.busy
+    def _leased(leased):
+        return list(leased.numbers), leased.over_budget, leased.leased_elsewhere
 
     @staticmethod
     def _counted(totals):
@@ -193,16 +195,16 @@ class Both:
         after = self.now - timedelta(days=days)
         return self._same("open", options, fresh_after=after, force=force, max_checks=max_checks)
 
-    def claim(self, which, size, says, later_s):
-        self._ask("claim", self._pick(which, lambda check: check.filled), size, says, later_s)
+    def lease(self, which, size, says, later_s):
+        self._ask("lease", self._pick(which, lambda check: check.filled), size, says, later_s)
 
-    def claim_again(self, which, size, says, later_s):
-        self._ask("claim_again", self._pick(which, lambda check: check.finished), size, says, later_s)
+    def lease_waiting(self, which, size, says, later_s):
+        self._ask("lease_waiting", self._pick(which, lambda check: check.finished), size, says, later_s)
 
     def ask(self, which, size, says, later_s):
         """Do what goes well: claim, and be answered."""
         before = len(self.questions)
-        self.claim(which, size, says, later_s)
+        self.lease(which, size, says, later_s)
         if len(self.questions) > before:
             self.answer(0)
 
@@ -211,23 +213,23 @@ class Both:
         if which < len(self.questions):
             self._same("record", *self.questions[-1 - which])
 
-    def give_back(self, which):
+    def release(self, which):
         if which < len(self.questions):
             n, said = self.questions[-1 - which]
-            self._same("give_back", n, list(said.results))
+            self._same("release", n, list(said.results))
 
     def deliver(self, says, size, late_s):
         at = self.now - timedelta(seconds=late_s)
-        self._same("receive", answers(dict(list(says.items())[:size]), self.now, at, None))
+        self._same("record_delivered", answers(dict(list(says.items())[:size]), self.now, at, None))
 
     def finish(self, which):
         self._on(which, "finish", lambda check: check.filled)
 
-    def wait(self, which, recheck_failed):
-        self._on(which, "wait", lambda check: check.finished, recheck_failed)
+    def start_waiting(self, which, recheck_failed):
+        self._on(which, "start_waiting", lambda check: check.finished, recheck_failed)
 
-    def leave_failed(self, which):
-        self._on(which, "leave_failed", lambda check: check.finished)
+    def stop_rechecking(self, which):
+        self._on(which, "stop_rechecking", lambda check: check.finished)
 
     def expire(self, which):
         self._on(which, "expire", lambda check: check.finished)
@@ -256,7 +258,7 @@ class Both:
 
     def totals(self):
         for n in range(len(self.model.checks)):
-            counted = self._same("look", n)
+            counted = self._same("totals", n)
             found = {name: counted.get(name, 0) for name in (*WHOLE, *ASKED, *SAID)}
             assert counted.get("given", 0) == sum(found[name] for name in WHOLE)
             assert found["asked"] + found["from_store"] == sum(found[name] for name in SAID)
@@ -264,10 +266,10 @@ class Both:
     def _ask(self, how, n, size, says, later_s):
         if n is None:
             return
-        wanted = self._same("queue" if how == "claim" else "waiting", n)[:size]
+        wanted = self._same("queued" if how == "lease" else "waiting", n)[:size]
         taken, _, _ = self._same(how, n, wanted)
         if taken:
-            forced = how == "claim" and self.model.checks[n].force
+            forced = how == "lease" and self.model.checks[n].force
             said = {number: says[number] for number in taken}
             self.questions.append(
                 (n, answers(said, self.now, self.now + timedelta(seconds=later_s), "v2.45.1", forced))
@@ -300,7 +302,7 @@ def row_flags(row):
 
 def answers(says, asked_at, answered_at, version, forced=False):
     results = {number: (status, number[1:] if status == "valid" else None) for number, status in says.items()}
-    return Answers(results, asked_at, answered_at, version, forced)
+    return CheckResults(results, asked_at, answered_at, version, forced)
 
 
 @pytest.fixture

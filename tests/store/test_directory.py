@@ -12,9 +12,9 @@ from airflow_provider_wacontacts.records.contacts import Record, canonical, row_
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Task
-from airflow_provider_wacontacts.store.checks.model import Answers
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckResults
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -88,10 +88,10 @@ class Feeds:
 
     def check(self, moment, says, sender="+4400"):
         """Hear what the API says of numbers: status and WhatsApp id."""
-        Checks(self.landing.store, sender).receive(Answers(says, moment, moment))
+        SenderChecks(self.landing.store, sender).record_delivered(CheckResults(says, moment, moment))
 
     def identities(self, sender="+4400"):
-        return Identities(self.landing.store, sender)
+        return SenderIdentities(self.landing.store, sender)
 
     def rows(self, where=""):
         """The directory, by WhatsApp id, in its order."""
@@ -130,7 +130,7 @@ def test_all_that_is_known_of_a_person_is_one_row(feeds):
     feeds.turn(("ann-uuid", details, MONDAY), seen_at=TUESDAY)
     feeds.green_api(WEDNESDAY, book(ANN, name="annie", contactName="Ann Work"))
     feeds.check(THURSDAY, {f"+{ANN}": ("valid", ANN)})
-    feeds.identities().learn([IdentityChange(ANN, "hash", WEDNESDAY)])
+    feeds.identities().record_changes([IdentityChange(ANN, "hash", WEDNESDAY)])
 
     assert feeds.rows() == {
         ANN: {
@@ -165,7 +165,7 @@ def test_all_that_is_known_of_a_person_is_one_row(feeds):
 def test_who_is_known_to_one_feed_alone_is_there_too_and_all_in_order(feeds):
     feeds.check(TUESDAY, {"+44400": ("invalid", None)})
     feeds.turn(("turn", {"whatsapp_id": "44200", "name": "T"}))
-    feeds.identities().learn([IdentityChange("44100", "hash", MONDAY)])
+    feeds.identities().record_changes([IdentityChange("44100", "hash", MONDAY)])
     feeds.green_api(MONDAY, book("44300"))
 
     rows = feeds.rows()
@@ -221,7 +221,7 @@ def test_rows_meet_under_the_id_that_the_api_returned(feeds, number, wa_id, chec
     feeds.turn(("bob", {"whatsapp_id": number, "name": "Bob"}))
     feeds.green_api(MONDAY, book(number, contactName="By number"), account="office")
     feeds.green_api(TUESDAY, book(wa_id, contactName="By id"))
-    feeds.identities().learn([IdentityChange(number, "hash", MONDAY)])
+    feeds.identities().record_changes([IdentityChange(number, "hash", MONDAY)])
     if not checked_first:
         assert list(feeds.rows()) == sorted([number, wa_id])
         feeds.check(THURSDAY, {f"+{number}": ("valid", wa_id)})
@@ -338,13 +338,13 @@ def test_details_that_are_none_break_no_row(feeds, details):
 
 def test_an_identity_is_pending_until_the_latest_of_every_sender_is_acknowledged(feeds):
     first, second = feeds.identities("+4401"), feeds.identities("+4402")
-    first.learn([IdentityChange(ANN, "old", MONDAY), IdentityChange(ANN, "new", TUESDAY)])
-    second.learn([IdentityChange(ANN, "new", WEDNESDAY)])
+    first.record_changes([IdentityChange(ANN, "old", MONDAY), IdentityChange(ANN, "new", TUESDAY)])
+    second.record_changes([IdentityChange(ANN, "new", WEDNESDAY)])
     assert feeds.column("identity_pending") == {ANN: True}
 
-    first.confirm(ANN, Identity("new", TUESDAY, acknowledged=True))
+    first.record_latest(ANN, Identity("new", TUESDAY, acknowledged=True))
     assert feeds.column("identity_pending") == {ANN: True}
 
-    second.confirm(ANN, Identity("new", WEDNESDAY, acknowledged=True))
+    second.record_latest(ANN, Identity("new", WEDNESDAY, acknowledged=True))
     assert feeds.column("identity_pending") == {ANN: False}
     assert feeds.column("identity_changed_at") == {ANN: WEDNESDAY}

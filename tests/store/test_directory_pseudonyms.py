@@ -12,9 +12,9 @@ from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 KEY = b"example-secret"
@@ -54,12 +54,12 @@ def land_green_api(store, wa_id):
 
 
 def check(store, number=NUMBER, wa_id=WA_ID, status="valid"):
-    checks = Checks(store, SENDER, daily_checks=10)
-    begun = checks.open(Rules(TASK, "", "0", fresh_after=NOW))
-    begun.fill([Input(number, number)])
-    for number_ids in begun.queue(10):
-        claimed = begun.claim(number_ids)
-        begun.record(Answers(dict.fromkeys(claimed.numbers, (status, wa_id)), NOW, NOW, "v2.41.2"))
+    checks = SenderChecks(store, SENDER, daily_checks=10)
+    begun = checks.open(CheckSpec(TASK, "", "0", fresh_after=NOW))
+    begun.fill([CheckInput(number, number)])
+    for number_ids in begun.queued(10):
+        leased = begun.lease(number_ids)
+        begun.record(CheckResults(dict.fromkeys(leased.numbers, (status, wa_id)), NOW, NOW, "v2.41.2"))
     begun.finish()
 
 
@@ -74,7 +74,7 @@ def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_t
     land_turn(store, NUMBER[1:])
     land_green_api(store, WA_ID)
     check(store)
-    Identities(store, SENDER).learn([IdentityChange(WA_ID, "example-hash", NOW)])
+    SenderIdentities(store, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
 
     assert directory(store) == [(pseudonym(WA_ID, KEY), "main", "phone", None, "valid", True)]
 
@@ -87,7 +87,7 @@ def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
 
 def test_nothing_of_a_number_is_in_the_directory(store):
     check(store)
-    Identities(store, SENDER).learn([IdentityChange(WA_ID, "example-hash", NOW)])
+    SenderIdentities(store, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
     with store.sessions.reading() as connection:
         (row,) = connection.execute(text("SELECT * FROM wacontacts_directory")).all()
 
@@ -99,7 +99,7 @@ def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_a
     check(open_store)
     assert [row[:4] for row in directory(store)] == [(WA_ID, None, None, NUMBER)]
 
-    delivered = Answers({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
-    Checks(store, SENDER).receive(delivered)
+    delivered = CheckResults({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
+    SenderChecks(store, SENDER).record_delivered(delivered)
 
     assert [row[:4] for row in directory(store)] == [(pseudonym(WA_ID, KEY), None, None, None)]

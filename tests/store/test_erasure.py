@@ -15,10 +15,10 @@ from airflow_provider_wacontacts.records.contacts import Reject
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 MONDAY = parse_time("2024-01-01T00:00:00Z")
 DAY = timedelta(days=1)
@@ -45,18 +45,20 @@ class Everything:
 
     def __init__(self, landing, book):
         self.landing, self.book, self.engine, self.store = landing, book, landing.engine, landing.store
-        self.checks = Checks(self.store, "sender", daily_checks=100)
+        self.checks = SenderChecks(self.store, "sender", daily_checks=100)
 
     def fill(self, *people, run="one", day=1):
         self.pull(*people, run=run)
         self.take(*people, day=day)
         self.check(*people, run=run)
         moment = MONDAY + day * DAY
-        self.identities.learn([IdentityChange(person, "hash", moment) for person in people], detected_at=moment)
+        self.identities.record_changes(
+            [IdentityChange(person, "hash", moment) for person in people], detected_at=moment
+        )
 
     @property
     def identities(self):
-        return Identities(self.store, "sender")
+        return SenderIdentities(self.store, "sender")
 
     def pull(self, *people, run="one", rejects=True):
         extraction = self.landing.begin(run)
@@ -73,21 +75,21 @@ class Everything:
         return self.book.land(MONDAY + day * DAY, *contacts, ("12036300000000@g.us", "Group"), **given)
 
     def open(self, *inputs, run="one"):
-        rules = Rules(Task("dag", run, "check"), "options", "1", MONDAY)
+        rules = CheckSpec(Task("dag", run, "check"), "options", "1", MONDAY)
         check = self.checks.open(rules)
         check.fill(inputs)
         return check
 
     def check(self, *people, run="one", wa_ids=None):
-        inputs = [Input(f"+{person}", f"+{person}", f"key {n}") for n, person in enumerate(people)]
-        check = self.open(*inputs, Input("0", None, reason="too short"), run=run)
-        claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
-        self.answer(check, claimed.numbers, wa_ids or {})
+        inputs = [CheckInput(f"+{person}", f"+{person}", f"key {n}") for n, person in enumerate(people)]
+        check = self.open(*inputs, CheckInput("0", None, reason="too short"), run=run)
+        leased = check.lease([number_id for some in check.queued(100) for number_id in some])
+        self.answer(check, leased.numbers, wa_ids or {})
         return check.finish()
 
     def answer(self, check, numbers, wa_ids):
         results = {number: ("valid", wa_ids.get(number[1:], number[1:])) for number in numbers}
-        check.record(Answers(results, self.store.now(), self.store.now()))
+        check.record(CheckResults(results, self.store.now(), self.store.now()))
 
     def results(self):
         return self.landing.rows(
@@ -114,7 +116,7 @@ def on_postgres(postgres_landing, postgres_book):
 def with_secret(everything, secret=SECRET):
     store = Store(everything.engine, now=everything.store.now, secret=secret)
     everything.store = everything.landing.store = store
-    everything.checks = Checks(store, "sender", daily_checks=100)
+    everything.checks = SenderChecks(store, "sender", daily_checks=100)
     return everything
 
 
@@ -135,11 +137,13 @@ def test_whoever_was_erased_never_comes_back(everything):
     erase(everything.store, [BOB])
 
     everything.fill(BOB, EVE, run="two", day=2)
-    everything.checks.receive(Answers({f"+{BOB}": ("valid", BOB)}, MONDAY + 40 * DAY, MONDAY + 40 * DAY))
+    everything.checks.record_delivered(CheckResults({f"+{BOB}": ("valid", BOB)}, MONDAY + 40 * DAY, MONDAY + 40 * DAY))
 
     found = kept(everything.engine)
     assert (BOB in found, EVE in found) == (False, True)
-    assert everything.identities.confirm(BOB, Identity(acknowledged=True, hash="other", created_at=MONDAY)) is None
+    assert (
+        everything.identities.record_latest(BOB, Identity(acknowledged=True, hash="other", created_at=MONDAY)) is None
+    )
 
 
 def test_a_person_whom_nobody_has_seen_is_kept_out_too(everything):
@@ -193,10 +197,10 @@ def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything,
 def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everything):
     erase(everything.store, [BOB])
     inputs = [
-        Input("+44 6234 56700", f"+{BOB}", "key"),
-        Input(BOB, f"+{BOB}", f"customer {BOB}"),
-        Input(f"{BOB} or so", None, "key", reason="not a number"),
-        Input(f"+{EVE}", f"+{EVE}", "other"),
+        CheckInput("+44 6234 56700", f"+{BOB}", "key"),
+        CheckInput(BOB, f"+{BOB}", f"customer {BOB}"),
+        CheckInput(f"{BOB} or so", None, "key", reason="not a number"),
+        CheckInput(f"+{EVE}", f"+{EVE}", "other"),
     ]
     totals = everything.open(*inputs).finish()
 
@@ -212,10 +216,10 @@ def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everythi
 
 
 def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
-    check = everything.open(Input(f"+{BOB}", f"+{BOB}"), Input(f"+{EVE}", f"+{EVE}"))
-    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
+    check = everything.open(CheckInput(f"+{BOB}", f"+{BOB}"), CheckInput(f"+{EVE}", f"+{EVE}"))
+    leased = check.lease([number_id for some in check.queued(100) for number_id in some])
     erase(everything.store, [BOB])
-    everything.answer(check, claimed.numbers, {})
+    everything.answer(check, leased.numbers, {})
     totals = check.finish()
     assert (totals.state, totals.given, totals.valid) == ("resolved", 1, 1)
     assert BOB not in kept(everything.engine)
@@ -223,10 +227,10 @@ def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
 
 def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_results(everything):
     erase(everything.store, [ITS_ID])
-    inputs = [Input(BRAZILIAN, f"+{BRAZILIAN}", "key"), Input(BRAZILIAN, f"+{BRAZILIAN}", f"id {BRAZILIAN}")]
+    inputs = [CheckInput(BRAZILIAN, f"+{BRAZILIAN}", "key"), CheckInput(BRAZILIAN, f"+{BRAZILIAN}", f"id {BRAZILIAN}")]
     check = everything.open(*inputs)
-    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
-    everything.answer(check, claimed.numbers, {BRAZILIAN: ITS_ID})
+    leased = check.lease([number_id for some in check.queued(100) for number_id in some])
+    everything.answer(check, leased.numbers, {BRAZILIAN: ITS_ID})
     totals = check.finish()
 
     assert (totals.state, totals.not_asked, totals.duplicates) == ("resolved", 1, 1)
@@ -238,11 +242,11 @@ def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_result
 
 
 def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):
-    check = everything.open(Input(f"+{BOB}", f"+{BOB}"))
-    claimed = check.claim([number_id for some in check.queue(100) for number_id in some])
-    check.record(Answers({claimed.numbers[0]: ("processing", None)}, MONDAY, MONDAY))
+    check = everything.open(CheckInput(f"+{BOB}", f"+{BOB}"))
+    leased = check.lease([number_id for some in check.queued(100) for number_id in some])
+    check.record(CheckResults({leased.numbers[0]: ("processing", None)}, MONDAY, MONDAY))
     check.finish()
-    assert check.wait(MONDAY + 99 * DAY).state == "open"
+    assert check.start_waiting(MONDAY + 99 * DAY).state == "open"
     erase(everything.store, [BOB])
     assert everything.landing.rows("SELECT state FROM wacontacts_check") == [("resolved",)]
 

@@ -12,8 +12,8 @@ import pytest
 
 from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.sandbox import Fault
-from airflow_provider_wacontacts.store.checks.check import Check
-from airflow_provider_wacontacts.store.checks.model import Answers
+from airflow_provider_wacontacts.store.checks.lifecycle import Check
+from airflow_provider_wacontacts.store.checks.model import CheckResults
 from airflow_provider_wacontacts.store.errors import LockTimeoutError
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
@@ -72,7 +72,7 @@ def test_numbers_that_take_a_while_are_asked_until_they_are_resolved(place):
 
     (event,) = run(trigger(check))
 
-    assert event == {"check_id": check.check_id, **check.look()._asdict()}
+    assert event == {"check_id": check.check_id, **check.totals()._asdict()}
     assert counts(event, "state", "given", "asked", "valid", "processing", "waiting") == ("resolved", 3, 3, 3, 0, 0)
     assert place.api.asked_numbers == dict.fromkeys(numbers(3), 3)
     assert place.api.whatsapp.checked == dict.fromkeys(numbers(3), 1)
@@ -119,7 +119,9 @@ def test_an_answer_that_is_delivered_ends_the_wait_without_a_question(place):
         for body in place.api.whatsapp.finish():
             said = whatsapp_business.parse_callback(body).results
             results = {one.input: (one.status, one.wa_id) for one in said}
-            await asyncio.to_thread(place.checks.receive, Answers(results, datetime.now(UTC), datetime.now(UTC)))
+            await asyncio.to_thread(
+                place.checks.record_delivered, CheckResults(results, datetime.now(UTC), datetime.now(UTC))
+            )
         return await waiting
 
     event = asyncio.run(deliver_meanwhile())
@@ -144,7 +146,7 @@ def test_a_deadline_in_the_middle_of_a_question_ends_it_and_frees_its_numbers(pl
 
     (event,) = run(trigger(check, seconds=1.0))
 
-    assert (event["state"], place.claimed()) == ("expired", 0)
+    assert (event["state"], place.leased()) == ("expired", 0)
 
 
 def test_one_that_is_started_again_after_its_deadline_fires_at_once_and_asks_nothing(place):
@@ -218,20 +220,20 @@ def test_one_failure_too_many_in_a_row_is_told_and_nothing_is_claimed_any_more(p
 
     assert counts(event, "check_id", "state", "error", "processing") == (check.check_id, "open", "ServerError", 2)
     assert place.api.requests.count("check", 503) == 3
-    assert place.claimed() == 0
+    assert place.leased() == 0
 
 
 def test_a_store_that_is_locked_for_a_while_is_borne(place, monkeypatch):
     check, tries = place.check(numbers(2)), []
-    look = Check.wait
+    start_waiting = Check.start_waiting
 
     def locked_at_first(self, *given, **more):
         tries.append(1)
         if len(tries) < 3:
             raise LockTimeoutError("the store is locked by somebody else")
-        return look(self, *given, **more)
+        return start_waiting(self, *given, **more)
 
-    monkeypatch.setattr(Check, "wait", locked_at_first)
+    monkeypatch.setattr(Check, "start_waiting", locked_at_first)
 
     assert run(trigger(check))[0]["state"] == "resolved"
 
@@ -253,7 +255,7 @@ def test_what_no_waiting_mends_ends_it_at_once(place, fault, error):
 
     assert counts(event, "state", "error") == ("open", error)
     assert place.api.requests.count("check", 200) == 1
-    assert place.claimed() == 0
+    assert place.leased() == 0
 
 
 def test_an_error_that_nobody_expected_is_told_without_what_it_quotes(place, monkeypatch):
@@ -262,7 +264,7 @@ def test_an_error_that_nobody_expected_is_told_without_what_it_quotes(place, mon
     def break_down(self, *given):
         raise KeyError(numbers(1)[0])
 
-    monkeypatch.setattr(Check, "claim_again", break_down)
+    monkeypatch.setattr(Check, "lease_waiting", break_down)
     (event,) = run(trigger(check))
 
     assert event["error"] == "KeyError"
@@ -325,7 +327,7 @@ def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        return place.claimed(), sum(status == "valid" for status in place.statuses(check).values())
+        return place.leased(), sum(status == "valid" for status in place.statuses(check).values())
 
     still_claimed, had = asyncio.run(cancel_in_the_middle())
     (event,) = run(trigger(check, batch_size=2))
@@ -339,7 +341,7 @@ def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(pl
     check = place.check(numbers(10))
     killed = place.checks.find(check.check_id, waiter="one")
     (number_ids,) = killed.waiting(10)
-    killed.claim_again(number_ids[:4])
+    killed.lease_waiting(number_ids[:4])
 
     (event,) = run(trigger(check, waiter="one"))
 

@@ -17,9 +17,9 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_cl
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
 from airflow_provider_wacontacts.store import Task
-from airflow_provider_wacontacts.store.checks.check import Check
-from airflow_provider_wacontacts.store.checks.model import Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.lifecycle import Check
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 __all__ = ["SENDER", "SLOW", "Place", "event_of", "numbers", "room", "trigger", "until"]
@@ -49,22 +49,22 @@ class Place:
         self._engine = create_engine(store_url)
 
     @property
-    def checks(self) -> Checks:
+    def checks(self) -> SenderChecks:
         hook = WhatsAppBusinessHook()
         store = open_store("wacontacts_store")
         store.prepare()
-        return Checks(store, hook.sender, daily_checks=hook.daily_checks)
+        return SenderChecks(store, hook.sender, daily_checks=hook.daily_checks)
 
     def check(self, given: Sequence[str], *, run: str = "run") -> Check:
         """Check numbers as the operator does: ask about each once, and finish."""
         hook = WhatsAppBusinessHook()
-        rules = Rules(Task("dag", run, "check"), "options", "1.2.3", datetime.now(UTC) - timedelta(days=7))
+        rules = CheckSpec(Task("dag", run, "check"), "options", "1.2.3", datetime.now(UTC) - timedelta(days=7))
         check = self.checks.open(rules)
-        check.fill(Input(number, number) for number in given)
-        for number_ids in check.queue(100):
-            claimed, asked_at = check.claim(number_ids).numbers, datetime.now(UTC)
-            if claimed:
-                check.record(answers_of(hook.check_contacts(claimed), claimed, asked_at=asked_at))
+        check.fill(CheckInput(number, number) for number in given)
+        for number_ids in check.queued(100):
+            leased, asked_at = check.lease(number_ids).numbers, datetime.now(UTC)
+            if leased:
+                check.record(answers_of(hook.check_contacts(leased), leased, asked_at=asked_at))
         check.finish()
         return check
 
@@ -90,7 +90,7 @@ class Place:
         )
         return str(state)
 
-    def claimed(self) -> int:
+    def leased(self) -> int:
         """How many numbers somebody asks about now."""
         return int(self.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_for IS NOT NULL")[0][0])
 

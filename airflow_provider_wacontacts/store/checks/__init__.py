@@ -7,8 +7,8 @@ Numbers in tables of PostgreSQL or SQLite: what is known of them, who asks about
     check = checks.open(rules)
     if not check.is_filled:
         check.fill(inputs)
-    for number_ids in check.queue(100):
-        claimed = check.claim(number_ids)
+    for number_ids in check.queued(100):
+        claimed = check.lease(number_ids)
         check.record(answers_about(claimed.numbers))
     totals = check.finish()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.store.checks.database import Database
 
-__all__ = ["day_of", "draw", "spent"]
+__all__ = ["draw", "spent", "utc_day"]
 
 DAY = "INSERT INTO {at}wacontacts_budget (sender, day, spent) VALUES (:sender, :day, 0) ON CONFLICT DO NOTHING"
 DRAW = """
@@ -17,7 +17,7 @@ WHERE sender = :sender AND day = :day AND spent + :wanted <= :limit
 SPENT = "SELECT spent FROM {at}wacontacts_budget WHERE sender = :sender AND day = :day"
 
 
-def day_of(moment: datetime) -> str:
+def utc_day(moment: datetime) -> str:
     """Return the UTC day that a budget is for."""
     return moment.astimezone(UTC).date().isoformat()
 

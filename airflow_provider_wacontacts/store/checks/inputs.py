@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import Input
+from airflow_provider_wacontacts.store.checks.model import CheckInput
 
 __all__ = ["OPTED_OUT", "add", "analyze", "close"]
 
@@ -60,7 +60,11 @@ CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now_at WHERE check_id = :c
 
 
 def add(
-    db: Database, own: Mapping[str, Any], first: int, inputs: Sequence[Input], erased: SuppressionList = NO_SUPPRESSIONS
+    db: Database,
+    own: Mapping[str, Any],
+    first: int,
+    inputs: Sequence[CheckInput],
+    erased: SuppressionList = NO_SUPPRESSIONS,
 ) -> None:
     """
     Add inputs to a check.
@@ -111,7 +115,7 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
     db.execute(CLOSE, check_id=check_id, now_at=now)
 
 
-def _rows(inputs: Sequence[Input], first: int) -> list[dict[str, Any]]:
+def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
     seen: set[str] = set()
     rows = []
     for ordinal, one in enumerate(inputs, first):
@@ -146,7 +150,7 @@ def _emptied(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
     return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}
 
 
-def _standing(one: Input) -> tuple[str | None, str | None]:
+def _standing(one: CheckInput) -> tuple[str | None, str | None]:
     if one.number is None:
         return "rejected", one.reason or "not a number"
     return ("not_asked", OPTED_OUT) if one.opted_in is False else (None, None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from airflow_provider_wacontacts.records.tasks import Task
 
-__all__ = ["CACHED_FOR", "FINAL", "MISSING", "Answers", "Claimed", "Input", "Rules", "Totals"]
+__all__ = ["CACHED_FOR", "FINAL", "MISSING", "CheckInput", "CheckResults", "CheckSpec", "CheckTotals", "LeasedNumbers"]
 
 #: For so long a client answers from its cache, unless it is forced to look.
 CACHED_FOR = timedelta(days=7)
@@ -18,7 +18,7 @@ FINAL = ("valid", "invalid", "failed")
 MISSING = "missing"
 
 
-class Rules(NamedTuple):
+class CheckSpec(NamedTuple):
     """
     What a check is for, and how. A retry is one whose task and options are the same.
 
@@ -36,7 +36,7 @@ class Rules(NamedTuple):
     max_checks: int | None = None
 
 
-class Input(NamedTuple):
+class CheckInput(NamedTuple):
     """
     One number as it was given.
 
@@ -54,7 +54,7 @@ class Input(NamedTuple):
     opted_in: bool | None = None
 
 
-class Claimed(NamedTuple):
+class LeasedNumbers(NamedTuple):
     """
     What a worker may ask about now, alone among all workers.
 
@@ -64,11 +64,11 @@ class Claimed(NamedTuple):
     """
 
     numbers: Sequence[str]
-    is_short: bool = False
-    busy: int = 0
+    over_budget: bool = False
+    leased_elsewhere: int = 0
 
 
-class Answers(NamedTuple):
+class CheckResults(NamedTuple):
     """
     What an answer says.
 
@@ -86,7 +86,7 @@ class Answers(NamedTuple):
     forced: bool = False
 
 
-class Totals(NamedTuple):
+class CheckTotals(NamedTuple):
     """
     How a check stands. Numbers count once, however often they were given.
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, Answers
+from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, CheckResults
 
-__all__ = ["ALL", "ASKED", "KNOWN", "OTHERS", "Results", "hand_on", "receive", "record", "settle"]
+__all__ = ["ALL", "ASKED", "KNOWN", "OTHERS", "Results", "hand_on", "record", "record_delivered", "resolve_checks"]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 ADD = """
@@ -58,8 +58,8 @@ ASKED_ABOUT = """
 UPDATE {at}wacontacts_number SET
     asked_at = CASE WHEN asked_at > :asked_at THEN asked_at ELSE CAST(:asked_at AS {time}) END,
     forced_at = CASE WHEN NOT :forced OR forced_at > :asked_at THEN forced_at ELSE CAST(:asked_at AS {time}) END,
-    claimed_for = CASE WHEN claimed_for <> :claimer THEN claimed_for END,
-    claimed_until = CASE WHEN claimed_for <> :claimer THEN claimed_until END
+    claimed_for = CASE WHEN claimed_for <> :holder THEN claimed_for END,
+    claimed_until = CASE WHEN claimed_for <> :holder THEN claimed_until END
 WHERE number_id IN :number_ids
 """
 HAND_ON = f"""
@@ -104,29 +104,29 @@ WHERE c.check_id IN :check_ids AND c.state = 'open' AND c.finished_at IS NOT NUL
 """
 
 
-def record(db: Database, sender: str, check_id: str, said: Answers, now: datetime, *, claimer: str) -> None:
+def record(db: Database, sender: str, check_id: str, said: CheckResults, now: datetime, *, holder: str) -> None:
     """
     Keep what an answer says, hand it to the check that asked and to all who wait for it, and free the numbers.
 
-    :param claimer: whose claims end.
+    :param holder: whose claims end.
     """
     if said.results:
         number_ids, news = _keep(db, sender, said, is_answer=True)
-        db.execute(ASKED_ABOUT, number_ids=number_ids, claimer=claimer, asked_at=said.asked_at, forced=said.forced)
+        db.execute(ASKED_ABOUT, number_ids=number_ids, holder=holder, asked_at=said.asked_at, forced=said.forced)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
         if set(awaiting) - {check_id}:
             hand_on(db, number_ids, OTHERS, news=news, check_id=check_id)
-        settle(db, [check_id, *awaiting], now)
+        resolve_checks(db, [check_id, *awaiting], now)
 
 
-def receive(db: Database, sender: str, said: Answers, now: datetime) -> None:
+def record_delivered(db: Database, sender: str, said: CheckResults, now: datetime) -> None:
     """Keep what was delivered, where it is not known already, and hand it to all who wait for it."""
     if said.results:
         number_ids, news = _keep(db, sender, said, is_answer=False)
         awaiting = _awaiting(db, number_ids)
         hand_on(db, number_ids, ALL, news=news)
-        settle(db, awaiting, now)
+        resolve_checks(db, awaiting, now)
 
 
 def hand_on(
@@ -149,7 +149,7 @@ def hand_on(
     db.execute(sql, number_ids=list(number_ids), news=list(news), **own)
 
 
-def settle(db: Database, check_ids: Sequence[str], now: datetime) -> None:
+def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:
     """Resolve those of some checks that are finished and wait for nothing any more."""
     if check_ids:
         if not db.is_sqlite:
@@ -158,7 +158,7 @@ def settle(db: Database, check_ids: Sequence[str], now: datetime) -> None:
         db.execute(SETTLE, check_ids=list(check_ids), now_at=now)
 
 
-def _keep(db: Database, sender: str, said: Answers, *, is_answer: bool) -> tuple[list[int], list[int]]:
+def _keep(db: Database, sender: str, said: CheckResults, *, is_answer: bool) -> tuple[list[int], list[int]]:
     """
     Keep what is news of an answer, or of a delivery.
 
@@ -207,7 +207,7 @@ def _awaiting(db: Database, number_ids: Sequence[int]) -> list[str]:
     return [check_id for (check_id,) in db.execute(AWAITING, number_ids=number_ids)]
 
 
-def _is_newer(row: Any, status: str, said: Answers) -> bool:
+def _is_newer(row: Any, status: str, said: CheckResults) -> bool:
     """Tell what is newer by the server's clock; of one second, what is final, and then what was asked later."""
     if row.answered_at is None:
         return True
@@ -215,7 +215,7 @@ def _is_newer(row: Any, status: str, said: Answers) -> bool:
     return (said.answered_at, status in FINAL, said.asked_at) > kept
 
 
-def _is_expected(row: Any, status: str, said: Answers) -> bool:
+def _is_expected(row: Any, status: str, said: CheckResults) -> bool:
     """
     Tell what a delivery says that is not known already.
 

@@ -11,16 +11,15 @@ from uuid import uuid4
 from sqlalchemy import func, select
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.checks import budget, stale
-from airflow_provider_wacontacts.store.checks import leases as claims
+from airflow_provider_wacontacts.store.checks import budget, leases, stale
 from airflow_provider_wacontacts.store.checks import results as answers
-from airflow_provider_wacontacts.store.checks.check import Check, Kept
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import Answers, Rules
+from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
+from airflow_provider_wacontacts.store.checks.model import CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.suppression import without_erased
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["Checks"]
+__all__ = ["SenderChecks"]
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ WHERE check_id = :check_id
 TIMES = ("created_at", "filled_at", "fresh_after")
 
 
-class Checks:
+class SenderChecks:
     """
     Checks of one sender's numbers, in a store.
 
@@ -60,7 +59,7 @@ class Checks:
         self.sender = sender
         self.daily_checks = daily_checks
 
-    def open(self, rules: Rules) -> Check:
+    def open(self, rules: CheckSpec) -> Check:
         """
         Begin a check, or go on with the unfinished one of the same task and options.
 
@@ -69,12 +68,12 @@ class Checks:
         :raises LandingError: the database failed.
         """
 
-        def work(db: Database) -> Kept:
+        def work(db: Database) -> CheckRow:
             _take_turns(db, rules)
             own = {"sender": self.sender, "options_digest": rules.options_digest, **rules.task._asdict()}
             unfinished = db.execute(UNFINISHED, **own).all()
             for check_id in [row.check_id for row in unfinished[:1] if row.filled_at is not None]:
-                claims.give_back_all(db, check_id, check_id)
+                leases.release_all(db, check_id, check_id)
                 return self._kept(db, check_id)
             if unfinished:
                 db.execute(GIVE_UP, check_ids=[row.check_id for row in unfinished])
@@ -93,7 +92,7 @@ class Checks:
         with self.read() as db:
             return Check(self, self._kept(db, check_id), waiter=waiter)
 
-    def receive(self, delivered: Answers) -> None:
+    def record_delivered(self, delivered: CheckResults) -> None:
         """
         Keep results that were delivered, where an answer is awaited or the last is out of date.
 
@@ -103,14 +102,14 @@ class Checks:
 
         def work(db: Database) -> None:
             kept = without_erased(db, self.store.erased, self.sender, delivered, self.store.now())
-            answers.receive(db, self.sender, kept, self.store.now())
+            answers.record_delivered(db, self.sender, kept, self.store.now())
 
         self.write(work)
 
     def budget_left(self) -> int:
         """Return how many numbers may still be asked about today, 0 and up."""
         with self.read() as db:
-            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.day_of(self.store.now())))
+            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.utc_day(self.store.now())))
 
     def stale(
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
@@ -147,7 +146,7 @@ class Checks:
         with self.store.sessions.reading() as connection:
             yield Database(connection, self.store.tables, self.store.secret)
 
-    def _begin(self, db: Database, rules: Rules, own: dict[str, Any]) -> Kept:
+    def _begin(self, db: Database, rules: CheckSpec, own: dict[str, Any]) -> CheckRow:
         check_id = uuid4().hex
         db.execute(
             OPEN,
@@ -160,16 +159,16 @@ class Checks:
         )
         return self._kept(db, check_id)
 
-    def _kept(self, db: Database, check_id: str) -> Kept:
+    def _kept(self, db: Database, check_id: str) -> CheckRow:
         row = db.execute(ROW, times=TIMES, check_id=check_id).first()
         if row is None:
             raise ConfigError("check_id: the store knows no such check; is it the store that the check was made in?")
         if row.sender != self.sender:
             raise ConfigError("check_id: this check is of another sender than the connection's")
-        return Kept(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
+        return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
 
 
-def _take_turns(db: Database, rules: Rules) -> None:
+def _take_turns(db: Database, rules: CheckSpec) -> None:
     """Let one worker at a time begin a task's check; SQLite's transactions wait for one another as they begin."""
     if not db.is_sqlite:
         name = "/".join(("wacontacts check", *map(str, rules.task)))

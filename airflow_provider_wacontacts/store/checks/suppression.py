@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import Answers
-from airflow_provider_wacontacts.store.checks.results import settle
+from airflow_provider_wacontacts.store.checks.model import CheckResults
+from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 
 __all__ = ["without_erased"]
@@ -26,7 +26,9 @@ WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
 DELETE = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
-def without_erased(db: Database, people: StoredSuppressionList, sender: str, said: Answers, now: datetime) -> Answers:
+def without_erased(
+    db: Database, people: StoredSuppressionList, sender: str, said: CheckResults, now: datetime
+) -> CheckResults:
     """
     Leave out of an answer who was erased.
 
@@ -60,4 +62,4 @@ def _empty(db: Database, people: StoredSuppressionList, own: dict[str, Any], now
             given = db.given(check_id="text", ordinal="bigint")
             db.execute(EMPTY.replace("{given}", given).replace("{contact_key}", contact_key), rows=found)
     db.execute(DELETE, **own)
-    settle(db, sorted({row.check_id for row in rows}), now)
+    resolve_checks(db, sorted({row.check_id for row in rows}), now)

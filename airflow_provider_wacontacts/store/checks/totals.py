@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import FINAL, MISSING, Totals
+from airflow_provider_wacontacts.store.checks.model import FINAL, MISSING, CheckTotals
 
 __all__ = ["client_versions", "count"]
 
@@ -21,14 +21,14 @@ WHERE r.check_id = :check_id AND r.status = 'valid'
 """
 
 
-def count(db: Database, check_id: str) -> Totals:
+def count(db: Database, check_id: str) -> CheckTotals:
     """Count a check's results."""
     state = db.execute(STATE, check_id=check_id).scalar_one()
     found: Counter[str] = Counter()
     for row in db.execute(COUNTS, check_id=check_id):
         found["given"] += row.n
         found.update(dict.fromkeys(_kinds(row.status, row.duplicate, row.from_store, row.waiting), row.n))
-    return Totals(state, **found)
+    return CheckTotals(state, **found)
 
 
 def client_versions(db: Database, check_id: str) -> set[str | None]:

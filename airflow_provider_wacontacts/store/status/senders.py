@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_wacontacts.store.checks.budget import day_of
+from airflow_provider_wacontacts.store.checks.budget import utc_day
 from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
 from airflow_provider_wacontacts.store.status.model import Rejected, Selection, Sender
@@ -48,7 +48,7 @@ def read_senders(
     """
     known = limits or {}
     found: defaultdict[str, dict[str, Any]] = defaultdict(dict, {sender: {} for sender in known})
-    for row in db.execute(SPENT, day=day_of(now)):
+    for row in db.execute(SPENT, day=utc_day(now)):
         found[row.sender]["spent"] = int(row.spent)
     for checks in db.execute(CHECKS, times=("oldest_open_at",), now_at=now).mappings():
         found[checks["sender"]].update(checks)

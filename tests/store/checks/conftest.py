@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -42,12 +42,12 @@ class Desk:
         self.clock = Clock()
         self.store = Store(engine, now=self.clock)
         self.store.prepare()
-        self.checks = Checks(self.store, self.sender, daily_checks=daily_checks)
+        self.checks = SenderChecks(self.store, self.sender, daily_checks=daily_checks)
 
     def open(self, task="task", *, fresh_for=WEEK, force_check=False, max_checks=None, checks=None):
         """Open a check; of another task, another check."""
         options = f"{force_check} {max_checks} {fresh_for}"
-        rules = Rules(Task("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks)
+        rules = CheckSpec(Task("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks)
         return (checks or self.checks).open(rules)
 
     def filled(self, *numbers, task="task", **rules):
@@ -59,29 +59,29 @@ class Desk:
     def asked(self, *numbers, task="task", says="valid", **rules):
         """Open a check, ask about all its numbers and hear the same about each."""
         check = self.filled(*numbers, task=task, **rules)
-        claimed = self.claim(check)
-        check.record(self.answer(dict.fromkeys(claimed.numbers, says), forced=rules.get("force_check", False)))
+        leased = self.lease(check)
+        check.record(self.answer(dict.fromkeys(leased.numbers, says), forced=rules.get("force_check", False)))
         return check
 
     @staticmethod
     def input(number, **changes):
         """Make an input of a number as it is."""
-        return Input(number, number)._replace(**changes)
+        return CheckInput(number, number)._replace(**changes)
 
     @staticmethod
-    def claim(check):
+    def lease(check):
         """Claim all that is queued, at once."""
-        return check.claim([number_id for batch in check.queue(1_000) for number_id in batch])
+        return check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
 
     @staticmethod
-    def claim_again(check):
+    def lease_waiting(check):
         """Claim all that waits, at once."""
-        return check.claim_again([number_id for batch in check.waiting(1_000) for number_id in batch])
+        return check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
 
     def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
         """Make an answer of statuses, given some time after now."""
         results = {number: (status, number[1:] if status == "valid" else None) for number, status in says.items()}
-        return Answers(results, asked_at or self.clock(), self.clock() + after, version, forced)
+        return CheckResults(results, asked_at or self.clock(), self.clock() + after, version, forced)
 
     def say(self, check, says, **how):
         """Let a check hear about numbers."""
@@ -89,7 +89,7 @@ class Desk:
 
     def deliver(self, says, **how):
         """Let a webhook deliver results."""
-        self.checks.receive(self.answer(says, **how))
+        self.checks.record_delivered(self.answer(says, **how))
 
     def numbers(self, columns="status"):
         """Read what is known: by number a value, or a tuple of them."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_wacontacts.store.checks import budget
-from airflow_provider_wacontacts.store.checks.model import Claimed
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import LeasedNumbers
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, NOON
 
 TODAY, TOMORROW = "2024-01-01", "2024-01-02"
@@ -18,32 +18,32 @@ WEEK_S = 7 * 86_400
 def test_every_number_that_is_asked_draws(desk):
     check = desk.filled(ALICE, BOB, ALICE)
     assert desk.checks.budget_left() == 1_000
-    desk.claim(check)
+    desk.lease(check)
 
     assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 2}, 998)
 
 
 def test_what_the_store_knows_does_not_draw(desk):
     desk.asked(ALICE)
-    desk.claim(desk.filled(ALICE, task="other"))
+    desk.lease(desk.filled(ALICE, task="other"))
 
     assert desk.spent() == {TODAY: 1}
 
 
 def test_what_somebody_else_asks_about_does_not_draw_again(desk):
-    desk.claim(desk.filled(ALICE))
-    desk.claim(desk.filled(ALICE, task="other"))
+    desk.lease(desk.filled(ALICE))
+    desk.lease(desk.filled(ALICE, task="other"))
 
     assert desk.spent() == {TODAY: 1}
 
 
 def test_as_many_are_asked_as_the_budget_is_for(desk_of):
     desk = desk_of(daily_checks=3)
-    desk.claim(desk.filled(ALICE, task="before"))
+    desk.lease(desk.filled(ALICE, task="before"))
     check = desk.filled(BOB, CAROL, DAVE)
 
-    assert desk.claim(check) == Claimed([BOB, CAROL], is_short=True)
-    assert desk.claim(check) == Claimed([], is_short=True, busy=2)
+    assert desk.lease(check) == LeasedNumbers([BOB, CAROL], over_budget=True)
+    assert desk.lease(check) == LeasedNumbers([], over_budget=True, leased_elsewhere=2)
     assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 3}, 0)
 
 
@@ -53,20 +53,20 @@ def test_what_does_not_draw_is_asked_when_the_budget_is_spent(desk_of):
     desk.clock.move(seconds=1)
     check = desk.filled(CAROL, ALICE, DAVE, BOB)
 
-    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
+    assert desk.lease(check) == LeasedNumbers([ALICE, BOB], over_budget=True)
 
 
 def test_a_budget_that_was_lowered_is_not_overdrawn(desk):
     desk.asked(ALICE, BOB, CAROL)
-    lower = Checks(desk.store, desk.sender, daily_checks=2)
+    lower = SenderChecks(desk.store, desk.sender, daily_checks=2)
     check = desk.filled(DAVE, task="other", checks=lower)
 
-    assert desk.claim(check) == Claimed([], is_short=True)
+    assert desk.lease(check) == LeasedNumbers([], over_budget=True)
     assert (desk.spent(), lower.budget_left()) == ({TODAY: 3}, 0)
 
 
 def test_a_claim_of_nothing_begins_no_day(desk):
-    desk.claim(desk.filled())
+    desk.lease(desk.filled())
 
     assert desk.spent() == {}
 
@@ -76,24 +76,24 @@ def test_each_day_has_its_own_from_midnight_utc(desk_of):
     check = desk.filled(ALICE, BOB, CAROL)
     desk.clock.now = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 
-    assert desk.claim(check) == Claimed([ALICE], is_short=True)
+    assert desk.lease(check) == LeasedNumbers([ALICE], over_budget=True)
     desk.clock.move(microseconds=1)
     assert desk.checks.budget_left() == 1
-    assert desk.claim(check) == Claimed([BOB], is_short=True, busy=1)
+    assert desk.lease(check) == LeasedNumbers([BOB], over_budget=True, leased_elsewhere=1)
     assert desk.spent() == {TODAY: 1, TOMORROW: 1}
 
 
 def test_the_day_is_that_of_utc_wherever_the_worker_is():
-    assert budget.day_of(datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == TOMORROW
+    assert budget.utc_day(datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == TOMORROW
 
 
 def test_what_was_drawn_is_not_given_back(desk):
     check = desk.filled(ALICE)
-    desk.claim(check)
-    check.give_back([ALICE])
+    desk.lease(check)
+    check.release([ALICE])
 
     assert desk.spent() == {TODAY: 1}
-    assert desk.claim(check).numbers == [ALICE]
+    assert desk.lease(check).numbers == [ALICE]
     assert desk.spent() == {TODAY: 2}
 
 
@@ -101,25 +101,25 @@ def test_each_sender_has_its_own(desk, desk_of):
     other = desk_of(daily_checks=1)
     desk.asked(ALICE, BOB)
 
-    assert desk.claim(other.filled(ALICE)).numbers == [ALICE]
+    assert desk.lease(other.filled(ALICE)).numbers == [ALICE]
     assert (desk.spent(), other.spent()) == ({TODAY: 2}, {TODAY: 1})
 
 
 def test_a_check_draws_no_more_than_its_own_limit_in_a_day(desk):
     check, other = desk.filled(ALICE, BOB, CAROL, max_checks=2), desk.filled(DAVE, task="other", max_checks=2)
 
-    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
-    assert desk.claim(check) == Claimed([], is_short=True, busy=2)
-    assert desk.claim(other) == Claimed([DAVE])
+    assert desk.lease(check) == LeasedNumbers([ALICE, BOB], over_budget=True)
+    assert desk.lease(check) == LeasedNumbers([], over_budget=True, leased_elsewhere=2)
+    assert desk.lease(other) == LeasedNumbers([DAVE])
     desk.clock.now = NOON + timedelta(days=1)
-    assert desk.claim(check) == Claimed([ALICE, BOB], is_short=True)
+    assert desk.lease(check) == LeasedNumbers([ALICE, BOB], over_budget=True)
     assert desk.spent() == {TODAY: 3, TOMORROW: 2}
 
 
 def test_a_retry_does_not_draw_its_limit_again(desk):
-    desk.claim(desk.filled(ALICE, BOB, CAROL, max_checks=2))
+    desk.lease(desk.filled(ALICE, BOB, CAROL, max_checks=2))
 
-    assert desk.claim(desk.open(max_checks=2)) == Claimed([], is_short=True)
+    assert desk.lease(desk.open(max_checks=2)) == LeasedNumbers([], over_budget=True)
     assert desk.spent() == {TODAY: 2}
 
 
@@ -127,17 +127,17 @@ def test_a_limit_does_not_raise_the_budget(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, max_checks=2)
 
-    assert desk.claim(check) == Claimed([ALICE], is_short=True)
+    assert desk.lease(check) == LeasedNumbers([ALICE], over_budget=True)
     assert desk.spent() == {TODAY: 1}
 
 
 def test_only_what_was_granted_counts_towards_a_limit(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, max_checks=2)
-    desk.claim(check)
-    more = Checks(desk.store, desk.sender, daily_checks=9)
+    desk.lease(check)
+    more = SenderChecks(desk.store, desk.sender, daily_checks=9)
 
-    assert desk.claim(more.find(check.check_id)) == Claimed([BOB], busy=1)
+    assert desk.lease(more.find(check.check_id)) == LeasedNumbers([BOB], leased_elsewhere=1)
 
 
 @pytest.mark.parametrize(
@@ -158,14 +158,14 @@ def test_only_an_answer_under_way_for_less_than_a_week_is_asked_after_for_nothin
     before = desk.spent()[TODAY]
     desk.clock.move(seconds=passed_s)
 
-    assert desk.claim(desk.filled(ALICE)).numbers == [ALICE]
+    assert desk.lease(desk.filled(ALICE)).numbers == [ALICE]
     assert sum(desk.spent().values()) - before == draws
 
 
 def test_force_always_draws(desk):
     desk.asked(ALICE, task="before", says="processing")
     desk.clock.move(seconds=1)
-    desk.claim(desk.filled(ALICE, force_check=True))
+    desk.lease(desk.filled(ALICE, force_check=True))
 
     assert desk.spent() == {TODAY: 2}
 
@@ -173,27 +173,27 @@ def test_force_always_draws(desk):
 def test_a_number_that_only_a_webhook_told_of_draws(desk):
     desk.deliver({ALICE: "processing"})
 
-    assert desk.claim(desk.filled(ALICE)).numbers == [ALICE]
+    assert desk.lease(desk.filled(ALICE)).numbers == [ALICE]
     assert desk.spent() == {TODAY: 1}
 
 
 def test_asking_again_while_waiting_draws_for_what_failed_only(desk):
     check = desk.filled(ALICE, BOB, CAROL)
-    desk.claim(check)
+    desk.lease(check)
     desk.say(check, {ALICE: "processing", BOB: "failed", CAROL: "missing"})
     check.finish()
-    check.wait(NOON, recheck_failed=1)
+    check.start_waiting(NOON, recheck_failed=1)
 
-    assert desk.claim_again(check).numbers == [ALICE, BOB, CAROL]
+    assert desk.lease_waiting(check).numbers == [ALICE, BOB, CAROL]
     assert desk.spent() == {TODAY: 4}
 
 
 def test_what_failed_is_left_out_where_the_budget_is_spent(desk_of):
     desk = desk_of(daily_checks=2)
     check = desk.filled(ALICE, BOB)
-    desk.claim(check)
+    desk.lease(check)
     desk.say(check, {ALICE: "failed", BOB: "processing"})
     check.finish()
-    check.wait(NOON, recheck_failed=1)
+    check.start_waiting(NOON, recheck_failed=1)
 
-    assert desk.claim_again(check) == Claimed([BOB], is_short=True)
+    assert desk.lease_waiting(check) == LeasedNumbers([BOB], over_budget=True)

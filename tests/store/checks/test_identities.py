@@ -9,7 +9,7 @@ from sqlalchemy import text
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -29,7 +29,7 @@ def store(store_engine):
 
 @pytest.fixture
 def identities(store):
-    return Identities(store, "+12015550100")
+    return SenderIdentities(store, "+12015550100")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def hashes(kept):
 
 
 def test_what_was_learned_is_kept_with_its_own_time_and_that_of_the_news(identities, store, rows):
-    identities.learn([changed("A", at=NOW - 5 * MINUTE)], detected_at=NOW - MINUTE)
+    identities.record_changes([changed("A", at=NOW - 5 * MINUTE)], detected_at=NOW - MINUTE)
 
     ((sender, wa_id, hash_, created_at, detected_at, acknowledged),) = rows()
     times = [at if isinstance(at, str) else at.astimezone(UTC).isoformat() for at in (created_at, detected_at)]
@@ -66,9 +66,9 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
     ]
     found = set()
     for sender, order in enumerate(permutations(news)):
-        own = Identities(store, str(sender))
+        own = SenderIdentities(store, str(sender))
         for changes, detected_at in (*order, order[0]):
-            own.learn(changes, detected_at=detected_at)
+            own.record_changes(changes, detected_at=detected_at)
         assert hashes(own.pending(10)) == ["B", "C"]
         found.add(tuple(row[1:] for row in rows() if row[0] == str(sender)))
 
@@ -79,46 +79,46 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
 def test_of_an_identity_s_times_the_earliest_count(identities, rows):
     for minutes in (2, 1, 3):
         at = NOW + minutes * MINUTE
-        identities.learn([changed("A", at=at - 10 * MINUTE)], detected_at=at)
+        identities.record_changes([changed("A", at=at - 10 * MINUTE)], detected_at=at)
 
     assert [str(at)[14:16] for at in rows("created_at, detected_at")[0]] == ["51", "01"]
 
 
 def test_no_news_costs_nothing(identities, rows):
-    identities.learn([])
+    identities.record_changes([])
 
     assert rows() == []
 
 
 def test_only_the_newest_of_a_user_is_pending_the_oldest_of_all_first(identities):
-    identities.learn([changed("B2", BERT), changed("A3", at=NOW + MINUTE)])
-    identities.learn([changed("A1", at=NOW - 9 * MINUTE), changed("B1", BERT, at=NOW - 8 * MINUTE)])
+    identities.record_changes([changed("B2", BERT), changed("A3", at=NOW + MINUTE)])
+    identities.record_changes([changed("A1", at=NOW - 9 * MINUTE), changed("B1", BERT, at=NOW - 8 * MINUTE)])
 
     assert hashes(identities.pending(10)) == ["B2", "A3"]
     assert hashes(identities.pending(1)) == ["B2"]
 
 
 def test_without_a_time_of_its_own_an_identity_is_as_old_as_its_news(identities):
-    identities.learn([changed("older", at=None)], detected_at=NOW - 2 * MINUTE)
-    identities.learn([changed("newer", at=NOW - MINUTE)], detected_at=NOW)
+    identities.record_changes([changed("older", at=None)], detected_at=NOW - 2 * MINUTE)
+    identities.record_changes([changed("newer", at=NOW - MINUTE)], detected_at=NOW)
 
     assert hashes(identities.pending(10)) == ["newer"]
 
 
 def test_a_user_whose_newest_is_acknowledged_is_not_pending(identities):
-    identities.learn([changed("A", at=NOW - MINUTE), changed("B")])
+    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B")])
     (pending,) = identities.pending(10)
 
     identities.acknowledged(pending.identity_id)
-    identities.learn([changed("A", at=NOW - MINUTE), changed("B")])
+    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B")])
 
     assert identities.pending(10) == []
     assert [one.acknowledged for one in identities.find([pending.identity_id])] == [True]
 
 
 def test_another_sender_s_identities_are_its_own(identities, store):
-    other = Identities(store, "another")
-    other.learn([changed("A")])
+    other = SenderIdentities(store, "another")
+    other.record_changes([changed("A")])
     (kept,) = other.pending(10)
 
     assert identities.pending(10) == []
@@ -127,7 +127,7 @@ def test_another_sender_s_identities_are_its_own(identities, store):
 
 
 def test_identities_are_found_by_their_ids_in_the_order_asked_each_once(identities):
-    identities.learn([changed("A", at=NOW - MINUTE), changed("B"), changed("C", BERT)])
+    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B"), changed("C", BERT)])
     ids = [one.identity_id for one in identities.pending(10)]
 
     assert [one.identity_id for one in identities.find([*reversed(ids), *ids])] == [*reversed(ids)]
@@ -136,7 +136,7 @@ def test_identities_are_found_by_their_ids_in_the_order_asked_each_once(identiti
 
 @pytest.mark.parametrize("unknown", [0, -1, 10**6, 16315551000, 2**63, 10**40])
 def test_ids_that_the_store_does_not_have_are_counted_and_not_quoted(identities, unknown):
-    identities.learn([changed("A")])
+    identities.record_changes([changed("A")])
     (kept,) = identities.pending(10)
 
     with pytest.raises(ConfigError, match=r"identity_ids.* by 1 of the 2 ids") as refused:
@@ -146,27 +146,27 @@ def test_ids_that_the_store_does_not_have_are_counted_and_not_quoted(identities,
 
 
 def test_many_ids_can_be_found_at_once(identities):
-    identities.learn([changed(f"{n:04}", str(16315550000 + n)) for n in range(2_100)])
+    identities.record_changes([changed(f"{n:04}", str(16315550000 + n)) for n in range(2_100)])
     ids = [one.identity_id for one in identities.pending(5_000)]
 
     assert len(identities.find(ids)) == len(set(ids)) == 2_100
 
 
 def test_what_the_api_confirms_stays_pending_until_it_is_acknowledged(identities):
-    identities.learn([changed("A")])
+    identities.record_changes([changed("A")])
     (before,) = identities.pending(10)
 
-    assert identities.confirm(ANNA, Identity("A", NOW, acknowledged=False), instead_of=before) == before
+    assert identities.record_latest(ANNA, Identity("A", NOW, acknowledged=False), instead_of=before) == before
     assert identities.pending(10) == [before]
-    assert identities.confirm(ANNA, Identity("A", NOW, acknowledged=True), instead_of=before).acknowledged
+    assert identities.record_latest(ANNA, Identity("A", NOW, acknowledged=True), instead_of=before).acknowledged
     assert identities.pending(10) == []
 
 
 def test_what_the_api_has_instead_is_pending_instead(identities, rows):
-    identities.learn([changed("A")])
+    identities.record_changes([changed("A")])
     (before,) = identities.pending(10)
 
-    latest = identities.confirm(ANNA, Identity("B", NOW + MINUTE, acknowledged=False), instead_of=before)
+    latest = identities.record_latest(ANNA, Identity("B", NOW + MINUTE, acknowledged=False), instead_of=before)
 
     assert identities.pending(10) == [latest]
     assert [(hash_, bool(acknowledged)) for hash_, acknowledged in rows("hash, acknowledged")] == [
@@ -177,67 +177,67 @@ def test_what_the_api_has_instead_is_pending_instead(identities, rows):
 
 def test_of_two_changes_in_a_second_the_api_knows_which_came_last(identities):
     tenth = timedelta(milliseconds=100)
-    identities.confirm(ANNA, Identity("first", NOW + tenth, acknowledged=False))
-    identities.learn([changed("second", at=NOW)])
+    identities.record_latest(ANNA, Identity("first", NOW + tenth, acknowledged=False))
+    identities.record_changes([changed("second", at=NOW)])
     (taken,) = identities.pending(10)
     assert taken.hash == "first"
 
-    identities.confirm(ANNA, Identity("second", NOW + 2 * tenth, acknowledged=False), instead_of=taken)
+    identities.record_latest(ANNA, Identity("second", NOW + 2 * tenth, acknowledged=False), instead_of=taken)
 
     assert hashes(identities.pending(10)) == ["second"]
 
 
 def test_an_api_that_has_not_heard_of_the_newest_yet_does_not_end_its_waiting(identities):
-    identities.learn([changed("old", at=NOW - MINUTE), changed("new")])
+    identities.record_changes([changed("old", at=NOW - MINUTE), changed("new")])
     (pending,) = identities.pending(10)
 
-    identities.confirm(ANNA, Identity("old", NOW - MINUTE, acknowledged=True), instead_of=pending)
+    identities.record_latest(ANNA, Identity("old", NOW - MINUTE, acknowledged=True), instead_of=pending)
 
     assert hashes(identities.pending(10)) == ["new"]
 
 
 def test_an_api_that_tells_no_time_does_not_end_the_waiting_of_another(identities):
-    identities.learn([changed("new", at=NOW + MINUTE)])
+    identities.record_changes([changed("new", at=NOW + MINUTE)])
     (pending,) = identities.pending(10)
 
-    identities.confirm(ANNA, Identity("other", None, acknowledged=False), instead_of=pending)
+    identities.record_latest(ANNA, Identity("other", None, acknowledged=False), instead_of=pending)
 
     assert hashes(identities.pending(10)) == ["new"]
 
 
 def test_an_identity_that_comes_back_is_pending_again(identities):
-    identities.learn([changed("A", at=NOW - 2 * MINUTE), changed("B", at=NOW - MINUTE)])
-    identities.confirm(ANNA, Identity("A", NOW - 2 * MINUTE, acknowledged=True))
+    identities.record_changes([changed("A", at=NOW - 2 * MINUTE), changed("B", at=NOW - MINUTE)])
+    identities.record_latest(ANNA, Identity("A", NOW - 2 * MINUTE, acknowledged=True))
     (pending,) = identities.pending(10)
     assert pending.hash == "B"
 
-    identities.confirm(ANNA, Identity("A", NOW, acknowledged=False), instead_of=pending)
+    identities.record_latest(ANNA, Identity("A", NOW, acknowledged=False), instead_of=pending)
 
     assert hashes(identities.pending(10)) == ["A"]
 
 
 def test_users_whom_the_api_does_not_know_come_last(identities):
-    identities.learn([changed("A", at=NOW - MINUTE), changed("B", BERT)])
+    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B", BERT)])
     gone, _ = identities.pending(10)
 
     identities.unknown(gone.identity_id)
 
     assert hashes(identities.pending(10)) == ["B", "A"]
-    identities.confirm(ANNA, Identity("A", NOW - MINUTE, acknowledged=False), instead_of=gone)
+    identities.record_latest(ANNA, Identity("A", NOW - MINUTE, acknowledged=False), instead_of=gone)
     assert hashes(identities.pending(10)) == ["A", "B"]
 
 
 def test_an_identity_shows_neither_number_nor_hash(identities):
-    identities.learn([changed("A-hash")])
+    identities.record_changes([changed("A-hash")])
     (kept,) = identities.pending(10)
 
-    assert repr(kept) == f"KeptIdentity(identity_id={kept.identity_id}, acknowledged=False)"
+    assert repr(kept) == f"StoredIdentity(identity_id={kept.identity_id}, acknowledged=False)"
 
 
 def test_a_store_that_fails_says_so_and_quotes_nothing(store_engine):
-    identities = Identities(Store(store_engine), "sender")
+    identities = SenderIdentities(Store(store_engine), "sender")
 
     with pytest.raises(LandingError) as failed:
-        identities.learn([changed("A-hash")])
+        identities.record_changes([changed("A-hash")])
 
     assert (ANNA in str(failed.value), "A-hash" in str(failed.value)) == (False, False)

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import event
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.store.checks import check as check_module
-from airflow_provider_wacontacts.store.checks.model import Totals
+from airflow_provider_wacontacts.store.checks import lifecycle
+from airflow_provider_wacontacts.store.checks.model import CheckTotals
 from tests.store.checks.conftest import ALICE, BOB, CAROL, NOON
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -47,34 +47,35 @@ def act(desk, what):
     """Set out for an action, and return it with the check it is done to."""
     failing = desk.asked(ALICE, task="waits too", says="failed")
     failing.finish()
-    failing.wait(NOON, recheck_failed=3)
+    failing.start_waiting(NOON, recheck_failed=3)
     desk.clock.move(minutes=1)
     check = desk.filled(ALICE, BOB, CAROL, max_checks=2)
-    if what == "claim":
+    if what == "lease":
         desk.deliver({BOB: "valid"})
-        return check, lambda: desk.claim(check)
-    desk.claim(check)
+        return check, lambda: desk.lease(check)
+    desk.lease(check)
     if what == "record":
         return check, lambda: desk.say(check, {ALICE: "valid", BOB: "processing"})
     desk.say(check, {ALICE: "failed", BOB: "processing"})
     if what == "finish":
         return check, check.finish
     check.finish()
-    if what == "wait":
-        return check, lambda: check.wait(NOON, recheck_failed=1)
-    check.wait(NOON, recheck_failed=1)
+    if what == "start_waiting":
+        return check, lambda: check.start_waiting(NOON, recheck_failed=1)
+    check.start_waiting(NOON, recheck_failed=1)
     desk.clock.move(minutes=1)
     actions = {
-        "claim_again": lambda: desk.claim_again(check),
-        "receive": lambda: desk.deliver({ALICE: "valid", BOB: "invalid", "+16315559999": "valid"}),
+        "lease_waiting": lambda: desk.lease_waiting(check),
+        "record_delivered": lambda: desk.deliver({ALICE: "valid", BOB: "invalid", "+16315559999": "valid"}),
         "expire": check.expire,
-        "leave_failed": check.leave_failed,
+        "stop_rechecking": check.stop_rechecking,
     }
     return check, actions[what]
 
 
 @pytest.mark.parametrize(
-    "what", ["claim", "record", "finish", "wait", "claim_again", "receive", "expire", "leave_failed"]
+    "what",
+    ["lease", "record", "finish", "start_waiting", "lease_waiting", "record_delivered", "expire", "stop_rechecking"],
 )
 def test_all_of_an_action_is_done_or_nothing_of_it(desk, desk_of, what):
     model = desk_of()
@@ -89,7 +90,7 @@ def test_all_of_an_action_is_done_or_nothing_of_it(desk, desk_of, what):
 
     assert writes > 0
     assert desk.everything() != before
-    assert check.look() == model.checks.find(newest(model)).look()
+    assert check.totals() == model.checks.find(newest(model)).totals()
     assert desk.numbers("status, checked_at, answered_at") == model.numbers("status, checked_at, answered_at")
     assert desk.spent() == model.spent()
 
@@ -101,7 +102,7 @@ def newest(desk):
 
 
 def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
-    monkeypatch.setattr(check_module, "AT_ONCE", 2)
+    monkeypatch.setattr(lifecycle, "AT_ONCE", 2)
     inputs = [desk.input(number) for number in (ALICE, BOB, ALICE, CAROL, CAROL)]
     another = desk.open("another")
     writes = writes_of(desk.engine, lambda: another.fill(inputs))
@@ -112,7 +113,7 @@ def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
         retry = desk.open(f"task {n}")
         retry.fill(inputs)
 
-        assert (check.look().state, check.check_id == retry.check_id) == ("expired", False)
+        assert (check.totals().state, check.check_id == retry.check_id) == ("expired", False)
         assert desk.results(retry, "number, duplicate") == [
             (ALICE, False),
             (BOB, False),
@@ -124,16 +125,16 @@ def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
 
 def test_who_dies_with_numbers_claimed_asks_them_again_and_draws_again(desk):
     check = desk.filled(ALICE, BOB, CAROL)
-    batches = list(check.queue(1))
-    check.claim(batches[0])
+    batches = list(check.queued(1))
+    check.lease(batches[0])
     desk.say(check, {ALICE: "valid"})
-    check.claim(batches[1])
+    check.lease(batches[1])
     retry = desk.open()
 
-    assert desk.claim(retry).numbers == [BOB, CAROL]
+    assert desk.lease(retry).numbers == [BOB, CAROL]
     assert desk.spent() == {"2024-01-01": 4}
     desk.say(retry, {BOB: "valid", CAROL: "valid"})
-    assert retry.finish() == Totals("resolved", given=3, asked=3, valid=3)
+    assert retry.finish() == CheckTotals("resolved", given=3, asked=3, valid=3)
 
 
 def test_an_error_of_the_database_undoes_the_action_and_tells_nothing_of_its_rows(desk):
@@ -147,7 +148,7 @@ def test_an_error_of_the_database_undoes_the_action_and_tells_nothing_of_its_row
     event.listen(desk.engine, "before_cursor_execute", fail)
     try:
         with pytest.raises(LandingError) as raised:
-            desk.claim(check)
+            desk.lease(check)
     finally:
         event.remove(desk.engine, "before_cursor_execute", fail)
 

@@ -46,7 +46,7 @@ def test_there_are_no_more_than_the_limit(stale, limit):
 @pytest.mark.usefixtures("known")
 def test_what_somebody_asks_about_now_is_left_to_them_until_they_have(desk, stale):
     check = desk.filled(ALICE, force_check=True)
-    desk.claim(check)
+    desk.lease(check)
     assert stale() == stale(wanted=[ALICE, BOB, CAROL]) == [BOB, CAROL]
 
     desk.clock.move(minutes=12)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.checks.model import Claimed, Input, Totals
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckTotals, LeasedNumbers
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, NOON
 
 DEADLINE = NOON + timedelta(hours=1)
@@ -22,24 +22,24 @@ def waiting(desk, *numbers, task="task", says="processing", recheck_failed=0):
     """Ask about numbers, finish, and wait for what is not final."""
     check = desk.asked(*numbers, task=task, says=says)
     check.finish()
-    check.wait(DEADLINE, recheck_failed=recheck_failed)
+    check.start_waiting(DEADLINE, recheck_failed=recheck_failed)
     return check
 
 
 def ask_again(desk, check, says):
     """Wait for a minute, ask about all that waits and hear the same about each."""
     desk.clock.move(minutes=1)
-    claimed = desk.claim_again(check)
-    desk.say(check, dict.fromkeys(claimed.numbers, says))
-    return claimed.numbers
+    leased = desk.lease_waiting(check)
+    desk.say(check, dict.fromkeys(leased.numbers, says))
+    return leased.numbers
 
 
 def test_a_check_whose_numbers_are_all_final_is_resolved_when_it_is_finished(desk):
     check = desk.asked(ALICE)
-    assert check.look().state == "open"
+    assert check.totals().state == "open"
     desk.clock.move(minutes=1)
 
-    assert check.finish() == Totals("resolved", given=1, asked=1, valid=1)
+    assert check.finish() == CheckTotals("resolved", given=1, asked=1, valid=1)
     assert state(desk, check) == ("resolved", desk.clock(), desk.clock(), None)
 
 
@@ -48,16 +48,16 @@ def test_a_check_stays_open_while_it_waits(desk, says):
     check = desk.asked(ALICE, says=says)
     kind = "missing" if says == "missing" else "processing"
 
-    assert check.finish() == Totals("open", given=1, asked=1, waiting=1, **{kind: 1})
+    assert check.finish() == CheckTotals("open", given=1, asked=1, waiting=1, **{kind: 1})
     assert state(desk, check) == ("open", NOON, None, None)
 
 
 def test_what_is_queued_when_a_check_is_finished_is_left_out(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, CAROL, BOB)
-    desk.say(check, dict.fromkeys(desk.claim(check).numbers, "valid"))
+    desk.say(check, dict.fromkeys(desk.lease(check).numbers, "valid"))
 
-    assert check.finish() == Totals("resolved", given=4, duplicates=1, asked=1, not_asked=2, valid=1)
+    assert check.finish() == CheckTotals("resolved", given=4, duplicates=1, asked=1, not_asked=2, valid=1)
     assert desk.results(check, "status, reason") == [
         ("valid", None),
         *[("not_asked", "past the budget")] * 3,
@@ -80,12 +80,12 @@ def test_the_next_answer_resolves_what_waits(desk):
 
     assert ask_again(desk, check, "processing") == [ALICE, BOB]
     desk.clock.move(minutes=1)
-    assert desk.claim_again(check) == Claimed([ALICE, BOB])
+    assert desk.lease_waiting(check) == LeasedNumbers([ALICE, BOB])
     desk.say(check, {ALICE: "valid"})
-    assert check.look() == Totals("open", given=2, asked=2, valid=1, processing=1, waiting=1)
+    assert check.totals() == CheckTotals("open", given=2, asked=2, valid=1, processing=1, waiting=1)
     desk.say(check, {BOB: "invalid"})
 
-    assert check.look() == Totals("resolved", given=2, asked=2, valid=1, invalid=1)
+    assert check.totals() == CheckTotals("resolved", given=2, asked=2, valid=1, invalid=1)
     assert state(desk, check) == ("resolved", NOON, desk.clock(), DEADLINE)
 
 
@@ -103,7 +103,7 @@ def test_a_check_that_is_not_finished_is_not_resolved_by_an_answer(desk):
     desk.clock.move(seconds=9)
     desk.deliver({ALICE: "valid"})
 
-    assert check.look() == Totals("open", given=1, asked=1, valid=1)
+    assert check.totals() == CheckTotals("open", given=1, asked=1, valid=1)
 
 
 def test_all_who_wait_hear_of_an_answer_and_nobody_else(desk):
@@ -124,7 +124,12 @@ def test_all_who_wait_hear_of_an_answer_and_nobody_else(desk):
     assert desk.results(second, "status, wa_id, checked_at, from_store") == [told] * 3
     assert desk.results(queued, columns) == [(None, None, False, False)]
     assert desk.results(expired, columns) == [("processing", None, False, False)]
-    assert [one.look().state for one in (first, second, queued, expired)] == ["resolved", "resolved", "open", "expired"]
+    assert [one.totals().state for one in (first, second, queued, expired)] == [
+        "resolved",
+        "resolved",
+        "open",
+        "expired",
+    ]
 
 
 def test_who_learns_from_the_store_that_an_answer_is_under_way_waits_for_it(desk):
@@ -132,13 +137,13 @@ def test_who_learns_from_the_store_that_an_answer_is_under_way_waits_for_it(desk
     desk.clock.move(seconds=1)
     asks = desk.asked(ALICE, task="asks", says="processing")
 
-    assert desk.claim(learns) == Claimed([])
-    assert learns.finish() == Totals("open", given=1, from_store=1, processing=1, waiting=1)
+    assert desk.lease(learns) == LeasedNumbers([])
+    assert learns.finish() == CheckTotals("open", given=1, from_store=1, processing=1, waiting=1)
     asks.finish()
     desk.clock.move(seconds=1)
     desk.deliver({ALICE: "valid"})
-    assert learns.look() == Totals("resolved", given=1, from_store=1, valid=1)
-    assert asks.look() == Totals("resolved", given=1, asked=1, valid=1)
+    assert learns.totals() == CheckTotals("resolved", given=1, from_store=1, valid=1)
+    assert asks.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
 def test_what_a_check_has_asked_itself_is_not_from_the_store_later(desk):
@@ -146,34 +151,34 @@ def test_what_a_check_has_asked_itself_is_not_from_the_store_later(desk):
     check.finish()
     desk.clock.move(minutes=1)
     desk.asked(ALICE, task="other", says="valid")
-    check.wait(DEADLINE, recheck_failed=1)
+    check.start_waiting(DEADLINE, recheck_failed=1)
 
-    assert desk.claim_again(check) == Claimed([])
-    assert check.look() == Totals("resolved", given=1, asked=1, valid=1)
+    assert desk.lease_waiting(check) == LeasedNumbers([])
+    assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
 def test_what_a_check_has_to_ask_about_after_all_is_not_from_the_store(desk):
     check = desk.filled(ALICE)
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", says="processing")
-    desk.claim(check)
+    desk.lease(check)
     check.finish()
-    check.wait(DEADLINE)
+    check.start_waiting(DEADLINE)
 
     assert ask_again(desk, check, "valid") == [ALICE]
-    assert check.look() == Totals("resolved", given=1, asked=1, valid=1)
+    assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
 @pytest.mark.parametrize("recheck_failed", [0, 1, 2])
 def test_a_number_that_fails_is_asked_again_so_many_times(desk, recheck_failed):
     check = waiting(desk, ALICE, ALICE, says="failed", recheck_failed=recheck_failed)
     asked = 0
-    while check.look().state == "open":
+    while check.totals().state == "open":
         assert ask_again(desk, check, "failed") == [ALICE]
         asked += 1
 
     assert asked == recheck_failed
-    assert check.look() == Totals("resolved", given=2, duplicates=1, asked=1, failed=1)
+    assert check.totals() == CheckTotals("resolved", given=2, duplicates=1, asked=1, failed=1)
     assert desk.results(check, "failures") == [recheck_failed + 1] * 2
 
 
@@ -183,7 +188,7 @@ def test_what_fails_while_it_is_waited_for_is_asked_again_so_many_times_too(desk
     assert ask_again(desk, check, "failed") == [ALICE]
     assert ask_again(desk, check, "processing") == [ALICE]
     assert ask_again(desk, check, "failed") == [ALICE]
-    assert check.look() == Totals("resolved", given=1, asked=1, failed=1)
+    assert check.totals() == CheckTotals("resolved", given=1, asked=1, failed=1)
 
 
 def test_a_failure_counts_for_all_who_wait_and_once_for_each(desk):
@@ -194,7 +199,7 @@ def test_a_failure_counts_for_all_who_wait_and_once_for_each(desk):
     assert (desk.results(one, "failures"), desk.results(other, "failures")) == ([2], [1])
     ask_again(desk, other, "failed")
     assert (desk.results(one, "failures"), desk.results(other, "failures")) == ([3], [2])
-    assert (one.look().state, other.look().state) == ("resolved", "open")
+    assert (one.totals().state, other.totals().state) == ("resolved", "open")
 
 
 def test_a_failure_that_is_told_twice_counts_once(desk):
@@ -209,16 +214,16 @@ def test_without_budget_what_failed_is_left(desk):
     check = desk.filled(ALICE, BOB)
     desk.say(check, {ALICE: "failed", BOB: "processing"})
     check.finish()
-    check.wait(DEADLINE, recheck_failed=1)
-    check.leave_failed()
+    check.start_waiting(DEADLINE, recheck_failed=1)
+    check.stop_rechecking()
 
-    assert check.look() == Totals("open", given=2, asked=2, failed=1, processing=1, waiting=1)
-    assert desk.claim_again(check).numbers == [BOB]
+    assert check.totals() == CheckTotals("open", given=2, asked=2, failed=1, processing=1, waiting=1)
+    assert desk.lease_waiting(check).numbers == [BOB]
 
 
 def test_a_check_that_only_waited_for_what_failed_is_resolved_when_that_is_left(desk):
     check = waiting(desk, ALICE, says="failed", recheck_failed=1)
-    check.leave_failed()
+    check.stop_rechecking()
 
     assert state(desk, check) == ("resolved", NOON, NOON, DEADLINE)
 
@@ -227,15 +232,15 @@ def test_expiring_keeps_what_came_in(desk):
     check = desk.filled(ALICE, BOB, CAROL, DAVE)
     desk.say(check, {ALICE: "valid", BOB: "processing", CAROL: "missing", DAVE: "failed"})
     check.finish()
-    check.wait(DEADLINE, recheck_failed=1)
+    check.start_waiting(DEADLINE, recheck_failed=1)
 
-    assert check.expire() == Totals("expired", given=4, asked=4, valid=1, processing=1, missing=1, failed=1)
+    assert check.expire() == CheckTotals("expired", given=4, asked=4, valid=1, processing=1, missing=1, failed=1)
     assert desk.results(check) == ["valid", "processing", "missing", "failed"]
 
 
 def test_an_expired_check_hears_of_nothing(desk):
     check = waiting(desk, ALICE, BOB)
-    desk.claim_again(check)
+    desk.lease_waiting(check)
     check.expire()
     frozen = desk.results(check, "status, wa_id, checked_at, from_store, waiting, failures")
     desk.clock.move(minutes=1)
@@ -243,7 +248,7 @@ def test_an_expired_check_hears_of_nothing(desk):
     desk.deliver({BOB: "valid"})
 
     assert desk.results(check, "status, wa_id, checked_at, from_store, waiting, failures") == frozen
-    assert check.look().state == "expired"
+    assert check.totals().state == "expired"
     assert desk.numbers() == {ALICE: "valid", BOB: "valid"}
 
 
@@ -254,7 +259,7 @@ def test_a_resolved_check_hears_of_nothing_more(desk):
     desk.asked(ALICE, task="other", says="invalid")
     desk.say(check, {ALICE: "processing"}, after=timedelta(seconds=1))
 
-    assert check.look() == Totals("resolved", given=1, asked=1, valid=1)
+    assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
     assert desk.results(check) == ["valid"]
 
 
@@ -262,7 +267,7 @@ def test_a_check_that_was_resolved_does_not_expire(desk):
     check = waiting(desk, ALICE)
     desk.deliver({ALICE: "valid"})
 
-    assert check.expire() == Totals("resolved", given=1, asked=1, valid=1)
+    assert check.expire() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
 def test_expiring_again_changes_nothing(desk):
@@ -277,19 +282,19 @@ def test_somebody_can_wait_on_where_another_gave_up(desk):
     check.expire()
     later = DEADLINE + timedelta(hours=1)
 
-    assert check.wait(later) == Totals("open", given=2, asked=2, processing=2, waiting=2)
+    assert check.start_waiting(later) == CheckTotals("open", given=2, asked=2, processing=2, waiting=2)
     assert state(desk, check) == ("open", NOON, None, later)
     assert ask_again(desk, check, "valid") == [ALICE, BOB]
-    assert check.look().state == "resolved"
+    assert check.totals().state == "resolved"
 
 
 def test_what_came_in_meanwhile_is_not_asked_again(desk):
     check = waiting(desk, ALICE, BOB)
     check.expire()
     desk.deliver({ALICE: "valid"})
-    check.wait(DEADLINE)
+    check.start_waiting(DEADLINE)
 
-    assert desk.claim_again(check) == Claimed([BOB])
+    assert desk.lease_waiting(check) == LeasedNumbers([BOB])
     assert desk.results(check, "status, from_store") == [("valid", False), ("processing", False)]
 
 
@@ -297,15 +302,15 @@ def test_waiting_for_a_check_that_waits_for_nothing_ends_at_once(desk):
     check = desk.asked(ALICE, says="failed")
     check.finish()
 
-    assert check.wait(DEADLINE).state == "resolved"
+    assert check.start_waiting(DEADLINE).state == "resolved"
 
 
 def test_what_was_rejected_or_left_out_is_not_waited_for(desk):
     check = desk.open()
-    check.fill([Input("x", None), desk.input(ALICE, opted_in=False)])
+    check.fill([CheckInput("x", None), desk.input(ALICE, opted_in=False)])
     check.finish()
 
-    assert check.wait(DEADLINE, recheck_failed=9) == Totals("resolved", given=2, rejected=1, not_asked=1)
+    assert check.start_waiting(DEADLINE, recheck_failed=9) == CheckTotals("resolved", given=2, rejected=1, not_asked=1)
 
 
 def test_what_waits_is_gone_through_in_the_order_of_the_inputs(desk):
@@ -314,13 +319,13 @@ def test_what_waits_is_gone_through_in_the_order_of_the_inputs(desk):
     batches = list(check.waiting(2))
 
     assert [len(batch) for batch in batches] == [2, 1]
-    assert [check.claim_again(batch).numbers for batch in batches] == [[BOB, ALICE], [CAROL]]
+    assert [check.lease_waiting(batch).numbers for batch in batches] == [[BOB, ALICE], [CAROL]]
 
 
 def test_a_check_is_found_by_its_id(desk, desk_of):
     check = desk.asked(ALICE)
 
-    assert desk.checks.find(check.check_id).look() == check.look()
+    assert desk.checks.find(check.check_id).totals() == check.totals()
     assert desk.checks.find(check.check_id).is_filled
     with pytest.raises(ConfigError, match="knows no such check"):
         desk.checks.find("0" * 32)

@@ -11,8 +11,8 @@ from random import Random
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.store.checks.conftest import ALICE, Desk
 
 WORKERS = 10
@@ -24,25 +24,25 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 def begin(url, worker, numbers, daily_checks):
     """Open a worker's own check of numbers; the clock of all stands still, so that the day does not end."""
     engine = create_engine(url)
-    checks = Checks(Store(engine, now=lambda: NOON), SENDER, daily_checks=daily_checks)
+    checks = SenderChecks(Store(engine, now=lambda: NOON), SENDER, daily_checks=daily_checks)
     task = Task("dag", "run", "task", worker)
-    check = checks.open(Rules(task, "", "1.2.3", NOON - timedelta(days=7)))
-    check.fill([Input(number, number) for number in numbers])
+    check = checks.open(CheckSpec(task, "", "1.2.3", NOON - timedelta(days=7)))
+    check.fill([CheckInput(number, number) for number in numbers])
     return engine, check
 
 
 def ask(check, batch):
     """Claim a batch and hear that all are valid; return what was asked."""
-    claimed = check.claim(batch)
-    results = {number: ("valid", number[1:]) for number in claimed.numbers}
-    check.record(Answers(results, NOON, NOON))
-    return list(claimed.numbers)
+    leased = check.lease(batch)
+    results = {number: ("valid", number[1:]) for number in leased.numbers}
+    check.record(CheckResults(results, NOON, NOON))
+    return list(leased.numbers)
 
 
 def work(url, worker, numbers, daily_checks):
     """Do what a worker does, from its own process; return what it asked, and how its check stands."""
     engine, check = begin(url, worker, numbers, daily_checks)
-    asked = [number for batch in check.queue(20) for number in ask(check, batch)]
+    asked = [number for batch in check.queued(20) for number in ask(check, batch)]
     totals = check.finish()
     engine.dispose()
     return asked, totals

@@ -9,9 +9,9 @@ import pytest
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store import Store, Task
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import Answers, Input, Rules
-from airflow_provider_wacontacts.store.checks.sender import Checks
-from airflow_provider_wacontacts.store.identities import Identities
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.status.model import Rejected, Selection, Sender
 from airflow_provider_wacontacts.store.status.senders import read_senders
 
@@ -29,18 +29,18 @@ class Office:
 
     def check(self, sender, says, *, wrong=()):
         """Open a check of numbers and hear about some: statuses by number, ``None`` for those not asked about yet."""
-        checks = Checks(self.store, sender, daily_checks=10)
-        check = checks.open(Rules(Task("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
-        given = [Input(number, number) for number in says] + [Input(text, None, reason="too short") for text in wrong]
+        checks = SenderChecks(self.store, sender, daily_checks=10)
+        check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
+        given = [CheckInput(number, number) for number in says] + [
+            CheckInput(text, None, reason="too short") for text in wrong
+        ]
         check.fill(given)
-        asked = [number_id for batch in check.queue(10) for number_id in batch][
+        asked = [number_id for batch in check.queued(10) for number_id in batch][
             : len(list(filter(None, says.values())))
         ]
-        claimed = check.claim(asked)
-        results = {
-            number: (says[number], number[1:] if says[number] == "valid" else None) for number in claimed.numbers
-        }
-        check.record(Answers(results, NOON, NOON))
+        leased = check.lease(asked)
+        results = {number: (says[number], number[1:] if says[number] == "valid" else None) for number in leased.numbers}
+        check.record(CheckResults(results, NOON, NOON))
         return check
 
     def read(self, *, now=NOON, limits=None, sources=(), accounts=()):
@@ -60,7 +60,7 @@ def test_where_nobody_was_asked_there_are_no_senders(office):
 
 def test_a_senders_checks_numbers_and_budget_are_counted(office):
     check = office.check("+41", {ALICE: "valid", BOB: "processing", CAROL: None}, wrong=["1", "2"])
-    check.wait(NOON + HOUR)
+    check.start_waiting(NOON + HOUR)
 
     assert office.read() == [
         Sender(
@@ -75,7 +75,7 @@ def test_a_senders_checks_numbers_and_budget_are_counted(office):
 
 
 def test_a_check_is_overdue_when_its_deadline_has_passed(office):
-    office.check("+41", {BOB: "processing"}).wait(NOON + HOUR)
+    office.check("+41", {BOB: "processing"}).start_waiting(NOON + HOUR)
 
     (before,), (after,) = office.read(now=NOON + HOUR), office.read(now=NOON + HOUR + timedelta(microseconds=1))
     assert (before.overdue_checks, after.overdue_checks) == (0, 1)
@@ -102,9 +102,11 @@ def test_a_limit_is_told_where_it_is_known_and_who_has_one_is_told_of(office):
 
 
 def test_a_user_is_pending_once_until_the_latest_change_is_acknowledged(office):
-    kept = Identities(office.store, "+41")
-    kept.learn([IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)])
-    Identities(office.store, "+42").learn([IdentityChange("1", "a", NOON)])
+    kept = SenderIdentities(office.store, "+41")
+    kept.record_changes(
+        [IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)]
+    )
+    SenderIdentities(office.store, "+42").record_changes([IdentityChange("1", "a", NOON)])
     kept.acknowledged(next(one.identity_id for one in kept.pending(9) if one.wa_id == "2"))
 
     assert [(sender.sender, sender.pending_identities) for sender in office.read()] == [("+41", 1), ("+42", 1)]

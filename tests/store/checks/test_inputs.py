@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.store.checks import check as check_module
-from airflow_provider_wacontacts.store.checks.model import Input, Totals
+from airflow_provider_wacontacts.store.checks import lifecycle
+from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckTotals
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, WEEK
 
 COLUMNS = "ordinal, contact_key, input, number, status, reason, duplicate, from_store, waiting"
@@ -28,7 +28,7 @@ HOSTILE = [
 @pytest.fixture(params=[1, 2, 3, 5_000])
 def chunk(request, monkeypatch):
     """How many inputs are written at once."""
-    monkeypatch.setattr(check_module, "AT_ONCE", request.param)
+    monkeypatch.setattr(lifecycle, "AT_ONCE", request.param)
     return request.param
 
 
@@ -36,12 +36,12 @@ def test_every_input_has_a_row_in_its_order(desk, chunk):
     check = desk.open()
     check.fill(
         [
-            Input("+1 (631) 555-1001", ALICE, "key a"),
-            Input("12", None, "key b", "too short"),
-            Input("16315551002", BOB, None, None, True),
-            Input("+1-631-555-1001", ALICE, "key c"),
-            Input("nobody", None),
-            Input("tel:+1-631-555-1003", CAROL, "key a", None, False),
+            CheckInput("+1 (631) 555-1001", ALICE, "key a"),
+            CheckInput("12", None, "key b", "too short"),
+            CheckInput("16315551002", BOB, None, None, True),
+            CheckInput("+1-631-555-1001", ALICE, "key c"),
+            CheckInput("nobody", None),
+            CheckInput("tel:+1-631-555-1003", CAROL, "key a", None, False),
         ]
     )
 
@@ -53,15 +53,15 @@ def test_every_input_has_a_row_in_its_order(desk, chunk):
         (4, None, "nobody", None, "rejected", "not a number", False, False, False),
         (5, "key a", "tel:+1-631-555-1003", CAROL, "not_asked", "opted out", False, False, False),
     ]
-    assert check.look() == Totals("open", given=6, duplicates=1, rejected=2, not_asked=1, queued=2)
+    assert check.totals() == CheckTotals("open", given=6, duplicates=1, rejected=2, not_asked=1, queued=2)
     assert desk.numbers() == {ALICE: None, BOB: None, CAROL: None}
 
 
 def test_each_number_has_its_turn_once(desk, chunk):
     check = desk.filled(ALICE, ALICE, BOB, ALICE, CAROL, BOB, DAVE)
 
-    assert [len(batch) for batch in check.queue(3)] == [3, 1]
-    assert desk.claim(check).numbers == [ALICE, BOB, CAROL, DAVE]
+    assert [len(batch) for batch in check.queued(3)] == [3, 1]
+    assert desk.lease(check).numbers == [ALICE, BOB, CAROL, DAVE]
     assert desk.results(check, "duplicate") == [False, True, False, True, False, True, False]
 
 
@@ -76,12 +76,14 @@ def test_what_an_input_hears_its_duplicates_hear(desk, chunk):
         ("valid", *told),
         ("valid", *told),
     ]
-    assert check.finish() == Totals("resolved", given=4, duplicates=2, asked=2, valid=1, failed=1)
+    assert check.finish() == CheckTotals("resolved", given=4, duplicates=2, asked=2, valid=1, failed=1)
 
 
 def test_what_was_rejected_is_kept_with_the_rejects_once(desk, chunk):
     check = desk.open()
-    check.fill([Input("12", None, reason="too short"), desk.input(ALICE), Input("é", None), Input("12", None)])
+    check.fill(
+        [CheckInput("12", None, reason="too short"), desk.input(ALICE), CheckInput("é", None), CheckInput("12", None)]
+    )
     query = (
         "SELECT check_id, extraction_id, reason, body FROM wacontacts_reject WHERE check_id = :it ORDER BY reject_id"
     )
@@ -96,16 +98,18 @@ def test_what_was_rejected_is_kept_with_the_rejects_once(desk, chunk):
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
 def test_whoever_opted_out_under_any_spelling_is_never_asked(desk, chunk, place):
-    spellings = [Input(f"spelling {n}", ALICE, opted_in=False if n == place else (None, True)[n % 2]) for n in range(4)]
+    spellings = [
+        CheckInput(f"spelling {n}", ALICE, opted_in=False if n == place else (None, True)[n % 2]) for n in range(4)
+    ]
     check = desk.open()
     check.fill([*spellings, desk.input(BOB)])
 
-    assert desk.claim(check).numbers == [BOB]
+    assert desk.lease(check).numbers == [BOB]
     assert desk.results(check, "status, reason, duplicate") == [
         *(("not_asked", "opted out", n > 0) for n in range(4)),
         (None, None, False),
     ]
-    assert check.look() == Totals("open", given=5, duplicates=3, not_asked=1, queued=1)
+    assert check.totals() == CheckTotals("open", given=5, duplicates=3, not_asked=1, queued=1)
 
 
 def test_whoever_opted_out_is_not_answered_from_the_store_either(desk):
@@ -119,14 +123,14 @@ def test_whoever_opted_out_is_not_answered_from_the_store_either(desk):
 def test_opting_out_holds_for_its_own_check(desk):
     desk.open("one").fill([desk.input(ALICE, opted_in=False)])
 
-    assert desk.claim(desk.filled(ALICE, task="other")).numbers == [ALICE]
+    assert desk.lease(desk.filled(ALICE, task="other")).numbers == [ALICE]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_text_harms_a_check(desk, hostile):
     check = desk.open()
     kept = "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in hostile)
-    check.fill([Input(hostile, None, hostile, "too short"), Input(hostile, ALICE, hostile), desk.input(BOB)])
+    check.fill([CheckInput(hostile, None, hostile, "too short"), CheckInput(hostile, ALICE, hostile), desk.input(BOB)])
 
     assert desk.results(check, "input, contact_key, number, status") == [
         (kept, kept, None, "rejected"),
@@ -142,8 +146,8 @@ def test_a_check_of_nothing_is_resolved(desk):
     check.fill(iter(()))
 
     assert check.is_filled
-    assert desk.claim(check) == ([], False, 0)
-    assert check.finish() == Totals("resolved")
+    assert desk.lease(check) == ([], False, 0)
+    assert check.finish() == CheckTotals("resolved")
 
 
 @pytest.mark.parametrize("says", ["valid", "invalid"])
@@ -159,8 +163,8 @@ def test_what_is_fresh_is_answered_from_the_store(desk, says):
         (None, None, None, False),
         (says, wa_id, checked_at, True),
     ]
-    assert desk.claim(check).numbers == [BOB]
-    assert check.look() == Totals("open", given=3, duplicates=1, from_store=1, queued=1, **{says: 1})
+    assert desk.lease(check).numbers == [BOB]
+    assert check.totals() == CheckTotals("open", given=3, duplicates=1, from_store=1, queued=1, **{says: 1})
 
 
 @pytest.mark.parametrize("says", ["failed", "processing", "pending", "missing"])
@@ -168,7 +172,7 @@ def test_nothing_else_is_ever_fresh(desk, says):
     desk.asked(ALICE, says=says)
     desk.clock.move(seconds=1)
 
-    assert desk.claim(desk.filled(ALICE, task="other")).numbers == [ALICE]
+    assert desk.lease(desk.filled(ALICE, task="other")).numbers == [ALICE]
 
 
 @pytest.mark.parametrize(("fresh_for", "is_fresh"), [(WEEK, False), (WEEK + timedelta(microseconds=1), True)])
@@ -178,7 +182,7 @@ def test_fresh_is_what_was_checked_after_a_moment_not_at_it(desk, fresh_for, is_
     check = desk.filled(ALICE, task="other", fresh_for=fresh_for)
 
     assert desk.results(check, "from_store") == [is_fresh]
-    assert desk.claim(check).numbers == ([] if is_fresh else [ALICE])
+    assert desk.lease(check).numbers == ([] if is_fresh else [ALICE])
 
 
 def test_with_force_nothing_is_fresh(desk):
@@ -186,14 +190,14 @@ def test_with_force_nothing_is_fresh(desk):
     check = desk.filled(ALICE, task="other", force_check=True)
 
     assert desk.results(check) == [None]
-    assert desk.claim(check).numbers == [ALICE]
+    assert desk.lease(check).numbers == [ALICE]
 
 
 def test_what_got_fresh_since_the_check_was_filled_is_not_asked(desk):
     check = desk.filled(ALICE, BOB)
     desk.asked(ALICE, task="other")
 
-    assert desk.claim(check).numbers == [BOB]
+    assert desk.lease(check).numbers == [BOB]
     assert desk.results(check, "status, wa_id, from_store") == [("valid", ALICE[1:], True), (None, None, False)]
 
 
@@ -202,7 +206,7 @@ def test_senders_know_nothing_of_one_another(desk, desk_of):
     other.asked(ALICE)
     check = desk.filled(ALICE)
 
-    assert desk.claim(check).numbers == [ALICE]
+    assert desk.lease(check).numbers == [ALICE]
     assert (desk.spent(), desk.numbers(), other.numbers()) == (
         {"2024-01-01": 1},
         {ALICE: None},

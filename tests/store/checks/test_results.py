@@ -193,7 +193,7 @@ def test_a_delivery_about_a_queued_number_is_kept_for_when_it_has_its_turn(desk,
     deliver(desk, "valid")
 
     assert desk.results(check) == [None, None]
-    assert desk.claim(check).numbers == [BOB]
+    assert desk.lease(check).numbers == [BOB]
     assert desk.results(check, "status, from_store") == [("valid", True), (None, False)]
 
 
@@ -259,7 +259,7 @@ def test_the_week_is_that_of_the_last_real_check(desk, check):
 def test_a_delivery_again_changes_nothing(desk, check):
     say(desk, check, "processing")
     check.finish()
-    check.wait(NOON, recheck_failed=3)
+    check.start_waiting(NOON, recheck_failed=3)
     deliver(desk, "failed", DAY)
     once = desk.everything()
     for _ in range(2):
@@ -277,7 +277,7 @@ def test_an_answer_and_its_deliveries_end_in_the_same_rows_in_any_order(desk, ch
         lambda: deliver(desk, "valid", DAY),
         lambda: desk.deliver({BOB: "invalid"}, after=DAY),
     ]
-    desk.claim(check)
+    desk.lease(check)
     for n in order:
         steps[n]()
     desk.say(check, {BOB: "processing"})

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.store.checks.model import Claimed, Totals
+from airflow_provider_wacontacts.store.checks.model import CheckTotals, LeasedNumbers
 from tests.store.checks.conftest import ALICE, BOB, CAROL, NOON
 
 MINUTES = timedelta(minutes=12)
@@ -16,9 +16,9 @@ CLAIM = "claimed_for, claimed_until"
 def test_a_claimed_number_is_not_handed_to_anybody_else(desk):
     one, other = desk.filled(ALICE, BOB, task="one"), desk.filled(BOB, CAROL, task="other")
 
-    assert desk.claim(one) == Claimed([ALICE, BOB])
-    assert desk.claim(other) == Claimed([CAROL], busy=1)
-    assert desk.claim(one) == Claimed([], busy=2)
+    assert desk.lease(one) == LeasedNumbers([ALICE, BOB])
+    assert desk.lease(other) == LeasedNumbers([CAROL], leased_elsewhere=1)
+    assert desk.lease(one) == LeasedNumbers([], leased_elsewhere=2)
     assert desk.numbers(CLAIM) == {
         ALICE: (one.check_id, NOON + MINUTES),
         BOB: (one.check_id, NOON + MINUTES),
@@ -29,22 +29,22 @@ def test_a_claimed_number_is_not_handed_to_anybody_else(desk):
 @pytest.mark.parametrize(("passed", "numbers"), [(MINUTES - timedelta(microseconds=1), []), (MINUTES, [ALICE])])
 def test_a_claim_ends_by_itself_after_twelve_minutes(desk, passed, numbers):
     one, other = desk.filled(ALICE, task="one"), desk.filled(ALICE, task="other")
-    desk.claim(one)
+    desk.lease(one)
     desk.clock.move(seconds=passed.total_seconds())
 
-    assert desk.claim(other) == Claimed(numbers, busy=1 - len(numbers))
+    assert desk.lease(other) == LeasedNumbers(numbers, leased_elsewhere=1 - len(numbers))
 
 
 def test_a_claim_holds_in_other_workers_too(desk, desk_of):
-    desk.claim(desk.filled(ALICE))
+    desk.lease(desk.filled(ALICE))
     other = desk_of(sender=desk.sender)
 
-    assert desk.claim(other.filled(ALICE, task="other")) == Claimed([], busy=1)
+    assert desk.lease(other.filled(ALICE, task="other")) == LeasedNumbers([], leased_elsewhere=1)
 
 
 def test_an_answer_frees_its_numbers_and_no_others(desk):
     check = desk.filled(ALICE, BOB)
-    desk.claim(check)
+    desk.lease(check)
     desk.say(check, {ALICE: "processing"})
 
     assert desk.numbers(CLAIM) == {ALICE: (None, None), BOB: (check.check_id, NOON + MINUTES)}
@@ -52,19 +52,19 @@ def test_an_answer_frees_its_numbers_and_no_others(desk):
 
 def test_a_late_answer_does_not_free_what_somebody_else_has_claimed_since(desk):
     late, other, third = (desk.filled(ALICE, task=task) for task in ("late", "other", "third"))
-    desk.claim(late)
+    desk.lease(late)
     asked_at = desk.clock()
     desk.clock.move(minutes=13)
-    desk.claim(other)
+    desk.lease(other)
     desk.say(late, {ALICE: "failed"}, asked_at=asked_at, after=timedelta(minutes=-13))
 
     assert desk.numbers(CLAIM)[ALICE] == (other.check_id, desk.clock() + MINUTES)
-    assert desk.claim(third).numbers == []
+    assert desk.lease(third).numbers == []
 
 
 def test_a_delivery_frees_nothing(desk):
     check = desk.filled(ALICE)
-    desk.claim(check)
+    desk.lease(check)
     desk.deliver({ALICE: "valid"})
 
     assert desk.numbers("claimed_for") == {ALICE: check.check_id}
@@ -72,32 +72,32 @@ def test_a_delivery_frees_nothing(desk):
 
 def test_what_is_given_back_is_free(desk):
     one, other = desk.filled(ALICE, BOB, task="one"), desk.filled(ALICE, BOB, task="other")
-    desk.claim(one)
-    one.give_back([ALICE])
+    desk.lease(one)
+    one.release([ALICE])
 
-    assert desk.claim(other) == Claimed([ALICE], busy=1)
+    assert desk.lease(other) == LeasedNumbers([ALICE], leased_elsewhere=1)
     assert desk.numbers() == {ALICE: None, BOB: None}
 
 
 def test_nobody_gives_back_what_is_somebody_elses(desk):
     one, other = desk.filled(ALICE, task="one"), desk.filled(ALICE, task="other")
-    desk.claim(one)
-    other.give_back([ALICE])
-    other.give_back([])
+    desk.lease(one)
+    other.release([ALICE])
+    other.release([])
 
     assert desk.numbers("claimed_for") == {ALICE: one.check_id}
 
 
 def test_a_retry_goes_on_with_the_check_and_frees_what_it_had_claimed(desk):
     first, other = desk.filled(ALICE, BOB, CAROL), desk.filled(CAROL, task="other")
-    desk.claim(other)
-    first.claim(next(first.queue(1)))
+    desk.lease(other)
+    first.lease(next(first.queued(1)))
     desk.say(first, {ALICE: "valid"})
-    desk.claim(first)
+    desk.lease(first)
     again = desk.open()
 
     assert (again.check_id, again.is_filled) == (first.check_id, True)
-    assert desk.claim(again) == Claimed([BOB], busy=1)
+    assert desk.lease(again) == LeasedNumbers([BOB], leased_elsewhere=1)
 
 
 def test_a_retry_keeps_to_the_moment_the_check_was_opened_at(desk):
@@ -110,7 +110,7 @@ def test_a_retry_keeps_to_the_moment_the_check_was_opened_at(desk):
     again = desk.open()
 
     assert again.check_id == check.check_id
-    assert desk.claim(again) == Claimed([])
+    assert desk.lease(again) == LeasedNumbers([])
     assert desk.results(again, "status, from_store") == [("failed", True)]
 
 
@@ -126,7 +126,7 @@ def test_a_retry_begins_anew_where_not_all_inputs_had_come(desk):
     again = desk.open()
 
     assert again.check_id != first.check_id
-    assert (first.look().state, again.look().state, again.is_filled) == ("expired", "open", False)
+    assert (first.totals().state, again.totals().state, again.is_filled) == ("expired", "open", False)
 
 
 def test_a_finished_check_is_left_alone(desk):
@@ -135,7 +135,7 @@ def test_a_finished_check_is_left_alone(desk):
     again = desk.open()
 
     assert again.check_id != first.check_id
-    assert first.look() == Totals("resolved", given=1, asked=1, valid=1)
+    assert first.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
 @pytest.mark.parametrize("changes", [{"task": "other"}, {"force_check": True}, {"max_checks": 9}])
@@ -153,19 +153,19 @@ def test_another_senders_check_is_not_gone_on_with(desk, desk_of):
 def test_waiting_frees_what_an_earlier_wait_had_claimed(desk):
     check = desk.asked(ALICE, says="processing")
     check.finish()
-    check.wait(NOON)
+    check.start_waiting(NOON)
 
-    assert desk.claim_again(check) == Claimed([ALICE])
-    assert desk.claim_again(check) == Claimed([], busy=1)
-    check.wait(NOON)
-    assert desk.claim_again(check) == Claimed([ALICE])
+    assert desk.lease_waiting(check) == LeasedNumbers([ALICE])
+    assert desk.lease_waiting(check) == LeasedNumbers([], leased_elsewhere=1)
+    check.start_waiting(NOON)
+    assert desk.lease_waiting(check) == LeasedNumbers([ALICE])
 
 
 def test_numbers_are_claimed_in_the_order_of_the_inputs(desk):
     desk.filled(ALICE, BOB, CAROL, task="before")
     check = desk.filled(CAROL, ALICE, BOB)
 
-    assert desk.claim(check).numbers == [CAROL, ALICE, BOB]
+    assert desk.lease(check).numbers == [CAROL, ALICE, BOB]
 
 
 @pytest.mark.parametrize("says", ["valid", "invalid", "failed", "processing", "missing"])
@@ -174,7 +174,7 @@ def test_what_anybody_asked_since_the_check_was_opened_is_not_asked_again(desk, 
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", says=says)
 
-    assert desk.claim(check) == Claimed([BOB])
+    assert desk.lease(check) == LeasedNumbers([BOB])
     assert desk.results(check, "status, from_store") == [(says, True), (None, False)]
 
 
@@ -182,14 +182,14 @@ def test_asked_at_the_moment_of_opening_is_asked_since(desk):
     check = desk.filled(ALICE)
     desk.asked(ALICE, task="other", says="failed")
 
-    assert desk.claim(check).numbers == []
+    assert desk.lease(check).numbers == []
 
 
 def test_what_was_asked_before_the_check_was_opened_is_asked_again(desk):
     desk.asked(ALICE, task="other", says="failed")
     desk.clock.move(microseconds=1)
 
-    assert desk.claim(desk.filled(ALICE)).numbers == [ALICE]
+    assert desk.lease(desk.filled(ALICE)).numbers == [ALICE]
 
 
 @pytest.mark.parametrize(("force_check", "numbers"), [(True, []), (False, [ALICE])])
@@ -198,19 +198,19 @@ def test_with_force_only_a_question_with_force_will_do(desk, force_check, number
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", force_check=force_check)
 
-    assert desk.claim(check).numbers == numbers
+    assert desk.lease(check).numbers == numbers
 
 
 def test_a_question_with_force_is_remembered_when_one_without_follows(desk):
     check = desk.filled(ALICE, force_check=True)
     forced = desk.asked(ALICE, task="other", says="processing", force_check=True)
     forced.finish()
-    forced.wait(NOON)
+    forced.start_waiting(NOON)
     desk.clock.move(seconds=5)
-    desk.claim_again(forced)
+    desk.lease_waiting(forced)
     desk.say(forced, {ALICE: "valid"})
 
-    assert desk.claim(check).numbers == []
+    assert desk.lease(check).numbers == []
     assert desk.results(check) == ["valid"]
 
 
@@ -221,4 +221,4 @@ def test_a_delivery_is_no_question(desk):
     desk.clock.move(minutes=1)
     desk.deliver({ALICE: "failed"})
 
-    assert desk.claim(check).numbers == [ALICE]
+    assert desk.lease(check).numbers == [ALICE]

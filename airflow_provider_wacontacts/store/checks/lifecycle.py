@@ -8,17 +8,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks import inputs as filling
-from airflow_provider_wacontacts.store.checks import leases as claims
+from airflow_provider_wacontacts.store.checks import leases, totals
 from airflow_provider_wacontacts.store.checks import results as answers
-from airflow_provider_wacontacts.store.checks import totals
 from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, Answers, Claimed, Input, Totals
+from airflow_provider_wacontacts.store.checks.model import (
+    CACHED_FOR,
+    CheckInput,
+    CheckResults,
+    CheckTotals,
+    LeasedNumbers,
+)
 from airflow_provider_wacontacts.store.checks.suppression import without_erased
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.store.checks.sender import Checks
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["Check", "Kept"]
+__all__ = ["Check", "CheckRow"]
 
 AT_ONCE = 5_000
 #: A check of so many inputs is worth a look at how they are spread.
@@ -30,7 +35,7 @@ QUEUE = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND status IS NULL AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
 """
-#: See :func:`.leases.claim`: what is known by now, what somebody has asked about that is not resolved yet, and what
+#: See :func:`.leases.lease`: what is known by now, what somebody has asked about that is not resolved yet, and what
 #: somebody is asking about now.
 FOR_NOTHING = """
 SELECT r.ordinal, r.number_id FROM {at}wacontacts_check_result r
@@ -72,7 +77,7 @@ STOP_RECHECKING = STOP + " AND status = 'failed'"
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id = :check_id AND state = 'open'"
 
 
-class Kept(NamedTuple):
+class CheckRow(NamedTuple):
     """What the store has of a check; the names are those of its columns."""
 
     check_id: str
@@ -84,7 +89,7 @@ class Kept(NamedTuple):
 
 class Check:
     """
-    A check; made by :meth:`.Checks.open` and :meth:`.Checks.find`. Threads may share it.
+    A check; made by :meth:`.SenderChecks.open` and :meth:`.SenderChecks.find`. Threads may share it.
 
     :ivar check_id: 32 hexadecimal digits.
     :ivar is_filled: it has all its inputs.
@@ -92,16 +97,18 @@ class Check:
     :param waiter: who waits for it, where several may; its claims are its own, whichever of its tries.
     """
 
-    def __init__(self, checks: Checks, kept: Kept, *, max_checks: int | None = None, waiter: str | None = None) -> None:
+    def __init__(
+        self, checks: SenderChecks, kept: CheckRow, *, max_checks: int | None = None, waiter: str | None = None
+    ) -> None:
         self.check_id = kept.check_id
-        self._claimer = f"{kept.check_id}/{waiter}" if waiter else kept.check_id
+        self._holder = f"{kept.check_id}/{waiter}" if waiter else kept.check_id
         self.is_filled = kept.is_filled
         self._kept = kept
         self.max_checks = max_checks
         self._checks = checks
         self._store = checks.store
 
-    def fill(self, inputs: Iterable[Input]) -> None:
+    def fill(self, inputs: Iterable[CheckInput]) -> None:
         """
         Give a check all its inputs, and answer what the store knows.
 
@@ -122,11 +129,11 @@ class Check:
             self._checks.write(filling.analyze)
         self.is_filled = True
 
-    def queue(self, size: int) -> Iterator[list[int]]:
+    def queued(self, size: int) -> Iterator[list[int]]:
         """Go through the numbers that have not had their turn, in the order of the inputs, so many at a time."""
         return self._through(QUEUE, size)
 
-    def queued_for_nothing(self, size: int) -> Iterator[list[int]]:
+    def queued_free(self, size: int) -> Iterator[list[int]]:
         """Go likewise through those of them that draw on no budget, or that somebody else is asking about."""
         kept, now = self._kept, self._store.now()
         known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after, "forced": kept.force_check}
@@ -136,7 +143,7 @@ class Check:
         """Go through the numbers that are to be asked about again, in the order of the inputs, so many at a time."""
         return self._through(WAITING, size)
 
-    def claim(self, number_ids: Sequence[int]) -> Claimed:
+    def lease(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """
         Take what of some queued numbers has to be asked about, and draw the budget for it.
 
@@ -147,11 +154,11 @@ class Check:
         kept = self._kept
         return self._claim(number_ids, kept.fresh_after, since=kept.created_at, force_check=kept.force_check)
 
-    def claim_again(self, number_ids: Sequence[int]) -> Claimed:
+    def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """Take what of some waiting numbers has to be asked about; only those that had failed draw on the budget."""
         return self._claim(number_ids, EVER, since=None, force_check=False)
 
-    def record(self, said: Answers) -> None:
+    def record(self, said: CheckResults) -> None:
         """
         Keep what an answer says, for all who wait for it, and free its numbers; nothing about who was erased.
 
@@ -161,30 +168,30 @@ class Check:
 
         def work(db: Database) -> None:
             kept = without_erased(db, store.erased, sender, said, store.now())
-            answers.record(db, sender, self.check_id, kept, store.now(), claimer=self._claimer)
+            answers.record(db, sender, self.check_id, kept, store.now(), holder=self._holder)
 
         self._checks.write(work)
 
-    def give_back(self, numbers: Sequence[str]) -> None:
+    def release(self, numbers: Sequence[str]) -> None:
         """Free numbers that there was no answer about."""
         sender = self._checks.sender
-        self._checks.write(lambda db: claims.give_back(db, sender, self._claimer, numbers))
+        self._checks.write(lambda db: leases.release(db, sender, self._holder, numbers))
 
-    def finish(self) -> Totals:
+    def finish(self) -> CheckTotals:
         """
         Close a check: what is still queued is left out. It is resolved when it waits for nothing.
 
         :raises LandingError: the database failed.
         """
 
-        def work(db: Database) -> Totals:
+        def work(db: Database) -> CheckTotals:
             self._execute(db, LEAVE)
             self._execute(db, FINISH, now_at=self._store.now())
-            return self._settled(db)
+            return self._resolve_and_count(db)
 
         return self._checks.write(work)
 
-    def wait(self, deadline: datetime, *, recheck_failed: int = 0) -> Totals:
+    def start_waiting(self, deadline: datetime, *, recheck_failed: int = 0) -> CheckTotals:
         """
         Say that somebody waits for what is not final, also where an earlier wait had ended.
 
@@ -194,32 +201,32 @@ class Check:
         :param recheck_failed: how often to ask again about a number that failed.
         """
 
-        def work(db: Database) -> Totals:
-            claims.give_back_all(db, self.check_id, self._claimer)
+        def work(db: Database) -> CheckTotals:
+            leases.release_all(db, self.check_id, self._holder)
             self._execute(db, WAIT, recheck_failed=recheck_failed)
             self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
-            return self._settled(db)
+            return self._resolve_and_count(db)
 
         return self._checks.write(work)
 
-    def look(self) -> Totals:
+    def totals(self) -> CheckTotals:
         """Count how the check stands, and resolve it if it waits for nothing."""
-        return self._checks.write(self._settled)
+        return self._checks.write(self._resolve_and_count)
 
-    def leave_failed(self) -> None:
+    def stop_rechecking(self) -> None:
         """Ask no more about what failed: there is no budget for it."""
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)
-            answers.settle(db, [self.check_id], self._store.now())
+            answers.resolve_checks(db, [self.check_id], self._store.now())
 
         self._checks.write(work)
 
-    def expire(self) -> Totals:
+    def expire(self) -> CheckTotals:
         """Give up waiting; what came in stays. A check that was resolved meanwhile remains so."""
 
-        def work(db: Database) -> Totals:
-            self._settled(db)
+        def work(db: Database) -> CheckTotals:
+            self._resolve_and_count(db)
             self._execute(db, STOP)
             self._execute(db, EXPIRE)
             return totals.count(db, self.check_id)
@@ -231,7 +238,7 @@ class Check:
         with self._checks.read() as db:
             return totals.client_versions(db, self.check_id)
 
-    def _add(self, first: int, inputs: Sequence[Input]) -> None:
+    def _add(self, first: int, inputs: Sequence[CheckInput]) -> None:
         own = {"sender": self._checks.sender, "check_id": self.check_id}
         people = self._store.erased
         self._checks.write(lambda db: filling.add(db, own, first, inputs, people.fenced(db.connection)))
@@ -249,10 +256,10 @@ class Check:
 
     def _claim(
         self, number_ids: Sequence[int], fresh_after: datetime, *, since: datetime | None, force_check: bool
-    ) -> Claimed:
-        asking = claims.Asking(
+    ) -> LeasedNumbers:
+        asking = leases.LeaseRequest(
             self.check_id,
-            self._claimer,
+            self._holder,
             self._checks.sender,
             fresh_after=fresh_after,
             since=since,
@@ -261,13 +268,13 @@ class Check:
             max_checks=self.max_checks,
         )
 
-        def work(db: Database) -> Claimed:
-            return claims.claim(db, asking, number_ids, self._store.now())
+        def work(db: Database) -> LeasedNumbers:
+            return leases.lease(db, asking, number_ids, self._store.now())
 
         return self._checks.write(work)
 
-    def _settled(self, db: Database) -> Totals:
-        answers.settle(db, [self.check_id], self._store.now())
+    def _resolve_and_count(self, db: Database) -> CheckTotals:
+        answers.resolve_checks(db, [self.check_id], self._store.now())
         return totals.count(db, self.check_id)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:
