@@ -62,7 +62,7 @@ def _checks(count: int) -> list[str]:
 
     store = open_store("wacontacts_store")
     store.prepare()
-    checks, now, made = SenderChecks(store, SENDER, daily_checks=count), datetime.now(UTC), []
+    checks, now, made = SenderChecks(store.context, SENDER, daily_checks=count), datetime.now(UTC), []
     for index in range(count):
         check = checks.open(CheckSpec(Task("dag", "run", "task", index), "options", "1", now - timedelta(days=7)))
         number = f"+1{201 + index // 10_000}555{index % 10_000:04}"

@@ -107,7 +107,7 @@ async def shared_client(whatsapp_business_conn_id: str, store_conn_id: str) -> A
         )
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        checks = SenderChecks(store, line.contacts.sender, daily_checks=line.contacts.daily_checks)
+        checks = SenderChecks(store.context, line.contacts.sender, daily_checks=line.contacts.daily_checks)
         yield SharedClient(line, checks, threads)
 
 

@@ -133,7 +133,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
-        checks = SenderChecks(store, self.hook.sender, daily_checks=self.hook.daily_checks)
+        checks = SenderChecks(store.context, self.hook.sender, daily_checks=self.hook.daily_checks)
         check = checks.open(self._rules(context))
         if not check.is_filled:
             check.fill(self._world.through(self._inputs(context, checks)))
@@ -378,5 +378,5 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
 
 def _tomorrow(checks: SenderChecks) -> datetime:
     """Return the beginning of the next UTC day."""
-    today = checks.store.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = checks.context.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return today + timedelta(days=1)

@@ -101,7 +101,7 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
-        identities = SenderIdentities(store, self.hook.sender)
+        identities = SenderIdentities(store.context, self.hook.sender)
         given = chosen(identities, identity_ids, self.limit)
         if not given:
             self.log.info("No identity is %s; nothing was asked", "pending" if self._takes_pending else "given")

@@ -89,10 +89,10 @@ def record_callback(
         with _opened(store, table_schema, secret) as opened:
             opened.prepare()
             for some in _in_parts(results):
-                SenderChecks(opened, sender).record_delivered(
+                SenderChecks(opened.context, sender).record_delivered(
                     CheckResults(some, moment, moment, callback.client_version)
                 )
-            SenderIdentities(opened, sender).record_changes(changes, detected_at=moment)
+            SenderIdentities(opened.context, sender).record_changes(changes, detected_at=moment)
     return RecordedCallback(
         results=len(results),
         identities=len({(change.wa_id, change.hash) for change in changes}),

@@ -246,7 +246,7 @@ class _Asking:
         if not leased.numbers:
             return leased
         try:
-            asked_at = self._checks.store.now()
+            asked_at = self._checks.context.now()
             answer = self._ask(leased.numbers, blocking=self._manner.blocking, force_check=self._manner.force_check)
         except BaseException as error:
             # Said at once: giving back may have to wait for the store, and nothing more is to be asked meanwhile.

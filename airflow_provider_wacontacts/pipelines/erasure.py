@@ -12,7 +12,6 @@ from airflow_provider_wacontacts.files.erasure import ErasedFiles, erase_files
 from airflow_provider_wacontacts.identifiers.suppression import read_person
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
-from airflow_provider_wacontacts.store.file_lock import file_rewrite_lock
 
 __all__ = ["COLUMNS", "ErasureSummary", "erase_people", "people_in", "people_of"]
 
@@ -96,10 +95,10 @@ def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectP
     :raises LandingError: the store or the files failed; to be run again.
     """
     store.prepare()
-    rows = erase(store, people)
+    rows = erase(store.context, people)
     sums = ErasedFiles()
     if roots:
-        with file_rewrite_lock(store):
+        with store.context.locks.file_rewrite_lock():
             more, sums = _erase_files(store, roots)
         rows = rows.plus(more)
     return _summary(len(set(people)), rows, sums)
@@ -116,7 +115,7 @@ def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows,
         if not files.contacts:
             return rows, sums
         # Other states of theirs, in the store and in files read before, may have no WhatsApp id.
-        rows = rows.plus(erase(store, (), files.contacts))
+        rows = rows.plus(erase(store.context, (), files.contacts))
 
 
 def _summary(people: int, rows: ErasedRows, files: ErasedFiles) -> ErasureSummary:

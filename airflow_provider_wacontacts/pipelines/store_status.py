@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
@@ -100,8 +100,8 @@ def look_at_store(
 
     def work(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
         sources = selection.sources or {*FEEDS, SENDERS}
-        feeds = read_feeds(db, selection, late_after=store.late_after, with_contacts=with_contacts)
-        return feeds, read_senders(db, selection, now=store.now(), limits=limits) if SENDERS in sources else ()
+        feeds = read_feeds(db, selection, late_after=store.context.late_after, with_contacts=with_contacts)
+        return feeds, read_senders(db, selection, now=store.context.now(), limits=limits) if SENDERS in sources else ()
 
     return _look(store, work)
 
@@ -122,20 +122,20 @@ def verdict_on(status: StoreStatus, max_age: timedelta, selection: Selection) ->
 
 
 def _look(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequence[Sender]]]) -> StoreStatus:
-    if not store.sessions.has_place():
+    if not store.context.transactions.has_database():
         raise ConfigError("the store's file is not there, and is not made by looking at it: is its path right?")
     try:
-        found = version_of(store.sessions, store.tables)
+        found = version_of(store.context.transactions, store.context.tables)
         problem = _problem(found)
         if problem:
-            return StoreStatus(store.now(), found, LATEST, problem)
-        with store.sessions.reading() as connection:
-            feeds, senders = work(Database(connection, store.tables))
+            return StoreStatus(store.context.now(), found, LATEST, problem)
+        with store.context.transactions.read() as connection:
+            feeds, senders = work(Database(connection, store.context.tables))
     except PermissionDeniedError:
         raise ConfigError(
             "this user may not read all that is asked for; it needs SELECT on the store's tables"
         ) from None
-    return StoreStatus(store.now(), found, LATEST, None, feeds, senders)
+    return StoreStatus(store.context.now(), found, LATEST, None, feeds, senders)
 
 
 def _problem(found: int) -> str | None:

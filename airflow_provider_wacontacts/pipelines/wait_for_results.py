@@ -30,6 +30,7 @@ from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckTotals
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.schema import prepare
 
 __all__ = [
     "Round",
@@ -95,7 +96,7 @@ class Wait:
         :raises ConfigError: the store knows none of this id, or it is another sender's.
         """
         if self._check is None:
-            self._checks.store.prepare()
+            prepare(self._checks.context)
             self._check = self._checks.find(self.terms.check_id, waiter=self.terms.waiter)
         return self._check
 

@@ -174,7 +174,9 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self.hook.check()
-        return SenderChecks(open_store(self.store_conn_id), self.hook.sender, daily_checks=self.hook.daily_checks)
+        return SenderChecks(
+            open_store(self.store_conn_id).context, self.hook.sender, daily_checks=self.hook.daily_checks
+        )
 
     @cached_property
     def _pacer(self) -> RateLimiter:

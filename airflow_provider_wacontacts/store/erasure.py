@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy.engine import Connection
-
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
-from airflow_provider_wacontacts.store.store import Store
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["ErasedRows", "erase"]
 
@@ -105,7 +103,7 @@ class ErasedRows(NamedTuple):
         return ErasedRows(*(one + more for one, more in zip(self, other, strict=True)))
 
 
-def erase(store: Store, people: Collection[str], contacts: Collection[Contact] = ()) -> ErasedRows:
+def erase(context: StoreContext, people: Collection[str], contacts: Collection[Contact] = ()) -> ErasedRows:
     """
     Erase people, with their numbers and contacts, and remember them by hashes. Doing so again finds nothing more.
 
@@ -117,21 +115,21 @@ def erase(store: Store, people: Collection[str], contacts: Collection[Contact] =
     :raises LandingError: the database failed; nobody was erased.
     """
 
-    def work(connection: Connection) -> ErasedRows:
-        store.erased.fence(connection)
-        return _Erasing(store, Database(connection, store.tables)).run(people, contacts)
+    def work(db: Database) -> ErasedRows:
+        context.locks.exclusive_lock(db.connection)
+        return _Erasing(context, db).run(people, contacts)
 
-    return store.sessions.writing(work)
+    return context.run(work)
 
 
 class _Erasing:
     """People who are erased, in the transaction in which they are."""
 
-    def __init__(self, store: Store, db: Database) -> None:
-        self._store = store
+    def __init__(self, context: StoreContext, db: Database) -> None:
+        self._suppressions = context.suppressions
         self._db = db
-        self._now = store.now()
-        self._key: SuppressionKey = store.erased.key(db.connection, self._now)
+        self._now = context.now()
+        self._key: SuppressionKey = context.suppressions.key(db.connection, self._now)
 
     def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:
         everybody, number_ids = self._linked(set(given) | self._behind(given))
@@ -139,7 +137,7 @@ class _Erasing:
         people = [{"id": person} for person in sorted(everybody | pseudonyms)]
         contacts = self._contacts(people, named)
         self._remember(everybody, {*named, *(Contact(row.source, row.account, row.contact_id) for row in contacts)})
-        erased = self._store.erased.read(self._db.connection)
+        erased = self._suppressions.read(self._db.connection)
         versions = self._erase_contacts(contacts)
         numbers = self._delete(NUMBERS, [{"number_id": number_id} for number_id in number_ids], number_id="bigint")
         return ErasedRows(
@@ -179,7 +177,7 @@ class _Erasing:
 
     def _remember(self, people: Iterable[str], contacts: Iterable[Contact]) -> None:
         hashes = {*map(self._key.of_person, people), *map(self._key.of_contact, contacts)}
-        self._store.erased.add(self._db.connection, self._key, hashes, self._now)
+        self._suppressions.add(self._db.connection, self._key, hashes, self._now)
 
     def _erase_contacts(self, contacts: list[Any]) -> int:
         theirs = [{"account_id": row.account_id, "contact_id": row.contact_id} for row in contacts]

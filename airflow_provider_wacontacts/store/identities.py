@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
-from airflow_provider_wacontacts.store.checks.database import Database
-from airflow_provider_wacontacts.store.store import Store
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
-
-T = TypeVar("T")
 
 LARGEST_ID = 2**63 - 1
 LEARN = """
@@ -90,8 +87,8 @@ class SenderIdentities:
     :param sender: what they are filed under.
     """
 
-    def __init__(self, store: Store, sender: str) -> None:
-        self.store = store
+    def __init__(self, context: StoreContext, sender: str) -> None:
+        self.context = context
         self.sender = sender
 
     def record_changes(self, changes: Iterable[IdentityChange], *, detected_at: datetime | None = None) -> None:
@@ -105,7 +102,7 @@ class SenderIdentities:
         """
         known = _each_once(changes)
         if known:
-            self._write(lambda db: self._learn(db, self._kept(db, known), detected_at or self.store.now()))
+            self.context.run(lambda db: self._learn(db, self._kept(db, known), detected_at or self.context.now()))
 
     def record_latest(
         self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
@@ -124,14 +121,14 @@ class SenderIdentities:
             changes = self._kept(db, [IdentityChange(wa_id, latest.hash, latest.created_at)])
             if not changes:
                 return None
-            self._learn(db, changes, self.store.now())
+            self._learn(db, changes, self.context.now())
             db.execute(CONFIRM, acknowledged=latest.acknowledged, **own)
             if instead_of is not None and latest.created_at is not None:
                 before = instead_of.identity_id
                 db.execute(SUPERSEDE, identity_id=before, hash=latest.hash, latest_at=latest.created_at)
             return _kept(db.execute(SEEN, **own).one())
 
-        return self._write(work)
+        return self.context.run(work)
 
     def pending(self, limit: int) -> list[StoredIdentity]:
         """
@@ -141,7 +138,7 @@ class SenderIdentities:
         :returns: oldest first; those whose user the API did not know come last.
         :raises LandingError: the database failed.
         """
-        with self._read() as db:
+        with self.context.read() as db:
             return [_kept(row) for row in db.execute(PENDING, sender=self.sender, limit=limit)]
 
     def find(self, identity_ids: Sequence[int]) -> list[StoredIdentity]:
@@ -153,7 +150,7 @@ class SenderIdentities:
         """
         wanted = list(dict.fromkeys(identity_ids))
         possible = [identity_id for identity_id in wanted if 0 < identity_id <= LARGEST_ID]
-        with self._read() as db:
+        with self.context.read() as db:
             rows = [row for some in _in_parts(possible) for row in self._find(db, some)]
         found = {row.identity_id: _kept(row) for row in rows}
         if len(found) < len(wanted):
@@ -169,7 +166,7 @@ class SenderIdentities:
 
         :raises LandingError: the database failed.
         """
-        self._write(lambda db: db.execute(ACKNOWLEDGED, identity_id=identity_id))
+        self.context.run(lambda db: db.execute(ACKNOWLEDGED, identity_id=identity_id))
 
     def unknown(self, identity_id: int) -> None:
         """
@@ -177,11 +174,11 @@ class SenderIdentities:
 
         :raises LandingError: the database failed.
         """
-        self._write(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now_at=self.store.now()))
+        self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now_at=self.context.now()))
 
     def _kept(self, db: Database, changes: Sequence[IdentityChange]) -> list[IdentityChange]:
         """Leave out those of users who were erased."""
-        erased = self.store.erased.fenced(db.connection)
+        erased = self.context.suppressions.locked(db.connection)
         return [change for change in changes if not erased.has_person(change.wa_id)]
 
     def _learn(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> None:
@@ -199,16 +196,6 @@ class SenderIdentities:
 
     def _find(self, db: Database, identity_ids: Sequence[int]) -> Iterable[Any]:
         return db.execute(FIND, sender=self.sender, identity_ids=list(identity_ids)).all()
-
-    def _write(self, work: Callable[[Database], T]) -> T:
-        return self.store.sessions.writing(
-            lambda connection: work(Database(connection, self.store.tables, self.store.secret))
-        )
-
-    @contextmanager
-    def _read(self) -> Iterator[Database]:
-        with self.store.sessions.reading() as connection:
-            yield Database(connection, self.store.tables, self.store.secret)
 
 
 def count_pending(db: Database) -> dict[str, int]:

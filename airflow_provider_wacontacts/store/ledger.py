@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.records.windows import Window, format_time
+from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
 from airflow_provider_wacontacts.store.results import ExtractionResult
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
@@ -21,18 +22,19 @@ __all__ = [
     "Counts",
     "ExtractionKey",
     "StartedExtraction",
+    "analyze",
     "begin",
     "count",
     "finish",
     "has_landed",
-    "hold",
+    "lock_running",
     "pin_number_id",
 ]
 
 #: Versions are numbered by the try that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
-#: So many new versions are worth a look at how the tables are filled.
-MANY = 10_000
+#: So many new versions are worth new statistics.
+ANALYZE_AFTER_ROWS = 10_000
 
 
 class ExtractionKey(NamedTuple):
@@ -67,16 +69,11 @@ class Counts(NamedTuple):
 
 
 def begin(
-    connection: Connection,
-    tables: Tables,
-    claim: ExtractionKey,
-    *,
-    now: datetime,
-    package_version: str,
-    uri: str | None,
+    connection: Connection, context: StoreContext, claim: ExtractionKey, *, package_version: str, uri: str | None
 ) -> StartedExtraction:
     """Take over from the unfinished try of the same claim, if there is one, and write down a new one."""
-    _take_turns(connection, claim)
+    context.locks.named(connection, "wacontacts begin", *claim.task)
+    tables, now = context.tables, context.now()
     account_id = _account(connection, tables, claim)
     before = _abandon(connection, tables, claim, now)
     begun = StartedExtraction(
@@ -105,7 +102,7 @@ def begin(
     return begun
 
 
-def hold(connection: Connection, tables: Tables, extraction_id: str, counted: int) -> int:
+def lock_running(connection: Connection, tables: Tables, extraction_id: str, counted: int) -> int:
     """
     Lock a try until the transaction ends.
 
@@ -173,11 +170,9 @@ def pin_number_id(connection: Connection, tables: Tables, account_id: int, numbe
         )
 
 
-def finish(
-    connection: Connection, tables: Tables, extraction_id: str, state: str, *, now: datetime, late_after: timedelta
-) -> ExtractionResult:
+def finish(connection: Connection, context: StoreContext, extraction_id: str, state: str) -> ExtractionResult:
     """Close a try, which is held, and tell what it brought and what was missed."""
-    ledger = tables.extraction
+    tables, ledger = context.tables, context.tables.extraction
     own = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
     facts: dict[str, Any] = {"lateness_s": None, "lossy": None, "gap_before": None}
     if own.window_start is not None:
@@ -186,11 +181,9 @@ def finish(
         if state == "complete":
             pulled.append(Pulled(window.start, window.end, own.extracted_at))
         facts["lateness_s"] = lateness_s(window, own.extracted_at)
-        facts["lossy"] = is_lossy(window, pulled, late_after)
+        facts["lossy"] = is_lossy(window, pulled, context.late_after)
         facts["gap_before"] = gap_before(window, _reached(connection, tables, own.account_id, window))
-    facts.update(state=state, finished_at=now)
-    if own.new_versions >= MANY:
-        _look_at(connection, tables)
+    facts.update(state=state, finished_at=context.now())
     connection.execute(
         update(ledger)
         .where(ledger.c.extraction_id == extraction_id)
@@ -198,6 +191,12 @@ def finish(
     )
     kept = {name: getattr(own, name) for name in ExtractionResult._fields}
     return ExtractionResult(**{**kept, **facts})
+
+
+def analyze(context: StoreContext, result: ExtractionResult) -> None:
+    """Gather statistics after an extraction that brought many versions."""
+    if result.new_versions >= ANALYZE_AFTER_ROWS:
+        context.analyze("head", "sighting", "body")
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
@@ -210,24 +209,6 @@ def has_landed(connection: Connection, tables: Tables, source: str, account: str
         .limit(1)
     )
     return found.first() is not None
-
-
-def _look_at(connection: Connection, tables: Tables) -> None:
-    """
-    Let PostgreSQL know at once what has landed; its own look comes a minute later, and queries are slow until then.
-
-    Left out where somebody else looks just now. Whoever may not look has it left to PostgreSQL, with a notice.
-    """
-    if connection.dialect.name == "postgresql":
-        for name in ("head", "sighting", "body"):
-            connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {tables.prefix}wacontacts_{name}")
-
-
-def _take_turns(connection: Connection, claim: ExtractionKey) -> None:
-    """Let one worker at a time begin a task's try; SQLite's transactions wait for one another as they begin."""
-    if connection.dialect.name == "postgresql":
-        name = "/".join(("wacontacts begin", *map(str, claim.task)))
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
 
 def _account(connection: Connection, tables: Tables, claim: ExtractionKey) -> int:

@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.errors import PermissionDeniedError
+from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations import LATEST, statements
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import Transactions
 
-__all__ = ["check", "upgrade", "version_of"]
+__all__ = ["check", "prepare", "upgrade", "version_of"]
 
 REMEDY = "run `wacontacts store upgrade` as somebody who may create tables there"
 
@@ -33,17 +35,30 @@ def upgrade(engine: Engine, table_schema: str | None = None) -> tuple[int, int]:
     return check(Transactions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True), LATEST
 
 
-def version_of(sessions: Transactions, tables: Tables) -> int:
+def prepare(context: StoreContext) -> None:
+    """
+    Make sure that the tables can be written; to be called before any request is sent.
+
+    :raises ConfigError: the tables are of a newer version of the package, or may not be created or upgraded; or people
+        were erased with another secret.
+    :raises LandingError: the database failed.
+    """
+    check(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
+    with context.transactions.read() as connection:
+        context.suppressions.cached(connection)
+
+
+def version_of(transactions: Transactions, tables: Tables) -> int:
     """
     Return the version of the tables, whatever this package writes; 0 where there are none.
 
     :raises LandingError: the database failed, or does not allow it.
     """
-    with sessions.reading() as connection:
+    with transactions.read() as connection:
         return _version(connection, tables)
 
 
-def check(sessions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
+def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
     Make sure that the tables are what this package writes: one query where they are.
 
@@ -51,14 +66,14 @@ def check(sessions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     :returns: the version that was found; 0 where there were no tables.
     :raises ConfigError: they are newer, or older and may not be changed.
     """
-    with _rights(), sessions.reading() as connection:
+    with _rights(), transactions.read() as connection:
         found = _known(_version(connection, tables))
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
         with _rights():
-            sessions.enable_wal()
-            sessions.writing(lambda connection: _migrate(connection, tables))
+            transactions.enable_wal()
+            transactions.run(lambda connection: _migrate(connection, transactions, tables))
     return found
 
 
@@ -70,9 +85,10 @@ def _rights() -> Iterator[None]:
         raise ConfigError(f"store_conn_id may not read, or not create, the store's tables: {REMEDY}") from None
 
 
-def _migrate(connection: Connection, tables: Tables) -> None:
+def _migrate(connection: Connection, transactions: Transactions, tables: Tables) -> None:
     if connection.dialect.name == "postgresql":
-        _take_turns(connection, tables)
+        Locks(transactions, tables).named(connection, f"wacontacts upgrade {tables.prefix}")
+        _require_utf8(connection)
         _make_schema(connection, tables)
     found = _known(_applied(connection, tables)) if _exists(connection, tables) else 0
     for version in range(found + 1, LATEST + 1):
@@ -81,9 +97,7 @@ def _migrate(connection: Connection, tables: Tables) -> None:
         connection.execute(insert(tables.meta).values(schema_version=version, upgraded_at=datetime.now(UTC)))
 
 
-def _take_turns(connection: Connection, tables: Tables) -> None:
-    """Wait until no other worker creates or upgrades; SQLite's transactions wait for one another as they begin."""
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"wacontacts upgrade {tables.prefix}"))))
+def _require_utf8(connection: Connection) -> None:
     encoding = connection.execute(select(func.current_setting("server_encoding"))).scalar()
     if encoding != "UTF8":
         raise ConfigError(f"store_conn_id leads to a database in {encoding}; contacts need one in UTF8")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
@@ -29,12 +29,10 @@ from airflow_provider_wacontacts.store.batches import (
     write_bisecting,
 )
 from airflow_provider_wacontacts.store.completeness import OLDER, Answer, Earlier, ShrinkGuard, incomplete_reason
+from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.results import ExtractionResult
 from airflow_provider_wacontacts.store.snapshot_ledger import Seen
 from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
-
-if TYPE_CHECKING:
-    from airflow_provider_wacontacts.store.store import Store
 
 __all__ = ["SnapshotExtraction"]
 
@@ -62,12 +60,12 @@ class SnapshotExtraction:
     :ivar resumes: how many tries came before it, 0 and up. Nothing of theirs is there.
     """
 
-    def __init__(self, store: Store, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
+    def __init__(self, context: StoreContext, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
         self.extraction_id = begun.extraction_id
         self.resumes = begun.resumes
         self._begun = begun
         self._group = group
-        self._store = store
+        self._context = context
 
     def land(
         self,
@@ -105,10 +103,10 @@ class SnapshotExtraction:
         :returns: what it brought, in the state ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another try has taken over, or the database failed; nothing is kept.
         """
-        shrinking = guard or ShrinkGuard()
+        shrinking, context = guard or ShrinkGuard(), self._context
 
         def work(connection: Connection) -> ExtractionResult:
-            landing = _Landing(connection, self._store, self._begun, extracted_at)
+            landing = _Landing(connection, context, self._begun, extracted_at)
             landing.take_turn()
             if landing.is_late(group=self._group):
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
@@ -127,19 +125,21 @@ class SnapshotExtraction:
                 **seen._asdict(),
             )
 
-        return self._store.sessions.writing(work)
+        result = context.transactions.run(work)
+        ledger.analyze(context, result)
+        return result
 
 
 class _Landing:
     """A snapshot in its transaction."""
 
     def __init__(
-        self, connection: Connection, store: Store, begun: ledger.StartedExtraction, extracted_at: datetime
+        self, connection: Connection, context: StoreContext, begun: ledger.StartedExtraction, extracted_at: datetime
     ) -> None:
-        self.rows = SnapshotRows(connection, store.tables, begun.account_id, extracted_at)
+        self.rows = SnapshotRows(connection, context.tables, begun.account_id, extracted_at)
         self._connection = connection
-        self._store = store
-        self._tables = store.tables
+        self._context = context
+        self._tables = context.tables
         self._begun = begun
         self._extracted_at = extracted_at
         self._erased = NO_SUPPRESSIONS
@@ -151,8 +151,8 @@ class _Landing:
         account = self._tables.account.c.account_id
         own = select(account).where(account == self._begun.account_id)
         self._connection.execute(own.with_for_update())
-        self._first = ledger.hold(self._connection, self._tables, self._begun.extraction_id, 0)
-        self._erased = self._store.erased.fenced(self._connection)
+        self._first = ledger.lock_running(self._connection, self._tables, self._begun.extraction_id, 0)
+        self._erased = self._context.suppressions.locked(self._connection)
 
     def is_late(self, *, group: bool | None) -> bool:
         """Tell whether a newer snapshot has landed."""
@@ -211,7 +211,7 @@ class _Landing:
             .where(tables.extraction.c.extraction_id == own)
             .values(groups_seen=groups_seen, others_seen=others_seen, gone=gone, back=sums.back, reason=reason)
         )
-        return ledger.finish(connection, tables, own, state, now=self._store.now(), late_after=self._store.late_after)
+        return ledger.finish(connection, self._context, own, state)
 
     def _land_batch(self, records: Sequence[Record], first: int) -> _Sums:
         foremost: dict[str, Record] = {}
@@ -221,7 +221,7 @@ class _Landing:
         landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in foremost.items()]
         kept = [record for record in landed if record is not None]
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
-        new, refused = write_bisecting(self._connection, self._store.write, batch)
+        new, refused = write_bisecting(self._connection, self._context.write_batch, batch)
         flag_repaired(self._connection, self._tables, batch)
         insert_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
         bodies = {reject.body for reject in refused}

@@ -19,6 +19,8 @@ from airflow_provider_wacontacts.store.batches import (
     insert_rejects,
     write_bisecting,
 )
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.results import ExtractionResult
 from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
@@ -55,14 +57,19 @@ class Store:
         now: Callable[[], datetime] = _worker_time,
         secret: bytes | None = None,
     ) -> None:
-        self.sessions = Transactions(engine)
-        self.tables = Tables(engine.dialect, table_schema)
-        self.secret = secret
-        self.erased = StoredSuppressionList(self.tables, secret)
-        self.write = (sqlite if self.sessions.is_sqlite else postgres).writer(self.tables)
-        self.late_after = late_after
-        self.now = now
-        self._auto_upgrade = auto_upgrade
+        transactions, tables = Transactions(engine), Tables(engine.dialect, table_schema)
+        locks = Locks(transactions, tables)
+        self.context = StoreContext(
+            transactions=transactions,
+            tables=tables,
+            locks=locks,
+            suppressions=StoredSuppressionList(tables, locks, secret),
+            write_batch=(sqlite if transactions.is_sqlite else postgres).writer(tables),
+            now=now,
+            late_after=late_after,
+            auto_upgrade=auto_upgrade,
+            secret=secret,
+        )
 
     def prepare(self) -> None:
         """
@@ -72,8 +79,7 @@ class Store:
             people were erased with another secret.
         :raises LandingError: the database failed.
         """
-        schema.check(self.sessions, self.tables, auto_upgrade=self._auto_upgrade)
-        self.suppression_list()
+        schema.prepare(self.context)
 
     def suppression_list(self) -> SuppressionList:
         """
@@ -82,8 +88,8 @@ class Store:
         :raises ConfigError: somebody was erased with another secret than the store's.
         :raises LandingError: the database failed.
         """
-        with self.sessions.reading() as connection:
-            return self.erased.known(connection)
+        with self.context.transactions.read() as connection:
+            return self.context.suppressions.cached(connection)
 
     def begin(
         self,
@@ -107,7 +113,7 @@ class Store:
         :raises LandingError: the database failed.
         """
         claim = ledger.ExtractionKey(source, account, window, task, options_digest)
-        return Extraction(self, self._begin(claim, package_version, uri))
+        return Extraction(self.context, self._begin(claim, package_version, uri))
 
     def begin_snapshot(
         self,
@@ -130,7 +136,7 @@ class Store:
         :raises LandingError: the database failed.
         """
         claim = ledger.ExtractionKey(source, account, None, task, options_digest)
-        return SnapshotExtraction(self, self._begin(claim, package_version, uri), group=group)
+        return SnapshotExtraction(self.context, self._begin(claim, package_version, uri), group=group)
 
     def has_landed(self, source: str, account: str, uri: str) -> bool:
         """
@@ -138,16 +144,14 @@ class Store:
 
         :raises LandingError: the database failed.
         """
-        with self.sessions.reading() as connection:
-            return ledger.has_landed(connection, self.tables, source, account, uri)
+        with self.context.transactions.read() as connection:
+            return ledger.has_landed(connection, self.context.tables, source, account, uri)
 
     def _begin(self, claim: ledger.ExtractionKey, package_version: str, uri: str | None) -> ledger.StartedExtraction:
         def work(connection: Connection) -> ledger.StartedExtraction:
-            return ledger.begin(
-                connection, self.tables, claim, now=self.now(), package_version=package_version, uri=uri
-            )
+            return ledger.begin(connection, self.context, claim, package_version=package_version, uri=uri)
 
-        return self.sessions.writing(work)
+        return self.context.transactions.run(work)
 
 
 class Extraction:
@@ -161,7 +165,7 @@ class Extraction:
     :ivar rejected: what it has put aside, rows that the database refused among them.
     """
 
-    def __init__(self, store: Store, begun: ledger.StartedExtraction) -> None:
+    def __init__(self, context: StoreContext, begun: ledger.StartedExtraction) -> None:
         self.extraction_id = begun.extraction_id
         self.resume_from = begun.resume_from
         self.resumes = begun.resumes
@@ -169,7 +173,7 @@ class Extraction:
         self.rejected = 0
         self._account_id = begun.account_id
         self._place = begun.source, begun.account
-        self._store = store
+        self._context = context
 
     def land(
         self,
@@ -197,16 +201,17 @@ class Extraction:
         :raises ConfigError: they are of another number than what the account had before.
         :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
+        context = self._context
 
         def work(connection: Connection) -> ledger.Counts:
-            tables = self._store.tables
-            first = ledger.hold(connection, tables, self.extraction_id, self.rows + self.rejected)
+            tables = context.tables
+            first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 ledger.pin_number_id(connection, tables, self._account_id, set(number_ids))
-            erased = self._store.erased.fenced(connection)
+            erased = context.suppressions.locked(connection)
             kept = erased.without(*self._place, records)
             batch = Batch(self._account_id, extracted_at, dedupe_and_number(kept, first))
-            new, refused = write_bisecting(connection, self._store.write, batch)
+            new, refused = write_bisecting(connection, context.write_batch, batch)
             flag_repaired(connection, tables, batch)
             aside = [*erased.without_mentions(rejects), *refused]
             insert_rejects(connection, tables, self.extraction_id, aside)
@@ -214,7 +219,7 @@ class Extraction:
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
             return counts
 
-        counts = self._store.sessions.writing(work)
+        counts = context.transactions.run(work)
         self.rows += counts.rows
         self.rejected += counts.rejected
         return counts.new_versions
@@ -226,12 +231,12 @@ class Extraction:
         :param state: ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another try has taken over, or the database failed or lost what was committed.
         """
+        context = self._context
 
         def work(connection: Connection) -> ExtractionResult:
-            store = self._store
-            ledger.hold(connection, store.tables, self.extraction_id, self.rows + self.rejected)
-            return ledger.finish(
-                connection, store.tables, self.extraction_id, state, now=store.now(), late_after=store.late_after
-            )
+            ledger.lock_running(connection, context.tables, self.extraction_id, self.rows + self.rejected)
+            return ledger.finish(connection, context, self.extraction_id, state)
 
-        return self._store.sessions.writing(work)
+        result = context.transactions.run(work)
+        ledger.analyze(context, result)
+        return result

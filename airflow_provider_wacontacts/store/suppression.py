@@ -1,4 +1,4 @@
-"""Who was erased from a store, read by all who land, and a fence between them and who erases."""
+"""The suppression list of a store: keyed hashes of people and contacts that were erased."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionKey, SuppressionList
+from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.tables import Tables
 
 __all__ = ["StoredSuppressionList"]
 
-#: The lock is named after the table, whichever way it is found: connections may name its schema, or have it by default.
-SHARED = """
-SELECT pg_advisory_xact_lock_shared(hashtext('wacontacts erased'), CAST(CAST(:name AS regclass) AS oid)::integer)
-"""
-ALONE = SHARED.replace("_shared", "")
 KEY_BYTES = 32
 
 
@@ -32,12 +28,13 @@ class StoredSuppressionList:
     :param secret: that of pseudonyms, which the hashes are made with; ``None`` for a key that the store keeps.
     """
 
-    def __init__(self, tables: Tables, secret: bytes | None) -> None:
+    def __init__(self, tables: Tables, locks: Locks, secret: bytes | None) -> None:
         self._tables = tables
+        self._locks = locks
         self._own = SuppressionKey.of_secret(secret) if secret else None
         self._read: tuple[tuple[int, int], SuppressionList] = ((0, 0), NO_SUPPRESSIONS)
 
-    def fenced(self, connection: Connection) -> SuppressionList:
+    def locked(self, connection: Connection) -> SuppressionList:
         """
         Return who was erased, and let nobody be erased until the transaction ends.
 
@@ -45,11 +42,11 @@ class StoredSuppressionList:
 
         :raises ConfigError: somebody was erased with another secret than this connection's.
         """
-        self._lock(connection, SHARED)
-        return self.known(connection)
+        self._locks.shared_lock(connection)
+        return self.cached(connection)
 
-    def known(self, connection: Connection) -> SuppressionList:
-        """Return who was erased; see :meth:`fenced`."""
+    def cached(self, connection: Connection) -> SuppressionList:
+        """Return who was erased; see :meth:`locked`."""
         erased = self._tables.erased.c
         count, last = connection.execute(
             select(func.count(), func.coalesce(func.max(erased.erased_number), 0)).select_from(self._tables.erased)
@@ -65,12 +62,8 @@ class StoredSuppressionList:
         """Return who was erased, those of the transaction among them."""
         return SuppressionList(self._hashes(connection))
 
-    def fence(self, connection: Connection) -> None:
-        """Wait for all who land, and let nobody land until the transaction ends."""
-        self._lock(connection, ALONE)
-
     def key(self, connection: Connection, now: datetime) -> SuppressionKey:
-        """Return what the next hashes are made with, inside the fence."""
+        """Return what the next hashes are made with, under the exclusive lock."""
         if self._own is not None:
             return self._own
         table = self._tables.erased_key
@@ -88,10 +81,6 @@ class StoredSuppressionList:
         rows = [{"key_id": key.key_id, "hash": one, "erased_at": now} for one in sorted(set(hashes))]
         if rows:
             connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), rows)
-
-    def _lock(self, connection: Connection, sql: str) -> None:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(sql), {"name": f"{self._tables.prefix}wacontacts_erased"})
 
     def _hashes(self, connection: Connection) -> dict[SuppressionKey, list[bytes]]:
         table = self._tables.erased_key

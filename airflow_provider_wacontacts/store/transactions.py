@@ -47,15 +47,15 @@ class Transactions:
         self._writer = _hide_parameters(_immediate(engine) if self.is_sqlite else engine.execution_options())
         self._url = engine.url
 
-    def has_place(self) -> bool:
-        """Tell whether there is something to connect to: whoever connects to a SQLite file that is missing makes it."""
+    def has_database(self) -> bool:
+        """Return whether there is something to connect to: connecting to a missing SQLite file creates it."""
         path = (self._url.database or "") if self.is_sqlite else ""
         if path in ("", ":memory:") or self._url.query.get("mode") == "memory":
             return True
         return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path).exists()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Connection]:
         """
         Open a connection outside of any transaction, which waits for nobody who writes.
 
@@ -72,7 +72,7 @@ class Transactions:
         if problem is not None:
             raise problem from None
 
-    def writing(self, work: Callable[[Connection], T]) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
         """
         Do work in a transaction, again where it clashed with another worker's or lost its connection on the way.
 
@@ -103,7 +103,7 @@ class Transactions:
             again(self._enable_wal)
 
     def _enable_wal(self) -> None:
-        with self.reading() as connection:
+        with self.read() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     def _once(self, work: Callable[[Connection], T]) -> T:

@@ -96,13 +96,13 @@ class Week:
         snapshot.land(lambda: iter(contacts), extracted_at=moment, size=1)
 
     def check(self, *numbers, sender="+12015550100"):
-        checks = SenderChecks(self.store, sender, daily_checks=10)
+        checks = SenderChecks(self.store.context, sender, daily_checks=10)
         check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOW - 7 * DAY))
         check.fill([CheckInput(number, number) for number in numbers] + [CheckInput("1", None, reason="too short")])
         check.lease([number_id for batch in check.queued(10) for number_id in batch])
         check.record(CheckResults(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))
         check.start_waiting(NOW + HOUR)
-        SenderIdentities(self.store, sender).record_changes([IdentityChange("16315551001", "hash", NOW)])
+        SenderIdentities(self.store.context, sender).record_changes([IdentityChange("16315551001", "hash", NOW)])
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.records.tasks import Task
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.schema import prepare
 
 WEEK = timedelta(days=7)
 
@@ -42,10 +43,12 @@ class Token:
 def check(plan: dict[str, Any]) -> dict[str, Any]:
     """Check numbers, or those that are stale, by the job, which needs no Airflow; past the budget leave them."""
     check_numbers.REQUESTS_A_SECOND = 500.0
-    checks = SenderChecks(Store(create_engine(plan["store"])), plan["sender"], daily_checks=plan["daily_checks"])
+    checks = SenderChecks(
+        Store(create_engine(plan["store"])).context, plan["sender"], daily_checks=plan["daily_checks"]
+    )
     while plan["gate"] and not Path(plan["gate"]).exists():
         time.sleep(0.001)
-    checks.store.prepare()
+    prepare(checks.context)
     check = checks.open(CheckSpec(Task("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
     if not check.is_filled:
         check.fill(_inputs(plan["numbers"], checks))

@@ -51,7 +51,7 @@ def waiting(store_engine):
     """A check that waits for one number."""
     store = Store(store_engine, now=lambda: NOW)
     store.prepare()
-    checks = SenderChecks(store, SENDER, daily_checks=10)
+    checks = SenderChecks(store.context, SENDER, daily_checks=10)
     check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "0", NOW - timedelta(days=7)))
     check.fill([CheckInput(f"+{SLOW}", f"+{SLOW}")])
     for number_ids in check.queued(10):
@@ -93,7 +93,7 @@ def test_a_delivered_change_of_identity_is_pending(store_engine, whatsapp, rows)
     recorded = record_callback(store_engine, SENDER, callback.body)
 
     assert recorded == RecordedCallback(identities=1)
-    (pending,) = SenderIdentities(Store(store_engine), SENDER).pending(10)
+    (pending,) = SenderIdentities(Store(store_engine).context, SENDER).pending(10)
     assert [(pending.wa_id, pending.hash)] == rows("SELECT wa_id, hash FROM wacontacts_identity")
     ((created_at,),) = rows("SELECT created_at FROM wacontacts_identity")
     assert str(created_at)[:10] == "2026-11-02"
@@ -357,7 +357,7 @@ def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine
                     " WHERE sender = :s ORDER BY 1, 2",
                     s=sender,
                 ),
-                [(one.wa_id, one.hash) for one in SenderIdentities(Store(store_engine), sender).pending(99)],
+                [(one.wa_id, one.hash) for one in SenderIdentities(Store(store_engine).context, sender).pending(99)],
             )
         )
 

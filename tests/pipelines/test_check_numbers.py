@@ -73,7 +73,7 @@ class Setting:
         self.world = Surroundings(self.reports.append)
 
     def checks(self, daily_checks: int = 100_000) -> SenderChecks:
-        return SenderChecks(self.store, SENDER, daily_checks=daily_checks)
+        return SenderChecks(self.store.context, SENDER, daily_checks=daily_checks)
 
     def check(self, checks: SenderChecks, count: int, run_id: str = "run") -> Check:
         rules = CheckSpec(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
@@ -264,7 +264,7 @@ def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the
         from airflow_provider_wacontacts.pipelines.check_results import answers_of
 
         said = Server()(leased.numbers, blocking="no_wait", force_check=False)
-        other.record(answers_of(said, leased.numbers, asked_at=setting.store.now()))
+        other.record(answers_of(said, leased.numbers, asked_at=setting.store.context.now()))
 
     threading.Timer(0.3, answer).start()
     server = Server()
@@ -371,7 +371,7 @@ def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Se
     assert asking.is_alive()
     if is_answered:
         said = {number: ("valid", number[1:]) for number in leased.numbers}
-        now = setting.store.now()
+        now = setting.store.context.now()
         other.record(CheckResults(said, now, now))
     else:
         other.release(leased.numbers)

@@ -46,7 +46,7 @@ def rows(store):
     """Ask the store."""
 
     def run(query, **values):
-        with store.sessions.reading() as connection:
+        with store.context.transactions.read() as connection:
             return [tuple(row) for row in connection.execute(text(query), values)]
 
     return run
@@ -55,7 +55,7 @@ def rows(store):
 @pytest.fixture
 def history(store, rows):
     """Tell a contact's states, the days since Monday on which each began and ended, and its names."""
-    name = "payload->>'name'" if not store.sessions.is_sqlite else "json_extract(payload, '$.name')"
+    name = "payload->>'name'" if not store.context.transactions.is_sqlite else "json_extract(payload, '$.name')"
 
     def run(contact):
         found = rows(HISTORY.format(name=name), contact_id=contact["id"])

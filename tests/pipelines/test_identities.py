@@ -64,7 +64,7 @@ class Business:
         self.world = Surroundings(self.reported.append, monotonic=count(step=10).__next__)
         store = Store(engine)
         store.prepare()
-        self.identities = SenderIdentities(store, SENDER)
+        self.identities = SenderIdentities(store.context, SENDER)
         self.engine = engine
 
     def change(self, *wa_ids, told=True):

@@ -18,7 +18,7 @@ NUMBERS = [f"+1201555010{digit}" for digit in range(4)]
 def checks(sqlite_url):
     store = Store(create_engine(sqlite_url), now=lambda: NOW)
     store.prepare()
-    return SenderChecks(store, "+12015550123", daily_checks=10)
+    return SenderChecks(store.context, "+12015550123", daily_checks=10)
 
 
 def checked(checks, results, client_version=None):

@@ -59,7 +59,7 @@ class Real:
     def __init__(self, engine, clock):
         self.engine = engine
         self.sender = f"sender {next(SENDERS)}"
-        self.checks = SenderChecks(Store(engine, now=clock), self.sender, daily_checks=DAILY)
+        self.checks = SenderChecks(Store(engine, now=clock).context, self.sender, daily_checks=DAILY)
         self.ids = []
         self.made = {}
 

@@ -88,10 +88,10 @@ class Feeds:
 
     def check(self, moment, says, sender="+4400"):
         """Hear what the API says of numbers: status and WhatsApp id."""
-        SenderChecks(self.landing.store, sender).record_delivered(CheckResults(says, moment, moment))
+        SenderChecks(self.landing.store.context, sender).record_delivered(CheckResults(says, moment, moment))
 
     def identities(self, sender="+4400"):
-        return SenderIdentities(self.landing.store, sender)
+        return SenderIdentities(self.landing.store.context, sender)
 
     def rows(self, where=""):
         """The directory, by WhatsApp id, in its order."""

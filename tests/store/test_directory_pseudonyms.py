@@ -54,7 +54,7 @@ def land_green_api(store, wa_id):
 
 
 def check(store, number=NUMBER, wa_id=WA_ID, status="valid"):
-    checks = SenderChecks(store, SENDER, daily_checks=10)
+    checks = SenderChecks(store.context, SENDER, daily_checks=10)
     begun = checks.open(CheckSpec(TASK, "", "0", fresh_after=NOW))
     begun.fill([CheckInput(number, number)])
     for number_ids in begun.queued(10):
@@ -65,7 +65,7 @@ def check(store, number=NUMBER, wa_id=WA_ID, status="valid"):
 
 def directory(store):
     columns = "wa_id, turn_account, green_api_account, number, status, identity_pending"
-    with store.sessions.reading() as connection:
+    with store.context.transactions.read() as connection:
         rows = connection.execute(text(f"SELECT {columns} FROM wacontacts_directory ORDER BY wa_id")).all()
     return [(*row[:5], None if row[5] is None else bool(row[5])) for row in rows]
 
@@ -74,7 +74,7 @@ def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_t
     land_turn(store, NUMBER[1:])
     land_green_api(store, WA_ID)
     check(store)
-    SenderIdentities(store, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
 
     assert directory(store) == [(pseudonym(WA_ID, KEY), "main", "phone", None, "valid", True)]
 
@@ -87,8 +87,8 @@ def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
 
 def test_nothing_of_a_number_is_in_the_directory(store):
     check(store)
-    SenderIdentities(store, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
-    with store.sessions.reading() as connection:
+    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    with store.context.transactions.read() as connection:
         (row,) = connection.execute(text("SELECT * FROM wacontacts_directory")).all()
 
     assert [value for value in row if NUMBER[1:] in str(value) or WA_ID in str(value)] == []
@@ -100,6 +100,6 @@ def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_a
     assert [row[:4] for row in directory(store)] == [(WA_ID, None, None, NUMBER)]
 
     delivered = CheckResults({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
-    SenderChecks(store, SENDER).record_delivered(delivered)
+    SenderChecks(store.context, SENDER).record_delivered(delivered)
 
     assert [row[:4] for row in directory(store)] == [(pseudonym(WA_ID, KEY), None, None, None)]

@@ -45,7 +45,7 @@ def test_one_person_and_the_first_page_are_found_by_indexes_in_postgresql(postgr
 def test_postgresql_knows_how_the_tables_are_filled_once_much_has_landed(
     postgres_landing, book_of, monkeypatch, *, feed, many, known
 ):
-    monkeypatch.setattr(ledger, "MANY", many)
+    monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", many)
     if feed == "turn":
         extraction = postgres_landing.begin()
         postgres_landing.land(extraction, *(postgres_landing.record(name) for name in "abc"))
@@ -61,7 +61,7 @@ def test_postgresql_knows_how_the_tables_are_filled_once_much_has_landed(
 
 
 def test_nobody_waits_for_somebody_who_looks_at_the_tables_just_now(postgres_landing, book_of, monkeypatch):
-    monkeypatch.setattr(ledger, "MANY", 1)
+    monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", 1)
     with postgres_landing.engine.begin() as other:
         other.execute(text("LOCK TABLE wacontacts_head IN SHARE UPDATE EXCLUSIVE MODE"))
         assert book_of(postgres_landing).land(MONDAY, "1@c.us").state == "complete"

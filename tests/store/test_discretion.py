@@ -36,8 +36,8 @@ def ask(connection):
 def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
     sessions = Transactions(store_engine)
 
-    with sessions.reading() as connection:
-        found = [ask(connection), sessions.writing(ask)]
+    with sessions.read() as connection:
+        found = [ask(connection), sessions.run(ask)]
 
     assert found == [ROW, ROW]
     assert log.getvalue().count("SELECT CAST(") >= 2
@@ -48,7 +48,7 @@ def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
 def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys, echo):
     engine = create_engine(sqlite_url, echo=echo)
 
-    Transactions(engine).writing(ask)
+    Transactions(engine).run(ask)
 
     assert ROW not in log.getvalue() + "".join(capsys.readouterr())
     engine.dispose()

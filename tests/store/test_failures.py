@@ -30,7 +30,10 @@ def postgres_landing(request, postgres, landing_on):
 
 
 def contacts(landing):
-    return [one for (one,) in landing.rows(f"SELECT contact_id FROM {landing.store.tables.prefix}wacontacts_current")]
+    return [
+        one
+        for (one,) in landing.rows(f"SELECT contact_id FROM {landing.store.context.tables.prefix}wacontacts_current")
+    ]
 
 
 def everything_said(error):
@@ -50,7 +53,7 @@ def attempts(postgres_landing):
 
 
 def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine, attempts):
-    landing, head = postgres_landing, f"{postgres_landing.store.tables.prefix}wacontacts_head"
+    landing, head = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_head"
     landing.land(landing.begin(), landing.record("a"), landing.record("z"))
     attempts.clear()
     with postgres_engine.begin() as other:
@@ -100,7 +103,7 @@ def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postg
 def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
     postgres_landing, postgres_engine, monkeypatch
 ):
-    landing, ledger = postgres_landing, f"{postgres_landing.store.tables.prefix}wacontacts_extraction"
+    landing, ledger = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_extraction"
     landing.begin()
     monkeypatch.setattr(sessions, "BUSY_TIMEOUT_S", 1)
     with postgres_engine.begin() as frozen:

@@ -44,7 +44,7 @@ def account(request):
 
 def look(landing, account):
     """Read contacts, rejects and what the ledger says of an account."""
-    at = f"{landing.store.tables.prefix}wacontacts"
+    at = f"{landing.store.context.tables.prefix}wacontacts"
     own = f"extraction_id IN (SELECT extraction_id FROM {at}_extraction WHERE account = :account)"
     contacts = landing.rows(f"SELECT contact_id FROM {at}_current WHERE account = :account ORDER BY 1", account=account)
     rejects = landing.rows(f"SELECT reason, body FROM {at}_reject WHERE {own} ORDER BY 1, 2", account=account)

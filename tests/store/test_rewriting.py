@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.pipelines.erasure import erase_people
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.file_lock import SUFFIX, file_rewrite_lock
+from airflow_provider_wacontacts.store.locks import LOCK_FILE_SUFFIX
 
 A_WHILE_S = 0.5
 FOREVER_S = 60
@@ -28,7 +28,7 @@ def waiting(store, done, root):
 
 def test_the_second_waits_until_the_first_has_ended(landing, tmp_path):
     done = Event()
-    with file_rewrite_lock(landing.store):
+    with landing.store.context.locks.file_rewrite_lock():
         thread = waiting(Store(landing.engine), done, tmp_path)
         assert not done.wait(A_WHILE_S)
     thread.join(FOREVER_S)
@@ -36,7 +36,10 @@ def test_the_second_waits_until_the_first_has_ended(landing, tmp_path):
 
 
 def test_one_that_fails_lets_go(landing, tmp_path):
-    with pytest.raises(LandingError, match="a file"), file_rewrite_lock(landing.store):
+    with (
+        pytest.raises(LandingError, match="a file"),
+        landing.store.context.locks.file_rewrite_lock(),
+    ):
         raise LandingError("a file could not be written")
     done = Event()
     waiting(landing.store, done, tmp_path).join(FOREVER_S)
@@ -44,12 +47,15 @@ def test_one_that_fails_lets_go(landing, tmp_path):
 
 
 def test_contacts_land_meanwhile(book):
-    with file_rewrite_lock(book.landing.store):
-        book.land(book.landing.store.now(), "11001234567@c.us")
+    with book.landing.store.context.locks.file_rewrite_lock():
+        book.land(book.landing.store.context.now(), "11001234567@c.us")
         assert list(book.states()) == ["11001234567@c.us"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_any_file(sqlite_landing):
-    Path(f"{sqlite_landing.engine.url.database}{SUFFIX}").mkdir()
-    with pytest.raises(LandingError, match=SUFFIX), file_rewrite_lock(sqlite_landing.store):
+    Path(f"{sqlite_landing.engine.url.database}{LOCK_FILE_SUFFIX}").mkdir()
+    with (
+        pytest.raises(LandingError, match=LOCK_FILE_SUFFIX),
+        sqlite_landing.store.context.locks.file_rewrite_lock(),
+    ):
         pytest.fail("it has begun")

@@ -125,7 +125,7 @@ def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
 
 
 def test_a_snapshot_whose_transaction_is_tried_again_is_read_anew(book, monkeypatch):
-    refusals, made, write = iter([RetryableStoreError("in the way")]), [], book.landing.store.write
+    refusals, made, write = iter([RetryableStoreError("in the way")]), [], book.landing.store.context.write_batch
 
     def clashing(connection, batch):
         for refusal in refusals:

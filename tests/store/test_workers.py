@@ -130,8 +130,8 @@ def test_a_sqlite_transaction_waits_for_the_one_before_it(sqlite_landing):
 
     from threading import Thread
 
-    worker = Thread(target=landing.store.sessions.writing, args=(other,))
-    landing.store.sessions.writing(work_meanwhile)
+    worker = Thread(target=landing.store.context.transactions.run, args=(other,))
+    landing.store.context.transactions.run(work_meanwhile)
     worker.join()
     assert order == ["first", "second"]
     assert [one.finish().state for one in (first, second)] == ["complete", "complete"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["draw", "spent", "utc_day"]
 

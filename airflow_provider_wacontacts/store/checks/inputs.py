@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import CheckInput
+from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["OPTED_OUT", "add", "analyze", "close"]
+__all__ = ["OPTED_OUT", "add", "close"]
 
 NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)
@@ -92,13 +92,6 @@ def add(
         body = BODIES["sqlite" if db.is_sqlite else "postgresql"]
         last = first + len(inputs) - 1
         db.execute(REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
-
-
-def analyze(db: Database) -> None:
-    """Have PostgreSQL look at its tables: it plans for a check that it has never heard of as for an empty one."""
-    if not db.is_sqlite:
-        db.execute("ANALYZE {at}wacontacts_check_result")
-        db.execute("ANALYZE {at}wacontacts_number")
 
 
 def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: datetime) -> None:

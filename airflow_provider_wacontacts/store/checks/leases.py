@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks import budget
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, MISSING, LeasedNumbers
 from airflow_provider_wacontacts.store.checks.results import KNOWN, hand_on, resolve_checks
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["CLAIMED_FOR", "LeaseRequest", "lease", "release", "release_all"]
 

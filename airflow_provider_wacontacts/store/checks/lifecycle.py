@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_wacontacts.store.checks import inputs as filling
 from airflow_provider_wacontacts.store.checks import leases, totals
 from airflow_provider_wacontacts.store.checks import results as answers
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     CheckInput,
@@ -19,6 +18,7 @@ from airflow_provider_wacontacts.store.checks.model import (
     LeasedNumbers,
 )
 from airflow_provider_wacontacts.store.checks.suppression import without_erased
+from airflow_provider_wacontacts.store.database import Database
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Check", "CheckRow"]
 
 AT_ONCE = 5_000
-#: A check of so many inputs is worth a look at how they are spread.
-MANY = 1_000
+#: So many inputs are worth new statistics: PostgreSQL plans for a check that it has never seen as for an empty one.
+ANALYZE_AFTER_ROWS = 1_000
 #: No answer is older than this, so any will do.
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -106,7 +106,7 @@ class Check:
         self._kept = kept
         self.max_checks = max_checks
         self._checks = checks
-        self._store = checks.store
+        self._context = checks.context
 
     def fill(self, inputs: Iterable[CheckInput]) -> None:
         """
@@ -122,11 +122,11 @@ class Check:
         fresh_after = None if self._kept.force_check else self._kept.fresh_after
 
         def work(db: Database) -> None:
-            filling.close(db, self.check_id, fresh_after=fresh_after, now=self._store.now())
+            filling.close(db, self.check_id, fresh_after=fresh_after, now=self._context.now())
 
-        self._checks.write(work)
-        if first >= MANY:
-            self._checks.write(filling.analyze)
+        self._context.run(work)
+        if first >= ANALYZE_AFTER_ROWS:
+            self._context.analyze("check_result", "number")
         self.is_filled = True
 
     def queued(self, size: int) -> Iterator[list[int]]:
@@ -135,7 +135,7 @@ class Check:
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
         """Go likewise through those of them that draw on no budget, or that somebody else is asking about."""
-        kept, now = self._kept, self._store.now()
+        kept, now = self._kept, self._context.now()
         known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after, "forced": kept.force_check}
         return self._through(FOR_NOTHING, size, **known, now_at=now, cached_after=now - CACHED_FOR)
 
@@ -164,18 +164,18 @@ class Check:
 
         :raises LandingError: the database failed.
         """
-        sender, store = self._checks.sender, self._store
+        sender, context = self._checks.sender, self._context
 
         def work(db: Database) -> None:
-            kept = without_erased(db, store.erased, sender, said, store.now())
-            answers.record(db, sender, self.check_id, kept, store.now(), holder=self._holder)
+            kept = without_erased(db, context.suppressions, sender, said, context.now())
+            answers.record(db, sender, self.check_id, kept, context.now(), holder=self._holder)
 
-        self._checks.write(work)
+        self._context.run(work)
 
     def release(self, numbers: Sequence[str]) -> None:
         """Free numbers that there was no answer about."""
         sender = self._checks.sender
-        self._checks.write(lambda db: leases.release(db, sender, self._holder, numbers))
+        self._context.run(lambda db: leases.release(db, sender, self._holder, numbers))
 
     def finish(self) -> CheckTotals:
         """
@@ -186,10 +186,10 @@ class Check:
 
         def work(db: Database) -> CheckTotals:
             self._execute(db, LEAVE)
-            self._execute(db, FINISH, now_at=self._store.now())
+            self._execute(db, FINISH, now_at=self._context.now())
             return self._resolve_and_count(db)
 
-        return self._checks.write(work)
+        return self._context.run(work)
 
     def start_waiting(self, deadline: datetime, *, recheck_failed: int = 0) -> CheckTotals:
         """
@@ -207,20 +207,20 @@ class Check:
             self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
             return self._resolve_and_count(db)
 
-        return self._checks.write(work)
+        return self._context.run(work)
 
     def totals(self) -> CheckTotals:
         """Count how the check stands, and resolve it if it waits for nothing."""
-        return self._checks.write(self._resolve_and_count)
+        return self._context.run(self._resolve_and_count)
 
     def stop_rechecking(self) -> None:
         """Ask no more about what failed: there is no budget for it."""
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)
-            answers.resolve_checks(db, [self.check_id], self._store.now())
+            answers.resolve_checks(db, [self.check_id], self._context.now())
 
-        self._checks.write(work)
+        self._context.run(work)
 
     def expire(self) -> CheckTotals:
         """Give up waiting; what came in stays. A check that was resolved meanwhile remains so."""
@@ -231,22 +231,22 @@ class Check:
             self._execute(db, EXPIRE)
             return totals.count(db, self.check_id)
 
-        return self._checks.write(work)
+        return self._context.run(work)
 
     def client_versions(self) -> set[str | None]:
         """Return the versions of the clients that called numbers valid; ``None`` for one that did not say."""
-        with self._checks.read() as db:
+        with self._context.read() as db:
             return totals.client_versions(db, self.check_id)
 
     def _add(self, first: int, inputs: Sequence[CheckInput]) -> None:
         own = {"sender": self._checks.sender, "check_id": self.check_id}
-        people = self._store.erased
-        self._checks.write(lambda db: filling.add(db, own, first, inputs, people.fenced(db.connection)))
+        people = self._context.suppressions
+        self._context.run(lambda db: filling.add(db, own, first, inputs, people.locked(db.connection)))
 
     def _through(self, sql: str, size: int, **known: Any) -> Iterator[list[int]]:
         after = -1
         while True:
-            with self._checks.read() as db:
+            with self._context.read() as db:
                 own: dict[str, Any] = {"check_id": self.check_id, "after": after, "size": size}
                 rows = db.execute(sql, **own, **known).all()
             if not rows:
@@ -269,12 +269,12 @@ class Check:
         )
 
         def work(db: Database) -> LeasedNumbers:
-            return leases.lease(db, asking, number_ids, self._store.now())
+            return leases.lease(db, asking, number_ids, self._context.now())
 
-        return self._checks.write(work)
+        return self._context.run(work)
 
     def _resolve_and_count(self, db: Database) -> CheckTotals:
-        answers.resolve_checks(db, [self.check_id], self._store.now())
+        answers.resolve_checks(db, [self.check_id], self._context.now())
         return totals.count(db, self.check_id)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, CheckResults
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["ALL", "ASKED", "KNOWN", "OTHERS", "Results", "hand_on", "record", "record_delivered", "resolve_checks"]
 

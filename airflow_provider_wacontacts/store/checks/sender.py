@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
-
-from sqlalchemy import func, select
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.checks import budget, leases, stale
 from airflow_provider_wacontacts.store.checks import results as answers
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
 from airflow_provider_wacontacts.store.checks.model import CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.suppression import without_erased
-from airflow_provider_wacontacts.store.store import Store
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["SenderChecks"]
-
-T = TypeVar("T")
 
 UNFINISHED = """
 SELECT check_id, filled_at FROM {at}wacontacts_check
@@ -54,8 +49,8 @@ class SenderChecks:
     :param daily_checks: how many numbers the sender may be asked about in a UTC day; only claiming needs it.
     """
 
-    def __init__(self, store: Store, sender: str, *, daily_checks: int = 0) -> None:
-        self.store = store
+    def __init__(self, context: StoreContext, sender: str, *, daily_checks: int = 0) -> None:
+        self.context = context
         self.sender = sender
         self.daily_checks = daily_checks
 
@@ -69,7 +64,7 @@ class SenderChecks:
         """
 
         def work(db: Database) -> CheckRow:
-            _take_turns(db, rules)
+            self.context.locks.named(db.connection, "wacontacts check", *rules.task)
             own = {"sender": self.sender, "options_digest": rules.options_digest, **rules.task._asdict()}
             unfinished = db.execute(UNFINISHED, **own).all()
             for check_id in [row.check_id for row in unfinished[:1] if row.filled_at is not None]:
@@ -79,7 +74,7 @@ class SenderChecks:
                 db.execute(GIVE_UP, check_ids=[row.check_id for row in unfinished])
             return self._begin(db, rules, own)
 
-        return Check(self, self.write(work), max_checks=rules.max_checks)
+        return Check(self, self.context.run(work), max_checks=rules.max_checks)
 
     def find(self, check_id: str, *, waiter: str | None = None) -> Check:
         """
@@ -89,7 +84,7 @@ class SenderChecks:
         :raises ConfigError: there is none of this id, or it is another sender's.
         :raises LandingError: the database failed.
         """
-        with self.read() as db:
+        with self.context.read() as db:
             return Check(self, self._kept(db, check_id), waiter=waiter)
 
     def record_delivered(self, delivered: CheckResults) -> None:
@@ -101,15 +96,15 @@ class SenderChecks:
         """
 
         def work(db: Database) -> None:
-            kept = without_erased(db, self.store.erased, self.sender, delivered, self.store.now())
-            answers.record_delivered(db, self.sender, kept, self.store.now())
+            kept = without_erased(db, self.context.suppressions, self.sender, delivered, self.context.now())
+            answers.record_delivered(db, self.sender, kept, self.context.now())
 
-        self.write(work)
+        self.context.run(work)
 
     def budget_left(self) -> int:
         """Return how many numbers may still be asked about today, 0 and up."""
-        with self.read() as db:
-            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.utc_day(self.store.now())))
+        with self.context.read() as db:
+            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.utc_day(self.context.now())))
 
     def stale(
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
@@ -122,36 +117,16 @@ class SenderChecks:
         :param wanted: the only numbers that may be found, in E.164; ``None`` for all.
         :returns: E.164, oldest first, at most ``limit``.
         """
-        with self.read() as db:
+        with self.context.read() as db:
             terms: dict[str, Any] = {"statuses": statuses, "not_after": not_after, "limit": limit}
-            return stale.oldest(db, self.sender, **terms, now=self.store.now(), wanted=wanted)
-
-    def write(self, work: Callable[[Database], T]) -> T:
-        """
-        Do work in a transaction, again where it clashed with another worker's.
-
-        :raises LandingError: the database failed; nothing of what was written is in it.
-        """
-        return self.store.sessions.writing(
-            lambda connection: work(Database(connection, self.store.tables, self.store.secret))
-        )
-
-    @contextmanager
-    def read(self) -> Iterator[Database]:
-        """
-        Open a connection outside of any transaction.
-
-        :raises LandingError: the database failed.
-        """
-        with self.store.sessions.reading() as connection:
-            yield Database(connection, self.store.tables, self.store.secret)
+            return stale.oldest(db, self.sender, **terms, now=self.context.now(), wanted=wanted)
 
     def _begin(self, db: Database, rules: CheckSpec, own: dict[str, Any]) -> CheckRow:
         check_id = uuid4().hex
         db.execute(
             OPEN,
             check_id=check_id,
-            created_at=self.store.now(),
+            created_at=self.context.now(),
             fresh_after=rules.fresh_after,
             force_check=rules.force_check,
             package_version=rules.package_version,
@@ -166,10 +141,3 @@ class SenderChecks:
         if row.sender != self.sender:
             raise ConfigError("check_id: this check is of another sender than the connection's")
         return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
-
-
-def _take_turns(db: Database, rules: CheckSpec) -> None:
-    """Let one worker at a time begin a task's check; SQLite's transactions wait for one another as they begin."""
-    if not db.is_sqlite:
-        name = "/".join(("wacontacts check", *map(str, rules.task)))
-        db.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.inputs import OPTED_OUT
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["oldest"]
 

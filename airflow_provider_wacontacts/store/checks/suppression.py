@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import CheckResults
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 
 __all__ = ["without_erased"]
@@ -34,7 +34,7 @@ def without_erased(
 
     A number that turns out to be theirs, by the WhatsApp id in the answer, is erased with its results.
     """
-    erased = people.fenced(db.connection)
+    erased = people.locked(db.connection)
     theirs = [
         number
         for number, (_, wa_id) in said.results.items()

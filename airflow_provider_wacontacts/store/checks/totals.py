@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import FINAL, MISSING, CheckTotals
+from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["client_versions", "count"]
 

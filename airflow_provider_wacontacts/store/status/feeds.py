@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.coverage import gaps_between, join, lossy_among
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Selection, Unfinished
 
 __all__ = ["read_feeds", "read_reach"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_wacontacts.store.checks.budget import utc_day
-from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
 from airflow_provider_wacontacts.store.status.model import Rejected, Selection, Sender
 

@@ -104,7 +104,7 @@ def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
             ask_about_all(*given, **named)
         finally:
             set_store_clock(MONDAY + timedelta(hours=2))
-            given[1].store.now = lambda: MONDAY + timedelta(hours=2)
+            given[1].store.context.now = lambda: MONDAY + timedelta(hours=2)
 
     set_store_clock(MONDAY)
     monkeypatch.setattr(check_numbers, "ask_about_all", until_midnight)

@@ -42,7 +42,7 @@ class Desk:
         self.clock = Clock()
         self.store = Store(engine, now=self.clock)
         self.store.prepare()
-        self.checks = SenderChecks(self.store, self.sender, daily_checks=daily_checks)
+        self.checks = SenderChecks(self.store.context, self.sender, daily_checks=daily_checks)
 
     def open(self, task="task", *, fresh_for=WEEK, force_check=False, max_checks=None, checks=None):
         """Open a check; of another task, another check."""

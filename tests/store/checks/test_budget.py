@@ -58,7 +58,7 @@ def test_what_does_not_draw_is_asked_when_the_budget_is_spent(desk_of):
 
 def test_a_budget_that_was_lowered_is_not_overdrawn(desk):
     desk.asked(ALICE, BOB, CAROL)
-    lower = SenderChecks(desk.store, desk.sender, daily_checks=2)
+    lower = SenderChecks(desk.store.context, desk.sender, daily_checks=2)
     check = desk.filled(DAVE, task="other", checks=lower)
 
     assert desk.lease(check) == LeasedNumbers([], over_budget=True)
@@ -135,7 +135,7 @@ def test_only_what_was_granted_counts_towards_a_limit(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, max_checks=2)
     desk.lease(check)
-    more = SenderChecks(desk.store, desk.sender, daily_checks=9)
+    more = SenderChecks(desk.store.context, desk.sender, daily_checks=9)
 
     assert desk.lease(more.find(check.check_id)) == LeasedNumbers([BOB], leased_elsewhere=1)
 

@@ -29,7 +29,7 @@ def store(store_engine):
 
 @pytest.fixture
 def identities(store):
-    return SenderIdentities(store, "+12015550100")
+    return SenderIdentities(store.context, "+12015550100")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
     ]
     found = set()
     for sender, order in enumerate(permutations(news)):
-        own = SenderIdentities(store, str(sender))
+        own = SenderIdentities(store.context, str(sender))
         for changes, detected_at in (*order, order[0]):
             own.record_changes(changes, detected_at=detected_at)
         assert hashes(own.pending(10)) == ["B", "C"]
@@ -117,7 +117,7 @@ def test_a_user_whose_newest_is_acknowledged_is_not_pending(identities):
 
 
 def test_another_sender_s_identities_are_its_own(identities, store):
-    other = SenderIdentities(store, "another")
+    other = SenderIdentities(store.context, "another")
     other.record_changes([changed("A")])
     (kept,) = other.pending(10)
 
@@ -235,7 +235,7 @@ def test_an_identity_shows_neither_number_nor_hash(identities):
 
 
 def test_a_store_that_fails_says_so_and_quotes_nothing(store_engine):
-    identities = SenderIdentities(Store(store_engine), "sender")
+    identities = SenderIdentities(Store(store_engine).context, "sender")
 
     with pytest.raises(LandingError) as failed:
         identities.record_changes([changed("A-hash")])

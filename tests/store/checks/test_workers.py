@@ -24,7 +24,7 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 def begin(url, worker, numbers, daily_checks):
     """Open a worker's own check of numbers; the clock of all stands still, so that the day does not end."""
     engine = create_engine(url)
-    checks = SenderChecks(Store(engine, now=lambda: NOON), SENDER, daily_checks=daily_checks)
+    checks = SenderChecks(Store(engine, now=lambda: NOON).context, SENDER, daily_checks=daily_checks)
     task = Task("dag", "run", "task", worker)
     check = checks.open(CheckSpec(task, "", "1.2.3", NOON - timedelta(days=7)))
     check.fill([CheckInput(number, number) for number in numbers])

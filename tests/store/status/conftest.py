@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wacontacts.store.checks.database import Database
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reach
 from airflow_provider_wacontacts.store.status.model import Selection
 
@@ -15,9 +15,9 @@ def feeds_in():
 
     def read(landing, *, sources=(), accounts=(), **changes):
         selection = Selection(frozenset(sources), frozenset(accounts))
-        with landing.store.sessions.reading() as connection:
-            options = {"late_after": landing.store.late_after} | changes
-            return read_feeds(Database(connection, landing.store.tables), selection, **options)
+        with landing.store.context.transactions.read() as connection:
+            options = {"late_after": landing.store.context.late_after} | changes
+            return read_feeds(Database(connection, landing.store.context.tables), selection, **options)
 
     return read
 
@@ -27,7 +27,7 @@ def reach_in():
     """Read how far the feeds of a landing's store reach."""
 
     def read(landing):
-        with landing.store.sessions.reading() as connection:
-            return read_reach(Database(connection, landing.store.tables), Selection())
+        with landing.store.context.transactions.read() as connection:
+            return read_reach(Database(connection, landing.store.context.tables), Selection())
 
     return read

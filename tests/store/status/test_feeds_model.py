@@ -14,8 +14,8 @@ from sqlalchemy import insert
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.status.feeds import read_feeds
 from airflow_provider_wacontacts.store.status.model import Selection
 
@@ -98,11 +98,11 @@ def test_gaps_and_lossy_stretches_are_those_of_the_hours(store_engine):
     rows = [row(key, number, pull) for key, pulls in ledgers.items() for number, pull in enumerate(pulls)]
     accounts = [{"account_id": key, "source": "turn", "account": f"{key:03}"} for key in ledgers]
     with store_engine.begin() as connection:
-        connection.execute(insert(store.tables.account), accounts)
-        connection.execute(insert(store.tables.extraction), rows)
+        connection.execute(insert(store.context.tables.account), accounts)
+        connection.execute(insert(store.context.tables.extraction), rows)
 
-    with store.sessions.reading() as connection:
-        feeds = read_feeds(Database(connection, store.tables), Selection(), late_after=LATE_AFTER * HOUR)
+    with store.context.transactions.read() as connection:
+        feeds = read_feeds(Database(connection, store.context.tables), Selection(), late_after=LATE_AFTER * HOUR)
 
     found = {int(feed.account): (feed.gaps, feed.lossy) for feed in feeds}
     assert {key: (list(gaps), list(lossy)) for key, (gaps, lossy) in found.items()} == {

@@ -8,9 +8,9 @@ import pytest
 
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store import Store, Task
-from airflow_provider_wacontacts.store.checks.database import Database
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.status.model import Rejected, Selection, Sender
 from airflow_provider_wacontacts.store.status.senders import read_senders
@@ -29,7 +29,7 @@ class Office:
 
     def check(self, sender, says, *, wrong=()):
         """Open a check of numbers and hear about some: statuses by number, ``None`` for those not asked about yet."""
-        checks = SenderChecks(self.store, sender, daily_checks=10)
+        checks = SenderChecks(self.store.context, sender, daily_checks=10)
         check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
         given = [CheckInput(number, number) for number in says] + [
             CheckInput(text, None, reason="too short") for text in wrong
@@ -45,8 +45,8 @@ class Office:
 
     def read(self, *, now=NOON, limits=None, sources=(), accounts=()):
         selection = Selection(frozenset(sources), frozenset(accounts))
-        with self.store.sessions.reading() as connection:
-            return read_senders(Database(connection, self.store.tables), selection, now=now, limits=limits)
+        with self.store.context.transactions.read() as connection:
+            return read_senders(Database(connection, self.store.context.tables), selection, now=now, limits=limits)
 
 
 @pytest.fixture
@@ -102,11 +102,11 @@ def test_a_limit_is_told_where_it_is_known_and_who_has_one_is_told_of(office):
 
 
 def test_a_user_is_pending_once_until_the_latest_change_is_acknowledged(office):
-    kept = SenderIdentities(office.store, "+41")
+    kept = SenderIdentities(office.store.context, "+41")
     kept.record_changes(
         [IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)]
     )
-    SenderIdentities(office.store, "+42").record_changes([IdentityChange("1", "a", NOON)])
+    SenderIdentities(office.store.context, "+42").record_changes([IdentityChange("1", "a", NOON)])
     kept.acknowledged(next(one.identity_id for one in kept.pending(9) if one.wa_id == "2"))
 
     assert [(sender.sender, sender.pending_identities) for sender in office.read()] == [("+41", 1), ("+42", 1)]

@@ -1,0 +1,78 @@
+"""What the parts of a store share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.store.batches import Write
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.locks import Locks
+from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
+from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.transactions import Transactions
+
+__all__ = ["StoreContext"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class StoreContext:
+    """
+    What each part of a store is given. Threads may share it.
+
+    :param now: the worker's clock, timezone-aware.
+    :param secret: the secret of pseudonyms; ``None`` where the store's connection has none.
+    :param suppressions: the suppression list.
+    :param write_batch: writes contacts, in the database's own way.
+    :param late_after: how long after its end a window may be extracted in time.
+    :param auto_upgrade: whether tasks may create and upgrade the tables.
+    """
+
+    transactions: Transactions
+    tables: Tables
+    locks: Locks
+    suppressions: StoredSuppressionList
+    write_batch: Write
+    now: Callable[[], datetime]
+    late_after: timedelta
+    auto_upgrade: bool
+    secret: bytes | None = field(default=None, repr=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Database]:
+        """
+        Open a connection outside of any transaction; see :meth:`.Transactions.read`.
+
+        :raises LandingError: the database failed.
+        """
+        with self.transactions.read() as connection:
+            yield Database(connection, self.tables, self.secret)
+
+    def run(self, work: Callable[[Database], T]) -> T:
+        """
+        Do work in a transaction; see :meth:`.Transactions.run`.
+
+        :raises LandingError: the database failed; nothing is written.
+        """
+        return self.transactions.run(lambda connection: work(Database(connection, self.tables, self.secret)))
+
+    def analyze(self, *tables: str) -> None:
+        """
+        Gather PostgreSQL's statistics on tables that have grown much. A hint to the planner, so it never fails.
+
+        PostgreSQL does so itself a minute later, and plans badly until then. Tables that are locked just now, or that
+        this role does not own, are skipped.
+
+        :param tables: names without the prefix ``wacontacts_``.
+        """
+        if self.transactions.is_sqlite:
+            return
+        with suppress(LandingError), self.transactions.read() as connection:
+            for name in tables:
+                connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {self.tables.prefix}wacontacts_{name}")

@@ -1,0 +1,101 @@
+"""
+Locks that workers take on more than a row: PostgreSQL's advisory locks, and a lock file beside SQLite's database.
+
+SQLite needs none within a transaction: its transactions that write wait for one another as they begin.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.transactions import Transactions
+
+__all__ = ["LOCK_FILE_SUFFIX", "Locks"]
+
+LOCK_FILE_SUFFIX = "-erasing"
+
+#: The lock on a store is named after a table, whichever way it is found: connections may name its schema, or have it by
+#: default.
+ON_STORE = "SELECT {lock}(hashtext(:name), CAST(CAST(:table AS regclass) AS oid)::integer)"
+ON_NAME = "SELECT pg_advisory_xact_lock(hashtext(:name))"
+EXCLUSIVE, SHARED = "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"
+ERASURE = "wacontacts erased"
+FILES = "wacontacts files"
+#: The session is idle for as long as the files take. It holds no snapshot and no row.
+NO_IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+
+
+class Locks:
+    """The locks of one store. All but the one on files are held until the transaction ends."""
+
+    def __init__(self, transactions: Transactions, tables: Tables) -> None:
+        self._transactions = transactions
+        self._table = f"{tables.prefix}wacontacts_erased"
+
+    def named(self, connection: Connection, *name: object) -> None:
+        """Take an exclusive lock of the database by its name, whose parts are joined by slashes."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(ON_NAME), {"name": "/".join(map(str, name))})
+
+    def shared_lock(self, connection: Connection) -> None:
+        """Keep erasures out: rows that are written now are checked against the suppression list as it is."""
+        self._on_store(connection, ERASURE, SHARED)
+
+    def exclusive_lock(self, connection: Connection) -> None:
+        """Wait for all transactions that hold the shared lock, and keep others out."""
+        self._on_store(connection, ERASURE, EXCLUSIVE)
+
+    @contextmanager
+    def file_rewrite_lock(self) -> Iterator[None]:
+        """
+        Let one process at a time rewrite files for the store: two would delete what the other has just written.
+
+        Contacts land meanwhile. The lock of a process that is killed is free.
+
+        :raises LandingError: the database failed, or the file beside SQLite's cannot be written.
+        """
+        with _lock_file(self._transactions) if self._transactions.is_sqlite else self._session_lock():
+            yield
+
+    def _on_store(self, connection: Connection, name: str, lock: str) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(ON_STORE.format(lock=lock)), {"name": name, "table": self._table})
+
+    @contextmanager
+    def _session_lock(self) -> Iterator[None]:
+        with self._transactions.read() as connection:
+            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql(NO_IDLE_LIMIT)
+            self._on_store(connection, FILES, EXCLUSIVE)
+            try:
+                yield
+            finally:
+                # Not left to the pool: a driver in autocommit knows of no transaction to end.
+                connection.exec_driver_sql("COMMIT")
+
+
+@contextmanager
+def _lock_file(transactions: Transactions) -> Iterator[None]:
+    with transactions.read() as connection:
+        path = next(row[2] for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] == "main")
+    if not path:
+        # In memory: no other process has it.
+        yield
+        return
+    try:
+        # Beside the database, never on it: closing that file would release SQLite's own locks.
+        lock = open(f"{path}{LOCK_FILE_SUFFIX}", "ab")  # noqa: SIM115, PTH123 - closed below
+    except OSError:
+        lock = None
+    if lock is None:
+        raise LandingError(f"The lock file beside the store's cannot be written; its name ends with {LOCK_FILE_SUFFIX}")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
