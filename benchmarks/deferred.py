@@ -56,7 +56,7 @@ def _sensors(count: int) -> list[BaseTrigger]:
 def _checks(count: int) -> list[str]:
     """Make checks whose only number is being processed."""
     from airflow_provider_wacontacts.hooks.store import open_store
-    from airflow_provider_wacontacts.store import Task
+    from airflow_provider_wacontacts.store import TaskInstanceKey
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
@@ -64,7 +64,9 @@ def _checks(count: int) -> list[str]:
     store.prepare()
     checks, now, made = SenderChecks(store.context, SENDER, daily_checks=count), datetime.now(UTC), []
     for index in range(count):
-        check = checks.open(CheckSpec(Task("dag", "run", "task", index), "options", "1", now - timedelta(days=7)))
+        check = checks.open(
+            CheckSpec(TaskInstanceKey("dag", "run", "task", index), "options", "1", now - timedelta(days=7))
+        )
         number = f"+1{201 + index // 10_000}555{index % 10_000:04}"
         check.fill([CheckInput(number, number)])
         for number_ids in check.queued(1):

@@ -23,9 +23,10 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from benchmarks.contacts import WINDOW, contact
 from demo.postgres import PostgresServer
 
@@ -128,7 +129,7 @@ def _ours(engine: Engine, records: Sequence[Record], extracted_at: datetime) -> 
         source="turn",
         account="example",
         window=Window(*WINDOW),
-        task=Task("bench", extracted_at.isoformat(), "pull"),
+        task=TaskInstanceKey("bench", extracted_at.isoformat(), "pull"),
         options_digest="",
         package_version="0",
     )

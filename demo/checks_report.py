@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from airflow_provider_wacontacts.identifiers.numbers import mask
 from airflow_provider_wacontacts.sandbox import Sandbox
 from demo.checks import CHECK, DAILY_CHECKS, Ran
 from demo.crm import Crm
 from demo.landed import query
 from demo.output import STORE
 from demo.report import NotKeptError
-from demo.tables import heading, table
+from demo.tables import heading, mask, table
 
 __all__ = ["print_checks"]
 

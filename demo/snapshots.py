@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.identifiers.numbers import mask
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, seeded_contact_list
 from demo.crm import Crm
 from demo.deployment import AirflowDeployment
@@ -13,7 +12,7 @@ from demo.landed import query
 from demo.output import STORE
 from demo.report import NotKeptError
 from demo.running import DeploymentError
-from demo.tables import Progress, heading, table
+from demo.tables import Progress, heading, mask, table
 
 __all__ = ["SNAPSHOT", "Taken", "address_book", "connection_to", "edit", "print_directory", "print_snapshots", "take"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Progress", "heading", "table"]
+__all__ = ["Progress", "heading", "mask", "table"]
 
 INDENT = "  "
 
@@ -50,3 +50,8 @@ class Progress:
         """Print a line, with minutes and seconds since the start."""
         minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
         print(f"{INDENT}{minutes}:{seconds:02d}  {text}", flush=True)
+
+
+def mask(number: str) -> str:
+    """Show the first digits, which tell the country, and the last two of a number."""
+    return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"

@@ -27,7 +27,7 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
 )
 from airflow_provider_wacontacts.records.arguments import validate_int
-from airflow_provider_wacontacts.records.turn import SOURCE, Page, parse_page
+from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage, parse_page
 from airflow_provider_wacontacts.records.windows import MILLISECOND, Window, format_millis
 
 __all__ = ["Export", "ExportOptions", "create_cursor", "schemas"]
@@ -115,7 +115,7 @@ class Export:
         self._most_pages = 0
         self._empty_in_row = 0
 
-    def next_page(self) -> Flow[Page | None]:
+    def next_page(self) -> Flow[TurnPage | None]:
         """
         Read the next page; making a cursor first where one is needed.
 
@@ -149,7 +149,7 @@ class Export:
         start = min(self.position, self.window.end) - MILLISECOND
         return Window(max(self.window.start, start), self.window.end)
 
-    def _read(self) -> Flow[Page]:
+    def _read(self) -> Flow[TurnPage]:
         path = f"/v1/data/contacts/cursor/{quote(self._cursor or '', safe='')}"
         response = yield Request(READ, "GET", path, ACCEPT)
         if response.status == 400 and _says_expired(response.body):
@@ -170,7 +170,7 @@ class Export:
         else:
             self._seen.add(cursor)
 
-    def _advance(self, page: Page) -> None:
+    def _advance(self, page: TurnPage) -> None:
         before = self.position
         self.pages += 1
         self._pages_of_cursor += 1
@@ -188,13 +188,13 @@ class Export:
         if self._leaves_out and not self._ascending:
             self._start_anew()
 
-    def _note_order(self, page: Page) -> None:
-        if not self._ascending or not page.heads:
+    def _note_order(self, page: TurnPage) -> None:
+        if not self._ascending or not page.keys:
             return
         first, last = self._first, self._last
         if first is None or last is None:
-            self._first = first = last = page.heads[0].updated_at
-        for head in page.heads:
+            self._first = first = last = page.keys[0].updated_at
+        for head in page.keys:
             if head.updated_at < last:
                 self._ascending, self.position = False, None
                 return

@@ -17,7 +17,7 @@ import msgspec
 
 from airflow_provider_wacontacts.clients.redaction import server_title
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
-from airflow_provider_wacontacts.records.contacts import read_leniently, repair
+from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
 __all__ = ["ApiErrorItem", "client_version", "error_items", "from_epoch", "plain_words", "read_object", "read_wa_id"]
 
@@ -99,7 +99,7 @@ def _decode(body: bytes) -> Any:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
-    return repair(read_leniently(body))[0]
+    return repair(decode_leniently(body))[0]
 
 
 def _trouble(error: object) -> ApiErrorItem:

@@ -3,7 +3,7 @@ Contacts in files of an object store, or of a directory.
 
 .. code-block:: python
 
-    with ObjectExtraction(path, source="turn", account="main", window=window, task=task,
+    with ExtractionWriter(path, source="turn", account="main", window=window, task=task,
                           package_version=__version__, file_format="jsonl.gz") as extraction:
         for page in pages:
             extraction.land(page)
@@ -21,14 +21,14 @@ together into what a store's tables would hold.
 ``path`` is an Airflow ``ObjectStoragePath``, a ``UPath`` or a ``pathlib.Path``.
 """
 
-from airflow_provider_wacontacts.files.extraction import LandablePage, ObjectExtraction
-from airflow_provider_wacontacts.files.formats import FILE_FORMATS, check_file_format
+from airflow_provider_wacontacts.files.extraction import ExtractionWriter
+from airflow_provider_wacontacts.files.formats import FILE_FORMATS, validate_file_format
 from airflow_provider_wacontacts.files.layout import ObjectPath
-from airflow_provider_wacontacts.files.manifest import LandedFile, Manifest
-from airflow_provider_wacontacts.files.merge import Version, current, fold, versions
+from airflow_provider_wacontacts.files.manifest import FileEntry, Manifest
+from airflow_provider_wacontacts.files.merge import Version, current, merge_versions, versions
 from airflow_provider_wacontacts.files.reader import (
     CompletePrefix,
-    LandedContact,
+    StoredContact,
     complete_prefixes,
     read_contacts,
 )
@@ -36,17 +36,16 @@ from airflow_provider_wacontacts.files.reader import (
 __all__ = [
     "FILE_FORMATS",
     "CompletePrefix",
-    "LandablePage",
-    "LandedContact",
-    "LandedFile",
+    "ExtractionWriter",
+    "FileEntry",
     "Manifest",
-    "ObjectExtraction",
     "ObjectPath",
+    "StoredContact",
     "Version",
-    "check_file_format",
     "complete_prefixes",
     "current",
-    "fold",
+    "merge_versions",
     "read_contacts",
+    "validate_file_format",
     "versions",
 ]

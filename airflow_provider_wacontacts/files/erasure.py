@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 
 from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, storage_errors
-from airflow_provider_wacontacts.files.manifest import LandedFile, encode_manifest
+from airflow_provider_wacontacts.files.manifest import FileEntry, encode_manifest
 from airflow_provider_wacontacts.files.parquet import copy_parquet
 from airflow_provider_wacontacts.files.reader import (
     CompletePrefix,
@@ -30,7 +30,7 @@ from airflow_provider_wacontacts.files.reader import (
     read_rejects,
     read_stored,
     read_texts,
-    reader_of,
+    record_parser,
 )
 from airflow_provider_wacontacts.files.sinks import JsonLines, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
@@ -99,7 +99,7 @@ class _Rewriting:
     def __init__(self, prefix: CompletePrefix, erased: SuppressionList) -> None:
         self._prefix = prefix
         self._erased = erased
-        self._read = reader_of(prefix.manifest)
+        self._read = record_parser(prefix.manifest)
         self._contacts: set[Contact] = set()
 
     def run(self, names: Collection[str]) -> ErasedFiles:
@@ -127,26 +127,26 @@ class _Rewriting:
         figures = (rows, len(aside), len(replaced), len(leftovers), 0, 1)
         return ErasedFiles(frozenset(self._contacts), *figures)
 
-    def _rows_in(self, part: LandedFile) -> set[int]:
+    def _rows_in(self, part: FileEntry) -> set[int]:
         return {row for row, (text, _) in enumerate(read_texts(self._prefix, part)) if self._is_erased(text)}
 
-    def _rejects_in(self, file: LandedFile | None) -> set[int]:
+    def _rejects_in(self, file: FileEntry | None) -> set[int]:
         rejects = read_rejects(self._prefix) if file else ()
-        return {row for row, reject in enumerate(rejects) if self._erased.mentions(reject.body)}
+        return {row for row, reject in enumerate(rejects) if self._erased.found_in(reject.body)}
 
     def _is_erased(self, text: bytes) -> bool:
         try:
             record = self._read(text, repaired=False)
         except ValueError:
-            return self._erased.mentions(text)
+            return self._erased.found_in(text)
         contact = Contact(self._prefix.manifest.source, self._prefix.manifest.account, record.contact_id)
-        if not self._erased.has(contact.source, contact.account, record):
+        if not self._erased.has_record(contact.source, contact.account, record):
             return False
         if not self._erased.has_contact(contact):
             self._contacts.add(contact)
         return True
 
-    def _without(self, file: LandedFile, left_out: Collection[int]) -> LandedFile | None:
+    def _without(self, file: FileEntry, left_out: Collection[int]) -> FileEntry | None:
         """Write a file anew without some rows; ``None`` where none is left."""
         if not left_out:
             return file
@@ -159,7 +159,7 @@ class _Rewriting:
         else:
             repaired = _copy_lines(read_texts(self._prefix, file), sink, left_out)
         rows = file.rows - len(left_out)
-        return LandedFile(name=sink.name, rows=rows, bytes=sink.size, sha256=sink.sha256, repaired=repaired)
+        return FileEntry(name=sink.name, rows=rows, bytes=sink.size, sha256=sink.sha256, repaired=repaired)
 
 
 def _copy_lines(texts: Iterable[tuple[bytes, bool]], sink: Sink, left_out: Collection[int]) -> list[int]:

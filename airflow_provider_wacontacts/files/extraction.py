@@ -7,60 +7,37 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from uuid import uuid4
 
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files.formats import JSON_LINES, check_file_format
+from airflow_provider_wacontacts.files.formats import JSON_LINES, validate_file_format
 from airflow_provider_wacontacts.files.layout import (
     MANIFEST,
     REJECTS,
     ObjectPath,
-    address,
-    prefix_of,
+    extraction_prefix,
+    safe_uri,
     storage_errors,
 )
-from airflow_provider_wacontacts.files.manifest import FORMAT_VERSION, LandedFile, Manifest, encode_manifest
+from airflow_provider_wacontacts.files.manifest import FORMAT_VERSION, FileEntry, Manifest, encode_manifest
 from airflow_provider_wacontacts.files.parts import Parts
-from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, Text, write_whole
+from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.records.contacts import Reject
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.pages import Page
+from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 
-__all__ = ["LandablePage", "ObjectExtraction"]
+__all__ = ["ExtractionWriter"]
 
 PART_BYTES = 64 * 2**20
 PART_ROWS = 1_000_000
 
 
-class LandablePage(Protocol):
-    """What is filed of a page, such as :class:`airflow_provider_wacontacts.clients.turn.Page`."""
-
-    @property
-    def texts(self) -> Sequence[Text]:
-        """Landed text of each contact, one line each."""
-
-    @property
-    def heads(self) -> Sequence[Any]:
-        """Parallel to the texts, with ``contact_id``, ``updated_at`` and ``wa_id``."""
-
-    @property
-    def repaired(self) -> frozenset[int]:
-        """Indices of the texts that were repaired."""
-
-    @property
-    def rejects(self) -> Sequence[Reject]:
-        """What cannot be a contact."""
-
-    @property
-    def size(self) -> int:
-        """Bytes received."""
-
-
-class ObjectExtraction:
+class ExtractionWriter:
     """
     One try at filing an extraction, in a prefix of its own. As a context, it abandons what was not finished.
 
@@ -83,7 +60,7 @@ class ObjectExtraction:
         source: str,
         account: str,
         window: Window | None,
-        task: Task,
+        task: TaskInstanceKey,
         package_version: str,
         day: date | None = None,
         extraction_id: str | None = None,
@@ -92,7 +69,7 @@ class ObjectExtraction:
         part_rows: int = PART_ROWS,
         erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     ) -> None:
-        check_file_format(file_format)
+        validate_file_format(file_format)
         if min(part_bytes, part_rows) < 1:
             raise ConfigError("part_bytes and part_rows start at 1")
         if day is None:
@@ -101,7 +78,7 @@ class ObjectExtraction:
             day = window.start.date()
         self.extraction_id = extraction_id or uuid4().hex
         self.pages = self.rows = self.rejected = self.bytes = 0
-        self._prefix = prefix_of(root, source, account, day, self.extraction_id)
+        self._prefix = extraction_prefix(root, source, account, day, self.extraction_id)
         self._facts = {
             "source": source,
             "account": account,
@@ -134,9 +111,9 @@ class ObjectExtraction:
     @property
     def uri(self) -> str:
         """Where its files are: an address without credentials."""
-        return address(self._prefix)
+        return safe_uri(self._prefix)
 
-    def land(self, page: LandablePage) -> None:
+    def land(self, page: Page[Any]) -> None:
         """
         File a page's contacts, and what of it cannot be one. Who was erased is passed over, and not counted.
 
@@ -145,7 +122,7 @@ class ObjectExtraction:
         if not self._is_open:
             raise LandingError("the extraction is over; nothing more can be filed in it")
         erased = self._erased()
-        rows, rejects = self._rows_without(erased, page), erased.without_mentions(page.rejects)
+        rows, rejects = self._rows_without(erased, page), erased.remove_suppressed_rejects(page.rejects)
         self._parts.write(rows)
         if rejects:
             self._rejects = self._rejects or _Rejects(self._prefix)
@@ -203,14 +180,14 @@ class ObjectExtraction:
         self._is_open = False
         return manifest
 
-    def _rows_without(self, erased: SuppressionList, page: LandablePage) -> Rows:
+    def _rows_without(self, erased: SuppressionList, page: Page[Any]) -> Rows:
         if not erased:
-            return Rows(page.texts, page.heads, page.repaired)
+            return Rows(page.texts, page.keys, page.repaired)
         source, account = self._facts["source"], self._facts["account"]
-        left = [index for index, head in enumerate(page.heads) if not erased.has(source, account, head)]
+        left = [index for index, head in enumerate(page.keys) if not erased.has_record(source, account, head)]
         return Rows(
             [page.texts[index] for index in left],
-            [page.heads[index] for index in left],
+            [page.keys[index] for index in left],
             frozenset(row for row, index in enumerate(left) if index in page.repaired),
         )
 
@@ -238,10 +215,10 @@ class _Rejects:
         self._lines.write_lines([msgspec.json.encode(line) for line in lines])
         self._rows += len(rejects)
 
-    def close(self) -> LandedFile:
+    def close(self) -> FileEntry:
         self._lines.close()
         sink = self._sink
-        return LandedFile(name=sink.name, rows=self._rows, bytes=sink.size, sha256=sink.sha256)
+        return FileEntry(name=sink.name, rows=self._rows, bytes=sink.size, sha256=sink.sha256)
 
     def abandon(self) -> None:
         self._lines.abandon()

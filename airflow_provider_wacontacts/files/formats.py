@@ -8,14 +8,14 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files.parquet import ParquetRows
 from airflow_provider_wacontacts.files.sinks import JsonLines, PartWriter, Sink
 
-__all__ = ["FILE_FORMATS", "JSON_LINES", "PARQUET", "check_file_format", "new_writer"]
+__all__ = ["FILE_FORMATS", "JSON_LINES", "PARQUET", "new_writer", "validate_file_format"]
 
 JSON_LINES = "jsonl.gz"
 PARQUET = "parquet"
 FILE_FORMATS = (JSON_LINES, PARQUET)
 
 
-def check_file_format(file_format: str) -> None:
+def validate_file_format(file_format: str) -> None:
     """
     Make sure that a format can be written here, before anything is asked of anybody.
 

@@ -12,7 +12,16 @@ from urllib.parse import quote
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 
-__all__ = ["MANIFEST", "REJECTS", "ObjectPath", "address", "local_path", "prefix_of", "segment", "storage_errors"]
+__all__ = [
+    "MANIFEST",
+    "REJECTS",
+    "ObjectPath",
+    "extraction_prefix",
+    "local_path",
+    "path_segment",
+    "safe_uri",
+    "storage_errors",
+]
 
 MANIFEST = "_manifest.json"
 REJECTS = "_rejects.jsonl.gz"
@@ -43,7 +52,7 @@ class ObjectPath(Protocol):
         """Make it a directory."""
 
 
-def segment(name: str, value: str) -> str:
+def path_segment(name: str, value: str) -> str:
     """
     Make a text safe as one part of a path: all but ``A-Z a-z 0-9 . _ -`` is percent-encoded, as UTF-8.
 
@@ -61,14 +70,14 @@ def segment(name: str, value: str) -> str:
     return encoded
 
 
-def prefix_of(root: ObjectPath, source: str, account: str, day: date, extraction_id: str) -> ObjectPath:
+def extraction_prefix(root: ObjectPath, source: str, account: str, day: date, extraction_id: str) -> ObjectPath:
     """
     Return ``<root>/<source>/<account>/<YYYY-MM-DD>/<extraction_id>``.
 
     :raises ConfigError: one of them cannot name a directory.
     """
-    below = segment("source", source), segment("account", account), day.isoformat()
-    return root / "/".join((*below, segment("extraction_id", extraction_id)))
+    below = path_segment("source", source), path_segment("account", account), day.isoformat()
+    return root / "/".join((*below, path_segment("extraction_id", extraction_id)))
 
 
 def local_path(path: ObjectPath) -> Path | None:
@@ -80,7 +89,7 @@ def local_path(path: ObjectPath) -> Path | None:
     return Path(path) if isinstance(path, os.PathLike) and not protocol else None
 
 
-def address(path: ObjectPath) -> str:
+def safe_uri(path: ObjectPath) -> str:
     """Name a path in logs and summaries: a URI without credentials, which an ``ObjectStoragePath`` can be made of."""
     local = local_path(path)
     if local is not None:

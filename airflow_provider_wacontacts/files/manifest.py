@@ -9,13 +9,13 @@ import msgspec
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.records.windows import format_time
 
-__all__ = ["FORMAT_VERSION", "LandedFile", "Manifest", "decode_manifest", "encode_manifest"]
+__all__ = ["FORMAT_VERSION", "FileEntry", "Manifest", "decode_manifest", "encode_manifest"]
 
 FORMAT_VERSION = 1
 END = b"}\n"
 
 
-class LandedFile(msgspec.Struct, frozen=True, kw_only=True):
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
     A file beside the manifest.
 
@@ -61,8 +61,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     extracted_at: datetime
     finished_at: datetime
     file_format: str
-    parts: list[LandedFile]
-    rejects: LandedFile | None
+    parts: list[FileEntry]
+    rejects: FileEntry | None
     pages: int
     rows: int
     rejected: int

@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeAlias
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files.layout import ObjectPath
-from airflow_provider_wacontacts.files.reader import LandedContact, read_contacts
+from airflow_provider_wacontacts.files.reader import StoredContact, read_contacts
 
-__all__ = ["Version", "current", "fold", "versions"]
+__all__ = ["Version", "current", "merge_versions", "versions"]
 
 #: Feeds whose contacts have no time of their own.
 SNAPSHOTS = frozenset({"green_api"})
@@ -49,7 +49,7 @@ class Version(NamedTuple):
         return self[:5]
 
 
-def fold(contacts: Iterable[LandedContact]) -> Iterator[Version]:
+def merge_versions(contacts: Iterable[StoredContact]) -> Iterator[Version]:
     """
     Bring contacts, in any order and any number of times, together into versions, in the order of their keys.
 
@@ -76,7 +76,7 @@ def versions(path: ObjectPath, *, source: str | None = None, account: str | None
 
     :raises LandingError: as :func:`~airflow_provider_wacontacts.files.read_contacts` does.
     """
-    return fold(read_contacts(path, source=source, account=account))
+    return merge_versions(read_contacts(path, source=source, account=account))
 
 
 def current(path: ObjectPath, *, source: str | None = None, account: str | None = None) -> Iterator[Version]:
@@ -93,7 +93,7 @@ def current(path: ObjectPath, *, source: str | None = None, account: str | None 
     return iter(newest.values())
 
 
-def _version_of(contact: LandedContact) -> Version:
+def _version_of(contact: StoredContact) -> Version:
     record, seen_at = contact.record, contact.extracted_at
     return Version(
         source=contact.source,

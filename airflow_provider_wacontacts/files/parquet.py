@@ -45,9 +45,9 @@ class ParquetRows:
         payloads = [bytes(text) for text in rows.texts]
         columns = [
             *([value] * len(payloads) for value in self._filed),
-            [head.contact_id for head in rows.heads],
-            [head.updated_at for head in rows.heads],
-            [head.wa_id for head in rows.heads],
+            [head.contact_id for head in rows.keys],
+            [head.updated_at for head in rows.keys],
+            [head.wa_id for head in rows.keys],
             ["present"] * len(payloads),
             [index in rows.repaired for index in range(len(payloads))],
             payloads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_wacontacts.files.formats import JSON_LINES, new_writer
 from airflow_provider_wacontacts.files.layout import ObjectPath
-from airflow_provider_wacontacts.files.manifest import LandedFile
+from airflow_provider_wacontacts.files.manifest import FileEntry
 from airflow_provider_wacontacts.files.sinks import Rows, Sink
 
 __all__ = ["Parts"]
@@ -22,7 +22,7 @@ class Parts:
         self, prefix: ObjectPath, *, source: str, account: str, file_format: str, most_bytes: int, most_rows: int
     ) -> None:
         #: Those that are whole.
-        self.files: list[LandedFile] = []
+        self.files: list[FileEntry] = []
         self._prefix = prefix
         self._filed = source, account
         self._format = file_format
@@ -77,7 +77,7 @@ class _Part:
     def abandon(self) -> None:
         self._writer.abandon()
 
-    def close(self) -> LandedFile:
+    def close(self) -> FileEntry:
         self._writer.close()
         sink = self.sink
-        return LandedFile(name=sink.name, rows=self.rows, bytes=sink.size, sha256=sink.sha256, repaired=self._repaired)
+        return FileEntry(name=sink.name, rows=self.rows, bytes=sink.size, sha256=sink.sha256, repaired=self._repaired)

@@ -16,17 +16,18 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.files.formats import JSON_LINES, PARQUET, check_file_format
-from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, address, segment, storage_errors
-from airflow_provider_wacontacts.files.manifest import LandedFile, Manifest, decode_manifest
+from airflow_provider_wacontacts.files.formats import JSON_LINES, PARQUET, validate_file_format
+from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, path_segment, safe_uri, storage_errors
+from airflow_provider_wacontacts.files.manifest import FileEntry, Manifest, decode_manifest
 from airflow_provider_wacontacts.files.parquet import read_parquet
 from airflow_provider_wacontacts.records import green_api, turn
-from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
 
 __all__ = [
     "CompletePrefix",
-    "LandedContact",
-    "ReadsRecord",
+    "RecordParser",
+    "StoredContact",
     "complete_prefixes",
     "files_below",
     "read_contacts",
@@ -35,7 +36,7 @@ __all__ = [
     "read_rejects",
     "read_stored",
     "read_texts",
-    "reader_of",
+    "record_parser",
 ]
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 DEPTH = 5
 
 
-class ReadsRecord(Protocol):
+class RecordParser(Protocol):
     """How a source's landed text becomes a record."""
 
     def __call__(self, text: bytes, /, *, repaired: bool) -> Record:
@@ -55,16 +56,16 @@ class ReadsRecord(Protocol):
         """
 
 
-def _of_turn(_: Manifest) -> ReadsRecord:
-    return turn.record_of
+def _of_turn(_: Manifest) -> RecordParser:
+    return turn.parse_record
 
 
-def _of_green_api(manifest: Manifest) -> ReadsRecord:
-    return partial(green_api.record_of, taken_at=manifest.extracted_at)
+def _of_green_api(manifest: Manifest) -> RecordParser:
+    return partial(green_api.parse_record, taken_at=manifest.extracted_at)
 
 
 #: How the texts of an extraction are read, by its feed.
-RECORD_OF: Mapping[str, Callable[[Manifest], ReadsRecord]] = {"turn": _of_turn, "green_api": _of_green_api}
+RECORD_PARSERS: Mapping[str, Callable[[Manifest], RecordParser]] = {"turn": _of_turn, "green_api": _of_green_api}
 
 
 class CompletePrefix(NamedTuple):
@@ -76,10 +77,10 @@ class CompletePrefix(NamedTuple):
     @property
     def uri(self) -> str:
         """Its address, without credentials."""
-        return address(self.path)
+        return safe_uri(self.path)
 
 
-class LandedContact(NamedTuple):
+class StoredContact(NamedTuple):
     """
     A contact as an extraction saw it.
 
@@ -122,7 +123,7 @@ def read_contacts(
     account: str | None = None,
     verify: bool = True,
     on_reject: Callable[[Reject], None] | None = None,
-) -> Iterator[LandedContact]:
+) -> Iterator[StoredContact]:
     """
     Yield the contacts of all complete extractions, each as often as it was pulled, in the order of the listing.
 
@@ -139,7 +140,7 @@ def read_contacts(
     for prefix in complete_prefixes(path, source=source, account=account):
         own = prefix.manifest
         for record in read_prefix(prefix, verify=verify, on_reject=on_reject):
-            yield LandedContact(own.source, own.account, own.extraction_id, own.extracted_at, record)
+            yield StoredContact(own.source, own.account, own.extraction_id, own.extracted_at, record)
 
 
 def read_prefix(
@@ -151,24 +152,24 @@ def read_prefix(
     :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
     """
     path, manifest = prefix
-    record_of = reader_of(manifest)
+    parse_record = record_parser(manifest)
     for part in manifest.parts:
-        yield from _records(_texts(path, manifest, part, verify=verify), record_of, on_reject, part.name)
+        yield from _records(_texts(path, manifest, part, verify=verify), parse_record, on_reject, part.name)
 
 
-def reader_of(manifest: Manifest) -> ReadsRecord:
+def record_parser(manifest: Manifest) -> RecordParser:
     """
     Return what reads an extraction's texts.
 
     :raises LandingError: they are of a source that this version does not know.
     """
-    reader = RECORD_OF.get(manifest.source)
+    reader = RECORD_PARSERS.get(manifest.source)
     if reader is None:
         raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
     return reader(manifest)
 
 
-def read_texts(prefix: CompletePrefix, file: LandedFile) -> Iterator[tuple[bytes, bool]]:
+def read_texts(prefix: CompletePrefix, file: FileEntry) -> Iterator[tuple[bytes, bool]]:
     """
     Yield the lines of a file that the manifest names, each with whether it was repaired.
 
@@ -211,7 +212,7 @@ _REJECT = msgspec.json.Decoder(_Reject)
 
 
 def _wanted(name: str, value: str | None) -> str | None:
-    return None if value is None else segment(name, value)
+    return None if value is None else path_segment(name, value)
 
 
 def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
@@ -252,8 +253,8 @@ def read_stored(prefix: ObjectPath, name: str) -> bytes:
         return data
 
 
-def _texts(prefix: ObjectPath, manifest: Manifest, part: LandedFile, *, verify: bool) -> Iterator[tuple[bytes, bool]]:
-    check_file_format(manifest.file_format)
+def _texts(prefix: ObjectPath, manifest: Manifest, part: FileEntry, *, verify: bool) -> Iterator[tuple[bytes, bool]]:
+    validate_file_format(manifest.file_format)
     data = read_stored(prefix, part.name)
     if verify and sha256(data).hexdigest() != part.sha256:
         raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
@@ -283,14 +284,14 @@ def _gunzip(data: bytes) -> Any:
 
 def _records(
     texts: Iterator[tuple[bytes, bool]],
-    record_of: ReadsRecord,
+    parse_record: RecordParser,
     on_reject: Callable[[Reject], None] | None,
     name: str,
 ) -> Iterator[Record]:
     passed_over = 0
     for text, repaired in texts:
         try:
-            yield record_of(text, repaired=repaired)
+            yield parse_record(text, repaired=repaired)
         except ValueError as error:
             if on_reject is None:
                 passed_over += 1

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
 from airflow_provider_wacontacts.files.layout import ObjectPath, local_path, storage_errors
+from airflow_provider_wacontacts.records.pages import Text
 
-__all__ = ["JsonLines", "PartWriter", "Rows", "Sink", "Text", "write_whole"]
+__all__ = ["JsonLines", "PartWriter", "Rows", "Sink", "write_whole"]
 
 #: What zlib calls deflate in gzip's wrapping.
 GZIP = 31
 FASTEST = 1
-
-Text = bytes | msgspec.Raw
 
 
 class Sink:
@@ -72,13 +69,13 @@ class Rows(NamedTuple):
     """
 
     texts: Sequence[Text]
-    heads: Sequence[Any]
+    keys: Sequence[Any]
     repaired: frozenset[int]
 
     def cut(self, start: int, stop: int) -> Rows:
         """Return those from one index up to another, counted anew."""
         repaired = frozenset(index - start for index in self.repaired if start <= index < stop)
-        return Rows(self.texts[start:stop], self.heads[start:stop], repaired)
+        return Rows(self.texts[start:stop], self.keys[start:stop], repaired)
 
 
 class PartWriter(Protocol):

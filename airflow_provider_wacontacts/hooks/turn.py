@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection, token_of
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
-from airflow_provider_wacontacts.records.turn import Page
+from airflow_provider_wacontacts.records.turn import TurnPage
 from airflow_provider_wacontacts.records.windows import Window
 
 __all__ = ["TurnHook"]
@@ -78,7 +78,7 @@ class TurnHook(FeedHook):
         page_size: int | None = None,
         scrubbing_rules: Mapping[str, Any] | None = None,
         resume_from: datetime | None = None,
-    ) -> Iterator[Page]:
+    ) -> Iterator[TurnPage]:
         """
         Read the contacts whose latest update fell into a window, a page at a time.
 

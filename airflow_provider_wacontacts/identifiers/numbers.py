@@ -1,8 +1,8 @@
 """
-Phone numbers: any dialable spelling made into E.164, and made fit for people and for joins.
+Phone numbers: any dialable spelling as E.164.
 
-The rules are those of phonenumbers, Google's library, with one region for everything that is written without a plus
-sign: that of the sender, as the contacts node has it. Whether a number is on WhatsApp is not decided here.
+The rules are those of phonenumbers, Google's library. A number without a plus sign belongs to the region of the sender.
+Whether a number is on WhatsApp is not decided here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
-from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 
-__all__ = ["NotANumberError", "Number", "infer_region", "mask", "normalize", "pseudonym", "validate_region"]
+__all__ = ["NotANumberError", "Number", "infer_region", "normalize", "validate_region"]
 
 PLUS_SIGNS = "+\uff0b"
-SHOWN_DIGITS = 2
 NO_REGION = "no region for a number without +"
 
 _REASONS = {
@@ -111,40 +108,3 @@ def validate_region(region: str) -> str:
         shown = f"region {region!r}" if wanted.isalpha() else "a region without letters"
         raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
     return wanted
-
-
-def mask(e164: str) -> str:
-    """
-    Hide a number from people who only need to tell a few apart.
-
-    :returns: country code, a dot for each hidden digit, and the last two digits; dots alone where nothing can be shown.
-    """
-    digits = wa_id_digits(e164) or ""
-    code = next((digits[:length] for length in (1, 2, 3) if _is_country_code(digits[:length])), "")
-    hidden = len(digits) - len(code) - SHOWN_DIGITS
-    if hidden < SHOWN_DIGITS:
-        return "•" * len(digits)
-    return f"+{code}{'•' * hidden}{digits[-SHOWN_DIGITS:]}"
-
-
-def pseudonym(wa_id_or_number: str, key: bytes) -> str:
-    """
-    Return what stands for a WhatsApp id or a number where rows are joined without showing it.
-
-    Only the digits count, so a number and a WhatsApp id of the same digits have one pseudonym.
-
-    :param key: secret; whoever has it can find the number by trying all of them.
-    :returns: HMAC-SHA256, 64 hexadecimal digits.
-    :raises ConfigError: an empty key.
-    :raises ValueError: a text without a digit.
-    """
-    if not key:
-        raise ConfigError("the secret for pseudonyms is empty")
-    digits = wa_id_digits(wa_id_or_number)
-    if digits is None:
-        raise ValueError("no digits")
-    return pseudonym_of(digits, key)
-
-
-def _is_country_code(digits: str) -> bool:
-    return digits != "" and int(digits) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE

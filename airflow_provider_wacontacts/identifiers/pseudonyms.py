@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 
-__all__ = ["hmac_hex", "pseudonym_of"]
+__all__ = ["hmac_hex", "pseudonymize"]
 
 
-def pseudonym_of(digits: str, key: bytes) -> str:
+def pseudonymize(digits: str, key: bytes) -> str:
     """Return what stands for the digits of a WhatsApp id or a number."""
     return hmac_hex(digits.encode(), key)
 

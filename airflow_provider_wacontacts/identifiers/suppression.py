@@ -14,7 +14,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeVar
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
@@ -101,23 +101,23 @@ class SuppressionKey:
         self.key_id = self._hash(b"key", "").hex()
 
     @classmethod
-    def of_secret(cls, secret: bytes) -> SuppressionKey:
+    def from_secret(cls, secret: bytes) -> SuppressionKey:
         """Make a key of the secret for pseudonyms."""
         return cls(secret, secret)
 
-    def of_person(self, person: str) -> bytes:
+    def hash_person(self, person: str) -> bytes:
         """Return the hash of digits, or of a pseudonym: the same where it is theirs."""
-        return self._hash(b"person", self.pseudonym_of(person) or person)
+        return self._hash(b"person", self.pseudonymize(person) or person)
 
-    def of_contact(self, contact: Contact) -> bytes:
+    def hash_contact(self, contact: Contact) -> bytes:
         """Return the hash of a contact, which stands for whoever it ever was."""
         return self._hash(b"contact", "\0".join(contact))
 
-    def pseudonym_of(self, person: str) -> str | None:
+    def pseudonymize(self, person: str) -> str | None:
         """Return what stands for digits in pseudonymised rows; ``None`` where nothing does, or it is one already."""
         if self._secret is None or is_pseudonym(person):
             return None
-        return pseudonym_of(person, self._secret)
+        return pseudonymize(person, self._secret)
 
     def _hash(self, kind: bytes, text: str) -> bytes:
         hashing = self._begun[kind].copy()
@@ -140,20 +140,20 @@ class SuppressionList:
 
     def has_person(self, person: str | None) -> bool:
         """Tell whether digits, or a pseudonym, are of somebody who was erased."""
-        return person is not None and any(key.of_person(person) in known for key, known in self._hashes)
+        return person is not None and any(key.hash_person(person) in known for key, known in self._hashes)
 
     def has_contact(self, contact: Contact) -> bool:
         """Tell whether a contact was of somebody who was erased."""
-        return any(key.of_contact(contact) in known for key, known in self._hashes)
+        return any(key.hash_contact(contact) in known for key, known in self._hashes)
 
-    def has(self, source: str, account: str, record: Row) -> bool:
+    def has_record(self, source: str, account: str, record: Row) -> bool:
         """Tell whether a row of a contact is of somebody who was erased."""
         name = record.contact_id
         if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, name)):
             return True
         return "@" in name and self.has_person(name.removesuffix(OTHER_SERVER))
 
-    def mentions(self, text: bytes | str) -> bool:
+    def found_in(self, text: bytes | str) -> bool:
         """
         Tell whether somebody who was erased is named in a text, by digits or by pseudonym.
 
@@ -162,13 +162,13 @@ class SuppressionList:
         """
         return bool(self._hashes) and any(map(self.has_person, _people_in(text)))
 
-    def without(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
+    def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
         """Return the contacts of those who were not erased."""
-        return list(self._kept(lambda record: self.has(source, account, record), records))
+        return list(self._kept(lambda record: self.has_record(source, account, record), records))
 
-    def without_mentions(self, rejects: Iterable[RejectT]) -> list[RejectT]:
+    def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
         """Return the rejects in which nobody is named who was erased."""
-        return list(self._kept(lambda reject: self.mentions(reject.body), rejects))
+        return list(self._kept(lambda reject: self.found_in(reject.body), rejects))
 
     def _kept(self, is_erased: Callable[[T], bool], found: Iterable[T]) -> Iterable[T]:
         return (one for one in found if not is_erased(one)) if self._hashes else found

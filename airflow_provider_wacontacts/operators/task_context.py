@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_wacontacts.exceptions import RateLimitedError
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window, format_time, resolve_run_window
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -36,9 +36,9 @@ __all__ = [
 MAX_ATTEMPTS = 20
 
 
-def get_task(context: Mapping[str, Any]) -> Task:
+def get_task(context: Mapping[str, Any]) -> TaskInstanceKey:
     """Return who is at work: the same for every try of a task instance."""
-    return Task.of(context["ti"])
+    return TaskInstanceKey.from_task_instance(context["ti"])
 
 
 def resolve_window(

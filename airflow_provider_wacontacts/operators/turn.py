@@ -229,10 +229,10 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     def __init__(
         self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
     ) -> None:
-        from airflow_provider_wacontacts.files import check_file_format
+        from airflow_provider_wacontacts.files import validate_file_format
 
         super().__init__(**kwargs)
-        check_file_format(file_format)
+        validate_file_format(file_format)
         self.path = path
         self.file_format = file_format
         self.erased_conn_id = erased_conn_id

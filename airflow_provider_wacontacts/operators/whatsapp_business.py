@@ -27,7 +27,7 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppGetIdentityOperator,
 )
 from airflow_provider_wacontacts.records.arguments import validate_int, validate_timedelta
-from airflow_provider_wacontacts.records.tasks import digest
+from airflow_provider_wacontacts.records.task_instances import options_digest
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
@@ -191,7 +191,7 @@ class _WhatsAppChecksOperator(BaseOperator):
         own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.check_options.force_check)
         return CheckSpec(
             task=get_task(context),
-            options_digest=digest(*own, *options),
+            options_digest=options_digest(*own, *options),
             package_version=__version__,
             fresh_after=fresh_after,
             force_check=self.check_options.force_check,

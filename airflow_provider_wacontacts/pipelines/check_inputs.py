@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
-from airflow_provider_wacontacts.records.contacts import repair
+from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.checks.model import CheckInput
 
 __all__ = ["parse_inputs"]

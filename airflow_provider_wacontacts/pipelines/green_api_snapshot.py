@@ -10,14 +10,15 @@ from typing import NamedTuple, Protocol
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings
 from airflow_provider_wacontacts.clients.green_api_errors import expect_usable
 from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
-from airflow_provider_wacontacts.files import Manifest, ObjectExtraction, ObjectPath
+from airflow_provider_wacontacts.files import ExtractionWriter, Manifest, ObjectPath
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
 from airflow_provider_wacontacts.pipelines.rejected import rejected_error
 from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
-from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot, has_unidentified
+from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.rejects import has_unidentified
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
 
 __all__ = ["Account", "Answered", "SnapshotSpec", "ask", "snapshot_to_files", "snapshot_to_store"]
@@ -50,7 +51,7 @@ class SnapshotSpec:
     """
 
     account: str
-    task: Task
+    task: TaskInstanceKey
     package_version: str
     group: bool | None = None
     count: int | None = None
@@ -141,7 +142,7 @@ def snapshot_to_store(
         is_cut=answered.is_cut,
         is_synchronised=answered.is_synchronised,
         guard=pull.guard,
-        unkept=snapshot.unkept,
+        unkept=snapshot.rejected_ids,
         has_unidentified=has_unidentified(snapshot.rejects),
     )
     count(CommitStats.in_store(finished))
@@ -169,7 +170,7 @@ def snapshot_to_files(
     :raises ConfigError: the file format is unknown.
     :raises LandingError: the storage failed, or too much was rejected.
     """
-    with ObjectExtraction(
+    with ExtractionWriter(
         root,
         source=SOURCE,
         account=pull.account,

@@ -10,12 +10,12 @@ from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
-from airflow_provider_wacontacts.files.reader import RECORD_OF, read_prefix, read_rejects
+from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix, read_rejects
 from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
-from airflow_provider_wacontacts.records.contacts import Record
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
-from airflow_provider_wacontacts.records.green_api import has_unidentified, unkept_in
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import has_unidentified, ids_in_rejects
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
 
@@ -34,7 +34,7 @@ class ImportSpec:
     :param guard: when a snapshot with fewer contacts than before is believed.
     """
 
-    task: Task
+    task: TaskInstanceKey
     package_version: str
     source: str | None = None
     account: str | None = None
@@ -92,8 +92,8 @@ def import_files(landing: ImportSpec, *, root: ObjectPath, store: Store, count: 
     :raises ConfigError: the store cannot be used, or there is no such source, or an account cannot have been filed.
     :raises LandingError: a file does not match its manifest, or the store failed; what was landed before stays.
     """
-    if landing.source not in {None, *RECORD_OF}:
-        raise ConfigError(f"source is {landing.source!r}; it can be one of {', '.join(RECORD_OF)}")
+    if landing.source not in {None, *RECORD_PARSERS}:
+        raise ConfigError(f"source is {landing.source!r}; it can be one of {', '.join(RECORD_PARSERS)}")
     store.prepare()
     found = complete_prefixes(root, source=landing.source, account=landing.account)
     summary = ImportSummary()
@@ -143,7 +143,7 @@ def _land_snapshot(landing: ImportSpec, prefix: CompletePrefix, store: Store) ->
         is_cut=manifest.is_cut,
         is_synchronised=manifest.is_synchronised,
         guard=landing.guard,
-        unkept=unkept_in(rejects),
+        unkept=ids_in_rejects(rejects),
         has_unidentified=has_unidentified(rejects),
         pages=manifest.pages,
     )

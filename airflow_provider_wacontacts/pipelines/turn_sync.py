@@ -14,16 +14,17 @@ import msgspec
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files import ObjectExtraction, ObjectPath
+from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
 from airflow_provider_wacontacts.pipelines.progress import Pace, Progress
 from airflow_provider_wacontacts.pipelines.rejected import rejected_error
 from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
-from airflow_provider_wacontacts.records.contacts import Record, Reject
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.tasks import Task
-from airflow_provider_wacontacts.records.turn import SOURCE, Page
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
+from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
 
@@ -58,7 +59,7 @@ class SyncSpec:
 
     account: str
     window: Window
-    task: Task
+    task: TaskInstanceKey
     package_version: str
     options: ExportOptions = field(default_factory=ExportOptions)
     lookback: timedelta = timedelta(minutes=10)
@@ -153,7 +154,7 @@ def sync_to_files(
     """
     export = _export(pull)
     lines: set[str] = set()
-    with ObjectExtraction(
+    with ExtractionWriter(
         root,
         source=SOURCE,
         account=pull.account,
@@ -190,7 +191,7 @@ class _Batch:
         self._world = world
         self._clear()
 
-    def add(self, page: Page) -> None:
+    def add(self, page: TurnPage) -> None:
         """Take a page in; commit when there is enough, or when it has waited long enough."""
         records, rejects = page.records()
         self._records += records
@@ -234,7 +235,7 @@ def _export(pull: SyncSpec, *, resume_from: datetime | None = None) -> Export:
     return Export(pull.asked, pull.options, resume_from=resume_from, cursor_per_page=pull.cursor_per_page)
 
 
-def _pages(pull: SyncSpec, export: Export, run: Runner, world: Surroundings) -> Iterator[Page]:
+def _pages(pull: SyncSpec, export: Export, run: Runner, world: Surroundings) -> Iterator[TurnPage]:
     pace = Pace(export.window, world.report, monotonic=world.monotonic)
     while (page := run(export.next_page())) is not None:
         _extracted_at(export, world)
@@ -248,8 +249,8 @@ def _extracted_at(export: Export, world: Surroundings) -> datetime:
     return export.server_time
 
 
-def _lines_of(page: Page) -> set[str]:
-    return {str(line) for line in {head.number_id for head in page.heads} if line is not None}
+def _lines_of(page: TurnPage) -> set[str]:
+    return {str(line) for line in {head.number_id for head in page.keys} if line is not None}
 
 
 def _only(lines: set[str]) -> str | None:

@@ -1,11 +1,10 @@
 """
-The contacts in one answer of GREEN-API.
+Contacts of GREEN-API: the response as a snapshot, and a contact as a record.
 
-There is no paging: an answer holds everybody, hundreds of thousands perhaps. So it is kept as it came, with the place
-of each contact's text in it, and a contact is decoded when it is its turn. What a strict decoder refuses, and what
-databases would, is looked at contact by contact: it is repaired, or rejected alone.
+GREEN-API has no paging: one response holds all contacts of an account, possibly hundreds of thousands. The snapshot
+keeps the response as received, with the position of each contact in it, and decodes a contact only when it is needed.
 
-The record is that of https://green-api.com/en/docs/api/service/GetContacts/
+The fields are those of https://green-api.com/en/docs/api/service/GetContacts/
 """
 
 from __future__ import annotations
@@ -14,55 +13,33 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
-from airflow_provider_wacontacts.records.contacts import (
-    Record,
-    Reject,
-    canonical,
-    encode,
-    in_utc,
-    read_leniently,
-    repair,
-    row_hash,
-)
+from airflow_provider_wacontacts.records.json import canonical, split_leniently
+from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
+from airflow_provider_wacontacts.records.record import Record, in_utc, row_hash
+from airflow_provider_wacontacts.records.rejects import Reject, ids_in_rejects
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = [
-    "SOURCE",
-    "Head",
-    "Page",
-    "Snapshot",
-    "has_unidentified",
-    "parse_snapshot",
-    "record_of",
-    "unkept_in",
-    "wa_id_of",
-]
+__all__ = ["SOURCE", "GreenApiKeys", "Snapshot", "parse_record", "parse_snapshot", "parse_wa_id"]
 
 SOURCE = "green_api"
 PAGE_ROWS = 5_000
-USERS = "@c.us"
-#: What :func:`~.records.read_leniently` says of a text that is none by any reading.
-NOT_JSON = "not JSON"
-#: What keeps a text from landing as it is: an escaped NUL, and a line's end in a text that has to be one line.
-ODD = re.compile(rb"\\u0000|\n")
-#: A whole string, or one of the signs between values.
-SIGN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
-#: An id, at any depth.
-ID = re.compile(rb'"id"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
+USER_SUFFIX = "@c.us"
+#: A contact with one of these is rewritten: an escaped NUL, or a line feed, which would end its line in a file.
+NEEDS_REWRITE = re.compile(rb"\\u0000|\n")
 
 
-class Head(NamedTuple):
+class GreenApiKeys(NamedTuple):
     """
-    What is read of a contact, whatever is done with the rest of it.
+    What identifies a contact of GREEN-API.
 
-    :param updated_at: when the snapshot was taken: the system tells no time of its contacts.
+    :param updated_at: when the snapshot was taken, because GREEN-API gives its contacts no time.
     """
 
     contact_id: str
@@ -71,85 +48,64 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """
-    A stretch of a snapshot, in the shape in which pages are filed.
-
-    :param texts: the landed text of each contact, one line each, in the server's order.
-    :param heads: what is read of each, parallel to ``texts``.
-    :param repaired: indices of the texts in which something was replaced.
-    :param rejects: what cannot be a contact; all of the snapshot's are on its first page.
-    :param size: bytes received; those of the whole answer are on its first page.
-    """
-
-    texts: Sequence[bytes | msgspec.Raw] = field(repr=False)
-    heads: Sequence[Head] = field(repr=False)
-    repaired: frozenset[int]
-    rejects: Sequence[Reject] = field(repr=False)
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    All contacts of an account at one moment, or those that were asked for.
+    All contacts of an account at one moment, or as many as were requested. It may be empty.
 
-    An empty one is an answer too; what it means is for the caller to say.
-
-    :param texts: the landed text of each contact, one line each, in the server's order. The same id may come twice.
-    :param repaired: indices of the texts in which something was replaced.
-    :param rejects: what cannot be a contact, complete.
+    :param texts: JSON of each contact, one line each, in the server's order. The same id may occur twice.
+    :param repaired: indices of the texts in which something was replaced by U+FFFD.
+    :param rejects: rows that cannot be stored as contacts.
     :param size: bytes received.
-    :param date: the server's time of answering, aware; ``None`` where it told none.
-    :param hidden: ids that were in rejects before pseudonyms were put into them.
+    :param date: ``Date`` of the response, timezone-aware; ``None`` if there was none.
+    :param known_rejected_ids: ids in rejects that pseudonyms have made unreadable.
     """
 
-    texts: Sequence[bytes | msgspec.Raw] = field(repr=False)
+    texts: Sequence[Text] = field(repr=False)
     repaired: frozenset[int] = field(repr=False)
     rejects: Sequence[Reject] = field(repr=False)
     size: int
     date: datetime | None
-    hidden: frozenset[str] = field(default=frozenset(), repr=False)
+    known_rejected_ids: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def rows(self) -> int:
-        """How many contacts it holds, rejects not counted."""
+        """Number of contacts, without rejects."""
         return len(self.texts)
 
     @property
-    def unkept(self) -> frozenset[str]:
-        """Ids in the rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
-        return self.hidden | unkept_in(self.rejects)
+    def rejected_ids(self) -> frozenset[str]:
+        """Ids of contacts that exist at the source but cannot be stored; see :func:`~.rejects.ids_in_rejects`."""
+        return self.known_rejected_ids | ids_in_rejects(self.rejects)
 
-    def pseudonymized(self, pseudonyms: Pseudonymizer) -> Snapshot:
-        """Return the snapshot as it is with pseudonyms: ids and hashes come after them."""
-        texts = [pseudonyms.applied(text) for text in self.texts]
-        rejects = [pseudonyms.apply_to_reject(reject) for reject in self.rejects]
-        hidden = map(pseudonyms.of, self.unkept) if "id" in pseudonyms.fields else self.unkept
-        return replace(self, texts=texts, rejects=rejects, hidden=frozenset(hidden))
+    def pseudonymized(self, pseudonymizer: Pseudonymizer) -> Snapshot:
+        """Return the snapshot with pseudonyms. Ids and hashes are computed after that."""
+        texts = [pseudonymizer.apply(text) for text in self.texts]
+        rejects = [pseudonymizer.apply_to_reject(reject) for reject in self.rejects]
+        ids = map(pseudonymizer.value, self.rejected_ids) if "id" in pseudonymizer.fields else self.rejected_ids
+        return replace(self, texts=texts, rejects=rejects, known_rejected_ids=frozenset(ids))
 
     def records(self, taken_at: datetime) -> Iterator[Record]:
         """
-        Bring one contact after the other into its canonical form, in the server's order.
+        Yield a record for each contact, in the server's order.
 
-        :param taken_at: aware; becomes ``updated_at`` of all.
+        :param taken_at: timezone-aware; becomes ``updated_at`` of all.
         """
         for index, text in enumerate(self.texts):
-            yield record_of(text, taken_at, repaired=index in self.repaired)
+            yield parse_record(text, taken_at, repaired=index in self.repaired)
 
-    def pages(self, taken_at: datetime, *, rows: int = PAGE_ROWS) -> Iterator[Page]:
+    def pages(self, taken_at: datetime, *, rows: int = PAGE_ROWS) -> Iterator[Page[GreenApiKeys]]:
         """
-        Cut the snapshot into pages; a page without contacts is the only one.
+        Split the snapshot into pages, at least one. The first carries all rejects and the size of the response.
 
-        :param taken_at: aware; becomes ``updated_at`` of all.
-        :param rows: contacts a page, 1 and up.
+        :param taken_at: timezone-aware; becomes ``updated_at`` of all.
+        :param rows: contacts per page, 1 and up.
         """
         taken_at = in_utc(taken_at)
         for start in range(0, max(self.rows, 1), rows):
             texts = self.texts[start : start + rows]
             yield Page(
                 texts,
-                [_head(_HEAD.decode(text).id, taken_at) for text in texts],
+                [_keys(_ID.decode(text).id, taken_at) for text in texts],
                 frozenset(index - start for index in self.repaired if start <= index < start + rows),
                 () if start else self.rejects,
                 0 if start else self.size,
@@ -158,65 +114,51 @@ class Snapshot:
 
 def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
     """
-    Read an answer.
+    Parse a response of ``getContacts``. A malformed row is repaired, or rejected without the rows beside it.
 
-    :param date: the server's time of answering.
-    :raises ValueError: it is not JSON, not a list, or a list without a single object.
+    :param date: ``Date`` of the response.
+    :raises ValueError: not JSON, not a list, or a list without a single object.
     """
-    texts: list[bytes | msgspec.Raw] = []
+    texts: list[Text] = []
     repaired: set[int] = set()
     rejects: list[Reject] = []
-    is_odd = ODD.search(body) is not None
-    for text in _split(body):
-        if _is_sound(text) and not (is_odd and ODD.search(text)):
-            texts.append(text)
+    may_need_rewrite = NEEDS_REWRITE.search(body) is not None
+    for row in _rows(body):
+        if _is_sound(row) and not (may_need_rewrite and NEEDS_REWRITE.search(row)):
+            texts.append(row)
             continue
-        try:
-            mended, was_repaired = _mend(text)
-        except ValueError as error:
-            rejects.append(Reject(str(error), bytes(text)))
+        outcome = repair_row(row, _read_id)
+        if isinstance(outcome, Reject):
+            rejects.append(outcome)
             continue
-        if was_repaired:
+        if outcome.was_repaired:
             repaired.add(len(texts))
-        texts.append(mended)
-    if any(reject.reason == NOT_JSON for reject in rejects):
-        raise ValueError(NOT_JSON)
+        texts.append(outcome.text)
     if rejects and not texts and not any(reject.body.startswith(b"{") for reject in rejects):
-        raise ValueError("a list of something else than contacts")
+        raise ValueError("a list of something other than contacts")
     return Snapshot(texts, frozenset(repaired), rejects, len(body), date)
 
 
-def unkept_in(rejects: Iterable[Reject]) -> frozenset[str]:
-    """Return the ids in rejects: of contacts that are there, although they cannot be kept. Perhaps of others, too."""
-    found = (read_leniently(match) for reject in rejects for match in ID.findall(reject.body))
-    return frozenset(repair(contact_id)[0] for contact_id in found)
-
-
-def has_unidentified(rejects: Iterable[Reject]) -> bool:
-    """Tell whether there is a reject in which no id can be read: of whichever contact."""
-    return any(not any(unkept_in([reject])) for reject in rejects)
-
-
-def record_of(text: bytes | msgspec.Raw, taken_at: datetime, *, repaired: bool = False) -> Record:
+def parse_record(text: Text, taken_at: datetime, *, repaired: bool = False) -> Record:
     """
-    Make a record of a landed text, one that is read back from a file say.
+    Make a record of a contact's text, from a snapshot or from a file.
 
-    :param taken_at: when its snapshot was taken, aware.
-    :raises ValueError: it is not a contact of GREEN-API, or has no canonical form.
+    :param taken_at: when the snapshot was taken, timezone-aware.
+    :raises ValueError: not a contact of GREEN-API, or it has no canonical form.
     """
     payload = canonical(text)
     try:
-        head = _head(_HEAD.decode(payload).id, in_utc(taken_at))
+        contact_id = _ID.decode(payload).id
     except msgspec.DecodeError:
-        head = None
-    if head is None or not head.contact_id:
+        contact_id = ""
+    if not contact_id:
         raise ValueError("no id")
-    return Record(*head[:2], row_hash(payload), payload, head.wa_id, repaired)
+    return Record(contact_id, in_utc(taken_at), row_hash(payload), payload, parse_wa_id(contact_id), repaired)
 
 
-def wa_id_of(contact_id: str) -> str | None:
-    """Return the digits of an id such as ``11001234567@c.us``; ``None`` for any other: a group's, or one that hides."""
-    digits = contact_id.removesuffix(USERS)
+def parse_wa_id(contact_id: str) -> str | None:
+    """Return the digits of ``11001234567@c.us``; ``None`` for any other id: of a group, a ``@lid``."""
+    digits = contact_id.removesuffix(USER_SUFFIX)
     is_number = (digits.isascii() and digits.isdigit()) or is_pseudonym(digits)
     return digits if is_number and digits != contact_id else None
 
@@ -225,82 +167,40 @@ class _Id(msgspec.Struct, gc=False):
     id: str = ""
 
 
-_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _FLAT = msgspec.json.Decoder(dict[str, str | None])
-_HEAD = msgspec.json.Decoder(_Id)
+_ID = msgspec.json.Decoder(_Id)
 
 
-def _head(contact_id: str, taken_at: datetime) -> Head:
-    return Head(contact_id, taken_at, wa_id_of(contact_id))
+def _keys(contact_id: str, taken_at: datetime) -> GreenApiKeys:
+    return GreenApiKeys(contact_id, taken_at, parse_wa_id(contact_id))
 
 
-def _split(body: bytes) -> Iterable[bytes | msgspec.Raw]:
+def _rows(body: bytes) -> Iterable[Text]:
+    """Return the rows of a list, undecoded."""
     try:
-        return _ROWS.decode(body)
+        return _RAW_ROWS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _split_leniently(body)
+        return split_leniently(body)
 
 
-def _split_leniently(body: bytes) -> Iterator[bytes]:
-    """
-    Cut a list at its commas, whatever the values between them are.
-
-    :raises ValueError: it is no list, or one without an end.
-    """
-    depth = start = 0
-    for sign in SIGN.finditer(body):
-        match sign[0]:
-            case b"[" | b"{":
-                depth += 1
-                if depth == 1:
-                    start = _begin(body, sign)
-            case b"," if depth == 1:
-                yield body[start : sign.start()].strip()
-                start = sign.end()
-            case b"]" | b"}":
-                depth -= 1
-                if depth <= 0:
-                    yield from _last(body, start, sign)
-                    return
-    raise ValueError("not a list of contacts")
-
-
-def _begin(body: bytes, sign: re.Match[bytes]) -> int:
-    if sign[0] != b"[" or body[: sign.start()].strip():
-        raise ValueError("not a list of contacts")
-    return sign.end()
-
-
-def _last(body: bytes, start: int, sign: re.Match[bytes]) -> Iterator[bytes]:
-    if sign[0] != b"]" or not start or body[sign.end() :].strip():
-        raise ValueError("not a list of contacts")
-    value = body[start : sign.start()].strip()
-    if value or body[start - 1 : start] == b",":
-        yield value
-
-
-def _is_sound(text: bytes | msgspec.Raw) -> bool:
-    """Whether a text is a contact as it stands. Nearly all are flat objects of texts, which is found out fastest."""
+def _is_sound(row: Text) -> bool:
+    """Whether a row can be stored as it is. A flat object of strings, as nearly all are, is recognized fastest."""
     try:
-        return bool(_FLAT.decode(text).get("id"))
+        return bool(_FLAT.decode(row).get("id"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        canonical(text)
-        return bool(_HEAD.decode(text).id)
+        canonical(row)
+        return bool(_ID.decode(row).id)
     except (ValueError, msgspec.DecodeError):
         return False
 
 
-def _mend(text: bytes | msgspec.Raw) -> tuple[bytes, bool]:
-    """
-    Make a landed text of a contact that is none as it stands, and say whether anything in it was replaced.
-
-    :raises ValueError: it cannot be a contact.
-    """
-    contact, was_repaired = repair(read_leniently(bytes(text)))
+def _read_id(contact: Any) -> str:
     if type(contact) is not dict:
         raise ValueError("not an object")
-    if type(contact.get("id")) is not str or not contact["id"]:
+    contact_id = contact.get("id")
+    if type(contact_id) is not str or not contact_id:
         raise ValueError("no id")
-    return encode(contact), was_repaired
+    return contact_id

@@ -1,4 +1,4 @@
-"""Identities: the key by which WhatsApp tells that the person behind a number may have changed."""
+"""WhatsApp identities: a key of a user that changes when somebody else may have taken over the number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Identity:
     """
     The latest identity of a user.
 
-    :param hash: base64; what an acknowledgement names.
-    :param created_at: when the client noticed it, aware; ``None`` where it does not say.
-    :param acknowledged: whether messages to the user may go on.
+    :param hash: base64; an acknowledgement names it.
+    :param created_at: when the client noticed it, timezone-aware; ``None`` if unknown.
+    :param acknowledged: messages to the user may be sent.
     """
 
     hash: str
@@ -26,11 +26,11 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class IdentityChange:
     """
-    A user who has potentially changed.
+    A user whose identity has changed.
 
     :param wa_id: digits.
-    :param hash: what :func:`~.whatsapp_business.acknowledge_identity` takes.
-    :param at: when the client noticed, aware; ``None`` where the delivery does not say.
+    :param hash: base64; an acknowledgement names it.
+    :param at: when the client noticed it, timezone-aware; ``None`` if unknown.
     """
 
     wa_id: str = field(repr=False)

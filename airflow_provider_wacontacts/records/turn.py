@@ -1,19 +1,17 @@
 """
-The rows of a Turn.io contacts page.
+Contacts of Turn.io: a page of an export, and a contact as a record.
 
-A page of a few thousand contacts is decoded twice by msgspec and never by Python: once into the text of each contact,
-once into the few members that anybody reads. What that decoder refuses, and what databases would, takes the slow way:
-the page is decoded leniently, and each contact is repaired, or rejected alone.
+msgspec decodes a page twice: into the JSON of each contact, and into the few fields that are read of every contact. A
+page that it refuses, or with text that databases refuse, is decoded leniently instead; each of its rows is then
+repaired, or rejected alone.
 
-The record is that of "Getting data from the Contacts API endpoint",
+The fields are those of "Getting data from the Contacts API endpoint",
 https://learn.turn.io/article/l8g9u42mpr-getting-data-from-the-contacts-api-endpoint
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,38 +19,31 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
-from airflow_provider_wacontacts.records.contacts import (
-    Record,
-    Reject,
-    canonical,
-    encode,
-    in_utc,
-    read_leniently,
-    read_time,
-    repair,
-    row_hash,
-)
+from airflow_provider_wacontacts.records.json import canonical, decode_leniently
+from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
+from airflow_provider_wacontacts.records.record import Record, in_utc, read_time, row_hash
+from airflow_provider_wacontacts.records.rejects import Reject
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = ["SOURCE", "Head", "Page", "parse_page", "record_of"]
+__all__ = ["SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
 
 SOURCE = "turn"
 #: A compiled pattern finds it in half the time that ``in`` takes.
-NUL = re.compile(rb"\\u0000")
+ESCAPED_NUL = re.compile(rb"\\u0000")
 
 
 class _Details(msgspec.Struct, gc=False):
     whatsapp_id: str | None = None
 
 
-class Head(msgspec.Struct, gc=False):
+class TurnKeys(msgspec.Struct, gc=False):
     """
-    What is read of a contact, whatever is done with the rest of it.
+    What identifies a contact of Turn.io, decoded from its JSON.
 
-    :param updated_at: aware, UTC, microseconds.
-    :param number_id: the line the token belongs to.
+    :param updated_at: timezone-aware, UTC, microseconds.
+    :param number_id: of the WhatsApp number that the token belongs to.
     """
 
     updated_at: datetime
@@ -63,7 +54,7 @@ class Head(msgspec.Struct, gc=False):
 
     @property
     def contact_id(self) -> str:
-        """The contact's ``uuid``, else its ``id``; empty where it has neither."""
+        """The contact's ``uuid``, or its ``id``; empty if it has neither."""
         if self.uuid:
             return self.uuid
         return "" if self.id is None else str(self.id)
@@ -75,155 +66,144 @@ class Head(msgspec.Struct, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class TurnPage(Page[TurnKeys]):
     """
     One page of an export.
 
-    :param texts: the landed text of each contact, one line each, in the server's order.
-    :param heads: what is read of each, parallel to ``texts``.
-    :param repaired: indices of the texts in which something was replaced.
-    :param rejects: what cannot be a contact.
-    :param size: bytes received.
-    :param next_cursor: of the page that follows; ``None`` on the last.
+    :param next_cursor: of the following page; ``None`` on the last.
     """
 
-    texts: Sequence[bytes | msgspec.Raw]
-    heads: Sequence[Head]
-    repaired: frozenset[int]
-    rejects: Sequence[Reject]
-    size: int
     next_cursor: str | None
 
-    def pseudonymized(self, pseudonyms: Pseudonymizer) -> Page:
-        """Return the page as it is with pseudonyms: contact ids, WhatsApp ids and hashes come after them."""
+    def pseudonymized(self, pseudonymizer: Pseudonymizer) -> TurnPage:
+        """Return the page with pseudonyms. Contact ids, WhatsApp ids and hashes are computed after that."""
         texts: list[bytes] = []
-        heads: list[Head] = []
+        keys: list[TurnKeys] = []
         repaired: set[int] = set()
-        rejects = [pseudonyms.apply_to_reject(reject) for reject in self.rejects]
+        rejects = [pseudonymizer.apply_to_reject(reject) for reject in self.rejects]
         for index, text in enumerate(self.texts):
             try:
-                landed = pseudonyms.applied(text)
-                head = _head_of(read_leniently(landed))
+                pseudonymized = pseudonymizer.apply(text)
+                row_keys = _read_keys(decode_leniently(pseudonymized))
             except ValueError as error:
-                # A number that no database holds, say.
-                rejects.append(pseudonyms.apply_to_reject(Reject(str(error), bytes(text))))
+                # For example a number that no database holds.
+                rejects.append(pseudonymizer.apply_to_reject(Reject(str(error), bytes(text))))
                 continue
             if index in self.repaired:
                 repaired.add(len(texts))
-            texts.append(landed)
-            heads.append(head)
-        return replace(self, texts=texts, heads=heads, repaired=frozenset(repaired), rejects=rejects)
+            texts.append(pseudonymized)
+            keys.append(row_keys)
+        return replace(self, texts=texts, keys=keys, repaired=frozenset(repaired), rejects=rejects)
 
     def records(self) -> tuple[list[Record], list[Reject]]:
-        """Bring every contact into its canonical form, beside what turned out to have none."""
+        """Return a record for each contact, and all rejects: contacts without a canonical form join them here."""
         records, rejects = [], list(self.rejects)
-        for index, (text, head) in enumerate(zip(self.texts, self.heads, strict=True)):
+        for index, (text, keys) in enumerate(zip(self.texts, self.keys, strict=True)):
             try:
-                records.append(_record(text, head, repaired=index in self.repaired))
+                records.append(_record(text, keys, repaired=index in self.repaired))
             except ValueError as error:
                 rejects.append(Reject(str(error), bytes(text)))
         return records, rejects
 
 
-def record_of(text: bytes, *, repaired: bool = False) -> Record:
+def parse_record(text: bytes, *, repaired: bool = False) -> Record:
     """
-    Read a landed text back, from a file say.
+    Make a record of a contact's text, for example from a file.
 
-    :raises ValueError: it is not a contact of Turn.io, or has no canonical form.
+    :raises ValueError: not a contact of Turn.io, or it has no canonical form.
     """
     try:
-        head = _HEAD.decode(text)
-        _check(head)
+        keys = _KEYS.decode(text)
+        _normalize(keys)
     except (msgspec.DecodeError, RecursionError, _OddPageError):
-        head = _head_of(read_leniently(text))
-    return _record(text, head, repaired=repaired)
+        keys = _read_keys(decode_leniently(text))
+    return _record(text, keys, repaired=repaired)
 
 
-def parse_page(body: bytes) -> Page:
+def parse_page(body: bytes) -> TurnPage:
     """
-    Read a page.
+    Parse a page. A malformed row is repaired, or rejected without the rows beside it.
 
-    :raises ValueError: it is not JSON, or not an object with a list of contacts.
+    :raises ValueError: not JSON, or not an object with a list of contacts.
     """
     try:
-        return _parse_fast(body)
+        return _parse_strictly(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _OddPageError):
-        return _parse_slowly(body)
+        return _parse_leniently(body)
 
 
 class _OddPageError(Exception):
-    """The page holds a contact that has to be looked at alone."""
+    """The page is valid JSON, and a contact in it still needs the lenient path."""
 
 
-class _Texts(msgspec.Struct):
+class _PageTexts(msgspec.Struct):
     data: list[msgspec.Raw]
     paging: Any = None
 
 
-class _Heads(msgspec.Struct):
-    data: list[Head]
+class _PageKeys(msgspec.Struct):
+    data: list[TurnKeys]
 
 
-_TEXTS = msgspec.json.Decoder(_Texts)
-_HEADS = msgspec.json.Decoder(_Heads)
-_HEAD = msgspec.json.Decoder(Head)
+_PAGE_TEXTS = msgspec.json.Decoder(_PageTexts)
+_PAGE_KEYS = msgspec.json.Decoder(_PageKeys)
+_KEYS = msgspec.json.Decoder(TurnKeys)
 
 
-def _parse_fast(body: bytes) -> Page:
-    if NUL.search(body) or b"\n" in body:
+def _parse_strictly(body: bytes) -> TurnPage:
+    if ESCAPED_NUL.search(body) or b"\n" in body:
         raise _OddPageError
     if not body.isascii():
         body.decode()
-    page = _TEXTS.decode(body)
-    heads = _HEADS.decode(body).data
-    for head in heads:
-        if head.updated_at.tzinfo is not UTC or not head.uuid:
-            _check(head)
-    return Page(page.data, heads, frozenset(), (), len(body), _next_cursor(page.paging))
+    page = _PAGE_TEXTS.decode(body)
+    keys = _PAGE_KEYS.decode(body).data
+    for row_keys in keys:
+        if row_keys.updated_at.tzinfo is not UTC or not row_keys.uuid:
+            _normalize(row_keys)
+    return TurnPage(page.data, keys, frozenset(), (), len(body), _next_cursor(page.paging))
 
 
-def _check(head: Head) -> None:
-    if not head.contact_id:
+def _normalize(keys: TurnKeys) -> None:
+    if not keys.contact_id:
         raise _OddPageError
-    head.updated_at = in_utc(head.updated_at)
+    keys.updated_at = in_utc(keys.updated_at)
 
 
-def _parse_slowly(body: bytes) -> Page:
-    page = read_leniently(body)
+def _parse_leniently(body: bytes) -> TurnPage:
+    page = decode_leniently(body)
     if type(page) is not dict or type(page.get("data")) is not list:
         raise ValueError("not an object with a list of contacts under data")
-    texts: list[bytes] = []
-    heads: list[Head] = []
+    texts: list[Text] = []
+    keys: list[TurnKeys] = []
     repaired: set[int] = set()
     rejects: list[Reject] = []
-    for contact in page["data"]:
-        try:
-            mended, was_repaired = repair(contact)
-            heads.append(_head_of(mended))
-        except (ValueError, RecursionError) as error:
-            rejects.append(Reject(_reason(error), _as_received(contact)))
+    for row in page["data"]:
+        outcome = repair_row(row, _read_keys)
+        if isinstance(outcome, Reject):
+            rejects.append(outcome)
             continue
-        if was_repaired:
+        if outcome.was_repaired:
             repaired.add(len(texts))
-        texts.append(encode(mended))
-    return Page(texts, heads, frozenset(repaired), rejects, len(body), _next_cursor(page.get("paging")))
+        texts.append(outcome.text)
+        keys.append(outcome.keys)
+    return TurnPage(texts, keys, frozenset(repaired), rejects, len(body), _next_cursor(page.get("paging")))
 
 
-def _head_of(contact: object) -> Head:
+def _read_keys(contact: Any) -> TurnKeys:
     if type(contact) is not dict:
         raise ValueError("not an object")
-    uuid, number, line = (contact.get(name) for name in ("uuid", "id", "number_id"))
+    uuid, contact_id, number_id = (contact.get(name) for name in ("uuid", "id", "number_id"))
     if not (type(uuid) is str and uuid):
         uuid = None
-        if type(number) not in (int, str) or number == "":
+        if type(contact_id) not in (int, str) or contact_id == "":
             raise ValueError("neither uuid nor id")
     details = contact.get("details")
     wa_id = details.get("whatsapp_id") if type(details) is dict else None
-    return Head(
+    return TurnKeys(
         updated_at=_updated_at(contact),
         uuid=uuid,
-        id=number if type(number) in (int, str) else None,
-        number_id=line if type(line) in (int, str) else None,
+        id=contact_id if type(contact_id) in (int, str) else None,
+        number_id=number_id if type(number_id) in (int, str) else None,
         details=_Details(wa_id if type(wa_id) is str else None),
     )
 
@@ -235,9 +215,9 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
         raise ValueError("updated_at is not a time") from None
 
 
-def _record(text: bytes | msgspec.Raw, head: Head, *, repaired: bool) -> Record:
+def _record(text: Text, keys: TurnKeys, *, repaired: bool) -> Record:
     payload = canonical(text)
-    return Record(head.contact_id, head.updated_at, row_hash(payload), payload, head.wa_id, repaired)
+    return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, keys.wa_id, repaired)
 
 
 def _next_cursor(paging: object) -> str | None:
@@ -248,16 +228,4 @@ def _next_cursor(paging: object) -> str | None:
     cursor = paging.get("next")
     if cursor is None or type(cursor) is str:
         return cursor or None
-    raise ValueError("paging.next is not a text")
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _as_received(contact: object) -> bytes:
-    """Write what was rejected as nearly as it can be: for a person who looks into it."""
-    try:
-        return json.dumps(contact, default=str).encode()
-    except RecursionError:
-        return b""
+    raise ValueError("paging.next is not a string")

@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
-from airflow_provider_wacontacts.records.tasks import Task, digest
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
@@ -314,7 +314,7 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
 def _waiter(context: Any) -> str | None:
     """Return who waits; ``None`` where nobody says so, as when a sensor is tried out without a task instance."""
     ti = context.get("ti")
-    return digest(*Task.of(ti)) if hasattr(ti, "dag_id") else None
+    return options_digest(*TaskInstanceKey.from_task_instance(ti)) if hasattr(ti, "dag_id") else None
 
 
 def _first_look(context: Any) -> datetime | None:

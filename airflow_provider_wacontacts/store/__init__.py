@@ -28,7 +28,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store.completeness import ShrinkGuard
 from airflow_provider_wacontacts.store.results import ExtractionResult
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
     from airflow_provider_wacontacts.store.store import Extraction, Store
 
-__all__ = ["Extraction", "ExtractionResult", "ShrinkGuard", "SnapshotExtraction", "Store", "Task", "upgrade"]
+__all__ = ["Extraction", "ExtractionResult", "ShrinkGuard", "SnapshotExtraction", "Store", "TaskInstanceKey", "upgrade"]
 
 _LAZY = {"Extraction": "store", "SnapshotTry": "snapshots", "Store": "store", "upgrade": "schema"}
 

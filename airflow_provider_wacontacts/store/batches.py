@@ -9,7 +9,8 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.store.errors import is_refusal, refusal
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 

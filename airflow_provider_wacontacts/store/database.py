@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonym_of
-from airflow_provider_wacontacts.records.contacts import repair
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Database"]
@@ -32,7 +32,7 @@ class Database(NamedTuple):
 
     def pseudonym(self, digits: str | None) -> str | None:
         """Return what stands for digits in pseudonymised rows; ``None`` where the store has no secret for that."""
-        return pseudonym_of(digits, self.secret) if digits and self.secret else None
+        return pseudonymize(digits, self.secret) if digits and self.secret else None
 
     @property
     def is_sqlite(self) -> bool:

@@ -133,7 +133,7 @@ class _Erasing:
 
     def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:
         everybody, number_ids = self._linked(set(given) | self._behind(given))
-        pseudonyms = {found for person in everybody if (found := self._key.pseudonym_of(person))}
+        pseudonyms = {found for person in everybody if (found := self._key.pseudonymize(person))}
         people = [{"id": person} for person in sorted(everybody | pseudonyms)]
         contacts = self._contacts(people, named)
         self._remember(everybody, {*named, *(Contact(row.source, row.account, row.contact_id) for row in contacts)})
@@ -155,7 +155,7 @@ class _Erasing:
         if not wanted:
             return set()
         found = (row.id for row in self._db.execute(EVERYBODY) if row.id)
-        return {digits for digits in found if self._key.pseudonym_of(digits) in wanted}
+        return {digits for digits in found if self._key.pseudonymize(digits) in wanted}
 
     def _linked(self, given: set[str]) -> tuple[set[str], list[int]]:
         """Add the numbers that the API has answered an id for, and the ids; return all, and the numbers' keys."""
@@ -176,7 +176,7 @@ class _Erasing:
         return sorted(set(found), key=lambda row: (row.account_id, row.contact_id))
 
     def _remember(self, people: Iterable[str], contacts: Iterable[Contact]) -> None:
-        hashes = {*map(self._key.of_person, people), *map(self._key.of_contact, contacts)}
+        hashes = {*map(self._key.hash_person, people), *map(self._key.hash_contact, contacts)}
         self._suppressions.add(self._db.connection, self._key, hashes, self._now)
 
     def _erase_contacts(self, contacts: list[Any]) -> int:
@@ -206,7 +206,7 @@ class _Erasing:
             yield from (
                 (row.check_id, row.ordinal)
                 for row in rows
-                if erased.mentions(row.input) or erased.mentions(row.contact_key or "")
+                if erased.found_in(row.input) or erased.found_in(row.contact_key or "")
             )
             last = {"check_id": rows[-1].check_id, "ordinal": rows[-1].ordinal}
 
@@ -214,7 +214,7 @@ class _Erasing:
         after, deleted = 0, 0
         while rows := self._db.execute(BODIES_ASIDE, after=after, size=AT_ONCE).all():
             after = rows[-1].reject_id
-            found = [{"reject_id": row.reject_id} for row in rows if erased.mentions(bytes(row.body))]
+            found = [{"reject_id": row.reject_id} for row in rows if erased.found_in(bytes(row.body))]
             deleted += self._delete(REJECTS, found, reject_id="bigint")
         return deleted
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
@@ -43,7 +43,7 @@ class ExtractionKey(NamedTuple):
     source: str
     account: str
     window: Window | None
-    task: Task
+    task: TaskInstanceKey
     options_digest: str
 
 

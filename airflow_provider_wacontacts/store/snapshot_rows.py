@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, column, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import TextClause
 
-from airflow_provider_wacontacts.records.contacts import Record
+from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Known", "SnapshotRows", "as_landed"]

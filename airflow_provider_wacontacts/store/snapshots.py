@@ -19,7 +19,8 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
-from airflow_provider_wacontacts.records.contacts import Record, Reject
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.store import ledger, snapshot_ledger
 from airflow_provider_wacontacts.store.batches import (
     Batch,
@@ -178,7 +179,7 @@ class _Landing:
 
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Land what the answer holds."""
-        kept = self._erased.without_mentions(rejects)
+        kept = self._erased.remove_suppressed_rejects(rejects)
         insert_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
         sums = _Sums(rejected=len(kept))
         for batch in _batches(self._without_erased(records)):
@@ -233,7 +234,7 @@ class _Landing:
 
     def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
-            if self._erased and self._erased.has(self._begun.source, self._begun.account, record):
+            if self._erased and self._erased.has_record(self._begun.source, self._begun.account, record):
                 self._passed_over.add(record.contact_id)
             else:
                 yield record

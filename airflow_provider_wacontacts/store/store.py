@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
-from airflow_provider_wacontacts.records.contacts import Record, Reject
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ledger, postgres, schema, sqlite
 from airflow_provider_wacontacts.store.batches import (
@@ -97,7 +98,7 @@ class Store:
         source: str,
         account: str,
         window: Window | None,
-        task: Task,
+        task: TaskInstanceKey,
         options_digest: str,
         package_version: str,
         uri: str | None = None,
@@ -121,7 +122,7 @@ class Store:
         source: str,
         account: str,
         group: bool | None,
-        task: Task,
+        task: TaskInstanceKey,
         options_digest: str,
         package_version: str,
         uri: str | None = None,
@@ -209,11 +210,11 @@ class Extraction:
             if number_ids:
                 ledger.pin_number_id(connection, tables, self._account_id, set(number_ids))
             erased = context.suppressions.locked(connection)
-            kept = erased.without(*self._place, records)
+            kept = erased.remove_suppressed(*self._place, records)
             batch = Batch(self._account_id, extracted_at, dedupe_and_number(kept, first))
             new, refused = write_bisecting(connection, context.write_batch, batch)
             flag_repaired(connection, tables, batch)
-            aside = [*erased.without_mentions(rejects), *refused]
+            aside = [*erased.remove_suppressed_rejects(rejects), *refused]
             insert_rejects(connection, tables, self.extraction_id, aside)
             counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)

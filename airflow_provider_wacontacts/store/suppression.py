@@ -31,7 +31,7 @@ class StoredSuppressionList:
     def __init__(self, tables: Tables, locks: Locks, secret: bytes | None) -> None:
         self._tables = tables
         self._locks = locks
-        self._own = SuppressionKey.of_secret(secret) if secret else None
+        self._own = SuppressionKey.from_secret(secret) if secret else None
         self._read: tuple[tuple[int, int], SuppressionList] = ((0, 0), NO_SUPPRESSIONS)
 
     def locked(self, connection: Connection) -> SuppressionList:

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.files import ObjectExtraction, read_contacts
+from airflow_provider_wacontacts.files import ExtractionWriter, read_contacts
 from airflow_provider_wacontacts.pipelines.erasure import ErasureSummary
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Task, upgrade
+from airflow_provider_wacontacts.store import TaskInstanceKey, upgrade
 
 BOB, EVE = "12015550123", "12015550124"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -55,12 +55,12 @@ def test_the_counts_are_for_people_by_default(erase):
 
 def test_files_below_each_path_are_written_anew(erase, tmp_path):
     for name in ("one", "two"):
-        with ObjectExtraction(
+        with ExtractionWriter(
             tmp_path / name,
             source="turn",
             account="main",
             window=Window(MONDAY, MONDAY + timedelta(days=1)),
-            task=Task("dag", "run", "task"),
+            task=TaskInstanceKey("dag", "run", "task"),
             package_version="1",
         ) as extraction:
             known = {"updated_at": "2022-09-12T08:00:00Z"}

@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.records.contacts import Record, Reject, canonical, row_hash
 from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
@@ -80,7 +82,7 @@ class Week:
 
     def begin(self, day, account="main"):
         window = Window(MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
-        task = Task("dag", f"run {account} {day}", "task")
+        task = TaskInstanceKey("dag", f"run {account} {day}", "task")
         given = {"source": "turn", "account": account, "options_digest": "", "package_version": "1"}
         return self.store.begin(window=window, task=task, **given)
 
@@ -92,12 +94,12 @@ class Week:
 
     def snap(self, moment, *contacts):
         given = {"source": "green_api", "account": "depot", "options_digest": "", "package_version": "1"}
-        snapshot = self.store.begin_snapshot(group=None, task=Task("dag", str(moment), "task"), **given)
+        snapshot = self.store.begin_snapshot(group=None, task=TaskInstanceKey("dag", str(moment), "task"), **given)
         snapshot.land(lambda: iter(contacts), extracted_at=moment, size=1)
 
     def check(self, *numbers, sender="+12015550100"):
         checks = SenderChecks(self.store.context, sender, daily_checks=10)
-        check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOW - 7 * DAY))
+        check = checks.open(CheckSpec(TaskInstanceKey("dag", "run", "task"), "", "1", NOW - 7 * DAY))
         check.fill([CheckInput(number, number) for number in numbers] + [CheckInput("1", None, reason="too short")])
         check.lease([number_id for batch in check.queued(10) for number_id in batch])
         check.record(CheckResults(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))

@@ -48,7 +48,7 @@ def export_all(export: Export, answers: list[Response]) -> tuple[list[list[str]]
         asked += requests
         if page is None:
             return pages, asked
-        pages.append([head.contact_id for head in page.heads])
+        pages.append([head.contact_id for head in page.keys])
 
 
 def created(cursor: str, **headers: str) -> Response:

@@ -13,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.files import ObjectExtraction
+from airflow_provider_wacontacts.files import ExtractionWriter
 from airflow_provider_wacontacts.pipelines.store_status import look_at_ages, look_at_store
-from airflow_provider_wacontacts.records.turn import parse_page, record_of
+from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.status.model import Selection
 from tests.docs.pages import ROOT, Block, is_for, of, query_under
 
@@ -25,7 +25,7 @@ from tests.docs.pages import ROOT, Block, is_for, of, query_under
 FOREIGN = ("pip", "curl", "docker")
 
 ROLES = ("airflow_contacts", "analyst", "monitor")
-TASK = Task("contacts", "run", "pull")
+TASK = TaskInstanceKey("contacts", "run", "pull")
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
 TUESDAY = Window(MONDAY.end, datetime(2022, 9, 14, tzinfo=UTC))
 BOB = {
@@ -51,7 +51,7 @@ def landed(engine, window, contacts, *, late=timedelta(minutes=5), **options):
     extraction = store.begin(
         source="turn", account="turn_default", window=window, task=TASK, options_digest="", package_version="0"
     )
-    records = [record_of(json.dumps(contact).encode()) for contact in contacts]
+    records = [parse_record(json.dumps(contact).encode()) for contact in contacts]
     extraction.land(records, position=None, pages=1, size=1, extracted_at=window.end + late, number_ids={"1"})
     extraction.finish()
 
@@ -104,7 +104,7 @@ def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
             pytest.importorskip(module)
     page = parse_page(json.dumps({"data": [RICHER]}).encode())
     file_format = "parquet" if "parquet" in block.code else "jsonl.gz"
-    with ObjectExtraction(
+    with ExtractionWriter(
         tmp_path,
         source="turn",
         account="turn_default",

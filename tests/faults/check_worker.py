@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -49,7 +49,7 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
     while plan["gate"] and not Path(plan["gate"]).exists():
         time.sleep(0.001)
     prepare(checks.context)
-    check = checks.open(CheckSpec(Task("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
+    check = checks.open(CheckSpec(TaskInstanceKey("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
     if not check.is_filled:
         check.fill(_inputs(plan["numbers"], checks))
     world = check_numbers.Surroundings(lambda _: None)

@@ -26,7 +26,7 @@ from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 
@@ -49,7 +49,7 @@ def pull(plan: dict[str, Any]) -> dict[str, Any]:
     ticks = count(step=plan["tick_s"])
     world = Surroundings(report=lambda _: None, monotonic=lambda: next(ticks))
     window = Window(*map(datetime.fromisoformat, plan["window"]))
-    order = SyncSpec("main", window, Task("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
+    order = SyncSpec("main", window, TaskInstanceKey("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
     run = stopping(Driver(requests.Session(), plan["turn"], Token(plan["token"])).run, plan["stop_after"])
     if plan["store"] is None:
         file_format = plan["file_format"]

@@ -9,9 +9,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
-from airflow_provider_wacontacts.files import ObjectExtraction
-from airflow_provider_wacontacts.records.tasks import Task
-from airflow_provider_wacontacts.records.turn import Page, parse_page
+from airflow_provider_wacontacts.files import ExtractionWriter
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
+from airflow_provider_wacontacts.records.turn import TurnPage, parse_page
 from airflow_provider_wacontacts.records.windows import Window
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def contact():
 def page_of():
     """A page of contacts, parsed as a pull parses it."""
 
-    def make(*contacts) -> Page:
+    def make(*contacts) -> TurnPage:
         return parse_page(json.dumps({"data": contacts}, separators=(",", ":")).encode())
 
     return make
@@ -48,9 +48,9 @@ def page_of():
 def begin(window):
     """Start an extraction whose task and window nobody cares about."""
 
-    def make(root, **options) -> ObjectExtraction:
+    def make(root, **options) -> ExtractionWriter:
         facts = {"source": "turn", "account": "main", "window": window, "package_version": "0.0.1"}
-        return ObjectExtraction(root, **{**facts, "task": Task("dag", "run", "task"), **options})
+        return ExtractionWriter(root, **{**facts, "task": TaskInstanceKey("dag", "run", "task"), **options})
 
     return make
 

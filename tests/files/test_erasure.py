@@ -24,7 +24,7 @@ FORMATS = ["jsonl.gz", "parquet"]
 
 
 def erased(*people, contacts=()):
-    return SuppressionList({KEY: [*map(KEY.of_person, people), *map(KEY.of_contact, contacts)]})
+    return SuppressionList({KEY: [*map(KEY.hash_person, people), *map(KEY.hash_contact, contacts)]})
 
 
 def erase_files(*given):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 PERSONAL = "s3://somebody:example-secret@lake", "44623456700"
 
@@ -55,7 +55,7 @@ def test_the_manifest_tells_everything_about_the_try(tmp_path, file_pages, page_
         page_of(),
         extraction_id="0123abcd",
         account="a/b",
-        task=Task("dag", "manual__1", "pull", 3),
+        task=TaskInstanceKey("dag", "manual__1", "pull", 3),
         extracted_at=window.end + timedelta(minutes=5, microseconds=7),
         lossy=True,
         number_id="1",

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.files import LandedContact, Version, current, versions
-from airflow_provider_wacontacts.files import merge as fold
-from airflow_provider_wacontacts.records.contacts import Record, row_hash
+from airflow_provider_wacontacts.files import StoredContact, Version, current, merge_versions, versions
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window, parse_time
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -19,7 +18,7 @@ def minute(n):
 
 def landed(contact_id, updated, payload, seen, *, account="main", repaired=False):
     record = Record(contact_id, minute(updated), row_hash(payload), payload, None, repaired)
-    return LandedContact("turn", account, f"{seen}", minute(seen), record)
+    return StoredContact("turn", account, f"{seen}", minute(seen), record)
 
 
 LANDED = st.builds(
@@ -100,12 +99,12 @@ def test_folding_is_for_one_account_where_it_is_named(tmp_path, file_pages, page
 def test_order_and_repetition_do_not_matter(contacts, random):
     again = contacts + [random.choice(contacts) for _ in contacts]
     random.shuffle(again)
-    assert list(fold(again)) == list(fold(contacts))
+    assert list(merge_versions(again)) == list(merge_versions(contacts))
 
 
 @given(st.lists(LANDED))
 def test_a_version_spans_all_that_saw_it(contacts):
-    for version in fold(contacts):
+    for version in merge_versions(contacts):
         seen = [one for one in contacts if (*one[:2], *one.record[:3]) == version.key]
         assert version.first_seen_at == min(one.extracted_at for one in seen)
         assert version.last_seen_at == max(one.extracted_at for one in seen)
@@ -114,5 +113,5 @@ def test_a_version_spans_all_that_saw_it(contacts):
 
 @given(st.lists(LANDED))
 def test_every_state_is_one_version_in_the_order_of_the_keys(contacts):
-    keys = [version.key for version in fold(contacts)]
+    keys = [version.key for version in merge_versions(contacts)]
     assert keys == sorted({(*one[:2], *one.record[:3]) for one in contacts})

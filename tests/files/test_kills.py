@@ -17,8 +17,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_wacontacts.files import ObjectExtraction
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.files import ExtractionWriter
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
 
@@ -28,8 +28,8 @@ body = '{{"data":[' + ",".join(text % n for n in range({ROWS})) + "]}}"
 page = parse_page(body.encode())
 print("ready", flush=True)
 while True:
-    with ObjectExtraction(Path(sys.argv[1]), source="turn", account="main", window=Window(start, end),
-                          task=Task("dag", "run", "task"), package_version="0.0.1", file_format=sys.argv[2],
+    with ExtractionWriter(Path(sys.argv[1]), source="turn", account="main", window=Window(start, end),
+                          task=TaskInstanceKey("dag", "run", "task"), package_version="0.0.1", file_format=sys.argv[2],
                           part_rows={ROWS} * 2) as extraction:
         for _ in range({PAGES}):
             extraction.land(page)

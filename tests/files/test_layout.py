@@ -4,11 +4,11 @@ import pytest
 from upath import UPath
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files.layout import address, prefix_of, segment, storage_errors
+from airflow_provider_wacontacts.files.layout import extraction_prefix, path_segment, safe_uri, storage_errors
 
 
 def test_plain_names_stay_as_they_are():
-    assert segment("account", "Main_line-2.eu") == "Main_line-2.eu"
+    assert path_segment("account", "Main_line-2.eu") == "Main_line-2.eu"
 
 
 @pytest.mark.parametrize(
@@ -26,17 +26,17 @@ def test_plain_names_stay_as_they_are():
     ],
 )
 def test_everything_else_is_percent_encoded(value, encoded):
-    assert segment("account", value) == encoded
+    assert path_segment("account", value) == encoded
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "\ud800", "é" * 43])
 def test_what_cannot_name_a_directory_is_refused_by_the_name_of_the_argument(value):
     with pytest.raises(ConfigError, match=r"^account cannot name a directory"):
-        segment("account", value)
+        path_segment("account", value)
 
 
 def test_an_extraction_lies_below_source_account_and_day(tmp_path, window):
-    prefix = prefix_of(tmp_path, "turn", "a/b", window.start.date(), "0123abcd")
+    prefix = extraction_prefix(tmp_path, "turn", "a/b", window.start.date(), "0123abcd")
     assert prefix == tmp_path / "turn" / "a%2Fb" / "2022-09-12" / "0123abcd"
 
 
@@ -49,7 +49,7 @@ def test_an_extraction_lies_below_source_account_and_day(tmp_path, window):
     ],
 )
 def test_an_address_is_a_uri(path, named):
-    assert address(path) == named
+    assert safe_uri(path) == named
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_address_names_a_connection_but_no_password(text, named):
         def __str__(self):
             return text
 
-    assert address(Remote()) == named
+    assert safe_uri(Remote()) == named
 
 
 def test_an_error_of_a_store_loses_its_message_and_its_cause():

@@ -12,15 +12,16 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_wacontacts.files import ObjectExtraction, read_contacts
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.files import ExtractionWriter, read_contacts
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
 
 root, file_format, pages = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 start, end = datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC)
-with ObjectExtraction(root, source="turn", account="main", window=Window(start, end), file_format=file_format,
-                      task=Task("dag", "run", "task"), package_version="0.0.1", part_bytes=8 * 2**20) as extraction:
+task = TaskInstanceKey("dag", "run", "task")
+with ExtractionWriter(root, source="turn", account="main", window=Window(start, end), file_format=file_format,
+                      task=task, package_version="0.0.1", part_bytes=8 * 2**20) as extraction:
     for _ in range(pages):
         noise = b64encode(os.urandom(750_000)).decode()
         rows = ",".join(

@@ -10,7 +10,7 @@ import zlib
 import pyarrow.parquet
 import pytest
 
-from airflow_provider_wacontacts.files import LandedFile
+from airflow_provider_wacontacts.files import FileEntry
 from airflow_provider_wacontacts.records.windows import parse_time
 
 
@@ -80,7 +80,7 @@ def test_the_manifest_counts_and_checks_each_part_as_stored(tmp_path, file_pages
     manifest = file_pages(tmp_path, page_of(contact("a"), contact("b")), file_format=file_format)
     stored = (prefix_in(tmp_path) / f"part-00000.{file_format}").read_bytes()
     assert manifest.parts == [
-        LandedFile(
+        FileEntry(
             name=f"part-00000.{file_format}",
             rows=2,
             bytes=len(stored),
@@ -102,7 +102,7 @@ def test_rejects_lie_beside_the_parts_as_they_came(tmp_path, file_pages, page_of
         {"reason": "updated_at is not a time", "body_base64": "eyJ1dWlkIjogIngifQ=="},
         {"reason": "not an object", "body_base64": "IlpvXHUwMGViIg=="},
     ]
-    assert manifest.rejects == LandedFile(
+    assert manifest.rejects == FileEntry(
         name="_rejects.jsonl.gz", rows=2, bytes=len(stored), sha256=hashlib.sha256(stored).hexdigest()
     )
 

@@ -10,8 +10,9 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files import LandedContact, complete_prefixes, read_contacts
-from airflow_provider_wacontacts.records.contacts import Record, Reject, row_hash
+from airflow_provider_wacontacts.files import StoredContact, complete_prefixes, read_contacts
+from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import parse_time
 
 
@@ -44,8 +45,8 @@ def test_a_contact_comes_back_with_where_it_is_from(*, any_root, file_pages, pag
     filed = "turn", "a/b é", manifest.extraction_id, window.end
     times = parse_time("2022-09-12T08:30:00.123456Z"), parse_time("2022-09-12T08:30:00Z")
     assert list(read_contacts(any_root)) == [
-        LandedContact(*filed, Record("a", times[0], row_hash(payloads[0]), payloads[0], "44623456700")),
-        LandedContact(*filed, Record("b", times[1], row_hash(payloads[1]), payloads[1], repaired=True)),
+        StoredContact(*filed, Record("a", times[0], row_hash(payloads[0]), payloads[0], "44623456700")),
+        StoredContact(*filed, Record("b", times[1], row_hash(payloads[1]), payloads[1], repaired=True)),
     ]
 
 

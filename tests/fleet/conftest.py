@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_store
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from demo.failures import last_words
@@ -188,6 +188,10 @@ def _pull_in_one_process(runs):
     run = Driver(requests.Session(), runs.fleet.url("sandbox"), Token(runs.fleet.variables["SANDBOX_SECRET"])).run
     for day in runs.days:
         order = SyncSpec(
-            "turn_default", Window(day, day + DAY), Task("dag", day.isoformat(), "task"), "0", lookback=LOOKBACK
+            "turn_default",
+            Window(day, day + DAY),
+            TaskInstanceKey("dag", day.isoformat(), "task"),
+            "0",
+            lookback=LOOKBACK,
         )
         sync_to_store(order, run=run, store=store, uri="x:", world=Surroundings(report=lambda _: None))

@@ -57,7 +57,7 @@ def hook(connect, wire, clock):
 
 
 def read(hook, **options):
-    return [head.contact_id for each in hook.read_pages(MONDAY, **options) for head in each.heads]
+    return [head.contact_id for each in hook.read_pages(MONDAY, **options) for head in each.keys]
 
 
 def paths(wire):
@@ -205,7 +205,7 @@ def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(hook, w
     connect(conn_type="turn", host=wire.url, password="new-example-token")
     wire.will(Answer(401), page(9))
 
-    assert [head.contact_id for head in next(pages).heads] == ["bob-9"]
+    assert [head.contact_id for head in next(pages).keys] == ["bob-9"]
     assert [asked.headers["authorization"] for asked in wire.asked[-2:]] == [
         "Bearer example-token",
         "Bearer new-example-token",
@@ -371,7 +371,7 @@ def test_a_stand_in_is_read_to_its_end(connect):
     with Sandbox(behaviour=behaviour) as sandbox:
         connect(conn_type="turn", host=sandbox.url, password=sandbox.token)
         window = Window(sandbox.clock.now() - timedelta(days=365), sandbox.clock.now())
-        contacts = {head.contact_id for page in TurnHook().read_pages(window) for head in page.heads}
+        contacts = {head.contact_id for page in TurnHook().read_pages(window) for head in page.keys}
 
         assert contacts == {event.uuid for event in sandbox.world}
 

@@ -1,7 +1,5 @@
 """Phone numbers: every spelling is one number, and what cannot be one says why."""
 
-import hashlib
-import hmac
 import re
 
 import phonenumbers
@@ -15,9 +13,7 @@ from airflow_provider_wacontacts.identifiers.numbers import (
     NotANumberError,
     Number,
     infer_region,
-    mask,
     normalize,
-    pseudonym,
     validate_region,
 )
 
@@ -177,37 +173,3 @@ def test_a_number_that_was_given_for_a_region_is_not_repeated():
     with pytest.raises(ConfigError, match="is not known; it is two letters") as raised:
         validate_region("+16315551002")
     assert "6315551002" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("number", "masked"),
-    [
-        ("+916315551002", "+91••••••••02"),
-        ("+16315551002", "+1••••••••02"),
-        ("358401234567", "+358•••••••67"),
-        ("+9112", "••••"),
-        ("9991234567", "+••••••••67"),
-        ("", ""),
-    ],
-)
-def test_a_masked_number_shows_its_country_and_two_digits(number, masked):
-    assert mask(number) == masked
-
-
-def test_a_pseudonym_is_an_hmac_over_the_digits():
-    expected = hmac.new(b"example-key", b"16315551002", hashlib.sha256).hexdigest()
-
-    assert {pseudonym(text, b"example-key") for text in ("+16315551002", "16315551002", "+1 631 555-1002")} == {
-        expected
-    }
-
-
-def test_another_key_gives_another_pseudonym():
-    assert pseudonym("16315551002", b"one") != pseudonym("16315551002", b"other")
-
-
-def test_a_pseudonym_needs_a_key_and_digits():
-    with pytest.raises(ConfigError):
-        pseudonym("16315551002", b"")
-    with pytest.raises(ValueError, match="no digits"):
-        pseudonym("nobody", b"example-key")

@@ -11,8 +11,9 @@ from airflow_provider_wacontacts.identifiers.suppression import (
     SuppressionList,
     read_person,
 )
-from airflow_provider_wacontacts.records.contacts import Record, Reject
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import parse_time
 
 BOB, EVE = "44623456700", "44623456799"
@@ -21,7 +22,7 @@ SECRET = b"example-secret"
 
 
 def erased(*people, key=KEY):
-    return SuppressionList({key: [key.of_person(person) for person in people]})
+    return SuppressionList({key: [key.hash_person(person) for person in people]})
 
 
 @pytest.mark.parametrize(
@@ -57,18 +58,18 @@ def test_anything_else_is_nobody_and_is_not_repeated(given):
 
 
 def test_digits_and_their_pseudonym_have_one_hash():
-    key = SuppressionKey.of_secret(SECRET)
-    standing = Pseudonymizer(SECRET, ["id"]).of(BOB)
-    assert key.pseudonym_of(BOB) == standing
-    assert key.of_person(BOB) == key.of_person(standing)
-    assert key.of_person(BOB).hex() not in standing
+    key = SuppressionKey.from_secret(SECRET)
+    standing = Pseudonymizer(SECRET, ["id"]).value(BOB)
+    assert key.pseudonymize(BOB) == standing
+    assert key.hash_person(BOB) == key.hash_person(standing)
+    assert key.hash_person(BOB).hex() not in standing
 
 
 def test_keys_are_told_apart_and_hashes_need_them():
-    keys = [KEY, SuppressionKey(b"another"), SuppressionKey.of_secret(b"another")]
+    keys = [KEY, SuppressionKey(b"another"), SuppressionKey.from_secret(b"another")]
     assert len({key.key_id for key in keys}) == 2
-    assert len({key.of_person(BOB) for key in keys}) == 3
-    assert KEY.of_person(BOB) != KEY.of_contact(Contact("", "", BOB))
+    assert len({key.hash_person(BOB) for key in keys}) == 3
+    assert KEY.hash_person(BOB) != KEY.hash_contact(Contact("", "", BOB))
 
 
 @pytest.mark.parametrize(
@@ -84,8 +85,8 @@ def test_keys_are_told_apart_and_hashes_need_them():
 )
 def test_a_row_is_theirs_by_its_id(contact_id, wa_id, is_theirs):
     record = Record(contact_id, parse_time("2024-01-01T00:00:00Z"), b"", b"{}", wa_id)
-    assert erased(BOB).has("turn", "main", record) is is_theirs
-    assert erased(BOB).without("turn", "main", [record]) == ([] if is_theirs else [record])
+    assert erased(BOB).has_record("turn", "main", record) is is_theirs
+    assert erased(BOB).remove_suppressed("turn", "main", [record]) == ([] if is_theirs else [record])
 
 
 @pytest.mark.parametrize(
@@ -103,24 +104,24 @@ def test_a_row_is_theirs_by_its_id(contact_id, wa_id, is_theirs):
     ],
 )
 def test_somebody_is_named_by_digits_however_they_stand(text, is_named):
-    assert erased(BOB).mentions(text) is is_named
-    assert erased(BOB).mentions(text.encode()) is is_named
+    assert erased(BOB).found_in(text) is is_named
+    assert erased(BOB).found_in(text.encode()) is is_named
     rejects = [Reject("no id", text.encode())]
-    assert erased(BOB).without_mentions(rejects) == ([] if is_named else rejects)
+    assert erased(BOB).remove_suppressed_rejects(rejects) == ([] if is_named else rejects)
 
 
 def test_somebody_is_named_by_a_pseudonym():
-    key = SuppressionKey.of_secret(SECRET)
-    standing = key.pseudonym_of(BOB)
-    assert erased(BOB, key=key).mentions(f'{{"id": "{standing}@c.us"}}')
-    assert not erased(BOB, key=key).mentions(f'{{"id": "{standing}0"}}')
+    key = SuppressionKey.from_secret(SECRET)
+    standing = key.pseudonymize(BOB)
+    assert erased(BOB, key=key).found_in(f'{{"id": "{standing}@c.us"}}')
+    assert not erased(BOB, key=key).found_in(f'{{"id": "{standing}0"}}')
 
 
 def test_bytes_that_are_no_text_are_looked_through():
-    assert erased(BOB).mentions(b"\xff\xfe" + BOB.encode() + b"\x80")
+    assert erased(BOB).found_in(b"\xff\xfe" + BOB.encode() + b"\x80")
 
 
 def test_where_nobody_was_erased_nobody_is_found():
     assert not NO_SUPPRESSIONS
-    assert not NO_SUPPRESSIONS.mentions(BOB)
+    assert not NO_SUPPRESSIONS.found_in(BOB)
     assert not NO_SUPPRESSIONS.has_person(BOB)

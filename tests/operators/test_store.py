@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, inspect, text
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.hooks import green_api
-from airflow_provider_wacontacts.identifiers.numbers import pseudonym
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
     GreenApiContactsToSqlOperator,
@@ -202,7 +202,7 @@ def test_pseudonyms_of_the_erased_do_not_come_into_files_that_ask_the_store(
     team.people = ids_in(team.sandbox)
     team.erase(team.people[0], paths=())
     team.pull(erased="wacontacts_store", turn=["uuid", "details.whatsapp_id"], green_api=["id"])
-    bob, eve, *_ = (pseudonym(person, SECRET.encode()) for person in team.people)
+    bob, eve, *_ = (pseudonymize(person, SECRET.encode()) for person in team.people)
 
     assert (team.found(bob), team.found(team.people[0]), len(team.found(eve)) > 5) == (set(), set(), True)
 
@@ -221,7 +221,7 @@ def test_pseudonymised_rows_and_files_are_erased_by_the_number(team: Team, conne
     team.people = ids_in(team.sandbox)
     fields = {"turn": ["uuid", "details.whatsapp_id"], "green_api": ["id"]}
     team.pull(**fields)
-    bob, eve, *_ = (pseudonym(person, SECRET.encode()) for person in team.people)
+    bob, eve, *_ = (pseudonymize(person, SECRET.encode()) for person in team.people)
     assert len(team.found(bob)) > 5
 
     summary = team.erase(team.people[0])

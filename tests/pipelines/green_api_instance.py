@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_wacontacts.clients import green_api
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec
-from airflow_provider_wacontacts.store import Task
+from airflow_provider_wacontacts.store import TaskInstanceKey
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
-PULL = SnapshotSpec("main", Task("contacts", "run", "take"), "0.1.0", max_rejected=1.0)
+PULL = SnapshotSpec("main", TaskInstanceKey("contacts", "run", "take"), "0.1.0", max_rejected=1.0)
 AUTHORIZED = {"stateInstance": "authorized", "historySyncProgress": 100}
 
 ANN, BEN, CAT, DAN, GROUP = (

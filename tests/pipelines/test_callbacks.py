@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, LandingError
 from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
@@ -52,7 +52,7 @@ def waiting(store_engine):
     store = Store(store_engine, now=lambda: NOW)
     store.prepare()
     checks = SenderChecks(store.context, SENDER, daily_checks=10)
-    check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "0", NOW - timedelta(days=7)))
+    check = checks.open(CheckSpec(TaskInstanceKey("dag", "run", "task"), "", "0", NOW - timedelta(days=7)))
     check.fill([CheckInput(f"+{SLOW}", f"+{SLOW}")])
     for number_ids in check.queued(10):
         check.record(CheckResults(dict.fromkeys(check.lease(number_ids).numbers, ("processing", None)), NOW, NOW))

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkE
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
 from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
@@ -76,7 +76,7 @@ class Setting:
         return SenderChecks(self.store.context, SENDER, daily_checks=daily_checks)
 
     def check(self, checks: SenderChecks, count: int, run_id: str = "run") -> Check:
-        rules = CheckSpec(Task("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
+        rules = CheckSpec(TaskInstanceKey("dag", run_id, "task"), "0", "0", datetime.now(UTC) - timedelta(days=7))
         check = checks.open(rules)
         if not check.is_filled:
             check.fill(CheckInput(number, number) for number in numbers(count))

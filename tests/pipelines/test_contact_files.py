@@ -18,12 +18,12 @@ from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, Impor
 from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
-TASK = Task("contacts", "run", "pull")
-FILES = ImportSpec(Task("contacts", "run", "land"), "0.1.0")
+TASK = TaskInstanceKey("contacts", "run", "pull")
+FILES = ImportSpec(TaskInstanceKey("contacts", "run", "land"), "0.1.0")
 WORLD = Surroundings(lambda _: None)
 
 ANN, BEN, EVE = '{"id":"1@c.us","name":"Ann"}', '{"id":"2@c.us","name":"Ben"}', '{"id":"3@g.us","name":"Eve"}'

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.files.reader import read_prefix
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask, snapshot_to_files, snapshot_to_store
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.store import ShrinkGuard, Store, Task
+from airflow_provider_wacontacts.store import ShrinkGuard, Store, TaskInstanceKey
 from tests.pipelines.green_api_instance import (
     ANN,
     ANNA,
@@ -323,7 +323,7 @@ def test_what_was_incomplete_is_so_when_it_is_landed_from_files(store, rows, tmp
     answered = ask(pull, Instance([ANN, BEN], at=MONDAY + DAY, settings=settings))
     snapshot_to_files(pull, answered, root=tmp_path, file_format="jsonl.gz")
 
-    summary = import_files(ImportSpec(Task("contacts", "run", "land"), "0.1.0"), root=tmp_path, store=store)
+    summary = import_files(ImportSpec(TaskInstanceKey("contacts", "run", "land"), "0.1.0"), root=tmp_path, store=store)
 
     assert (summary.prefixes, summary.rows, summary.gone) == (1, 2, 0)
     assert rows("SELECT state FROM wacontacts_extraction WHERE reason = :reason", reason=reason) == [("incomplete",)]

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, look_at_ages, look_at_store, verdict_on
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.status.model import Feed, Newest, Selection
 
@@ -24,7 +24,7 @@ ALL = Selection()
 def pulled(store, start, end, account="main"):
     """Pull a window, in days from Monday."""
     window = Window(MONDAY + start * DAY, MONDAY + end * DAY)
-    task = Task("dag", f"run {start}", "task")
+    task = TaskInstanceKey("dag", f"run {start}", "task")
     begun = store.begin(
         source="turn", account=account, window=window, task=task, options_digest="", package_version="1"
     )

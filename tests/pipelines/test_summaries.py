@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
@@ -23,7 +23,7 @@ def checks(sqlite_url):
 
 def checked(checks, results, client_version=None):
     """A check of two rejected inputs and a number given twice beside those that were asked."""
-    rules = CheckSpec(Task("dag", "run", "task"), "options", "1.2.3", NOW - timedelta(days=7))
+    rules = CheckSpec(TaskInstanceKey("dag", "run", "task"), "options", "1.2.3", NOW - timedelta(days=7))
     check = checks.open(rules)
     given = [CheckInput("nonsense", None), CheckInput("more of it", None), CheckInput("again", next(iter(results)))]
     check.fill([*(CheckInput(number, number) for number in results), *given])

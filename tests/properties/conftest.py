@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ApiError
 from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Sandbox, World
 from airflow_provider_wacontacts.store import Store
@@ -199,7 +199,7 @@ class Bench:
         pull = SyncSpec(
             account=self.account,
             window=window,
-            task=Task("dag", run_id or f"run {next(NUMBERS)}", "task"),
+            task=TaskInstanceKey("dag", run_id or f"run {next(NUMBERS)}", "task"),
             package_version="0",
             options=ExportOptions(ordering, page_size),
             lookback=lookback,

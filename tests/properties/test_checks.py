@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.properties.checks_model import Model
@@ -64,7 +64,7 @@ class Real:
         self.made = {}
 
     def open(self, options, *, fresh_after, force, max_checks):
-        task = Task("dag", self.sender, str(options[0]))
+        task = TaskInstanceKey("dag", self.sender, str(options[0]))
         rules = CheckSpec(task, repr(options), "1.2.3", fresh_after, force, max_checks)
         check = self.checks.open(rules)
         self.made[check.check_id] = check

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
-from airflow_provider_wacontacts.store import ShrinkGuard, Store, Task, snapshots
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.store import ShrinkGuard, Store, TaskInstanceKey, snapshots
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 NUMBERS = count(1)
@@ -239,7 +240,7 @@ class Target:
             source="green_api",
             account=account,
             group=snap.group,
-            task=Task("dag", run, "task"),
+            task=TaskInstanceKey("dag", run, "task"),
             options_digest=str(snap.group),
             package_version="1.2.3",
         )

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 ACCOUNTS = count(1)
@@ -121,7 +122,8 @@ class Target:
         account = f"account {next(ACCOUNTS)}"
         given = {"source": "turn", "account": account, "window": None, "options_digest": "", "package_version": "1.2.3"}
         return account, {
-            worker: self.store.begin(task=Task("dag", "run", "task", worker), **given) for worker in range(len(days))
+            worker: self.store.begin(task=TaskInstanceKey("dag", "run", "task", worker), **given)
+            for worker in range(len(days))
         }
 
     @staticmethod

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
-from airflow_provider_wacontacts.records.contacts import canonical, encode, read_leniently, read_time, repair, row_hash
+from airflow_provider_wacontacts.records.json import canonical, decode_leniently, encode, repair
+from airflow_provider_wacontacts.records.record import read_time, row_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 values = st.recursive(
@@ -109,18 +110,18 @@ def test_the_hash_is_sixteen_bytes_and_follows_the_payload() -> None:
     ],
 )
 def test_text_that_databases_refuse_is_replaced_and_said_so(text: bytes, landed: str) -> None:
-    value, was_repaired = repair(read_leniently(text))
+    value, was_repaired = repair(decode_leniently(text))
 
     assert (encode(value).decode(), was_repaired) == (landed, True)
 
 
 def test_an_escaped_pair_is_one_character_and_no_repair() -> None:
-    assert repair(read_leniently(b'{"name":"\\ud83d\\ude00"}')) == ({"name": "\U0001f600"}, False)
+    assert repair(decode_leniently(b'{"name":"\\ud83d\\ude00"}')) == ({"name": "\U0001f600"}, False)
 
 
 @given(objects)
 def test_sound_text_is_left_alone(record: dict[str, Any]) -> None:
-    value, was_repaired = repair(read_leniently(json.dumps(record).encode()))
+    value, was_repaired = repair(decode_leniently(json.dumps(record).encode()))
 
     assert (without_decimals(value), was_repaired) == (record, False)
 

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers import numbers
-from airflow_provider_wacontacts.records.contacts import Reject, row_hash
-from airflow_provider_wacontacts.records.green_api import parse_snapshot, unkept_in
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.turn import parse_page, record_of
+from airflow_provider_wacontacts.records.record import row_hash
+from airflow_provider_wacontacts.records.rejects import Reject, ids_in_rejects
+from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 
 KEY = b"example-secret"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -42,9 +43,9 @@ def page_of(*contacts):
     "spelling", ["44623456700", "+44 6234 567-00", "44623456700@c.us", "44623456700@s.whatsapp.net", 44623456700]
 )
 def test_every_spelling_of_a_number_has_one_pseudonym(spelling):
-    found = pseudonyms("id").of(spelling)
+    found = pseudonyms("id").value(spelling)
 
-    assert found.partition("@")[0] == hashed("44623456700") == numbers.pseudonym("+44623456700", KEY)
+    assert found.partition("@")[0] == hashed("44623456700") == pseudonymize("44623456700", KEY)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_every_spelling_of_a_number_has_one_pseudonym(spelling):
     ],
 )
 def test_what_stands_for_a_value(value, expected):
-    assert pseudonyms("id").of(value) == expected
+    assert pseudonyms("id").value(value) == expected
 
 
 def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
@@ -77,7 +78,7 @@ def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
     (record,) = records
     assert (record.contact_id, record.wa_id, rejects) == (hashed(BOB["uuid"]), hashed("44623456700"), [])
     assert record.row_hash == row_hash(record.payload)
-    assert record == record_of(page.texts[0])
+    assert record == parse_record(page.texts[0])
 
 
 def test_a_contact_that_cannot_be_kept_is_rejected_alone():
@@ -108,14 +109,14 @@ def test_a_group_stays_a_group():
 def test_a_contact_that_is_there_as_a_reject_alone_is_still_known_to_be_there():
     snapshot = parse_snapshot(b'[{"id": "1@g.us", "n": 1}, {"id": "44623456700@c.us", "n": NaN}]')
 
-    assert snapshot.unkept == {"44623456700@c.us"}
-    assert snapshot.pseudonymized(pseudonyms("id")).unkept >= {hashed("44623456700") + "@c.us"}
+    assert snapshot.rejected_ids == {"44623456700@c.us"}
+    assert snapshot.pseudonymized(pseudonyms("id")).rejected_ids >= {hashed("44623456700") + "@c.us"}
 
 
 def test_digits_of_other_fields_stay_as_they_are():
     text = b'{"id": 1, "details": {"big": 12345678901234567890.123456789, "name": "b"}}'
 
-    landed = pseudonyms("details.name").applied(text)
+    landed = pseudonyms("details.name").apply(text)
 
     assert b"12345678901234567890.123456789" in landed
 
@@ -128,22 +129,22 @@ def test_a_reject_shows_nothing_of_the_field():
 
 @pytest.mark.parametrize("details", ["bob", ["bob"], [{"name": "bob"}], '{"name": "bob"}', 7])
 def test_where_a_field_would_be_in_something_else_than_an_object_all_of_that_is_replaced(details):
-    landed = pseudonyms("details.name").applied(json.dumps({"id": 1, "details": details}).encode())
+    landed = pseudonyms("details.name").apply(json.dumps({"id": 1, "details": details}).encode())
 
-    assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").of(details)}
+    assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").value(details)}
 
 
 def test_a_field_within_a_field_is_replaced_with_it_and_not_before_or_after():
-    landed = pseudonyms("details.name", "details").applied(b'{"id": 1, "details": {"name": "bob"}}')
+    landed = pseudonyms("details.name", "details").apply(b'{"id": 1, "details": {"name": "bob"}}')
 
-    assert json.loads(landed)["details"] == pseudonyms("x").of({"name": "bob"})
+    assert json.loads(landed)["details"] == pseudonyms("x").value({"name": "bob"})
 
 
 @pytest.mark.parametrize("body", [b"bob, and nothing else", b'["bob"]', b'{"details": NaN}', b"\xff\xfebob"])
 def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
     seen = pseudonyms("details.name").apply_to_reject(Reject("not JSON", body))
 
-    assert seen.reason == "not JSON (pseudonymised)"
+    assert seen.reason == "not JSON (pseudonymized)"
     assert seen.body == hmac.new(KEY, body, hashlib.sha256).hexdigest().encode()
 
 
@@ -151,20 +152,20 @@ def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
     snapshot = parse_snapshot(b'[{"id": "1@g.us"}, {"id": "44623456700@c.us", "n": NaN}]')
     (reject,) = snapshot.pseudonymized(pseudonyms("id")).rejects
 
-    assert unkept_in([reject]) == {hashed("44623456700") + "@c.us"}
+    assert ids_in_rejects([reject]) == {hashed("44623456700") + "@c.us"}
     assert b"44623456700" not in reject.body
 
 
 @given(st.text(), st.text(min_size=1))
 def test_nothing_of_a_value_is_left(name, other):
-    landed = pseudonyms("details.name").applied(json.dumps({"id": 1, "details": {"name": name}, "o": 1}).encode())
+    landed = pseudonyms("details.name").apply(json.dumps({"id": 1, "details": {"name": name}, "o": 1}).encode())
 
-    assert json.loads(landed)["details"] == {"name": pseudonyms("x").of(name)}
-    assert (pseudonyms("x").of(name) == pseudonyms("x").of(other)) == (name == other or _same_number(name, other))
+    assert json.loads(landed)["details"] == {"name": pseudonyms("x").value(name)}
+    assert (pseudonyms("x").value(name) == pseudonyms("x").value(other)) == (name == other or _same_number(name, other))
 
 
 def _same_number(one, other):
-    return pseudonyms("x").of(one) == pseudonyms("x").of(other) and any(c.isdigit() for c in one + other)
+    return pseudonyms("x").value(one) == pseudonyms("x").value(other) and any(c.isdigit() for c in one + other)
 
 
 @pytest.mark.parametrize("fields", [[], "name", [""], [1], ["updated_at"], ["number_id"], ["type"]])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.records.contacts import Record, row_hash
-from airflow_provider_wacontacts.records.turn import parse_page, record_of
+from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 
 BOB = {
     "details": {
@@ -58,7 +58,7 @@ def test_the_contract_s_contact_is_read_with_its_values() -> None:
             wa_id="44623456700",
         )
     ]
-    assert (rejects, parsed.heads[0].number_id, parsed.next_cursor) == ([], 1, None)
+    assert (rejects, parsed.keys[0].number_id, parsed.next_cursor) == ([], 1, None)
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_every_contact_of_any_page_is_landed_or_rejected_and_reads_back(contacts
     assert len(records) + len(rejects) == len(contacts)
     landed = [text for text in parsed.texts if _has_canonical_form(text)]
     flags = [index in parsed.repaired for index, text in enumerate(parsed.texts) if _has_canonical_form(text)]
-    assert [record_of(bytes(text), repaired=flag) for text, flag in zip(landed, flags, strict=True)] == records
+    assert [parse_record(bytes(text), repaired=flag) for text, flag in zip(landed, flags, strict=True)] == records
 
 
 def _has_canonical_form(text: Any) -> bool:
     try:
-        record_of(bytes(text))
+        parse_record(bytes(text))
     except ValueError:
         return False
     return True

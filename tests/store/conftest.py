@@ -9,9 +9,10 @@ from itertools import count
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -33,7 +34,7 @@ class Landing:
             "source": "turn",
             "account": "main",
             "window": Window(MONDAY, MONDAY + DAY),
-            "task": Task("dag", run, "task"),
+            "task": TaskInstanceKey("dag", run, "task"),
             "options_digest": "options",
             "package_version": "1.2.3",
         }
@@ -69,7 +70,7 @@ class Book:
 
     def begin(self, run="run", *, group=None, **changes):
         given = {"source": "green_api", "account": "main", "options_digest": f"group {group}", "package_version": "1"}
-        task = Task("dag", run, "task")
+        task = TaskInstanceKey("dag", run, "task")
         return self.landing.store.begin_snapshot(**given | {"task": task, "group": group} | changes)
 
     def land(self, moment, *contacts, group=None, rejects=(), begun=None, **given):

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store import Task
+from airflow_provider_wacontacts.store import TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckResults
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
@@ -80,7 +81,7 @@ class Feeds:
             source="green_api",
             account=account,
             group=None,
-            task=Task("dag", f"{account} {moment}", "task"),
+            task=TaskInstanceKey("dag", f"{account} {moment}", "task"),
             options_digest="",
             package_version="1",
         )

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.identifiers.numbers import pseudonym
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
@@ -21,7 +21,7 @@ KEY = b"example-secret"
 SENDER = "+12015550100"
 #: phonenumbers' example of a Brazilian mobile number, and the id that the API has for it.
 NUMBER, WA_ID = "+5511961234567", "551161234567"
-TASK = Task("contacts", "run", "task")
+TASK = TaskInstanceKey("contacts", "run", "task")
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_t
     check(store)
     SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
 
-    assert directory(store) == [(pseudonym(WA_ID, KEY), "main", "phone", None, "valid", True)]
+    assert directory(store) == [(pseudonymize(WA_ID, KEY), "main", "phone", None, "valid", True)]
 
 
 def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
     check(store, wa_id=None, status="invalid")
 
-    assert directory(store) == [(pseudonym(NUMBER, KEY), None, None, None, "invalid", None)]
+    assert directory(store) == [(pseudonymize(NUMBER.removeprefix("+"), KEY), None, None, None, "invalid", None)]
 
 
 def test_nothing_of_a_number_is_in_the_directory(store):
@@ -102,4 +102,4 @@ def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_a
     delivered = CheckResults({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
     SenderChecks(store.context, SENDER).record_delivered(delivered)
 
-    assert [row[:4] for row in directory(store)] == [(pseudonym(WA_ID, KEY), None, None, None)]
+    assert [row[:4] for row in directory(store)] == [(pseudonymize(WA_ID, KEY), None, None, None)]

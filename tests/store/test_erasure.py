@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import inspect, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.numbers import pseudonym
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.identifiers.suppression import Contact
-from airflow_provider_wacontacts.records.contacts import Reject
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
@@ -75,7 +75,7 @@ class Everything:
         return self.book.land(MONDAY + day * DAY, *contacts, ("12036300000000@g.us", "Group"), **given)
 
     def open(self, *inputs, run="one"):
-        rules = CheckSpec(Task("dag", run, "check"), "options", "1", MONDAY)
+        rules = CheckSpec(TaskInstanceKey("dag", run, "check"), "options", "1", MONDAY)
         check = self.checks.open(rules)
         check.fill(inputs)
         return check
@@ -272,7 +272,7 @@ def test_a_reject_that_holds_a_number_goes_however_it_is_written(on_sqlite, body
 
 def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(everything):
     with_secret(everything)
-    bob, eve = pseudonym(BOB, SECRET), pseudonym(EVE, SECRET)
+    bob, eve = pseudonymize(BOB, SECRET), pseudonymize(EVE, SECRET)
     everything.take(bob, eve)
     everything.check(BOB, EVE)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.records.contacts import Record, row_hash
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.batches import Row, dedupe_and_number
 

@@ -9,9 +9,9 @@ from itertools import permutations
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.records.contacts import Reject
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import ExtractionResult, Task
+from airflow_provider_wacontacts.store import ExtractionResult, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -229,7 +229,7 @@ def test_a_running_try_counts_what_it_landed_and_rejected(landing):
 
 
 def test_the_ledger_has_a_row_for_each_try(landing):
-    extraction = landing.begin(task=Task("dag", "run", "task", 3))
+    extraction = landing.begin(task=TaskInstanceKey("dag", "run", "task", 3))
     landing.land(extraction, landing.record(), position=MONDAY + HOUR)
     query = (
         "SELECT extraction_id, source, account, state, resumes, pages, rows, new_versions, rejected, bytes, "

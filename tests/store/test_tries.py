@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.records.contacts import Reject
+from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Task
+from airflow_provider_wacontacts.store import TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -89,10 +89,10 @@ def test_a_finished_try_lands_nothing_more(landing):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"task": Task("other", "run", "task")},
-        {"task": Task("dag", "other", "task")},
-        {"task": Task("dag", "run", "other")},
-        {"task": Task("dag", "run", "task", 1)},
+        {"task": TaskInstanceKey("other", "run", "task")},
+        {"task": TaskInstanceKey("dag", "other", "task")},
+        {"task": TaskInstanceKey("dag", "run", "other")},
+        {"task": TaskInstanceKey("dag", "run", "task", 1)},
         {"options_digest": "other"},
         {"account": "other"},
         {"source": "green_api"},

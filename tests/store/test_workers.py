@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.records.contacts import Record, canonical, row_hash
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(MONDAY, MONDAY + timedelta(days=1))
@@ -40,7 +41,7 @@ def seen_at(worker):
 
 
 def begin(store, worker):
-    task = Task("dag", "run", "task", worker)
+    task = TaskInstanceKey("dag", "run", "task", worker)
     return store.begin(
         source="turn", account="main", window=WINDOW, task=task, options_digest="", package_version="1.2.3"
     )

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusiness
 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
 from airflow_provider_wacontacts.pipelines.check_results import answers_of
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
-from airflow_provider_wacontacts.store import Task
+from airflow_provider_wacontacts.store import TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -58,7 +58,9 @@ class Place:
     def check(self, given: Sequence[str], *, run: str = "run") -> Check:
         """Check numbers as the operator does: ask about each once, and finish."""
         hook = WhatsAppBusinessHook()
-        rules = CheckSpec(Task("dag", run, "check"), "options", "1.2.3", datetime.now(UTC) - timedelta(days=7))
+        rules = CheckSpec(
+            TaskInstanceKey("dag", run, "check"), "options", "1.2.3", datetime.now(UTC) - timedelta(days=7)
+        )
         check = self.checks.open(rules)
         check.fill(CheckInput(number, number) for number in given)
         for number_ids in check.queued(100):

@@ -134,12 +134,12 @@ def _is_erased(row: Mapping[str, Any], erased: SuppressionList) -> bool:
     if not erased:
         return False
     number = row["number"]
-    return erased.has_person(number.removeprefix("+")) if number else erased.mentions(row["input"])
+    return erased.has_person(number.removeprefix("+")) if number else erased.found_in(row["input"])
 
 
 def _emptied(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
     key = row["contact_key"]
-    kept_key = None if key is not None and erased.mentions(key) else key
+    kept_key = None if key is not None and erased.found_in(key) else key
     return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}
 
 

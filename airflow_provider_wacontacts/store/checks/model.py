@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from airflow_provider_wacontacts.records.tasks import Task
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 __all__ = ["CACHED_FOR", "FINAL", "MISSING", "CheckInput", "CheckResults", "CheckSpec", "CheckTotals", "LeasedNumbers"]
 
@@ -28,7 +28,7 @@ class CheckSpec(NamedTuple):
     :param max_checks: how many of a day's checks this one may draw; ``None`` for as many as there are.
     """
 
-    task: Task
+    task: TaskInstanceKey
     options_digest: str
     package_version: str
     fresh_after: datetime

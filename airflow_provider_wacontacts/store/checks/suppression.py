@@ -43,7 +43,7 @@ def without_erased(
     if not theirs:
         return said
     key = people.key(db.connection, now)
-    people.add(db.connection, key, [key.of_person(number.removeprefix("+")) for number in theirs], now)
+    people.add(db.connection, key, [key.hash_person(number.removeprefix("+")) for number in theirs], now)
     _empty(db, people, {"sender": sender, "numbers": theirs}, now)
     kept = {number: result for number, result in said.results.items() if number not in set(theirs)}
     return said._replace(results=kept)
@@ -56,7 +56,7 @@ def _empty(db: Database, people: StoredSuppressionList, own: dict[str, Any], now
         found = [
             {"check_id": row.check_id, "ordinal": row.ordinal}
             for row in rows
-            if erased.mentions(row.contact_key or "") is named
+            if erased.found_in(row.contact_key or "") is named
         ]
         if found:
             given = db.given(check_id="text", ordinal="bigint")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
@@ -47,7 +47,9 @@ class Desk:
     def open(self, task="task", *, fresh_for=WEEK, force_check=False, max_checks=None, checks=None):
         """Open a check; of another task, another check."""
         options = f"{force_check} {max_checks} {fresh_for}"
-        rules = CheckSpec(Task("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks)
+        rules = CheckSpec(
+            TaskInstanceKey("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks
+        )
         return (checks or self.checks).open(rules)
 
     def filled(self, *numbers, task="task", **rules):

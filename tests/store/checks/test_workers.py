@@ -10,7 +10,7 @@ from random import Random
 
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.store.checks.conftest import ALICE, Desk
@@ -25,7 +25,7 @@ def begin(url, worker, numbers, daily_checks):
     """Open a worker's own check of numbers; the clock of all stands still, so that the day does not end."""
     engine = create_engine(url)
     checks = SenderChecks(Store(engine, now=lambda: NOON).context, SENDER, daily_checks=daily_checks)
-    task = Task("dag", "run", "task", worker)
+    task = TaskInstanceKey("dag", "run", "task", worker)
     check = checks.open(CheckSpec(task, "", "1.2.3", NOON - timedelta(days=7)))
     check.fill([CheckInput(number, number) for number in numbers])
     return engine, check

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_wacontacts.records.identities import IdentityChange
-from airflow_provider_wacontacts.store import Store, Task
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.database import Database
@@ -30,7 +30,7 @@ class Office:
     def check(self, sender, says, *, wrong=()):
         """Open a check of numbers and hear about some: statuses by number, ``None`` for those not asked about yet."""
         checks = SenderChecks(self.store.context, sender, daily_checks=10)
-        check = checks.open(CheckSpec(Task("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
+        check = checks.open(CheckSpec(TaskInstanceKey("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
         given = [CheckInput(number, number) for number in says] + [
             CheckInput(text, None, reason="too short") for text in wrong
         ]

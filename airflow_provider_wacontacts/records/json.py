@@ -1,0 +1,192 @@
+"""
+The JSON of contacts: canonical form, lenient decoding, and repair of what databases refuse.
+
+A strict, fast decoder reads nearly everything. What it refuses (raw control characters, invalid UTF-8, ``NaN``) is
+decoded leniently and repaired, so that one malformed row never costs the rows beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import msgspec
+
+__all__ = ["canonical", "decode_leniently", "encode", "repair", "split_leniently"]
+
+REPLACEMENT = "\ufffd"
+#: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
+MAX_DIGITS = 131_072
+MAX_DECIMALS = 16_383
+#: Nesting of arrays and objects in a record. A limit of our own, because the limits of Python versions differ.
+MAX_LEVELS = 200
+#: Longer integers become decimals: Python refuses to convert them to ``int``.
+MAX_INT_DIGITS = 4_000
+NOT_JSON = "not JSON"
+#: What stands before a row of a list, and behind the last one.
+DELIMITER = re.compile(r"[ \t\n\r]*([\[\],]?)[ \t\n\r]*")
+
+
+def canonical(text: bytes | msgspec.Raw) -> bytes:
+    """
+    Return the form of a record that is hashed and stored: sorted keys, no spaces, no null members.
+
+    Null members are left out at any depth, so a new custom field that is null changes no contact. Elements of arrays
+    stay. Numbers keep their value and digits, whatever their size.
+
+    :param text: JSON as received, or as :func:`repair` and :func:`encode` left it.
+    :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
+    """
+    try:
+        try:
+            record = _DECODER.decode(text)
+        except msgspec.DecodeError:
+            record = _load(bytes(text).decode())
+        if type(record) is not dict:
+            raise ValueError("not an object")
+        return _SORTED.encode(_without_nulls(record))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def decode_leniently(text: bytes) -> Any:
+    """
+    Decode JSON that the strict decoder refuses. Pass each row of the result through :func:`repair`.
+
+    Each byte of invalid UTF-8 becomes a lone surrogate. Control characters inside strings are accepted. ``NaN``,
+    ``Infinity`` and numbers that no database holds become markers, so that :func:`repair` refuses only their row.
+
+    :raises ValueError: not JSON even so, or nested too deeply for Python's decoder.
+    """
+    return _load(text.decode("utf-8", "surrogateescape"))
+
+
+def split_leniently(body: bytes) -> Iterator[bytes]:
+    """
+    Yield the undecoded rows of a JSON list of one row or more that the strict decoder refuses, one at a time.
+
+    :raises ValueError: not a list, not JSON even if decoded leniently, or nested too deeply for Python's decoder.
+    """
+    text = body.decode("latin-1")  # One character per byte. The syntax of JSON is ASCII.
+    delimiter, position = _delimiter(text, 0)
+    if delimiter != "[":
+        raise ValueError("not a list")
+    while delimiter in {"[", ","}:
+        start = position
+        try:
+            _, end = _SCANNER.raw_decode(text, start)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        except json.JSONDecodeError:
+            raise ValueError(NOT_JSON) from None
+        yield body[start:end]
+        delimiter, position = _delimiter(text, end)
+    if delimiter != "]" or position < len(text):
+        raise ValueError(NOT_JSON)
+
+
+def encode(value: Any) -> bytes:
+    """Encode as JSON without spaces, keys in the order they have."""
+    return _PLAIN.encode(value)
+
+
+class _UnstorableNumber:
+    """Marks the place of ``NaN``, ``Infinity``, or a number that no database holds."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self._text = text
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def repair(value: Any, levels: int = MAX_LEVELS) -> tuple[Any, bool]:
+    """
+    Replace NUL and lone surrogates in a decoded value by U+FFFD, in keys too.
+
+    :param levels: how deep arrays and objects may be nested.
+    :returns: the value, and whether anything was replaced.
+    :raises ValueError: it holds a number that no database holds, or is nested too deeply.
+    """
+    if levels < 0:
+        raise ValueError("nested too deeply")
+    if type(value) is str:
+        fixed = "".join(REPLACEMENT if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in value)
+        return fixed, fixed != value
+    if type(value) is dict:
+        pairs = [(repair(key), repair(item, levels - 1)) for key, item in value.items()]
+        return {k: v for (k, _), (v, _) in pairs}, any(a or b for (_, a), (_, b) in pairs)
+    if type(value) is list:
+        items = [repair(item, levels - 1) for item in value]
+        return [item for item, _ in items], any(was_repaired for _, was_repaired in items)
+    if type(value) is _UnstorableNumber:
+        raise ValueError(value.reason)
+    return value, False
+
+
+def _without_nulls(value: Any, levels: int = MAX_LEVELS) -> Any:
+    if levels < 0:
+        raise ValueError("nested too deeply")
+    if type(value) is dict:
+        return {
+            key: _without_nulls(item, levels - 1) if type(item) is dict or type(item) is list else item
+            for key, item in value.items()
+            if item is not None
+        }
+    if type(value) is list:
+        return [_without_nulls(item, levels - 1) for item in value]
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    exponent = number.as_tuple().exponent
+    if number.adjusted() >= MAX_DIGITS or (isinstance(exponent, int) and -exponent > MAX_DECIMALS):
+        raise ValueError("number out of range")
+    return number
+
+
+def _decimal_or_marker(text: str) -> Decimal | _UnstorableNumber:
+    try:
+        return _decimal(text)
+    except ValueError as error:
+        return _UnstorableNumber(text, str(error))
+
+
+def _integer(text: str) -> int | Decimal | _UnstorableNumber:
+    return int(text) if len(text) <= MAX_INT_DIGITS else _decimal_or_marker(text)
+
+
+def _constant(text: str) -> _UnstorableNumber:
+    return _UnstorableNumber(text, "not a number")
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(
+            text, strict=False, parse_float=_decimal_or_marker, parse_int=_integer, parse_constant=_constant
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise ValueError(NOT_JSON) from None
+
+
+def _delimiter(text: str, position: int) -> tuple[str, int]:
+    """Return the delimiter at a position, or an empty string, and the position behind it."""
+    found = DELIMITER.match(text, position)
+    return (found[1], found.end()) if found else ("", position)
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise ValueError(value.reason if type(value) is _UnstorableNumber else "not a number")
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_decimal)
+_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number", enc_hook=_refuse)
+_SCANNER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
+_PLAIN = msgspec.json.Encoder(decimal_format="number", enc_hook=_refuse)
