@@ -1,40 +1,26 @@
-"""Operators for the WhatsApp Business API: which numbers are on WhatsApp, and who has changed."""
+"""Operators for the WhatsApp Business API: which numbers are on WhatsApp, and which users have changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
-from airflow_provider_wacontacts.hooks.failures import fail_without_retry
-from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
-from airflow_provider_wacontacts.operators.task_context import (
-    defer_for_rate_limit,
-    defer_until,
-    end_of_run_day,
-    get_task,
-    publish,
-    read_attempt,
-)
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.arguments import validate_choice
+from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, CheckOperator
+from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
 from airflow_provider_wacontacts.records.arguments import validate_int, validate_timedelta
-from airflow_provider_wacontacts.records.task_instances import options_digest
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
-    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-    from airflow_provider_wacontacts.store.checks.lifecycle import Check
-    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
+    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = [
@@ -46,313 +32,189 @@ __all__ = [
 
 WEEK = timedelta(days=7)
 STATUSES = ("valid", "invalid", "failed", "processing", "missing")
-ON_BUDGET = ("fail", "defer", "partial")
-#: What came of a check's inputs without a question: counted once a check, when it is done.
-GIVEN = ("given", "duplicates", "rejected", "not_asked", "from_store")
-UNRELIABLE = (
-    "The client is of v2.43 or newer, which calls every number valid: it says that the number can be written to, not"
-    " that somebody is on WhatsApp"
-)
 
 
-class _WhatsAppChecksOperator(BaseOperator):
-    """What both have in common: a check that is filled, asked about within the budget, and summed up."""
+def _validate_statuses(name: str, value: object) -> None:
+    is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
+    words = list(value) if is_list else []  # type: ignore[call-overload]
+    if not words:
+        raise ConfigError(f"{name} must be a list of one or more of {', '.join(STATUSES)}")
+    for word in words:
+        validate_choice(name, word, STATUSES)
+
+
+class WhatsAppCheckContactsOperator(CheckOperator):
+    """
+    Check which numbers are on WhatsApp, as seldom as possible and within the sender's daily budget.
+
+    The operator normalizes numbers to E.164, reuses fresh results from the store, and skips numbers that another task
+    is checking. View ``wacontacts_check_result`` has a row for each number given. ``WhatsAppContactsSensor`` waits for
+    results that take longer. A retry checks only the remaining numbers.
+
+    :param contacts_sql: SELECT with a column ``number``, and optionally ``contact_key`` (your own key) and ``opted_in``
+        (numbers are never checked if it is false). Default: ``contacts`` is used.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
+    :param contacts: Instead of ``contacts_sql``, a short list of numbers, or of mappings with the same keys, or an
+        XComArg that returns one. It is neither rendered nor serialized. Default: ``contacts_sql`` is used.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business``. Its ``daily_checks`` is the budget.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
+    :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: the sender's
+        region.
+    :param fresh_for: Maximum age of a result that is reused. Results with status ``failed`` are never reused. Default:
+        7 days.
+    :param force_check: Bypass the client's 7-day cache. Avoid: it is the main cause of bans. Default: ``False``.
+    :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
+    :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
+    :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
+    :param on_budget: When the budget is spent, ``fail``, ``defer`` to the next UTC day, or finish with the results so
+        far (``partial``). Default: ``fail``.
+    """
+
+    validators = {**CHECK_VALIDATORS, "fresh_for": validate_timedelta}  # noqa: RUF012
 
     def __init__(
         self,
         *,
-        whatsapp_business_conn_id: str = "whatsapp_business_default",
-        store_conn_id: str = "wacontacts_store",
         contacts_sql: str | None = None,
         contacts_conn_id: str | None = None,
+        contacts: Iterable[object] | XComArg | None = None,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
-        batch_size: int = 100,
-        blocking: str = "no_wait",
+        fresh_for: timedelta = WEEK,
         force_check: bool = False,
+        blocking: str = "no_wait",
+        batch_size: int = 100,
         max_checks: int | None = None,
         on_budget: str = "fail",
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
-
-        # Each count is an XCom of its own as well, so `check.output["check_id"]` is what a sensor takes.
+        # Each field of the summary is an XCom of its own: a sensor takes `check.output["check_id"]`.
         super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.whatsapp_business_conn_id = whatsapp_business_conn_id
-        self.store_conn_id = store_conn_id
         self.contacts_sql = contacts_sql
         self.contacts_conn_id = contacts_conn_id
+        self.contacts = contacts
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
         self.default_region = default_region
+        self.fresh_for = fresh_for
+        self.force_check = force_check
+        self.blocking = blocking
+        self.batch_size = batch_size
         self.max_checks = max_checks
         self.on_budget = on_budget
-        self.check_options = CheckOptions(batch_size, blocking, force_check)
-        self._world: Surroundings | None = None
-        if max_checks is not None:
-            validate_int("max_checks", max_checks, 1)
-        if on_budget not in ON_BUDGET:
-            raise ConfigError(f"on_budget is {on_budget!r}; it can be one of {', '.join(ON_BUDGET)}")
-
-    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Check the numbers.
-
-        :returns: the summary: counts and ids.
-        :raises AirflowFailException: an argument or a connection has to be changed first, or the budget is spent.
-        """
-        with fail_without_retry():
-            return self._run(context, attempt=1)
-
-    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Go on with the same check when there is a new budget, or when the server is ready to be asked again."""
-        with fail_without_retry():
-            return self._run(context, attempt=read_attempt(event))
-
-    def on_kill(self) -> None:
-        """Ask nothing more; what was answered is kept."""
-        if self._world is not None:
-            self._world.stop.set()
-
-    @cached_property
-    def hook(self) -> WhatsAppBusinessHook:
-        """The hook of ``whatsapp_business_conn_id``."""
-        from airflow_provider_wacontacts.clients.requests_driver import Clock
-        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-
-        sleeping = Clock(sleep=self._world.sleep) if self._world else None
-        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
-
-    def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
-        from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
-
-        self._world = Surroundings(
-            lambda asked: self.log.info("Asked about %s numbers so far", asked),
-            retried=lambda: send("whatsapp_business", retries=1),
-        )
-        self._check_arguments()
-        self.hook.check()
-        store = open_store(self.store_conn_id)
-        store.prepare()
-        checks = SenderChecks(store.context, self.hook.sender, daily_checks=self.hook.daily_checks)
-        check = checks.open(self._rules(context))
-        if not check.is_filled:
-            check.fill(self._world.through(self._inputs(context, checks)))
-        totals = self._ask(check, checks, self._world, attempt)
-        return self._tell(context, check, checks, totals)
-
-    def _ask(self, check: Check, checks: SenderChecks, world: Surroundings, attempt: int) -> CheckTotals:
-        from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
-
-        tomorrow = _tomorrow(checks)
-        try:
-            ask_about_all(check, checks, ask=self._question, check_options=self.check_options, world=world)
-        except RateLimitedError as error:
-            defer_for_rate_limit(self, error, attempt)
-        except BudgetExceededError as error:
-            with suppress(LandingError):
-                send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=checks.budget_left())
-            if self.on_budget == "fail":
-                raise
-            self.log.warning("%s", error)
-            if self.on_budget == "defer":
-                defer_until(self, tomorrow, why="there is a new budget")
-        return check.finish()
-
-    def _question(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
-        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check, is_counted=True)
-        send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
-        return answer
-
-    def _tell(
-        self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
-    ) -> dict[str, Any]:
-        from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
-
-        summary = CheckSummary.of(check, checks, totals)
-        if not summary.given:
-            self.log.info("No numbers were given; check %s is empty", summary.check_id)
-        self.log.info(
-            "Check %s: %s given, %s asked, %s from the store, %s not asked, %s rejected; %s valid, %s invalid,"
-            " %s failed, %s missing, %s processing; %s checks left today",
-            *(summary.check_id, summary.given, summary.asked, summary.from_store, summary.not_asked),
-            *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
-            *(summary.processing, summary.budget_left),
-        )
-        given = {name: getattr(summary, name) for name in GIVEN}
-        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, **given)
-        if summary.status_is_reliable is False:
-            self.log.warning(UNRELIABLE)
-        publish(context, self.outlets, summary.as_dict())
-        return summary.as_dict()
-
-    def _rules_of(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> CheckSpec:
-        from airflow_provider_wacontacts.store.checks.model import CheckSpec
-
-        own = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.check_options.force_check)
-        return CheckSpec(
-            task=get_task(context),
-            options_digest=options_digest(*own, *options),
-            package_version=__version__,
-            fresh_after=fresh_after,
-            force_check=self.check_options.force_check,
-            max_checks=self.max_checks,
-        )
-
-    def _read(self) -> Iterator[Mapping[str, Any]]:
-        """Go through the rows of ``contacts_sql``."""
-        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
-
-        return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
-
-    def _region(self) -> str | None:
-        from airflow_provider_wacontacts.identifiers.numbers import validate_region
-
-        return validate_region(self.default_region) if self.default_region else self.hook.region
-
-    def _check_arguments(self) -> None:
-        if self.default_region:
-            self._region()
-        if self.contacts_sql is not None and not self.contacts_conn_id:
-            raise ConfigError("contacts_sql is given without contacts_conn_id, the connection that it is asked of")
-
-    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
-        raise NotImplementedError
-
-    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
-        raise NotImplementedError
-
-
-class WhatsAppCheckContactsOperator(_WhatsAppChecksOperator):
-    """
-    Ask which numbers are on WhatsApp, and under which ids, as rarely as can be.
-
-    Each number is made E.164 first; what the store knows is not asked again, nor what another task asks now; what is
-    asked is drawn from the sender's daily budget. The answers are in the store, ``wacontacts_check_result`` has a row
-    for each number given. What is not answered at once is waited for by ``WhatsAppContactsSensor``. A retry asks only
-    about the rest.
-
-    :param contacts_sql: a SELECT with a column ``number`` and, where wanted, ``contact_key``, the caller's own key, and
-        ``opted_in``: nobody is asked about where it is false.
-    :param contacts_conn_id: any SQL connection; ``contacts_sql`` is asked of it.
-    :param contacts: instead of those, a few numbers, or mappings with the same members: a list, or a task's output. It
-        is neither rendered nor serialized.
-    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``; its ``daily_checks`` are the budget.
-    :param store_conn_id: any PostgreSQL or SQLite connection.
-    :param default_region: two letters, such as ``IN``, for numbers without a plus sign; the sender's by default.
-    :param fresh_for: how old a real answer may be to be used again; ``failed`` never is.
-    :param force_check: have the client look anew, past its own memory of 7 days. Too much of it gets a number banned.
-    :param blocking: ``no_wait``, or ``wait`` until all of a request are resolved.
-    :param batch_size: numbers in a request, 1 to 1,000.
-    :param max_checks: less than the sender's budget, for this task.
-    :param on_budget: past it, ``fail``, ``defer`` to the next UTC day and go on, or finish with a ``partial`` answer.
-    """
-
-    template_fields: Sequence[str] = (
-        "whatsapp_business_conn_id",
-        "store_conn_id",
-        "contacts_conn_id",
-        "contacts_sql",
-    )
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
-
-    def __init__(
-        self,
-        *,
-        contacts: Iterable[object] | XComArg | None = None,
-        fresh_for: timedelta = WEEK,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.contacts = contacts
-        self.fresh_for = fresh_for
-        validate_timedelta("fresh_for", fresh_for)
+        self.validate_arguments(vars(self))
         if isinstance(contacts, XComArg):
             XComArg.apply_upstream_relationship(self, contacts)
 
-    def _check_arguments(self) -> None:
-        super()._check_arguments()
+    def _validate_rendered(self) -> None:
+        super()._validate_rendered()
         if (self.contacts is None) == (self.contacts_sql is None):
-            raise ConfigError("give either contacts_sql or contacts, and not both")
+            raise ConfigError("Set either contacts_sql or contacts, and not both.")
         if isinstance(self.contacts, (str, bytes, Mapping)):
             raise ConfigError(
-                "contacts is one value; it is a list of numbers, or the output of a task that returns one"
+                "contacts is a single value. Set it to a list of numbers, or to the output of a task that returns one."
             )
 
-    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
-        # What is in a list that was changed between two tries is not what the first has begun with.
+    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
+        # A list that changed between two attempts is another check.
         listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
         options = ("check", self.fresh_for.total_seconds(), listed)
-        return self._rules_of(context, datetime.now(UTC) - self.fresh_for, *options)
+        return self._make_spec(context, datetime.now(UTC) - self.fresh_for, *options)
 
-    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other's
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other operator's
         from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
         return parse_inputs(self._given(context), self._region())
 
     def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
         if self.contacts_sql is not None:
-            return self._read()
-        # What a mapped task group is given is no XComArg, but is looked up as one is.
+            return self._read_contacts()
+        # The argument of a mapped task group is no XComArg, but resolves like one.
         resolve = getattr(self.contacts, "resolve", None)
         given = resolve(context) if resolve else self.contacts
         if given is None or isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-            raise ConfigError("contacts: the task returned no list of numbers")
+            raise ConfigError("contacts: the upstream task did not return a list of numbers.")
         return given
 
 
-class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
+class WhatsAppRevalidateContactsOperator(CheckOperator):
     """
-    Ask anew about the numbers whose last real check will be too old by the end of the run's day, the oldest first.
+    Recheck the numbers whose last real check will be stale by the end of the run's day, oldest first.
 
-    Two of these may run at once: they never ask about the same number.
+    Several of these tasks may run at once: they never check the same number at the same time.
 
-    :param stale_after: from which age on a check is too old. Clients answer from memory for 7 days: sooner, and without
-        ``force_check``, nothing new is learned.
-    :param limit: at most so many numbers.
-    :param statuses: only numbers with one of these.
-    :param contacts_sql: only numbers that this SELECT has in its column ``number``.
-    :param on_budget: past the budget, ``partial`` (the others wait for the next run), ``fail``, or ``defer``.
-
-    The other arguments are those of :class:`WhatsAppCheckContactsOperator`.
+    :param contacts_sql: SELECT with a column ``number``: only these numbers are rechecked. Default: all numbers except
+        those marked opted-out in their most recent check.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business``. Its ``daily_checks`` is the budget.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
+    :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: the sender's
+        region.
+    :param stale_after: Age at which a check becomes stale. Clients cache results for 7 days: a shorter age without
+        ``force_check`` returns nothing new. Default: 7 days.
+    :param limit: Maximum number of numbers, 1 and up. Default: 1,000.
+    :param statuses: Statuses of the numbers to recheck: ``valid``, ``invalid``, ``failed``, ``processing``,
+        ``missing``. Default: ``valid`` and ``failed``.
+    :param force_check: Bypass the client's 7-day cache. Avoid: it is the main cause of bans. Default: ``False``.
+    :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
+    :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
+    :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
+    :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
+        ``defer`` to the next UTC day. Default: ``partial``.
     """
 
-    template_fields: Sequence[str] = WhatsAppCheckContactsOperator.template_fields
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+    validators = {  # noqa: RUF012
+        **CHECK_VALIDATORS,
+        "stale_after": validate_timedelta,
+        "limit": partial(validate_int, least=1),
+        "statuses": _validate_statuses,
+    }
 
     def __init__(
         self,
         *,
+        contacts_sql: str | None = None,
+        contacts_conn_id: str | None = None,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
+        default_region: str | None = None,
         stale_after: timedelta = WEEK,
         limit: int = 1000,
         statuses: Sequence[str] = ("valid", "failed"),
+        force_check: bool = False,
+        blocking: str = "no_wait",
+        batch_size: int = 100,
+        max_checks: int | None = None,
         on_budget: str = "partial",
         **kwargs: Any,
     ) -> None:
-        super().__init__(on_budget=on_budget, **kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.contacts_sql = contacts_sql
+        self.contacts_conn_id = contacts_conn_id
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
+        self.default_region = default_region
         self.stale_after = stale_after
         self.limit = limit
-        validate_timedelta("stale_after", stale_after)
-        validate_int("limit", limit, 1)
-        is_list = isinstance(statuses, Iterable) and not isinstance(statuses, (str, Mapping))
-        self.statuses = tuple(statuses) if is_list else ()
-        if not self.statuses:
-            raise ConfigError("statuses is a list of one or more words, such as ['valid', 'failed']")
-        for word in self.statuses:
-            if word not in STATUSES:
-                raise ConfigError(f"statuses has {word!r}; it can have {', '.join(STATUSES)}")
+        self.statuses = statuses
+        self.force_check = force_check
+        self.blocking = blocking
+        self.batch_size = batch_size
+        self.max_checks = max_checks
+        self.on_budget = on_budget
+        self.validate_arguments(vars(self))
 
-    def _rules(self, context: Mapping[str, Any]) -> CheckSpec:
+    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
         options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)
-        return self._rules_of(context, end_of_run_day(context) - self.stale_after, *options)
+        return self._make_spec(context, end_of_run_day(context) - self.stale_after, *options)
 
     def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
         from airflow_provider_wacontacts.store.checks.model import CheckInput
 
         opted_out: set[str] = set()
         stale = self._stale(context, checks, opted_out)
-        # Whoever opts out under one spelling may stand before that under another.
+        # A number may opt out in a later row under another spelling.
         while not opted_out.isdisjoint(stale):
             stale = self._stale(context, checks, opted_out)
         return [CheckInput(number, number) for number in stale]
@@ -366,17 +228,11 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppChecksOperator):
         )
 
     def _wanted(self, opted_out: set[str]) -> Iterator[str]:
-        """Go through the numbers of ``contacts_sql``, and add to those who opted out."""
+        """Yield the numbers of ``contacts_sql``, and add to ``opted_out``."""
         from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
-        for one in parse_inputs(self._read(), self._region()):
-            if one.number and one.opted_in is False:
-                opted_out.add(one.number)
-            elif one.number and one.number not in opted_out:
-                yield one.number
-
-
-def _tomorrow(checks: SenderChecks) -> datetime:
-    """Return the beginning of the next UTC day."""
-    today = checks.context.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=1)
+        for row in parse_inputs(self._read_contacts(), self._region()):
+            if row.number and row.opted_in is False:
+                opted_out.add(row.number)
+            elif row.number and row.number not in opted_out:
+                yield row.number

@@ -1,15 +1,16 @@
-"""Operators for users of WhatsApp who have potentially changed: look, and acknowledge."""
+"""Operators for WhatsApp users who may have changed: fetch their identities, and acknowledge them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
@@ -22,62 +23,42 @@ if TYPE_CHECKING:
 
 __all__ = ["WhatsAppAcknowledgeIdentityOperator", "WhatsAppGetIdentityOperator"]
 
+IdentityIds: TypeAlias = int | str | Iterable[int | str] | XComArg
+
+PENDING = "pending"
 NO_IDS = (
-    "identity_ids is no list of keys from the column identity_id, nor a text of them such as '[1, 2]'; leave it out to"
-    " take what is pending"
+    "identity_ids must be keys from the column identity_id: a list, one key, or a string such as '[1, 2]'. Leave it out"
+    " to take the pending identities"
 )
-MAX_DIGITS = 19
-DIGITS = re.compile("[0-9]+")
-LISTED = re.compile(r"""[\[(]?[0-9\s,'"]*[\])]?""")
+ID = re.compile(r"""(['"]?)([0-9]{1,19})\1""")
 
 
-class _WhatsAppIdentitiesOperator(BaseOperator):
-    """What both have in common: which identities, and the API and the store that know of them."""
+class _IdentitiesOperator(ValidatedArguments, BaseOperator):
+    """Chooses identities, hands them to a pipeline, and publishes its summary. Subclasses set the attributes."""
 
     template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "identity_ids")
+    validators = {"limit": partial(validate_int, least=1), "acknowledge_latest": validate_bool}  # noqa: RUF012
 
-    def __init__(
-        self,
-        *,
-        whatsapp_business_conn_id: str = "whatsapp_business_default",
-        store_conn_id: str = "wacontacts_store",
-        identity_ids: Any = ...,
-        limit: int = 100,
-        **kwargs: Any,
-    ) -> None:
-        # Each member of the summary is an output of its own: ``look.output["identity_ids"]``.
-        super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.whatsapp_business_conn_id = whatsapp_business_conn_id
-        self.store_conn_id = store_conn_id
-        self.identity_ids = None if identity_ids is ... else identity_ids
-        self.limit = limit
-        # Another task's output may turn out to be nothing. That is not to be taken for everything that is pending.
-        self._takes_pending = self.identity_ids is None
-        self._was_given = identity_ids is not ...
-        self._world: Surroundings | None = None
-        validate_int("limit", limit, 1)
+    whatsapp_business_conn_id: str
+    store_conn_id: str
+    identity_ids: IdentityIds
+    limit: int
+    _world: Surroundings | None = None
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Do it for each identity in turn.
+        Process each identity in turn.
 
-        :returns: the summary: counts and ids.
-        :raises AirflowFailException: an argument or a connection has to be changed first.
+        :returns: the summary: counts and IDs.
+        :raises AirflowFailException: an argument or a connection is wrong, or the server refuses.
         """
         with fail_without_retry():
-            # Airflow makes each of mapped tasks anew, with its own element of what was given.
-            if (
-                self._takes_pending
-                and self._was_given
-                and getattr(context.get("ti"), "map_index", None) not in (None, -1)
-            ):
-                raise ConfigError("identity_ids: an element of what the task is mapped over is None")
             summary = self._run()
         publish(context, self.outlets, summary)
         return summary
 
     def on_kill(self) -> None:
-        """Ask nothing more; what was done is kept."""
+        """Stop sending requests; results received so far are kept."""
         if self._world is not None:
             self._world.stop.set()
 
@@ -96,15 +77,15 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
         from airflow_provider_wacontacts.pipelines.identities import chosen
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
-        world = self._world = Surroundings(lambda done: self.log.info("Done with %s identities so far", done))
-        identity_ids = None if self._takes_pending else _ids_of(self.identity_ids)
+        world = self._world = Surroundings(lambda done: self.log.info("%s identities processed", done))
+        identity_ids = None if self.identity_ids == PENDING else parse_ids(self.identity_ids)
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
         identities = SenderIdentities(store.context, self.hook.sender)
         given = chosen(identities, identity_ids, self.limit)
         if not given:
-            self.log.info("No identity is %s; nothing was asked", "pending" if self._takes_pending else "given")
+            self.log.info("No identities are %s. No request is sent.", "pending" if identity_ids is None else "given")
         return self._work(identities, given, world)
 
     def _work(
@@ -112,30 +93,45 @@ class _WhatsAppIdentitiesOperator(BaseOperator):
     ) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _tell_unknown(self, summary: LookSummary | AcknowledgeSummary) -> None:
+    def _warn_of_unknown(self, summary: LookSummary | AcknowledgeSummary) -> None:
         if summary.unknown:
             self.log.warning(
-                "The API does not know the users of %s identities%s",
-                summary.unknown,
-                "; that is all of them: does the connection lead to the right sender's client?"
-                if summary.unknown == summary.given
-                else "",
+                "The API does not know the users of %s of %s identities.%s",
+                *(summary.unknown, summary.given),
+                " Check that the connection leads to this sender's client." if summary.unknown == summary.given else "",
             )
 
 
-class WhatsAppGetIdentityOperator(_WhatsAppIdentitiesOperator):
+class WhatsAppGetIdentityOperator(_IdentitiesOperator):
     """
-    Ask for the latest identity of users who have potentially changed, and keep it in the store.
+    Fetch the latest identity of users who may have changed, and store it.
 
-    Nothing is acknowledged. Numbers and hashes stay in the store, in ``wacontacts_identity``; the summary's
-    ``identity_ids`` are the keys of the rows that are the users' latest and are not acknowledged.
+    Nothing is acknowledged. Numbers and hashes stay in the store, in ``wacontacts_identity``. The summary's
+    ``identity_ids`` are the keys of the users' latest identities that are not acknowledged.
 
-    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``.
-    :param store_conn_id: any PostgreSQL or SQLite connection.
-    :param identity_ids: keys of rows: a list, one alone, a text of them, or another task's output of such; by default,
-        what is pending.
-    :param limit: at most so many of what is pending, the oldest first.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business``.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
+    :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
+        that returns them. Default: the pending identities, oldest first.
+    :param limit: Maximum number of pending identities, 1 and up. It does not limit ``identity_ids``. Default: 100.
     """
+
+    def __init__(
+        self,
+        *,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
+        identity_ids: IdentityIds = PENDING,
+        limit: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        # Each field of the summary is an XCom of its own: ``look.output["identity_ids"]``.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
+        self.identity_ids = identity_ids
+        self.limit = limit
+        self.validate_arguments(vars(self))
 
     def _work(
         self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
@@ -144,32 +140,46 @@ class WhatsAppGetIdentityOperator(_WhatsAppIdentitiesOperator):
 
         summary = look(identities, given, api=self.hook, world=world)
         self.log.info(
-            "Looked at %s identities: %s unchanged, %s changed again, %s unknown; %s to be acknowledged",
+            "%s identities fetched: %s unchanged, %s changed again, %s unknown; %s to acknowledge",
             *(summary.given, summary.unchanged, summary.changed, summary.unknown, len(summary.identity_ids)),
         )
-        self._tell_unknown(summary)
+        self._warn_of_unknown(summary)
         return summary.as_dict()
 
 
-class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
+class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
     """
-    Acknowledge that users have changed, so that messages to them may go on.
+    Acknowledge that users have changed, so that messages to them are sent again.
 
-    Each by the hash that the store has. Where the API has another by now, nothing is acknowledged: the newer one is
-    kept, is pending, and is told of in a warning and in the summary. A retry goes on with the rest.
+    Each identity is acknowledged by the hash in the store. If the API has a newer identity, the operator stores it,
+    warns, lists it in the summary, and acknowledges nothing for that user. A retry processes the rest.
 
-    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``.
-    :param store_conn_id: any PostgreSQL or SQLite connection.
-    :param identity_ids: keys of rows in ``wacontacts_identity``: a list, one alone, a text of them, or another task's
-        output of such; by default, what is pending.
-    :param limit: at most so many of what is pending, the oldest first.
-    :param acknowledge_latest: acknowledge what the API has by now, also where that is newer than what was looked at.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business``.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
+    :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
+        that returns them. Default: the pending identities, oldest first.
+    :param limit: Maximum number of pending identities, 1 and up. It does not limit ``identity_ids``. Default: 100.
+    :param acknowledge_latest: Acknowledge the API's latest identity, even if it is newer than the stored one. Default:
+        ``False``.
     """
 
-    def __init__(self, *, acknowledge_latest: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
+        identity_ids: IdentityIds = PENDING,
+        limit: int = 100,
+        acknowledge_latest: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
+        self.identity_ids = identity_ids
+        self.limit = limit
         self.acknowledge_latest = acknowledge_latest
-        validate_bool("acknowledge_latest", acknowledge_latest)
+        self.validate_arguments(vars(self))
 
     def _work(
         self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
@@ -178,43 +188,43 @@ class WhatsAppAcknowledgeIdentityOperator(_WhatsAppIdentitiesOperator):
 
         summary = acknowledge(identities, given, api=self.hook, world=world, acknowledge_latest=self.acknowledge_latest)
         self.log.info(
-            "Of %s identities, %s were acknowledged and %s had been; %s changed again, %s unknown",
+            "%s identities given: %s acknowledged, %s already acknowledged, %s changed again, %s unknown",
             *(summary.given, summary.acknowledged, summary.already_acknowledged, summary.changed, summary.unknown),
         )
         if summary.changed:
             self.log.warning(
-                "%s users have changed again since, and were not acknowledged; look at their newer identities",
-                summary.changed,
+                "%s users have changed again and were not acknowledged. Fetch their newer identities.", summary.changed
             )
-        self._tell_unknown(summary)
+        self._warn_of_unknown(summary)
         return summary.as_dict()
 
 
-def _ids_of(given: object) -> list[int]:
+def parse_ids(given: object) -> list[int]:
     """
-    Read row ids: one, a list of them, or a text of either, such as a template makes of a list.
+    Read row IDs: one, a list of them, or a string of either, as a template renders a list.
 
-    :raises ConfigError: it is anything else. It is not quoted: it may be a phone number.
+    :raises ConfigError: it is something else. The message does not quote it: it may be a phone number.
     """
     if isinstance(given, str):
-        return _ids_in(given)
-    if not isinstance(given, Iterable):
-        return [_id_of(given)]
-    if isinstance(given, (Mapping, bytes)):
+        given = _split(given)
+    elif not isinstance(given, Iterable):
+        given = [given]
+    elif isinstance(given, (Mapping, bytes)):
         raise ConfigError(NO_IDS)
-    return [_id_of(one) for one in given]
+    return [_parse_id(value) for value in given]
 
 
-def _ids_in(text: str) -> list[int]:
-    found = DIGITS.findall(text)
-    if not text.strip() or not LISTED.fullmatch(text.strip()) or any(len(digits) > MAX_DIGITS for digits in found):
-        raise ConfigError(NO_IDS)
-    return [int(digits) for digits in found]
+def _split(text: str) -> list[str]:
+    text = text.strip()
+    is_list = text[:1] + text[-1:] in ("[]", "()")
+    if is_list:
+        text = text[1:-1].strip()
+    return [] if is_list and not text else text.removesuffix(",").split(",")
 
 
-def _id_of(value: object) -> int:
-    if isinstance(value, str) and DIGITS.fullmatch(value.strip()) and len(value.strip()) <= MAX_DIGITS:
-        return int(value)
+def _parse_id(value: object) -> int:
+    if isinstance(value, str) and (match := ID.fullmatch(value.strip())):
+        return int(match[2])
     if type(value) is not int:
         raise ConfigError(NO_IDS)
     return value

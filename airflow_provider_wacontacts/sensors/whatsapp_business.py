@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.exceptions import AirflowRescheduleException
@@ -24,8 +24,10 @@ from airflow_provider_wacontacts.exceptions import (
     RateLimitedError,
     WaContactsError,
 )
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
@@ -45,25 +47,33 @@ GRACE = timedelta(minutes=5)
 TIMED_OUT = "Trigger timeout"
 
 
-class WhatsAppContactsSensor(BaseSensorOperator):
+class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     """
-    Wait until every number of a check has its answer, asking again about those that have not.
+    Wait until every number of a check has its final result, and request the missing results again meanwhile.
 
-    Answers that are delivered meanwhile count as well. At the deadline the check is ``expired`` and the task fails, or
-    is skipped with ``soft_fail``; what came in stays. An error that somebody has to mend fails it either way.
+    Results that a callback delivers count too. At the deadline the check becomes ``expired``, and the task fails, or is
+    skipped with ``soft_fail``; results received so far are kept. Errors that no retry can fix always fail the task.
 
-    :param check_id: of a check; what ``WhatsAppCheckContactsOperator`` returned as ``check_id``.
-    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``, of the check's sender.
-    :param store_conn_id: connection of the store that the check is in.
-    :param deadline: until when to wait: an aware time, or its ISO text. By default ``timeout`` after the first look.
-    :param recheck_failed: how often to ask again about a number that failed; that draws on the budget.
-    :param batch_size: numbers in a request, 1 to 1,000.
-    :param max_failures: how many rounds of asking in a row may fail, 0 and up.
-    :param deferrable: wait in the triggerer, where pauses grow from 5 seconds to 2 minutes; else ``poke_interval``
-        counts, and in mode ``reschedule`` a round that fails goes to Airflow's retries.
+    :param check_id: ID of a check, from the summary of ``WhatsAppCheckContactsOperator``.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite, that holds the check.
+    :param deadline: When to stop waiting: a timezone-aware ``datetime``, or an ISO 8601 string. Default: ``timeout``
+        seconds after the first poll.
+    :param recheck_failed: How many times to recheck a number whose result is ``failed``, 0 and up. Each recheck counts
+        against the budget. Default: 0.
+    :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
+    :param max_failures: Maximum consecutive failed polls, 0 and up. 429 Too Many Requests does not count. Default: 10.
+    :param deferrable: Wait in the triggerer, with pauses that grow from 5 seconds to 2 minutes. Otherwise the sensor
+        polls every ``poke_interval``, and in mode ``reschedule`` a failed poll is left to Airflow's retries. Default:
+        Airflow's setting ``[operators] default_deferrable``.
     """
 
     template_fields: Sequence[str] = ("check_id", "deadline", "whatsapp_business_conn_id", "store_conn_id")
+    validators = {  # noqa: RUF012
+        "recheck_failed": partial(validate_int, least=0),
+        "batch_size": partial(validate_int, least=1, most=1_000),
+        "max_failures": partial(validate_int, least=0),
+    }
 
     def __init__(
         self,
@@ -87,6 +97,7 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         self.batch_size = batch_size
         self.max_failures = max_failures
         self.deferrable = deferrable
+        self.validate_arguments(vars(self))
         self._begun: Wait | None = None
         self._started: datetime | None = None
         self._failures = 0
@@ -96,9 +107,9 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         """
         Wait, here or in the triggerer.
 
-        :returns: the summary of the check: counts and ids.
-        :raises AirflowSensorTimeout: the deadline has come; ``AirflowSkipException`` with ``soft_fail``.
-        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
+        :returns: the summary of the check: counts and IDs.
+        :raises AirflowSensorTimeout: the deadline has passed; ``AirflowSkipException`` with ``soft_fail``.
+        :raises AirflowFailException: an argument or a connection is wrong, or the server refuses.
         """
         with fail_without_retry():
             if not self.deferrable:
@@ -106,18 +117,17 @@ class WhatsAppContactsSensor(BaseSensorOperator):
                 return super().execute(context)
             wait = self._wait(context)
             totals = wait.look()
-            if totals.state != "resolved":
+            if totals.state != "resolved" and _now() < wait.terms.deadline:
                 self._defer_until(wait.terms, totals)
-            return self._summary(wait, totals)
+            return self._summary(wait, totals if totals.state == "resolved" else self._expired(wait))
 
     def poke(self, context: Any) -> PokeReturnValue:
-        """Ask once about all that has no answer yet."""
+        """Request all missing results once."""
         try:
             wait = self._wait(context)
             totals = self._ask_again(wait)
-            self._failures = 0
         except WaContactsError as error:
-            self._bear(error)
+            self._handle_error(error)
             return PokeReturnValue(is_done=False)
         if totals.state == "resolved":
             return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, totals))
@@ -186,10 +196,11 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         return RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
 
     def _wait(self, context: Any) -> Wait:
-        """Return the wait, which begins when it is first wanted."""
+        """Return the wait, which begins at the first poll. After the deadline, a check is only looked at."""
         if self._begun is None:
             wait = self._open(self._deadline(context), waiter=_waiter(context))
-            wait.begin()
+            if _now() < wait.terms.deadline:
+                wait.begin()
             self._begun = wait
         return self._begun
 
@@ -216,17 +227,17 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         if self.deadline is None:
             return ends_at
         deadline = read_deadline(self.deadline)
-        if first is None and deadline <= _now():
-            raise ConfigError(f"deadline {format_time(deadline)} is in the past")
         # Airflow ends what pokes after its timeout, and would leave the check open.
         return deadline if self.deferrable else min(deadline, ends_at)
 
     def _ask_again(self, wait: Wait) -> CheckTotals:
         from airflow_provider_wacontacts.pipelines.wait_for_results import ask_again
 
-        if self._not_before <= _now() < wait.terms.deadline:
-            return ask_again(wait, self._ask)
-        return wait.look()
+        if not self._not_before <= _now() < wait.terms.deadline:
+            return wait.look()
+        totals = ask_again(wait, self._ask)
+        self._failures = 0
+        return totals
 
     def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
         from airflow_provider_wacontacts.clients.requests_driver import Clock
@@ -237,8 +248,8 @@ class WhatsAppContactsSensor(BaseSensorOperator):
         send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
         return answer
 
-    def _bear(self, error: WaContactsError) -> None:
-        """Look again later, and not before the server wants to be asked; raise what is one failure too many."""
+    def _handle_error(self, error: WaContactsError) -> None:
+        """Poll again later, and not before ``Retry-After``; raise the error if there were too many in a row."""
         from airflow_provider_wacontacts.pipelines.wait_for_results import count_failure
 
         self._failures = count_failure(error, self._failures, 0 if self.reschedule else self.max_failures)

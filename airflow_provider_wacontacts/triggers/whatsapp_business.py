@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,9 +125,6 @@ def _load() -> None:
     from airflow_provider_wacontacts.hooks.metrics import load
 
     load()
-
-    # What is imported stays. Looking through it for garbage, again and again, stops the loop for a fifth of a second.
-    gc.freeze()
 
 
 def _place(error: Exception) -> str:

@@ -49,7 +49,7 @@ def test_the_valid_ids_are_handed_on_after_the_wait(dags):
 
 
 def test_nothing_is_forced_past_the_memory_of_the_client(checking):
-    assert not task_that_asks(checking).check_options.force_check
+    assert not task_that_asks(checking).force_check
 
 
 def test_whoever_has_opted_out_is_known_to_both(checking):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
 from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
@@ -17,12 +18,14 @@ from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppGetIdentityOperator,
     WhatsAppRevalidateContactsOperator,
 )
+from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
 WHOLE = ("7", 2.5, True, 0)
 SPAN = (7, "7 days", timedelta(seconds=-1))
 SHARE = ("0.5", 2, True)
 FLAG = ("False", 1, None)
-CHECKING = {"batch_size": WHOLE, "max_checks": WHOLE, "force_check": FLAG}
+WORD = ("all", 1, None)
+CHECKING = {"batch_size": (*WHOLE, 1001), "max_checks": WHOLE, "force_check": FLAG, "blocking": WORD, "on_budget": WORD}
 WRONG: dict[Any, tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
     TurnContactsToSqlOperator: (
         {},
@@ -60,6 +63,10 @@ WRONG: dict[Any, tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
     ),
     WhatsAppGetIdentityOperator: ({}, {"limit": WHOLE}),
     WhatsAppAcknowledgeIdentityOperator: ({}, {"limit": WHOLE, "acknowledge_latest": FLAG}),
+    WhatsAppContactsSensor: (
+        {"check_id": "0" * 32},
+        {"batch_size": (*WHOLE, 1001), "recheck_failed": (*WHOLE[:-1], -1), "max_failures": (*WHOLE[:-1], -1)},
+    ),
 }
 CASES = [
     pytest.param(operator, {**needed, name: value}, name, id=f"{operator.__name__} {name}={value!r}")
@@ -73,3 +80,11 @@ CASES = [
 def test_it_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         operator(task_id="task", **arguments)
+
+
+@pytest.mark.parametrize(("operator", "arguments", "name"), CASES)
+def test_a_mapped_task_s_constant_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
+    if not issubclass(operator, ValidatedArguments):
+        pytest.skip("validated when the task runs")
+    with pytest.raises(ConfigError, match=name):
+        operator.partial(task_id="task", **arguments)

@@ -1,14 +1,11 @@
-"""The sensor waits for a check, here or in the triggerer, and says how it ended."""
+"""The sensor waits for a check, in a worker or in the triggerer."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import traceback
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
-from types import SimpleNamespace
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
@@ -17,89 +14,24 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
 
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ServerError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
-from tests.triggers.waiting import SENDER, event_of, numbers
-
-IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
-#: By run, for Airflow 2.
-FIRST_LOOKS = {}
+from tests.sensors.cases import (
+    MESSAGE,
+    WAITED,
+    context,
+    deferrable,
+    deferred,
+    never_resolved,
+    sensor,
+    through_the_triggerer,
+)
+from tests.triggers.waiting import numbers
 
 pytestmark = pytest.mark.usefixtures("hasty")
-
-WAITED = {
-    "sender": SENDER,
-    "state": "resolved",
-    "given": 3,
-    "duplicates": 0,
-    "asked": 3,
-    "not_asked": 0,
-    "from_store": 0,
-    "valid": 3,
-    "invalid": 0,
-    "processing": 0,
-    "failed": 0,
-    "rejected": 0,
-    "missing": 0,
-    "budget_left": 997,
-    "status_is_reliable": True,
-}
-
-
-def sensor(check, **arguments):
-    check_id = check if isinstance(check, str) else check.check_id
-    return WhatsAppContactsSensor(task_id="wait", check_id=check_id, **{"poke_interval": 0.01} | arguments)
-
-
-def deferrable(check, **arguments):
-    return sensor(check, deferrable=True, **arguments)
-
-
-def context(first_look=None, task_id="wait"):
-    """Each Airflow tells in its own way when a task looked first: 3 through the task instance, 2 by its database."""
-    ti = SimpleNamespace(dag_id="dag", task_id=task_id, run_id=f"looked {first_look}", map_index=-1, max_tries=0)
-    if not IS_AIRFLOW_2:
-        ti.get_first_reschedule_date = lambda context: first_look
-    FIRST_LOOKS[ti.run_id] = first_look
-    return {"ti": ti, "task": SimpleNamespace(retries=0)}
-
-
-@pytest.fixture(autouse=True)
-def airflow_2_knows_who_looked_first(monkeypatch):
-    if IS_AIRFLOW_2:
-        told = "airflow.sensors.base._orig_start_date"
-        monkeypatch.setattr(told, lambda dag_id, task_id, run_id, map_index, try_number: FIRST_LOOKS[run_id])
-
-
-def deferred(made, task_id="wait"):
-    with pytest.raises(TaskDeferred) as raised:
-        made.execute(context(task_id=task_id))
-    return raised.value
-
-
-def resumed(made, event):
-    """Go on as the task runner does, on another instance."""
-    return made.resume_execution("execute_complete", {"event": event}, context())
-
-
-def through_the_triggerer(made):
-    return resumed(made, asyncio.run(event_of(deferred(made).trigger)))
-
-
-def never_resolved(place):
-    place.api.whatsapp.change(resolved_by="never")
-    return place.check(numbers(3))
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Send every request once."""
-    monkeypatch.setattr("airflow_provider_wacontacts.hooks.feed.RetryPolicy", lambda: RetryPolicy(budget=timedelta(0)))
 
 
 @pytest.mark.parametrize("way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "here"])
@@ -150,27 +82,6 @@ def test_each_task_waits_for_itself_and_a_retry_goes_on_with_that(place):
     assert first == retry != other
 
 
-def test_the_scheduler_is_the_last_resort_a_little_after_the_deadline(place):
-    task = deferred(deferrable(place.check(numbers(3)), timeout=3600))
-
-    assert timedelta(hours=1) < task.timeout < timedelta(hours=1, minutes=10)
-
-
-def test_without_a_deadline_it_waits_for_its_timeout(place):
-    before = datetime.now(UTC)
-    task = deferred(deferrable(place.check(numbers(3)), timeout=3600))
-    after = datetime.now(UTC)
-
-    until = datetime.fromisoformat(task.trigger.deadline)
-    assert before + timedelta(hours=1) <= until <= after + timedelta(hours=1)
-
-
-def test_a_deadline_may_come_from_a_template(place):
-    task = deferred(deferrable(place.check(numbers(3)), deadline="2999-01-31T10:00:00+02:00"))
-
-    assert task.trigger.deadline == "2999-01-31T08:00:00.000000Z"
-
-
 def test_what_may_be_templates():
     assert set(WhatsAppContactsSensor.template_fields) == {
         "check_id",
@@ -178,73 +89,6 @@ def test_what_may_be_templates():
         "whatsapp_business_conn_id",
         "store_conn_id",
     }
-
-
-MESSAGE = "the deadline has come before all was answered: 0 valid, 0 invalid, 0 failed, 3 processing, 0 missing"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ({}, AirflowSensorTimeout),
-        ({"soft_fail": True}, AirflowSkipException),
-        ({"never_fail": True}, AirflowSkipException),
-    ],
-)
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_at_the_deadline_it_says_what_is_missing_and_the_check_is_expired(place, is_deferrable, arguments, error):
-    check = never_resolved(place)
-    made = sensor(check, deferrable=is_deferrable, timeout=0.5, **arguments)
-    way = through_the_triggerer if is_deferrable else lambda made: made.execute(context())
-
-    with pytest.raises(error) as raised:
-        way(made)
-    assert str(raised.value).startswith(MESSAGE)
-    assert place.state(check) == "expired"
-
-
-def test_an_explicit_deadline_ends_it_before_the_timeout(place):
-    check = never_resolved(place)
-
-    with pytest.raises(AirflowSensorTimeout, match="the deadline has come"):
-        sensor(check, deadline=datetime.now(UTC) + timedelta(seconds=0.5), timeout=3600).execute(context())
-    assert place.state(check) == "expired"
-
-
-def test_one_that_pokes_ends_in_the_same_way_at_its_timeout_where_that_comes_first(place):
-    check = never_resolved(place)
-
-    with pytest.raises(AirflowSensorTimeout, match=MESSAGE):
-        sensor(check, deadline=datetime.now(UTC) + timedelta(hours=1), timeout=0.2).execute(context())
-    assert place.state(check) == "expired"
-
-
-def test_where_no_triggerer_came_to_fire_the_scheduler_ends_it_in_the_same_way(place):
-    check = never_resolved(place)
-    made = deferrable(check, timeout=3600)
-    deferred(made)
-
-    with pytest.raises(AirflowSensorTimeout, match=MESSAGE):
-        made.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
-    assert place.state(check) == "expired"
-
-
-def test_where_all_was_answered_before_the_scheduler_ended_it_that_is_a_success(place):
-    check = place.check(numbers(3))
-    made = deferrable(check)
-    asyncio.run(event_of(deferred(made).trigger))
-
-    summary = made.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
-    assert summary["state"] == "resolved"
-
-
-def test_an_expired_check_can_be_waited_for_again(place):
-    check = never_resolved(place)
-    with pytest.raises(AirflowSensorTimeout):
-        sensor(check, timeout=0.1).execute(context())
-    place.api.whatsapp.change(resolved_by="asking")
-
-    assert sensor(check).execute(context())["state"] == "resolved"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"soft_fail": True}])
@@ -279,25 +123,22 @@ def test_here_too_some_failures_in_a_row_are_borne_and_no_more(place):
         sensor(check, max_failures=2).execute(context())
 
 
+@pytest.mark.usefixtures("impatient")
+def test_polls_that_only_wait_for_the_server_do_not_reset_the_failures(place):
+    check = place.check(numbers(3))
+    place.api.fail(Fault(on="check", kind="status", status=503, headers={"retry-after": "1"}, times=99))
+
+    with pytest.raises(ServerError):
+        sensor(check, max_failures=2, timeout=60).execute(context())
+    assert place.api.requests.count("check", 503) == 3
+
+
 def test_with_never_fail_an_error_is_skipped_because_its_author_says_so(place):
     made = deferrable(place.check(numbers(3)), never_fail=True)
     place.api.fail(Fault(on="check", kind="status", status=401, code=1005, times=9))
 
     with pytest.raises(AirflowSkipException, match="AuthError"):
         through_the_triggerer(made)
-
-
-def test_a_sensor_that_is_rescheduled_goes_on_until_the_deadline_of_its_first_look(place):
-    check = never_resolved(place)
-    made = {"mode": "reschedule", "timeout": 3600}
-
-    with pytest.raises(AirflowRescheduleException):
-        sensor(check, **made).execute(context())
-    with pytest.raises(AirflowRescheduleException):
-        sensor(check, **made).execute(context(first_look=datetime.now(UTC) - timedelta(minutes=59)))
-    with pytest.raises(AirflowSensorTimeout, match="the deadline has come"):
-        sensor(check, **made).execute(context(first_look=datetime.now(UTC) - timedelta(minutes=61)))
-    assert place.api.asked_numbers.total() == 3 * 3
 
 
 def test_a_sensor_that_is_rescheduled_comes_back_when_the_server_is_ready(place):
@@ -326,15 +167,10 @@ def test_one_that_pokes_does_not_ask_before_the_server_is_ready(place):
     [
         ({"check_id": ""}, "check_id is empty"),
         ({"check_id": "0" * 32}, "the store knows no such check"),
-        ({"deadline": "2022-01-01T00:00:00Z"}, "deadline 2022-01-01T00:00:00.000000Z is in the past"),
         ({"deadline": "soon"}, "deadline is no time with an offset"),
         ({"deadline": "2999-01-01T00:00:00"}, "deadline is no time with an offset"),
         ({"whatsapp_business_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
         ({"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": 1001}, "batch_size is 1001"),
-        ({"recheck_failed": -1}, "recheck_failed is -1"),
-        ({"max_failures": -1}, "max_failures is -1"),
     ],
 )
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections import Counter
@@ -88,6 +89,14 @@ def test_only_what_is_not_resolved_is_asked_and_never_forced(place):
 
     assert place.api.asked_numbers == Counter(quick + slow * 2)
     assert {(call.force_check, call.blocking) for call in place.api.whatsapp.calls} == {(False, "no_wait")}
+
+
+def test_the_host_s_garbage_collector_is_left_alone(place):
+    frozen = gc.get_freeze_count()
+
+    run(trigger(place.check(numbers(1))))
+
+    assert gc.get_freeze_count() == frozen
 
 
 def test_batches_are_as_large_as_it_is_told(place):

@@ -242,7 +242,7 @@ def test_an_empty_source_is_success_and_said_so(tasks: Any, api: Sandbox, store:
     summary = tasks.check([])
 
     assert summary_of(summary) == {"status_is_reliable": None}
-    assert f"No numbers were given; check {summary['check_id']} is empty" in logged()
+    assert f"No numbers were given. Check {summary['check_id']} is empty." in logged()
     assert store.rows("SELECT state FROM wacontacts_check") == [("resolved",)]
     assert api.requests.count() == 0
 
@@ -274,7 +274,7 @@ def test_a_client_that_calls_everybody_valid_is_told_of(
 
     assert summary["status_is_reliable"] is reliable
     assert summary["valid"] == (1 if reliable else 2)
-    assert ("v2.43 or newer, which calls every number valid" in logged()) is not reliable
+    assert ("v2.43 or newer and reports every number as valid" in logged()) is not reliable
 
 
 def test_a_client_that_does_not_tell_its_version_is_not_judged(tasks: Any, behave: Callable[..., None]) -> None:

@@ -1,0 +1,67 @@
+"""Arguments of operators and sensors: a wrong constant fails as the DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+
+__all__ = ["ValidatedArguments", "Validator", "optional", "validate_choice"]
+
+#: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
+Validator: TypeAlias = Callable[[str, Any], None]
+
+
+class ValidatedArguments:
+    """
+    Validates an operator's arguments in ``__init__`` and, before any task exists, in ``.partial()``.
+
+    List it before ``BaseOperator``, and end ``__init__`` with ``self.validate_arguments(vars(self))``.
+
+    :cvar validators: validators by the argument's name.
+    """
+
+    validators: ClassVar[Mapping[str, Validator]] = {}
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> Any:
+        """
+        Set the constants of a mapped task, as ``BaseOperator.partial`` does.
+
+        :raises ConfigError: a constant is wrong.
+        """
+        cls.validate_arguments(arguments)
+        return super().partial(**arguments)  # type: ignore[misc]
+
+    @classmethod
+    def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """
+        Validate what is given of the arguments.
+
+        :raises ConfigError: an argument is wrong.
+        """
+        for name, validate in cls.validators.items():
+            if name in arguments:
+                validate(name, arguments[name])
+
+
+def optional(validate: Validator) -> Validator:
+    """Return a validator that also accepts ``None``."""
+
+    def validate_unless_none(name: str, value: object) -> None:
+        if value is not None:
+            validate(name, value)
+
+    return validate_unless_none
+
+
+def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """
+    Make sure that an argument is one of a few words.
+
+    :raises ConfigError: it is another value.
+    """
+    if value not in choices:
+        given = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
+        raise ConfigError(f"{name} is {given}; set it to one of {', '.join(choices)}")

@@ -1,0 +1,208 @@
+"""What the operators that check numbers share: a check is filled, run within the budget, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
+from airflow_provider_wacontacts.hooks.failures import fail_without_retry
+from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.operators.task_context import (
+    defer_for_rate_limit,
+    defer_until,
+    get_task,
+    publish,
+    read_attempt,
+)
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
+from airflow_provider_wacontacts.records.task_instances import options_digest
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+    from airflow_provider_wacontacts.store.checks.lifecycle import Check
+    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
+    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+
+__all__ = ["CHECK_VALIDATORS", "CheckOperator"]
+
+#: Metrics of inputs that need no request: sent once a check, when it is finished.
+COUNTED_ONCE = ("given", "duplicates", "rejected", "not_asked", "from_store")
+STATUS_IS_UNRELIABLE = (
+    "The client is v2.43 or newer and reports every number as valid. 'valid' means that you can send to the number, not"
+    " that it has a WhatsApp account."
+)
+CHECK_VALIDATORS: dict[str, Validator] = {
+    "batch_size": partial(validate_int, least=1, most=1_000),
+    "blocking": partial(validate_choice, choices=("no_wait", "wait")),
+    "force_check": validate_bool,
+    "max_checks": optional(partial(validate_int, least=1)),
+    "on_budget": partial(validate_choice, choices=("fail", "defer", "partial")),
+}
+
+
+class CheckOperator(ValidatedArguments, BaseOperator):
+    """Runs a check. Subclasses set the attributes, and say which numbers to check and how old a result may be."""
+
+    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+
+    whatsapp_business_conn_id: str
+    store_conn_id: str
+    contacts_sql: str | None
+    contacts_conn_id: str | None
+    default_region: str | None
+    batch_size: int
+    blocking: str
+    force_check: bool
+    max_checks: int | None
+    on_budget: str
+    _world: Surroundings | None = None
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Check the numbers.
+
+        :returns: the summary: counts and IDs.
+        :raises AirflowFailException: an argument or a connection is wrong, or the budget is spent.
+        """
+        with fail_without_retry():
+            return self._run(context, attempt=1)
+
+    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Resume the check after a rate limit, or on a day with a new budget."""
+        with fail_without_retry():
+            return self._run(context, attempt=read_attempt(event))
+
+    def on_kill(self) -> None:
+        """Stop sending requests; results received so far are kept."""
+        if self._world is not None:
+            self._world.stop.set()
+
+    @cached_property
+    def hook(self) -> WhatsAppBusinessHook:
+        """The hook of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.clients.requests_driver import Clock
+        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+
+        sleeping = Clock(sleep=self._world.sleep) if self._world else None
+        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
+
+    def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+
+        self._world = Surroundings(
+            lambda asked: self.log.info("%s numbers checked so far", asked),
+            retried=lambda: send("whatsapp_business", retries=1),
+        )
+        self._validate_rendered()
+        self.hook.check()
+        store = open_store(self.store_conn_id)
+        store.prepare()
+        checks = SenderChecks(store.context, self.hook.sender, daily_checks=self.hook.daily_checks)
+        check = checks.open(self._spec(context))
+        if not check.is_filled:
+            check.fill(self._world.through(self._inputs(context, checks)))
+        totals = self._check_all(check, checks, self._world, attempt)
+        return self._publish_summary(context, check, checks, totals)
+
+    def _check_all(self, check: Check, checks: SenderChecks, world: Surroundings, attempt: int) -> CheckTotals:
+        from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
+        from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
+
+        tomorrow = _tomorrow(checks)
+        try:
+            options = CheckOptions(self.batch_size, self.blocking, self.force_check)
+            ask_about_all(check, checks, ask=self._ask, check_options=options, world=world)
+        except RateLimitedError as error:
+            defer_for_rate_limit(self, error, attempt)
+        except BudgetExceededError as error:
+            with suppress(LandingError):
+                send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=checks.budget_left())
+            if self.on_budget == "fail":
+                raise
+            self.log.warning("%s", error)
+            if self.on_budget == "defer":
+                defer_until(self, tomorrow, why="there is a new budget")
+        return check.finish()
+
+    def _ask(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
+        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check, is_counted=True)
+        send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
+        return answer
+
+    def _publish_summary(
+        self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
+    ) -> dict[str, Any]:
+        from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
+
+        summary = CheckSummary.of(check, checks, totals)
+        if not summary.given:
+            self.log.info("No numbers were given. Check %s is empty.", summary.check_id)
+        self.log.info(
+            "Check %s: %s given, %s checked, %s from the store, %s not checked, %s rejected; %s valid, %s invalid,"
+            " %s failed, %s missing, %s processing; %s checks left today",
+            *(summary.check_id, summary.given, summary.asked, summary.from_store, summary.not_asked),
+            *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
+            *(summary.processing, summary.budget_left),
+        )
+        unchecked = {name: getattr(summary, name) for name in COUNTED_ONCE}
+        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, **unchecked)
+        if summary.status_is_reliable is False:
+            self.log.warning(STATUS_IS_UNRELIABLE)
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
+
+    def _make_spec(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> CheckSpec:
+        from airflow_provider_wacontacts.store.checks.model import CheckSpec
+
+        shared = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.force_check)
+        return CheckSpec(
+            task=get_task(context),
+            options_digest=options_digest(*shared, *options),
+            package_version=__version__,
+            fresh_after=fresh_after,
+            force_check=self.force_check,
+            max_checks=self.max_checks,
+        )
+
+    def _read_contacts(self) -> Iterator[Mapping[str, Any]]:
+        """Read the rows of ``contacts_sql``."""
+        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
+
+        return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
+
+    def _region(self) -> str | None:
+        from airflow_provider_wacontacts.identifiers.numbers import validate_region
+
+        return validate_region(self.default_region) if self.default_region else self.hook.region
+
+    def _validate_rendered(self) -> None:
+        if self.default_region:
+            self._region()
+        if self.contacts_sql is not None and not self.contacts_conn_id:
+            raise ConfigError("contacts_sql needs contacts_conn_id, the connection that runs it")
+
+    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
+        raise NotImplementedError
+
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
+        raise NotImplementedError
+
+
+def _tomorrow(checks: SenderChecks) -> datetime:
+    """Return the start of the next UTC day."""
+    today = checks.context.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=1)
