@@ -66,4 +66,4 @@ def _root(path: str) -> ObjectPath:
         return Path(path)
     from airflow_provider_wacontacts.hooks.paths import object_path
 
-    return object_path(path)
+    return object_path(path, "--path")

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["object_path"]
 
 
-def object_path(path: str) -> ObjectPath:
+def object_path(path: str, argument: str = "path") -> ObjectPath:
     """
     Return a path that takes its keys from the Airflow connection it names.
 
     :param path: such as ``s3://aws_default@bucket/contacts``.
-    :raises ConfigError: nothing installed here reads paths of its kind.
+    :param argument: the name the user knows it by, for the error.
+    :raises ConfigError: no installed file system reads it.
     """
     try:
         found: ObjectPath = ObjectStoragePath(path)
     except (ImportError, ValueError):
-        scheme = path.partition("://")[0]
-        raise ConfigError(f"a path begins with {scheme}://, which nothing installed here can read") from None
+        scheme, is_uri, _ = path.partition("://")
+        reason = f"begins with '{scheme}://', which no installed file system reads" if is_uri else "is not a valid path"
+        raise ConfigError(f"`{argument}` {reason}. Correct it, or install the provider of that storage.") from None
     return found

@@ -60,8 +60,7 @@ class ContactFilesToSqlOperator(BaseOperator):
         :returns: counts.
         :raises AirflowFailException: an argument or a connection has to be changed first.
         """
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+        from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 
@@ -73,7 +72,7 @@ class ContactFilesToSqlOperator(BaseOperator):
                 account=self.account or None,
                 guard=self.guard,
             )
-            root, store = ObjectStoragePath(self.path), open_store(self.store_conn_id)
+            root, store = object_path(self.path), open_store(self.store_conn_id)
             summary = import_files(landing, root=root, store=store, count=metrics_on_commit("files"))
         self.log.info(
             "Landed %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s back; %s too old",

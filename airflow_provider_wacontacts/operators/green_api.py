@@ -252,11 +252,10 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         self.erased_conn_id = erased_conn_id
 
     def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+        from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_files
 
-        root, count = ObjectStoragePath(self.path), metrics_on_commit("green_api")
+        root, count = object_path(self.path), metrics_on_commit("green_api")
         erased = get_suppression_list(self)
         return partial(snapshot_to_files, pull, root=root, file_format=self.file_format, erased=erased, count=count)
 

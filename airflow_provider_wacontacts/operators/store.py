@@ -59,8 +59,7 @@ class EraseContactsOperator(BaseOperator):
         :returns: counts.
         :raises AirflowFailException: an argument or a connection has to be changed first.
         """
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+        from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.hooks.sql_rows import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in, people_of
@@ -69,7 +68,7 @@ class EraseContactsOperator(BaseOperator):
             paths = [self.paths] if isinstance(self.paths, str) else self.paths
             rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, needed=COLUMNS)
             people = people_in(people_of(rows))
-            roots = [ObjectStoragePath(path) for path in paths]
+            roots = [object_path(path, "paths") for path in paths]
             summary = erase_people(people, store=open_store(self.store_conn_id), roots=roots)
         self.log.info("Erased %s people: %s", summary.people, summary.as_dict())
         if summary.unfinished:

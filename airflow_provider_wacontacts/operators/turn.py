@@ -238,14 +238,13 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
         self.erased_conn_id = erased_conn_id
 
     def _land(self, pull: SyncSpec) -> SyncSummary:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+        from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, sync_to_files
 
         return sync_to_files(
             pull,
             run=self.hook.run_flow,
-            root=ObjectStoragePath(self.path),
+            root=object_path(self.path),
             file_format=self.file_format,
             world=Surroundings(self._report, metrics_on_commit("turn")),
             erased=get_suppression_list(self),

@@ -111,7 +111,7 @@ def test_an_erasure_makes_no_tables(erase, monkeypatch, tmp_path):
 
 def test_a_path_that_nothing_can_read_is_named_by_its_kind(erase):
     code, _, err = erase("--path", "nosuch://user:secret-word@host/people", lines=BOB)
-    told = "a path begins with nosuch://, which nothing installed here can read"
+    told = "`--path` begins with 'nosuch://', which no installed file system reads. Correct it, or install the provider of that storage."
     if airflow.__version__ < "3.2":  # whose paths find out when they are read
         told = "the path could not be listed (ValueError)"
     assert (code, err) == (1, f"wacontacts: {told}\n")
