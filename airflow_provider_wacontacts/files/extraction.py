@@ -1,4 +1,4 @@
-"""One try at filing an extraction: parts first, the manifest last, nothing replaced."""
+"""Writing an extraction to files: parts first, the manifest last, nothing is ever replaced."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from uuid import uuid4
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files.formats import JSON_LINES, validate_file_format
 from airflow_provider_wacontacts.files.layout import (
+    FORMAT_VERSION,
     MANIFEST,
     REJECTS,
+    FileEntry,
+    Manifest,
     ObjectPath,
+    encode_manifest,
     extraction_prefix,
     safe_uri,
     storage_errors,
 )
-from airflow_provider_wacontacts.files.manifest import FORMAT_VERSION, FileEntry, Manifest, encode_manifest
-from airflow_provider_wacontacts.files.parts import Parts
+from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.records.pages import Page
@@ -39,18 +41,18 @@ PART_ROWS = 1_000_000
 
 class ExtractionWriter:
     """
-    One try at filing an extraction, in a prefix of its own. As a context, it abandons what was not finished.
+    Writes one extraction below a prefix of its own. As a context manager, it abandons an unfinished extraction.
 
-    :param root: the path below which all sources and accounts are filed.
-    :param window: as it is filed; ``None`` for what has none.
-    :param day: the prefix's date; the UTC day on which the window starts by default.
-    :param extraction_id: a new one by default.
+    :param root: the path of all sources and accounts.
+    :param window: of the sync; ``None`` for a snapshot.
+    :param day: date in the prefix. Default: the UTC day on which the window starts.
+    :param extraction_id: Default: a new UUID, hexadecimal.
     :param file_format: ``jsonl.gz`` or ``parquet``.
-    :param part_bytes: stored bytes after which a part is closed, 1 and up.
-    :param part_rows: most rows of a part, 1 and up.
-    :param erased: tells who is to be passed over; asked before each page.
-    :raises ConfigError: an argument that cannot be, before anything is written.
-    :raises LandingError: the prefix is there already, or the store cannot be asked.
+    :param part_bytes: stored bytes after which a part is closed, 1 and up. Default: 64 MiB.
+    :param part_rows: most rows of a part, 1 and up. Default: 1,000,000.
+    :param suppression_list: called before each page; contacts on the list are skipped.
+    :raises ConfigError: an invalid argument; nothing was written.
+    :raises LandingError: the prefix exists already, or the storage cannot be read.
     """
 
     def __init__(
@@ -67,19 +69,19 @@ class ExtractionWriter:
         file_format: str = JSON_LINES,
         part_bytes: int = PART_BYTES,
         part_rows: int = PART_ROWS,
-        erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+        suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     ) -> None:
         validate_file_format(file_format)
         if min(part_bytes, part_rows) < 1:
-            raise ConfigError("part_bytes and part_rows start at 1")
+            raise ConfigError("`part_bytes` and `part_rows` must be 1 or more.")
         if day is None:
             if window is None:
-                raise ConfigError("an extraction without a window needs a day to be filed under")
+                raise ConfigError("An extraction without a window needs `day`.")
             day = window.start.date()
         self.extraction_id = extraction_id or uuid4().hex
         self.pages = self.rows = self.rejected = self.bytes = 0
         self._prefix = extraction_prefix(root, source, account, day, self.extraction_id)
-        self._facts = {
+        self._manifest_fields = {
             "source": source,
             "account": account,
             "file_format": file_format,
@@ -87,18 +89,18 @@ class ExtractionWriter:
             **task._asdict(),
         }
         self._window = window
-        self._erased = erased
+        self._suppression_list = suppression_list
         self._parts = Parts(
             self._prefix,
             source=source,
             account=account,
             file_format=file_format,
-            most_bytes=part_bytes,
-            most_rows=part_rows,
+            max_bytes=part_bytes,
+            max_rows=part_rows,
         )
         self._rejects: _Rejects | None = None
         self._is_open = True
-        _refuse_taken(self._prefix)
+        _refuse_existing(self._prefix)
 
     def __enter__(self) -> Self:
         return self
@@ -110,19 +112,20 @@ class ExtractionWriter:
 
     @property
     def uri(self) -> str:
-        """Where its files are: an address without credentials."""
+        """URI of the prefix, without credentials."""
         return safe_uri(self._prefix)
 
-    def land(self, page: Page[Any]) -> None:
+    def write(self, page: Page[Any]) -> None:
         """
-        File a page's contacts, and what of it cannot be one. Who was erased is passed over, and not counted.
+        Write a page's contacts and rejects. Contacts on the suppression list are skipped, and not counted.
 
-        :raises LandingError: the store failed, or the extraction is over.
+        :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
-            raise LandingError("the extraction is over; nothing more can be filed in it")
-        erased = self._erased()
-        rows, rejects = self._rows_without(erased, page), erased.remove_suppressed_rejects(page.rejects)
+            raise LandingError("The extraction is finished or abandoned. Nothing more can be written to it.")
+        suppression_list = self._suppression_list()
+        rows = self._remove_suppressed(suppression_list, page)
+        rejects = suppression_list.remove_suppressed_rejects(page.rejects)
         self._parts.write(rows)
         if rejects:
             self._rejects = self._rejects or _Rejects(self._prefix)
@@ -144,16 +147,16 @@ class ExtractionWriter:
         is_synchronised: bool | None = None,
     ) -> Manifest:
         """
-        Close the files and write the manifest: from then on readers see the extraction.
+        Close the files and write the manifest. From then on readers see the extraction.
 
-        :param extracted_at: when the system answered first, aware.
-        :param lossy: states of the window may have been overwritten before.
-        :param number_id: the line the account's token belongs to.
+        :param extracted_at: time of the first response, timezone-aware.
+        :param lossy: synced too late: intermediate versions of the window may be missing.
+        :param number_id: of the WhatsApp number that the account's token belongs to.
         :param group: of a snapshot, like ``is_cut`` and ``is_synchronised``: see :class:`Manifest`.
-        :raises LandingError: the store failed, or the extraction is over already.
+        :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
-            raise LandingError("the extraction is over; it cannot be finished")
+            raise LandingError("The extraction is finished or abandoned. It cannot be finished again.")
         self._parts.close()
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -174,25 +177,25 @@ class ExtractionWriter:
             group=group,
             is_cut=is_cut,
             is_synchronised=is_synchronised,
-            **self._facts,
+            **self._manifest_fields,
         )
         write_whole(self._prefix, MANIFEST, encode_manifest(manifest))
         self._is_open = False
         return manifest
 
-    def _rows_without(self, erased: SuppressionList, page: Page[Any]) -> Rows:
-        if not erased:
+    def _remove_suppressed(self, suppression_list: SuppressionList, page: Page[Any]) -> Rows:
+        if not suppression_list:
             return Rows(page.texts, page.keys, page.repaired)
-        source, account = self._facts["source"], self._facts["account"]
-        left = [index for index, head in enumerate(page.keys) if not erased.has_record(source, account, head)]
+        source, account = self._manifest_fields["source"], self._manifest_fields["account"]
+        kept = [i for i, keys in enumerate(page.keys) if not suppression_list.has_record(source, account, keys)]
         return Rows(
-            [page.texts[index] for index in left],
-            [page.keys[index] for index in left],
-            frozenset(row for row, index in enumerate(left) if index in page.repaired),
+            [page.texts[index] for index in kept],
+            [page.keys[index] for index in kept],
+            frozenset(row for row, index in enumerate(kept) if index in page.repaired),
         )
 
     def abandon(self) -> None:
-        """Close what is open and leave no manifest: no reader will see it. After :meth:`finish` nothing happens."""
+        """Close the files without a manifest, so that no reader sees them. Does nothing after :meth:`finish`."""
         if self._is_open:
             self._is_open = False
             with suppress(LandingError):
@@ -203,7 +206,7 @@ class ExtractionWriter:
 
 
 class _Rejects:
-    """The file of what cannot be a contact."""
+    """The file of rejects."""
 
     def __init__(self, prefix: ObjectPath) -> None:
         self._sink = Sink(prefix, REJECTS)
@@ -224,7 +227,7 @@ class _Rejects:
         self._lines.abandon()
 
 
-def _refuse_taken(prefix: ObjectPath) -> None:
-    with storage_errors("the path could not be looked at"):
+def _refuse_existing(prefix: ObjectPath) -> None:
+    with storage_errors("The path could not be read"):
         if prefix.exists():
-            raise LandingError("the extraction's prefix is there already; what was filed is never replaced")
+            raise LandingError("The prefix of the extraction exists already. Files are never replaced.")

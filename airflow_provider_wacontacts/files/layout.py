@@ -1,21 +1,33 @@
-"""Where an extraction's files lie, and how they are told apart from a try that never finished."""
+"""
+The layout of extractions in storage: paths, names, and the manifest.
+
+The manifest is written last. A prefix without one belongs to an extraction that is running or was killed.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
+import msgspec
+
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.records.windows import format_time
 
 __all__ = [
+    "FORMAT_VERSION",
     "MANIFEST",
     "REJECTS",
+    "FileEntry",
+    "Manifest",
     "ObjectPath",
+    "decode_manifest",
+    "encode_manifest",
     "extraction_prefix",
     "local_path",
     "path_segment",
@@ -25,15 +37,18 @@ __all__ = [
 
 MANIFEST = "_manifest.json"
 REJECTS = "_rejects.jsonl.gz"
-#: Bytes of a name, in every file system that matters.
+#: Of the manifest, and of the layout around it.
+FORMAT_VERSION = 1
+MANIFEST_END = b"}\n"
+#: Longest name, in bytes, that common file systems accept.
 MAX_SEGMENT_LENGTH = 255
 
 
 class ObjectPath(Protocol):
     """
-    What is asked of a path: an Airflow ``ObjectStoragePath``, a ``UPath`` and a ``pathlib.Path`` all are one.
+    A path: an Airflow ``ObjectStoragePath``, a ``UPath`` or a ``pathlib.Path``.
 
-    Where it has ``fs`` and ``path`` too, as the first two do, files are listed through these.
+    If it has ``fs`` and ``path``, as the first two do, files are listed and deleted through these.
     """
 
     @property
@@ -54,10 +69,10 @@ class ObjectPath(Protocol):
 
 def path_segment(name: str, value: str) -> str:
     """
-    Make a text safe as one part of a path: all but ``A-Z a-z 0-9 . _ -`` is percent-encoded, as UTF-8.
+    Encode a string as one segment of a path: all but ``A-Z a-z 0-9 . _ -`` is percent-encoded, as UTF-8.
 
-    :param name: what the value is, for the error.
-    :raises ConfigError: it is empty, ``.`` or ``..``, no Unicode text, or longer than 255 once encoded.
+    :param name: of the argument, for the error.
+    :raises ConfigError: it is empty, ``.`` or ``..``, not valid Unicode, or longer than 255 bytes once encoded.
     """
     try:
         encoded = quote(value, safe="").replace("~", "%7E")
@@ -81,16 +96,16 @@ def extraction_prefix(root: ObjectPath, source: str, account: str, day: date, ex
 
 
 def local_path(path: ObjectPath) -> Path | None:
-    """Return the path in this machine's file system; ``None`` for any other store."""
+    """Return the path in the local file system; ``None`` for object storage."""
     protocol = getattr(path, "protocol", None)
     if protocol in {"file", "local"}:
         return Path(path.path)  # type: ignore[attr-defined]
-    # Under Airflow 2.11 the paths of other stores are PathLike too.
+    # In Airflow 2.11 paths of object storage are PathLike too.
     return Path(path) if isinstance(path, os.PathLike) and not protocol else None
 
 
 def safe_uri(path: ObjectPath) -> str:
-    """Name a path in logs and summaries: a URI without credentials, which an ``ObjectStoragePath`` can be made of."""
+    """Return a URI for logs and summaries: without credentials, and ``ObjectStoragePath`` accepts it."""
     local = local_path(path)
     if local is not None:
         return f"file://{local.absolute().as_posix()}"
@@ -105,20 +120,116 @@ def safe_uri(path: ObjectPath) -> str:
 @contextmanager
 def storage_errors(what: str) -> Iterator[None]:
     """
-    Turn whatever a store raises into an error that carries neither address nor content.
+    Replace errors of the storage by one that contains neither a URI nor data.
 
     :param what: what failed, such as ``part-00000.jsonl.gz could not be written``.
-    :raises LandingError: instead of anything else.
+    :raises LandingError: instead of any other exception.
     """
     try:
         yield
     except LandingError:
         raise
-    except Exception as error:  # noqa: BLE001 - every store has errors of its own
-        raise LandingError(f"{what} ({_named(error)})") from None
+    except Exception as error:  # noqa: BLE001 - each storage has errors of its own
+        raise LandingError(f"{what} ({_describe(error)})") from None
 
 
-def _named(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     name = type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
     return f"{name}: {os.strerror(number)}" if isinstance(number, int) else name
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A file of an extraction, as its manifest lists it.
+
+    :param bytes: as stored, compressed.
+    :param sha256: over the bytes as stored, hexadecimal.
+    :param repaired: indices of repaired rows, ascending; always empty for Parquet, which has a column for it.
+    """
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    repaired: list[int] = []
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One extraction and its files. Times are timezone-aware, UTC.
+
+    :param format_version: of the manifest and of the layout around it.
+    :param window_start: ``None``, like ``window_end``, for a snapshot.
+    :param extracted_at: time of the first response.
+    :param parts: the contacts, in the server's order.
+    :param rejects: rows that cannot be stored as contacts, one ``{"reason", "body_base64"}`` per line, personal data;
+        ``None`` if there were none.
+    :param rows: contacts in all parts.
+    :param bytes: received, response bodies only.
+    :param lateness_s: seconds from the window's end to ``extracted_at``; negative if it had not ended.
+    :param lossy: synced too late: intermediate versions of this window may be missing.
+    :param number_id: of the WhatsApp number that the account's token belongs to, if known.
+    :param map_index: -1 if the task is not mapped.
+    :param group: of a snapshot: groups only, or persons only; ``None`` for both.
+    :param is_cut: of a snapshot: limited by ``count``, and the limit was reached.
+    :param is_synchronised: of a snapshot: the system had loaded all contacts; ``None`` if unknown.
+    """
+
+    format_version: int
+    extraction_id: str
+    source: str
+    account: str
+    window_start: datetime | None
+    window_end: datetime | None
+    extracted_at: datetime
+    finished_at: datetime
+    file_format: str
+    parts: list[FileEntry]
+    rejects: FileEntry | None
+    pages: int
+    rows: int
+    rejected: int
+    bytes: int
+    lateness_s: float | None
+    lossy: bool
+    number_id: str | None
+    package_version: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    group: bool | None = None
+    is_cut: bool = False
+    is_synchronised: bool | None = None
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return a manifest as indented JSON, times as strings of one width."""
+    members = msgspec.to_builtins(manifest, builtin_types=(datetime,))
+    texts = {key: format_time(value) if isinstance(value, datetime) else value for key, value in members.items()}
+    return msgspec.json.format(msgspec.json.encode(texts), indent=2) + b"\n"
+
+
+def decode_manifest(data: bytes) -> Manifest | None:
+    """
+    Read a manifest.
+
+    :returns: ``None`` for one that is truncated, which storage without atomic writes may hold.
+    :raises LandingError: not a manifest, or written by a newer version of this package.
+    """
+    if not data.endswith(MANIFEST_END):
+        return None
+    try:
+        version = msgspec.json.decode(data, type=_Version).format_version
+        if version > FORMAT_VERSION:
+            raise LandingError(
+                f"A manifest has format version {version}. Install a newer version of the package to read it."
+            )
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise LandingError("A manifest was not written by this package.") from None
+
+
+class _Version(msgspec.Struct):
+    format_version: int

@@ -1,4 +1,4 @@
-"""What a store's tables would hold, out of files: every state that was seen, and the newest of each contact."""
+"""Versions of contacts out of files, as the tables of a store would hold them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from airflow_provider_wacontacts.files.reader import StoredContact, read_contact
 
 __all__ = ["Version", "current", "merge_versions", "versions"]
 
-#: Feeds whose contacts have no time of their own.
-SNAPSHOTS = frozenset({"green_api"})
+#: Feeds whose contacts have no ``updated_at``.
+SNAPSHOT_SOURCES = frozenset({"green_api"})
 Key: TypeAlias = tuple[str, str, str, datetime, bytes]
 
 
 class Version(NamedTuple):
     """
-    One state of a contact, as a row of ``wacontacts_version`` has it.
+    One version of a contact, like a row of ``wacontacts_version``.
 
-    :param first_seen_at: time of the first extraction that brought it; ``last_seen_at`` is that of the last one.
-    :param repaired: any extraction had to replace text in it.
+    :param first_seen_at: time of the first extraction that contains it; ``last_seen_at`` is that of the last.
+    :param repaired: in any extraction, text in it was replaced by U+FFFD.
     :param payload: canonical JSON, UTF-8.
     """
 
@@ -40,39 +40,39 @@ class Version(NamedTuple):
 
     @property
     def contact(self) -> tuple[str, str, str]:
-        """Whose state it is."""
+        """Source, account and contact id."""
         return self[:3]
 
     @property
     def key(self) -> Key:
-        """What makes it a version of its own."""
+        """Contact, ``updated_at`` and content hash, which identify a version."""
         return self[:5]
 
 
 def merge_versions(contacts: Iterable[StoredContact]) -> Iterator[Version]:
     """
-    Bring contacts, in any order and any number of times, together into versions, in the order of their keys.
+    Merge contacts into versions, sorted by key. The order and repetition of the contacts do not matter.
 
     All versions are held in memory.
 
-    :raises LandingError: contacts of a feed without time, whose history is made by comparing snapshots in a store.
+    :raises LandingError: contacts of a snapshot, whose history a store computes by comparing snapshots.
     """
     seen: dict[Key, Version] = {}
     for contact in contacts:
-        if contact.source in SNAPSHOTS:
+        if contact.source in SNAPSHOT_SOURCES:
             raise LandingError(
-                f"files of {contact.source} are snapshots, which tell no history by themselves: land them in a store"
-                " with ContactFilesToSqlOperator, or name another source"
+                f"Files of {contact.source} are snapshots, which have no history of their own. Load them into a store"
+                " with ContactFilesToSqlOperator, or choose another source."
             )
-        version = _version_of(contact)
+        version = _version(contact)
         known = seen.get(version.key)
-        seen[version.key] = version if known is None else _widened(known, version)
+        seen[version.key] = version if known is None else _widen(known, version)
     return iter(sorted(seen.values(), key=lambda version: version.key))
 
 
 def versions(path: ObjectPath, *, source: str | None = None, account: str | None = None) -> Iterator[Version]:
     """
-    Yield what ``wacontacts_version`` would hold, in the order of its key.
+    Yield the rows that ``wacontacts_version`` would hold, sorted by key.
 
     :raises LandingError: as :func:`~airflow_provider_wacontacts.files.read_contacts` does.
     """
@@ -81,19 +81,19 @@ def versions(path: ObjectPath, *, source: str | None = None, account: str | None
 
 def current(path: ObjectPath, *, source: str | None = None, account: str | None = None) -> Iterator[Version]:
     """
-    Yield what ``wacontacts_current`` would hold, in the order of its key.
+    Yield the rows that ``wacontacts_current`` would hold, sorted by key.
 
-    That is, of each contact, the version that is the greatest by ``(updated_at, last_seen_at, row_hash)``.
+    This is the latest version of each contact: the greatest by ``(updated_at, last_seen_at, row_hash)``.
 
     :raises LandingError: as :func:`~airflow_provider_wacontacts.files.read_contacts` does.
     """
     newest: dict[tuple[str, str, str], Version] = {}
     for version in versions(path, source=source, account=account):
-        newest[version.contact] = max(newest.get(version.contact, version), version, key=_age)
+        newest[version.contact] = max(newest.get(version.contact, version), version, key=_recency)
     return iter(newest.values())
 
 
-def _version_of(contact: StoredContact) -> Version:
+def _version(contact: StoredContact) -> Version:
     record, seen_at = contact.record, contact.extracted_at
     return Version(
         source=contact.source,
@@ -110,13 +110,13 @@ def _version_of(contact: StoredContact) -> Version:
     )
 
 
-def _widened(known: Version, again: Version) -> Version:
+def _widen(known: Version, other: Version) -> Version:
     return known._replace(
-        first_seen_at=min(known.first_seen_at, again.first_seen_at),
-        last_seen_at=max(known.last_seen_at, again.last_seen_at),
-        repaired=known.repaired or again.repaired,
+        first_seen_at=min(known.first_seen_at, other.first_seen_at),
+        last_seen_at=max(known.last_seen_at, other.last_seen_at),
+        repaired=known.repaired or other.repaired,
     )
 
 
-def _age(version: Version) -> tuple[datetime, datetime, bytes]:
+def _recency(version: Version) -> tuple[datetime, datetime, bytes]:
     return version.updated_at, version.last_seen_at, version.row_hash

@@ -1,33 +1,55 @@
-"""The contacts of an extraction, cut into files of bounded size."""
+"""Parts: the contacts of an extraction in files of bounded size, in one of two formats."""
 
 from __future__ import annotations
 
-from airflow_provider_wacontacts.files.formats import JSON_LINES, new_writer
-from airflow_provider_wacontacts.files.layout import ObjectPath
-from airflow_provider_wacontacts.files.manifest import FileEntry
-from airflow_provider_wacontacts.files.sinks import Rows, Sink
+from importlib.util import find_spec
 
-__all__ = ["Parts"]
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.files.layout import FileEntry, ObjectPath
+from airflow_provider_wacontacts.files.parquet import ParquetRows
+from airflow_provider_wacontacts.files.sinks import JsonLines, PartWriter, Rows, Sink
+
+__all__ = ["FILE_FORMATS", "JSON_LINES", "PARQUET", "Parts", "validate_file_format"]
+
+JSON_LINES = "jsonl.gz"
+PARQUET = "parquet"
+FILE_FORMATS = (JSON_LINES, PARQUET)
+
+
+def validate_file_format(file_format: str) -> None:
+    """
+    Make sure that a file format can be written, before anything is requested.
+
+    :raises ConfigError: unknown format, or its library is not installed.
+    """
+    if file_format not in FILE_FORMATS:
+        known = " or ".join(map(repr, FILE_FORMATS))
+        raise ConfigError(f"file_format is {file_format!r}; it can be {known}")
+    if file_format == PARQUET and find_spec("pyarrow") is None:
+        raise ConfigError(
+            f"file_format {PARQUET!r} needs pyarrow: install airflow-provider-wacontacts[parquet], or choose "
+            f"{JSON_LINES!r}"
+        )
 
 
 class Parts:
     """
-    Writes part after part, one at a time.
+    Writes the contacts of an extraction into parts, one at a time.
 
-    :param most_bytes: stored bytes after which a part is closed; a page, or a row group, may go over it.
-    :param most_rows: rows that no part exceeds.
+    :param max_bytes: stored bytes after which a part is closed; the last page or row group may exceed it.
+    :param max_rows: most rows of a part.
     """
 
     def __init__(
-        self, prefix: ObjectPath, *, source: str, account: str, file_format: str, most_bytes: int, most_rows: int
+        self, prefix: ObjectPath, *, source: str, account: str, file_format: str, max_bytes: int, max_rows: int
     ) -> None:
-        #: Those that are whole.
+        #: Parts that are complete.
         self.files: list[FileEntry] = []
         self._prefix = prefix
-        self._filed = source, account
+        self._columns = source, account
         self._format = file_format
-        self._most_bytes = most_bytes
-        self._most_rows = most_rows
+        self._max_bytes = max_bytes
+        self._max_rows = max_rows
         self._part: _Part | None = None
 
     def write(self, rows: Rows) -> None:
@@ -35,38 +57,38 @@ class Parts:
         start = 0
         while start < len(rows.texts):
             part = self._part = self._part or self._open()
-            stop = min(start + self._most_rows - part.rows, len(rows.texts))
-            part.write(rows.cut(start, stop))
-            if part.rows >= self._most_rows or part.sink.size >= self._most_bytes:
+            stop = min(start + self._max_rows - part.rows, len(rows.texts))
+            part.write(rows.slice(start, stop))
+            if part.rows >= self._max_rows or part.sink.size >= self._max_bytes:
                 self.close()
             start = stop
 
     def close(self) -> None:
-        """Close the part that is open, if one is."""
+        """Close the open part, if any."""
         if self._part is not None:
             self.files.append(self._part.close())
             self._part = None
 
     def abandon(self) -> None:
-        """Close the file that is open, and leave it as it is."""
+        """Close the open file, incomplete."""
         if self._part is not None:
             self._part.abandon()
             self._part = None
 
     def _open(self) -> _Part:
         sink = Sink(self._prefix, f"part-{len(self.files):05d}.{self._format}")
-        return _Part(sink, self._format, *self._filed)
+        return _Part(sink, self._format, *self._columns)
 
 
 class _Part:
-    """The part that is open."""
+    """The open part."""
 
     def __init__(self, sink: Sink, file_format: str, source: str, account: str) -> None:
         self.sink = sink
         self.rows = 0
         self._lists_repaired = file_format == JSON_LINES
         self._repaired: list[int] = []
-        self._writer = new_writer(file_format, sink, source, account)
+        self._writer = _new_writer(file_format, sink, source, account)
 
     def write(self, rows: Rows) -> None:
         self._writer.write(rows)
@@ -81,3 +103,7 @@ class _Part:
         self._writer.close()
         sink = self.sink
         return FileEntry(name=sink.name, rows=self.rows, bytes=sink.size, sha256=sink.sha256, repaired=self._repaired)
+
+
+def _new_writer(file_format: str, sink: Sink, source: str, account: str) -> PartWriter:
+    return JsonLines(sink) if file_format == JSON_LINES else ParquetRows(sink, source, account)

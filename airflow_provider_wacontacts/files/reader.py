@@ -1,4 +1,4 @@
-"""Reading back what was filed: complete extractions only, every part checked against its manifest."""
+"""Reading extractions back: only complete ones, and every part is checked against its manifest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.files.formats import JSON_LINES, PARQUET, validate_file_format
-from airflow_provider_wacontacts.files.layout import MANIFEST, ObjectPath, path_segment, safe_uri, storage_errors
-from airflow_provider_wacontacts.files.manifest import FileEntry, Manifest, decode_manifest
+from airflow_provider_wacontacts.files.layout import (
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    ObjectPath,
+    decode_manifest,
+    path_segment,
+    safe_uri,
+    storage_errors,
+)
 from airflow_provider_wacontacts.files.parquet import read_parquet
+from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET, validate_file_format
 from airflow_provider_wacontacts.records import green_api, turn
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
@@ -46,13 +54,13 @@ DEPTH = 5
 
 
 class RecordParser(Protocol):
-    """How a source's landed text becomes a record."""
+    """Makes a record of a contact's JSON, for one source."""
 
     def __call__(self, text: bytes, /, *, repaired: bool) -> Record:
         """
-        Read one text.
+        Parse one text.
 
-        :raises ValueError: it is no contact of the source, or has no canonical form.
+        :raises ValueError: not a contact of the source, or it has no canonical form.
         """
 
 
@@ -64,27 +72,27 @@ def _of_green_api(manifest: Manifest) -> RecordParser:
     return partial(green_api.parse_record, taken_at=manifest.extracted_at)
 
 
-#: How the texts of an extraction are read, by its feed.
+#: By source.
 RECORD_PARSERS: Mapping[str, Callable[[Manifest], RecordParser]] = {"turn": _of_turn, "green_api": _of_green_api}
 
 
 class CompletePrefix(NamedTuple):
-    """An extraction that was finished: where it is, and what it says of itself."""
+    """A finished extraction: its prefix and its manifest."""
 
     path: ObjectPath
     manifest: Manifest
 
     @property
     def uri(self) -> str:
-        """Its address, without credentials."""
+        """URI of the prefix, without credentials."""
         return safe_uri(self.path)
 
 
 class StoredContact(NamedTuple):
     """
-    A contact as an extraction saw it.
+    A contact as an extraction stored it.
 
-    :param extracted_at: of the extraction, aware, UTC.
+    :param extracted_at: of the extraction, timezone-aware, UTC.
     """
 
     source: str
@@ -98,14 +106,14 @@ def complete_prefixes(
     path: ObjectPath, *, source: str | None = None, account: str | None = None
 ) -> Iterator[CompletePrefix]:
     """
-    List the extractions that were finished, by source, account, day and id; files of tries that were not are ignored.
+    Yield the finished extractions, sorted by source, account, day and id. Files of unfinished ones are ignored.
 
-    The path is listed once, at the first step; a manifest is read when it is its turn. Empty where nothing was filed.
+    The path is listed once, at the first step. Each manifest is read just before it is yielded.
 
     :param source: only of this feed.
-    :param account: only of this account, whatever its feed.
-    :raises ConfigError: a source or account that cannot have been filed.
-    :raises LandingError: the store failed, or a manifest is not one that this version of the package reads.
+    :param account: only of this account, of any feed.
+    :raises ConfigError: an invalid source or account.
+    :raises LandingError: the storage failed, or this version of the package cannot read a manifest.
     """
     wanted = _wanted("source", source), _wanted("account", account)
     for names in sorted(_manifests(path)):
@@ -125,31 +133,33 @@ def read_contacts(
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Iterator[StoredContact]:
     """
-    Yield the contacts of all complete extractions, each as often as it was pulled, in the order of the listing.
+    Yield the contacts of all complete extractions, in the order of the listing. A contact occurs once per extraction.
 
-    One part at a time is held, as stored. Nothing of a part is yielded before the whole of it was checked.
+    One part at a time is held in memory, as stored. A part is checked before its first contact is yielded.
 
     :param source: only of this feed.
-    :param account: only of this account, whatever its feed.
+    :param account: only of this account, of any feed.
     :param verify: compare checksums and row counts with the manifests.
-    :param on_reject: is handed the texts that have no canonical form, which a store would reject too; by default they
-        are counted in the log.
-    :raises ConfigError: a source or account that cannot have been filed, or Parquet files without pyarrow.
-    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    :param on_reject: called with each text that has no canonical form, which a store would reject too. Default: the
+        texts are counted in the log.
+    :raises ConfigError: an invalid source or account, or Parquet files without pyarrow.
+    :raises LandingError: a part is missing or does not match its manifest; an unknown source.
     """
     for prefix in complete_prefixes(path, source=source, account=account):
-        own = prefix.manifest
+        manifest = prefix.manifest
         for record in read_prefix(prefix, verify=verify, on_reject=on_reject):
-            yield StoredContact(own.source, own.account, own.extraction_id, own.extracted_at, record)
+            yield StoredContact(
+                manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at, record
+            )
 
 
 def read_prefix(
     prefix: CompletePrefix, *, verify: bool = True, on_reject: Callable[[Reject], None] | None = None
 ) -> Iterator[Record]:
     """
-    Yield the contacts of one extraction, in the order in which they came; see :func:`read_contacts`.
+    Yield the contacts of one extraction in the server's order; see :func:`read_contacts`.
 
-    :raises LandingError: a part is missing or does not match its manifest; a source that this version does not know.
+    :raises LandingError: a part is missing or does not match its manifest; an unknown source.
     """
     path, manifest = prefix
     parse_record = record_parser(manifest)
@@ -159,19 +169,21 @@ def read_prefix(
 
 def record_parser(manifest: Manifest) -> RecordParser:
     """
-    Return what reads an extraction's texts.
+    Return the parser for the texts of an extraction.
 
-    :raises LandingError: they are of a source that this version does not know.
+    :raises LandingError: an unknown source.
     """
     reader = RECORD_PARSERS.get(manifest.source)
     if reader is None:
-        raise LandingError(f"contacts of source {manifest.source!r} cannot be read by this version of the package")
+        raise LandingError(
+            f"This version of the package cannot read contacts of source {manifest.source!r}. Upgrade it."
+        )
     return reader(manifest)
 
 
 def read_texts(prefix: CompletePrefix, file: FileEntry) -> Iterator[tuple[bytes, bool]]:
     """
-    Yield the lines of a file that the manifest names, each with whether it was repaired.
+    Yield the texts of a file that the manifest names, each with whether it was repaired.
 
     :raises LandingError: the file is missing or does not match the manifest.
     """
@@ -182,16 +194,16 @@ def read_texts(prefix: CompletePrefix, file: FileEntry) -> Iterator[tuple[bytes,
 
 def read_manifest(prefix: ObjectPath) -> Manifest | None:
     """
-    Read the manifest in a prefix; ``None`` for one that was cut off while it was written.
+    Read the manifest of a prefix; ``None`` for a truncated one.
 
-    :raises LandingError: it cannot be read, or is not one that this version of the package reads.
+    :raises LandingError: it cannot be read, or not by this version of the package.
     """
     return decode_manifest(read_stored(prefix, MANIFEST))
 
 
 def read_rejects(prefix: CompletePrefix, *, verify: bool = True) -> Iterator[Reject]:
     """
-    Yield what an extraction put aside, in the order in which it came.
+    Yield the rejects of an extraction, in the server's order.
 
     :raises LandingError: the file is missing or does not match its manifest.
     """
@@ -216,7 +228,7 @@ def _wanted(name: str, value: str | None) -> str | None:
 
 
 def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
-    """Yield the path of each manifest below, as names; through one listing where the store can."""
+    """Yield the path of each manifest below, split into its names."""
     return (names for names in files_below(path, MANIFEST) if names[-1] == MANIFEST)
 
 
@@ -224,27 +236,27 @@ def files_below(path: ObjectPath, pattern: str = "*") -> list[tuple[str, ...]]:
     """
     List the files of all extractions, finished or not, as ``(source, account, day, extraction_id, name)``.
 
-    :param pattern: of names; stores that list everything anyway do not look at it.
-    :raises LandingError: the store failed.
+    :param pattern: of names in a local directory; object storage is listed as a whole.
+    :raises LandingError: the storage failed.
     """
     with storage_errors("the path could not be listed"):
         if hasattr(path, "fs") and hasattr(path, "path"):
             base = path.path.rstrip("/") + "/"
-            below = [name.removeprefix(base) for name in _fresh(path.fs, base).find(path.path)]
+            below = [name.removeprefix(base) for name in _uncached(path.fs, base).find(path.path)]
         else:
             below = [found.relative_to(path).as_posix() for found in path.rglob(pattern)]  # type: ignore[attr-defined]
     return [names for name in below if len(names := tuple(name.split("/"))) == DEPTH]
 
 
-def _fresh(fs: Any, base: str) -> Any:
-    """Make a file system forget its listing: another process may have finished an extraction since."""
+def _uncached(fs: Any, base: str) -> Any:
+    """Drop the cached listing of a file system: another process may have finished an extraction since."""
     fs.invalidate_cache(base)
     return fs
 
 
 def read_stored(prefix: ObjectPath, name: str) -> bytes:
     """
-    Read a file as it is stored.
+    Return the bytes of a file, as stored.
 
     :raises LandingError: it cannot be read.
     """
@@ -257,7 +269,7 @@ def _texts(prefix: ObjectPath, manifest: Manifest, part: FileEntry, *, verify: b
     validate_file_format(manifest.file_format)
     data = read_stored(prefix, part.name)
     if verify and sha256(data).hexdigest() != part.sha256:
-        raise LandingError(f"{part.name} does not match its manifest: its checksum is another")
+        raise LandingError(f"{part.name} does not match its manifest: its checksum differs")
     found = read_parquet(data) if manifest.file_format == PARQUET else _read_lines(data, frozenset(part.repaired))
     rows = 0
     with storage_errors(f"{part.name} cannot be read"):
@@ -288,14 +300,14 @@ def _records(
     on_reject: Callable[[Reject], None] | None,
     name: str,
 ) -> Iterator[Record]:
-    passed_over = 0
+    skipped = 0
     for text, repaired in texts:
         try:
             yield parse_record(text, repaired=repaired)
         except ValueError as error:
             if on_reject is None:
-                passed_over += 1
+                skipped += 1
             else:
                 on_reject(Reject(str(error), text))
-    if passed_over:
-        log.warning("%s: passed over %d texts that have no canonical form", name, passed_over)
+    if skipped:
+        log.warning("%s: skipped %d texts that have no canonical form", name, skipped)

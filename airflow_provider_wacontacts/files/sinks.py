@@ -1,4 +1,4 @@
-"""Files of an extraction while they are written: streamed, counted and checksummed."""
+"""Files while they are written: streamed, counted and checksummed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from airflow_provider_wacontacts.records.pages import Text
 
 __all__ = ["JsonLines", "PartWriter", "Rows", "Sink", "write_whole"]
 
-#: What zlib calls deflate in gzip's wrapping.
-GZIP = 31
-FASTEST = 1
+#: zlib's ``wbits`` for a gzip stream.
+GZIP_WBITS = 31
+FASTEST_LEVEL = 1
 
 
 class Sink:
     """
-    A new file of a store. Its bytes go out as they come; what the store's client buffers is all that is held.
+    A new file. Bytes are sent as they come; only the buffer of the storage's client is held in memory.
 
-    :raises LandingError: it cannot be made, written or closed.
+    :raises LandingError: it cannot be created, written or closed.
     """
 
     def __init__(self, prefix: ObjectPath, name: str) -> None:
@@ -32,7 +32,7 @@ class Sink:
             self._file = _create(prefix / name)
 
     def write(self, data: Any) -> int:
-        """Append bytes, or anything that has a buffer of them."""
+        """Append bytes, or another object with the buffer protocol."""
         with storage_errors(f"{self.name} could not be written"):
             self._file.write(data)
         self._digest.update(data)
@@ -40,14 +40,14 @@ class Sink:
         return len(data)
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return the number of bytes written."""
         return self.size
 
     def flush(self) -> None:
-        """Do nothing: stores take whole blocks."""
+        """Do nothing: object storage takes whole blocks."""
 
     def close(self) -> None:
-        """Hand the last bytes over; afterwards the file is whole, and can be read."""
+        """Send the last bytes. Afterwards the file is complete and can be read."""
         if not self.closed:
             self.closed = True
             with storage_errors(f"{self.name} could not be written"):
@@ -55,44 +55,44 @@ class Sink:
 
     @property
     def sha256(self) -> str:
-        """Checksum of what was written so far, hexadecimal."""
+        """Checksum of the bytes written so far, hexadecimal."""
         return self._digest.hexdigest()
 
 
 class Rows(NamedTuple):
     """
-    Contacts on their way into a file.
+    Contacts to write to a file.
 
-    :param texts: landed texts, one line each.
-    :param heads: parallel to them, with ``contact_id``, ``updated_at`` and ``wa_id``.
-    :param repaired: indices of the repaired ones.
+    :param texts: JSON of each contact, one line each.
+    :param keys: parallel to ``texts``, see :class:`~.pages.ContactKeys`.
+    :param repaired: indices of the repaired texts.
     """
 
     texts: Sequence[Text]
     keys: Sequence[Any]
     repaired: frozenset[int]
 
-    def cut(self, start: int, stop: int) -> Rows:
-        """Return those from one index up to another, counted anew."""
+    def slice(self, start: int, stop: int) -> Rows:
+        """Return the rows from ``start`` up to ``stop``."""
         repaired = frozenset(index - start for index in self.repaired if start <= index < stop)
         return Rows(self.texts[start:stop], self.keys[start:stop], repaired)
 
 
 class PartWriter(Protocol):
-    """Brings contacts into a file of one format."""
+    """Writes contacts to a file of one format."""
 
     def write(self, rows: Rows) -> None:
         """Append contacts."""
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
+        """Write buffered contacts, and close the file."""
 
     def abandon(self) -> None:
-        """Close the file as it is."""
+        """Close the file, incomplete."""
 
 
 class JsonLines:
-    """Writes one landed text a line, compressed with gzip: by ISA-L where ``isal`` is installed, else by zlib."""
+    """Writes one text per line, compressed with gzip: by ISA-L if ``isal`` is installed, otherwise by zlib."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -103,7 +103,7 @@ class JsonLines:
         self.write_lines(rows.texts)
 
     def write_lines(self, texts: Sequence[Text]) -> None:
-        """Append texts, a line each."""
+        """Append texts, one per line."""
         self._send(self._gzip.compress(b"\n".join((*texts, b""))))
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class JsonLines:
         self._sink.close()
 
     def abandon(self) -> None:
-        """Close the file as it is."""
+        """Close the file, incomplete."""
         self._sink.close()
 
     def _send(self, data: bytes) -> None:
@@ -122,7 +122,7 @@ class JsonLines:
 
 def write_whole(prefix: ObjectPath, name: str, data: bytes) -> None:
     """
-    Write a small file that is there whole or not at all.
+    Write a small file atomically: readers see all of it or nothing.
 
     :raises LandingError: it cannot be written.
     """
@@ -131,9 +131,9 @@ def write_whole(prefix: ObjectPath, name: str, data: bytes) -> None:
         if local is None:
             _write(prefix / name, data)
         else:
-            aside = local.with_name(f".{name}.writing")
-            _write(aside, data)
-            aside.replace(local)
+            temporary = local.with_name(f".{name}.writing")
+            _write(temporary, data)
+            temporary.replace(local)
 
 
 def _write(path: ObjectPath, data: bytes) -> None:
@@ -142,7 +142,7 @@ def _write(path: ObjectPath, data: bytes) -> None:
 
 
 def _create(path: ObjectPath) -> Any:
-    """Open a new file, making its directory only where the store says that it has none: object stores know of none."""
+    """Open a new file. Only if that fails, create its directory, because object storage has no directories."""
     try:
         return path.open("wb")
     except FileNotFoundError:
@@ -156,5 +156,5 @@ def _new_gzip() -> Any:
     except ImportError:
         import zlib
 
-        return zlib.compressobj(FASTEST, zlib.DEFLATED, GZIP)
-    return isal_zlib.compressobj(FASTEST, isal_zlib.DEFLATED, GZIP)
+        return zlib.compressobj(FASTEST_LEVEL, zlib.DEFLATED, GZIP_WBITS)
+    return isal_zlib.compressobj(FASTEST_LEVEL, isal_zlib.DEFLATED, GZIP_WBITS)

@@ -1,1 +1,1 @@
-"""Who is meant: phone numbers, WhatsApp ids, pseudonyms and the suppression list."""
+"""Identifiers of people: phone numbers, WhatsApp ids, pseudonyms and the suppression list."""

@@ -36,9 +36,9 @@ _IMPOSSIBLE = {
 
 class NotANumberError(ValueError):
     """
-    A text that cannot be a phone number; it is not in the message.
+    The text cannot be a phone number. The message does not contain it.
 
-    :param reason: a few words, such as ``too short``.
+    :param reason: a few words, for example ``too short``.
     """
 
     def __init__(self, reason: str) -> None:
@@ -48,7 +48,7 @@ class NotANumberError(ValueError):
 
 class Number(NamedTuple):
     """
-    A number that could be dialled.
+    A number that can be dialed.
 
     :param e164: ``+``, country code and national number, digits only; an extension is not part of it.
     """
@@ -58,12 +58,12 @@ class Number(NamedTuple):
 
 def normalize(text: str, region: str | None) -> Number:
     """
-    Read a number in any dialable spelling: E.164, international, national, RFC 3966.
+    Parse a number in any dialable spelling: E.164, international, national, RFC 3966.
 
-    A number without a plus sign is one of the region, or is dialled from there: ``6315551002`` in India becomes
-    ``+916315551002``, and ``00`` before a country code stands for the plus sign.
+    A number without a plus sign belongs to the region, or is dialed from there: ``6315551002`` in India becomes
+    ``+916315551002``, and ``00`` before a country code replaces the plus sign.
 
-    :param region: two letters, upper case, such as ``IN``; ``None`` where none is known.
+    :param region: two letters, upper case, for example ``IN``; ``None`` if unknown.
     :raises NotANumberError: no number of any country could look like this.
     """
     try:
@@ -80,11 +80,11 @@ def normalize(text: str, region: str | None) -> Number:
 
 def infer_region(sender: str) -> str | None:
     """
-    Return the region in which a registered number was given out.
+    Return the region of a registered number.
 
     :param sender: with its plus sign; anything else has no region.
-    :returns: two letters, or ``None`` where the number is of none, as ``+800…``. The main region of a country code that
-        several share, where the number itself does not tell.
+    :returns: two letters, or ``None`` for a number without a region, for example ``+800…``. If the number does not show
+        which of several regions of a country code it belongs to, the main region.
     """
     try:
         number = phonenumbers.parse(sender, None)
@@ -97,14 +97,14 @@ def infer_region(sender: str) -> str | None:
 
 def validate_region(region: str) -> str:
     """
-    Make sure that numbers can be read as those of a region.
+    Make sure that phonenumbers knows a region.
 
     :param region: two letters of ISO 3166, in upper or lower case.
     :returns: in upper case.
-    :raises ConfigError: phonenumbers knows no numbers there.
+    :raises ConfigError: it does not.
     """
-    wanted = region.strip().upper() if isinstance(region, str) else ""
-    if wanted not in phonenumbers.SUPPORTED_REGIONS:
-        shown = f"region {region!r}" if wanted.isalpha() else "a region without letters"
+    normalized = region.strip().upper() if isinstance(region, str) else ""
+    if normalized not in phonenumbers.SUPPORTED_REGIONS:
+        shown = f"region {region!r}" if normalized.isalpha() else "a region without letters"
         raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
-    return wanted
+    return normalized

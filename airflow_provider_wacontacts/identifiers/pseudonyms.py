@@ -1,4 +1,4 @@
-"""Pseudonyms: HMAC-SHA256 under a secret, so that the same value has the same pseudonym everywhere."""
+"""Pseudonyms: HMAC-SHA256 with a secret, so that the same value has the same pseudonym everywhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import hmac
 __all__ = ["hmac_hex", "pseudonymize"]
 
 
-def pseudonymize(digits: str, key: bytes) -> str:
-    """Return what stands for the digits of a WhatsApp id or a number."""
-    return hmac_hex(digits.encode(), key)
+def pseudonymize(digits: str, secret: bytes) -> str:
+    """Return the pseudonym of the digits of a WhatsApp id or a number, 64 hexadecimal digits."""
+    return hmac_hex(digits.encode(), secret)
 
 
-def hmac_hex(text: bytes, key: bytes) -> str:
-    """Return HMAC-SHA256, 64 hexadecimal digits."""
-    return hmac.digest(key, text, "sha256").hex()
+def hmac_hex(data: bytes, key: bytes) -> str:
+    """Return HMAC-SHA256 as 64 hexadecimal digits."""
+    return hmac.digest(key, data, "sha256").hex()

@@ -1,15 +1,14 @@
 """
-Who was erased, without saying who: keyed hashes of people and of their contacts, and the means to tell them again.
+The suppression list: keyed hashes of people who were erased, and of their contacts.
 
-A person is a WhatsApp id or an international number, digits; of both of the same digits there is one hash. Where there
-is a secret for pseudonyms, the hash is over the pseudonym, so that a person is told whether a row has digits or the
-pseudonym of them.
+A person is a WhatsApp id or an international number, as digits; both have one hash. If there is a secret for
+pseudonyms, the hash is computed over the pseudonym, so that a row with digits and a row with their pseudonym both match.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeVar
@@ -19,24 +18,22 @@ from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
 
-T = TypeVar("T")
-
-#: Digits of a number with its country code.
-FEWEST, MOST = 7, 15
-USER = re.compile(r"(?P<who>.*?)(?:@(?:c\.us|s\.whatsapp\.net))?", re.DOTALL)
-#: Stands behind the digits of some contacts that have no WhatsApp id of their own.
-OTHER_SERVER = "@s.whatsapp.net"
-DIALLED = re.compile(r"[\s\u200e\u200f\u202a-\u202e]*\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
-ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-#: A number in whatever way people write it: digits with at most three signs in between, invisible ones among them.
-RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")
-#: As in +44 (0)1234, where it is not dialled from abroad.
-TRUNK_ZERO = "(0)"
+#: Of a number with its country code.
+MIN_DIGITS, MAX_DIGITS = 7, 15
+WA_ID = re.compile(r"(?P<local>.*?)(?:@(?:c\.us|s\.whatsapp\.net))?", re.DOTALL)
+#: The contact ids of some contacts without a WhatsApp id are digits with this suffix.
+USER_SUFFIX = "@s.whatsapp.net"
+PHONE_NUMBER = re.compile(r"[\s\u200e\u200f\u202a-\u202e]*\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
+JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+#: Digits with at most three separators between two of them, including invisible ones.
+DIGIT_RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")
+#: As in +44 (0)1234: not dialed from abroad.
+TRUNK_PREFIX = "(0)"
 PSEUDONYM = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
-class Row(Protocol):
-    """What a contact's row is told by, whatever else is read of it."""
+class HasContactIds(Protocol):
+    """A contact's row: of it, only these fields are compared with the list."""
 
     @property
     def contact_id(self) -> str:
@@ -44,23 +41,23 @@ class Row(Protocol):
 
     @property
     def wa_id(self) -> str | None:
-        """Digits, or a pseudonym; ``None`` where the system gave none."""
+        """Digits, or a pseudonym; ``None`` if the system gave none."""
 
 
-class Rejected(Protocol):
-    """Something that cannot be kept as a contact; only its text is looked at."""
+class HasBody(Protocol):
+    """A reject: only its body is searched."""
 
     @property
     def body(self) -> bytes:
-        """What came, as bytes."""
+        """The row as received."""
 
 
-RowT = TypeVar("RowT", bound=Row)
-RejectT = TypeVar("RejectT", bound=Rejected)
+RowT = TypeVar("RowT", bound=HasContactIds)
+RejectT = TypeVar("RejectT", bound=HasBody)
 
 
 class Contact(NamedTuple):
-    """A contact, as the tables and the manifests name it."""
+    """The key of a contact in tables and files."""
 
     source: str
     account: str
@@ -71,65 +68,68 @@ def read_person(value: object) -> str:
     """
     Read a WhatsApp id or an international number, with or without a plus sign.
 
-    :returns: digits; a pseudonym as it is.
-    :raises ValueError: it is none; it is not in the message.
+    :param value: a string, an integer, or an integral float of a spreadsheet.
+    :returns: digits; a pseudonym unchanged.
+    :raises ValueError: it is neither. The message does not contain it.
     """
     text = f"{value:.0f}" if isinstance(value, (float, Decimal)) and value == value // 1 else str(value).strip()
-    found = USER.fullmatch(text)
-    who = found["who"] if found else ""
-    if is_pseudonym(who):
-        return who
-    digits = _digits(who.replace(TRUNK_ZERO, ""))
-    if not DIALLED.fullmatch(who) or not FEWEST <= len(digits) <= MOST or digits.startswith("0"):
+    found = WA_ID.fullmatch(text)
+    local = found["local"] if found else ""
+    if is_pseudonym(local):
+        return local
+    digits = _digits(local.replace(TRUNK_PREFIX, ""))
+    if not PHONE_NUMBER.fullmatch(local) or not MIN_DIGITS <= len(digits) <= MAX_DIGITS or digits.startswith("0"):
         raise ValueError("neither a WhatsApp id nor an international number")
     return digits
 
 
 class SuppressionKey:
     """
-    What people are hashed with.
+    The key of the hashes in a suppression list.
 
-    :param key: whoever has it can find a number by trying all of them.
-    :param secret: that of pseudonyms; ``None`` where there is none.
-    :ivar key_id: tells keys apart, and nothing about them.
+    :param key: secret; anybody who has it can find a number by trying all of them.
+    :param secret: of pseudonyms; ``None`` if there is none.
+    :ivar key_id: 32 hexadecimal digits that differ between keys and reveal nothing of them.
     """
 
     def __init__(self, key: bytes, secret: bytes | None = None) -> None:
-        own = blake2b(key, digest_size=32, person=b"wacontacts erase").digest()
-        self._begun = {kind: blake2b(key=own, digest_size=16, person=kind) for kind in (b"key", b"person", b"contact")}
+        derived = blake2b(key, digest_size=32, person=b"wacontacts erase").digest()
+        self._hashers = {
+            kind: blake2b(key=derived, digest_size=16, person=kind) for kind in (b"key", b"person", b"contact")
+        }
         self._secret = secret
         self.key_id = self._hash(b"key", "").hex()
 
     @classmethod
     def from_secret(cls, secret: bytes) -> SuppressionKey:
-        """Make a key of the secret for pseudonyms."""
+        """Derive a key from the secret of pseudonyms."""
         return cls(secret, secret)
 
     def hash_person(self, person: str) -> bytes:
-        """Return the hash of digits, or of a pseudonym: the same where it is theirs."""
+        """Return 16 bytes: the hash of digits, and the same of their pseudonym."""
         return self._hash(b"person", self.pseudonymize(person) or person)
 
     def hash_contact(self, contact: Contact) -> bytes:
-        """Return the hash of a contact, which stands for whoever it ever was."""
+        """Return 16 bytes: the hash of a contact, whoever it belongs to."""
         return self._hash(b"contact", "\0".join(contact))
 
     def pseudonymize(self, person: str) -> str | None:
-        """Return what stands for digits in pseudonymised rows; ``None`` where nothing does, or it is one already."""
+        """Return the pseudonym of digits; ``None`` without a secret, or if it is a pseudonym already."""
         if self._secret is None or is_pseudonym(person):
             return None
         return pseudonymize(person, self._secret)
 
     def _hash(self, kind: bytes, text: str) -> bytes:
-        hashing = self._begun[kind].copy()
-        hashing.update(text.encode(errors="surrogatepass"))
-        return hashing.digest()
+        hasher = self._hashers[kind].copy()
+        hasher.update(text.encode(errors="surrogatepass"))
+        return hasher.digest()
 
 
 class SuppressionList:
     """
-    All who were erased.
+    The people and contacts that were erased.
 
-    :param hashes: by the key they were made with.
+    :param hashes: by the key that made them.
     """
 
     def __init__(self, hashes: Mapping[SuppressionKey, Collection[bytes]]) -> None:
@@ -139,56 +139,54 @@ class SuppressionList:
         return bool(self._hashes)
 
     def has_person(self, person: str | None) -> bool:
-        """Tell whether digits, or a pseudonym, are of somebody who was erased."""
+        """Tell whether the person with these digits or this pseudonym was erased."""
         return person is not None and any(key.hash_person(person) in known for key, known in self._hashes)
 
     def has_contact(self, contact: Contact) -> bool:
-        """Tell whether a contact was of somebody who was erased."""
+        """Tell whether the contact was erased."""
         return any(key.hash_contact(contact) in known for key, known in self._hashes)
 
-    def has_record(self, source: str, account: str, record: Row) -> bool:
-        """Tell whether a row of a contact is of somebody who was erased."""
-        name = record.contact_id
-        if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, name)):
+    def has_record(self, source: str, account: str, record: HasContactIds) -> bool:
+        """Tell whether a row belongs to a person or contact that was erased."""
+        contact_id = record.contact_id
+        if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, contact_id)):
             return True
-        return "@" in name and self.has_person(name.removesuffix(OTHER_SERVER))
+        return "@" in contact_id and self.has_person(contact_id.removesuffix(USER_SUFFIX))
 
     def found_in(self, text: bytes | str) -> bool:
         """
-        Tell whether somebody who was erased is named in a text, by digits or by pseudonym.
+        Tell whether a text contains the digits or the pseudonym of a person who was erased.
 
-        JSON's escapes are read first. Blanks, brackets, dots, dashes and slashes between digits do not matter, nor what
-        digits stand before and after: in doubt somebody is named. A number without its country code is not found.
+        Escapes of JSON are decoded first. Spaces, brackets, dots, dashes and slashes between digits are ignored, and
+        digits before and after may belong to the text: in doubt, the answer is yes. A number without its country code
+        is not found.
         """
-        return bool(self._hashes) and any(map(self.has_person, _people_in(text)))
+        return bool(self._hashes) and any(map(self.has_person, _candidates(text)))
 
     def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
-        """Return the contacts of those who were not erased."""
-        return list(self._kept(lambda record: self.has_record(source, account, record), records))
+        """Return the records that :meth:`has_record` does not match."""
+        return [row for row in records if not self.has_record(source, account, row)] if self._hashes else list(records)
 
     def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
-        """Return the rejects in which nobody is named who was erased."""
-        return list(self._kept(lambda reject: self.found_in(reject.body), rejects))
-
-    def _kept(self, is_erased: Callable[[T], bool], found: Iterable[T]) -> Iterable[T]:
-        return (one for one in found if not is_erased(one)) if self._hashes else found
+        """Return the rejects in which :meth:`found_in` finds no person."""
+        return [reject for reject in rejects if not self.found_in(reject.body)]
 
 
 NO_SUPPRESSIONS = SuppressionList({})
 
 
-def _people_in(text: bytes | str) -> Iterator[str]:
-    """Yield every stretch of a text that could be a number, or a pseudonym."""
+def _candidates(text: bytes | str) -> Iterator[str]:
+    """Yield every substring that could be a number or a pseudonym."""
     plain = text if isinstance(text, str) else text.decode(errors="replace")
-    plain = ESCAPED.sub(lambda match: chr(int(match[1], 16)), plain)
+    plain = JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
     yield from PSEUDONYM.findall(plain)
-    for version in {plain, plain.replace(TRUNK_ZERO, "")}:
-        for run in RUN.findall(version):
+    for version in {plain, plain.replace(TRUNK_PREFIX, "")}:
+        for run in DIGIT_RUN.findall(version):
             digits = _digits(run)
-            for length in range(FEWEST, min(MOST, len(digits)) + 1):
+            for length in range(MIN_DIGITS, min(MAX_DIGITS, len(digits)) + 1):
                 yield from (digits[start : start + length] for start in range(len(digits) - length + 1))
 
 
 def _digits(text: str) -> str:
-    """Return the digits of a text, of whatever script, as ASCII."""
+    """Return the digits of a text, of any script, as ASCII."""
     return "".join(str(int(sign)) for sign in text if sign.isdecimal())

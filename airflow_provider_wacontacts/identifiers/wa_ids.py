@@ -1,4 +1,4 @@
-"""WhatsApp ids: the digits that name an account, or the pseudonym of them."""
+"""WhatsApp ids: the digits of an account, or their pseudonym."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PSEUDONYM = re.compile("[0-9a-f]{64}")
 
 
 def wa_id_digits(value: object) -> str | None:
-    """Reduce a WhatsApp id to its digits; ``None`` where it has none. A pseudonym of one stays as it is."""
+    """Return the digits of a WhatsApp id; ``None`` if it has none. A pseudonym is returned unchanged."""
     if type(value) is not str:
         return None
     if (value.isascii() and value.isdigit()) or is_pseudonym(value):
@@ -19,5 +19,5 @@ def wa_id_digits(value: object) -> str | None:
 
 
 def is_pseudonym(value: str) -> bool:
-    """Tell whether a text is what stands for one: 64 hexadecimal digits."""
+    """Tell whether a value is a pseudonym: 64 hexadecimal digits."""
     return PSEUDONYM.fullmatch(value) is not None

@@ -179,10 +179,10 @@ def snapshot_to_files(
         task=pull.task,
         package_version=pull.package_version,
         file_format=file_format,
-        erased=erased,
+        suppression_list=erased,
     ) as extraction:
         for page in answered.snapshot.pages(answered.taken_at):
-            extraction.land(page)
+            extraction.write(page)
         manifest = extraction.finish(
             extracted_at=answered.taken_at,
             finished_at=now(),

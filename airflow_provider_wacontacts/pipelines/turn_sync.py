@@ -162,11 +162,11 @@ def sync_to_files(
         task=pull.task,
         package_version=pull.package_version,
         file_format=file_format,
-        erased=erased,
+        suppression_list=erased,
     ) as extraction:
         for page in _pages(pull, export, run, world):
             _only(lines := lines | _lines_of(page))
-            extraction.land(page)
+            extraction.write(page)
         extracted_at = _extracted_at(export, world)
         late = extracted_at - pull.window.end
         manifest = extraction.finish(

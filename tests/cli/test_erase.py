@@ -65,7 +65,7 @@ def test_files_below_each_path_are_written_anew(erase, tmp_path):
         ) as extraction:
             known = {"updated_at": "2022-09-12T08:00:00Z"}
             rows = [{"uuid": one, "details": {"whatsapp_id": one}} | known for one in (BOB, EVE)]
-            extraction.land(parse_page(json.dumps({"data": rows}).encode()))
+            extraction.write(parse_page(json.dumps({"data": rows}).encode()))
             extraction.finish(extracted_at=MONDAY, finished_at=MONDAY, lossy=False)
 
     _, out, _ = erase("--json", "--path", f"{tmp_path}/one", "--path", f"file://{tmp_path}/two", lines=BOB)
@@ -111,7 +111,8 @@ def test_an_erasure_makes_no_tables(erase, monkeypatch, tmp_path):
 
 def test_a_path_that_nothing_can_read_is_named_by_its_kind(erase):
     code, _, err = erase("--path", "nosuch://user:secret-word@host/people", lines=BOB)
-    told = "`--path` begins with 'nosuch://', which no installed file system reads. Correct it, or install the provider of that storage."
+    told = "`--path` begins with 'nosuch://', which no installed file system reads."
+    told += " Correct it, or install the provider of that storage."
     if airflow.__version__ < "3.2":  # whose paths find out when they are read
         told = "the path could not be listed (ValueError)"
     assert (code, err) == (1, f"wacontacts: {told}\n")

@@ -113,7 +113,7 @@ def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
         package_version="0",
         file_format=file_format,
     ) as extraction:
-        extraction.land(page)
+        extraction.write(page)
         extraction.finish(extracted_at=TUESDAY.end, finished_at=TUESDAY.end, lossy=False)
     printed = []
     names = {"print": lambda *values: printed.extend(values)}

@@ -153,7 +153,7 @@ def test_a_reader_never_finds_a_manifest_whose_files_are_not_there(tmp_path, peo
 
 def test_what_a_killed_try_has_left_is_deleted_once_it_is_surely_dead(tmp_path, people, begin):
     extraction = begin(tmp_path)
-    extraction.land(people(BOB))
+    extraction.write(people(BOB))
     extraction.abandon()
     (part,) = tmp_path.rglob("part-*")
     assert erase_files(tmp_path, erased(EVE)) == ErasedFiles(unfinished=1)
@@ -165,7 +165,7 @@ def test_what_a_killed_try_has_left_is_deleted_once_it_is_surely_dead(tmp_path, 
 
 def test_leftovers_are_told_by_the_stores_time(any_root, people, begin):
     extraction = begin(any_root)
-    extraction.land(people(BOB))
+    extraction.write(people(BOB))
     extraction.abandon()
     later = datetime.now(UTC) + timedelta(days=3)
     assert erase_files(any_root, erased(EVE)) == ErasedFiles(unfinished=1)

@@ -142,7 +142,7 @@ def test_an_argument_that_cannot_be_is_refused_before_anything_is_written(tmp_pa
 
 
 def test_parquet_without_its_library_names_the_extra(tmp_path, begin, monkeypatch):
-    monkeypatch.setattr("airflow_provider_wacontacts.files.formats.find_spec", lambda name: None)
+    monkeypatch.setattr("airflow_provider_wacontacts.files.parts.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"airflow-provider-wacontacts\[parquet\]"):
         begin(tmp_path, file_format="parquet")
 
@@ -156,7 +156,7 @@ def test_a_finished_extraction_is_never_replaced(any_root, begin, file_pages, pa
 
 def test_nor_is_what_a_killed_try_left(any_root, begin, page_of, contact):
     with begin(any_root, extraction_id="1") as killed:
-        killed.land(page_of(contact("a")))
+        killed.write(page_of(contact("a")))
     with pytest.raises(LandingError, match="never replaced"):
         begin(any_root, extraction_id="1")
 
@@ -167,7 +167,7 @@ def test_a_try_that_fails_between_its_pages_leaves_nothing_to_read(
 ):
     before = file_pages(any_root, page_of(contact("a")))
     with pytest.raises(RuntimeError, match="half way"), begin(any_root, file_format=file_format) as extraction:  # noqa: PT012
-        extraction.land(page_of(contact("b"), contact("c"), {"uuid": "x"}))
+        extraction.write(page_of(contact("b"), contact("c"), {"uuid": "x"}))
         raise RuntimeError("half way")
     assert [found.manifest.extraction_id for found in complete_prefixes(any_root)] == [before.extraction_id]
     assert [found.record.contact_id for found in read_contacts(any_root)] == ["a"]
@@ -178,7 +178,7 @@ def test_what_was_abandoned_is_forgotten_in_silence(*, tmp_path, begin, page_of,
     unraised = []
     monkeypatch.setattr(sys, "unraisablehook", unraised.append)
     with begin(tmp_path, file_format=file_format) as extraction:
-        extraction.land(page_of(contact("a"), {"uuid": "x"}))
+        extraction.write(page_of(contact("a"), {"uuid": "x"}))
     del extraction
     gc.collect()
     assert unraised == []
@@ -190,7 +190,7 @@ def test_a_try_whose_manifest_cannot_be_written_leaves_nothing_to_read(tmp_path,
 
     monkeypatch.setattr("airflow_provider_wacontacts.files.sinks._write", full)
     with begin(tmp_path) as extraction:
-        extraction.land(page_of(contact("a")))
+        extraction.write(page_of(contact("a")))
         with pytest.raises(LandingError, match=r"^_manifest.json could not be written \(OSError: No space left"):
             extraction.finish(extracted_at=datetime.now(UTC), finished_at=datetime.now(UTC), lossy=False)
     assert list(read_contacts(tmp_path)) == []
@@ -207,7 +207,7 @@ def test_the_manifest_is_the_last_file_to_appear(*, tmp_path, begin, page_of, co
 
     monkeypatch.setattr(Path, "open", watched)
     with begin(tmp_path, extraction_id="1", part_rows=1) as extraction:
-        extraction.land(page_of(contact("a"), {"uuid": "x"}, contact("b")))
+        extraction.write(page_of(contact("a"), {"uuid": "x"}, contact("b")))
         assert not list(tmp_path.rglob("*manifest*"))
         extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
     assert [name for n, name in enumerate(appeared) if name not in appeared[:n]] == [
@@ -223,15 +223,15 @@ def test_an_extraction_that_is_over_takes_nothing_more(tmp_path, begin, page_of,
     extraction = begin(tmp_path)
     times = {"extracted_at": window.end, "finished_at": window.end}
     extraction.finish(**times, lossy=False)
-    with pytest.raises(LandingError, match="over"):
-        extraction.land(page_of(contact()))
-    with pytest.raises(LandingError, match="over"):
+    with pytest.raises(LandingError, match="finished or abandoned"):
+        extraction.write(page_of(contact()))
+    with pytest.raises(LandingError, match="finished or abandoned"):
         extraction.finish(**times, lossy=False)
 
 
 def test_abandoning_a_finished_extraction_changes_nothing(tmp_path, begin, page_of, contact, window):
     with begin(tmp_path) as extraction:
-        extraction.land(page_of(contact("a")))
+        extraction.write(page_of(contact("a")))
         extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
     extraction.abandon()
     assert [found.record.contact_id for found in read_contacts(tmp_path)] == ["a"]
@@ -239,7 +239,7 @@ def test_abandoning_a_finished_extraction_changes_nothing(tmp_path, begin, page_
 
 def test_an_error_of_the_store_names_the_file_and_nothing_else(tmp_path, begin, page_of, contact):
     with begin(ReadOnly(tmp_path)) as extraction, pytest.raises(LandingError) as caught:
-        extraction.land(page_of(contact("a")))
+        extraction.write(page_of(contact("a")))
     assert str(caught.value) == "part-00000.jsonl.gz could not be created (PermissionError: Permission denied)"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -249,7 +249,7 @@ def test_an_error_of_the_store_names_the_file_and_nothing_else(tmp_path, begin, 
 def test_a_store_that_is_full_fails_the_try_and_not_its_clearing_up(tmp_path, begin, page_of, contact, file_format):
     times = {"extracted_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
     with pytest.raises(LandingError) as caught, begin(Full(tmp_path), file_format=file_format) as extraction:  # noqa: PT012
-        extraction.land(page_of(contact("a"), {"uuid": "x"}))
+        extraction.write(page_of(contact("a"), {"uuid": "x"}))
         extraction.finish(**times, lossy=False)
     reason = "could not be written (OSError: No space left on device)"
     assert str(caught.value) == f"part-00000.{file_format} {reason}"
@@ -260,7 +260,7 @@ def test_a_store_that_is_full_fails_the_try_and_not_its_clearing_up(tmp_path, be
 def test_a_store_that_cannot_be_asked_is_found_out_before_the_first_page(tmp_path, begin):
     with pytest.raises(LandingError) as caught:
         begin(Unreachable(tmp_path))
-    assert str(caught.value) == "the path could not be looked at (ConnectionError)"
+    assert str(caught.value) == "The path could not be read (ConnectionError)"
     assert caught.value.__suppress_context__
 
 

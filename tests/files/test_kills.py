@@ -32,7 +32,7 @@ while True:
                           task=TaskInstanceKey("dag", "run", "task"), package_version="0.0.1", file_format=sys.argv[2],
                           part_rows={ROWS} * 2) as extraction:
         for _ in range({PAGES}):
-            extraction.land(page)
+            extraction.write(page)
         extraction.finish(extracted_at=end, finished_at=end, lossy=False)
     print(extraction.extraction_id, flush=True)
 """

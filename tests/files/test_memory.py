@@ -28,7 +28,7 @@ with ExtractionWriter(root, source="turn", account="main", window=Window(start, 
             '{"uuid":"%d","updated_at":"2022-09-12T08:30:00Z","details":{"name":"%s"}}' % (n, noise[n : n + 10_000])
             for n in range(0, 1_000_000, 10_000)
         )
-        extraction.land(parse_page(('{"data":[' + rows + "]}").encode()))
+        extraction.write(parse_page(('{"data":[' + rows + "]}").encode()))
     extraction.finish(extracted_at=end, finished_at=end, lossy=False)
 assert sum(1 for _ in read_contacts(root)) == pages * 100
 for line in open("/proc/self/status"):  # rusage would tell of the parent, whose peak a child inherits

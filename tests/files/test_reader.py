@@ -152,7 +152,7 @@ def test_a_manifest_cut_off_while_it_was_written_does_not_count(tmp_path, file_p
 def test_a_manifest_that_is_none_stops_the_reader(tmp_path, file_pages, page_of, contact, text):
     file_pages(tmp_path, page_of(contact("a")))
     part_in(tmp_path, "_manifest.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(LandingError, match="not one of this package"):
+    with pytest.raises(LandingError, match="not written by this package"):
         ids(tmp_path)
 
 
@@ -250,4 +250,4 @@ def test_without_anybody_to_hand_it_to_it_is_counted_in_the_log(tmp_path, file_p
     odd.texts[0] = bytes(odd.texts[0]).replace(b'"VALUE"', b"1e999999")
     file_pages(tmp_path, odd)
     assert ids(tmp_path) == []
-    assert caplog.messages == ["part-00000.jsonl.gz: passed over 1 texts that have no canonical form"]
+    assert caplog.messages == ["part-00000.jsonl.gz: skipped 1 texts that have no canonical form"]

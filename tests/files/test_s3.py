@@ -43,7 +43,7 @@ def test_a_part_goes_out_in_blocks_while_it_is_written(*, s3_root, objects, s3, 
     root = UPath(s3_root, default_block_size=5 * 2**20)
     with begin(root, extraction_id="1") as extraction:
         for page in noise:
-            extraction.land(page)
+            extraction.write(page)
         uploads = s3.list_multipart_uploads(Bucket="lake")["Uploads"]
         assert [one["Key"].rpartition("/")[2] for one in uploads] == ["part-00000.jsonl.gz"]
         assert objects() == {}
