@@ -1,8 +1,8 @@
 """
-Assets that DAG authors name as outlets.
+Assets for the outlets of operators.
 
-An operator puts the summary of what it did into the event of every asset among its outlets, so that a DAG which is
-scheduled on one can read what arrived.
+An operator adds its summary to the event of each asset among its outlets. A DAG that is scheduled on the asset reads it
+from there.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ def store_asset(
     store_conn_id: str = "wacontacts_store", *, source: str | None = None, account: str | None = None
 ) -> Asset:
     """
-    Name the contacts of a store.
+    Return the asset of a store's contacts.
 
-    :param store_conn_id: connection of the store.
-    :param source: feed such as ``turn``; all feeds by default.
-    :param account: one account of that feed; all by default.
+    :param store_conn_id: the store's connection.
+    :param source: for example ``turn``. Default: all feeds.
+    :param account: one account of that feed. Default: all accounts.
     """
     return Asset(uri=store_uri(store_conn_id, source, account))
 
 
 def prefix_asset(path: str, *, source: str | None = None, account: str | None = None) -> Asset:
     """
-    Name the contacts below a path of object storage.
+    Return the asset of the contacts below a path.
 
-    :param path: as the operator is given it, such as ``s3://bucket/contacts``; a path without a scheme is a local one.
-    :param source: feed such as ``turn``; all feeds by default.
-    :param account: one account of that feed; all by default.
+    :param path: the operator's ``path``, for example ``s3://bucket/contacts``. Without a scheme it is a local path.
+    :param source: for example ``turn``. Default: all feeds.
+    :param account: one account of that feed. Default: all accounts.
     """
     root = path if "://" in path else f"file://{path}"
     return Asset(uri="/".join([root.rstrip("/"), *_segments(source, account)]))
 
 
 def store_uri(store_conn_id: str, source: str | None = None, account: str | None = None) -> str:
-    """Return the address by which assets and summaries call a store: it names the connection and nothing of it."""
+    """Return the URI of a store in assets and summaries: it contains the connection's id, and none of its fields."""
     return "/".join(["x-wacontacts-store:/", *_segments(store_conn_id, source, account)])
 
 

@@ -1,23 +1,23 @@
 """
-Everything this package raises.
+The exceptions of this package.
 
 WaContactsError
 ├─ ConfigError                nothing was sent; the message names the argument or the connection field
-├─ BudgetExceededError        the sender may not be asked about more numbers today
-├─ ApiError                   one of the three systems answered, or could not
-│   ├─ TransientError         trying again later can help
+├─ BudgetExceededError        the sender's daily check budget is spent
+├─ ApiError                   a request to one of the three systems failed
+│   ├─ TransientError         a retry can help
 │   │   ├─ RateLimitedError
 │   │   ├─ ServerError
 │   │   └─ NetworkError
-│   ├─ PermanentError         trying again cannot help; somebody has to change something
+│   ├─ PermanentError         a retry cannot help: change the connection, the account or the request
 │   │   ├─ AuthError
 │   │   ├─ RejectedError
 │   │   └─ NotEnabledError
-│   ├─ CursorExpiredError     start again from the last position
-│   └─ ContractError          a 2xx that is not what is documented
-└─ LandingError               the answer could not be kept
+│   ├─ CursorExpiredError     resume from the last checkpoint
+│   └─ ContractError          a 2xx response that does not match the documentation
+└─ LandingError               contacts were received and could not be written
 
-No message carries a URL, a body, a token, a cursor, a name or a phone number: an error names its operation.
+No message contains a URL, a body, a token, a cursor, a name or a phone number. An error names its operation.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ __all__ = [
 
 
 class WaContactsError(Exception):
-    """The root of the tree."""
+    """The base class of all exceptions of this package."""
 
 
 class ConfigError(WaContactsError):
-    """An argument or a connection is wrong; nothing was sent."""
+    """An argument or a connection is invalid. Nothing was sent."""
 
 
 class BudgetExceededError(WaContactsError):
     """
-    A sender's daily checks are spent.
+    A sender's daily check budget is spent.
 
-    :param limit: checks allowed in the UTC day.
-    :param used: checks drawn so far that day.
-    :param asked: checks that were wanted now.
+    :param limit: checks allowed in a UTC day.
+    :param used: checks spent so far that day.
+    :param asked: checks requested now.
     """
 
     def __init__(self, message: str, *, limit: int, used: int, asked: int) -> None:
@@ -69,13 +69,13 @@ class BudgetExceededError(WaContactsError):
 
 class ApiError(WaContactsError):
     """
-    A request did not bring what it was sent for.
+    A request failed.
 
-    :param message: what happened and what to do about it, fit for a log.
-    :param source: the feed, such as ``turn``.
-    :param operation: what was asked, such as ``turn.contacts.page``; never a URL.
-    :param status: HTTP status of the last answer; ``None`` where none came.
-    :param attempts: how often the request was sent, 1 and up; 0 where that is not known.
+    :param message: what happened and what to do; safe to log.
+    :param source: the feed, for example ``turn``.
+    :param operation: for example ``turn.contacts.page``; never a URL.
+    :param status: HTTP status of the last response; ``None`` if there was none.
+    :param attempts: how often the request was sent; 0 if unknown.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class ApiError(WaContactsError):
 
 class TransientError(ApiError):
     """
-    Trying again later can help.
+    A retry can help.
 
-    :param retry_after: how long the server wants to be left alone; ``None`` where it did not say.
+    :param retry_after: the server's ``Retry-After``; ``None`` if it sent none.
     """
 
     def __init__(
@@ -124,19 +124,19 @@ class TransientError(ApiError):
 
 
 class RateLimitedError(TransientError):
-    """The server asked for a longer pause than a worker may wait."""
+    """429 Too Many Requests: the required pause is longer than a worker may wait."""
 
 
 class ServerError(TransientError):
-    """The server failed (5xx) for as long as it was asked."""
+    """Every attempt ended with a status of 5xx."""
 
 
 class NetworkError(TransientError):
-    """No whole answer arrived for as long as it was tried."""
+    """No attempt received a complete response."""
 
 
 class PermanentError(ApiError):
-    """Trying again cannot help; somebody has to change something."""
+    """A retry cannot help. Change the connection, the account or the request."""
 
 
 class AuthError(PermanentError):
@@ -144,7 +144,7 @@ class AuthError(PermanentError):
 
 
 class RejectedError(PermanentError):
-    """The server refuses what was asked."""
+    """The server refuses the request."""
 
 
 class NotEnabledError(PermanentError):
@@ -152,16 +152,16 @@ class NotEnabledError(PermanentError):
 
 
 class CursorExpiredError(ApiError):
-    """The cursor is older than the server keeps it; start again from the last position."""
+    """The server no longer knows the cursor. Resume from the last checkpoint."""
 
 
 class ContractError(ApiError):
-    """A successful answer that is not what is documented: HTML, an object for a list, a cursor seen before."""
+    """A 2xx response that does not match the documentation: HTML, an object for a list, a repeated cursor."""
 
 
 class LandingError(WaContactsError):
-    """Contacts were received and could not be kept."""
+    """Contacts were received and could not be written."""
 
 
-#: What neither a retry nor waiting mends.
+#: Errors that fail a task at once.
 NON_RETRYABLE = (ConfigError, BudgetExceededError, PermanentError)

@@ -2,7 +2,7 @@
 The suppression list: keyed hashes of people who were erased, and of their contacts.
 
 A person is a WhatsApp id or an international number, as digits; both have one hash. If there is a secret for
-pseudonyms, the hash is computed over the pseudonym, so that a row with digits and a row with their pseudonym both match.
+pseudonyms, the hash is computed over the pseudonym. Then rows with digits and rows with their pseudonym both match.
 """
 
 from __future__ import annotations

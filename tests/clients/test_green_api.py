@@ -64,7 +64,7 @@ def test_nothing_is_narrowed_unless_it_is_asked_for(given, query):
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_count_that_cannot_be_is_refused_before_anything_is_sent(count):
-    with pytest.raises(ConfigError, match=f"count is {count}; it is a whole number, 1 and up"):
+    with pytest.raises(ConfigError, match=f"count is {count}. It must be a whole number, 1 or more."):
         asked(get_contacts(INSTANCE, count=count))
 
 

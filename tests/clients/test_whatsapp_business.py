@@ -231,7 +231,7 @@ def test_a_success_of_errors_alone_is_what_they_say() -> None:
         ({"inputs": ["1"] * (MAX_INPUTS + 1)}, "1001 numbers in one request"),
         ({"inputs": "+16315551001"}, "inputs are no list of texts"),
         ({"inputs": ["+16315551001", 16315551002]}, "inputs are no list of texts"),
-        ({"inputs": ["1"], "force_check": "False"}, "force_check is of type str; it is True or False"),
+        ({"inputs": ["1"], "force_check": "False"}, "force_check is of type str. It must be True or False."),
         ({"inputs": ["1"], "blocking": "maybe"}, "blocking is 'maybe'; it can be 'no_wait' or 'wait'"),
     ],
 )

@@ -126,7 +126,7 @@ def test_a_manual_run_takes_the_length_back_from_when_it_was_due() -> None:
 
 @pytest.mark.parametrize("arguments", [{"interval": (MONDAY, MONDAY)}, {"run_after": TUESDAY}, {}])
 def test_a_run_without_a_span_names_both_remedies(arguments: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"window_length=.*CronDataIntervalTimetable"):
+    with pytest.raises(ConfigError, match=r"window_length.*CronDataIntervalTimetable"):
         choose(**arguments)
 
 
@@ -141,5 +141,5 @@ def test_a_rendered_time_that_is_none_is_refused_by_name(name: str, value: str) 
 
 @pytest.mark.parametrize(("only", "missing"), [("start", "end"), ("end", "start")])
 def test_one_time_without_the_other_is_refused(only: str, missing: str) -> None:
-    with pytest.raises(ConfigError, match=f"{only} is given without {missing}"):
+    with pytest.raises(ConfigError, match=f"{only} is set without {missing}"):
         choose(**{only: "2022-09-12T00:00:00Z"})

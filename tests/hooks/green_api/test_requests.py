@@ -60,7 +60,7 @@ def test_contacts_are_narrowed_when_it_is_asked_for(hook, wire):
 
 @pytest.mark.parametrize("count", [0, -5])
 def test_a_count_that_cannot_be_is_refused_before_anything_is_sent(hook, wire, count):
-    with pytest.raises(ConfigError, match=f"count is {count}; it is a whole number, 1 and up"):
+    with pytest.raises(ConfigError, match=f"count is {count}. It must be a whole number, 1 or more."):
         hook.get_contacts(count=count)
     assert wire.asked == []
 
