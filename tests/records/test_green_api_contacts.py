@@ -324,7 +324,7 @@ def test_what_one_odd_row_brings_about_changes_no_other(rows):
 
 
 @pytest.mark.parametrize(
-    ("odd", "limit"), [(b"", 2), (b',{"id":"odd","name":"\\ud83d"}', 4)], ids=["sound", "with a malformed row"]
+    ("odd", "limit"), [(b"", 3), (b',{"id":"odd","name":"\\ud83d"}', 4)], ids=["sound", "with a malformed row"]
 )
 def test_parsing_a_response_takes_a_small_multiple_of_its_size(odd, limit):
     contact = '{"id":"1%010d@c.us","name":"Name \U0001f600 %d","contactName":"Somebody %d","type":"user"}'
