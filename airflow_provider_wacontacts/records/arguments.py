@@ -11,15 +11,15 @@ __all__ = ["validate_bool", "validate_int", "validate_ratio", "validate_timedelt
 ZERO = timedelta(0)
 
 
-def validate_int(name: str, value: object, minimum: int, maximum: int | None = None) -> None:
+def validate_int(name: str, value: object, least: int, most: int | None = None) -> None:
     """
     Make sure that an argument is a whole number within bounds.
 
     :raises ConfigError: too small or large, a string, a float, or a bool.
     """
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or value < minimum or (maximum is not None and value > maximum):  # type: ignore[operator]
-        bounds = f"{minimum:,} or more" if maximum is None else f"{minimum:,} to {maximum:,}"
+    if not is_int or value < least or (most is not None and value > most):  # type: ignore[operator]
+        bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
         raise ConfigError(f"{name} is {_shown(value)}. It must be a whole number, {bounds}.")
 
 
