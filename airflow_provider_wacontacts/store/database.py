@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, text
+from sqlalchemy import Date, bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
@@ -70,7 +71,7 @@ class Database(NamedTuple):
         :param sql: ``{at}`` is the schema with its dot, ``{time}`` the type of times.
         :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
-        :param parameters: a list is for ``IN``; what ends with ``_at`` or ``_after`` is a time.
+        :param parameters: a list or tuple is for ``IN``; times are timezone-aware.
         """
         if rows is not None:
             parameters["rows"] = _json(list(rows))
@@ -94,4 +95,6 @@ def _json(rows: list[Mapping[str, Any]]) -> str:
 def _parameter(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return bindparam(name, expanding=True)
-    return bindparam(name, type_=UtcDateTime) if name.endswith(("_at", "_after")) else bindparam(name)
+    if isinstance(value, datetime):
+        return bindparam(name, type_=UtcDateTime)
+    return bindparam(name, type_=Date) if isinstance(value, date) else bindparam(name)

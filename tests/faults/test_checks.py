@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviou
 KILLS = 12
 BATCH_SIZE = 5
 SPENT = "SELECT spent FROM wacontacts_budget ORDER BY spent DESC LIMIT 1"
-CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL"
+CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL"
 
 Ask = Callable[[str, str], list[tuple[Any, ...]]]
 

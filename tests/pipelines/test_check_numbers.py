@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 SENDER = "+12015550100"
 BROKEN = ServerError("the server failed", source="whatsapp_business", operation="whatsapp_business.contacts.check")
-CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL"
+CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL"
 
 
 def numbers(count: int) -> list[str]:

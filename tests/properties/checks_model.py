@@ -23,8 +23,8 @@ class Known:
     client_version: str | None = None
     asked_at: datetime = NEVER
     forced_at: datetime = NEVER
-    claimed_for: int | None = None
-    claimed_until: datetime = NEVER
+    leased_by: int | None = None
+    leased_until: datetime = NEVER
 
     @property
     def is_final(self):
@@ -245,7 +245,7 @@ class Model:
         check, now = self.checks[n], self.clock()
         known = [number for number in numbers if is_known(self.numbers[number])]
         others = [number for number in numbers if number not in known]
-        free = [number for number in others if self.numbers[number].claimed_until <= now]
+        free = [number for number in others if self.numbers[number].leased_until <= now]
         for number in known if check.state == "open" else ():
             for row in check.rows:
                 if row.number == number:
@@ -254,7 +254,7 @@ class Model:
         self._settle()
         taken = self._paid(check, free, force, is_new)
         for number in taken:
-            self.numbers[number].claimed_for, self.numbers[number].claimed_until = n, now + CLAIM
+            self.numbers[number].leased_by, self.numbers[number].leased_until = n, now + CLAIM
         return taken, len(taken) < len(free), len(others) - len(free)
 
     def _paid(self, check, free, force, is_new):
@@ -293,8 +293,8 @@ class Model:
             self._give_back(n, number)
 
     def _give_back(self, n, number):
-        if self.numbers[number].claimed_for == n:
-            self.numbers[number].claimed_for, self.numbers[number].claimed_until = None, NEVER
+        if self.numbers[number].leased_by == n:
+            self.numbers[number].leased_by, self.numbers[number].leased_until = None, NEVER
 
     @staticmethod
     def _is_fresh(known, fresh_after):

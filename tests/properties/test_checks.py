@@ -122,7 +122,7 @@ class Real:
     def dump(self):
         """Read what is known of numbers, of results and of checks."""
         numbers = self._rows(
-            "SELECT number, status, wa_id, checked_at, answered_at, client_version, claimed_for, claimed_until "
+            "SELECT number, status, wa_id, checked_at, answered_at, client_version, leased_by, leased_until "
             "FROM wacontacts_number WHERE sender = :sender ORDER BY number"
         )
         results = self._rows(
@@ -242,8 +242,8 @@ class Both:
         model = self.model
         assert numbers == [
             (
-                *(number, one.status, one.wa_id, one.checked_at, one.answered_at, one.client_version, one.claimed_for),
-                one.claimed_until if one.claimed_for is not None else None,
+                *(number, one.status, one.wa_id, one.checked_at, one.answered_at, one.client_version, one.leased_by),
+                one.leased_until if one.leased_by is not None else None,
             )
             for number, one in sorted(model.numbers.items())
         ]

@@ -193,7 +193,7 @@ def test_failed_numbers_are_left_at_that_where_the_budget_is_spent(place, connec
 
 def test_what_somebody_else_asks_about_is_left_to_them(place):
     check, other = place.check(numbers(2)), place.check(numbers(4, first=2), run="other")
-    place.do("UPDATE wacontacts_number SET claimed_for = 'x', claimed_until = '2999-01-01T00:00:00.000000Z'")
+    place.do("UPDATE wacontacts_number SET leased_by = 'x', leased_until = '2999-01-01T00:00:00.000000Z'")
 
     events = run(trigger(check, seconds=0.5), trigger(other, seconds=0.5))
 

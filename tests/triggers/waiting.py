@@ -94,7 +94,7 @@ class Place:
 
     def leased(self) -> int:
         """How many numbers somebody asks about now."""
-        return int(self.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_for IS NOT NULL")[0][0])
+        return int(self.rows("SELECT count(*) FROM wacontacts_number WHERE leased_by IS NOT NULL")[0][0])
 
 
 def trigger(check: Check | str, *, seconds: float = 60.0, **settings: Any) -> WhatsAppContactsTrigger:

@@ -1,17 +1,17 @@
 """
-Numbers in tables of PostgreSQL or SQLite: what is known of them, who asks about them now, and what that may cost.
+Checks of phone numbers, in PostgreSQL or SQLite: inputs, leases, the daily check budget, and results.
 
 .. code-block:: python
 
-    checks = Checks(store, sender, daily_checks=1_000)
-    check = checks.open(rules)
+    checks = SenderChecks(store.context, sender, daily_checks=1_000)
+    check = checks.open(spec)
     if not check.is_filled:
         check.fill(inputs)
     for number_ids in check.queued(100):
-        claimed = check.lease(number_ids)
-        check.record(answers_about(claimed.numbers))
+        leased = check.lease(number_ids)
+        check.record(results_of_a_request(leased.numbers))
     totals = check.finish()
 
-A number is asked about only under a claim, which runs out by itself; the budget is drawn in the transaction that
-claims. An answer is kept unless a newer one is there, and handed to every check that waits for it.
+A worker sends a number only under a lease, which expires after some minutes. The transaction that takes it charges the
+budget. A result is stored unless a newer one is there, and is copied to each check that waits for it.
 """

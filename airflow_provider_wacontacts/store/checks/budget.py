@@ -1,45 +1,87 @@
-"""How many numbers a sender may be asked about in a day, drawn before anything is sent."""
+"""The daily check budget of a sender: which numbers are charged to it, and how it is spent before a request is sent."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
+from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["draw", "spent", "utc_day"]
+__all__ = ["IS_CHARGED", "charge_parameters", "spend", "spent_on", "utc_day"]
 
-DAY = "INSERT INTO {at}wacontacts_budget (sender, day, spent) VALUES (:sender, :day, 0) ON CONFLICT DO NOTHING"
-DRAW = """
+#: Whether a request for number ``n`` is charged. A client that has said that a result follows looks nothing up for a
+#: week. One that leaves a number out may look it up for each request; while a check waits, these are rare.
+IS_CHARGED = """(
+    :forced OR n.status IS NULL OR n.status IN :final OR n.asked_at IS NULL OR n.asked_at <= :cached_after
+    OR (n.status = 'missing' AND NOT :is_waiting)
+)"""
+FIRST_OF_DAY = "INSERT INTO {at}wacontacts_budget (sender, day, spent) VALUES (:sender, :day, 0) ON CONFLICT DO NOTHING"
+SPEND = """
 UPDATE {at}wacontacts_budget SET spent = spent + :wanted
 WHERE sender = :sender AND day = :day AND spent + :wanted <= :limit
 """
 SPENT = "SELECT spent FROM {at}wacontacts_budget WHERE sender = :sender AND day = :day"
+SPENT_BY_CHECK = """
+SELECT CASE WHEN spent_on = :day THEN spent ELSE 0 END AS spent FROM {at}wacontacts_check WHERE check_id = :check_id
+"""
+COUNT_FOR_CHECK = """
+UPDATE {at}wacontacts_check SET spent = CASE WHEN spent_on = :day THEN spent ELSE 0 END + :granted, spent_on = :day
+WHERE check_id = :check_id
+"""
 
 
-def utc_day(moment: datetime) -> str:
-    """Return the UTC day that a budget is for."""
-    return moment.astimezone(UTC).date().isoformat()
+def utc_day(moment: datetime) -> date:
+    """Return the UTC day of a time."""
+    return moment.astimezone(UTC).date()
 
 
-def draw(db: Database, sender: str, day: str, *, wanted: int, limit: int) -> int:
+def charge_parameters(now: datetime, *, forced: bool, is_waiting: bool) -> dict[str, Any]:
+    """Return the parameters of :data:`IS_CHARGED`."""
+    return {"forced": forced, "is_waiting": is_waiting, "final": FINAL, "cached_after": now - CACHED_FOR}
+
+
+def spend(
+    db: Database,
+    sender: str,
+    day: date,
+    *,
+    wanted: int,
+    limit: int,
+    check_id: str | None = None,
+    max_checks: int | None = None,
+) -> int:
     """
-    Draw as much of a day's budget as is wanted, or what is left of it.
+    Spend as much of a day's budget as is wanted, or what is left of it.
 
     :param limit: checks that the sender may make in the day.
-    :returns: how much was drawn; it is given back where the transaction does not commit.
+    :param max_checks: checks that check ``check_id`` may make in the day; ``None`` for all of the sender's.
+    :returns: how much was spent; a transaction that is rolled back has spent nothing.
     """
     if wanted <= 0:
         return 0
-    own: dict[str, Any] = {"sender": sender, "day": day}
-    db.execute(DAY, **own)
-    while wanted > 0:
-        if db.execute(DRAW, **own, wanted=wanted, limit=limit).rowcount == 1:
-            return wanted
-        wanted = min(wanted, limit - int(db.execute(SPENT + db.locked, **own).scalar_one()))
-    return 0
+    if max_checks is None:
+        return _spend(db, {"sender": sender, "day": day}, wanted, limit)
+    own: dict[str, Any] = {"check_id": check_id, "day": day}
+    left = max_checks - int(db.execute(SPENT_BY_CHECK + db.locked, **own).scalar_one())
+    granted = _spend(db, {"sender": sender, "day": day}, min(wanted, left), limit)
+    if granted:
+        db.execute(COUNT_FOR_CHECK, **own, granted=granted)
+    return granted
 
 
-def spent(db: Database, sender: str, day: str) -> int:
-    """Return how much of a day's budget is drawn."""
+def spent_on(db: Database, sender: str, day: date) -> int:
+    """Return how much of a day's budget is spent."""
     return int(db.execute(SPENT, sender=sender, day=day).scalar() or 0)
+
+
+def _spend(db: Database, key: Mapping[str, Any], wanted: int, limit: int) -> int:
+    if wanted <= 0:
+        return 0
+    db.execute(FIRST_OF_DAY, **key)
+    while wanted > 0:
+        if db.execute(SPEND, **key, wanted=wanted, limit=limit).rowcount == 1:
+            return wanted
+        wanted = min(wanted, limit - int(db.execute(SPENT + db.locked, **key).scalar_one()))
+    return 0

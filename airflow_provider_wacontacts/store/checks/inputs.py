@@ -1,24 +1,26 @@
-"""Inputs on their way into a check: each kept, each number once, and what the store knows answered from it."""
+"""Inputs on their way into a check: each is stored, each number counts once, and fresh results are reused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.store.checks.model import CheckInput
+from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
+from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["OPTED_OUT", "add", "close"]
+__all__ = ["add", "batches", "close"]
 
-NUMBERS = """
+ERASED = "erased"
+ADD_NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)
 SELECT DISTINCT CAST(:sender AS text), given.number, given.pseudonym FROM {given} WHERE given.number IS NOT NULL
 ORDER BY 2
 ON CONFLICT (sender, number) DO NOTHING
 """
-RESULTS = """
+ADD_ROWS = """
 INSERT INTO {at}wacontacts_check_result
     (check_id, ordinal, contact_key, input, number_id, number, status, reason, duplicate)
 SELECT CAST(:check_id AS text), given.ordinal, given.contact_key, given.input, n.number_id, given.number, given.status,
@@ -29,99 +31,101 @@ SELECT CAST(:check_id AS text), given.ordinal, given.contact_key, given.input, n
     )
 FROM {given} LEFT JOIN {at}wacontacts_number n ON n.sender = :sender AND n.number = given.number
 """
-REJECTS = """
+TYPES = {
+    "ordinal": "bigint",
+    "contact_key": "text",
+    "input": "text",
+    "number": "text",
+    "status": "text",
+    "reason": "text",
+    "is_repeated": "boolean",
+    "pseudonym": "text",
+}
+ADD_REJECTS = """
 INSERT INTO {at}wacontacts_reject (check_id, reason, body)
 SELECT r.check_id, r.reason, {body} FROM {at}wacontacts_check_result r
 WHERE r.check_id = :check_id AND r.status = 'rejected' AND r.ordinal BETWEEN :first AND :last
 """
 BODIES = {"postgresql": "convert_to(r.input, 'UTF8')", "sqlite": "CAST(r.input AS blob)"}
-OPTED_OUT = "opted out"
-ERASED = "erased"
-OUT = f"""
-SELECT DISTINCT number_id FROM {{at}}wacontacts_check_result WHERE check_id = :check_id AND reason = '{OPTED_OUT}'
-"""  # noqa: S608 - no value of a row is in it
-LEAVE_OUT = f"""
-UPDATE {{at}}wacontacts_check_result SET status = 'not_asked', reason = '{OPTED_OUT}'
+OPTED_OUT_NUMBERS = """
+SELECT DISTINCT number_id FROM {at}wacontacts_check_result WHERE check_id = :check_id AND reason = :opted_out
+"""
+#: No statement joins a check's rows with one another: PostgreSQL has no statistics of a new check.
+OPT_OUT = """
+UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = :opted_out
 WHERE check_id = :check_id AND status IS NULL AND number_id IN :number_ids
-"""  # noqa: S608 - no value of a row is in it
-#: No statement joins a check's results with one another: PostgreSQL has no statistics of a check that is new.
-AT_ONCE = 5_000
-#: What is fresh is answered without a question.
-ANSWER = """
+"""
+BATCH_SIZE = 5_000
+REUSE = """
 UPDATE {at}wacontacts_check_result AS r SET (status, wa_id, checked_at, from_store) = (
     SELECT n.status, n.wa_id, n.checked_at, true FROM {at}wacontacts_number n WHERE n.number_id = r.number_id
 )
 WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
     SELECT 1 FROM {at}wacontacts_number n
-    WHERE n.number_id = r.number_id AND n.status IN ('valid', 'invalid') AND n.checked_at > :fresh_after
+    WHERE n.number_id = r.number_id AND n.status IN :reusable AND n.checked_at > :fresh_after
 )
 """
-CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now_at WHERE check_id = :check_id"
+CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now WHERE check_id = :check_id"
+
+
+def batches(inputs: Iterable[CheckInput]) -> Iterator[list[CheckInput]]:
+    """Group inputs as they are written, some thousand at a time."""
+    source = iter(inputs)
+    while batch := list(islice(source, BATCH_SIZE)):
+        yield batch
 
 
 def add(
-    db: Database,
-    own: Mapping[str, Any],
-    first: int,
-    inputs: Sequence[CheckInput],
-    erased: SuppressionList = NO_SUPPRESSIONS,
+    db: Database, own: Mapping[str, str], first: int, inputs: Sequence[CheckInput], *, erased: SuppressionList
 ) -> None:
     """
     Add inputs to a check.
 
     :param own: ``sender`` and ``check_id``.
-    :param first: place of the first of them among all, 0 and up.
-    :param erased: who is not asked about, and whose inputs are not kept.
+    :param first: the ordinal of the first of them, 0 and up.
+    :param erased: people that are not asked, and whose inputs are not stored.
     """
     rows = [_emptied(row, erased) if _is_erased(row, erased) else row for row in _rows(inputs, first)]
-    source = db.given(
-        ordinal="bigint",
-        contact_key="text",
-        input="text",
-        number="text",
-        status="text",
-        reason="text",
-        is_repeated="boolean",
-        pseudonym="text",
-    )
     for row in rows if db.secret else ():
         row["pseudonym"] = db.pseudonym(row["number"] and row["number"][1:])
-    db.execute(NUMBERS.replace("{given}", source), rows=rows, sender=own["sender"])
-    db.execute(RESULTS.replace("{given}", source), rows=rows, **own)
+    given = db.given(**TYPES)
+    db.execute(ADD_NUMBERS.replace("{given}", given), rows=rows, sender=own["sender"])
+    db.execute(ADD_ROWS.replace("{given}", given), rows=rows, sender=own["sender"], check_id=own["check_id"])
     if any(row["status"] == "rejected" for row in rows):
         body = BODIES["sqlite" if db.is_sqlite else "postgresql"]
         last = first + len(inputs) - 1
-        db.execute(REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
+        db.execute(ADD_REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
 
 
 def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: datetime) -> None:
     """
-    Have all inputs: leave out whoever opted out under any spelling, and answer what is fresh.
+    Close a check's inputs: leave out a number that opted out in any spelling, and reuse fresh results.
 
-    :param fresh_after: ``None`` where nothing the store has will do.
+    :param fresh_after: ``None`` where no stored result is reused.
     """
-    out = [number_id for (number_id,) in db.execute(OUT, check_id=check_id)]
-    for first in range(0, len(out), AT_ONCE):
-        db.execute(LEAVE_OUT, check_id=check_id, number_ids=out[first : first + AT_ONCE])
+    numbers = [number_id for (number_id,) in db.execute(OPTED_OUT_NUMBERS, check_id=check_id, opted_out=OPTED_OUT)]
+    for first in range(0, len(numbers), BATCH_SIZE):
+        batch = numbers[first : first + BATCH_SIZE]
+        db.execute(OPT_OUT, check_id=check_id, number_ids=batch, opted_out=OPTED_OUT)
     if fresh_after is not None:
-        db.execute(ANSWER, check_id=check_id, fresh_after=fresh_after)
-    db.execute(CLOSE, check_id=check_id, now_at=now)
+        db.execute(REUSE, check_id=check_id, fresh_after=fresh_after, reusable=REUSABLE)
+    db.execute(CLOSE, check_id=check_id, now=now)
 
 
 def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
     seen: set[str] = set()
     rows = []
-    for ordinal, one in enumerate(inputs, first):
-        status, reason = _standing(one)
-        is_repeated = one.number in seen
-        if one.number is not None:
-            seen.add(one.number)
+    for ordinal, given in enumerate(inputs, first):
+        status, reason = _initial_status(given)
+        is_repeated = given.number in seen
+        if given.number is not None:
+            seen.add(given.number)
         rows.append(
             {
                 "ordinal": ordinal,
-                "contact_key": one.contact_key,
-                "input": one.input,
-                "number": one.number,
+                "contact_key": given.contact_key,
+                "input": given.input,
+                "number": given.number,
                 "status": status,
                 "reason": reason,
                 "is_repeated": is_repeated,
@@ -143,7 +147,7 @@ def _emptied(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
     return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}
 
 
-def _standing(one: CheckInput) -> tuple[str | None, str | None]:
-    if one.number is None:
-        return "rejected", one.reason or "not a number"
-    return ("not_asked", OPTED_OUT) if one.opted_in is False else (None, None)
+def _initial_status(given: CheckInput) -> tuple[str | None, str | None]:
+    if given.number is None:
+        return "rejected", given.reason or "not a number"
+    return ("not_asked", OPTED_OUT) if given.opted_in is False else (None, None)

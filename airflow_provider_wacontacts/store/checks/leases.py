@@ -1,4 +1,4 @@
-"""Claims: nobody asks about a number that is known, that somebody else asks about, or that the budget is not for."""
+"""Leases: one worker at a time requests a number, once the budget is charged, and only where no result is known."""
 
 from __future__ import annotations
 
@@ -7,35 +7,44 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks import budget
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, MISSING, LeasedNumbers
-from airflow_provider_wacontacts.store.checks.results import KNOWN, hand_on, resolve_checks
+from airflow_provider_wacontacts.store.checks.budget import IS_CHARGED
+from airflow_provider_wacontacts.store.checks.model import REUSABLE, LeasedNumbers
+from airflow_provider_wacontacts.store.checks.results import KNOWN, copy_to_results, resolve_checks
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["CLAIMED_FOR", "LeaseRequest", "lease", "release", "release_all"]
+__all__ = ["LEASED_FOR", "LeaseRequest", "lease", "queued_free", "release", "release_all"]
 
-#: Longer than a request is tried. Whoever dies in between holds a number up for no longer.
-CLAIMED_FOR = timedelta(minutes=12)
+#: Longer than a request is retried. A worker that is killed holds its numbers for no longer.
+LEASED_FOR = timedelta(minutes=12)
 
-REUSABLE = ("valid", "invalid")
-
-ROWS = """
-SELECT number_id, number, status, checked_at, asked_at, forced_at, claimed_until
-FROM {at}wacontacts_number WHERE number_id IN :number_ids ORDER BY number_id
+#: Whether number ``n`` needs no request: it was requested since the check was opened, or has a fresh result.
+IS_KNOWN = """(
+    coalesce(CASE WHEN :forced THEN n.forced_at ELSE n.asked_at END >= :asked_since, false)
+    OR (NOT :forced AND n.status IN :reusable AND coalesce(n.checked_at > :fresh_after, false))
+)"""
+IS_LEASED = "coalesce(n.leased_until > :now, false)"
+NUMBERS = f"""
+SELECT n.number_id, n.number, {IS_KNOWN} AS is_known, {IS_LEASED} AS is_leased, {IS_CHARGED} AS is_charged
+FROM {{at}}wacontacts_number n WHERE n.number_id IN :number_ids ORDER BY n.number_id
+"""  # noqa: S608 - no value of a row is in it
+QUEUED_FREE = f"""
+SELECT r.ordinal, r.number_id FROM {{at}}wacontacts_check_result r
+JOIN {{at}}wacontacts_number n ON n.number_id = r.number_id
+WHERE r.check_id = :check_id AND r.status IS NULL AND NOT r.duplicate AND r.ordinal > :after
+    AND ({IS_LEASED} OR {IS_KNOWN} OR NOT {IS_CHARGED})
+ORDER BY r.ordinal LIMIT :size
+"""  # noqa: S608 - no value of a row is in it
+LEASE = """
+UPDATE {at}wacontacts_number SET leased_by = :holder, leased_until = :until WHERE number_id IN :number_ids
 """
-TIMES = ("checked_at", "asked_at", "forced_at", "claimed_until")
-TAKE = """
-UPDATE {at}wacontacts_number SET claimed_for = :holder, claimed_until = :until_at WHERE number_id IN :number_ids
+RELEASE = """
+UPDATE {at}wacontacts_number SET leased_by = NULL, leased_until = NULL
+WHERE leased_by = :holder AND sender = :sender AND number IN :numbers
 """
-DRAWN = "SELECT drawn, drawn_on FROM {at}wacontacts_check WHERE check_id = :check_id"
-COUNT = "UPDATE {at}wacontacts_check SET drawn = :drawn, drawn_on = :day WHERE check_id = :check_id"
-GIVE_BACK = """
-UPDATE {at}wacontacts_number SET claimed_for = NULL, claimed_until = NULL
-WHERE claimed_for = :holder AND sender = :sender AND number IN :numbers
-"""
-#: The results of a check lead to its numbers; what is claimed has no index of its own.
-GIVE_BACK_ALL = """
-UPDATE {at}wacontacts_number SET claimed_for = NULL, claimed_until = NULL
-WHERE claimed_for = :holder AND number_id IN (
+#: The results of a check lead to its numbers; leases have no index.
+RELEASE_ALL = """
+UPDATE {at}wacontacts_number SET leased_by = NULL, leased_until = NULL
+WHERE leased_by = :holder AND number_id IN (
     SELECT r.number_id FROM {at}wacontacts_check_result r WHERE r.check_id = :check_id
 )
 """
@@ -43,92 +52,98 @@ WHERE claimed_for = :holder AND number_id IN (
 
 class LeaseRequest(NamedTuple):
     """
-    Who wants to ask, and by which rules.
+    Which numbers a check may lease.
 
-    :param holder: whose claim it is: the check, or one of those who wait for it.
-    :param fresh_after: a real answer since then will do.
-    :param since: what anybody has asked since then need not be asked again; ``None`` where it has to be.
-    :param daily_checks: of the sender.
-    :param max_checks: how much of a day's budget this check may draw; ``None`` for all.
+    :param holder: who holds the lease: the check, or one of its waiters.
+    :param fresh_after: results whose check was later are reused.
+    :param asked_since: numbers that any check requested since then are not requested again.
+    :param is_waiting: the check waits for these numbers; it requested them before.
+    :param daily_checks: the sender's budget.
+    :param max_checks: how much of a day's budget this check may spend; ``None`` for all.
     """
 
     check_id: str
     holder: str
     sender: str
     fresh_after: datetime
-    since: datetime | None
+    asked_since: datetime
     force_check: bool
+    is_waiting: bool
     daily_checks: int
     max_checks: int | None
 
+    def parameters(self, now: datetime) -> dict[str, Any]:
+        """Return the parameters of the conditions on a number."""
+        return {
+            "now": now,
+            "fresh_after": self.fresh_after,
+            "asked_since": self.asked_since,
+            "reusable": REUSABLE,
+            **budget.charge_parameters(now, forced=self.force_check, is_waiting=self.is_waiting),
+        }
 
-def lease(db: Database, asking: LeaseRequest, number_ids: Sequence[int], now: datetime) -> LeasedNumbers:
+
+def lease(db: Database, request: LeaseRequest, number_ids: Sequence[int], now: datetime) -> LeasedNumbers:
     """
-    Take the numbers that have to be asked about, and what of the budget that needs.
+    Lease the numbers that need a request, and spend the budget for them.
 
-    What is known by now is handed to the check's results.
+    The results of the others are copied to the check.
 
-    :param number_ids: in the order in which they are to be asked about.
+    :param number_ids: in the order in which they are requested.
     """
-    rows = db.execute(ROWS + db.locked, times=TIMES, number_ids=list(number_ids))
-    found = {row.number_id: row for row in rows}
-    kept = [found[number_id] for number_id in number_ids if number_id in found]
-    known = [row for row in kept if _is_known(row, asking)]
-    others = [row for row in kept if not _is_known(row, asking)]
-    free = [row for row in others if row.claimed_until is None or row.claimed_until <= now]
+    rows = db.execute(NUMBERS + db.locked, number_ids=list(number_ids), **request.parameters(now))
+    by_id = {row.number_id: row for row in rows}
+    found = [by_id[number_id] for number_id in number_ids if number_id in by_id]
+    known = [row.number_id for row in found if row.is_known]
+    unknown = [row for row in found if not row.is_known]
+    available = [row for row in unknown if not row.is_leased]
     if known:
-        hand_on(db, [row.number_id for row in known], KNOWN, check_id=asking.check_id)
-        resolve_checks(db, [asking.check_id], now)
-    taken = _paid(db, asking, free, now)
-    if taken:
-        until: dict[str, Any] = {"holder": asking.holder, "until_at": now + CLAIMED_FOR}
-        db.execute(TAKE, number_ids=[row.number_id for row in taken], **until)
-    return LeasedNumbers([row.number for row in taken], len(taken) < len(free), len(others) - len(free))
+        copy_to_results(db, known, KNOWN, check_id=request.check_id)
+        resolve_checks(db, [request.check_id], now)
+    leased = _within_budget(db, request, available, now)
+    if leased:
+        ids = [row.number_id for row in leased]
+        db.execute(LEASE, number_ids=ids, holder=request.holder, until=now + LEASED_FOR)
+    return LeasedNumbers(
+        [row.number for row in leased],
+        over_budget=len(leased) < len(available),
+        leased_elsewhere=len(unknown) - len(available),
+    )
+
+
+def queued_free(db: Database, request: LeaseRequest, now: datetime, *, after: int, size: int) -> Sequence[Any]:
+    """
+    Find queued numbers that are not charged to the budget, or that another worker holds a lease on.
+
+    :param after: their ordinals are greater.
+    :returns: ``ordinal`` and ``number_id``, in order.
+    """
+    own: dict[str, Any] = {"check_id": request.check_id, "after": after, "size": size}
+    return db.execute(QUEUED_FREE, **own, **request.parameters(now)).all()
 
 
 def release(db: Database, sender: str, holder: str, numbers: Sequence[str]) -> None:
-    """Free numbers that were not asked about after all; what was drawn for them is not given back."""
+    """Release numbers that no result came for; what was spent on them stays spent."""
     if numbers:
-        db.execute(GIVE_BACK, sender=sender, holder=holder, numbers=list(numbers))
+        db.execute(RELEASE, sender=sender, holder=holder, numbers=list(numbers))
 
 
 def release_all(db: Database, check_id: str, holder: str) -> None:
-    """Free what earlier tries of a holder had taken of a check's numbers."""
-    db.execute(GIVE_BACK_ALL, check_id=check_id, holder=holder)
+    """Release the numbers of a check that earlier attempts of a holder had leased."""
+    db.execute(RELEASE_ALL, check_id=check_id, holder=holder)
 
 
-def _is_known(row: Any, asking: LeaseRequest) -> bool:
-    asked_at = row.forced_at if asking.force_check else row.asked_at
-    if asking.since is not None and asked_at is not None and asked_at >= asking.since:
-        return True
-    is_fresh = row.status in REUSABLE and row.checked_at is not None and row.checked_at > asking.fresh_after
-    return is_fresh and not asking.force_check
-
-
-def _paid(db: Database, asking: LeaseRequest, free: Sequence[Any], now: datetime) -> list[Any]:
-    """Draw the budget, and leave out what it does not suffice for."""
-    dear = [row for row in free if _draws(row, asking, now)]
-    day = budget.utc_day(now)
-    wanted = len(dear)
-    if dear and asking.max_checks is not None:
-        wanted = min(wanted, asking.max_checks - _drawn(db, asking.check_id, day))
-    granted = budget.draw(db, asking.sender, day, wanted=wanted, limit=asking.daily_checks)
-    if granted and asking.max_checks is not None:
-        drawn = _drawn(db, asking.check_id, day) + granted
-        db.execute(COUNT, check_id=asking.check_id, day=day, drawn=drawn)
-    unpaid = {row.number_id for row in dear[granted:]}
-    return [row for row in free if row.number_id not in unpaid]
-
-
-def _draws(row: Any, asking: LeaseRequest, now: datetime) -> bool:
-    """Tell whether a question costs: not where the server has said that an answer is under way."""
-    # A server that leaves a number out may look for it whenever it is asked; who waits for it asks ever more rarely.
-    is_left_out = row.status == MISSING and asking.since is not None
-    if asking.force_check or row.status is None or row.status in FINAL or is_left_out:
-        return True
-    return row.asked_at is None or bool(row.asked_at <= now - CACHED_FOR)
-
-
-def _drawn(db: Database, check_id: str, day: str) -> int:
-    row = db.execute(DRAWN + db.locked, check_id=check_id).one()
-    return int(row.drawn) if row.drawn_on == day else 0
+def _within_budget(db: Database, request: LeaseRequest, available: Sequence[Any], now: datetime) -> list[Any]:
+    """Spend the budget, and leave out the numbers that it does not suffice for."""
+    charged = [row.number_id for row in available if row.is_charged]
+    granted = budget.spend(
+        db,
+        request.sender,
+        budget.utc_day(now),
+        wanted=len(charged),
+        limit=request.daily_checks,
+        check_id=request.check_id,
+        max_checks=request.max_checks,
+    )
+    left_out = set(charged[granted:])
+    return [row for row in available if row.number_id not in left_out]

@@ -1,84 +1,64 @@
-"""One check: filled with inputs, asked about number by number under claim, finished, and waited for."""
+"""One check: it gets its inputs, leases their numbers, records results, and is finished; then it may be waited for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.store.checks import inputs as filling
-from airflow_provider_wacontacts.store.checks import leases, totals
-from airflow_provider_wacontacts.store.checks import results as answers
+from airflow_provider_wacontacts.store.checks import inputs, leases, results
+from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
 from airflow_provider_wacontacts.store.checks.model import (
-    CACHED_FOR,
+    FINAL,
+    UNCHECKED,
     CheckInput,
     CheckResults,
     CheckTotals,
     LeasedNumbers,
 )
-from airflow_provider_wacontacts.store.checks.suppression import without_erased
+from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-
-if TYPE_CHECKING:
-    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = ["Check", "CheckRow"]
 
-AT_ONCE = 5_000
 #: So many inputs are worth new statistics: PostgreSQL plans for a check that it has never seen as for an empty one.
 ANALYZE_AFTER_ROWS = 1_000
-#: No answer is older than this, so any will do.
+#: No result is older: while a check waits, any real result will do.
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
+#: No request is later: while a check waits, earlier requests do not count.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
-QUEUE = """
+QUEUED = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND status IS NULL AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
-"""
-#: See :func:`.leases.lease`: what is known by now, what somebody has asked about that is not resolved yet, and what
-#: somebody is asking about now.
-FOR_NOTHING = """
-SELECT r.ordinal, r.number_id FROM {at}wacontacts_check_result r
-JOIN {at}wacontacts_number n ON n.number_id = r.number_id
-WHERE r.check_id = :check_id AND r.status IS NULL AND NOT r.duplicate AND r.ordinal > :after AND (
-    n.claimed_until > :now_at
-    OR (:forced AND n.forced_at >= :created_at)
-    OR (NOT :forced AND (
-        n.asked_at >= :created_at
-        OR (n.status IN ('valid', 'invalid') AND n.checked_at > :fresh_after)
-        OR (n.status NOT IN ('valid', 'invalid', 'failed', 'missing') AND n.asked_at > :cached_after)
-    ))
-)
-ORDER BY r.ordinal LIMIT :size
 """
 WAITING = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND waiting AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
 """
-LEAVE = """
+LEAVE_OUT_QUEUED = """
 UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = 'past the budget'
 WHERE check_id = :check_id AND status IS NULL
 """
-FINISH = "UPDATE {at}wacontacts_check SET finished_at = :now_at WHERE check_id = :check_id AND finished_at IS NULL"
+FINISH = "UPDATE {at}wacontacts_check SET finished_at = :now WHERE check_id = :check_id AND finished_at IS NULL"
 REOPEN = """
 UPDATE {at}wacontacts_check
-SET state = 'open', resolved_at = NULL, deadline_at = :deadline_at, recheck_failed = :recheck_failed
+SET state = 'open', resolved_at = NULL, deadline_at = :deadline, recheck_failed = :recheck_failed
 WHERE check_id = :check_id
 """
-WAIT = """
+START_WAITING = """
 UPDATE {at}wacontacts_check_result SET waiting = true
 WHERE check_id = :check_id AND NOT waiting AND status IS NOT NULL AND (
-    status NOT IN ('valid', 'invalid', 'failed', 'rejected', 'not_asked')
-    OR (status = 'failed' AND failures <= :recheck_failed)
+    status NOT IN :settled OR (status = 'failed' AND failures <= :recheck_failed)
 )
 """
-STOP = "UPDATE {at}wacontacts_check_result SET waiting = false WHERE check_id = :check_id AND waiting"
-STOP_RECHECKING = STOP + " AND status = 'failed'"
+STOP_WAITING = "UPDATE {at}wacontacts_check_result SET waiting = false WHERE check_id = :check_id AND waiting"
+STOP_RECHECKING = STOP_WAITING + " AND status = 'failed'"
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id = :check_id AND state = 'open'"
 
 
 class CheckRow(NamedTuple):
-    """What the store has of a check; the names are those of its columns."""
+    """What the store holds of a check; the names are those of its columns."""
 
     check_id: str
     created_at: datetime
@@ -89,193 +69,202 @@ class CheckRow(NamedTuple):
 
 class Check:
     """
-    A check; made by :meth:`.SenderChecks.open` and :meth:`.SenderChecks.find`. Threads may share it.
+    A check, from :meth:`.SenderChecks.open` or :meth:`.SenderChecks.find`. Threads may share it.
 
     :ivar check_id: 32 hexadecimal digits.
     :ivar is_filled: it has all its inputs.
-    :ivar max_checks: how many of a day's checks it may draw; ``None`` for as many as there are.
-    :param waiter: who waits for it, where several may; its claims are its own, whichever of its tries.
+    :ivar max_checks: how many of a day's checks it may spend; ``None`` for all.
+    :param daily_checks: the sender's budget.
+    :param waiter: the task that waits for the check, where there may be several; each holds leases of its own.
     """
 
     def __init__(
-        self, checks: SenderChecks, kept: CheckRow, *, max_checks: int | None = None, waiter: str | None = None
+        self,
+        context: StoreContext,
+        sender: str,
+        row: CheckRow,
+        *,
+        daily_checks: int = 0,
+        max_checks: int | None = None,
+        waiter: str | None = None,
     ) -> None:
-        self.check_id = kept.check_id
-        self._holder = f"{kept.check_id}/{waiter}" if waiter else kept.check_id
-        self.is_filled = kept.is_filled
-        self._kept = kept
+        self.check_id = row.check_id
+        self.is_filled = row.is_filled
         self.max_checks = max_checks
-        self._checks = checks
-        self._context = checks.context
+        self._context = context
+        self._sender = sender
+        self._row = row
+        self._daily_checks = daily_checks
+        self._holder = f"{row.check_id}/{waiter}" if waiter else row.check_id
 
-    def fill(self, inputs: Iterable[CheckInput]) -> None:
+    def fill(self, given: Iterable[CheckInput]) -> None:
         """
-        Give a check all its inputs, and answer what the store knows.
+        Add all inputs, and reuse fresh results.
 
-        :param inputs: read once, some thousand at a time; may be empty.
+        :param given: read once, some thousand at a time; may be empty.
         :raises LandingError: the database failed.
         """
-        source, first = iter(inputs), 0
-        while some := list(islice(source, AT_ONCE)):
-            self._add(first, some)
-            first += len(some)
-        fresh_after = None if self._kept.force_check else self._kept.fresh_after
-
-        def work(db: Database) -> None:
-            filling.close(db, self.check_id, fresh_after=fresh_after, now=self._context.now())
-
-        self._context.run(work)
+        context, first = self._context, 0
+        for batch in inputs.batches(given):
+            self._add(first, batch)
+            first += len(batch)
+        fresh_after = None if self._row.force_check else self._row.fresh_after
+        context.run(lambda db: inputs.close(db, self.check_id, fresh_after=fresh_after, now=context.now()))
         if first >= ANALYZE_AFTER_ROWS:
-            self._context.analyze("check_result", "number")
+            context.analyze("check_result", "number")
         self.is_filled = True
 
     def queued(self, size: int) -> Iterator[list[int]]:
-        """Go through the numbers that have not had their turn, in the order of the inputs, so many at a time."""
-        return self._through(QUEUE, size)
+        """Return the queued numbers in the order of the inputs, in batches."""
+        return self._batches(QUEUED, size)
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
-        """Go likewise through those of them that draw on no budget, or that somebody else is asking about."""
-        kept, now = self._kept, self._context.now()
-        known = {"created_at": kept.created_at, "fresh_after": kept.fresh_after, "forced": kept.force_check}
-        return self._through(FOR_NOTHING, size, **known, now_at=now, cached_after=now - CACHED_FOR)
+        """Return those of the queued numbers that the budget is not charged for, or that other workers have leased."""
+        request, now = self._first_request(), self._context.now()
+        return self._pages(lambda db, after: leases.queued_free(db, request, now, after=after, size=size))
 
     def waiting(self, size: int) -> Iterator[list[int]]:
-        """Go through the numbers that are to be asked about again, in the order of the inputs, so many at a time."""
-        return self._through(WAITING, size)
+        """Return the numbers that are requested again, in the order of the inputs, in batches."""
+        return self._batches(WAITING, size)
 
     def lease(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """
-        Take what of some queued numbers has to be asked about, and draw the budget for it.
-
-        What is known by now is put into the results instead.
+        Lease queued numbers, and spend the budget for them. Results that are known by now are reused instead.
 
         :raises LandingError: the database failed.
         """
-        kept = self._kept
-        return self._claim(number_ids, kept.fresh_after, since=kept.created_at, force_check=kept.force_check)
+        return self._lease(number_ids, self._first_request())
 
     def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
-        """Take what of some waiting numbers has to be asked about; only those that had failed draw on the budget."""
-        return self._claim(number_ids, EVER, since=None, force_check=False)
+        """Lease waiting numbers; of these, the budget is charged for those that had failed."""
+        request = self._first_request()._replace(
+            fresh_after=EVER, asked_since=NEVER, force_check=False, is_waiting=True
+        )
+        return self._lease(number_ids, request)
 
-    def record(self, said: CheckResults) -> None:
+    def record(self, received: CheckResults) -> None:
         """
-        Keep what an answer says, for all who wait for it, and free its numbers; nothing about who was erased.
+        Store results, copy them to each check that waits for them, and end the leases.
+
+        Results about erased people are not stored.
 
         :raises LandingError: the database failed.
         """
-        sender, context = self._checks.sender, self._context
+        context, sender = self._context, self._sender
 
         def work(db: Database) -> None:
-            kept = without_erased(db, context.suppressions, sender, said, context.now())
-            answers.record(db, sender, self.check_id, kept, context.now(), holder=self._holder)
+            now = context.now()
+            kept = results.without_suppressed(db, context.suppressions, sender, received, now)
+            results.record(db, sender, self.check_id, kept, now, holder=self._holder)
 
-        self._context.run(work)
+        context.run(work)
 
     def release(self, numbers: Sequence[str]) -> None:
-        """Free numbers that there was no answer about."""
-        sender = self._checks.sender
-        self._context.run(lambda db: leases.release(db, sender, self._holder, numbers))
+        """Release numbers that no result came for."""
+        self._context.run(lambda db: leases.release(db, self._sender, self._holder, numbers))
 
     def finish(self) -> CheckTotals:
         """
-        Close a check: what is still queued is left out. It is resolved when it waits for nothing.
+        Finish a check: numbers that are still queued are left out. It is resolved once it waits for nothing.
 
         :raises LandingError: the database failed.
         """
 
         def work(db: Database) -> CheckTotals:
-            self._execute(db, LEAVE)
-            self._execute(db, FINISH, now_at=self._context.now())
+            self._execute(db, LEAVE_OUT_QUEUED)
+            self._execute(db, FINISH, now=self._context.now())
             return self._resolve_and_count(db)
 
         return self._context.run(work)
 
     def start_waiting(self, deadline: datetime, *, recheck_failed: int = 0) -> CheckTotals:
         """
-        Say that somebody waits for what is not final, also where an earlier wait had ended.
+        Wait for results that are not final, also after an earlier wait has ended.
 
-        What an earlier try of the same waiter had claimed is free again.
+        Leases of an earlier attempt of the same waiter are released.
 
-        :param deadline: aware; until when.
-        :param recheck_failed: how often to ask again about a number that failed.
+        :param deadline: timezone-aware.
+        :param recheck_failed: how often a number that failed is requested again.
         """
 
         def work(db: Database) -> CheckTotals:
             leases.release_all(db, self.check_id, self._holder)
-            self._execute(db, WAIT, recheck_failed=recheck_failed)
-            self._execute(db, REOPEN, deadline_at=deadline, recheck_failed=recheck_failed)
+            self._execute(db, START_WAITING, recheck_failed=recheck_failed, settled=(*FINAL, *UNCHECKED))
+            self._execute(db, REOPEN, deadline=deadline, recheck_failed=recheck_failed)
             return self._resolve_and_count(db)
 
         return self._context.run(work)
 
     def totals(self) -> CheckTotals:
-        """Count how the check stands, and resolve it if it waits for nothing."""
+        """Count the check's rows, and resolve it if it waits for nothing."""
         return self._context.run(self._resolve_and_count)
 
     def stop_rechecking(self) -> None:
-        """Ask no more about what failed: there is no budget for it."""
+        """Leave failed numbers as they are: there is no budget to request them again."""
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)
-            answers.resolve_checks(db, [self.check_id], self._context.now())
+            results.resolve_checks(db, [self.check_id], self._context.now())
 
         self._context.run(work)
 
     def expire(self) -> CheckTotals:
-        """Give up waiting; what came in stays. A check that was resolved meanwhile remains so."""
+        """Stop waiting; results stay. A check that is resolved by now remains so."""
 
         def work(db: Database) -> CheckTotals:
             self._resolve_and_count(db)
-            self._execute(db, STOP)
+            self._execute(db, STOP_WAITING)
             self._execute(db, EXPIRE)
-            return totals.count(db, self.check_id)
+            return results.count_totals(db, self.check_id)
 
         return self._context.run(work)
 
     def client_versions(self) -> set[str | None]:
-        """Return the versions of the clients that called numbers valid; ``None`` for one that did not say."""
+        """Return the versions of the clients that returned ``valid``; ``None`` for a response without one."""
         with self._context.read() as db:
-            return totals.client_versions(db, self.check_id)
+            return results.client_versions(db, self.check_id)
 
-    def _add(self, first: int, inputs: Sequence[CheckInput]) -> None:
-        own = {"sender": self._checks.sender, "check_id": self.check_id}
-        people = self._context.suppressions
-        self._context.run(lambda db: filling.add(db, own, first, inputs, people.locked(db.connection)))
+    def _add(self, first: int, batch: Sequence[CheckInput]) -> None:
+        def work(db: Database) -> None:
+            erased = self._context.suppressions.locked(db.connection)
+            own = {"sender": self._sender, "check_id": self.check_id}
+            inputs.add(db, own, first, batch, erased=erased)
 
-    def _through(self, sql: str, size: int, **known: Any) -> Iterator[list[int]]:
+        self._context.run(work)
+
+    def _batches(self, sql: str, size: int) -> Iterator[list[int]]:
+        return self._pages(lambda db, after: db.execute(sql, check_id=self.check_id, after=after, size=size).all())
+
+    def _pages(self, read: Callable[[Database, int], Sequence[Any]]) -> Iterator[list[int]]:
         after = -1
         while True:
             with self._context.read() as db:
-                own: dict[str, Any] = {"check_id": self.check_id, "after": after, "size": size}
-                rows = db.execute(sql, **own, **known).all()
+                rows = read(db, after)
             if not rows:
                 return
             after = rows[-1].ordinal
             yield [row.number_id for row in rows]
 
-    def _claim(
-        self, number_ids: Sequence[int], fresh_after: datetime, *, since: datetime | None, force_check: bool
-    ) -> LeasedNumbers:
-        asking = leases.LeaseRequest(
+    def _first_request(self) -> LeaseRequest:
+        row = self._row
+        return LeaseRequest(
             self.check_id,
             self._holder,
-            self._checks.sender,
-            fresh_after=fresh_after,
-            since=since,
-            force_check=force_check,
-            daily_checks=self._checks.daily_checks,
+            self._sender,
+            fresh_after=row.fresh_after,
+            asked_since=row.created_at,
+            force_check=row.force_check,
+            is_waiting=False,
+            daily_checks=self._daily_checks,
             max_checks=self.max_checks,
         )
 
-        def work(db: Database) -> LeasedNumbers:
-            return leases.lease(db, asking, number_ids, self._context.now())
-
-        return self._context.run(work)
+    def _lease(self, number_ids: Sequence[int], request: LeaseRequest) -> LeasedNumbers:
+        return self._context.run(lambda db: leases.lease(db, request, number_ids, self._context.now()))
 
     def _resolve_and_count(self, db: Database) -> CheckTotals:
-        answers.resolve_checks(db, [self.check_id], self._context.now())
-        return totals.count(db, self.check_id)
+        results.resolve_checks(db, [self.check_id], self._context.now())
+        return results.count_totals(db, self.check_id)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:
         db.execute(sql, check_id=self.check_id, **parameters)

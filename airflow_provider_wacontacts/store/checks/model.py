@@ -8,24 +8,42 @@ from typing import NamedTuple
 
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
-__all__ = ["CACHED_FOR", "FINAL", "MISSING", "CheckInput", "CheckResults", "CheckSpec", "CheckTotals", "LeasedNumbers"]
+__all__ = [
+    "CACHED_FOR",
+    "FINAL",
+    "MISSING",
+    "OPTED_OUT",
+    "REUSABLE",
+    "UNCHECKED",
+    "CheckInput",
+    "CheckResults",
+    "CheckSpec",
+    "CheckTotals",
+    "LeasedNumbers",
+]
 
-#: For so long a client answers from its cache, unless it is forced to look.
+#: How long a WhatsApp Business client answers from its cache, unless ``force_check`` is set.
 CACHED_FOR = timedelta(days=7)
-#: Statuses that do not change by themselves.
-FINAL = ("valid", "invalid", "failed")
-#: The status of a number that was asked about, and that the answer said nothing about.
+#: Statuses that a later check may reuse.
+REUSABLE = ("valid", "invalid")
+#: Statuses that do not change without another request.
+FINAL = (*REUSABLE, "failed")
+#: The status of a number that was in a request, and not in its response.
 MISSING = "missing"
+#: Statuses of inputs that no request is made for.
+UNCHECKED = ("rejected", "not_asked")
+#: The reason of an input that is not asked because its contact has not opted in.
+OPTED_OUT = "opted out"
 
 
 class CheckSpec(NamedTuple):
     """
-    What a check is for, and how. A retry is one whose task and options are the same.
+    What a check is for, and its options. A task that is retried has the same task and options.
 
-    :param options_digest: a short text that differs where other numbers are meant, or other answers.
-    :param fresh_after: an answer that was real after this moment need not be had again.
-    :param force_check: whether answers come past the client's cache; none from the store will do then.
-    :param max_checks: how many of a day's checks this one may draw; ``None`` for as many as there are.
+    :param options_digest: a short text that differs where the inputs or the options do.
+    :param fresh_after: results whose check was later are fresh, and are reused.
+    :param force_check: whether requests bypass the client's cache; no stored result is reused then.
+    :param max_checks: how many of a day's checks this one may spend; ``None`` for all.
     """
 
     task: TaskInstanceKey
@@ -38,13 +56,13 @@ class CheckSpec(NamedTuple):
 
 class CheckInput(NamedTuple):
     """
-    One number as it was given.
+    One number as the caller gave it.
 
     :param input: in the caller's spelling.
-    :param number: E.164; ``None`` where it can be none.
+    :param number: E.164; ``None`` for an input that is not a number.
     :param contact_key: the caller's own key.
-    :param reason: why it can be none, in a few words.
-    :param opted_in: ``False`` where nobody may ask about it; ``None`` where that is not known.
+    :param reason: why the input is not a number, in a few words.
+    :param opted_in: ``False`` where the number must not be asked; ``None`` where that is unknown.
     """
 
     input: str
@@ -56,11 +74,11 @@ class CheckInput(NamedTuple):
 
 class LeasedNumbers(NamedTuple):
     """
-    What a worker may ask about now, alone among all workers.
+    Numbers that one worker may send now.
 
     :param numbers: E.164, in the order of the check; may be empty.
-    :param is_short: the budget did not suffice for the others.
-    :param busy: how many somebody else is asking about now.
+    :param over_budget: the budget did not suffice for the others.
+    :param leased_elsewhere: how many other workers hold a lease on.
     """
 
     numbers: Sequence[str]
@@ -70,12 +88,12 @@ class LeasedNumbers(NamedTuple):
 
 class CheckResults(NamedTuple):
     """
-    What an answer says.
+    The results in one response, or in one callback.
 
     :param results: status and WhatsApp id by number.
     :param asked_at: when the request was sent, by the worker's clock.
-    :param answered_at: when the answer was given, by the server's clock where it tells it.
-    :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
+    :param answered_at: when the response was sent, by the server's clock where it states it.
+    :param client_version: for example ``v2.45.1``; ``None`` where the response has none.
     :param forced: the request had ``force_check``.
     """
 
@@ -88,7 +106,7 @@ class CheckResults(NamedTuple):
 
 class CheckTotals(NamedTuple):
     """
-    How a check stands. Numbers count once, however often they were given.
+    State and counts of a check. A number counts once, however often it was given.
 
     ``given`` is ``rejected + duplicates + asked + from_store + not_asked + queued``, and ``asked + from_store`` is
     ``valid + invalid + processing + failed + missing``.
@@ -97,11 +115,11 @@ class CheckTotals(NamedTuple):
     :param given: inputs.
     :param duplicates: inputs whose number had been given before.
     :param not_asked: numbers that were left out: opted out, or past the budget.
-    :param from_store: numbers whose answer the store had.
-    :param processing: numbers whose answer is not final.
-    :param missing: numbers that the answer said nothing about.
-    :param queued: numbers that have their turn still to come.
-    :param waiting: numbers that are to be asked about again.
+    :param from_store: numbers whose result was reused.
+    :param processing: numbers without a final result.
+    :param missing: numbers that responses left out.
+    :param queued: numbers that no worker has leased for this check yet.
+    :param waiting: numbers that are requested again.
     """
 
     state: str

@@ -1,15 +1,34 @@
-"""Answers on their way into the store: an older one never replaces a newer one, and all who wait are told."""
+"""Results on their way into the store: an older one never replaces a newer one; each check that waits gets a copy."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL, CheckResults
+from airflow_provider_wacontacts.store.checks.model import (
+    CACHED_FOR,
+    FINAL,
+    MISSING,
+    UNCHECKED,
+    CheckResults,
+    CheckTotals,
+)
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 
-__all__ = ["ALL", "ASKED", "KNOWN", "OTHERS", "Results", "hand_on", "record", "record_delivered", "resolve_checks"]
+__all__ = [
+    "KNOWN",
+    "ResultRows",
+    "client_versions",
+    "copy_to_results",
+    "count_totals",
+    "record",
+    "record_delivered",
+    "resolve_checks",
+    "without_suppressed",
+]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 ADD = """
@@ -17,25 +36,24 @@ INSERT INTO {at}wacontacts_number (sender, number)
 SELECT CAST(:sender AS text), given.number FROM {given} WHERE true ORDER BY given.number
 ON CONFLICT (sender, number) DO NOTHING
 """
-ROWS = """
+NUMBERS = """
 SELECT number_id, number, status, checked_at, answered_at, asked_at FROM {at}wacontacts_number
 WHERE sender = :sender AND number IN :numbers ORDER BY number_id
 """
 TIMES = ("checked_at", "answered_at", "asked_at")
-RESOLVED = str(FINAL)
-#: A check is real where the client was forced, where its cache had run out, or where what it says now cannot have been
-#: in its cache: before, the answer was on its way, or had failed.
+#: A check was real where it bypassed the client's cache, where the cache had expired, or where the result cannot have
+#: been in the cache: before, a result was still to follow, or the check had failed.
 IS_REAL = """
     :forced OR kept.checked_at IS NULL OR kept.checked_at <= :cached_after
-    OR kept.status NOT IN ('valid', 'invalid', 'failed', 'missing')
+    OR (kept.status NOT IN :final AND kept.status <> 'missing')
     OR (kept.status = 'failed' AND excluded.status <> 'failed')
 """
-KEEP = f"""
+UPSERT = f"""
 INSERT INTO {{at}}wacontacts_number AS kept (
     sender, number, status, wa_id, number_pseudonym, wa_id_pseudonym, checked_at, answered_at, client_version, failures
 )
 SELECT CAST(:sender AS text), given.number, given.status, given.wa_id, given.number_pseudonym, given.wa_id_pseudonym,
-    CASE WHEN given.status IN {RESOLVED} THEN CAST(:answered_at AS {{time}}) END,
+    CASE WHEN given.status IN :final THEN CAST(:answered_at AS {{time}}) END,
     CAST(:answered_at AS {{time}}), CAST(:client_version AS text), CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
 FROM {{given}} WHERE true
 ORDER BY given.number
@@ -48,39 +66,39 @@ ON CONFLICT (sender, number) DO UPDATE SET
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
     answered_at = CASE WHEN kept.answered_at > excluded.answered_at THEN kept.answered_at ELSE excluded.answered_at END,
-    client_version = CASE WHEN :is_answer THEN excluded.client_version
+    client_version = CASE WHEN :is_response THEN excluded.client_version
         ELSE coalesce(excluded.client_version, kept.client_version) END,
     failures = CASE WHEN excluded.status = 'failed' THEN kept.failures + 1
-        WHEN excluded.status IN {RESOLVED} THEN 0 ELSE kept.failures END
+        WHEN excluded.status IN :final THEN 0 ELSE kept.failures END
 """  # noqa: S608 - no value of a row is in it
-#: Somebody else may have claimed the numbers, where the answer was long in coming.
-ASKED_ABOUT = """
+#: Where the response came late, another worker may hold the lease now.
+END_LEASES = """
 UPDATE {at}wacontacts_number SET
     asked_at = CASE WHEN asked_at > :asked_at THEN asked_at ELSE CAST(:asked_at AS {time}) END,
     forced_at = CASE WHEN NOT :forced OR forced_at > :asked_at THEN forced_at ELSE CAST(:asked_at AS {time}) END,
-    claimed_for = CASE WHEN claimed_for <> :holder THEN claimed_for END,
-    claimed_until = CASE WHEN claimed_for <> :holder THEN claimed_until END
+    leased_by = CASE WHEN leased_by <> :holder THEN leased_by END,
+    leased_until = CASE WHEN leased_by <> :holder THEN leased_until END
 WHERE number_id IN :number_ids
 """
-HAND_ON = f"""
-UPDATE {{at}}wacontacts_check_result AS r
+COPY = """
+UPDATE {at}wacontacts_check_result AS r
 SET (status, wa_id, reason, checked_at, from_store, failures, waiting) = (
-    SELECT n.status, n.wa_id, CAST(NULL AS text), n.checked_at, {{from_store}},
+    SELECT n.status, n.wa_id, CAST(NULL AS text), n.checked_at, {from_store},
         r.failures + CASE WHEN n.status = 'failed' THEN 1 ELSE 0 END,
-        n.status NOT IN {RESOLVED} OR (n.status = 'failed' AND r.failures + 1 <= c.recheck_failed)
-    FROM {{at}}wacontacts_number n, {{at}}wacontacts_check c
+        n.status NOT IN :final OR (n.status = 'failed' AND r.failures + 1 <= c.recheck_failed)
+    FROM {at}wacontacts_number n, {at}wacontacts_check c
     WHERE n.number_id = r.number_id AND c.check_id = r.check_id
 )
-WHERE r.number_id IN :number_ids AND {{whose}} AND (
+WHERE r.number_id IN :number_ids AND {rows} AND (
     r.status IS NULL OR r.number_id IN :news OR EXISTS (
-        SELECT 1 FROM {{at}}wacontacts_number n WHERE n.number_id = r.number_id AND n.status <> r.status
+        SELECT 1 FROM {at}wacontacts_number n WHERE n.number_id = r.number_id AND n.status <> r.status
     )
 )
-"""  # noqa: S608 - no value of a row is in it
+"""
 
 
-class Results(NamedTuple):
-    """Which results are told of an answer, and what that makes of their ``from_store``; both in SQL."""
+class ResultRows(NamedTuple):
+    """The rows of checks that a result is copied to, and their ``from_store`` afterwards; both in SQL."""
 
     rows: str
     from_store: str
@@ -90,84 +108,149 @@ OWN = """
     r.check_id = :check_id
     AND EXISTS (SELECT 1 FROM {at}wacontacts_check o WHERE o.check_id = :check_id AND o.state = 'open')
 """
-ASKED = Results(OWN, "false")
-KNOWN = Results(OWN, "r.from_store OR r.status IS NULL")
-OTHERS = Results("r.waiting AND r.check_id <> :check_id", "r.from_store")
-ALL = Results("r.waiting", "r.from_store")
-AWAITING = "SELECT DISTINCT check_id FROM {at}wacontacts_check_result WHERE waiting AND number_id IN :number_ids"
-HOLD = "SELECT check_id FROM {at}wacontacts_check WHERE check_id IN :check_ids AND state = 'open' ORDER BY check_id"
-SETTLE = """
-UPDATE {at}wacontacts_check AS c SET state = 'resolved', resolved_at = :now_at
+#: Rows of the open check that has made the request.
+REQUESTED = ResultRows(OWN, "false")
+#: Rows of an open check that needs no request.
+KNOWN = ResultRows(OWN, "r.from_store OR r.status IS NULL")
+#: Rows that wait in other checks.
+WAITING_ELSEWHERE = ResultRows("r.waiting AND r.check_id <> :check_id", "r.from_store")
+#: Rows that wait in any check.
+WAITING = ResultRows("r.waiting", "r.from_store")
+WAITING_CHECKS = "SELECT DISTINCT check_id FROM {at}wacontacts_check_result WHERE waiting AND number_id IN :number_ids"
+LOCK_CHECKS = """
+SELECT check_id FROM {at}wacontacts_check WHERE check_id IN :check_ids AND state = 'open' ORDER BY check_id
+"""
+RESOLVE = """
+UPDATE {at}wacontacts_check AS c SET state = 'resolved', resolved_at = :now
 WHERE c.check_id IN :check_ids AND c.state = 'open' AND c.finished_at IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM {at}wacontacts_check_result w WHERE w.check_id = c.check_id AND w.waiting
 )
 """
+STATE = "SELECT state FROM {at}wacontacts_check WHERE check_id = :check_id"
+COUNTS = """
+SELECT status, from_store, duplicate, waiting, count(*) AS n FROM {at}wacontacts_check_result
+WHERE check_id = :check_id GROUP BY status, from_store, duplicate, waiting
+"""
+VERSIONS = """
+SELECT DISTINCT n.client_version FROM {at}wacontacts_check_result r
+JOIN {at}wacontacts_number n ON n.number_id = r.number_id
+WHERE r.check_id = :check_id AND r.status = 'valid'
+"""
+ROWS_OF_NUMBERS = """
+SELECT r.check_id, r.ordinal, r.contact_key FROM {at}wacontacts_number n
+JOIN {at}wacontacts_check_result r ON r.number_id = n.number_id
+WHERE n.sender = :sender AND n.number IN :numbers
+"""
+CLEAR_ROWS = """
+UPDATE {at}wacontacts_check_result SET
+    status = 'not_asked', reason = 'erased', input = '', number_id = NULL, number = NULL, wa_id = NULL,
+    contact_key = {contact_key}, waiting = false, from_store = false, checked_at = NULL
+WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
+"""
+DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
-def record(db: Database, sender: str, check_id: str, said: CheckResults, now: datetime, *, holder: str) -> None:
+def record(db: Database, sender: str, check_id: str, results: CheckResults, now: datetime, *, holder: str) -> None:
     """
-    Keep what an answer says, hand it to the check that asked and to all who wait for it, and free the numbers.
+    Store the results of a check's request, copy them to it and to each check that waits for them, and end the leases.
 
-    :param holder: whose claims end.
+    :param holder: whose leases end.
     """
-    if said.results:
-        number_ids, news = _keep(db, sender, said, is_answer=True)
-        db.execute(ASKED_ABOUT, number_ids=number_ids, holder=holder, asked_at=said.asked_at, forced=said.forced)
-        awaiting = _awaiting(db, number_ids)
-        hand_on(db, number_ids, ASKED, news=news, check_id=check_id)
-        if set(awaiting) - {check_id}:
-            hand_on(db, number_ids, OTHERS, news=news, check_id=check_id)
-        resolve_checks(db, [check_id, *awaiting], now)
+    if results.results:
+        number_ids, news = _store(db, sender, results, is_response=True)
+        asked: dict[str, Any] = {"asked_at": results.asked_at, "forced": results.forced}
+        db.execute(END_LEASES, number_ids=number_ids, holder=holder, **asked)
+        waiting = _waiting_checks(db, number_ids)
+        copy_to_results(db, number_ids, REQUESTED, news=news, check_id=check_id)
+        if set(waiting) - {check_id}:
+            copy_to_results(db, number_ids, WAITING_ELSEWHERE, news=news, check_id=check_id)
+        resolve_checks(db, [check_id, *waiting], now)
 
 
-def record_delivered(db: Database, sender: str, said: CheckResults, now: datetime) -> None:
-    """Keep what was delivered, where it is not known already, and hand it to all who wait for it."""
-    if said.results:
-        number_ids, news = _keep(db, sender, said, is_answer=False)
-        awaiting = _awaiting(db, number_ids)
-        hand_on(db, number_ids, ALL, news=news)
-        resolve_checks(db, awaiting, now)
+def record_delivered(db: Database, sender: str, results: CheckResults, now: datetime) -> None:
+    """Store the results of a callback where they are news, and copy them to each check that waits for them."""
+    if results.results:
+        number_ids, news = _store(db, sender, results, is_response=False)
+        waiting = _waiting_checks(db, number_ids)
+        copy_to_results(db, number_ids, WAITING, news=news)
+        resolve_checks(db, waiting, now)
 
 
-def hand_on(
+def copy_to_results(
     db: Database,
     number_ids: Sequence[int],
-    whose: Results,
+    rows: ResultRows,
     *,
     news: Sequence[int] = (),
     check_id: str | None = None,
 ) -> None:
     """
-    Copy what is known of numbers to results, where it is not what they hold.
+    Copy the state of numbers to the rows of checks that hold another.
 
-    :param whose: :data:`ASKED` and :data:`KNOWN` for those of one open check, which has asked or need not ask;
-        :data:`OTHERS` for those that wait in the other checks; :data:`ALL` for those that wait in any.
-    :param news: of the numbers, those of which an answer has just been kept: another failure counts.
+    :param news: the numbers whose result has just been stored: another failure counts.
     """
-    sql = HAND_ON.replace("{whose}", whose.rows).replace("{from_store}", whose.from_store)
+    sql = COPY.replace("{rows}", rows.rows).replace("{from_store}", rows.from_store)
     own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
-    db.execute(sql, number_ids=list(number_ids), news=list(news), **own)
+    db.execute(sql, number_ids=list(number_ids), news=list(news), final=FINAL, **own)
 
 
 def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:
-    """Resolve those of some checks that are finished and wait for nothing any more."""
+    """Resolve the checks that are finished and wait for nothing."""
     if check_ids:
         if not db.is_sqlite:
-            # Of two workers who bring the last two answers, the second has to see what the first has brought.
-            db.execute(HOLD + db.locked, check_ids=list(check_ids))
-        db.execute(SETTLE, check_ids=list(check_ids), now_at=now)
+            # Of two workers with the last two results, the second has to see the rows of the first.
+            db.execute(LOCK_CHECKS + db.locked, check_ids=list(check_ids))
+        db.execute(RESOLVE, check_ids=list(check_ids), now=now)
 
 
-def _keep(db: Database, sender: str, said: CheckResults, *, is_answer: bool) -> tuple[list[int], list[int]]:
+def count_totals(db: Database, check_id: str) -> CheckTotals:
+    """Count a check's rows."""
+    state = db.execute(STATE, check_id=check_id).scalar_one()
+    counts: Counter[str] = Counter()
+    for row in db.execute(COUNTS, check_id=check_id):
+        counts["given"] += row.n
+        counts.update(dict.fromkeys(_count_names(row.status, row.duplicate, row.from_store, row.waiting), row.n))
+    return CheckTotals(state, **counts)
+
+
+def client_versions(db: Database, check_id: str) -> set[str | None]:
+    """Return the versions of the clients that returned ``valid``; ``None`` for a response without one."""
+    return {version for (version,) in db.execute(VERSIONS, check_id=check_id)}
+
+
+def without_suppressed(
+    db: Database, suppressions: StoredSuppressionList, sender: str, results: CheckResults, now: datetime
+) -> CheckResults:
     """
-    Keep what is news of an answer, or of a delivery.
+    Leave out results about erased people.
 
-    :returns: the numbers it is about, and those of them that there is news of.
+    A number whose WhatsApp id is on the suppression list is erased as well, with its rows.
     """
-    is_news = _is_newer if is_answer else _is_expected
-    rows = _locked(db, sender, list(said.results))
-    news = [row for row in rows if is_news(row, said.results[row.number][0], said)]
-    kept = [
+    erased = suppressions.locked(db.connection)
+    theirs = [
+        number
+        for number, (_, wa_id) in results.results.items()
+        if erased and (erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id))
+    ]
+    if not theirs:
+        return results
+    key = suppressions.key(db.connection, now)
+    suppressions.add(db.connection, key, [key.hash_person(number.removeprefix("+")) for number in theirs], now)
+    _erase_numbers(db, suppressions, {"sender": sender, "numbers": theirs}, now)
+    kept = {number: result for number, result in results.results.items() if number not in set(theirs)}
+    return results._replace(results=kept)
+
+
+def _store(db: Database, sender: str, results: CheckResults, *, is_response: bool) -> tuple[list[int], list[int]]:
+    """
+    Store the results that are news.
+
+    :returns: the numbers that the results are about, and those of them with news.
+    """
+    is_news = _is_newer if is_response else _is_expected
+    rows = _locked_numbers(db, sender, list(results.results))
+    news = [row for row in rows if is_news(row, results.results[row.number][0], results)]
+    given = [
         {
             "number": row.number,
             "status": status,
@@ -176,55 +259,85 @@ def _keep(db: Database, sender: str, said: CheckResults, *, is_answer: bool) -> 
             "wa_id_pseudonym": db.pseudonym(wa_id),
         }
         for row in news
-        for status, wa_id in [said.results[row.number]]
+        for status, wa_id in [results.results[row.number]]
     ]
-    if kept:
+    if given:
         db.execute(
-            KEEP.replace("{given}", db.given(**dict.fromkeys(kept[0], "text"))),
-            rows=kept,
+            UPSERT.replace("{given}", db.given(**dict.fromkeys(given[0], "text"))),
+            rows=given,
             sender=sender,
-            answered_at=said.answered_at,
-            cached_after=said.answered_at - CACHED_FOR,
-            client_version=said.client_version,
-            forced=said.forced,
-            is_answer=is_answer,
+            answered_at=results.answered_at,
+            cached_after=results.answered_at - CACHED_FOR,
+            client_version=results.client_version,
+            forced=results.forced,
+            final=FINAL,
+            is_response=is_response,
         )
     return [row.number_id for row in rows], [row.number_id for row in news]
 
 
-def _locked(db: Database, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
-    """Return the rows of numbers, locked in the order of their keys as by all who write."""
+def _locked_numbers(db: Database, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
+    """Return the rows of numbers, locked in the order of their keys, as each writer does."""
     wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
-    rows = db.execute(ROWS + db.locked, times=TIMES, **wanted).all()
+    rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     if len(rows) < len(numbers):
         given = db.given(number="text")
         db.execute(ADD.replace("{given}", given), rows=[{"number": number} for number in numbers], sender=sender)
-        rows = db.execute(ROWS + db.locked, times=TIMES, **wanted).all()
+        rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     return rows
 
 
-def _awaiting(db: Database, number_ids: Sequence[int]) -> list[str]:
-    return [check_id for (check_id,) in db.execute(AWAITING, number_ids=number_ids)]
+def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
+    return [check_id for (check_id,) in db.execute(WAITING_CHECKS, number_ids=number_ids)]
 
 
-def _is_newer(row: Any, status: str, said: CheckResults) -> bool:
-    """Tell what is newer by the server's clock; of one second, what is final, and then what was asked later."""
+def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
+    """Return whether a result is newer by the server's clock, or at the same time final, or of a later request."""
     if row.answered_at is None:
         return True
-    kept = (row.answered_at, row.status in FINAL, row.asked_at or NEVER)
-    return (said.answered_at, status in FINAL, said.asked_at) > kept
+    stored = (row.answered_at, row.status in FINAL, row.asked_at or NEVER)
+    return (results.answered_at, status in FINAL, results.asked_at) > stored
 
 
-def _is_expected(row: Any, status: str, said: CheckResults) -> bool:
+def _is_expected(row: Any, status: str, results: CheckResults) -> bool:
     """
-    Tell what a delivery says that is not known already.
+    Return whether a callback's result is news.
 
-    It does not say when the number was looked up: it counts where one is awaited, or the last is out of date.
+    It does not state when the number was looked up: it counts where a result is awaited, or the last one is stale.
     """
     if row.answered_at is None:
         return True
     if row.status not in FINAL and status in FINAL:
-        # When it came in, and when the question was sent, are of clocks nearer to each other than the server's.
-        return bool(said.answered_at >= min(row.answered_at, row.asked_at or row.answered_at))
-    is_newer = (said.answered_at, status in FINAL) > (row.answered_at, row.status in FINAL)
-    return is_newer and (row.status not in FINAL or row.checked_at <= said.answered_at - CACHED_FOR)
+        # The clocks that a callback came in by, and a request was sent by, are closer to each other than the server's.
+        return bool(results.answered_at >= min(row.answered_at, row.asked_at or row.answered_at))
+    is_newer = (results.answered_at, status in FINAL) > (row.answered_at, row.status in FINAL)
+    return is_newer and (row.status not in FINAL or row.checked_at <= results.answered_at - CACHED_FOR)
+
+
+def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting: bool) -> list[str]:  # noqa: FBT001
+    if status == "rejected":
+        return ["rejected"]
+    if duplicate:
+        return ["duplicates"]
+    if status is None:
+        return ["queued"]
+    if status in UNCHECKED:
+        return [status]
+    result = status if status in (*FINAL, MISSING) else "processing"
+    return [result, "from_store" if from_store else "asked", *(["waiting"] if waiting else [])]
+
+
+def _erase_numbers(db: Database, suppressions: StoredSuppressionList, own: dict[str, Any], now: datetime) -> None:
+    erased = suppressions.read(db.connection)
+    rows = db.execute(ROWS_OF_NUMBERS, **own).all()
+    for contact_key, names_person in (("contact_key", False), ("NULL", True)):
+        found = [
+            {"check_id": row.check_id, "ordinal": row.ordinal}
+            for row in rows
+            if erased.found_in(row.contact_key or "") is names_person
+        ]
+        if found:
+            given = db.given(check_id="text", ordinal="bigint")
+            db.execute(CLEAR_ROWS.replace("{given}", given).replace("{contact_key}", contact_key), rows=found)
+    db.execute(DELETE_NUMBERS, **own)
+    resolve_checks(db, sorted({row.check_id for row in rows}), now)

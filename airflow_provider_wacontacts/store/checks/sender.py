@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.checks import budget, leases, stale
-from airflow_provider_wacontacts.store.checks import results as answers
+from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
-from airflow_provider_wacontacts.store.checks.model import CheckResults, CheckSpec
-from airflow_provider_wacontacts.store.checks.suppression import without_erased
+from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 
@@ -24,13 +24,13 @@ WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :
     AND options_digest = :options_digest AND state = 'open' AND finished_at IS NULL
 ORDER BY check_number DESC
 """
-GIVE_UP = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
-OPEN = """
+EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
+ADD = """
 INSERT INTO {at}wacontacts_check (
     check_id, sender, state, created_at, fresh_after, force_check, dag_id, run_id, task_id, map_index, options_digest,
     package_version
 ) VALUES (
-    :check_id, :sender, 'open', :created_at, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
+    :check_id, :sender, 'open', :now, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
     :options_digest, :package_version
 )
 """
@@ -39,14 +39,33 @@ SELECT check_id, sender, created_at, filled_at, fresh_after, force_check FROM {a
 WHERE check_id = :check_id
 """
 TIMES = ("created_at", "filled_at", "fresh_after")
+BATCH_SIZE = 1_000
+STALE = """
+SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
+WHERE sender = :sender AND status IN :statuses AND coalesce(checked_at, answered_at) <= :not_after
+    AND (leased_until IS NULL OR leased_until <= :now)
+"""
+AMONG = " AND number IN :numbers"
+#: The last check that was given the number left it out because its contact had opted out.
+NOT_OPTED_OUT = """
+    AND NOT EXISTS (
+        SELECT 1 FROM {at}wacontacts_check_result r JOIN {at}wacontacts_check c ON c.check_id = r.check_id
+        WHERE r.number_id = wacontacts_number.number_id AND r.reason = :opted_out AND NOT EXISTS (
+            SELECT 1 FROM {at}wacontacts_check_result l JOIN {at}wacontacts_check o ON o.check_id = l.check_id
+            WHERE l.number_id = r.number_id AND o.check_number > c.check_number
+                AND (l.reason IS NULL OR l.reason <> :opted_out)
+        )
+    )
+"""
+OLDEST_FIRST = " ORDER BY coalesce(checked_at, answered_at), number_id LIMIT :limit"
 
 
 class SenderChecks:
     """
-    Checks of one sender's numbers, in a store.
+    The checks of one sender's numbers.
 
-    :param sender: what numbers are filed under.
-    :param daily_checks: how many numbers the sender may be asked about in a UTC day; only claiming needs it.
+    :param sender: what the numbers are stored under.
+    :param daily_checks: the sender's budget for a UTC day; only leases need it.
     """
 
     def __init__(self, context: StoreContext, sender: str, *, daily_checks: int = 0) -> None:
@@ -54,90 +73,113 @@ class SenderChecks:
         self.sender = sender
         self.daily_checks = daily_checks
 
-    def open(self, rules: CheckSpec) -> Check:
+    def open(self, spec: CheckSpec) -> Check:
         """
-        Begin a check, or go on with the unfinished one of the same task and options.
+        Open a check, or resume the unfinished one of the same task and options.
 
-        What its earlier tries had claimed is free again. One that had not got all its inputs is begun anew.
+        Leases of its earlier attempts are released. A check without all its inputs is not resumed.
 
         :raises LandingError: the database failed.
         """
 
         def work(db: Database) -> CheckRow:
-            self.context.locks.named(db.connection, "wacontacts check", *rules.task)
-            own = {"sender": self.sender, "options_digest": rules.options_digest, **rules.task._asdict()}
+            self.context.locks.named(db.connection, "wacontacts check", *spec.task)
+            own = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
             unfinished = db.execute(UNFINISHED, **own).all()
-            for check_id in [row.check_id for row in unfinished[:1] if row.filled_at is not None]:
+            if unfinished and unfinished[0].filled_at is not None:
+                check_id = unfinished[0].check_id
                 leases.release_all(db, check_id, check_id)
-                return self._kept(db, check_id)
+                return self._row(db, check_id)
             if unfinished:
-                db.execute(GIVE_UP, check_ids=[row.check_id for row in unfinished])
-            return self._begin(db, rules, own)
+                db.execute(EXPIRE, check_ids=[row.check_id for row in unfinished])
+            return self._add(db, spec, own)
 
-        return Check(self, self.context.run(work), max_checks=rules.max_checks)
+        return self._check(self.context.run(work), max_checks=spec.max_checks)
 
     def find(self, check_id: str, *, waiter: str | None = None) -> Check:
         """
-        Return a check that was begun.
+        Return a check that was opened.
 
-        :param waiter: who is to wait for it, where several may.
-        :raises ConfigError: there is none of this id, or it is another sender's.
+        :param waiter: the task that waits for it, where there may be several.
+        :raises ConfigError: there is none of this ID, or it is another sender's.
         :raises LandingError: the database failed.
         """
         with self.context.read() as db:
-            return Check(self, self._kept(db, check_id), waiter=waiter)
+            return self._check(self._row(db, check_id), waiter=waiter)
 
-    def record_delivered(self, delivered: CheckResults) -> None:
+    def record_delivered(self, received: CheckResults) -> None:
         """
-        Keep results that were delivered, where an answer is awaited or the last is out of date.
+        Store the results of a callback, where a result is awaited or the last one is stale.
 
-        Doing so again, or in another order, makes no difference. Those who wait for them are told. Nothing is kept
-        about who was erased.
+        Idempotent and order-independent. Results about erased people are not stored.
         """
 
         def work(db: Database) -> None:
-            kept = without_erased(db, self.context.suppressions, self.sender, delivered, self.context.now())
-            answers.record_delivered(db, self.sender, kept, self.context.now())
+            now = self.context.now()
+            kept = results.without_suppressed(db, self.context.suppressions, self.sender, received, now)
+            results.record_delivered(db, self.sender, kept, now)
 
         self.context.run(work)
 
     def budget_left(self) -> int:
-        """Return how many numbers may still be asked about today, 0 and up."""
+        """Return how many numbers may still be requested today, 0 and up."""
+        today = budget.utc_day(self.context.now())
         with self.context.read() as db:
-            return max(0, self.daily_checks - budget.spent(db, self.sender, budget.utc_day(self.context.now())))
+            return max(0, self.daily_checks - budget.spent_on(db, self.sender, today))
 
     def stale(
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
     ) -> list[str]:
         """
-        Find the numbers whose last real check is oldest, and that nobody asks about now.
+        Find the numbers whose last real check is oldest, and that no worker has leased.
 
         :param statuses: they have one of these.
         :param not_after: that check was then or before.
-        :param wanted: the only numbers that may be found, in E.164; ``None`` for all.
+        :param wanted: the only numbers to search, in E.164; ``None`` for all except those that the last check left out
+            because their contact had opted out.
         :returns: E.164, oldest first, at most ``limit``.
         """
+        own: dict[str, Any] = {"sender": self.sender, "statuses": list(statuses), "not_after": not_after}
+        own["now"] = self.context.now()
         with self.context.read() as db:
-            terms: dict[str, Any] = {"statuses": statuses, "not_after": not_after, "limit": limit}
-            return stale.oldest(db, self.sender, **terms, now=self.context.now(), wanted=wanted)
+            if wanted is None:
+                sql = STALE + NOT_OPTED_OUT + OLDEST_FIRST
+                return [row.number for row in db.execute(sql, limit=limit, opted_out=OPTED_OUT, **own)]
+            found = {
+                (row.aged_at, row.number_id, row.number)
+                for numbers in _batches(wanted)
+                for row in db.execute(STALE + AMONG, times=("aged_at",), numbers=numbers, **own).all()
+            }
+        return [number for _, _, number in heapq.nsmallest(limit, found)]
 
-    def _begin(self, db: Database, rules: CheckSpec, own: dict[str, Any]) -> CheckRow:
+    def _check(self, row: CheckRow, *, max_checks: int | None = None, waiter: str | None = None) -> Check:
+        return Check(
+            self.context, self.sender, row, daily_checks=self.daily_checks, max_checks=max_checks, waiter=waiter
+        )
+
+    def _add(self, db: Database, spec: CheckSpec, own: dict[str, Any]) -> CheckRow:
         check_id = uuid4().hex
         db.execute(
-            OPEN,
+            ADD,
             check_id=check_id,
-            created_at=self.context.now(),
-            fresh_after=rules.fresh_after,
-            force_check=rules.force_check,
-            package_version=rules.package_version,
+            now=self.context.now(),
+            fresh_after=spec.fresh_after,
+            force_check=spec.force_check,
+            package_version=spec.package_version,
             **own,
         )
-        return self._kept(db, check_id)
+        return self._row(db, check_id)
 
-    def _kept(self, db: Database, check_id: str) -> CheckRow:
+    def _row(self, db: Database, check_id: str) -> CheckRow:
         row = db.execute(ROW, times=TIMES, check_id=check_id).first()
         if row is None:
             raise ConfigError("check_id: the store knows no such check; is it the store that the check was made in?")
         if row.sender != self.sender:
             raise ConfigError("check_id: this check is of another sender than the connection's")
         return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
+
+
+def _batches(numbers: Iterable[str]) -> Iterator[list[str]]:
+    source = iter(numbers)
+    while batch := list(islice(source, BATCH_SIZE)):
+        yield batch

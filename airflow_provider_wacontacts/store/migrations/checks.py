@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["STATEMENTS"]
+__all__ = ["IS_PENDING", "STATEMENTS"]
+
+#: Whether identity ``i`` is pending: the latest that a sender knows of a user, not acknowledged, and not superseded by
+#: one that the API returned since.
+IS_PENDING = """
+    NOT i.acknowledged AND NOT i.superseded AND NOT EXISTS (
+        SELECT 1 FROM {at}wacontacts_identity o
+        WHERE o.sender = i.sender AND o.wa_id = i.wa_id AND NOT o.superseded
+            AND (coalesce(o.created_at, o.detected_at), o.detected_at, o.hash)
+                > (coalesce(i.created_at, i.detected_at), i.detected_at, i.hash)
+    )
+"""
 
 STATEMENTS = (
     """
@@ -18,8 +29,8 @@ STATEMENTS = (
         forced_at {time},
         client_version text,
         failures integer NOT NULL DEFAULT 0,
-        claimed_for text,
-        claimed_until {time},
+        leased_by text,
+        leased_until {time},
         number_pseudonym text,
         wa_id_pseudonym text,
         UNIQUE (sender, number)
@@ -41,8 +52,8 @@ STATEMENTS = (
         fresh_after {time} NOT NULL,
         force_check boolean NOT NULL,
         recheck_failed integer NOT NULL DEFAULT 0,
-        drawn integer NOT NULL DEFAULT 0,
-        drawn_on text,
+        spent integer NOT NULL DEFAULT 0,
+        spent_on {date},
         dag_id text NOT NULL,
         run_id text NOT NULL,
         task_id text NOT NULL,
@@ -77,7 +88,7 @@ STATEMENTS = (
     """
     CREATE TABLE {at}wacontacts_budget (
         sender text NOT NULL,
-        day text NOT NULL,
+        day {date} NOT NULL,
         spent bigint NOT NULL,
         PRIMARY KEY (sender, day)
     )

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
+
 __all__ = ["STATEMENTS"]
 
 #: SQLite finds a text by an index on an expression only where the expression is known to be text.
@@ -66,15 +68,6 @@ CONTACTS = """
 #: Who is gone comes last: one account that has lost a contact does not hide another that still has it.
 BEST_CONTACT = "b.state = 'gone', s.updated_at DESC, s.last_seen_at DESC, s.row_hash DESC, a.account {bytewise}"
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
-#: The latest that a sender has heard of a user, unless the API has said since that another one is.
-IS_PENDING = """
-    NOT i.acknowledged AND NOT i.superseded AND NOT EXISTS (
-        SELECT 1 FROM {at}wacontacts_identity o
-        WHERE o.sender = i.sender AND o.wa_id = i.wa_id AND NOT o.superseded
-            AND (coalesce(o.created_at, o.detected_at), o.detected_at, o.hash)
-                > (coalesce(i.created_at, i.detected_at), i.detected_at, i.hash)
-    )
-"""
 CHANGED_AT = "max(coalesce(i.created_at, i.detected_at))"
 
 LATERAL = f"""

@@ -21,7 +21,7 @@ SELECT sender, sum(CASE WHEN day = :day THEN spent ELSE 0 END) AS spent FROM {at
 """
 CHECKS = """
 SELECT sender, count(CASE WHEN state = 'open' THEN 1 END) AS open_checks,
-    count(CASE WHEN state = 'open' AND deadline_at < :now_at THEN 1 END) AS overdue_checks,
+    count(CASE WHEN state = 'open' AND deadline_at < :now THEN 1 END) AS overdue_checks,
     min(CASE WHEN state = 'open' THEN created_at END) AS oldest_open_at
 FROM {at}wacontacts_check GROUP BY sender
 """
@@ -50,7 +50,7 @@ def read_senders(
     found: defaultdict[str, dict[str, Any]] = defaultdict(dict, {sender: {} for sender in known})
     for row in db.execute(SPENT, day=utc_day(now)):
         found[row.sender]["spent"] = int(row.spent)
-    for checks in db.execute(CHECKS, times=("oldest_open_at",), now_at=now).mappings():
+    for checks in db.execute(CHECKS, times=("oldest_open_at",), now=now).mappings():
         found[checks["sender"]].update(checks)
     for row in db.execute(NUMBERS):
         found[row.sender].setdefault("numbers", {})[row.status] = row.numbers

@@ -39,7 +39,7 @@ def test_past_the_budget_a_task_fails_at_once_and_what_was_answered_stays(tasks:
     assert (cause.limit, cause.used, cause.asked) == (30, 30, 70)
     assert sum(api.asked_numbers.values()) == 30
     assert store.rows("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == [(30,)]
-    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL") == [(0,)]
+    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL") == [(0,)]
     assert store.rows("SELECT state, finished_at FROM wacontacts_check") == [("open", None)]
 
 
@@ -92,7 +92,7 @@ def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
     assert api.asked_numbers == dict.fromkeys(numbers(100), 1)
     assert store.rows("SELECT check_id FROM wacontacts_check") == [(summary["check_id"],)]
     spent = [("2026-03-02", 30), ("2026-03-03", 30), ("2026-03-04", 30), ("2026-03-05", 10)]
-    assert store.rows("SELECT day, spent FROM wacontacts_budget ORDER BY day") == spent
+    assert store.rows("SELECT CAST(day AS text), spent FROM wacontacts_budget ORDER BY day") == spent
 
 
 @pytest.mark.usefixtures("budget_of_30")

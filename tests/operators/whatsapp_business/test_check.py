@@ -207,7 +207,7 @@ def test_a_retry_goes_on_with_the_check_and_asks_only_about_the_rest(tasks: Any,
     assert summary["check_id"] == check_id
     assert api.asked_numbers == dict.fromkeys(numbers(100), 1)
     assert (summary["given"], summary["asked"], summary["valid"], summary["from_store"]) == (100, 100, 100, 0)
-    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE claimed_until IS NOT NULL") == [(0,)]
+    assert store.rows("SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL") == [(0,)]
 
 
 def test_a_list_that_was_changed_meanwhile_is_another_check(tasks: Any, api: Sandbox) -> None:

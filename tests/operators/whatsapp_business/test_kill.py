@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.whatsapp_business.cases import numbers
 
-CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE claimed_for = :check_id"
+CLAIMED = "SELECT count(*) FROM wacontacts_number WHERE leased_by = :check_id"
 #: Far less than any wait that is cut short here, far more than it takes.
 SOON_S = 30
 
@@ -72,9 +72,9 @@ def test_while_it_waits_for_numbers_that_somebody_else_asks_about(
     tasks: Any, api: Sandbox, store: Any, kill: Callable[..., None]
 ) -> None:
     tasks.check(numbers(5), run_id="before")
-    store.do("UPDATE wacontacts_number SET status = NULL, checked_at = NULL, asked_at = NULL, claimed_for = 'another'")
+    store.do("UPDATE wacontacts_number SET status = NULL, checked_at = NULL, asked_at = NULL, leased_by = 'another'")
     until = (datetime.now(UTC) + timedelta(minutes=12)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    store.do(f"UPDATE wacontacts_number SET claimed_until = '{until}'")
+    store.do(f"UPDATE wacontacts_number SET leased_until = '{until}'")
     asked = api.requests.count("check")
 
     kill(numbers(5), lambda: bool(store.rows("SELECT 1 FROM wacontacts_check WHERE run_id = 'run' AND filled_at > ''")))

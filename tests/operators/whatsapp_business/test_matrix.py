@@ -224,7 +224,7 @@ def test_14_a_server_that_does_not_answer_in_time(
     with pytest.raises(NetworkError, match="took too long"):
         tasks.check(numbers(1))
 
-    assert store.rows("SELECT claimed_until FROM wacontacts_number") == [(None,)]
+    assert store.rows("SELECT leased_until FROM wacontacts_number") == [(None,)]
     assert tasks.check(numbers(1))["valid"] == 1
 
 
@@ -244,7 +244,7 @@ def test_15_a_200_in_html_is_no_answer(tasks: Any, api: Sandbox, store: Any) -> 
     with pytest.raises(ContractError):
         tasks.check(numbers(1))
 
-    assert store.rows("SELECT status, claimed_until FROM wacontacts_number") == [(None, None)]
+    assert store.rows("SELECT status, leased_until FROM wacontacts_number") == [(None, None)]
 
 
 def test_a_sender_that_is_banned_fails_at_once(tasks: Any, api: Sandbox, behave: Callable[..., None]) -> None:

@@ -105,7 +105,9 @@ class Desk:
 
     def spent(self):
         """Read the budget: by day."""
-        return dict(self.rows("SELECT day, spent FROM wacontacts_budget WHERE sender = :it", it=self.sender))
+        return dict(
+            self.rows("SELECT CAST(day AS text), spent FROM wacontacts_budget WHERE sender = :it", it=self.sender)
+        )
 
     def everything(self):
         """Read all there is of the sender's numbers, checks, results, rejects and budgets."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.store.checks import lifecycle
+from airflow_provider_wacontacts.store.checks import inputs
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckTotals
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, WEEK
 
@@ -28,7 +28,7 @@ HOSTILE = [
 @pytest.fixture(params=[1, 2, 3, 5_000])
 def chunk(request, monkeypatch):
     """How many inputs are written at once."""
-    monkeypatch.setattr(lifecycle, "AT_ONCE", request.param)
+    monkeypatch.setattr(inputs, "BATCH_SIZE", request.param)
     return request.param
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.store.checks import lifecycle
+from airflow_provider_wacontacts.store.checks import inputs as inputs_module
 from airflow_provider_wacontacts.store.checks.model import CheckTotals
 from tests.store.checks.conftest import ALICE, BOB, CAROL, NOON
 
@@ -102,7 +102,7 @@ def newest(desk):
 
 
 def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
-    monkeypatch.setattr(lifecycle, "AT_ONCE", 2)
+    monkeypatch.setattr(inputs_module, "BATCH_SIZE", 2)
     inputs = [desk.input(number) for number in (ALICE, BOB, ALICE, CAROL, CAROL)]
     another = desk.open("another")
     writes = writes_of(desk.engine, lambda: another.fill(inputs))

@@ -10,7 +10,7 @@ from airflow_provider_wacontacts.store.checks.model import CheckTotals, LeasedNu
 from tests.store.checks.conftest import ALICE, BOB, CAROL, NOON
 
 MINUTES = timedelta(minutes=12)
-CLAIM = "claimed_for, claimed_until"
+CLAIM = "leased_by, leased_until"
 
 
 def test_a_claimed_number_is_not_handed_to_anybody_else(desk):
@@ -67,7 +67,7 @@ def test_a_delivery_frees_nothing(desk):
     desk.lease(check)
     desk.deliver({ALICE: "valid"})
 
-    assert desk.numbers("claimed_for") == {ALICE: check.check_id}
+    assert desk.numbers("leased_by") == {ALICE: check.check_id}
 
 
 def test_what_is_given_back_is_free(desk):
@@ -85,7 +85,7 @@ def test_nobody_gives_back_what_is_somebody_elses(desk):
     other.release([ALICE])
     other.release([])
 
-    assert desk.numbers("claimed_for") == {ALICE: one.check_id}
+    assert desk.numbers("leased_by") == {ALICE: one.check_id}
 
 
 def test_a_retry_goes_on_with_the_check_and_frees_what_it_had_claimed(desk):

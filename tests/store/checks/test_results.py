@@ -282,7 +282,7 @@ def test_an_answer_and_its_deliveries_end_in_the_same_rows_in_any_order(desk, ch
         steps[n]()
     desk.say(check, {BOB: "processing"})
 
-    both = desk.numbers(f"{KNOWN}, asked_at, claimed_for")
+    both = desk.numbers(f"{KNOWN}, asked_at, leased_by")
     assert both == {
         ALICE: ("valid", ALICE[1:], NOON + DAY, NOON + DAY, "v2.45.1", NOON, None),
         BOB: ("invalid", None, NOON + DAY, NOON + DAY, "v2.45.1", NOON, None),

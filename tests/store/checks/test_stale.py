@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.store.checks import stale as stale_module
+from airflow_provider_wacontacts.store.checks import sender
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, NOON
 
 DAY = timedelta(days=1)
@@ -71,7 +71,7 @@ def test_only_what_is_wanted_is_found_and_each_once(stale):
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_what_is_wanted_may_be_more_than_is_looked_for_at_once(stale, monkeypatch, at_once):
-    monkeypatch.setattr(stale_module, "AT_ONCE", at_once)
+    monkeypatch.setattr(sender, "BATCH_SIZE", at_once)
 
     assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE]) == [BOB, ALICE, CAROL]
     assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE], limit=2) == [BOB, ALICE]

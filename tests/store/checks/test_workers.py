@@ -55,7 +55,10 @@ def all_at_once(url, lists, daily_checks):
 
 def spent(engine):
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT sender, day, spent FROM wacontacts_budget"))]
+        return [
+            tuple(row)
+            for row in connection.execute(text("SELECT sender, CAST(day AS text), spent FROM wacontacts_budget"))
+        ]
 
 
 def test_ten_workers_on_a_budget_of_a_thousand_ask_about_a_thousand_and_not_one_more(store_url, store_engine):
