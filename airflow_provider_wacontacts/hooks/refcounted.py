@@ -1,4 +1,4 @@
-"""Things that the tasks of an event loop use together."""
+"""Resources that the tasks of an event loop share."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["shared"]
+__all__ = ["refcounted"]
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Thing:
+class _Entry:
     users: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     manager: AbstractAsyncContextManager[Any] | None = None
     value: Any = None
 
 
-_THINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Thing]] = WeakKeyDictionary()
+_ENTRIES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Entry]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared(key: Hashable, make: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncIterator[T]:
+async def refcounted(key: Hashable, make: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncIterator[T]:
     """
-    Open something for the first task of this event loop that wants it, and close it after the last.
+    Open a resource for the first task of this event loop that uses it, and close it after the last.
 
-    Those who wait for the first go on one after another, for all at once would stop the loop.
+    Waiting tasks proceed one after another, because all at once would stall the loop.
 
-    :param key: tasks with the same one share.
-    :param make: where it cannot be opened, each of the tasks tries, and is told.
+    :param key: tasks with the same key share the resource.
+    :param make: opens the resource. If that fails, each task tries, and raises the error.
     """
-    things = _THINGS.setdefault(asyncio.get_running_loop(), {})
-    thing = things.setdefault(key, _Thing())
-    thing.users += 1
+    entries = _ENTRIES.setdefault(asyncio.get_running_loop(), {})
+    entry = entries.setdefault(key, _Entry())
+    entry.users += 1
     try:
-        async with thing.lock:
-            if thing.manager is None:
+        async with entry.lock:
+            if entry.manager is None:
                 manager = make()
-                thing.value = await manager.__aenter__()
-                thing.manager = manager
-        yield thing.value
+                entry.value = await manager.__aenter__()
+                entry.manager = manager
+        yield entry.value
     finally:
-        thing.users -= 1
-        if not thing.users:
-            del things[key]
-            if thing.manager is not None:
-                await thing.manager.__aexit__(None, None, None)
+        entry.users -= 1
+        if not entry.users:
+            del entries[key]
+            if entry.manager is not None:
+                await entry.manager.__aexit__(None, None, None)

@@ -28,7 +28,7 @@ from airflow_provider_wacontacts.records.task_instances import options_digest
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+    from airflow_provider_wacontacts.pipelines.stop import StopSignal
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -67,7 +67,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
     force_check: bool
     max_checks: int | None
     on_budget: str
-    _world: Surroundings | None = None
+    _stop: StopSignal | None = None
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -86,8 +86,8 @@ class CheckOperator(ValidatedArguments, BaseOperator):
 
     def on_kill(self) -> None:
         """Stop sending requests; results received so far are kept."""
-        if self._world is not None:
-            self._world.stop.set()
+        if self._stop is not None:
+            self._stop.set()
 
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
@@ -95,18 +95,15 @@ class CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.clients.requests_driver import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
-        sleeping = Clock(sleep=self._world.sleep) if self._world else None
-        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
+        clock = Clock(sleep=self._stop.sleep) if self._stop else None
+        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=clock)
 
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
+        from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        self._world = Surroundings(
-            lambda asked: self.log.info("%s numbers checked so far", asked),
-            retried=lambda: send("whatsapp_business", retries=1),
-        )
+        stop = self._stop = StopSignal()
         self._validate_rendered()
         self.hook.check()
         store = open_store(self.store_conn_id)
@@ -114,18 +111,26 @@ class CheckOperator(ValidatedArguments, BaseOperator):
         checks = SenderChecks(store.context, self.hook.sender, daily_checks=self.hook.daily_checks)
         check = checks.open(self._spec(context))
         if not check.is_filled:
-            check.fill(self._world.through(self._inputs(context, checks)))
-        totals = self._check_all(check, checks, self._world, attempt)
+            check.fill(stop.interruptible(self._inputs(context, checks)))
+        totals = self._check_all(check, checks, stop, attempt)
         return self._publish_summary(context, check, checks, totals)
 
-    def _check_all(self, check: Check, checks: SenderChecks, world: Surroundings, attempt: int) -> CheckTotals:
-        from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
-        from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
+    def _check_all(self, check: Check, checks: SenderChecks, stop: StopSignal, attempt: int) -> CheckTotals:
+        from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
 
         tomorrow = _tomorrow(checks)
+        run = CheckRun(
+            check=check,
+            checks=checks,
+            ask=self._ask,
+            batch_size=self.batch_size,
+            force_check=self.force_check,
+            on_progress=lambda checked: self.log.info("%s numbers checked so far", checked),
+            on_retry=lambda: send("whatsapp_business", retries=1),
+            stop=stop,
+        )
         try:
-            options = CheckOptions(self.batch_size, self.blocking, self.force_check)
-            ask_about_all(check, checks, ask=self._ask, check_options=options, world=world)
+            run.run()
         except RateLimitedError as error:
             defer_for_rate_limit(self, error, attempt)
         except BudgetExceededError as error:
@@ -138,8 +143,10 @@ class CheckOperator(ValidatedArguments, BaseOperator):
                 defer_until(self, tomorrow, why="there is a new budget")
         return check.finish()
 
-    def _ask(self, numbers: Sequence[str], *, blocking: str, force_check: bool) -> CheckAnswer:
-        answer = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check, is_counted=True)
+    def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
+        answer = self.hook.check_contacts(
+            numbers, blocking=self.blocking, force_check=self.force_check, is_counted=True
+        )
         send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
         return answer
 

@@ -66,7 +66,7 @@ class EraseContactsOperator(BaseOperator):
 
         with fail_without_retry():
             paths = [self.paths] if isinstance(self.paths, str) else self.paths
-            rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, needed=COLUMNS)
+            rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, columns=COLUMNS)
             people = people_in(people_of(rows))
             roots = [object_path(path, "paths") for path in paths]
             summary = erase_people(people, store=open_store(self.store_conn_id), roots=roots)

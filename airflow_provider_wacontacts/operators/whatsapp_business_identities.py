@@ -17,9 +17,9 @@ from airflow_provider_wacontacts.records.arguments import validate_bool, validat
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-    from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary
-    from airflow_provider_wacontacts.store.identities import SenderIdentities, StoredIdentity
+    from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, FetchSummary, IdentityRun
+    from airflow_provider_wacontacts.pipelines.stop import StopSignal
+    from airflow_provider_wacontacts.store.identities import StoredIdentity
 
 __all__ = ["WhatsAppAcknowledgeIdentityOperator", "WhatsAppGetIdentityOperator"]
 
@@ -43,7 +43,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     store_conn_id: str
     identity_ids: IdentityIds
     limit: int
-    _world: Surroundings | None = None
+    _stop: StopSignal | None = None
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -59,8 +59,8 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
 
     def on_kill(self) -> None:
         """Stop sending requests; results received so far are kept."""
-        if self._world is not None:
-            self._world.stop.set()
+        if self._stop is not None:
+            self._stop.set()
 
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
@@ -68,32 +68,36 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.clients.requests_driver import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
-        sleeping = Clock(sleep=self._world.sleep) if self._world else None
-        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=sleeping)
+        clock = Clock(sleep=self._stop.sleep) if self._stop else None
+        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=clock)
 
     def _run(self) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.check_numbers import Surroundings
-        from airflow_provider_wacontacts.pipelines.identities import chosen
+        from airflow_provider_wacontacts.pipelines.identities import IdentityRun, choose_identities
+        from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
-        world = self._world = Surroundings(lambda done: self.log.info("%s identities processed", done))
+        stop = self._stop = StopSignal()
         identity_ids = None if self.identity_ids == PENDING else parse_ids(self.identity_ids)
         self.hook.check()
         store = open_store(self.store_conn_id)
         store.prepare()
         identities = SenderIdentities(store.context, self.hook.sender)
-        given = chosen(identities, identity_ids, self.limit)
-        if not given:
+        chosen = choose_identities(identities, identity_ids, self.limit)
+        if not chosen:
             self.log.info("No identities are %s. No request is sent.", "pending" if identity_ids is None else "given")
-        return self._work(identities, given, world)
+        run = IdentityRun(
+            identities=identities,
+            api=self.hook,
+            on_progress=lambda processed: self.log.info("%s identities processed so far", processed),
+            stop=stop,
+        )
+        return self._process(run, chosen)
 
-    def _work(
-        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
-    ) -> dict[str, Any]:
+    def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _warn_of_unknown(self, summary: LookSummary | AcknowledgeSummary) -> None:
+    def _warn_of_unknown(self, summary: FetchSummary | AcknowledgeSummary) -> None:
         if summary.unknown:
             self.log.warning(
                 "The API does not know the users of %s of %s identities.%s",
@@ -133,12 +137,8 @@ class WhatsAppGetIdentityOperator(_IdentitiesOperator):
         self.limit = limit
         self.validate_arguments(vars(self))
 
-    def _work(
-        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
-    ) -> dict[str, Any]:
-        from airflow_provider_wacontacts.pipelines.identities import look
-
-        summary = look(identities, given, api=self.hook, world=world)
+    def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
+        summary = run.fetch(chosen)
         self.log.info(
             "%s identities fetched: %s unchanged, %s changed again, %s unknown; %s to acknowledge",
             *(summary.given, summary.unchanged, summary.changed, summary.unknown, len(summary.identity_ids)),
@@ -181,12 +181,8 @@ class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
         self.acknowledge_latest = acknowledge_latest
         self.validate_arguments(vars(self))
 
-    def _work(
-        self, identities: SenderIdentities, given: Sequence[StoredIdentity], world: Surroundings
-    ) -> dict[str, Any]:
-        from airflow_provider_wacontacts.pipelines.identities import acknowledge
-
-        summary = acknowledge(identities, given, api=self.hook, world=world, acknowledge_latest=self.acknowledge_latest)
+    def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
+        summary = run.acknowledge(chosen, acknowledge_latest=self.acknowledge_latest)
         self.log.info(
             "%s identities given: %s acknowledged, %s already acknowledged, %s changed again, %s unknown",
             *(summary.given, summary.acknowledged, summary.already_acknowledged, summary.changed, summary.unknown),

@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.clients.whatsapp_business import (
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, infer_region, normalize
-from airflow_provider_wacontacts.pipelines.check_results import status_of
+from airflow_provider_wacontacts.pipelines.check_results import to_store_status
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -111,7 +111,7 @@ def _by_number(said: Iterable[ContactResult], sender: str) -> tuple[Results, int
             strange += 1
             continue
         if number not in found or is_resolved(one.status):
-            found[number] = (status_of(one), one.wa_id)
+            found[number] = (to_store_status(one), one.wa_id)
     return found, strange
 
 

@@ -1,8 +1,8 @@
 """
-Wait for the answers of a check: ask again about what is not resolved, until all is, or until a deadline.
+Wait for the results of a check: request what is missing again until all results are final, or until a deadline.
 
-One round of asking is the same in a worker, which pokes, and in a triggerer, which must not block: :class:`Wait` and
-:class:`Round` do the work with the database, :func:`ask_again` and :class:`Waiting` do the asking in between.
+:class:`PendingCheck` works on the store, and blocks. A worker polls with :func:`poll_results`. A triggerer runs
+:func:`wait_for_results`, which blocks in threads only.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckAnswer, next_pause
@@ -24,7 +24,7 @@ from airflow_provider_wacontacts.exceptions import (
     RateLimitedError,
     WaContactsError,
 )
-from airflow_provider_wacontacts.pipelines.check_results import answers_of
+from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
@@ -33,293 +33,272 @@ from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.schema import prepare
 
 __all__ = [
-    "Round",
-    "SharedClient",
-    "Wait",
-    "WaitOptions",
-    "Waiting",
-    "ask_again",
+    "AsyncCheckClient",
+    "PendingCheck",
     "count_failure",
-    "is_late",
-    "pause_before",
+    "pause_before_poll",
+    "poll_results",
     "read_deadline",
+    "wait_for_results",
 ]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class WaitOptions:
+class PendingCheck:
     """
-    How long to wait for a check, and how to ask meanwhile.
+    A check whose results are not all final.
 
-    :param deadline: aware.
-    :param recheck_failed: how often to ask again about a number that failed, 0 and up.
+    :ivar last_totals: the totals when they were last counted; ``None`` before that.
+    :param checks: the checks of its sender.
+    :param deadline: when to stop waiting, timezone-aware.
+    :param recheck_failed: how many times to recheck a number whose result is ``failed``, 0 and up.
     :param batch_size: numbers in a request, 1 to 1,000.
-    :param max_failures: how many rounds in a row may fail, 0 and up; rate limits are not failures.
-    :param waiter: who waits, the same for each of its tries; two who wait for one check let go of none of each other's
-        numbers.
-    :raises ConfigError: a figure that cannot be.
+    :param waiter: who waits, the same in each attempt. Two waiters of one check never release each other's leases.
+    :param now: timezone-aware.
+    :raises ConfigError: a figure is out of its range.
     """
 
-    check_id: str
-    deadline: datetime
-    recheck_failed: int = 0
-    batch_size: int = 100
-    max_failures: int = 10
-    waiter: str | None = None
-
-    def __post_init__(self) -> None:
-        validate_int("batch_size", self.batch_size, 1, MAX_INPUTS)
-        for name in ("recheck_failed", "max_failures"):
-            validate_int(name, getattr(self, name), 0)
-
-
-class Wait:
-    """
-    A check that somebody waits for. Its methods block.
-
-    :param checks: those of the check's sender.
-    """
-
-    def __init__(self, checks: SenderChecks, terms: WaitOptions) -> None:
-        self.terms = terms
+    def __init__(
+        self,
+        checks: SenderChecks,
+        check_id: str,
+        deadline: datetime,
+        *,
+        recheck_failed: int = 0,
+        batch_size: int = 100,
+        waiter: str | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        validate_int("recheck_failed", recheck_failed, 0)
+        validate_int("batch_size", batch_size, 1, MAX_INPUTS)
+        self.check_id = check_id
+        self.deadline = deadline
+        self.waiter = waiter
+        self.last_totals: CheckTotals | None = None
         self._checks = checks
-        self._check: Check | None = None
+        self._recheck_failed = recheck_failed
+        self._batch_size = batch_size
+        self._now = now
+        self._batches: Iterator[list[int]] = iter(())
+        self._leased: Sequence[str] = ()
 
-    @property
+    @cached_property
     def check(self) -> Check:
         """
         The check.
 
-        :raises ConfigError: the store knows none of this id, or it is another sender's.
+        :raises ConfigError: the store has no such check, or it belongs to another sender.
         """
-        if self._check is None:
-            prepare(self._checks.context)
-            self._check = self._checks.find(self.terms.check_id, waiter=self.terms.waiter)
-        return self._check
+        prepare(self._checks.context)
+        return self._checks.find(self.check_id, waiter=self.waiter)
+
+    @property
+    def time_left(self) -> timedelta:
+        """The time until the deadline, negative after it."""
+        return self.deadline - self._now()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.time_left <= timedelta(0)
 
     def begin(self) -> CheckTotals:
-        """Wait from now on, or go on after a restart; what an earlier try had claimed is free again."""
-        return self.check.start_waiting(self.terms.deadline, recheck_failed=self.terms.recheck_failed)
+        """Start to wait, or continue after a restart. After the deadline, only count the results."""
+        if self.is_overdue:
+            return self.count()
+        self.last_totals = self.check.start_waiting(self.deadline, recheck_failed=self._recheck_failed)
+        return self.last_totals
 
-    def look(self) -> CheckTotals:
-        """Count how it stands: an answer may also have been delivered, or somebody else may have asked."""
-        return self.check.totals()
+    def count(self) -> CheckTotals:
+        """Count the results. Callbacks and other tasks record some, too."""
+        self.last_totals = self.check.totals()
+        return self.last_totals
 
     def expire(self) -> CheckTotals:
-        """Give up; what came in stays."""
-        return self.check.expire()
+        """Stop waiting; results received so far are kept."""
+        self.last_totals = self.check.expire()
+        return self.last_totals
 
-    def round(self) -> Round:
-        """Begin to ask about all that is not resolved."""
-        return Round(self.check, self.terms.batch_size)
+    def start_round(self) -> None:
+        """Start to request the missing results."""
+        self._batches = self.check.waiting(self._batch_size)
 
-
-class Round:
-    """One go through the numbers that are to be asked about again, a batch at a time."""
-
-    def __init__(self, check: Check, batch_size: int) -> None:
-        self._check = check
-        self._batches = check.waiting(batch_size)
-        self._leased: Sequence[str] = ()
-
-    def lease(self) -> Sequence[str]:
+    def lease_next(self) -> Sequence[str]:
         """
-        Take the next numbers that nobody else asks about now.
+        Lease the round's next batch of numbers that no other task is checking.
 
-        Those that had failed are left at that where the day's budget is spent.
+        If the day's budget is spent, numbers whose result is ``failed`` are not rechecked any more.
 
-        :returns: E.164; empty when all have had their turn.
+        :returns: E.164; empty at the end of the round.
         """
         for number_ids in self._batches:
-            leased = self._check.lease_waiting(number_ids)
+            leased = self.check.lease_waiting(number_ids)
             if leased.over_budget:
-                log.warning("The budget of today is spent: numbers that failed are not asked about again")
-                self._check.stop_rechecking()
+                log.warning("The sender's budget is spent for today. Numbers with status failed are not rechecked.")
+                self.check.stop_rechecking()
             if leased.numbers:
                 self._leased = leased.numbers
                 break
         return self._leased
 
-    def keep(self, asked_at: datetime, answer: CheckAnswer) -> None:
+    def record(self, asked_at: datetime, answer: CheckAnswer) -> None:
         """
-        Keep what was answered about the numbers that were taken last.
+        Record the results of the leased numbers, and release them.
 
-        :raises ApiError: the others of them were refused; they are still taken.
+        :raises ApiError: the server refused some of them; those are still leased.
         """
-        self._check.record(answers_of(answer, self._leased, asked_at=asked_at))
+        self.check.record(to_store_results(answer, self._leased, asked_at=asked_at))
         self._leased = ()
         if answer.error is not None:
             self._leased = answer.missing
             raise answer.error
 
     def release(self) -> None:
-        """Let others ask about what was taken and not answered. Where that fails, it is free again after a while."""
+        """Release the leased numbers. If the store fails, the lease runs out after a while."""
         if self._leased:
             with suppress(LandingError):
-                self._check.release(self._leased)
+                self.check.release(self._leased)
+            self._leased = ()
 
 
-def ask_again(
-    wait: Wait, ask: Callable[[Sequence[str]], CheckAnswer], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+def poll_results(
+    pending: PendingCheck,
+    ask: Callable[[Sequence[str]], CheckAnswer],
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CheckTotals:
     """
-    Ask once about all that is not resolved, batch after batch.
+    Request all missing results once.
 
     :param ask: sends a request, without ``force_check``.
-    :param now: aware.
-    :raises WaContactsError: what was answered before is kept, and nothing is claimed any more.
+    :param now: timezone-aware.
+    :raises WaContactsError: the results so far are kept, and nothing stays leased.
     """
-    asking = wait.round()
+    pending.start_round()
     try:
-        while numbers := asking.lease():
-            asking.keep(now(), ask(numbers))
+        while numbers := pending.lease_next():
+            pending.record(now(), ask(numbers))
     except BaseException:
-        asking.release()
+        pending.release()
         raise
-    return wait.look()
+    return pending.count()
 
 
-class SharedClient(Protocol):
-    """Where a triggerer does what would block, and sends what all its triggers send."""
+class AsyncCheckClient(Protocol):
+    """Sends the requests of all triggers of a connection, and runs their work on the store in threads."""
 
-    @property
-    def checks(self) -> SenderChecks:
-        """Those of the connection's sender."""
+    async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
+        """Run work that blocks. If it is cancelled, it is awaited."""
 
-    async def in_thread(self, work: Callable[..., T], *given: object) -> T:
-        """Do what blocks; who is cancelled stays until it is done."""
-
-    async def ready(self) -> None:
-        """Wait while nothing may be sent."""
+    async def wait_unblocked(self) -> None:
+        """Wait while the server accepts no requests."""
 
     async def ask(self, numbers: Sequence[str]) -> tuple[datetime, CheckAnswer]:
-        """Send a request when it is its turn; also tell when that was."""
+        """Send a request within the rate limit; return when it was sent, and the response."""
 
 
-class Waiting:
+async def wait_for_results(
+    pending: PendingCheck,
+    client: AsyncCheckClient,
+    *,
+    max_failures: int = 10,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    jitter: Callable[[], float] = random.random,
+) -> CheckTotals:
     """
-    A wait on an event loop.
+    Wait on an event loop, and request the missing results with growing pauses.
 
-    :ivar totals: how the check stood when it was last looked at; ``None`` before that.
-    :param now: aware.
-    :param sleep: waits, in seconds.
-    :param chance: of [0, 1).
+    :param max_failures: maximum consecutive failed polls, 0 and up.
+    :param sleep: sleeps, in seconds.
+    :param jitter: of [0, 1).
+    :returns: the totals: the check is resolved, or expired at the deadline.
+    :raises WaContactsError: no retry helps, or too many consecutive polls failed.
     """
-
-    def __init__(
-        self,
-        terms: WaitOptions,
-        room: SharedClient,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self.totals: CheckTotals | None = None
-        self._terms = terms
-        self._room = room
-        self._wait = Wait(room.checks, terms)
-        self._now = now
-        self._sleep = sleep
-        self._chance = chance
-
-    async def until_answered(self) -> CheckTotals:
-        """
-        Look, and ask about what is open, with growing pauses in between.
-
-        :returns: how the check stands: it is resolved, or the deadline has come and it is expired.
-        :raises WaContactsError: it is of no use to go on, or too many rounds have failed one after another.
-        """
-        looks, failures = 0, 0
-        while True:
-            looks, retry_after = looks + 1, None
-            try:
-                totals = self.totals = await self._look()
-                if totals.state != "open":
-                    return totals
-                failures = 0
-            except WaContactsError as error:
-                failures = count_failure(error, failures, self._terms.max_failures)
-                retry_after = getattr(error, "retry_after", None)
-                log.warning("Check %s: %s: %s", self._terms.check_id, type(error).__name__, error)
-            pause = pause_before(looks, self._terms.deadline - self._now(), self._chance(), retry_after).total_seconds()
-            if self.totals is not None:
-                waiting = self.totals.waiting
-                log.info("Check %s: %s numbers wait; the next look is in %.0f s", self._terms.check_id, waiting, pause)
-            await self._sleep(pause)
-
-    async def _look(self) -> CheckTotals:
-        """Do what is due now, and tell how the check stands."""
-        if self.totals is None:
-            totals = await self._room.in_thread(self._wait.begin)
-        elif is_late(self._terms, self._now()):
-            totals = self.totals
-        else:
-            totals = await self._ask_in_time()
-        if totals.state == "open" and is_late(self._terms, self._now()):
-            return await self._room.in_thread(self._wait.expire)
-        return totals
-
-    async def _ask_in_time(self) -> CheckTotals:
-        left = self._terms.deadline - self._now()
+    validate_int("max_failures", max_failures, 0)
+    polls, failures = 0, 0
+    while True:
+        polls, retry_after = polls + 1, None
         try:
-            async with asyncio.timeout(left.total_seconds()):
-                await self._ask()
-        except TimeoutError:
-            log.info("Check %s: the deadline has come in the middle of a round", self._terms.check_id)
-        return await self._room.in_thread(self._wait.look)
-
-    async def _ask(self) -> None:
-        room, asking = self._room, self._wait.round()
-        try:
-            await room.ready()
-            while numbers := await room.in_thread(asking.lease):
-                await room.in_thread(asking.keep, *await room.ask(numbers))
-                await room.ready()
-        except BaseException:
-            await room.in_thread(asking.release)
-            raise
+            totals = await _poll(pending, client)
+            if totals.state != "open":
+                return totals
+            failures = 0
+        except WaContactsError as error:
+            failures = count_failure(error, failures, max_failures)
+            retry_after = getattr(error, "retry_after", None)
+            log.warning("Check %s: %s: %s", pending.check_id, type(error).__name__, error)
+        pause = pause_before_poll(polls, pending.time_left, jitter(), retry_after).total_seconds()
+        if pending.last_totals is not None:
+            waiting = pending.last_totals.waiting
+            log.info("Check %s: waiting for %s numbers, next poll in %.0f s", pending.check_id, waiting, pause)
+        await sleep(pause)
 
 
-def is_late(terms: WaitOptions, now: datetime) -> bool:
-    """Tell whether the deadline has come."""
-    return now >= terms.deadline
+async def _poll(pending: PendingCheck, client: AsyncCheckClient) -> CheckTotals:
+    if pending.last_totals is None:
+        totals = await client.run_in_thread(pending.begin)
+    elif pending.is_overdue:
+        totals = pending.last_totals
+    else:
+        totals = await _ask_before_deadline(pending, client)
+    if totals.state == "open" and pending.is_overdue:
+        return await client.run_in_thread(pending.expire)
+    return totals
 
 
-def pause_before(look: int, left: timedelta, chance: float, retry_after: timedelta | None = None) -> timedelta:
+async def _ask_before_deadline(pending: PendingCheck, client: AsyncCheckClient) -> CheckTotals:
+    try:
+        async with asyncio.timeout(pending.time_left.total_seconds()):
+            await _ask_round(pending, client)
+    except TimeoutError:
+        log.info("Check %s: the deadline passed during a poll", pending.check_id)
+    return await client.run_in_thread(pending.count)
+
+
+async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
+    pending.start_round()
+    try:
+        await client.wait_unblocked()
+        while numbers := await client.run_in_thread(pending.lease_next):
+            await client.run_in_thread(pending.record, *await client.ask(numbers))
+            await client.wait_unblocked()
+    except BaseException:
+        await client.run_in_thread(pending.release)
+        raise
+
+
+def pause_before_poll(poll: int, left: timedelta, jitter: float, retry_after: timedelta | None = None) -> timedelta:
     """
-    Say how long to wait before looking again: as the protocol says, but not past the deadline.
+    Return the pause before the next poll: as the client's protocol says, but not past the deadline.
 
-    :param look: how often was looked so far, 1 and up.
-    :param left: until the deadline; what is left to do after it is tried again and again.
-    :param chance: of [0, 1).
+    :param poll: how many polls there were, 1 and up.
+    :param left: until the deadline. After it, work on the store is retried at the same pace.
+    :param jitter: of [0, 1).
     :param retry_after: what the server asked for.
     """
-    pause = next_pause(look, chance, retry_after)
+    pause = next_pause(poll, jitter, retry_after)
     return min(pause, left) if left > timedelta(0) else pause
 
 
-def count_failure(error: WaContactsError, failures: int, most: int) -> int:
+def count_failure(error: WaContactsError, failures: int, max_failures: int) -> int:
     """
-    Count the failures in a row; a rate limit is none, for it is kept to.
+    Count consecutive failed polls. Rate limits do not count.
 
     :param failures: before this one.
-    :param most: so many are borne.
-    :raises WaContactsError: this one is not: it is one too many, or no waiting mends it.
+    :raises WaContactsError: the error, if no retry helps or there were too many.
     """
     if isinstance(error, RateLimitedError):
         return failures
-    if isinstance(error, NON_RETRYABLE) or failures >= most:
+    if isinstance(error, NON_RETRYABLE) or failures >= max_failures:
         raise error
     return failures + 1
 
 
 def read_deadline(value: datetime | str) -> datetime:
     """
-    Read a deadline: an aware time, or its ISO text.
+    Read a deadline, a timezone-aware ``datetime`` or an ISO 8601 string.
 
     :returns: UTC.
     :raises ConfigError: it is neither.
@@ -327,5 +306,5 @@ def read_deadline(value: datetime | str) -> datetime:
     try:
         return parse_time(value.isoformat() if isinstance(value, datetime) else value)
     except (TypeError, ValueError, AttributeError):
-        wrong = ConfigError("deadline is no time with an offset, such as 2024-01-31T08:00:00+00:00")
-    raise wrong
+        invalid = ConfigError("deadline must be a time with an offset, for example 2024-01-31T08:00:00+00:00")
+    raise invalid

@@ -1,4 +1,4 @@
-"""Sensors for the WhatsApp Business API: wait until it is known which numbers are on WhatsApp."""
+"""Sensors for the WhatsApp Business API: wait for the results of a check."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-    from airflow_provider_wacontacts.pipelines.wait_for_results import Wait, WaitOptions
+    from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = ["WhatsAppContactsSensor"]
 
-#: How long after the deadline the scheduler ends what no triggerer has ended.
+#: After the deadline and this, the scheduler times the trigger out.
 GRACE = timedelta(minutes=5)
 TIMED_OUT = "Trigger timeout"
 
@@ -98,7 +98,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         self.max_failures = max_failures
         self.deferrable = deferrable
         self.validate_arguments(vars(self))
-        self._begun: Wait | None = None
+        self._pending: PendingCheck | None = None
         self._started: datetime | None = None
         self._failures = 0
         self._not_before = datetime.min.replace(tzinfo=UTC)
@@ -115,32 +115,31 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
             if not self.deferrable:
                 self._started = _now()
                 return super().execute(context)
-            wait = self._wait(context)
-            totals = wait.look()
-            if totals.state != "resolved" and _now() < wait.terms.deadline:
-                self._defer_until(wait.terms, totals)
-            return self._summary(wait, totals if totals.state == "resolved" else self._expired(wait))
+            pending = self._begin(context)
+            totals = pending.last_totals or pending.count()
+            if totals.state != "resolved" and not pending.is_overdue:
+                self._defer_until_resolved(pending, totals)
+            return self._summary(pending, totals if totals.state == "resolved" else self._expire(pending))
 
     def poke(self, context: Any) -> PokeReturnValue:
         """Request all missing results once."""
         try:
-            wait = self._wait(context)
-            totals = self._ask_again(wait)
+            pending = self._begin(context)
+            totals = self._poll(pending)
         except WaContactsError as error:
             self._handle_error(error)
             return PokeReturnValue(is_done=False)
         if totals.state == "resolved":
-            return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, totals))
-        if totals.state == "expired" or _now() >= wait.terms.deadline:
-            return PokeReturnValue(is_done=True, xcom_value=self._summary(wait, self._expired(wait)))
+            return PokeReturnValue(is_done=True, xcom_value=self._summary(pending, totals))
+        if totals.state == "expired" or pending.is_overdue:
+            return PokeReturnValue(is_done=True, xcom_value=self._summary(pending, self._expire(pending)))
         return PokeReturnValue(is_done=False)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
-        Go on after the wait.
+        Resume after the wait. A trigger timeout counts as the deadline.
 
-        Where the scheduler had to end it, it ends as at the deadline. Airflow's own sensor has ``soft_fail`` skip for
-        any error; here it is for the deadline alone.
+        Unlike Airflow's own sensor, ``soft_fail`` skips the task only at the deadline, not for other errors.
         """
         if (next_kwargs or {}).get("error") == TIMED_OUT:
             next_method, next_kwargs = "execute_complete", {}
@@ -160,16 +159,16 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         event: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
-        Finish, when the trigger has fired.
+        Finish after the trigger has fired.
 
-        :param event: the trigger's; ``None`` where it never came to fire.
+        :param event: the trigger's event; ``None`` if it never fired.
         """
         if event is not None and "error" in event:
-            raise _failure(event)
+            raise _error_from_event(event)
         if event is not None and event["state"] == "expired":
-            self._give_up(event)
-        wait = self._open(_now())
-        return self._summary(wait, self._expired(wait) if event is None else wait.look())
+            self._time_out(event)
+        pending = self._open(_now())
+        return self._summary(pending, self._expire(pending) if event is None else pending.count())
 
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
@@ -195,47 +194,45 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
 
         return RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
 
-    def _wait(self, context: Any) -> Wait:
-        """Return the wait, which begins at the first poll. After the deadline, a check is only looked at."""
-        if self._begun is None:
-            wait = self._open(self._deadline(context), waiter=_waiter(context))
-            if _now() < wait.terms.deadline:
-                wait.begin()
-            self._begun = wait
-        return self._begun
+    def _begin(self, context: Any) -> PendingCheck:
+        """Return the check; wait for it from the first poll on."""
+        if self._pending is None:
+            pending = self._open(self._deadline(context), waiter=_waiter(context))
+            pending.begin()
+            self._pending = pending
+        return self._pending
 
-    def _open(self, deadline: datetime, *, waiter: str | None = None) -> Wait:
-        from airflow_provider_wacontacts.pipelines.wait_for_results import Wait, WaitOptions
+    def _open(self, deadline: datetime, *, waiter: str | None = None) -> PendingCheck:
+        from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
 
         if not self.check_id:
-            raise ConfigError("check_id is empty; it is what WhatsAppCheckContactsOperator returned as check_id")
-        terms = WaitOptions(
+            raise ConfigError("check_id is empty. Set it to the check_id in WhatsAppCheckContactsOperator's output.")
+        return PendingCheck(
+            self._checks,
             str(self.check_id),
             deadline,
             recheck_failed=self.recheck_failed,
             batch_size=self.batch_size,
-            max_failures=self.max_failures,
             waiter=waiter,
         )
-        return Wait(self._checks, terms)
 
     def _deadline(self, context: Any) -> datetime:
         from airflow_provider_wacontacts.pipelines.wait_for_results import read_deadline
 
-        first = _first_look(context) if self.reschedule and not self.deferrable else None
-        ends_at = (first or self._started or _now()) + timedelta(seconds=self.timeout)
+        first = _first_poll(context) if self.reschedule and not self.deferrable else None
+        times_out_at = (first or self._started or _now()) + timedelta(seconds=self.timeout)
         if self.deadline is None:
-            return ends_at
+            return times_out_at
         deadline = read_deadline(self.deadline)
-        # Airflow ends what pokes after its timeout, and would leave the check open.
-        return deadline if self.deferrable else min(deadline, ends_at)
+        # After its timeout Airflow ends a sensor that pokes, and the check would stay open.
+        return deadline if self.deferrable else min(deadline, times_out_at)
 
-    def _ask_again(self, wait: Wait) -> CheckTotals:
-        from airflow_provider_wacontacts.pipelines.wait_for_results import ask_again
+    def _poll(self, pending: PendingCheck) -> CheckTotals:
+        from airflow_provider_wacontacts.pipelines.wait_for_results import poll_results
 
-        if not self._not_before <= _now() < wait.terms.deadline:
-            return wait.look()
-        totals = ask_again(wait, self._ask)
+        if _now() < self._not_before or pending.is_overdue:
+            return pending.count()
+        totals = poll_results(pending, self._ask)
         self._failures = 0
         return totals
 
@@ -243,13 +240,13 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.clients.requests_driver import Clock
 
         self._pacer.wait(self.hook.sender, Clock())
-        # What is not resolved is asked after for nothing; what has failed is drawn for.
+        # Only rechecks of failed numbers count against the budget.
         answer = self.hook.check_contacts(numbers, is_counted=self.recheck_failed > 0)
         send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
         return answer
 
     def _handle_error(self, error: WaContactsError) -> None:
-        """Poll again later, and not before ``Retry-After``; raise the error if there were too many in a row."""
+        """Poll again later, and not before ``Retry-After``; raise the error after too many in a row."""
         from airflow_provider_wacontacts.pipelines.wait_for_results import count_failure
 
         self._failures = count_failure(error, self._failures, 0 if self.reschedule else self.max_failures)
@@ -261,45 +258,46 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         if self.reschedule and retry_after:
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
-    def _defer_until(self, terms: WaitOptions, totals: CheckTotals) -> NoReturn:
-        deadline = format_time(terms.deadline)
-        self.log.info("Waiting for %s numbers of check %s until %s", totals.waiting, terms.check_id, deadline)
+    def _defer_until_resolved(self, pending: PendingCheck, totals: CheckTotals) -> NoReturn:
+        deadline = format_time(pending.deadline)
+        self.log.info("Check %s: waiting for %s numbers until %s", pending.check_id, totals.waiting, deadline)
         self.defer(
             trigger=WhatsAppContactsTrigger(
-                terms.check_id,
+                pending.check_id,
                 deadline,
                 whatsapp_business_conn_id=self.whatsapp_business_conn_id,
                 store_conn_id=self.store_conn_id,
-                recheck_failed=terms.recheck_failed,
-                batch_size=terms.batch_size,
-                max_failures=terms.max_failures,
-                waiter=terms.waiter,
+                recheck_failed=self.recheck_failed,
+                batch_size=self.batch_size,
+                max_failures=self.max_failures,
+                waiter=pending.waiter,
             ),
             method_name="execute_complete",
-            timeout=terms.deadline - _now() + GRACE,
+            timeout=pending.time_left + GRACE,
         )
         raise AssertionError("defer returned")
 
-    def _expired(self, wait: Wait) -> CheckTotals:
-        """Give up waiting, unless all answers have come after all."""
-        totals = wait.expire()
+    def _expire(self, pending: PendingCheck) -> CheckTotals:
+        """Stop waiting, and fail unless the check is resolved by now."""
+        totals = pending.expire()
         if totals.state != "resolved":
-            self._give_up(totals._asdict())
+            self._time_out(totals._asdict())
         return totals
 
-    def _give_up(self, counts: Mapping[str, Any]) -> NoReturn:
+    def _time_out(self, counts: Mapping[str, Any]) -> NoReturn:
         send("whatsapp_business", expired=1)
         names = ("valid", "invalid", "failed", "processing", "missing", "queued")
+        shown = ", ".join(f"{counts[name]} {name}" for name in names)
         message = (
-            f"the deadline has come before all was answered: {', '.join(f'{counts[name]} {name}' for name in names)};"
-            f" check {self.check_id} is expired, what came in stays"
+            f"The deadline passed before all results were final: {shown}."
+            f" Check {self.check_id} is expired. Results received so far are kept."
         )
         raise (AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout)(message)
 
-    def _summary(self, wait: Wait, totals: CheckTotals) -> dict[str, Any]:
+    def _summary(self, pending: PendingCheck, totals: CheckTotals) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
-        summary = CheckSummary.of(wait.check, self._checks, totals)
+        summary = CheckSummary.of(pending.check, self._checks, totals)
         send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, resolved=1)
         self.log.info(
             "Check %s is %s: %s valid, %s invalid, %s failed",
@@ -312,8 +310,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         return summary.as_dict()
 
 
-def _failure(event: Mapping[str, Any]) -> AirflowException:
-    """Make of a trigger's error one that fails the task at once if no retry can mend it."""
+def _error_from_event(event: Mapping[str, Any]) -> AirflowException:
+    """Return a trigger's error as an exception of Airflow, one that is not retried if no retry helps."""
     from airflow_provider_wacontacts import exceptions
 
     kind = getattr(exceptions, str(event["error"]), Exception)
@@ -323,21 +321,21 @@ def _failure(event: Mapping[str, Any]) -> AirflowException:
 
 
 def _waiter(context: Any) -> str | None:
-    """Return who waits; ``None`` where nobody says so, as when a sensor is tried out without a task instance."""
+    """Return a digest of the task instance; ``None`` without one."""
     ti = context.get("ti")
     return options_digest(*TaskInstanceKey.from_task_instance(ti)) if hasattr(ti, "dag_id") else None
 
 
-def _first_look(context: Any) -> datetime | None:
-    """Return when a sensor that is rescheduled looked first; ``None``, or a moment ago, the first time."""
+def _first_poll(context: Any) -> datetime | None:
+    """Return when a rescheduled sensor polled first; ``None``, or just now, at its first poll."""
     ti = context["ti"]
     ask = getattr(ti, "get_first_reschedule_date", None)
-    first: datetime | None = ask(context) if ask else _first_look_on_airflow_2(ti, context["task"])
+    first: datetime | None = ask(context) if ask else _first_poll_on_airflow_2(ti, context["task"])
     return first
 
 
-def _first_look_on_airflow_2(ti: Any, task: Any) -> Any:
-    """Ask where Airflow 2 keeps it, as its own sensors do: since the first try after the task was cleared."""
+def _first_poll_on_airflow_2(ti: Any, task: Any) -> Any:
+    """Read it where Airflow 2 keeps it: since the first attempt after the task was cleared."""
     from importlib import import_module
 
     first_try = (ti.max_tries or 0) - (task.retries or 0) + 1

@@ -1,4 +1,4 @@
-"""Wait for the answers of a check without holding a worker slot."""
+"""Wait for the results of a check without a worker slot."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from uuid import uuid4
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wacontacts.exceptions import WaContactsError
-from airflow_provider_wacontacts.hooks.refcounted import shared
+from airflow_provider_wacontacts.hooks.refcounted import refcounted
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.pipelines.wait_for_results import Waiting
+    from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
 
 __all__ = ["WhatsAppContactsTrigger"]
 
 
 class WhatsAppContactsTrigger(BaseTrigger):
     """
-    Asks again about the numbers of a check that are not resolved, until all are, or until a deadline; then fires once.
+    Requests the missing results of a check until all are final, or until a deadline; then fires once.
 
-    The event is ``{"check_id": …, "state": …}`` and the check's counts; where the wait could not go on, also ``error``
-    and ``message``. What was learned is in the store before that. All of these triggers in a triggerer share a
-    connection's rate limit; one that is started again goes on.
+    The event is ``{"check_id": …, "state": …}`` and the check's counts, after an error also ``error`` and ``message``.
+    All results are in the store before. The triggers of a triggerer share a connection's rate limiter. A trigger that
+    is started again continues.
 
-    :param check_id: of a check in the store.
-    :param deadline: aware time, or its ISO text.
-    :param whatsapp_business_conn_id: connection of type ``whatsapp_business``, of the check's sender.
-    :param store_conn_id: connection of the store that the check is in.
-    :param recheck_failed: how often to ask again about a number that failed.
-    :param batch_size: numbers in a request, 1 to 1,000.
-    :param max_failures: how many rounds in a row may fail.
-    :param waiter: who waits, where several may for one check; by default this trigger, also when it is started again.
-    :param _later: what workers of a later release give as well; left aside.
+    :param check_id: ID of a check in the store.
+    :param deadline: Timezone-aware ``datetime``, or an ISO 8601 string.
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
+    :param store_conn_id: Connection of the store that holds the check.
+    :param recheck_failed: How many times to recheck a number whose result is ``failed``. Default: 0.
+    :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
+    :param max_failures: Maximum consecutive failed polls. Default: 10.
+    :param waiter: Who waits, if several tasks wait for one check. Default: this trigger, also when it is restarted.
+    :param _later: Arguments of a later release; ignored.
     """
 
     def __init__(
@@ -81,53 +81,57 @@ class WhatsAppContactsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and fire when all that was learned is written."""
+        """Wait, and fire once all results are recorded."""
         yield TriggerEvent(await self._wait())
 
     async def _wait(self) -> dict[str, Any]:
-        waiting: Waiting | None = None
-        told: dict[str, Any] = {}
-        # What Airflow makes of an exception shows whatever the exception quotes.
+        pending: PendingCheck | None = None
+        error: dict[str, str] = {}
+        # Airflow logs the text of an exception, which may quote data.
         try:
-            async with shared("modules", _modules):
+            async with refcounted("modules", _modules):
                 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
-                from airflow_provider_wacontacts.pipelines.wait_for_results import Waiting, WaitOptions, read_deadline
-
-                terms = WaitOptions(
-                    self.check_id,
-                    read_deadline(self.deadline),
-                    recheck_failed=self.recheck_failed,
-                    batch_size=self.batch_size,
-                    max_failures=self.max_failures,
-                    waiter=self.waiter,
+                from airflow_provider_wacontacts.pipelines.wait_for_results import (
+                    PendingCheck,
+                    read_deadline,
+                    wait_for_results,
                 )
-                async with shared_client(self.whatsapp_business_conn_id, self.store_conn_id) as room:
-                    waiting = Waiting(terms, room)
-                    await waiting.until_answered()
-        except WaContactsError as error:
-            told = {"error": type(error).__name__, "message": str(error)}
-        except Exception as error:  # noqa: BLE001 - see above
-            told = {"error": type(error).__name__, "message": f"unexpected, {_place(error)}"}
-        counts = waiting.totals._asdict() if waiting and waiting.totals else {"state": "open"}
-        return {"check_id": self.check_id, **counts, **told}
+
+                deadline = read_deadline(self.deadline)
+                async with shared_client(self.whatsapp_business_conn_id, self.store_conn_id) as client:
+                    pending = PendingCheck(
+                        client.checks,
+                        self.check_id,
+                        deadline,
+                        recheck_failed=self.recheck_failed,
+                        batch_size=self.batch_size,
+                        waiter=self.waiter,
+                    )
+                    await wait_for_results(pending, client, max_failures=self.max_failures)
+        except WaContactsError as known:
+            error = {"error": type(known).__name__, "message": str(known)}
+        except Exception as unknown:  # noqa: BLE001 - see above
+            error = {"error": type(unknown).__name__, "message": f"unexpected, {_location(unknown)}"}
+        counts = pending.last_totals._asdict() if pending and pending.last_totals else {"state": "open"}
+        return {"check_id": self.check_id, **counts, **error}
 
 
 @asynccontextmanager
 async def _modules() -> AsyncIterator[None]:
-    """Import what reads many files when it is imported first, in a thread."""
-    await asyncio.to_thread(_load)
+    """Import modules that read many files, in a thread."""
+    await asyncio.to_thread(_import_modules)
     yield
 
 
-def _load() -> None:
+def _import_modules() -> None:
     import airflow_provider_wacontacts.hooks.whatsapp_business_shared
-    import airflow_provider_wacontacts.pipelines.wait_for_results  # noqa: F401 - to be there when it is needed
+    import airflow_provider_wacontacts.pipelines.wait_for_results  # noqa: F401 - imported for later
     from airflow_provider_wacontacts.hooks.metrics import load
 
     load()
 
 
-def _place(error: Exception) -> str:
-    """Say where an error was raised: what it says of itself may quote data."""
+def _location(error: Exception) -> str:
+    """Return where an error was raised, because its text may quote data."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {last.name}, line {last.lineno} of {Path(last.filename).name}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, c
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
-from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import Store
@@ -52,12 +52,9 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
     check = checks.open(CheckSpec(TaskInstanceKey("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
     if not check.is_filled:
         check.fill(_inputs(plan["numbers"], checks))
-    world = check_numbers.Surroundings(lambda _: None)
-    try:
-        ask = _asking(plan["api"], plan["token"])
-        check_numbers.ask_about_all(check, checks, ask=ask, check_options=CheckOptions(plan["batch_size"]), world=world)
-    except BudgetExceededError:
-        pass
+    ask = _asking(plan["api"], plan["token"])
+    with suppress(BudgetExceededError):
+        check_numbers.CheckRun(check=check, checks=checks, ask=ask, batch_size=plan["batch_size"]).run()
     return CheckSummary.of(check, checks, check.finish()).as_dict()
 
 
@@ -67,12 +64,12 @@ def _inputs(numbers: list[str] | None, checks: SenderChecks) -> Iterable[CheckIn
     return parse_inputs(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
 
 
-def _asking(url: str, token: str) -> check_numbers.Asks:
+def _asking(url: str, token: str) -> Callable[[Sequence[str]], CheckAnswer]:
     session = requests.Session()
     session.trust_env = False
 
-    def ask(inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+    def ask(inputs: Sequence[str]) -> CheckAnswer:
         driver = Driver(session, url, Token(token))
-        return driver.run(check_contacts(inputs, blocking=blocking, force_check=force_check))
+        return driver.run(check_contacts(inputs))
 
     return ask

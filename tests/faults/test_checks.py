@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE
+from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 
 KILLS = 12
@@ -70,11 +70,11 @@ def test_killed_again_and_again_no_number_is_lost_and_only_what_was_under_way_is
         (summary["check_id"],)
     ]
     assert set(api.asked_numbers) == set(numbers(900))
-    assert 0 < max(under_way) <= AT_ONCE * BATCH_SIZE
+    assert 0 < max(under_way) <= MAX_THREADS * BATCH_SIZE
     # Of what was under way, all that was sent is asked again, and drawn again; so is what was drawn and never sent.
     again = sum(api.asked_numbers.values()) - 900
     (drawn_again,) = (spent - 900 for (spent,) in asking(either_url, SPENT))
-    assert 0 < again <= drawn_again <= KILLS * AT_ONCE * BATCH_SIZE
+    assert 0 < again <= drawn_again <= KILLS * MAX_THREADS * BATCH_SIZE
 
 
 def test_ten_workers_on_one_budget_ask_for_all_of_it_and_not_one_more(

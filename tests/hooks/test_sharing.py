@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from airflow_provider_wacontacts.hooks.refcounted import shared
+from airflow_provider_wacontacts.hooks.refcounted import refcounted
 
 
 class Things:
@@ -27,7 +27,7 @@ class Things:
 
 
 async def use(things, key="key", seconds=0.02):
-    async with shared(key, things.open) as thing:
+    async with refcounted(key, things.open) as thing:
         await asyncio.sleep(seconds)
         return thing
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +18,9 @@ from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
 from airflow_provider_wacontacts.pipelines import check_numbers
-from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped, Surroundings, ask_about_all
-from airflow_provider_wacontacts.pipelines.check_options import CheckOptions
+from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS, CheckRun
+from airflow_provider_wacontacts.pipelines.check_results import to_store_results
+from airflow_provider_wacontacts.pipelines.stop import Stopped, StopSignal
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
@@ -47,7 +47,7 @@ class Server:
         self._now = 0
         self._lock = threading.Lock()
 
-    def __call__(self, inputs: Sequence[str], /, *, blocking: str, force_check: bool) -> CheckAnswer:
+    def __call__(self, inputs: Sequence[str]) -> CheckAnswer:
         with self._lock:
             self.asked.update(inputs)
             self.sizes.append(len(inputs))
@@ -70,7 +70,8 @@ class Setting:
         self.store = Store(self.engine)
         self.store.prepare()
         self.reports: list[int] = []
-        self.world = Surroundings(self.reports.append)
+        self.stop = StopSignal()
+        self.monotonic = time.monotonic
 
     def checks(self, daily_checks: int = 100_000) -> SenderChecks:
         return SenderChecks(self.store.context, SENDER, daily_checks=daily_checks)
@@ -85,8 +86,19 @@ class Setting:
     def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
         checks = self.checks(daily_checks)
         check = self.check(checks, count)
-        ask_about_all(check, checks, ask=server, check_options=CheckOptions(batch_size), world=self.world)
+        self.run(check, checks, server, batch_size)
         return check
+
+    def run(self, check: Check, checks: SenderChecks, server: Any, batch_size: int = 10) -> None:
+        CheckRun(
+            check=check,
+            checks=checks,
+            ask=server,
+            batch_size=batch_size,
+            on_progress=self.reports.append,
+            stop=self.stop,
+            monotonic=self.monotonic,
+        ).run()
 
     def one(self, sql: str) -> Any:
         with self.engine.connect() as connection:
@@ -101,45 +113,8 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     setting.engine.dispose()
 
 
-class Time:
-    """Passes while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def test_the_pace_leaves_a_gap_after_every_turn_and_none_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    passing = Time()
-    world = Surroundings(lambda _: None, monotonic=lambda: passing.now)
-    monkeypatch.setattr(world, "stop", SimpleNamespace(wait=passing.sleep))
-    turn = world.paced(4.0)
-
-    for _ in range(3):
-        turn()
-    passing.now += 0.1
-    turn()
-    passing.now += 9.0
-    turn()
-
-    assert [slept for slept in passing.slept if slept] == pytest.approx([0.25, 0.25, 0.15])
-
-
-def test_who_is_told_to_stop_waits_for_no_turn() -> None:
-    world = Surroundings(lambda _: None)
-    turn = world.paced(1000.0)
-    world.stop.set()
-
-    with pytest.raises(Stopped):
-        turn()
-
-
 def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: Setting) -> None:
-    setting.world.monotonic = lambda: 0.0
+    setting.monotonic = lambda: 0.0
     server = Server(lambda _: time.sleep(0.002))
 
     setting.ask(server, 200)
@@ -150,13 +125,13 @@ def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: S
 def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_server_is_slow(
     setting: Setting,
 ) -> None:
-    everybody = threading.Barrier(AT_ONCE, timeout=30)
+    everybody = threading.Barrier(MAX_THREADS, timeout=30)
     seconds = [0.0]
-    setting.world.monotonic = lambda: seconds[0]
+    setting.monotonic = lambda: seconds[0]
 
     def take_a_second(number: int) -> None:
         seconds[0] += 1
-        if 1 < number <= 1 + AT_ONCE:
+        if 1 < number <= 1 + MAX_THREADS:
             everybody.wait()
 
     server = Server(take_a_second)
@@ -165,7 +140,7 @@ def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_
 
     assert server.asked == dict.fromkeys(numbers(95), 1)
     assert sorted(server.sizes) == [5, *[10] * 9]
-    assert server.most_at_once == AT_ONCE
+    assert server.most_at_once == MAX_THREADS
     assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
 
 
@@ -183,7 +158,7 @@ def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, mo
 def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_numbers, "TRIES", 1)
+    monkeypatch.setattr(check_numbers, "MAX_ATTEMPTS", 1)
 
     def third_fails(number: int) -> None:
         if number == 3:
@@ -197,7 +172,7 @@ def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
 
     recorded = setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'")
     assert recorded == sum(server.asked.values()) - 10
-    assert len(server.sizes) <= 3 + AT_ONCE
+    assert len(server.sizes) <= 3 + MAX_THREADS
     assert setting.one(CLAIMED) == 0
 
     setting.ask(Server(), 200)
@@ -205,7 +180,7 @@ def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
 
 
 def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(setting: Setting) -> None:
-    everybody = threading.Barrier(AT_ONCE, action=setting.world.stop.set, timeout=30)
+    everybody = threading.Barrier(MAX_THREADS, action=setting.stop.set, timeout=30)
 
     def tell(number: int) -> None:
         if number == 1:
@@ -218,18 +193,18 @@ def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(
     with pytest.raises(Stopped):
         setting.ask(server, 500)
 
-    assert len(server.sizes) == 1 + AT_ONCE
-    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == (1 + AT_ONCE) * 10
+    assert len(server.sizes) == 1 + MAX_THREADS
+    assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == (1 + MAX_THREADS) * 10
     assert setting.one(CLAIMED) == 0
 
 
 def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
     def source() -> Iterator[int]:
         yield 1
-        setting.world.stop.set()
+        setting.stop.set()
         yield 2
 
-    through = setting.world.through(source())
+    through = setting.stop.interruptible(source())
 
     assert next(through) == 1
     with pytest.raises(Stopped):
@@ -237,10 +212,10 @@ def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
 
 
 def test_whoever_waits_is_woken_by_being_told_to_stop(setting: Setting) -> None:
-    threading.Timer(0.05, setting.world.stop.set).start()
+    threading.Timer(0.05, setting.stop.set).start()
 
     with pytest.raises(Stopped):
-        setting.world.sleep(60)
+        setting.stop.sleep(60)
 
 
 def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(setting: Setting) -> None:
@@ -261,10 +236,7 @@ def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the
     assert len(leased.numbers) == 20
 
     def answer() -> None:
-        from airflow_provider_wacontacts.pipelines.check_results import answers_of
-
-        said = Server()(leased.numbers, blocking="no_wait", force_check=False)
-        other.record(answers_of(said, leased.numbers, asked_at=setting.store.context.now()))
+        other.record(to_store_results(Server()(leased.numbers), leased.numbers, asked_at=setting.store.context.now()))
 
     threading.Timer(0.3, answer).start()
     server = Server()
@@ -281,7 +253,7 @@ def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
     def pass_time(_: int) -> None:
         seconds[0] = next(passed)
 
-    setting.world.monotonic = lambda: float(seconds[0])
+    setting.monotonic = lambda: float(seconds[0])
 
     setting.ask(Server(pass_time), 200)
 
@@ -292,7 +264,7 @@ def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no pause before asking again."""
-    monkeypatch.setattr(check_numbers, "BACKING_OFF", RetryPolicy(first_backoff=timedelta(0)))
+    monkeypatch.setattr(check_numbers, "RETRY_POLICY", RetryPolicy(first_backoff=timedelta(0)))
 
 
 LOST = [
@@ -329,7 +301,7 @@ def test_asking_again_is_never_past_the_budget_nor_without_end(setting: Setting,
 
     with pytest.raises(type(error)):
         setting.ask(server, 10, daily_checks=1_000)
-    assert (server.sizes[3:], setting.one(CLAIMED)) == ([10] * check_numbers.TRIES, 0)
+    assert (server.sizes[3:], setting.one(CLAIMED)) == ([10] * check_numbers.MAX_ATTEMPTS, 0)
 
 
 @pytest.mark.usefixtures("quick")
@@ -347,7 +319,7 @@ def test_what_was_surely_not_done_is_left_to_the_transport(setting: Setting) -> 
 def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> None:
     locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
 
-    def server(inputs: Sequence[str], /, **_: Any) -> CheckAnswer:
+    def server(inputs: Sequence[str]) -> CheckAnswer:
         first, *others = inputs
         return CheckAnswer({first: ContactResult(first, "valid")}, others, error=locked)
 
@@ -384,4 +356,4 @@ def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Se
 
 def _ask_past_the_budget(check: Check, checks: SenderChecks, setting: Setting) -> None:
     with pytest.raises(BudgetExceededError):
-        ask_about_all(check, checks, ask=Server(), check_options=CheckOptions(10), world=setting.world)
+        setting.run(check, checks, Server())

@@ -11,10 +11,14 @@ from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import ContractError, RejectedError, ServerError
-from airflow_provider_wacontacts.pipelines import identities as jobs
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
-from airflow_provider_wacontacts.pipelines.check_numbers import Stopped, Surroundings
-from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, LookSummary, chosen
+from airflow_provider_wacontacts.pipelines.identities import (
+    AcknowledgeSummary,
+    FetchSummary,
+    IdentityRun,
+    choose_identities,
+)
+from airflow_provider_wacontacts.pipelines.stop import Stopped, StopSignal
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store
@@ -61,7 +65,8 @@ class Business:
         self.whatsapp = sandbox.whatsapp
         self.api = Api(sandbox)
         self.reported = []
-        self.world = Surroundings(self.reported.append, monotonic=count(step=10).__next__)
+        self.stop = StopSignal()
+        self.monotonic = count(step=10).__next__
         store = Store(engine)
         store.prepare()
         self.identities = SenderIdentities(store.context, SENDER)
@@ -88,13 +93,20 @@ class Business:
     def is_acknowledged(self, wa_id):
         return self.api.get_identity(wa_id).acknowledged
 
-    def look(self, *ids):
-        given = chosen(self.identities, list(ids) or None, 100)
-        return jobs.look(self.identities, given, api=self.api, world=self.world)
+    def fetch(self, *ids):
+        return self.run().fetch(choose_identities(self.identities, list(ids) or None, 100))
 
     def acknowledge(self, *ids, **options):
-        given = chosen(self.identities, list(ids) or None, 100)
-        return jobs.acknowledge(self.identities, given, api=self.api, world=self.world, **options)
+        return self.run().acknowledge(choose_identities(self.identities, list(ids) or None, 100), **options)
+
+    def run(self):
+        return IdentityRun(
+            identities=self.identities,
+            api=self.api,
+            on_progress=self.reported.append,
+            stop=self.stop,
+            monotonic=self.monotonic,
+        )
 
     def asked(self):
         """How many GETs and PUTs there were since the last time."""
@@ -112,7 +124,7 @@ def business(store_engine):
 def test_a_look_changes_nothing_and_names_what_is_to_be_acknowledged(business):
     anna, bert = business.change(ANNA, BERT)
 
-    assert business.look() == LookSummary(SENDER, given=2, unchanged=2, identity_ids=[anna, bert])
+    assert business.fetch() == FetchSummary(SENDER, given=2, unchanged=2, identity_ids=[anna, bert])
     assert (business.asked(), business.pending(), business.is_acknowledged(ANNA)) == ((2, 0), [anna, bert], False)
 
 
@@ -120,9 +132,9 @@ def test_a_look_learns_what_was_never_delivered(business):
     (anna,) = business.change(ANNA)
     (newer,) = business.change(ANNA, told=False)
 
-    summary = business.look()
+    summary = business.fetch()
 
-    assert summary == LookSummary(SENDER, given=1, changed=1, identity_ids=[business.key(newer)])
+    assert summary == FetchSummary(SENDER, given=1, changed=1, identity_ids=[business.key(newer)])
     assert business.pending() == [business.key(newer)] != [anna]
 
 
@@ -130,14 +142,14 @@ def test_a_look_learns_what_others_have_acknowledged(business):
     business.change(ANNA)
     business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
 
-    assert business.look() == LookSummary(SENDER, given=1, unchanged=1, identity_ids=[])
+    assert business.fetch() == FetchSummary(SENDER, given=1, unchanged=1, identity_ids=[])
     assert business.pending() == []
 
 
 def test_two_identities_of_a_user_have_one_latest(business):
     older, newer = business.change(ANNA, ANNA)
 
-    assert business.look(older, newer) == LookSummary(SENDER, given=2, unchanged=1, changed=1, identity_ids=[newer])
+    assert business.fetch(older, newer) == FetchSummary(SENDER, given=2, unchanged=1, changed=1, identity_ids=[newer])
 
 
 @pytest.mark.parametrize("answer", ["null", "object", "empty"])
@@ -223,7 +235,7 @@ def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then
     gone = business.key("gone")
     bert, anna = business.change(BERT, ANNA)
 
-    assert business.look() == LookSummary(SENDER, given=3, unchanged=2, unknown=1, identity_ids=[bert, anna])
+    assert business.fetch() == FetchSummary(SENDER, given=3, unchanged=2, unknown=1, identity_ids=[bert, anna])
     assert business.pending() == [bert, anna, gone]
     assert business.acknowledge(gone, bert) == AcknowledgeSummary(SENDER, given=2, acknowledged=1, unknown=1)
 
@@ -268,7 +280,7 @@ def test_what_goes_wrong_with_one_look_is_raised_when_all_others_are_done(busine
     business.sandbox.fail(Fault(on="identity", kind="html"))
 
     with pytest.raises(ContractError):
-        business.look()
+        business.fetch()
 
     assert business.key(newer) in business.pending()
 
@@ -287,11 +299,11 @@ def test_the_pace_leaves_room_for_checks(business):
     business.change(ANNA, BERT, CLEO)
     slept = []
 
-    class World(Surroundings):
+    class RecordedSleeps(StopSignal):
         def sleep(self, seconds):
             slept.extend([seconds] if seconds else [])
 
-    business.world = World(business.reported.append, monotonic=lambda: 0.0)
+    business.stop, business.monotonic = RecordedSleeps(), lambda: 0.0
     business.acknowledge()
 
     assert slept == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
@@ -300,14 +312,14 @@ def test_the_pace_leaves_room_for_checks(business):
 def test_progress_is_told_every_ten_seconds(business):
     business.change(ANNA, BERT, CLEO)
 
-    business.look()
+    business.fetch()
 
     assert business.reported == [0, 1, 2]
 
 
 def test_whoever_is_told_to_stop_stops_and_keeps_what_was_done(business):
     business.change(ANNA, BERT)
-    business.api.before_put = business.world.stop.set
+    business.api.before_put = business.stop.set
 
     with pytest.raises(Stopped):
         business.acknowledge()
@@ -319,14 +331,14 @@ def test_whoever_is_told_to_stop_stops_and_keeps_what_was_done(business):
 def test_at_most_so_many_of_what_is_pending_are_taken(business):
     anna, bert, _ = business.change(ANNA, BERT, CLEO)
 
-    assert [one.identity_id for one in chosen(business.identities, None, 2)] == [anna, bert]
-    assert chosen(business.identities, [], 2) == []
+    assert [one.identity_id for one in choose_identities(business.identities, None, 2)] == [anna, bert]
+    assert choose_identities(business.identities, [], 2) == []
 
 
 def test_a_summary_is_made_of_counts_and_ids(business):
     ids = business.change(ANNA)
 
-    assert business.look().as_dict() == {
+    assert business.fetch().as_dict() == {
         "sender": SENDER,
         "given": 1,
         "unchanged": 1,

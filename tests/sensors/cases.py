@@ -29,7 +29,7 @@ __all__ = [
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 #: By run, for Airflow 2.
 FIRST_LOOKS = {}
-MESSAGE = "the deadline has come before all was answered: 0 valid, 0 invalid, 0 failed, 3 processing, 0 missing"
+MESSAGE = "The deadline passed before all results were final: 0 valid, 0 invalid, 0 failed, 3 processing, 0 missing"
 WAITED = {
     "sender": SENDER,
     "state": "resolved",

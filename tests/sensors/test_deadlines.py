@@ -71,7 +71,7 @@ def test_at_the_deadline_it_says_what_is_missing_and_the_check_is_expired(place,
 def test_an_explicit_deadline_ends_it_before_the_timeout(place):
     check = never_resolved(place)
 
-    with pytest.raises(AirflowSensorTimeout, match="the deadline has come"):
+    with pytest.raises(AirflowSensorTimeout, match="The deadline passed"):
         sensor(check, deadline=datetime.now(UTC) + timedelta(seconds=0.5), timeout=3600).execute(context())
     assert place.state(check) == "expired"
 
@@ -139,6 +139,6 @@ def test_a_sensor_that_is_rescheduled_goes_on_until_the_deadline_of_its_first_lo
         sensor(check, **made).execute(context())
     with pytest.raises(AirflowRescheduleException):
         sensor(check, **made).execute(context(first_look=datetime.now(UTC) - timedelta(minutes=59)))
-    with pytest.raises(AirflowSensorTimeout, match="the deadline has come"):
+    with pytest.raises(AirflowSensorTimeout, match="The deadline passed"):
         sensor(check, **made).execute(context(first_look=datetime.now(UTC) - timedelta(minutes=61)))
     assert place.api.asked_numbers.total() == 3 * 3

@@ -167,8 +167,8 @@ def test_one_that_pokes_does_not_ask_before_the_server_is_ready(place):
     [
         ({"check_id": ""}, "check_id is empty"),
         ({"check_id": "0" * 32}, "the store knows no such check"),
-        ({"deadline": "soon"}, "deadline is no time with an offset"),
-        ({"deadline": "2999-01-01T00:00:00"}, "deadline is no time with an offset"),
+        ({"deadline": "soon"}, "deadline must be a time with an offset"),
+        ({"deadline": "2999-01-01T00:00:00"}, "deadline must be a time with an offset"),
         ({"whatsapp_business_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
         ({"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
     ],

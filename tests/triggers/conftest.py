@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.hooks import whatsapp_business_shared as whatsapp_business_room
-from airflow_provider_wacontacts.pipelines import wait_for_results as await_answers
+from airflow_provider_wacontacts.hooks import whatsapp_business_shared
+from airflow_provider_wacontacts.pipelines import wait_for_results
 from airflow_provider_wacontacts.sandbox import Sandbox, World
 from tests.triggers.waiting import SLOW, Place
 
@@ -66,6 +66,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> list[timedelta | None]:
         asked.append(retry_after)
         return timedelta(milliseconds=10)
 
-    monkeypatch.setattr(await_answers, "next_pause", pause)
-    monkeypatch.setattr(whatsapp_business_room, "next_pause", lambda attempt, chance, asked: asked or pause(1, 0.0))
+    monkeypatch.setattr(wait_for_results, "next_pause", pause)
+    monkeypatch.setattr(whatsapp_business_shared, "next_pause", lambda attempt, chance, asked: asked or pause(1, 0.0))
     return asked

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from airflow_provider_wacontacts.hooks import whatsapp_business_shared as whatsapp_business_room
+from airflow_provider_wacontacts.hooks import whatsapp_business_shared
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.triggers.waiting import event_of, numbers, trigger, until
 
@@ -48,13 +48,13 @@ def test_a_rate_limit_that_one_meets_holds_all_of_them_back(place):
 
 def test_those_of_one_connection_share_a_client_and_a_store_and_leave_nothing_open(place, monkeypatch):
     opened, closed = Counter(), Counter()
-    for name in ("_line", "_store", "_threads"):
-        count_calls(monkeypatch, whatsapp_business_room, name, opened, closed)
+    for name in ("_connection", "_store", "_threads"):
+        count_calls(monkeypatch, whatsapp_business_shared, name, opened, closed)
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
 
     run(*(trigger(check) for check in checks))
 
-    assert opened == closed == {"_line": 1, "_store": 1, "_threads": 1}
+    assert opened == closed == {"_connection": 1, "_store": 1, "_threads": 1}
 
 
 async def begin_of_hold(place, checks):

@@ -307,7 +307,7 @@ def test_a_deadline_that_cannot_be_read_is_told(place):
     (event,) = run(WhatsAppContactsTrigger(CHECK_ID, "2024-01-31T08:00:00"))
 
     assert counts(event, "check_id", "state", "error") == (CHECK_ID, "open", "ConfigError")
-    assert event["message"].startswith("deadline is no time with an offset")
+    assert event["message"].startswith("deadline must be a time with an offset")
 
 
 def test_a_token_that_is_replaced_while_it_waits_is_read_anew(place, connect_api):

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from airflow_provider_wacontacts.hooks.store import open_store
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
-from airflow_provider_wacontacts.pipelines.check_results import answers_of
+from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour
 from airflow_provider_wacontacts.store import TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
-__all__ = ["SENDER", "SLOW", "Place", "event_of", "numbers", "room", "trigger", "until"]
+__all__ = ["SENDER", "SLOW", "Place", "client", "event_of", "numbers", "trigger", "until"]
 
 SENDER = "+12015550100"
 #: Everybody is on WhatsApp, and whoever is asked about takes a while.
@@ -66,7 +66,7 @@ class Place:
         for number_ids in check.queued(100):
             leased, asked_at = check.lease(number_ids).numbers, datetime.now(UTC)
             if leased:
-                check.record(answers_of(hook.check_contacts(leased), leased, asked_at=asked_at))
+                check.record(to_store_results(hook.check_contacts(leased), leased, asked_at=asked_at))
         check.finish()
         return check
 
@@ -111,8 +111,8 @@ async def event_of(waiting: WhatsAppContactsTrigger) -> dict[str, Any]:
     return payload
 
 
-def room() -> Any:
-    """The room of the default connections."""
+def client() -> Any:
+    """Return the shared client of the default connections."""
     return shared_client("whatsapp_business_default", "wacontacts_store")
 
 

@@ -189,7 +189,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     once = partial(feed.RetryPolicy, budget=timedelta(0))
     monkeypatch.setattr(feed, "RetryPolicy", once)
-    monkeypatch.setattr(check_numbers, "TRIES", 1)
+    monkeypatch.setattr(check_numbers, "MAX_ATTEMPTS", 1)
 
 
 @pytest.fixture

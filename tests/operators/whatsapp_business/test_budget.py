@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, RateLimitedError
 from airflow_provider_wacontacts.pipelines import check_numbers
-from airflow_provider_wacontacts.pipelines.check_numbers import ask_about_all
+from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.whatsapp_business.cases import numbers, on_both
@@ -31,7 +31,7 @@ def budget_of_30(connect_api: Callable[..., None], tasks: Any) -> None:
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
 def test_past_the_budget_a_task_fails_at_once_and_what_was_answered_stays(tasks: Any, api: Sandbox, store: Any) -> None:
-    with pytest.raises(AirflowFailException, match="daily_checks are spent for today; not asked about: 70") as raised:
+    with pytest.raises(AirflowFailException, match=r"daily_checks \(30\) are spent for today. 70 numbers") as raised:
         tasks.check(numbers(100), batch_size=8)
 
     cause = raised.value.__cause__
@@ -99,15 +99,17 @@ def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
 def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
     tasks: Any, api: Sandbox, set_store_clock: Callable[[datetime], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def until_midnight(*given: Any, **named: Any) -> None:
+    run = CheckRun.run
+
+    def until_midnight(self: CheckRun) -> None:
         try:
-            ask_about_all(*given, **named)
+            run(self)
         finally:
             set_store_clock(MONDAY + timedelta(hours=2))
-            given[1].store.context.now = lambda: MONDAY + timedelta(hours=2)
+            self.checks.context.now = lambda: MONDAY + timedelta(hours=2)
 
     set_store_clock(MONDAY)
-    monkeypatch.setattr(check_numbers, "ask_about_all", until_midnight)
+    monkeypatch.setattr(CheckRun, "run", until_midnight)
 
     with pytest.raises(TaskDeferred) as deferred:
         tasks.check(numbers(60), on_budget="defer")
@@ -118,7 +120,7 @@ def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
 
 
 def test_max_checks_lowers_the_budget_for_one_task(tasks: Any, api: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match="max_checks is spent for today; not asked about: 5") as raised:
+    with pytest.raises(AirflowFailException, match=r"max_checks \(10\) are spent for today. 5 numbers") as raised:
         tasks.check(numbers(15), max_checks=10, batch_size=3)
 
     cause = raised.value.__cause__
@@ -259,7 +261,7 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
 
 @pytest.fixture
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_numbers, "BACKING_OFF", RetryPolicy(first_backoff=timedelta(0)))
+    monkeypatch.setattr(check_numbers, "RETRY_POLICY", RetryPolicy(first_backoff=timedelta(0)))
 
 
 @pytest.mark.usefixtures("without_pauses")
@@ -279,7 +281,7 @@ def test_no_number_is_looked_up_more_often_than_was_drawn(tasks: Any, api: Sandb
 def test_a_line_that_always_breaks_costs_no_more_than_the_budget(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="cut", times=99))
 
-    with pytest.raises(AirflowFailException, match="daily_checks are spent"):
+    with pytest.raises(AirflowFailException, match=r"daily_checks \(\d+\) are spent"):
         tasks.check(numbers(20))
 
     assert sum(api.asked_numbers.values()) == 30

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE, Stopped
+from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS
+from airflow_provider_wacontacts.pipelines.stop import Stopped
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.whatsapp_business.cases import numbers
 
@@ -50,7 +51,7 @@ def test_while_it_asks_a_server_that_takes_its_time(
     kill(numbers(500), lambda: len(api.asked_numbers) >= 20, batch_size=10)
 
     asked = api.asked_numbers
-    assert len(asked) <= 20 + AT_ONCE * 10
+    assert len(asked) <= 20 + MAX_THREADS * 10
     kept = store.rows("SELECT number FROM wacontacts_check_result WHERE status = 'valid'")
     assert {number for (number,) in kept} == set(asked)
     assert store.rows(CLAIMED, check_id=own(store)) == [(0,)]

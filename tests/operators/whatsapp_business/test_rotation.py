@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.pipelines.check_numbers import AT_ONCE
+from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS
 from airflow_provider_wacontacts.sandbox import Sandbox
 from tests.operators.whatsapp_business.cases import numbers, summary_of
 
@@ -51,7 +51,7 @@ def test_a_check_goes_on_with_the_connection_s_new_token_or_key(
 
     assert summary_of(summary) == {"given": 20, "asked": 20, "valid": 20, "budget_left": 980}
     assert api.asked_numbers == dict.fromkeys(numbers(BATCHES), 1)
-    assert 1 <= api.requests.count(outcome=401) <= AT_ONCE
+    assert 1 <= api.requests.count(outcome=401) <= MAX_THREADS
 
 
 def test_a_check_logs_in_with_the_connection_s_new_password(
@@ -70,4 +70,4 @@ def test_a_check_logs_in_with_the_connection_s_new_password(
 
     assert summary_of(summary) == {"given": 20, "asked": 20, "valid": 20, "budget_left": 980}
     assert (api.requests.count("login", 200), api.requests.count("login", 401)) == (2, 0)
-    assert 1 <= api.requests.count("check", 401) <= AT_ONCE
+    assert 1 <= api.requests.count("check", 401) <= MAX_THREADS

@@ -162,7 +162,7 @@ def test_rows_are_read_in_chunks(
 ) -> None:
     from airflow_provider_wacontacts.hooks import sql_rows as contacts
 
-    monkeypatch.setattr(contacts, "AT_ONCE", 7)
+    monkeypatch.setattr(contacts, "FETCH_SIZE", 7)
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
     crm(*((f"{key:03}", number, True) for key, number in enumerate(numbers(50))), url=url)
 

@@ -20,17 +20,15 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.pipelines.wait_for_results import (
-    Wait,
-    Waiting,
-    WaitOptions,
-    ask_again,
+    PendingCheck,
     count_failure,
-    is_late,
-    pause_before,
+    pause_before_poll,
+    poll_results,
     read_deadline,
+    wait_for_results,
 )
 from airflow_provider_wacontacts.sandbox import Fault
-from tests.triggers.waiting import numbers, room
+from tests.triggers.waiting import client, numbers
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -40,33 +38,35 @@ def api_error(kind, **more):
     return kind("message", source="whatsapp_business", operation="whatsapp_business.contacts.check", **more)
 
 
-def terms(check, deadline=None, **more):
-    return WaitOptions(check.check_id, deadline or datetime.now(UTC) + HOUR, **more)
+def pending_check(place, check, deadline=None, **more):
+    return PendingCheck(place.checks, check.check_id, deadline or datetime.now(UTC) + HOUR, **more)
 
 
 @pytest.mark.parametrize(("look", "seconds"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 80), (100, 80)])
 def test_pauses_grow_to_two_minutes_with_a_third_of_them_chance(look, seconds):
-    assert pause_before(look, HOUR, 0.0) == timedelta(seconds=seconds)
-    assert pause_before(look, HOUR, 1.0) == timedelta(seconds=seconds * 1.5)
+    assert pause_before_poll(look, HOUR, 0.0) == timedelta(seconds=seconds)
+    assert pause_before_poll(look, HOUR, 1.0) == timedelta(seconds=seconds * 1.5)
 
 
 def test_a_pause_ends_with_the_deadline():
-    assert pause_before(1, timedelta(seconds=2), 0.0) == timedelta(seconds=2)
+    assert pause_before_poll(1, timedelta(seconds=2), 0.0) == timedelta(seconds=2)
 
 
 def test_after_the_deadline_what_is_left_to_do_is_tried_again_after_a_pause():
-    assert pause_before(1, timedelta(seconds=-2), 0.0) == timedelta(seconds=5)
+    assert pause_before_poll(1, timedelta(seconds=-2), 0.0) == timedelta(seconds=5)
 
 
 def test_what_a_server_asks_for_is_waited_and_never_less():
-    assert pause_before(1, HOUR, 0.0, timedelta(minutes=10)) == timedelta(minutes=10)
-    assert pause_before(1, HOUR, 0.5, timedelta(minutes=10)) == timedelta(minutes=10.5)
+    assert pause_before_poll(1, HOUR, 0.0, timedelta(minutes=10)) == timedelta(minutes=10)
+    assert pause_before_poll(1, HOUR, 0.5, timedelta(minutes=10)) == timedelta(minutes=10.5)
 
 
 def test_it_is_late_from_the_deadline_on():
-    until = WaitOptions("check", NOON)
+    times = [NOON + timedelta(seconds=delta) for delta in (-1, 0, 1)]
 
-    assert [is_late(until, NOON + timedelta(seconds=delta)) for delta in (-1, 0, 1)] == [False, True, True]
+    checks = [PendingCheck(None, "check", NOON, now=lambda now=now: now) for now in times]
+
+    assert [check.is_overdue for check in checks] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -107,21 +107,21 @@ def test_a_deadline_has_an_offset(value):
 
 @pytest.mark.parametrize(
     "figures",
-    [{"batch_size": 0}, {"batch_size": 1001}, {"batch_size": "7"}, {"recheck_failed": -1}, {"max_failures": 1.5}],
+    [{"batch_size": 0}, {"batch_size": 1001}, {"batch_size": "7"}, {"recheck_failed": -1}, {"recheck_failed": 1.5}],
 )
 def test_figures_that_cannot_be_are_refused(figures):
     with pytest.raises(ConfigError, match=next(iter(figures))):
-        WaitOptions("check", NOON, **figures)
+        PendingCheck(None, "check", NOON, **figures)
 
 
 def test_one_round_asks_once_about_all_that_is_not_resolved(place):
     place.api.whatsapp.change(processing_answers=2)
     place.api.whatsapp.put(numbers(1)[0])
-    wait = Wait(place.checks, terms(place.check(numbers(5)), batch_size=2))
-    wait.begin()
+    pending = pending_check(place, place.check(numbers(5)), batch_size=2)
+    pending.begin()
     place.api.whatsapp.checks.clear_counts()
 
-    first, second = (ask_again(wait, WhatsAppBusinessHook().check_contacts) for _ in range(2))
+    first, second = (poll_results(pending, WhatsAppBusinessHook().check_contacts) for _ in range(2))
 
     assert (first.state, first.valid, first.processing) == ("open", 1, 4)
     assert (second.state, second.valid, second.processing) == ("resolved", 5, 0)
@@ -129,76 +129,76 @@ def test_one_round_asks_once_about_all_that_is_not_resolved(place):
 
 
 def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(place):
-    wait = Wait(place.checks, terms(place.check(numbers(6)), batch_size=2))
-    wait.begin()
+    pending = pending_check(place, place.check(numbers(6)), batch_size=2)
+    pending.begin()
     place.api.fail(Fault(on="check", kind="status", status=503, skip=1))
 
     with pytest.raises(ServerError):
-        ask_again(wait, WhatsAppBusinessHook(policy=RetryPolicy(budget=timedelta(0))).check_contacts)
+        poll_results(pending, WhatsAppBusinessHook(policy=RetryPolicy(budget=timedelta(0))).check_contacts)
 
-    totals = wait.look()
+    totals = pending.count()
     assert (totals.state, totals.valid, totals.processing, place.leased()) == ("open", 2, 4, 0)
 
 
 def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
-    wait = Wait(place.checks, terms(place.check(numbers(3))))
-    wait.begin()
+    pending = pending_check(place, place.check(numbers(3)))
+    pending.begin()
 
     def ask(given):
         first, *others = given
         return CheckAnswer({first: ContactResult(first, "valid")}, others, error=api_error(NotEnabledError))
 
     with pytest.raises(NotEnabledError):
-        ask_again(wait, ask)
+        poll_results(pending, ask)
 
-    totals = wait.look()
+    totals = pending.count()
     assert (totals.valid, totals.processing, totals.missing, place.leased()) == (1, 2, 0, 0)
 
 
 def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
     check = place.check(numbers(3))
-    one, other = (Wait(place.checks, terms(check, waiter=name)) for name in ("one", "other"))
+    one, other = (pending_check(place, check, waiter=name) for name in ("one", "other"))
     one.begin()
     place.api.whatsapp.checks.clear_counts()
     ask = WhatsAppBusinessHook().check_contacts
 
     def ask_while_the_other_begins(given):
         other.begin()
-        assert ask_again(other, ask).processing == 3
+        assert poll_results(other, ask).processing == 3
         return ask(given)
 
-    assert ask_again(one, ask_while_the_other_begins).state == "resolved"
+    assert poll_results(one, ask_while_the_other_begins).state == "resolved"
     assert place.api.whatsapp.asked == dict.fromkeys(numbers(3), 1)
     assert place.leased() == 0
 
 
 def test_who_waits_again_asks_at_once_about_what_its_last_try_died_with(place):
     check = place.check(numbers(2))
-    first, again, other = (Wait(place.checks, terms(check, waiter=name)) for name in ("one", "one", "other"))
+    first, again, other = (pending_check(place, check, waiter=name) for name in ("one", "one", "other"))
     first.begin()
-    assert len(first.round().lease()) == 2
+    assert len(lease_first(first)) == 2
 
     other.begin()
-    assert other.round().lease() == ()
+    assert lease_first(other) == ()
     again.begin()
-    assert len(again.round().lease()) == 2
+    assert len(lease_first(again)) == 2
 
 
 def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
-    wait = Wait(place.checks, terms(place.check(numbers(2))))
-    wait.begin()
+    pending = pending_check(place, place.check(numbers(2)))
+    pending.begin()
 
     def die(given):
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        ask_again(wait, die)
+        poll_results(pending, die)
     assert place.leased() == 0
 
 
 def test_a_check_that_nobody_made_is_a_config_error_and_nothing_is_sent(place):
     with pytest.raises(ConfigError, match="the store knows no such check"):
-        Wait(place.checks, WaitOptions("0" * 32, NOON)).begin()
+        PendingCheck(place.checks, "0" * 32, NOON).begin()
     assert place.api.whatsapp.calls == []
 
 
@@ -206,7 +206,7 @@ def test_on_a_loop_pauses_grow_until_all_is_answered(place, clock):
     place.api.whatsapp.change(processing_answers=4)
     check = place.check(numbers(2))
 
-    totals = wait_on_a_loop(terms(check, clock.now() + HOUR), clock)
+    totals = wait_on_a_loop(place, check, clock, clock.now() + HOUR)
 
     assert (totals.state, totals.valid) == ("resolved", 2)
     assert clock.sleeps == [5.0, 10.0, 20.0, 40.0]
@@ -217,7 +217,7 @@ def test_on_a_loop_it_looks_a_last_time_at_the_deadline_and_asks_no_more(place, 
     place.api.whatsapp.change(resolved_by="never")
     check = place.check(numbers(2))
 
-    totals = wait_on_a_loop(terms(check, clock.now() + timedelta(seconds=20)), clock)
+    totals = wait_on_a_loop(place, check, clock, clock.now() + timedelta(seconds=20))
 
     assert (totals.state, totals.processing) == ("expired", 2)
     assert clock.sleeps == [5.0, 10.0, 5.0]
@@ -230,18 +230,24 @@ def test_on_a_loop_failures_are_counted_anew_after_a_round_that_went_well(place,
     broken = Fault(on="check", kind="status", status=503, times=2)
     place.api.fail(broken, Fault(on="check", kind="delay", delay_s=0.0), broken)
 
-    totals = wait_on_a_loop(terms(check, clock.now() + HOUR, max_failures=2), clock)
+    totals = wait_on_a_loop(place, check, clock, clock.now() + HOUR, max_failures=2)
 
     assert totals.state == "resolved"
     assert place.api.requests.count("check", 503) == 4
 
 
-def wait_on_a_loop(until, clock):
+def wait_on_a_loop(place, check, clock, deadline, max_failures=10):
     async def sleep(seconds):
         clock.sleep(seconds)
 
     async def wait():
-        async with room() as here:
-            return await Waiting(until, here, now=clock.now, sleep=sleep, chance=lambda: 0.0).until_answered()
+        async with client() as shared:
+            pending = PendingCheck(shared.checks, check.check_id, deadline, now=clock.now)
+            return await wait_for_results(pending, shared, max_failures=max_failures, sleep=sleep, jitter=lambda: 0.0)
 
     return asyncio.run(wait())
+
+
+def lease_first(pending):
+    pending.start_round()
+    return pending.lease_next()
