@@ -1,4 +1,4 @@
-"""What the webhook of a WhatsApp Business API client delivers about contacts, kept in the store."""
+"""Record the events that a WhatsApp Business API client posts to a webhook."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ Results: TypeAlias = dict[str, tuple[str, str | None]]
 @dataclass(frozen=True, slots=True)
 class RecordedCallback:
     """
-    What a delivery held. A number or an identity counts once, whether or not it was known before.
+    What a delivery contained. A number or an identity counts once, even if it was known.
 
     :param results: numbers with a result of a check.
-    :param identities: identities that users have changed to.
-    :param ignored: entries about what cannot be a number, or an identity.
+    :param identities: new identities of users.
+    :param ignored: entries without a valid number or identity.
     """
 
     results: int = 0
@@ -59,66 +59,66 @@ def record_callback(
     received_at: datetime | None = None,
 ) -> RecordedCallback:
     """
-    Keep what a webhook delivery says about contacts: results of checks, and the news that users have changed.
+    Record the check results and identity changes of a webhook delivery.
 
-    Deliveries may come twice, late, and in any order: the same rows end in the store. Whoever waits for a result is
-    told by it. Messages, their receipts, and the profiles of those who wrote are left alone, and cost no connection.
+    Deliveries may be repeated, late and in any order: the store ends up the same. Sensors see the results at their next
+    poll. Messages, receipts and profiles are ignored, without a connection to the store.
 
-    :param store: an SQLAlchemy engine on the store's database, PostgreSQL or SQLite, or its URL. An engine of one's own
-        is cheaper where deliveries are many; the store's tables are made where they are missing.
-    :param sender: what the sender's numbers are filed under: the same as extra ``sender`` of its connection. With a
-        plus sign, it gives the region of numbers that have none.
-    :param body: as it came, whatever else is in it.
-    :param table_schema: PostgreSQL schema of the store's tables; the connection's own by default.
-    :param pseudonym_secret: what the store's connection has as its extra of that name, where it has one: people who
-        were erased are known by it, and nothing is kept about them.
-    :param received_at: aware; now, by default. When a delivery waited elsewhere, the time at which it came in.
-    :raises ContractError: the body is not a JSON object. Nothing of it is in the error.
-    :raises ConfigError: an argument cannot be, or the store cannot be used.
-    :raises LandingError: the database failed; let it be delivered again.
+    :param store: SQLAlchemy engine of the store's database, PostgreSQL or SQLite, or its URL. Pass an engine if
+        deliveries are frequent. Missing tables are created.
+    :param sender: Name that the sender's numbers are stored under: extra ``sender`` of its connection. With a plus
+        sign, it sets the region of numbers that have none.
+    :param body: Body of the delivery, unchanged.
+    :param table_schema: PostgreSQL schema of the store's tables. Default: the schema of the database connection.
+    :param pseudonym_secret: Extra ``pseudonym_secret`` of the store's connection, if set. It identifies erased people,
+        about whom nothing is recorded.
+    :param received_at: When the delivery arrived, timezone-aware. Default: now.
+    :raises ContractError: the body is not a JSON object. The error does not quote it.
+    :raises ConfigError: an argument is invalid, or the store cannot be used.
+    :raises LandingError: the database failed. Have the delivery repeated.
     """
-    moment = _moment(received_at)
+    received_at = _parse_received_at(received_at)
     sender = sender.strip() if isinstance(sender, str) else ""
     if not sender:
-        raise ConfigError("sender is empty; it is what the sender's connection has as its extra 'sender', or its id")
+        raise ConfigError("sender is empty. Set it to the extra 'sender' of its connection, or to the connection ID.")
     callback = parse_callback(_bytes(body))
-    results, strange = _by_number(callback.results, sender)
+    results, invalid = _by_number(callback.results, sender)
     changes = [change for change in callback.identities if _is_plausible(change)]
     if results or changes:
         secret = pseudonym_secret.encode() if pseudonym_secret else None
         with _opened(store, table_schema, secret) as opened:
             opened.prepare()
-            for some in _in_parts(results):
+            for batch in _in_batches(results):
                 SenderChecks(opened.context, sender).record_delivered(
-                    CheckResults(some, moment, moment, callback.client_version)
+                    CheckResults(batch, received_at, received_at, callback.client_version)
                 )
-            SenderIdentities(opened.context, sender).record_changes(changes, detected_at=moment)
+            SenderIdentities(opened.context, sender).record_changes(changes, detected_at=received_at)
     return RecordedCallback(
         results=len(results),
         identities=len({(change.wa_id, change.hash) for change in changes}),
-        ignored=strange + len(callback.identities) - len(changes),
+        ignored=invalid + len(callback.identities) - len(changes),
     )
 
 
-def _by_number(said: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
-    """Return what is said by number, what is final before what is not, and how often it is about no number."""
-    found: Results = {}
-    strange, region = 0, infer_region(sender)
-    for one in said:
+def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
+    """Return the results by number, a final one before others, and how many entries have no valid number."""
+    results: Results = {}
+    invalid, region = 0, infer_region(sender)
+    for entry in entries:
         try:
-            number = normalize(one.input, region).e164
+            number = normalize(entry.input, region).e164
         except NotANumberError:
-            strange += 1
+            invalid += 1
             continue
-        if number not in found or is_resolved(one.status):
-            found[number] = (to_store_status(one), one.wa_id)
-    return found, strange
+        if number not in results or is_resolved(entry.status):
+            results[number] = (to_store_status(entry), entry.wa_id)
+    return results, invalid
 
 
-def _in_parts(results: Results, size: int = 1_000) -> Iterator[Results]:
+def _in_batches(results: Results, size: int = 1_000) -> Iterator[Results]:
     items = iter(results.items())
-    while some := dict(islice(items, size)):
-        yield some
+    while batch := dict(islice(items, size)):
+        yield batch
 
 
 def _is_plausible(change: IdentityChange) -> bool:
@@ -129,15 +129,15 @@ def _bytes(body: object) -> bytes:
     if isinstance(body, str):
         return body.encode(errors="surrogatepass")
     if not isinstance(body, (bytes, bytearray, memoryview)):
-        raise ConfigError("body is neither bytes nor text; give it as it came")
+        raise ConfigError("body must be bytes or a string, as delivered.")
     return bytes(body)
 
 
-def _moment(received_at: datetime | None) -> datetime:
+def _parse_received_at(received_at: datetime | None) -> datetime:
     if received_at is None:
         return datetime.now(UTC)
     if not isinstance(received_at, datetime) or received_at.tzinfo is None:
-        raise ConfigError("received_at is no time with a time zone; give an aware time")
+        raise ConfigError("received_at must be a timezone-aware datetime.")
     return received_at.astimezone(UTC)
 
 
@@ -154,13 +154,13 @@ def _opened(store: Engine | URL | str, table_schema: str | None, secret: bytes |
 
 
 def _engine(url: URL | str) -> Engine:
-    wrong = "store is neither an SQLAlchemy engine nor the URL of one, such as postgresql+psycopg://…"
+    message = "store must be an SQLAlchemy engine, or its URL, for example postgresql+psycopg://…"
     try:
         if isinstance(url, (str, URL)):
             return create_engine(url, hide_parameters=True)
     except (ArgumentError, TypeError, ValueError):
         pass
     except ImportError:
-        wrong = "store leads to a database whose driver is not installed"
-    # Raised here, so that the URL, which may hold a password, is not in its context.
-    raise ConfigError(wrong)
+        message = "The driver of the store's database is not installed."
+    # Raised outside of the handlers: the URL in their exceptions may contain a password.
+    raise ConfigError(message)

@@ -1,4 +1,4 @@
-"""Rows of numbers, as a team keeps them, made into the inputs of a check."""
+"""Parse rows with phone numbers into the inputs of a check."""
 
 from __future__ import annotations
 
@@ -16,49 +16,51 @@ __all__ = ["parse_inputs"]
 
 YES = frozenset({"true", "t", "yes", "y", "1", "on"})
 NO = frozenset({"false", "f", "no", "n", "0", "off"})
-UNCLEAR = "opted_in is neither true nor false"
-NEITHER = "neither text nor a whole number"
+INVALID_OPTED_IN = "opted_in is neither true nor false"
+INVALID_TYPE = "neither text nor a whole number"
 
 
 def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[CheckInput]:
     """
-    Read numbers, one after another.
+    Parse numbers.
 
-    :param rows: numbers, as text or whole, or mappings with ``number`` and, where it is known, ``contact_key`` and
+    :param rows: numbers, as strings or integers, or mappings with ``number`` and optionally ``contact_key`` and
         ``opted_in``.
-    :param region: two letters, for numbers without a plus sign; ``None`` where none is known.
-    :raises ConfigError: a row is neither.
+    :param region: two letters, for numbers without a plus sign; ``None`` if unknown.
+    :returns: one input for each row; a row without a valid number has a ``reason``.
+    :raises ConfigError: a row is neither a number nor a mapping with one.
     """
     for row in rows:
         if isinstance(row, Mapping):
-            yield _input(row, region)
+            yield _parse_row(row, region)
         elif row is None or isinstance(row, (str, Integral, float, Decimal)):
-            yield _input({"number": row}, region)
+            yield _parse_row({"number": row}, region)
         else:
-            raise ConfigError("contacts: an element is neither a number nor a mapping with one")
+            raise ConfigError("contacts: an element is neither a number nor a mapping with the key 'number'.")
 
 
-def _input(row: Mapping[str, Any], region: str | None) -> CheckInput:
+def _parse_row(row: Mapping[str, Any], region: str | None) -> CheckInput:
     if "number" not in row:
-        raise ConfigError("contacts: a mapping has no number")
+        raise ConfigError("contacts: a mapping has no key 'number'.")
     given, key = row["number"], row.get("contact_key")
-    text = "" if given is None else _text(given)
-    contact_key = None if key is None else _text(key)
+    text = "" if given is None else _to_text(given)
+    contact_key = None if key is None else _to_text(key)
     try:
-        return CheckInput(text, _number(given, text, region), contact_key, opted_in=_truth(row.get("opted_in")))
+        number, opted_in = _normalize(given, text, region), _parse_opted_in(row.get("opted_in"))
     except NotANumberError as error:
         return CheckInput(text, None, contact_key, reason=error.reason)
+    return CheckInput(text, number, contact_key, opted_in=opted_in)
 
 
-def _number(given: object, text: str, region: str | None) -> str:
+def _normalize(given: object, text: str, region: str | None) -> str:
     if not (given is None or isinstance(given, str) or text.isdecimal()):
-        raise NotANumberError(NEITHER)
+        raise NotANumberError(INVALID_TYPE)
     return normalize(text, region).e164
 
 
-def _text(value: object) -> str:
-    """Return a text that every database takes; a whole number's has no point, whatever type it is of."""
-    # A signaling NaN can be made nothing of, not even a float.
+def _to_text(value: object) -> str:
+    """Return a string that every database accepts; a whole number has no decimal point, whatever its type."""
+    # A signaling NaN cannot be converted to float.
     is_nan = isinstance(value, Decimal) and value.is_nan()
     if isinstance(value, (float, Decimal)) and not is_nan and float(value).is_integer():
         value = f"{value:.0f}"
@@ -66,11 +68,11 @@ def _text(value: object) -> str:
     return repaired
 
 
-def _truth(value: object) -> bool | None:
+def _parse_opted_in(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    word = _text(value).strip().lower()
+    word = _to_text(value).strip().lower()
     if word in YES or word in NO:
         return word in YES
-    # Nobody may be asked about on a guess.
-    raise NotANumberError(UNCLEAR)
+    # A guess could check a number without consent.
+    raise NotANumberError(INVALID_OPTED_IN)

@@ -101,7 +101,7 @@ def test_a_deadline_is_a_time_or_its_text(value):
 
 @pytest.mark.parametrize("value", ["2024-01-01T14:00:00", NOON.replace(tzinfo=None), "soon", "", None, 5])
 def test_a_deadline_has_an_offset(value):
-    with pytest.raises(ConfigError, match="deadline is no time with an offset"):
+    with pytest.raises(ConfigError, match="deadline must be a time with an offset"):
         read_deadline(value)
 
 
