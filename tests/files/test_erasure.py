@@ -60,7 +60,7 @@ def people(contact, page_of):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_their_rows_go_and_the_manifest_says_so(any_root, people, file_pages, file_format):
+def test_rows_of_erased_people_are_removed_and_the_manifest_updated(any_root, people, file_pages, file_format):
     pages = people(BOB, EVE, rejects=[BOB, EVE]), people(EVE), people(BOB)
     before = file_pages(any_root, *pages, file_format=file_format, part_rows=2)
     file_pages(any_root, people(EVE), file_format=file_format)
@@ -80,14 +80,14 @@ def test_their_rows_go_and_the_manifest_says_so(any_root, people, file_pages, fi
     assert erase_files(any_root, erased(BOB)) == ErasedFiles()
 
 
-def test_who_has_no_files_leaves_every_byte_as_it_is(tmp_path, people, file_pages):
+def test_files_without_erased_people_are_unchanged(tmp_path, people, file_pages):
     file_pages(tmp_path, people(EVE, rejects=[EVE]))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     assert erasure.erase_files(tmp_path, erased(BOB)) == ErasedFiles(extractions=1)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
-def test_an_extraction_of_the_erased_alone_is_empty_but_complete(tmp_path, people, file_pages):
+def test_an_extraction_of_erased_people_only_becomes_empty(tmp_path, people, file_pages):
     file_pages(tmp_path, people(BOB, rejects=[BOB]))
     assert erase_files(tmp_path, erased(BOB)).files == 2
     (prefix,) = complete_prefixes(tmp_path)
@@ -95,13 +95,13 @@ def test_an_extraction_of_the_erased_alone_is_empty_but_complete(tmp_path, peopl
     assert [path.name for path in prefix.path.iterdir()] == ["_manifest.json"]
 
 
-def test_a_contact_is_known_by_its_hash_where_a_row_has_no_id(tmp_path, contact, page_of, file_pages):
+def test_rows_without_a_wa_id_match_by_the_hash_of_the_contact(tmp_path, contact, page_of, file_pages):
     file_pages(tmp_path, page_of(contact("bob"), contact("eve")))
     found = erase_files(tmp_path, erased(contacts=[Contact("turn", "main", "bob"), Contact("turn", "other", "eve")]))
     assert found == ErasedFiles(rows=1, files=1)
 
 
-def test_many_rows_keep_their_order_and_their_marks(tmp_path, contact, page_of, file_pages):
+def test_remaining_rows_keep_their_order_and_repair_flags(tmp_path, contact, page_of, file_pages):
     names = [f"Jos\0{n}" if n % 3 == 0 else f"Jos{n}" for n in range(2_500)]
     people = [contact(f"c{n}", whatsapp_id=f"4462345{n:04}", name=name) for n, name in enumerate(names)]
     file_pages(tmp_path, page_of(*people))
@@ -116,7 +116,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("step", ["write_whole", "_delete"])
-def test_what_was_killed_is_whole_and_is_run_again(tmp_path, people, file_pages, monkeypatch, step):
+def test_an_erasure_that_was_killed_can_be_run_again(tmp_path, people, file_pages, monkeypatch, step):
     file_pages(tmp_path, people(BOB, EVE, rejects=[BOB, EVE]))
 
     def kill(*_):
@@ -151,7 +151,7 @@ def test_a_reader_never_finds_a_manifest_whose_files_are_not_there(tmp_path, peo
     assert seen == [[BOB, EVE], [EVE], [EVE]]
 
 
-def test_what_a_killed_try_has_left_is_deleted_once_it_is_surely_dead(tmp_path, people, begin):
+def test_files_of_a_killed_extraction_are_deleted_after_two_days(tmp_path, people, begin):
     extraction = begin(tmp_path)
     extraction.write(people(BOB))
     extraction.abandon()
@@ -163,7 +163,7 @@ def test_what_a_killed_try_has_left_is_deleted_once_it_is_surely_dead(tmp_path, 
     assert not part.exists()
 
 
-def test_leftovers_are_told_by_the_stores_time(any_root, people, begin):
+def test_the_age_of_files_is_the_storages_time(any_root, people, begin):
     extraction = begin(any_root)
     extraction.write(people(BOB))
     extraction.abandon()
@@ -174,7 +174,7 @@ def test_leftovers_are_told_by_the_stores_time(any_root, people, begin):
 
 
 @pytest.mark.parametrize("name", ["turn/main/2022-09-12/id/notes.txt", "other/main/2022-09-12/id/part-00000.jsonl.gz"])
-def test_files_of_others_are_left_alone(tmp_path, name):
+def test_files_of_other_programs_are_not_touched(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"theirs")
@@ -183,7 +183,7 @@ def test_files_of_others_are_left_alone(tmp_path, name):
     assert path.read_bytes() == b"theirs"
 
 
-def test_a_file_that_is_not_what_its_manifest_says_is_not_touched(tmp_path, people, file_pages):
+def test_a_file_that_does_not_match_its_manifest_is_not_touched(tmp_path, people, file_pages):
     file_pages(tmp_path, people(BOB))
     (part,) = tmp_path.rglob("part-*")
     part.write_bytes(b"broken")

@@ -47,7 +47,7 @@ class Full(type(Path())):
         return FullFile()
 
 
-def test_the_manifest_tells_everything_about_the_try(tmp_path, file_pages, page_of, contact, window):
+def test_the_fields_of_a_manifest(tmp_path, file_pages, page_of, contact, window):
     page = page_of(contact("a"), contact("b"), {"uuid": "x"})
     manifest = file_pages(
         tmp_path,
@@ -100,25 +100,25 @@ def test_the_manifest_tells_everything_about_the_try(tmp_path, file_pages, page_
     }
 
 
-def test_an_empty_window_is_a_manifest_without_parts(tmp_path, file_pages, page_of):
+def test_an_empty_extraction_has_a_manifest_and_no_parts(tmp_path, file_pages, page_of):
     manifest = file_pages(tmp_path, page_of())
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["_manifest.json"]
     assert (manifest.parts, manifest.rejects, manifest.rows) == ([], None, 0)
 
 
-def test_what_has_no_window_is_filed_under_the_day_it_is_given(tmp_path, file_pages, page_of, contact):
+def test_an_extraction_without_a_window_has_the_given_day_in_its_prefix(tmp_path, file_pages, page_of, contact):
     manifest = file_pages(tmp_path, page_of(contact()), window=None, day=date(2022, 9, 20), extraction_id="1")
     assert (tmp_path / "turn" / "main" / "2022-09-20" / "1" / "_manifest.json").exists()
     assert (manifest.window_start, manifest.window_end, manifest.lateness_s) == (None, None, None)
 
 
-def test_the_day_is_that_of_the_start_in_utc(tmp_path, file_pages, page_of, window):
+def test_the_day_of_a_prefix_is_the_utc_day_of_the_start(tmp_path, file_pages, page_of, window):
     late = window.__class__(datetime.fromisoformat("2022-09-12T23:00:00-05:00"), datetime(2022, 9, 14, tzinfo=UTC))
     file_pages(tmp_path, page_of(), window=late, extraction_id="1")
     assert (tmp_path / "turn" / "main" / "2022-09-13" / "1" / "_manifest.json").exists()
 
 
-def test_extractions_of_one_window_have_ids_of_their_own(tmp_path, file_pages, page_of, contact):
+def test_extractions_of_one_window_have_different_ids(tmp_path, file_pages, page_of, contact):
     ids = {file_pages(tmp_path, page_of(contact())).extraction_id for _ in range(3)}
     assert {found.manifest.extraction_id for found in complete_prefixes(tmp_path)} == ids
     assert len(ids) == 3
@@ -135,7 +135,7 @@ def test_extractions_of_one_window_have_ids_of_their_own(tmp_path, file_pages, p
         ({"window": None}, "day"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_before_anything_is_written(tmp_path, begin, options, named):
+def test_an_invalid_argument_is_refused_before_anything_is_written(tmp_path, begin, options, named):
     with pytest.raises(ConfigError, match=named):
         begin(tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +154,7 @@ def test_a_finished_extraction_is_never_replaced(any_root, begin, file_pages, pa
     assert [found.record.contact_id for found in read_contacts(any_root)] == ["a"]
 
 
-def test_nor_is_what_a_killed_try_left(any_root, begin, page_of, contact):
+def test_an_unfinished_extraction_is_never_replaced(any_root, begin, page_of, contact):
     with begin(any_root, extraction_id="1") as killed:
         killed.write(page_of(contact("a")))
     with pytest.raises(LandingError, match="never replaced"):
@@ -162,7 +162,7 @@ def test_nor_is_what_a_killed_try_left(any_root, begin, page_of, contact):
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_try_that_fails_between_its_pages_leaves_nothing_to_read(
+def test_an_extraction_that_fails_between_pages_is_not_read(
     *, any_root, begin, file_pages, page_of, contact, file_format
 ):
     before = file_pages(any_root, page_of(contact("a")))
@@ -174,7 +174,9 @@ def test_a_try_that_fails_between_its_pages_leaves_nothing_to_read(
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_what_was_abandoned_is_forgotten_in_silence(*, tmp_path, begin, page_of, contact, monkeypatch, file_format):
+def test_an_abandoned_extraction_raises_nothing_when_it_is_collected(
+    *, tmp_path, begin, page_of, contact, monkeypatch, file_format
+):
     unraised = []
     monkeypatch.setattr(sys, "unraisablehook", unraised.append)
     with begin(tmp_path, file_format=file_format) as extraction:
@@ -184,7 +186,7 @@ def test_what_was_abandoned_is_forgotten_in_silence(*, tmp_path, begin, page_of,
     assert unraised == []
 
 
-def test_a_try_whose_manifest_cannot_be_written_leaves_nothing_to_read(tmp_path, begin, page_of, contact, monkeypatch):
+def test_an_extraction_whose_manifest_cannot_be_written_is_not_read(tmp_path, begin, page_of, contact, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
@@ -219,7 +221,7 @@ def test_the_manifest_is_the_last_file_to_appear(*, tmp_path, begin, page_of, co
     assert not list(tmp_path.rglob("*.writing"))
 
 
-def test_an_extraction_that_is_over_takes_nothing_more(tmp_path, begin, page_of, contact, window):
+def test_a_finished_extraction_cannot_be_written_to(tmp_path, begin, page_of, contact, window):
     extraction = begin(tmp_path)
     times = {"extracted_at": window.end, "finished_at": window.end}
     extraction.finish(**times, lossy=False)
@@ -237,7 +239,7 @@ def test_abandoning_a_finished_extraction_changes_nothing(tmp_path, begin, page_
     assert [found.record.contact_id for found in read_contacts(tmp_path)] == ["a"]
 
 
-def test_an_error_of_the_store_names_the_file_and_nothing_else(tmp_path, begin, page_of, contact):
+def test_an_error_of_the_storage_names_only_the_file(tmp_path, begin, page_of, contact):
     with begin(ReadOnly(tmp_path)) as extraction, pytest.raises(LandingError) as caught:
         extraction.write(page_of(contact("a")))
     assert str(caught.value) == "part-00000.jsonl.gz could not be created (PermissionError: Permission denied)"
@@ -246,7 +248,7 @@ def test_an_error_of_the_store_names_the_file_and_nothing_else(tmp_path, begin, 
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_store_that_is_full_fails_the_try_and_not_its_clearing_up(tmp_path, begin, page_of, contact, file_format):
+def test_full_storage_raises_one_error_without_personal_data(tmp_path, begin, page_of, contact, file_format):
     times = {"extracted_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
     with pytest.raises(LandingError) as caught, begin(Full(tmp_path), file_format=file_format) as extraction:  # noqa: PT012
         extraction.write(page_of(contact("a"), {"uuid": "x"}))
@@ -257,7 +259,7 @@ def test_a_store_that_is_full_fails_the_try_and_not_its_clearing_up(tmp_path, be
     assert [secret for secret in PERSONAL if secret in told] == []
 
 
-def test_a_store_that_cannot_be_asked_is_found_out_before_the_first_page(tmp_path, begin):
+def test_unreachable_storage_is_found_before_the_first_page(tmp_path, begin):
     with pytest.raises(LandingError) as caught:
         begin(Unreachable(tmp_path))
     assert str(caught.value) == "The path could not be read (ConnectionError)"

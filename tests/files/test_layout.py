@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files.layout import extraction_prefix, path_segment, safe_uri, storage_errors
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.files.layout import path_segment, safe_uri, storage_errors
 
 
-def test_plain_names_stay_as_they_are():
+def test_plain_names_are_not_encoded():
     assert path_segment("account", "Main_line-2.eu") == "Main_line-2.eu"
 
 
@@ -29,17 +29,6 @@ def test_everything_else_is_percent_encoded(value, encoded):
     assert path_segment("account", value) == encoded
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", "\ud800", "é" * 43])
-def test_what_cannot_name_a_directory_is_refused_by_the_name_of_the_argument(value):
-    with pytest.raises(ConfigError, match=r"^account cannot name a directory"):
-        path_segment("account", value)
-
-
-def test_an_extraction_lies_below_source_account_and_day(tmp_path, window):
-    prefix = extraction_prefix(tmp_path, "turn", "a/b", window.start.date(), "0123abcd")
-    assert prefix == tmp_path / "turn" / "a%2Fb" / "2022-09-12" / "0123abcd"
-
-
 @pytest.mark.parametrize(
     ("path", "named"),
     [
@@ -48,7 +37,7 @@ def test_an_extraction_lies_below_source_account_and_day(tmp_path, window):
         (UPath("memory://data/x"), "memory://data/x"),
     ],
 )
-def test_an_address_is_a_uri(path, named):
+def test_a_path_has_a_uri(path, named):
     assert safe_uri(path) == named
 
 
@@ -60,7 +49,7 @@ def test_an_address_is_a_uri(path, named):
         ("s3://lake", "s3://lake"),
     ],
 )
-def test_an_address_names_a_connection_but_no_password(text, named):
+def test_a_uri_contains_the_connection_and_no_password(text, named):
     class Remote:
         def __str__(self):
             return text
@@ -68,7 +57,7 @@ def test_an_address_names_a_connection_but_no_password(text, named):
     assert safe_uri(Remote()) == named
 
 
-def test_an_error_of_a_store_loses_its_message_and_its_cause():
+def test_an_error_of_the_storage_loses_its_message_and_cause():
     with pytest.raises(LandingError) as caught, storage_errors("part-00000.jsonl.gz could not be written"):
         raise PermissionError(13, "https://somebody:example-secret@host/44623456700")
     assert str(caught.value) == "part-00000.jsonl.gz could not be written (PermissionError: Permission denied)"

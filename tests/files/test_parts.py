@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import subprocess
-import sys
 import zlib
 
 import pyarrow.parquet
@@ -21,23 +20,6 @@ def lines_of(path):
 def prefix_in(root):
     (manifest,) = root.rglob("_manifest.json")
     return manifest.parent
-
-
-@pytest.fixture
-def without_isal(monkeypatch):
-    monkeypatch.setitem(sys.modules, "isal", None)
-
-
-def test_a_line_is_the_text_of_a_contact_as_it_came(tmp_path, file_pages, page_of, contact):
-    page = page_of(contact("a", name="Zoë"), contact("b", name="\u2028"))
-    file_pages(tmp_path, page)
-    assert lines_of(prefix_in(tmp_path) / "part-00000.jsonl.gz") == [bytes(text) for text in page.texts]
-
-
-def test_zlib_writes_the_same_lines_as_isal(tmp_path, file_pages, page_of, contact, without_isal):
-    page = page_of(contact("a"), contact("b"))
-    file_pages(tmp_path, page)
-    assert lines_of(prefix_in(tmp_path) / "part-00000.jsonl.gz") == [bytes(text) for text in page.texts]
 
 
 def test_a_part_is_one_gzip_stream_to_any_program(tmp_path, file_pages, page_of, contact):
@@ -60,7 +42,7 @@ def test_no_part_has_more_rows_than_allowed(tmp_path, file_pages, page_of, conta
     ]
 
 
-def test_cutting_pages_into_parts_keeps_every_text_and_their_order(tmp_path, file_pages, page_of, contact):
+def test_splitting_pages_into_parts_keeps_every_text_in_order(tmp_path, file_pages, page_of, contact):
     pages = [page_of(*[contact(f"{page}.{row}") for row in range(5)]) for page in range(3)]
     manifest = file_pages(tmp_path, *pages, part_rows=4)
     lines = [line for part in manifest.parts for line in lines_of(prefix_in(tmp_path) / part.name)]
@@ -89,13 +71,13 @@ def test_the_manifest_counts_and_checks_each_part_as_stored(tmp_path, file_pages
     ]
 
 
-def test_repaired_rows_are_listed_by_their_place_in_their_part(tmp_path, file_pages, page_of, contact):
+def test_repaired_rows_are_listed_by_their_index_in_the_part(tmp_path, file_pages, page_of, contact):
     page = page_of(contact("a", name="\0"), contact("b"), contact("c", name="\ud800"))
     manifest = file_pages(tmp_path, page, page, part_rows=4)
     assert [part.repaired for part in manifest.parts] == [[0, 2, 3], [1]]
 
 
-def test_rejects_lie_beside_the_parts_as_they_came(tmp_path, file_pages, page_of, contact):
+def test_rejects_are_stored_beside_the_parts_as_received(tmp_path, file_pages, page_of, contact):
     manifest = file_pages(tmp_path, page_of({"uuid": "x"}, contact("a")), page_of(), page_of("Zoë"))
     stored = (prefix_in(tmp_path) / "_rejects.jsonl.gz").read_bytes()
     assert [json.loads(line) for line in gzip.decompress(stored).splitlines()] == [
@@ -107,7 +89,7 @@ def test_rejects_lie_beside_the_parts_as_they_came(tmp_path, file_pages, page_of
     )
 
 
-def test_a_parquet_file_holds_a_row_a_contact(tmp_path, file_pages, page_of, contact):
+def test_a_parquet_file_has_one_row_per_contact(tmp_path, file_pages, page_of, contact):
     page = page_of(
         contact("a", "2022-09-12T10:30:00.123456+02:00", whatsapp_id="+44623456700"), contact("b", name="\0é")
     )

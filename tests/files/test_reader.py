@@ -31,7 +31,7 @@ def change_manifest(root, **members):
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_contact_comes_back_with_where_it_is_from(*, any_root, file_pages, page_of, contact, window, file_format):
+def test_a_contact_is_read_back_with_its_extraction(*, any_root, file_pages, page_of, contact, window, file_format):
     page = page_of(
         contact("a", "2022-09-12T08:30:00.123456Z", whatsapp_id="+44 623 456700", nothing=None, name="Zoë 🦓"),
         contact("b", name="\0"),
@@ -51,7 +51,7 @@ def test_a_contact_comes_back_with_where_it_is_from(*, any_root, file_pages, pag
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_what_is_read_is_what_a_page_hands_to_a_store(tmp_path, file_pages, page_of, contact, file_format):
+def test_records_read_from_files_equal_those_of_the_page(tmp_path, file_pages, page_of, contact, file_format):
     numbers = [0.1, 1e300, 2**70, -0.0, 10**4_500]
     sys.set_int_max_str_digits(0)
     try:
@@ -64,11 +64,11 @@ def test_what_is_read_is_what_a_page_hands_to_a_store(tmp_path, file_pages, page
     assert [found.record for found in read_contacts(tmp_path)] == page.records()[0]
 
 
-def test_nothing_filed_is_nothing_read(any_root):
+def test_a_path_without_files_has_no_contacts(any_root):
     assert list(read_contacts(any_root / "nothing")) == []
 
 
-def test_prefixes_come_by_source_account_day_and_id(any_root, file_pages, page_of, window):
+def test_prefixes_are_sorted_by_source_account_day_and_id(any_root, file_pages, page_of, window):
     next_day = window.__class__(window.end, window.end + timedelta(days=1))
     for account, day, extraction_id in [
         ("b", window, "2"),
@@ -83,7 +83,7 @@ def test_prefixes_come_by_source_account_day_and_id(any_root, file_pages, page_o
 
 
 @pytest.mark.parametrize("account", ["plain", "a/b", "..%2F", "*", "a b", "é", "%41", "[ab]"])
-def test_an_account_is_found_by_its_name_whatever_that_is(any_root, file_pages, page_of, contact, account):
+def test_an_account_may_have_any_name(any_root, file_pages, page_of, contact, account):
     file_pages(any_root, page_of(contact("its")), account=account)
     file_pages(any_root, page_of(contact("another's")), account="A")
     assert ids(any_root, account=account) == ["its"]
@@ -91,7 +91,7 @@ def test_an_account_is_found_by_its_name_whatever_that_is(any_root, file_pages, 
     assert ids(any_root, source="green_api") == []
 
 
-def test_a_source_or_account_that_cannot_have_been_filed_is_refused(tmp_path):
+def test_an_invalid_account_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="account"):
         list(read_contacts(tmp_path, account=""))
 
@@ -104,7 +104,7 @@ def test_extractions_of_other_accounts_are_not_even_opened(tmp_path, file_pages,
     assert ids(tmp_path, account="mine") == ["a"]
 
 
-def test_where_directories_know_no_case_the_manifest_tells_accounts_apart(tmp_path, file_pages, page_of, contact):
+def test_accounts_differ_by_case_on_file_systems_that_ignore_it(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")), account="Main")
     (tmp_path / "turn/Main").rename(tmp_path / "turn/main")
     assert ids(tmp_path, account="main") == []
@@ -133,7 +133,7 @@ def test_an_extraction_finished_since_the_last_listing_is_seen(tmp_path, file_pa
     assert ids(Remembered(tmp_path)) == ["a", "b"]
 
 
-def test_other_files_below_the_path_are_passed_over(tmp_path, file_pages, page_of, contact):
+def test_other_files_below_the_path_are_skipped(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")))
     for name in ["_manifest.json", "turn/_manifest.json", "a/b/c/d/e/_manifest.json", "turn/main/2022-09-12/x/part"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,14 +142,14 @@ def test_other_files_below_the_path_are_passed_over(tmp_path, file_pages, page_o
 
 
 @pytest.mark.parametrize("left", [b"", b'{"format_version": 1,', b'{"format_version": 1, "parts": [{}'])
-def test_a_manifest_cut_off_while_it_was_written_does_not_count(tmp_path, file_pages, page_of, contact, left):
+def test_a_truncated_manifest_is_skipped(tmp_path, file_pages, page_of, contact, left):
     file_pages(tmp_path, page_of(contact("a")))
     part_in(tmp_path, "_manifest.json").write_bytes(left)
     assert ids(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["{}\n", '{"format_version": "1"}\n', '[{"format_version": 1}\n', '{"é": "\udce9"}\n'])
-def test_a_manifest_that_is_none_stops_the_reader(tmp_path, file_pages, page_of, contact, text):
+def test_an_invalid_manifest_stops_the_reader(tmp_path, file_pages, page_of, contact, text):
     file_pages(tmp_path, page_of(contact("a")))
     part_in(tmp_path, "_manifest.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(LandingError, match="not written by this package"):
@@ -163,13 +163,13 @@ def test_a_manifest_of_a_newer_version_stops_the_reader(tmp_path, file_pages, pa
         ids(tmp_path)
 
 
-def test_members_that_a_later_version_adds_do_no_harm(tmp_path, file_pages, page_of, contact):
+def test_unknown_fields_of_a_manifest_are_ignored(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")))
     change_manifest(tmp_path, colour="blue")
     assert ids(tmp_path) == ["a"]
 
 
-def test_a_source_that_is_not_known_stops_the_reader(tmp_path, file_pages, page_of, contact):
+def test_an_unknown_source_stops_the_reader(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")), source="pigeons")
     with pytest.raises(LandingError, match="'pigeons'"):
         ids(tmp_path)
@@ -177,7 +177,7 @@ def test_a_source_that_is_not_known_stops_the_reader(tmp_path, file_pages, page_
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "add"])
-def test_a_part_that_was_damaged_stops_the_reader_before_its_first_contact(
+def test_a_damaged_part_stops_the_reader_before_its_first_contact(
     *, tmp_path, file_pages, page_of, contact, file_format, damage
 ):
     file_pages(tmp_path, page_of(contact("a"), contact("b")), file_format=file_format)
@@ -190,14 +190,14 @@ def test_a_part_that_was_damaged_stops_the_reader_before_its_first_contact(
         next(read_contacts(tmp_path))
 
 
-def test_a_part_that_is_gone_stops_the_reader(tmp_path, file_pages, page_of, contact):
+def test_a_missing_part_stops_the_reader(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")))
     part_in(tmp_path).unlink()
     with pytest.raises(LandingError, match=r"^part-00000.jsonl.gz could not be read \(FileNotFoundError"):
         ids(tmp_path)
 
 
-def test_a_part_with_other_rows_than_its_manifest_says_stops_the_reader(tmp_path, file_pages, page_of, contact):
+def test_a_wrong_row_count_stops_the_reader(tmp_path, file_pages, page_of, contact):
     manifest = file_pages(tmp_path, page_of(contact("a")))
     (part,) = manifest.parts
     change_manifest(tmp_path, parts=[{"name": part.name, "rows": 2, "bytes": part.bytes, "sha256": part.sha256}])
@@ -205,14 +205,14 @@ def test_a_part_with_other_rows_than_its_manifest_says_stops_the_reader(tmp_path
         ids(tmp_path)
 
 
-def test_without_verifying_a_part_is_read_as_it_is(tmp_path, file_pages, page_of, contact):
+def test_an_unverified_part_may_differ_from_its_manifest(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")))
     part = part_in(tmp_path)
     part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()) * 2))
     assert ids(tmp_path, verify=False) == ["a", "a"]
 
 
-def test_even_then_what_cannot_be_unpacked_is_an_error(tmp_path, file_pages, page_of, contact):
+def test_an_unverified_part_that_is_not_gzip_is_an_error(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")))
     part_in(tmp_path).write_bytes(b"no gzip")
     with pytest.raises(LandingError, match=r"^part-00000.jsonl.gz cannot be read"):
@@ -235,7 +235,7 @@ def test_isal_and_zlib_read_what_either_wrote(*, tmp_path, file_pages, page_of, 
     ]
 
 
-def test_a_text_without_a_canonical_form_is_handed_over_as_a_store_rejects_it(tmp_path, file_pages, page_of, contact):
+def test_texts_without_a_canonical_form_are_passed_to_on_reject(tmp_path, file_pages, page_of, contact):
     odd = page_of(contact("a"), contact("b", value="VALUE"))
     odd.texts[1] = bytes(odd.texts[1]).replace(b'"VALUE"', b"1e999999")
     records, rejects = odd.records()
@@ -245,7 +245,7 @@ def test_a_text_without_a_canonical_form_is_handed_over_as_a_store_rejects_it(tm
     assert found == rejects != []
 
 
-def test_without_anybody_to_hand_it_to_it_is_counted_in_the_log(tmp_path, file_pages, page_of, contact, caplog):
+def test_texts_without_a_canonical_form_are_counted_in_the_log(tmp_path, file_pages, page_of, contact, caplog):
     odd = page_of(contact("a", value="VALUE"))
     odd.texts[0] = bytes(odd.texts[0]).replace(b'"VALUE"', b"1e999999")
     file_pages(tmp_path, odd)

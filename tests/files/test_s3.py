@@ -5,8 +5,7 @@ import hashlib
 import pytest
 from upath import UPath
 
-from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.files import current, read_contacts
+from airflow_provider_wacontacts.files import read_contacts
 
 
 @pytest.fixture(params=["s3_root", "airflow_s3_root"])
@@ -26,7 +25,7 @@ def objects(s3, request):
     return listing
 
 
-def test_an_extraction_is_its_files_and_nothing_else(root, objects, file_pages, page_of, contact):
+def test_an_extraction_creates_only_its_files(root, objects, file_pages, page_of, contact):
     manifest = file_pages(root, page_of(contact("a"), {"uuid": "x"}), account="a/b é", extraction_id="1")
     below = "turn/a%2Fb%20%C3%A9/2022-09-12/1/"
     sizes = objects()
@@ -37,7 +36,7 @@ def test_an_extraction_is_its_files_and_nothing_else(root, objects, file_pages, 
     }
 
 
-def test_a_part_goes_out_in_blocks_while_it_is_written(*, s3_root, objects, s3, begin, page_of, contact, window):
+def test_a_part_is_uploaded_in_blocks_while_it_is_written(*, s3_root, objects, s3, begin, page_of, contact, window):
     """Once it is more than the client buffers the upload has begun, and nothing can be seen of it."""
     noise = [page_of(contact(name=hashlib.shake_128(bytes([n])).hexdigest(1_000_000))) for n in range(7)]
     root = UPath(s3_root, default_block_size=5 * 2**20)
@@ -50,17 +49,3 @@ def test_a_part_goes_out_in_blocks_while_it_is_written(*, s3_root, objects, s3, 
         manifest = extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
     assert [part.rows for part in manifest.parts] == [7]
     assert [len(found.record.payload) > 2_000_000 for found in read_contacts(root)] == [True] * 7
-
-
-def test_a_part_that_is_gone_stops_the_reader(*, root, s3, request, file_pages, page_of, contact):
-    file_pages(root, page_of(contact("a")), extraction_id="1")
-    key = f"{request.node.name}/turn/main/2022-09-12/1/part-00000.jsonl.gz"
-    s3.delete_object(Bucket="lake", Key=key)
-    with pytest.raises(LandingError, match=r"^part-00000.jsonl.gz could not be read \(FileNotFoundError"):
-        list(read_contacts(root))
-
-
-def test_files_of_s3_fold_into_versions(root, file_pages, page_of, contact):
-    file_pages(root, page_of(contact("a", n=1)))
-    file_pages(root, page_of(contact("a", "2022-09-12T09:00:00.000Z", n=2)), file_format="parquet")
-    assert [b'"n":2' in version.payload for version in current(root)] == [True]

@@ -101,7 +101,7 @@ def test_numbers_of_no_region_are_numbers(code):
         ("+39 06 6982 1234", None, "+390669821234"),
     ],
 )
-def test_what_can_be_dialled_is_understood(text, region, translated):
+def test_every_dialable_spelling_is_parsed(text, region, translated):
     assert normalize(text, region) == Number(translated)
 
 
@@ -123,7 +123,7 @@ def test_what_can_be_dialled_is_understood(text, region, translated):
         ("tel:6315551002", None, "no region for a number without +"),
     ],
 )
-def test_what_cannot_be_a_number_is_rejected_with_its_reason(text, region, reason):
+def test_anything_else_is_refused_with_a_reason(text, region, reason):
     with pytest.raises(NotANumberError) as caught:
         normalize(text, region)
     assert (caught.value.reason, str(caught.value)) == (reason, reason)
@@ -154,7 +154,7 @@ def test_any_text_is_a_number_or_is_rejected(text, region):
         ("", None),
     ],
 )
-def test_the_region_of_a_sender_is_where_its_number_was_given_out(sender, region):
+def test_the_region_of_a_sender_is_that_of_its_number(sender, region):
     assert infer_region(sender) == region
 
 
@@ -169,7 +169,7 @@ def test_an_unknown_region_is_refused(region):
         validate_region(region)
 
 
-def test_a_number_that_was_given_for_a_region_is_not_repeated():
+def test_a_number_given_as_a_region_is_not_shown():
     with pytest.raises(ConfigError, match="is not known; it is two letters") as raised:
         validate_region("+16315551002")
     assert "6315551002" not in str(raised.value)

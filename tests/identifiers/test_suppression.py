@@ -40,18 +40,18 @@ def erased(*people, key=KEY):
         "\u202a+44\u00a06234 56700\u202c",
     ],
 )
-def test_an_id_or_a_number_is_a_person_in_any_spelling(given):
+def test_any_spelling_of_an_id_or_number_is_read(given):
     assert read_person(given) == BOB
 
 
-def test_a_pseudonym_is_a_person_as_it_is():
+def test_a_pseudonym_is_returned_unchanged():
     assert read_person("a1" * 32) == read_person("a1" * 32 + "@c.us") == "a1" * 32
 
 
 @pytest.mark.parametrize(
     "given", ["", "bob", "0044623456700", "123456", "1" * 16, f"{BOB}x", f"{BOB}@g.us", f"{BOB},{EVE}", 1.5, None, b"1"]
 )
-def test_anything_else_is_nobody_and_is_not_repeated(given):
+def test_anything_else_is_refused_and_not_shown(given):
     with pytest.raises(ValueError, match="neither a WhatsApp id nor an international number") as refused:
         read_person(given)
     assert BOB not in str(refused.value)
@@ -65,7 +65,7 @@ def test_digits_and_their_pseudonym_have_one_hash():
     assert key.hash_person(BOB).hex() not in standing
 
 
-def test_keys_are_told_apart_and_hashes_need_them():
+def test_hashes_differ_between_keys():
     keys = [KEY, SuppressionKey(b"another"), SuppressionKey.from_secret(b"another")]
     assert len({key.key_id for key in keys}) == 2
     assert len({key.hash_person(BOB) for key in keys}) == 3
@@ -83,7 +83,7 @@ def test_keys_are_told_apart_and_hashes_need_them():
         (BOB, None, False),
     ],
 )
-def test_a_row_is_theirs_by_its_id(contact_id, wa_id, is_theirs):
+def test_a_record_matches_by_wa_id_and_contact_id(contact_id, wa_id, is_theirs):
     record = Record(contact_id, parse_time("2024-01-01T00:00:00Z"), b"", b"{}", wa_id)
     assert erased(BOB).has_record("turn", "main", record) is is_theirs
     assert erased(BOB).remove_suppressed("turn", "main", [record]) == ([] if is_theirs else [record])
@@ -103,25 +103,25 @@ def test_a_row_is_theirs_by_its_id(contact_id, wa_id, is_theirs):
         ("", False),
     ],
 )
-def test_somebody_is_named_by_digits_however_they_stand(text, is_named):
+def test_digits_are_found_in_any_spelling(text, is_named):
     assert erased(BOB).found_in(text) is is_named
     assert erased(BOB).found_in(text.encode()) is is_named
     rejects = [Reject("no id", text.encode())]
     assert erased(BOB).remove_suppressed_rejects(rejects) == ([] if is_named else rejects)
 
 
-def test_somebody_is_named_by_a_pseudonym():
+def test_a_pseudonym_is_found():
     key = SuppressionKey.from_secret(SECRET)
     standing = key.pseudonymize(BOB)
     assert erased(BOB, key=key).found_in(f'{{"id": "{standing}@c.us"}}')
     assert not erased(BOB, key=key).found_in(f'{{"id": "{standing}0"}}')
 
 
-def test_bytes_that_are_no_text_are_looked_through():
+def test_digits_are_found_in_invalid_utf_8():
     assert erased(BOB).found_in(b"\xff\xfe" + BOB.encode() + b"\x80")
 
 
-def test_where_nobody_was_erased_nobody_is_found():
+def test_an_empty_list_matches_nothing():
     assert not NO_SUPPRESSIONS
     assert not NO_SUPPRESSIONS.found_in(BOB)
     assert not NO_SUPPRESSIONS.has_person(BOB)

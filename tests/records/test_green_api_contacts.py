@@ -69,7 +69,7 @@ def test_published_examples_are_read_with_all_their_values(rows, look):
     assert [b"\n" in bytes(text) for text in snapshot.texts] == [False] * 3
 
 
-def test_the_moment_of_a_snapshot_is_in_utc():
+def test_the_time_of_a_snapshot_is_converted_to_utc():
     (record,) = parse_snapshot(listed(SOUND)).records(NOON.astimezone(timezone(timedelta(hours=2))))
 
     assert (record.updated_at, record.updated_at.tzinfo) == (NOON, UTC)
@@ -96,7 +96,7 @@ def test_an_empty_list_is_a_snapshot_without_contacts():
     ids=lambda row: row["id"],
 )
 @pytest.mark.parametrize("is_ascii", [True, False])
-def test_every_kind_of_contact_lands_as_it_is(row, is_ascii):
+def test_every_kind_of_contact_keeps_its_fields(row, is_ascii):
     (record,) = records_of(json.dumps([row], ensure_ascii=is_ascii).encode())
 
     assert json.loads(record.payload) == {name: value for name, value in row.items() if value is not None}
@@ -118,12 +118,12 @@ def test_every_kind_of_contact_lands_as_it_is(row, is_ascii):
         ("11001234567@c.us@lid", None),
     ],
 )
-def test_a_wa_id_is_taken_from_the_ids_of_users_with_a_number_only(contact_id, wa_id):
+def test_only_ids_of_users_with_a_number_have_a_wa_id(contact_id, wa_id):
     assert parse_wa_id(contact_id) == wa_id
     assert [record.wa_id for record in records_of(json.dumps([{"id": contact_id}]).encode())] == [wa_id]
 
 
-def test_an_id_that_comes_twice_lands_twice():
+def test_an_id_may_occur_twice():
     assert [record.contact_id for record in records_of(b'[{"id":"null@c.us","name":"a"},{"id":"null@c.us"}]')] == [
         "null@c.us",
         "null@c.us",
@@ -167,7 +167,7 @@ def test_a_malformed_row_is_rejected_without_the_rows_beside_it(odd, reason):
         b'{"id":"a","n\xff":"b"}',
     ],
 )
-def test_text_that_databases_refuse_lands_repaired_and_flagged(odd):
+def test_text_that_databases_refuse_is_repaired_and_flagged(odd):
     snapshot = parse_snapshot(listed(SOUND, odd, SOUND))
     records = list(snapshot.records(NOON))
 
@@ -182,14 +182,14 @@ NUMBERS = ["1" * 5_000, "1" * 130_000, "1" * 140_000, "-0.5e-16000", "1e-17000",
 @pytest.mark.parametrize("name", ['"sound"', '"\\u0000"'], ids=["sound", "to be repaired"])
 @pytest.mark.parametrize("levels", [0, 195, 197, 198, 199, 200, 201, 205])
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:4] + number[-6:])
-def test_at_every_limit_a_row_lands_or_is_rejected(name, levels, number):
+def test_rows_at_every_limit_are_stored_or_rejected(name, levels, number):
     row = f'{{"id":"a","name":{name},"n":{"[" * levels}{number}{"]" * levels}}}'.encode()
     snapshot = parse_snapshot(listed(SOUND, row))
 
     assert len(list(snapshot.records(NOON))) + len(snapshot.rejects) == 2
 
 
-def test_control_characters_in_a_name_are_no_reason_to_refuse_it():
+def test_control_characters_in_a_name_are_accepted():
     records = records_of(listed(SOUND, b'{"id":"a","name":"a\tb\x01\n, ]} c"}', SOUND))
 
     assert [(json.loads(record.payload).get("name"), record.repaired) for record in records] == [
@@ -231,13 +231,13 @@ def test_a_body_that_is_not_a_list_of_objects_is_refused(body):
         parse_snapshot(body)
 
 
-def test_a_list_of_objects_without_ids_is_a_list_of_objects():
+def test_a_list_of_objects_without_ids_is_all_rejects():
     snapshot = parse_snapshot(b'[{"chatId":"11001234567@c.us"}]')
 
     assert (snapshot.rows, [reject.reason for reject in snapshot.rejects]) == (0, ["no id"])
 
 
-def test_ids_of_contacts_that_cannot_be_kept_are_known():
+def test_ids_of_rejected_contacts_are_known():
     rows = [b'{"id":"a","n":NaN}', b'{"n":1e999999,"id" : "b\\u0000\\"@c.us"}', b'{"name":"x"}', b'"id"', b'{"id":7}']
     snapshot = parse_snapshot(listed(SOUND, *rows, b'{"id":"c","n":' + b"[" * 300 + b"]" * 300 + b"}"))
 
@@ -249,18 +249,18 @@ def test_ids_of_contacts_that_cannot_be_kept_are_known():
     ("row", "nameless"),
     [(b'{"id":"a","n":NaN}', False), (b'{"name":"x"}', True), (b'{"id":""}', True), (b'{"id":7}', True), (b"7", True)],
 )
-def test_a_reject_without_an_id_may_be_of_anybody(row, nameless):
+def test_a_reject_without_an_id_is_unidentified(row, nameless):
     assert has_unidentified(parse_snapshot(listed(SOUND, row)).rejects) is nameless
 
 
-def test_nothing_personal_is_in_what_a_snapshot_shows_of_itself():
+def test_the_repr_of_a_snapshot_shows_nothing_personal():
     snapshot = parse_snapshot(listed(SOUND, b'{"name":"Ivan"}'))
     (page,) = snapshot.pages(NOON)
 
     assert [name for name in ("11001234567", "Ivan") if name in repr(snapshot) + repr(page)] == []
 
 
-def test_pages_hold_what_the_snapshot_holds_in_its_order():
+def test_pages_keep_the_contacts_and_their_order():
     rows = [b'{"id":"%d@c.us"}' % number for number in range(5)]
     rows[3] = b'{"id":"3@c.us","name":"\\u0000"}'
     snapshot = parse_snapshot(listed(*rows, b"null"))
@@ -282,7 +282,7 @@ def test_a_snapshot_without_contacts_is_one_page():
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b"{}", b'{"id":""}', b'{"id":7}', b"{", b"", b'{"id":"a","n":NaN}'])
-def test_what_is_no_contact_cannot_be_read_back(text):
+def test_anything_else_is_not_a_record(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_record(text, NOON)
 
@@ -300,7 +300,7 @@ contacts_of_any_kind = st.lists(
 
 
 @given(contacts_of_any_kind, st.sampled_from([None, 1]))
-def test_every_row_of_any_answer_is_landed_or_rejected_and_reads_back(rows, indent):
+def test_every_row_of_any_response_is_rejected_or_can_be_read_back(rows, indent):
     body = json.dumps([*rows, {"id": "last"}], indent=indent).encode()
     snapshot = parse_snapshot(body)
     records = list(snapshot.records(NOON))
@@ -315,7 +315,7 @@ def test_every_row_of_any_answer_is_landed_or_rejected_and_reads_back(rows, inde
 
 
 @given(contacts_of_any_kind)
-def test_what_one_odd_row_brings_about_changes_no_other(rows):
+def test_a_malformed_row_changes_no_other_row(rows):
     plain = parse_snapshot(json.dumps([*rows, {"id": "last"}]).encode())
     beside = parse_snapshot(json.dumps([*rows, {"id": "last"}])[:-1].encode() + b',{"id":"odd","name":"\\ud83d"}]')
 

@@ -61,11 +61,11 @@ def test_every_spelling_of_a_number_has_one_pseudonym(spelling):
         (None, None),
     ],
 )
-def test_what_stands_for_a_value(value, expected):
+def test_the_pseudonym_of_a_value(value, expected):
     assert pseudonyms("id").value(value) == expected
 
 
-def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
+def test_pseudonyms_are_in_a_turn_io_contact_before_its_id_and_hash_are_computed():
     page = page_of(BOB).pseudonymized(pseudonyms("uuid", "details.whatsapp_id", "details.name", "details.missing"))
     (records, rejects) = page.records()
 
@@ -81,7 +81,7 @@ def test_a_contact_of_turn_io_is_replaced_before_it_has_an_id_and_a_hash():
     assert record == parse_record(page.texts[0])
 
 
-def test_a_contact_that_cannot_be_kept_is_rejected_alone():
+def test_a_contact_that_cannot_be_stored_is_rejected_with_pseudonyms():
     body = b'{"data":[{"uuid":"a","updated_at":"2022-09-12T08:30:00Z","height":1e200000,"details":{"name":"bob"}},%s]}'
     page = parse_page(body % json.dumps(BOB).encode()).pseudonymized(pseudonyms("details.name"))
 
@@ -99,21 +99,21 @@ def test_a_contact_of_green_api_joins_with_one_of_turn_io():
     assert json.loads(record.payload) == {"id": record.contact_id, "name": hashed("Bob"), "type": "user"}
 
 
-def test_a_group_stays_a_group():
+def test_the_pseudonym_of_a_group_shows_that_it_is_a_group():
     snapshot = parse_snapshot(b'[{"id": "79001234569-1479621234@g.us", "name": "My group", "type": "group"}]')
     (record,) = snapshot.pseudonymized(pseudonyms("id")).records(NOW)
 
     assert (record.contact_id.partition("@")[2], record.wa_id) == ("g.us", None)
 
 
-def test_a_contact_that_is_there_as_a_reject_alone_is_still_known_to_be_there():
+def test_ids_of_rejects_are_known_after_pseudonymization():
     snapshot = parse_snapshot(b'[{"id": "1@g.us", "n": 1}, {"id": "44623456700@c.us", "n": NaN}]')
 
     assert snapshot.rejected_ids == {"44623456700@c.us"}
     assert snapshot.pseudonymized(pseudonyms("id")).rejected_ids >= {hashed("44623456700") + "@c.us"}
 
 
-def test_digits_of_other_fields_stay_as_they_are():
+def test_numbers_in_other_fields_keep_their_digits():
     text = b'{"id": 1, "details": {"big": 12345678901234567890.123456789, "name": "b"}}'
 
     landed = pseudonyms("details.name").apply(text)
@@ -121,34 +121,34 @@ def test_digits_of_other_fields_stay_as_they_are():
     assert b"12345678901234567890.123456789" in landed
 
 
-def test_a_reject_shows_nothing_of_the_field():
+def test_a_field_of_a_reject_is_pseudonymized():
     seen = pseudonyms("details.name").apply_to_reject(Reject("no id", b'{"details": {"name": "bob", "age": 3}}'))
 
     assert seen == Reject("no id", json.dumps({"details": {"name": hashed("bob"), "age": 3}}).replace(" ", "").encode())
 
 
 @pytest.mark.parametrize("details", ["bob", ["bob"], [{"name": "bob"}], '{"name": "bob"}', 7])
-def test_where_a_field_would_be_in_something_else_than_an_object_all_of_that_is_replaced(details):
+def test_a_value_in_place_of_the_expected_object_is_replaced_as_a_whole(details):
     landed = pseudonyms("details.name").apply(json.dumps({"id": 1, "details": details}).encode())
 
     assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").value(details)}
 
 
-def test_a_field_within_a_field_is_replaced_with_it_and_not_before_or_after():
+def test_a_field_inside_another_field_is_replaced_once():
     landed = pseudonyms("details.name", "details").apply(b'{"id": 1, "details": {"name": "bob"}}')
 
     assert json.loads(landed)["details"] == pseudonyms("x").value({"name": "bob"})
 
 
 @pytest.mark.parametrize("body", [b"bob, and nothing else", b'["bob"]', b'{"details": NaN}', b"\xff\xfebob"])
-def test_a_reject_that_cannot_be_looked_into_is_hashed_whole(body):
+def test_a_reject_that_is_not_an_object_is_hashed_as_a_whole(body):
     seen = pseudonyms("details.name").apply_to_reject(Reject("not JSON", body))
 
     assert seen.reason == "not JSON (pseudonymized)"
     assert seen.body == hmac.new(KEY, body, hashlib.sha256).hexdigest().encode()
 
 
-def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
+def test_ids_in_a_hashed_reject_are_kept_as_pseudonyms():
     snapshot = parse_snapshot(b'[{"id": "1@g.us"}, {"id": "44623456700@c.us", "n": NaN}]')
     (reject,) = snapshot.pseudonymized(pseudonyms("id")).rejects
 
@@ -157,7 +157,7 @@ def test_the_ids_in_a_reject_that_cannot_be_looked_into_have_their_pseudonyms():
 
 
 @given(st.text(), st.text(min_size=1))
-def test_nothing_of_a_value_is_left(name, other):
+def test_only_the_pseudonym_of_a_value_is_left(name, other):
     landed = pseudonyms("details.name").apply(json.dumps({"id": 1, "details": {"name": name}, "o": 1}).encode())
 
     assert json.loads(landed)["details"] == {"name": pseudonyms("x").value(name)}
@@ -169,11 +169,11 @@ def _same_number(one, other):
 
 
 @pytest.mark.parametrize("fields", [[], "name", [""], [1], ["updated_at"], ["number_id"], ["type"]])
-def test_fields_that_cannot_be_are_refused(fields):
+def test_invalid_fields_are_refused(fields):
     with pytest.raises(ConfigError, match="pseudonymize"):
         Pseudonymizer(KEY, fields)
 
 
-def test_there_is_no_pseudonym_without_a_secret():
+def test_pseudonyms_need_a_secret():
     with pytest.raises(ConfigError, match="secret"):
         Pseudonymizer(b"", ["name"])

@@ -39,7 +39,7 @@ def page(*contacts: bytes, ending: bytes = b"") -> bytes:
     return b'{"data":[' + b",".join(contacts) + b"]" + ending + b"}"
 
 
-def test_the_contract_s_contact_is_read_with_its_values() -> None:
+def test_the_documented_contact_keeps_its_fields() -> None:
     parsed = parse_page(json.dumps({"data": [BOB]}).encode())
     records, rejects = parsed.records()
     payload = (
@@ -73,7 +73,7 @@ def test_the_contract_s_contact_is_read_with_its_values() -> None:
     ],
 )
 @pytest.mark.parametrize("contacts", [(), (SOUND,), (SOUND, b'{"uuid":"odd"}')])
-def test_every_ending_of_a_page_chain_is_known(
+def test_every_form_of_the_next_cursor_is_read(
     ending: bytes, next_cursor: str | None, contacts: tuple[bytes, ...]
 ) -> None:
     assert parse_page(page(*contacts, ending=ending)).next_cursor == next_cursor
@@ -91,7 +91,7 @@ def test_every_ending_of_a_page_chain_is_known(
         b'{"data":[],"paging":{"next":7}}',
     ],
 )
-def test_a_body_that_is_no_page_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_page_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_page(body)
 
@@ -110,7 +110,7 @@ def test_a_body_that_is_no_page_is_refused(body: bytes) -> None:
         (b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * 700 + b"]" * 700 + b"}", "nested too deeply"),
     ],
 )
-def test_an_odd_contact_is_rejected_alone_with_its_reason(odd: bytes, reason: str) -> None:
+def test_a_malformed_contact_is_rejected_without_the_contacts_beside_it(odd: bytes, reason: str) -> None:
     records, rejects = parse_page(page(SOUND, odd, SOUND)).records()
 
     assert [record.contact_id for record in records] == ["sound", "sound"]
@@ -126,7 +126,7 @@ def test_an_odd_contact_is_rejected_alone_with_its_reason(odd: bytes, reason: st
         b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","name":"\xed\xa0\x80"}',
     ],
 )
-def test_text_that_databases_refuse_lands_repaired_and_flagged(odd: bytes) -> None:
+def test_text_that_databases_refuse_is_repaired_and_flagged(odd: bytes) -> None:
     parsed = parse_page(page(SOUND, odd))
     records, rejects = parsed.records()
 
@@ -148,13 +148,15 @@ def test_text_that_databases_refuse_lands_repaired_and_flagged(odd: bytes) -> No
         ({"uuid": "u", "number_id": [1]}, "u", None),
     ],
 )
-def test_ids_are_found_whatever_shape_the_rest_has(contact: dict[str, Any], contact_id: str, wa_id: str | None) -> None:
+def test_ids_are_read_whatever_the_other_fields_are(
+    contact: dict[str, Any], contact_id: str, wa_id: str | None
+) -> None:
     body = page(json.dumps({"updated_at": "2022-09-12T08:30:00Z", **contact}).encode())
 
     assert [(record.contact_id, record.wa_id) for record in parse_page(body).records()[0]] == [(contact_id, wa_id)]
 
 
-def test_a_pretty_printed_page_gives_one_line_a_contact() -> None:
+def test_contacts_of_an_indented_page_are_one_line_each() -> None:
     parsed = parse_page(json.dumps({"data": [BOB, BOB]}, indent=2).encode())
 
     assert [b"\n" in bytes(text) for text in parsed.texts] == [False, False]
@@ -184,7 +186,7 @@ contacts_of_any_kind = st.lists(
 
 
 @given(contacts_of_any_kind)
-def test_every_contact_of_any_page_is_landed_or_rejected_and_reads_back(contacts: list[Any]) -> None:
+def test_every_contact_of_any_page_is_rejected_or_can_be_read_back(contacts: list[Any]) -> None:
     parsed = parse_page(json.dumps({"data": contacts}).encode())
     records, rejects = parsed.records()
 
@@ -203,7 +205,7 @@ def _has_canonical_form(text: Any) -> bool:
 
 
 @pytest.mark.parametrize(("levels", "landed"), [(198, 2), (220, 1), (900, 1)])
-def test_nesting_has_a_limit_of_its_own(levels: int, landed: int) -> None:
+def test_nesting_has_the_same_limit_in_all_decoders(levels: int, landed: int) -> None:
     deep = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * levels + b"]" * levels + b"}"
 
     assert len(parse_page(page(SOUND, deep)).records()[0]) == landed
@@ -215,7 +217,7 @@ def test_a_page_too_deep_for_any_decoder_is_refused() -> None:
         parse_page(page(SOUND, b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
 
 
-def test_a_number_that_no_database_holds_refuses_its_contact_alone_wherever_it_stands() -> None:
+def test_a_number_that_no_database_holds_rejects_only_its_contact() -> None:
     contact = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","details":1e200000}'
     parsed = parse_page(page(contact, json.dumps(BOB).encode()))
     records, rejects = parsed.records()

@@ -35,7 +35,7 @@ def test_formatted_times_sort_as_times_do(one: datetime, other: datetime) -> Non
     assert (format_time(one) < format_time(other)) == (one < other)
 
 
-def test_the_wire_gets_milliseconds_as_the_contract_shows() -> None:
+def test_times_of_requests_have_milliseconds() -> None:
     assert format_millis(MONDAY) == "2022-09-12T00:00:00.000Z"
 
 
@@ -48,7 +48,7 @@ def test_any_iso_time_with_an_offset_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "2022-09-12", "2022-09-12T00:00:00", "20222-09-12T08:30:00.000Z", "yesterday"])
-def test_a_text_that_names_no_moment_is_refused(text: str) -> None:
+def test_anything_else_is_not_an_iso_time(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_time(text)
 
@@ -61,7 +61,7 @@ def test_a_window_is_kept_in_utc() -> None:
     assert (window.start, window.start.tzinfo) == (MONDAY, UTC)
 
 
-def test_pendulum_s_times_are_brought_to_plain_ones() -> None:
+def test_times_of_pendulum_are_converted() -> None:
     window = Window(pendulum.datetime(2022, 9, 12, 2, tz="Europe/Berlin"), pendulum.datetime(2022, 9, 13))
 
     assert (window, type(window.start)) == (Window(MONDAY, TUESDAY), datetime)
@@ -106,7 +106,7 @@ def choose(**given_: object) -> Window:
     return resolve_run_window(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_run_pulls_its_data_interval() -> None:
+def test_the_window_of_a_run_is_its_data_interval() -> None:
     assert choose(interval=(MONDAY, TUESDAY)) == Window(MONDAY, TUESDAY)
 
 
@@ -116,23 +116,23 @@ def test_explicit_times_come_before_the_interval() -> None:
     assert chosen == Window(datetime(2022, 9, 1, tzinfo=UTC), datetime(2022, 9, 2, tzinfo=UTC))
 
 
-def test_an_interval_of_zero_length_takes_the_length_back_from_its_end() -> None:
+def test_window_length_counts_back_from_an_interval_of_zero_length() -> None:
     assert choose(interval=(TUESDAY, TUESDAY), window_length=DAY) == Window(MONDAY, TUESDAY)
 
 
-def test_a_manual_run_takes_the_length_back_from_when_it_was_due() -> None:
+def test_window_length_counts_back_from_when_a_manual_run_was_due() -> None:
     assert choose(run_after=TUESDAY, window_length=DAY) == Window(MONDAY, TUESDAY)
 
 
 @pytest.mark.parametrize("arguments", [{"interval": (MONDAY, MONDAY)}, {"run_after": TUESDAY}, {}])
-def test_a_run_without_a_span_names_both_remedies(arguments: dict[str, object]) -> None:
+def test_the_error_of_a_run_without_a_window_names_both_remedies(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"window_length.*CronDataIntervalTimetable"):
         choose(**arguments)
 
 
 @pytest.mark.parametrize("value", ["", "None", "  ", "2022-09-12T00:00:00", "monday"])
 @pytest.mark.parametrize("name", ["start", "end"])
-def test_a_rendered_time_that_is_none_is_refused_by_name(name: str, value: str) -> None:
+def test_a_rendered_time_that_is_invalid_is_refused_by_name(name: str, value: str) -> None:
     times = {"start": "2022-09-12T00:00:00Z", "end": "2022-09-13T00:00:00Z", name: value}
 
     with pytest.raises(ConfigError, match=f"^{name} is"):

@@ -32,7 +32,7 @@ LANDED = st.builds(
 )
 
 
-def test_bob_is_at_120_and_was_at_100(tmp_path, file_pages, page_of, contact):
+def test_versions_and_current_of_a_contact_that_changed_once(tmp_path, file_pages, page_of, contact):
     days = [Window(MONDAY + timedelta(days=n), MONDAY + timedelta(days=n + 1)) for n in range(2)]
     bob = [
         page_of(contact("bob", "2022-09-12T08:30:00.000Z", current_savings=100)),
@@ -75,7 +75,9 @@ def test_bob_is_at_120_and_was_at_100(tmp_path, file_pages, page_of, contact):
     assert list(current(tmp_path)) == history[1:]
 
 
-def test_a_tie_goes_to_the_state_seen_last_and_then_to_the_greater_hash(tmp_path, file_pages, page_of, contact, window):
+def test_of_equal_times_the_version_seen_last_and_then_the_greater_hash_is_current(
+    tmp_path, file_pages, page_of, contact, window
+):
     def at(minutes, *names):
         pages = [page_of(contact("a", name=name)) for name in names]
         file_pages(tmp_path, *pages, extracted_at=window.end + timedelta(minutes=minutes))
@@ -88,7 +90,7 @@ def test_a_tie_goes_to_the_state_seen_last_and_then_to_the_greater_hash(tmp_path
     assert [version.row_hash for version in current(tmp_path)] == [newest]
 
 
-def test_folding_is_for_one_account_where_it_is_named(tmp_path, file_pages, page_of, contact):
+def test_versions_can_be_limited_to_an_account(tmp_path, file_pages, page_of, contact):
     file_pages(tmp_path, page_of(contact("a")), account="one")
     file_pages(tmp_path, page_of(contact("b")), account="two")
     assert [version.contact_id for version in current(tmp_path, account="two")] == ["b"]
@@ -103,7 +105,7 @@ def test_order_and_repetition_do_not_matter(contacts, random):
 
 
 @given(st.lists(LANDED))
-def test_a_version_spans_all_that_saw_it(contacts):
+def test_a_version_spans_all_extractions_that_contain_it(contacts):
     for version in merge_versions(contacts):
         seen = [one for one in contacts if (*one[:2], *one.record[:3]) == version.key]
         assert version.first_seen_at == min(one.extracted_at for one in seen)
@@ -112,6 +114,6 @@ def test_a_version_spans_all_that_saw_it(contacts):
 
 
 @given(st.lists(LANDED))
-def test_every_state_is_one_version_in_the_order_of_the_keys(contacts):
+def test_versions_are_distinct_and_sorted_by_key(contacts):
     keys = [version.key for version in merge_versions(contacts)]
     assert keys == sorted({(*one[:2], *one.record[:3]) for one in contacts})
