@@ -1,4 +1,4 @@
-"""``wacontacts sandbox``: stand-ins of the three systems, to try DAGs on."""
+"""``wacontacts sandbox``: mock servers of the three systems, for trying DAGs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["add_sandbox"]
 EXTRA = ("starlette", "uvicorn")
 WHATSAPP = "whatsapp."
 GREEN_API = "green_api."
-LISTS = ("hostile", "whatsapp.wa_id_with", "green_api.ready_states", "green_api.odd_rows", "green_api.hostile")
+LISTS = ("whatsapp.wa_id_with", "green_api.odd_rows")
 HELP = """\
-Starts a stand-in of Turn.io's contacts API on this machine, with invented contacts that keep changing, one of the
-WhatsApp Business API client, which knows who is on WhatsApp, and one of GREEN-API, whose account has the same people in
-its list, and groups. Runs until Ctrl-C. The first line that it prints ends with its address. Its clock starts at this
-machine's time and keeps pace; move it, break things and look at the truth through its control routes:
+Starts mock servers on this machine: of Turn.io's contacts API, with invented contacts that keep changing, of the
+WhatsApp Business API, and of GREEN-API, with the same people in its contact list, and groups. Runs until Ctrl-C. The
+first line of output ends with its address. Its clock starts at this machine's time and runs at the same speed. Set the
+clock, add faults and compare with the truth through its control routes:
 
   curl -X POST URL/sandbox/clock -d '{"advance_s": 86400}'
   curl -X POST URL/sandbox/faults -d '{"kind": "status", "on": "page", "status": 503, "times": 3}'
@@ -33,8 +33,7 @@ machine's time and keeps pace; move it, break things and look at the truth throu
   curl URL/sandbox/whatsapp/numbers
   curl -X POST URL/sandbox/green_api/behaviour -d '{"state": "notAuthorized"}'
 
-All of them: python -m pydoc airflow_provider_wacontacts.sandbox.control, and the same with whatsapp_control and
-green_api_control
+All routes: python -m pydoc airflow_provider_wacontacts.sandbox.control
 """
 
 
@@ -42,7 +41,7 @@ def add_sandbox(commands: Any) -> None:
     """Add ``wacontacts sandbox`` to the commands."""
     command = commands.add_parser(
         "sandbox",
-        help="stand-ins of Turn.io, WhatsApp Business and GREEN-API to try DAGs on",
+        help="mock servers of Turn.io, WhatsApp Business and GREEN-API for trying DAGs",
         description=HELP,
         formatter_class=ParagraphFormatter,
     )
@@ -51,8 +50,8 @@ def add_sandbox(commands: Any) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: %(default)s). Anybody who reaches it can change what it does: another one "
-        "is for a network of its own, such as one of containers",
+        help="address to listen on (default: %(default)s). Every client that reaches it can change what it does: use "
+        "another address in isolated networks only",
     )
     add("--world", choices=("seeded", "bob"), default="seeded", help="invented contacts, or the documentation's Bob")
     add("--seed", type=int, default=0, help="the same seed gives the same contacts and changes (default: 0)")
@@ -112,7 +111,7 @@ def _run(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
 def _sandbox(options: argparse.Namespace) -> Sandbox:
     from airflow_provider_wacontacts.sandbox import GreenApiBehaviour, Sandbox, TurnBehaviour, WhatsAppBehaviour
-    from airflow_provider_wacontacts.sandbox.behaviour import changed
+    from airflow_provider_wacontacts.sandbox.core.options import changed
 
     now = options.now or datetime.now(UTC)
     given = dict(options.set)
@@ -156,7 +155,7 @@ def _greeting(sandbox: Sandbox) -> str:
     green_api = json.dumps(_green_api_connection(sandbox))
     first, last = (f"{moment:%Y-%m-%d %H:%M}" if moment else "never" for moment in _span(sandbox))
     return (
-        f"Turn.io, WhatsApp Business and GREEN-API stand-ins on {sandbox.url}\n"
+        f"Turn.io, WhatsApp Business and GREEN-API mock servers on {sandbox.url}\n"
         f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; its time is "
         f"{sandbox.clock.now():%Y-%m-%d %H:%M} UTC\n"
         f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(turn)}\n"

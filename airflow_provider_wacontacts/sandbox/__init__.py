@@ -1,5 +1,5 @@
 """
-A Turn.io, a WhatsApp Business API client and a GREEN-API on this machine: for demos, authors of DAGs, and tests.
+Mock servers of Turn.io, the WhatsApp Business API and GREEN-API on this machine, for demos and tests.
 
 In a test, over a real socket of the loopback interface::
 
@@ -9,10 +9,10 @@ In a test, over a real socket of the loopback interface::
         sandbox.clock.set("2022-09-14T00:00:00Z")
         sandbox.change(page_size=2, last_page="null")
         sandbox.fail(Fault(on="page", kind="cut"))
-        ...                                    # pull from sandbox.url with the token sandbox.token
+        ...                                    # fetch from sandbox.url with the token sandbox.token
         assert sandbox.requests.count("page") == 3
 
-The same process answers what the WhatsApp Business API client does under ``/v1/users/login``, ``/v1/contacts`` and
+The same process serves the WhatsApp Business API under ``/v1/users/login``, ``/v1/contacts`` and
 ``/v1/contacts/<wa_id>/identity``::
 
     with Sandbox(whatsapp=WhatsAppBehaviour(sender="+919876500000", processing_answers=2)) as sandbox:
@@ -33,11 +33,10 @@ contacts changes with the sandbox's clock::
         ...                                    # ask for contacts with sandbox.green_api.behaviour.token
         assert [call.outcome for call in sandbox.green_api.calls] == ["400", "200", "200", "200"]
 
-From a shell, ``wacontacts sandbox --help``. Everything that a test does to the object, another process does through
-the control routes that :mod:`airflow_provider_wacontacts.sandbox.control` lists.
+From a shell, ``wacontacts sandbox --help``. Other processes use the control API, which
+:mod:`airflow_provider_wacontacts.sandbox.control` lists.
 
-The sandbox is the other side of the wire. It shares no code with the client, so that what one of the two misreads in
-the contract, the other does not misread with it.
+The sandbox shares no code with the client, so the two cannot share a misreading of the contract.
 """
 
 from __future__ import annotations
@@ -46,17 +45,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.sandbox.behaviour import Fault, TurnBehaviour
-    from airflow_provider_wacontacts.sandbox.clock import Clock
-    from airflow_provider_wacontacts.sandbox.green_api_account import GreenApiAccount
-    from airflow_provider_wacontacts.sandbox.green_api_behaviour import GreenApiBehaviour
-    from airflow_provider_wacontacts.sandbox.green_api_list import ContactList, ListedContact, ListedState
-    from airflow_provider_wacontacts.sandbox.green_api_population import example_contact_list, seeded_contact_list
-    from airflow_provider_wacontacts.sandbox.population import bob, seeded_world
+    from airflow_provider_wacontacts.sandbox.core.clock import Clock
+    from airflow_provider_wacontacts.sandbox.core.faults import Fault
+    from airflow_provider_wacontacts.sandbox.core.raw_json import Raw
+    from airflow_provider_wacontacts.sandbox.green_api.account import GreenApiAccount
+    from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
+    from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
+    from airflow_provider_wacontacts.sandbox.population import (
+        bob,
+        example_contact_list,
+        seeded_contact_list,
+        seeded_world,
+    )
     from airflow_provider_wacontacts.sandbox.server import Sandbox
-    from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import WhatsAppBehaviour
-    from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
-    from airflow_provider_wacontacts.sandbox.world import Event, Raw, World
+    from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
+    from airflow_provider_wacontacts.sandbox.turn.world import Event, World
+    from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
+    from airflow_provider_wacontacts.sandbox.whatsapp_business.client import WhatsAppClient
 
 __all__ = [
     "Clock",
@@ -80,23 +85,23 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Clock": "clock",
-    "ContactList": "green_api_list",
-    "Event": "world",
-    "Fault": "behaviour",
-    "GreenApiAccount": "green_api_account",
-    "GreenApiBehaviour": "green_api_behaviour",
-    "ListedContact": "green_api_list",
-    "ListedState": "green_api_list",
-    "Raw": "world",
+    "Clock": "core.clock",
+    "ContactList": "green_api.contact_list",
+    "Event": "turn.world",
+    "Fault": "core.faults",
+    "GreenApiAccount": "green_api.account",
+    "GreenApiBehaviour": "green_api.behaviour",
+    "ListedContact": "green_api.contact_list",
+    "ListedState": "green_api.contact_list",
+    "Raw": "core.raw_json",
     "Sandbox": "server",
-    "TurnBehaviour": "behaviour",
-    "WhatsAppBehaviour": "whatsapp_behaviour",
-    "WhatsAppClient": "whatsapp_client",
-    "World": "world",
+    "TurnBehaviour": "turn.behaviour",
+    "WhatsAppBehaviour": "whatsapp_business.behaviour",
+    "WhatsAppClient": "whatsapp_business.client",
+    "World": "turn.world",
     "bob": "population",
-    "example_contact_list": "green_api_population",
-    "seeded_contact_list": "green_api_population",
+    "example_contact_list": "population",
+    "seeded_contact_list": "population",
     "seeded_world": "population",
 }
 

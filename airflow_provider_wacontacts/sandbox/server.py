@@ -1,4 +1,4 @@
-"""The server: a stand-in on a free port of the loopback interface, in a thread of its own."""
+"""The server: a mock server on a free port of the loopback interface, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any, Self
 import uvicorn
 from starlette.applications import Starlette
 
-from airflow_provider_wacontacts.sandbox.behaviour import Fault, TurnBehaviour, changed
-from airflow_provider_wacontacts.sandbox.clock import Clock
-from airflow_provider_wacontacts.sandbox.control import Control
-from airflow_provider_wacontacts.sandbox.faults import Faults, Requests
-from airflow_provider_wacontacts.sandbox.front import Front
-from airflow_provider_wacontacts.sandbox.green_api import GreenApiApi
-from airflow_provider_wacontacts.sandbox.green_api_account import GreenApiAccount
-from airflow_provider_wacontacts.sandbox.green_api_behaviour import GreenApiBehaviour
-from airflow_provider_wacontacts.sandbox.green_api_list import ContactList
-from airflow_provider_wacontacts.sandbox.green_api_population import example_contact_list
-from airflow_provider_wacontacts.sandbox.population import seeded_world
-from airflow_provider_wacontacts.sandbox.turn import TurnApi
-from airflow_provider_wacontacts.sandbox.whatsapp import WhatsAppApi
-from airflow_provider_wacontacts.sandbox.whatsapp_behaviour import WhatsAppBehaviour
-from airflow_provider_wacontacts.sandbox.whatsapp_client import WhatsAppClient
-from airflow_provider_wacontacts.sandbox.wire import Connections, Dated
-from airflow_provider_wacontacts.sandbox.world import Event, World, next_midnight
+from airflow_provider_wacontacts.sandbox.control import control_routes
+from airflow_provider_wacontacts.sandbox.core.clock import Clock
+from airflow_provider_wacontacts.sandbox.core.dispatcher import Dispatcher
+from airflow_provider_wacontacts.sandbox.core.faults import Fault, Faults, Requests
+from airflow_provider_wacontacts.sandbox.core.options import changed
+from airflow_provider_wacontacts.sandbox.core.responses import Connections, DateHeaderMiddleware
+from airflow_provider_wacontacts.sandbox.green_api.account import GreenApiAccount
+from airflow_provider_wacontacts.sandbox.green_api.api import GreenApiApi
+from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
+from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList
+from airflow_provider_wacontacts.sandbox.population import example_contact_list, seeded_world
+from airflow_provider_wacontacts.sandbox.turn.api import TurnApi
+from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
+from airflow_provider_wacontacts.sandbox.turn.world import Event, World, next_midnight
+from airflow_provider_wacontacts.sandbox.whatsapp_business.api import WhatsAppApi
+from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
+from airflow_provider_wacontacts.sandbox.whatsapp_business.client import WhatsAppClient
 
 __all__ = ["Sandbox"]
 
@@ -39,20 +39,20 @@ LOOPBACK = "127.0.0.1"
 
 class Sandbox:
     """
-    A stand-in of Turn.io, of a WhatsApp Business API client and of GREEN-API, to talk to over HTTP.
+    A mock server of Turn.io, of a WhatsApp Business API client and of GREEN-API, to talk to over HTTP.
 
     Any number of them run side by side.
 
     ``with Sandbox(...) as sandbox`` starts it and stops it. What is set on it takes effect with the next request.
 
-    :param world: the contacts; three hundred invented ones over two weeks by default.
+    :param world: the contacts; 300 invented contacts over two weeks by default.
     :param now: the sandbox's time; the midnight after the world's last event by default.
     :param rate: sandbox seconds in a real one; by default the clock stands still until it is moved.
-    :param behaviour: what Turn's contract leaves open.
-    :param whatsapp: what the contract of the WhatsApp Business API leaves open.
-    :param green_api: what GREEN-API's contract leaves open.
-    :param contact_list: who is in the list of GREEN-API's account; those of the contract's example by default.
-    :param host: the address to listen on. Whoever reaches it can change what the sandbox does.
+    :param behaviour: settings where Turn.io's contract is open.
+    :param whatsapp: settings where the contract of the WhatsApp Business API is open.
+    :param green_api: settings where GREEN-API's contract is open.
+    :param contact_list: the contact list of GREEN-API's account; the example of its documentation by default.
+    :param host: the address to listen on. Every client that reaches it can change what the sandbox does.
     :param port: 0 for a free one.
     :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
     """
@@ -74,13 +74,13 @@ class Sandbox:
         world = seeded_world() if world is None else world
         connections = Connections()
         self.clock = Clock(now or _after(world), rate=rate)
-        self._front = Front(self.clock, connections, real_time)
-        self._api = TurnApi(world, self._front, behaviour or TurnBehaviour())
-        self._client = WhatsAppClient(self._front, whatsapp or WhatsAppBehaviour())
-        self._whatsapp_api = WhatsAppApi(self._client, self._front, self._api.told_time)
+        self._dispatcher = Dispatcher(self.clock, connections, real_time)
+        self._api = TurnApi(world, self._dispatcher, behaviour or TurnBehaviour())
+        self._client = WhatsAppClient(self._dispatcher, whatsapp or WhatsAppBehaviour())
+        self._whatsapp_api = WhatsAppApi(self._client, self._dispatcher, self._api.response_time)
         listed = example_contact_list() if contact_list is None else contact_list
-        self._account = GreenApiAccount(self._front, green_api or GreenApiBehaviour(), listed)
-        self._green_api = GreenApiApi(self._account, self._front, self._api.told_time)
+        self._account = GreenApiAccount(self._dispatcher, green_api or GreenApiBehaviour(), listed)
+        self._green_api = GreenApiApi(self._account, self._dispatcher, self._api.response_time)
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
@@ -89,14 +89,14 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end, once it is started."""
+        """The address, without a slash at its end, after :meth:`start`."""
         if self._socket is None:
             raise RuntimeError("the sandbox is not started")
         return f"http://{self._host}:{self._socket.getsockname()[1]}"
 
     @property
     def token(self) -> str:
-        """The token that Turn's stand-in takes."""
+        """The token that the mock server of Turn.io accepts."""
         return self.behaviour.token
 
     @property
@@ -106,7 +106,7 @@ class Sandbox:
 
     @property
     def behaviour(self) -> TurnBehaviour:
-        """How Turn's stand-in behaves now."""
+        """How Turn's mock server behaves now."""
         return self._api.behaviour
 
     @property
@@ -126,29 +126,34 @@ class Sandbox:
 
     @property
     def requests(self) -> Requests:
-        """What it was asked so far."""
-        return self._front.requests
+        """The requests so far."""
+        return self._dispatcher.requests
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while a request is answered."""
+        return self._dispatcher.lock
 
     @property
     def faults(self) -> Faults:
-        """What waits to go wrong."""
-        return self._front.faults
+        """The pending faults."""
+        return self._dispatcher.faults
 
     def change(self, **changes: Any) -> TurnBehaviour:
         """
-        Change fields of the behaviour of Turn's stand-in.
+        Change fields of the behaviour of Turn's mock server.
 
         :raises ValueError: there is no such field, or the value is of another type.
         """
-        with self._front.lock:
+        with self._dispatcher.lock:
             self._api.behaviour = changed(self._api.behaviour, changes)
             return self._api.behaviour
 
     def fail(self, *faults: Fault) -> None:
-        """Put faults in line, first come first served."""
-        with self._front.lock:
+        """Add faults; the first one that fits a request applies to it."""
+        with self._dispatcher.lock:
             for fault in faults:
-                self._front.faults.add(fault)
+                self._dispatcher.faults.add(fault)
 
     def load(
         self,
@@ -161,7 +166,7 @@ class Sandbox:
         contact_list: ContactList | None = None,
     ) -> None:
         """
-        Put another world in place of this one; all that the stand-ins were asked, told and given is forgotten.
+        Put another world in place of this one; requests, faults and everything that was set are forgotten.
 
         :param now: as when it was made.
         :param behaviour: None leaves it as it is.
@@ -169,8 +174,8 @@ class Sandbox:
         :param green_api: None leaves it as it is.
         :param contact_list: as when it was made.
         """
-        with self._front.lock:
-            self._front.reset()
+        with self._dispatcher.lock:
+            self._dispatcher.reset()
             self._api.load(world)
             self._whatsapp_api.reset()
             self._client.reset()
@@ -183,7 +188,7 @@ class Sandbox:
 
     def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
         """Change fields of a contact now, or make one."""
-        with self._front.lock:
+        with self._dispatcher.lock:
             return self.world.upsert(contact_id, details, at=self.clock.now())
 
     def delete(self, contact_id: int) -> Event:
@@ -192,12 +197,12 @@ class Sandbox:
 
         :raises LookupError: there is no such contact.
         """
-        with self._front.lock:
+        with self._dispatcher.lock:
             return self.world.delete(contact_id, at=self.clock.now())
 
     def truth(self) -> list[Event]:
-        """Give every state up to now, oldest first: what a pipeline could have seen that never missed anything."""
-        with self._front.lock:
+        """Return every state up to now, oldest first: what a pipeline sees that misses nothing."""
+        with self._dispatcher.lock:
             return self.world.until(self.clock.now())
 
     def start(self) -> Self:
@@ -233,11 +238,10 @@ class Sandbox:
         self.stop()
 
     def _config(self, connections: Connections) -> uvicorn.Config:
-        control = Control(self._front, self._api, self._client, self._account)
         apis = (self._whatsapp_api, self._green_api, self._api)
-        app = Starlette(routes=[*control.routes(), *(route for api in apis for route in api.routes())])
+        app = Starlette(routes=[*control_routes(self), *(route for api in apis for route in api.routes())])
         return uvicorn.Config(
-            Dated(app, lambda: self.clock.now() if self.behaviour.send_date else None),
+            DateHeaderMiddleware(app, lambda: self.clock.now() if self.behaviour.send_date else None),
             http=connections.protocol(),
             lifespan="off",
             loop="asyncio",

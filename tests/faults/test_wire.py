@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, ServerError
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour
-from airflow_provider_wacontacts.sandbox.behaviour import FaultKind
+from airflow_provider_wacontacts.sandbox.core.faults import FaultKind
 
 #: Two contacts a page; two of the three pages are full.
 PAGES = 3

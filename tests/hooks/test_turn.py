@@ -25,8 +25,8 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.turn import TurnHook
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.sandbox.behaviour import TurnBehaviour
 from airflow_provider_wacontacts.sandbox.server import Sandbox
+from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
 from tests.clients.wire import DROP, Answer, Wire
 
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))

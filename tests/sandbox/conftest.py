@@ -34,7 +34,7 @@ class Sender:
 
 
 class Client(Sender):
-    """Of Turn's stand-in."""
+    """A client of Turn.io's mock server."""
 
     def __init__(self, sandbox):
         super().__init__(sandbox)
@@ -69,7 +69,7 @@ class Client(Sender):
 
 
 class Business(Sender):
-    """Of the WhatsApp Business API client's stand-in."""
+    """A client of the WhatsApp Business API's mock server."""
 
     def __init__(self, sandbox):
         super().__init__(sandbox)
@@ -98,7 +98,7 @@ class Business(Sender):
 
 
 class Instance(Sender):
-    """Of GREEN-API's stand-in."""
+    """A client of GREEN-API's mock server."""
 
     path = "/waInstance1101000001"
 

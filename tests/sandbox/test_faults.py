@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from airflow_provider_wacontacts.sandbox import Fault, World
-from airflow_provider_wacontacts.sandbox.faults import Faults
+from airflow_provider_wacontacts.sandbox.core.faults import Faults
 
 
 def test_a_status_is_answered_as_often_as_told(client, sandbox):
@@ -61,23 +61,10 @@ def test_html_comes_with_a_success(client, sandbox):
     assert answer.text.startswith("<!doctype html>")
 
 
-def test_an_empty_body_comes_with_a_success(client, sandbox):
-    sandbox.fail(Fault(kind="empty"))
-    answer = client.create()
-
-    assert (answer.status_code, answer.content) == (200, b"")
-
-
 def test_any_bytes_can_be_a_body(client, sandbox):
     sandbox.fail(Fault(kind="body", body='{"data": {}, "\xff": 1}'))
 
     assert client.page("any").content == b'{"data": {}, "\xff": 1}'
-
-
-def test_a_cursor_may_be_left_out(client, sandbox):
-    sandbox.fail(Fault(kind="no_cursor"))
-
-    assert list(client.create().json()) == ["expires_at"]
 
 
 def test_a_page_may_name_the_cursor_just_read(client, sandbox):
@@ -112,12 +99,6 @@ def test_a_single_429_says_when_to_come_back(client, sandbox):
     assert answer.json()["errors"][0]["title"] == "Rate limit hit for bucket general"
 
 
-def test_an_answer_may_be_held_back_longer_than_a_client_waits(client, sandbox):
-    sandbox.fail(Fault(kind="delay", delay_s=1))
-    with pytest.raises(requests.exceptions.ReadTimeout):
-        client.session.get(f"{sandbox.url}/v1/contacts/schemas", headers=client.headers, timeout=0.05)
-
-
 def test_a_request_that_is_held_back_never_reaches_a_world_that_came_later(business, sandbox):
     sandbox.fail(Fault(kind="delay", on="check", delay_s=0.3))
     with ThreadPoolExecutor(1) as thread:
@@ -132,12 +113,6 @@ def test_a_request_that_is_held_back_never_reaches_a_world_that_came_later(busin
     assert sandbox.requests.count() == 0
 
 
-def test_a_late_answer_is_true(client, sandbox):
-    sandbox.fail(Fault(kind="delay", on="page", delay_s=0.05))
-
-    assert client.ids() == [1]
-
-
 def test_a_burst_comes_back_every_so_often():
     faults = Faults()
     faults.add(Fault(kind="status", every=4, times=2, skip=1))
@@ -148,22 +123,6 @@ def test_a_burst_comes_back_every_so_often():
         *(True, True, False, False),
         True,
     ]
-
-
-def test_faults_of_another_kind_do_not_wait_behind_one_another():
-    faults = Faults()
-    faults.add(Fault(kind="drop", on="create"))
-    faults.add(Fault(kind="cut", on="page"))
-
-    assert [faults.take("page"), faults.take("page")] == [Fault(kind="cut", on="page"), None]
-    assert faults.to_json()[0]["seen"] == 0
-
-
-def test_faults_are_called_off(client, sandbox):
-    sandbox.fail(Fault(kind="drop", times=100))
-    sandbox.faults.clear()
-
-    assert client.ids() == [1]
 
 
 def test_requests_are_counted_by_kind_and_outcome(client, sandbox):

@@ -3,7 +3,7 @@
 import pytest
 
 from airflow_provider_wacontacts.sandbox import Event, World
-from airflow_provider_wacontacts.sandbox.clock import read_time
+from airflow_provider_wacontacts.sandbox.core.clock import read_time
 
 EDGES = ("2022-09-12T00:00:00Z", "2022-09-12T00:02:00Z")
 
@@ -33,44 +33,6 @@ def test_ordering_goes_by_time_then_id(client, sandbox, ordering, ids, page_size
     sandbox.load(three_with_a_tie())
 
     assert client.ids(**ordering, page_size=page_size) == ids
-
-
-@pytest.mark.parametrize("default", ["asc", "desc", "id", "shuffled"])
-@pytest.mark.parametrize("kind", ["keyset", "offset"])
-def test_every_default_ordering_goes_through_everybody_once(client, sandbox, line_of, default, kind):
-    sandbox.load(line_of(25))
-    sandbox.change(default_ordering=default, cursor_kind=kind, page_size=4)
-    ids = client.ids()
-
-    assert sorted(ids) == list(range(1, 26))
-    assert (ids == sorted(ids)) is (default in ("asc", "id"))
-
-
-def test_an_ignored_ordering_leaves_the_default(client, sandbox):
-    sandbox.load(three_with_a_tie())
-    sandbox.change(ordering_option="ignore", default_ordering="id")
-
-    assert client.ids(ordering="desc") == [1, 2, 3]
-
-
-def test_the_request_may_set_the_page_size(client, sandbox, line_of):
-    sandbox.load(line_of(7))
-    asked = [len(page) for page in client.pages(page_size=3)]
-    sandbox.change(page_size_option="ignore", page_size=5)
-
-    assert (asked, [len(page) for page in client.pages(page_size=3)]) == ([3, 3, 1], [5, 2])
-
-
-def test_unknown_options_may_be_ignored(client, sandbox):
-    sandbox.change(unknown_options="ignore")
-
-    assert client.ids(page_sise=10) == [1]
-
-
-def test_a_contact_in_the_world_of_later_is_not_there_yet(client, sandbox, line_of):
-    sandbox.load(line_of(10), now="2022-09-12T00:04:30Z")
-
-    assert client.ids() == [1, 2, 3, 4, 5]
 
 
 def test_a_clock_set_back_shows_what_was(client, sandbox):

@@ -44,7 +44,7 @@ def stand_in(connect, clock):
         {"base_path": "/v3", "id_instance": "110100000012"},
         {"token": "a-token/with+signs%2F"},
         {"compressed": True, "extra_keys": True, "no_contact_name": "null"},
-        {"hostile_share": 1.0},
+        {"malformed_share": 1.0},
     ],
     ids=str,
 )

@@ -1,0 +1,94 @@
+"""The sandbox's own time: set, moved, or running, and never the machine's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+__all__ = ["Clock", "TimeFormat", "read_time", "write_time"]
+
+TimeFormat = Literal["millis", "micros", "seconds", "offset"]
+
+
+def read_time(moment: datetime | str) -> datetime:
+    """
+    Take a time as it is written in a request, a control body or a test.
+
+    :returns: in UTC.
+    :raises ValueError: text that is no ISO 8601 time, or a time without an offset.
+    """
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return moment.astimezone(UTC)
+
+
+def write_time(moment: datetime, style: TimeFormat = "micros") -> str:
+    """Write a time in UTC; what is finer than the style shows is cut off. ``offset`` has whole seconds and +00:00."""
+    match style:
+        case "millis":
+            return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+        case "micros":
+            return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        case "seconds":
+            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        case "offset":
+            return moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+class Clock:
+    """
+    A clock that stands still until somebody moves it.
+
+    :param now: where it starts.
+    :param rate: sandbox seconds that pass in one real second. 0 stands still, 1 keeps pace, 3600 makes a day of 24 s.
+    :param monotonic: real seconds from any origin.
+    """
+
+    def __init__(
+        self, now: datetime | str, *, rate: float = 0.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._rate = rate
+        self._base = read_time(now)
+        self._since = monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Sandbox seconds in a real one."""
+        return self._rate
+
+    def now(self) -> datetime:
+        """Return the time, in UTC, to the microsecond."""
+        with self._lock:
+            return self._read()
+
+    def set(self, now: datetime | str, *, rate: float | None = None) -> datetime:
+        """Go to a time, forward or back; the world is then as it was, or will be, at that time."""
+        with self._lock:
+            return self._restart(read_time(now), rate)
+
+    def advance(self, span: timedelta | float, *, rate: float | None = None) -> datetime:
+        """
+        Go on by a span.
+
+        :param span: a number counts seconds; below zero goes back.
+        """
+        if not isinstance(span, timedelta):
+            span = timedelta(seconds=span)
+        with self._lock:
+            return self._restart(self._read() + span, rate)
+
+    def _restart(self, base: datetime, rate: float | None) -> datetime:
+        self._base, self._since = base, self._monotonic()
+        if rate is not None:
+            self._rate = rate
+        return base
+
+    def _read(self) -> datetime:
+        return self._base + timedelta(seconds=(self._monotonic() - self._since) * self._rate)

@@ -1,0 +1,104 @@
+"""Dispatch requests: apply pending faults, count outcomes, answer under one lock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+
+from airflow_provider_wacontacts.sandbox.core.clock import Clock
+from airflow_provider_wacontacts.sandbox.core.faults import Fault, Faults, RequestKind, Requests
+from airflow_provider_wacontacts.sandbox.core.responses import Connections, Response
+
+__all__ = ["Dispatcher", "apply_fault", "fault_response"]
+
+_HTML = b"<!doctype html><html><head><title>Sandbox</title></head><body><h1>Down for a while</h1></body></html>"
+
+
+class Dispatcher:
+    """
+    Dispatches requests to endpoints.
+
+    :param real_time: seconds since the epoch, for what goes by real time: rate limits and the like.
+    """
+
+    def __init__(self, clock: Clock, connections: Connections, real_time: Callable[[], float] = time.time) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.real_time = real_time
+        self._connections = connections
+        self._resets = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget faults and counts; drop requests that are delayed at the moment."""
+        with self.lock:
+            self._resets += 1
+            self.faults = Faults()
+            self.requests = Requests()
+
+    def handler(
+        self, kind: RequestKind, respond: Callable[[Request, bytes, Fault | None], Response]
+    ) -> Callable[[Request], Any]:
+        """
+        Make an endpoint of a function.
+
+        :param respond: takes the request, its body and the fault that it met; is called under the lock.
+        """
+
+        async def handle(request: Request) -> Response:
+            body = await request.body()
+            with self.lock:
+                fault, resets = self.faults.take(kind), self._resets
+            if fault is not None and fault.kind != "rate_limited":
+                await asyncio.sleep(fault.delay_s)
+            with self.lock:
+                if self._resets == resets:
+                    answer = respond(request, body, fault)
+                    self.requests.add(kind, answer.outcome)
+                else:
+                    answer = Response(0, ending="drop")
+            return replace(answer, connections=self._connections)
+
+        return handle
+
+
+def fault_response(
+    fault: Fault, error: Callable[[Fault], Response], rate_limited: Callable[[float], Response]
+) -> Response | None:
+    """
+    Response a fault that needs nothing of the request; None for one that does.
+
+    :param error: words an error of a ``status``, which may be without one.
+    :param rate_limited: words a 429 to come back after so many seconds.
+    """
+    match fault.kind:
+        case "status":
+            told = error(fault)
+            answer = told if fault.body is None else replace(told, body=fault.body.encode("latin-1"))
+        case "drop":
+            answer = Response(0, ending="drop")
+        case "html":
+            answer = Response(fault.status or 200, _HTML, media_type="text/html; charset=utf-8")
+        case "empty":
+            answer = Response(fault.status or 200)
+        case "body":
+            answer = Response(fault.status or 200, (fault.body or "").encode("latin-1"))
+        case "rate_limited":
+            answer = rate_limited(fault.delay_s)
+        case _:
+            return None
+    return answer.with_headers(fault.headers)
+
+
+def apply_fault(answer: Response, fault: Fault | None) -> Response:
+    """Return a true answer with a fault's headers, and cut if the fault cuts."""
+    if fault is None:
+        return answer
+    answer = answer.with_headers(fault.headers)
+    return replace(answer, ending="cut", share=fault.share) if fault.kind == "cut" else answer

@@ -1,0 +1,84 @@
+"""
+How contacts change: a list of states, each of which holds from its time on until the same contact's next.
+
+Nothing else is kept, so the same states give the same responses however requests are interleaved.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["State", "Timeline"]
+
+
+class State(Protocol):
+    """What is true of a contact from a time on."""
+
+    @property
+    def at(self) -> datetime:
+        """The time, in UTC."""
+
+    @property
+    def id(self) -> int | str:
+        """Tells contacts apart."""
+
+
+T = TypeVar("T", bound=State)
+
+
+class Timeline(Generic[T]):
+    """Every state that contacts had, have and will have; of two at the same time, the one added later is the newer."""
+
+    def __init__(self) -> None:
+        self._states: list[T] = []
+        self._by_contact: dict[int | str, list[T]] = {}
+        self._newest: tuple[tuple[int, int], list[T]] = (0, 0), []
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._by_contact)
+
+    @property
+    def end(self) -> datetime | None:
+        """The time of the last state, None without any."""
+        return self._states[-1].at if self._states else None
+
+    def insert(self, state: T) -> T:
+        """Add a state, past or future."""
+        for states in (self._states, self._by_contact.setdefault(state.id, [])):
+            if states and state.at < states[-1].at:
+                insort(states, state, key=_at)
+            else:
+                states.append(state)
+        return state
+
+    def state_at(self, contact_id: int | str, now: datetime) -> T | None:
+        """Return the state of a contact as of a time, None before its first."""
+        states = self._by_contact.get(contact_id, [])
+        index = bisect_right(states, now, key=_at)
+        return states[index - 1] if index else None
+
+    def until(self, now: datetime) -> list[T]:
+        """Return every state up to and including a time, oldest first."""
+        return self._states[: bisect_right(self._states, now, key=_at)]
+
+    def edition(self, now: datetime) -> tuple[int, int]:
+        """Return a key that differs wherever the states as of a time may differ."""
+        return len(self._states), bisect_right(self._states, now, key=_at)
+
+    def newest(self, now: datetime) -> list[T]:
+        """Return the newest state of every contact as of a time, contacts in the order in which they appeared."""
+        edition = self.edition(now)
+        if edition != self._newest[0]:
+            newest = {state.id: state for state in self._states[: edition[1]]}
+            self._newest = edition, list(newest.values())
+        return self._newest[1]
+
+
+def _at(state: State) -> datetime:
+    return state.at

@@ -1,0 +1,1 @@
+"""A mock server of GREEN-API's methods for contacts."""

@@ -1,0 +1,1 @@
+"""A mock server of Turn.io's Data Export API for contacts."""

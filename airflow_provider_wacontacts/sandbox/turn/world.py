@@ -1,0 +1,174 @@
+"""Contacts of Turn.io and how they change: an event is the whole state of one contact from its time on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
+from uuid import UUID
+
+from airflow_provider_wacontacts.sandbox.core.clock import read_time
+from airflow_provider_wacontacts.sandbox.core.raw_json import from_json
+from airflow_provider_wacontacts.sandbox.core.timeline import Timeline
+
+__all__ = ["RESERVED_FIELDS", "Event", "World", "next_midnight"]
+
+RESERVED_FIELDS: Mapping[str, object] = {
+    "birthday": None,
+    "language": None,
+    "location": None,
+    "name": None,
+    "opted_in": False,
+    "opted_in_at": None,
+    "surname": None,
+    "whatsapp_id": None,
+    "whatsapp_profile_name": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    The state of a contact from a time on.
+
+    :param at: becomes the contact's ``updated_at``; the first event's is its ``inserted_at`` as well.
+    :param id: Turn's ``id``, which tells contacts apart.
+    :param details: the reserved and the custom fields together, complete; values may be :class:`Raw`.
+    :param uuid: empty for one that follows from the id.
+    :param extra: top-level keys beside or in place of the documented ones; values may be :class:`Raw`.
+    :param deleted: the contact was deleted then.
+    :param sequence: given by the world; orders events of one time, and tells them apart.
+    """
+
+    at: datetime
+    id: int
+    details: Mapping[str, object] = field(default_factory=dict)
+    uuid: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    deleted: bool = False
+    sequence: int = field(default=0, compare=False)
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, object]) -> Self:
+        """
+        Read an event as control routes write it.
+
+        :raises ValueError: a key is unknown, missing or of another type.
+        """
+        unknown = set(item) - {"at", "id", "details", "uuid", "extra", "deleted"}
+        at, contact, details, extra = item.get("at"), item.get("id"), item.get("details", {}), item.get("extra", {})
+        if unknown or not isinstance(at, str) or not isinstance(contact, int):
+            raise ValueError("an event has at (time), id (integer), and may have details, uuid, extra, deleted")
+        if not isinstance(details, dict) or not isinstance(extra, dict):
+            raise ValueError("details and extra are objects")  # noqa: TRY004
+        return cls(
+            at=read_time(at),
+            id=contact,
+            details=from_json(details),
+            uuid=str(item.get("uuid", "")),
+            extra=from_json(extra),
+            deleted=bool(item.get("deleted", False)),
+        )
+
+
+class World(Timeline[Event]):
+    """
+    Every state that Turn.io's contacts had, have and will have.
+
+    :param seed: derives UUIDs and cursors.
+    :param number_id: the ``number_id`` of all contacts.
+    """
+
+    def __init__(self, *, seed: int = 0, number_id: int = 1) -> None:
+        super().__init__()
+        self.seed = seed
+        self.number_id = number_id
+        self._sequence = 0
+        self._current: tuple[tuple[int, int], list[Event]] = (0, 0), []
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event], *, seed: int = 0, number_id: int = 1) -> Self:
+        """Make a world of events in any order; of one contact's at one time, the later in the list is the newer."""
+        world = cls(seed=seed, number_id=number_id)
+        for event in sorted(events, key=lambda event: event.at):
+            world.add(event)
+        return world
+
+    def add(self, event: Event) -> Event:
+        """Add one event, past or future, and return it as it is kept."""
+        self._sequence += 1
+        event = replace(event, at=read_time(event.at), uuid=event.uuid or self._uuid(event.id), sequence=self._sequence)
+        return self.insert(event)
+
+    def upsert(
+        self,
+        contact_id: int | None = None,
+        details: Mapping[str, object] | None = None,
+        *,
+        at: datetime,
+        extra: Mapping[str, object] | None = None,
+        uuid: str = "",
+    ) -> Event:
+        """
+        Change a contact as of a time, or make one: its other fields stay as they were then.
+
+        :param contact_id: None for a new contact, under the next free id.
+        """
+        contact_id = contact_id if contact_id is not None else max((event.id for event in self), default=0) + 1
+        before = self.state_at(contact_id, at)
+        kept = before.details if before else RESERVED_FIELDS
+        return self.add(
+            Event(
+                at=at,
+                id=contact_id,
+                details={**kept, **(details or {})},
+                uuid=uuid or (before.uuid if before else ""),
+                extra={**(before.extra if before else {}), **(extra or {})},
+            )
+        )
+
+    def delete(self, contact_id: int, *, at: datetime) -> Event:
+        """
+        Delete a contact as of a time.
+
+        :raises LookupError: there is no such contact then.
+        """
+        before = self.state_at(contact_id, at)
+        if before is None:
+            raise LookupError(f"no contact {contact_id}")
+        return self.add(replace(before, at=at, details=dict(RESERVED_FIELDS), extra={}, deleted=True))
+
+    def inserted_at(self, contact_id: int) -> datetime:
+        """Return the time of a contact's first event."""
+        return self._by_contact[contact_id][0].at
+
+    def current(self, now: datetime) -> list[Event]:
+        """Return the newest state of every contact as of a time, by time and ID; deleted contacts are marked."""
+        edition = self.edition(now)
+        if edition != self._current[0]:
+            self._current = edition, sorted(self.newest(now), key=lambda event: (event.at, event.id))
+        return self._current[1]
+
+    def personal_texts(self) -> frozenset[str]:
+        """Return every WhatsApp id, name and surname that any state holds: what no log may contain."""
+        keys = ("whatsapp_id", "name", "surname", "whatsapp_profile_name")
+        values = (event.details.get(key) for event in self for key in keys)
+        return frozenset(value for value in values if isinstance(value, str))
+
+    def _uuid(self, contact_id: int) -> str:
+        known = self._by_contact.get(contact_id)
+        if known:
+            return known[0].uuid
+        digest = hashlib.blake2b(f"{self.seed}:{contact_id}".encode(), digest_size=16).digest()
+        return str(UUID(bytes=digest, version=4))
+
+
+def next_midnight(moment: datetime) -> datetime:
+    """
+    Give the first midnight after a time.
+
+    :param moment: in UTC.
+    """
+    return datetime.combine(moment.date(), datetime.min.time(), UTC) + timedelta(days=1)

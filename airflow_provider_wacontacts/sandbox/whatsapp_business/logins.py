@@ -1,0 +1,101 @@
+"""
+Users' logins and their tokens.
+
+Public source: Meta's page on users and logging in
+(https://developers.facebook.com/docs/whatsapp/on-premises/reference/users/login).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Literal
+
+from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
+
+__all__ = ["Logins", "Verdict", "is_good_password", "read_basic", "write_expiry"]
+
+Verdict = Literal["let_in", "unknown", "expired"]
+_LIFETIME = timedelta(days=7)
+_ZONE = timezone(timedelta(hours=5, minutes=30))
+
+
+@dataclass(slots=True)
+class Logins:
+    """
+    The tokens that were given out, by when they end; and the password, once it was changed.
+
+    :ivar password: None while it is the behaviour's.
+    :ivar fixed_token_is_live: until tokens are revoked.
+    """
+
+    password: str | None = None
+    fixed_token_is_live: bool = True
+    _tokens: dict[str, datetime] = field(default_factory=dict)
+    _count: int = 0
+
+    def knows(self, header: str, behaviour: WhatsAppBehaviour) -> bool:
+        """Return whether an ``Authorization`` header carries the user's name and password."""
+        return read_basic(header) == (behaviour.username, self.password or behaviour.password)
+
+    def make(self, now: datetime) -> tuple[str, datetime]:
+        """Return a new token and when it ends."""
+        self._count += 1
+        token, expires_at = f"example-token-{self._count}", now + _LIFETIME
+        self._tokens[token] = expires_at
+        return token, expires_at
+
+    def revoke(self) -> None:
+        """End all tokens, the fixed one too."""
+        self._tokens.clear()
+        self.fixed_token_is_live = False
+
+    def look_at(self, header: str, behaviour: WhatsAppBehaviour, now: datetime) -> Verdict:
+        """Judge an ``Authorization`` header of any other request."""
+        kind, _, token = header.partition(" ")
+        if kind != "Bearer":
+            return "unknown"
+        if behaviour.auth in ("bearer", "any") and token == behaviour.token and self.fixed_token_is_live:
+            return "let_in"
+        expires_at = self._tokens.get(token) if behaviour.auth in ("login", "any") else None
+        if expires_at is None:
+            return "unknown"
+        return "let_in" if now < expires_at else "expired"
+
+
+def read_basic(header: str) -> tuple[str, str] | None:
+    """Read the name and the password of HTTP's Basic scheme; None if there are none."""
+    kind, _, text = header.partition(" ")
+    try:
+        name, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (name, password) if kind == "Basic" and colon else None
+
+
+def is_good_password(password: object) -> bool:
+    """Return whether it has 8 to 64 characters: a digit, a small and a capital letter, and one that is none of them."""
+    if not isinstance(password, str) or not 8 <= len(password) <= 64:
+        return False
+    kinds = (str.isdigit, str.islower, str.isupper, lambda character: not character.isalnum())
+    return all(any(kind(character) for character in password) for kind in kinds)
+
+
+def write_expiry(expires_at: datetime, behaviour: WhatsAppBehaviour) -> str | None:
+    """Write when a token ends, as the behaviour does; None if it does not."""
+    expires_at = expires_at.astimezone(UTC)
+    match behaviour.expires_after:
+        case "space":
+            return expires_at.strftime("%Y-%m-%d %H:%M:%S+00:00")
+        case "zulu":
+            return expires_at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{expires_at.microsecond // 1000:03d}Z"
+        case "iso":
+            return expires_at.isoformat()
+        case "offset":
+            return expires_at.astimezone(_ZONE).isoformat(" ", "seconds")
+        case "words":
+            return "in a week"
+        case "missing":
+            return None
