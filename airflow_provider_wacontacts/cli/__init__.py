@@ -1,5 +1,5 @@
 """
-The command ``wacontacts``: stand-ins of the three systems to try DAGs on, and the store's tables.
+The command ``wacontacts``: mock servers of the three systems for trying DAGs, and the store's tables.
 
 Each of its commands is a module, which adds itself to the commands and imports what it needs when it runs.
 """
