@@ -110,7 +110,7 @@ class SuppressionKey:
         return self._hash(b"person", self.pseudonymize(person) or person)
 
     def hash_contact(self, contact: Contact) -> bytes:
-        """Return 16 bytes: the hash of a contact, whoever it belongs to."""
+        """Return 16 bytes: the hash of a contact."""
         return self._hash(b"contact", "\0".join(contact))
 
     def pseudonymize(self, person: str) -> str | None:
