@@ -54,11 +54,11 @@ COLUMNS = ("rows", "body_mb", "first_s", "changed_s", "by_first", "changed_us", 
 
 def measure(url: str, store: dict[str, Any], rows: int) -> dict[str, Any]:
     """Take both snapshots, each contact in turn from the same server."""
-    from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+    from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
     from airflow_provider_wacontacts.hooks import green_api
     from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
 
-    green_api.TURNS = RateLimiter(timedelta(0))  # a second between the two requests is no work
+    green_api.RATE_LIMITERS = RateLimiters(timedelta(0))  # a second between the two requests is no work
     _connect("green_api_default", conn_type="green_api", host=url, login=str(rows), password="example-token")
     _connect("warm_up", conn_type="green_api", host=url, login=str(WARM_UP), password="example-token")
     _connect("wacontacts_store", **store)

@@ -1,22 +1,19 @@
 """
-Drives a flow over an :class:`aiohttp.ClientSession`: the twin of :mod:`~.requests_driver`, for the triggerer.
+Sends the requests of a flow over an :class:`aiohttp.ClientSession`, for the triggerer.
 
-As there, no redirect is followed, no cookie is sent back, and no ``.netrc`` replaces the credentials.
+As in :mod:`~.requests_driver`, no redirect is followed, no cookie is sent back, and no ``.netrc`` replaces the
+credentials.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,39 +21,15 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from yarl import URL
 
-from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.retry import Attempt, Failure, Paused, RetryPolicy, pause_before_retry, unheard
-from airflow_provider_wacontacts.exceptions import ApiError, ConfigError, WaContactsError
+from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep
+from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
+from airflow_provider_wacontacts.clients.retry import Clock, Failure, RetryLoop
+from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
-__all__ = ["AsyncClock", "AsyncCredentials", "AsyncDriver", "Route", "open_session", "route_to"]
+__all__ = ["LOOP_CLOCK", "AsyncDriver", "Route", "open_session", "route_to"]
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-
-class AsyncCredentials(Protocol):
-    """What makes a request the account's own."""
-
-    async def headers(self) -> Mapping[str, str]:
-        """Return the headers that authenticate; asked for anew before each sending."""
-
-    async def renew(self) -> bool | None:
-        """Fetch the credentials anew after a 401; ``False`` where sending again with them is of no use."""
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncClock:
-    """
-    Time, as the driver knows it: a seam for tests.
-
-    :param sleep: waits, in seconds.
-    :param monotonic: seconds since any moment, never going back.
-    :param now: aware.
-    """
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+LOOP_CLOCK = Clock(sleep=asyncio.sleep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,115 +85,87 @@ def open_session(user_agent: str) -> aiohttp.ClientSession:
 
 class AsyncDriver:
     """
-    Sends what flows ask for, to one host. One flow at a time; drivers may share a session.
+    Sends the requests of flows to one host. Tasks may share it; drivers may share a session.
 
-    :param credentials: ``None`` for requests that carry their own.
-    :param timeout: seconds to connect, and between two packets of an answer.
-    :param read: what an answer amounts to, before it is judged.
-    :param chance: of [0, 1), for the backoff.
-    :param paused: is told before each pause.
+    :param loop: its clock sleeps on the event loop.
+    :param timeout: seconds to connect, and between two packets of a response.
+    :param rate_limiter: spaces the requests; ``None`` for no limit.
     """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         route: Route,
-        credentials: AsyncCredentials | None = None,
+        loop: RetryLoop | None = None,
         *,
-        policy: RetryPolicy | None = None,
         timeout: tuple[float, float] = (60.0, 60.0),
-        clock: AsyncClock | None = None,
-        read: Callable[[Response], Response] = lambda response: response,
-        chance: Callable[[], float] = random.random,
-        paused: Paused = unheard,
+        rate_limiter: AsyncRateLimiter | None = None,
     ) -> None:
         self._session = session
         self._route = route
-        self._credentials = credentials
-        self._policy = policy or RetryPolicy()
+        self._loop = loop or RetryLoop(clock=LOOP_CLOCK)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout[0], sock_read=timeout[1])
-        self._clock = clock or AsyncClock()
-        self._read = read
-        self._chance = chance
-        self._paused = paused
-        self._attempts = 0
+        self._rate_limiter = rate_limiter
 
     async def run(self, flow: Flow[T]) -> T:
         """
-        Drive a flow to its end, as :meth:`.requests_driver.Driver.run` does.
+        Run a flow to its end, see :meth:`.RetryLoop.run`.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow, or of :func:`~.retry.pause_before_retry`.
+        :raises WaContactsError: of the flow.
         """
-        with closing(flow):
+        with closing(self._loop.run(flow)) as steps:
             try:
-                request = next(flow)
+                step = next(steps)
                 while True:
-                    answer = await self._answer_or_error(request)
-                    request = flow.send(answer) if isinstance(answer, Response) else flow.throw(answer)
+                    result = await self._result(step)
+                    step = steps.throw(result) if isinstance(result, WaContactsError) else steps.send(result)
             except StopIteration as stop:
-                result: T = stop.value
-                return result
-            except ApiError as error:
-                error.attempts = error.attempts or self._attempts
-                raise
+                value: T = stop.value
+                return value
 
-    async def _answer_or_error(self, request: Request) -> Response | WaContactsError:
+    async def _result(self, step: Send | Sleep | Call) -> Any:
         try:
-            return await self._answer(request)
+            match step:
+                case Send(request):
+                    async with self._rate_limiter.acquire() if self._rate_limiter else nullcontext():
+                        return await self._send(request)
+                case Sleep(seconds):
+                    return await self._loop.clock.sleep(seconds)
+                case Call(function):
+                    return await function()
         except WaContactsError as error:
             return error
 
-    async def _answer(self, request: Request) -> Response:
-        begun = self._clock.monotonic()
-        self._attempts = 0
-        is_renewed = False
-        while True:
-            self._attempts += 1
-            outcome = await self._send(request)
-            if not is_renewed and isinstance(outcome, Response) and outcome.status == 401:
-                is_renewed = True
-                if self._credentials and await self._credentials.renew() is not False:
-                    continue
-            elapsed = timedelta(seconds=self._clock.monotonic() - begun)
-            last = Attempt(request, outcome, self._attempts, elapsed, self._clock.now(), self._chance())
-            pause = pause_before_retry(self._policy, last)
-            if pause is None:
-                return cast(Response, outcome)
-            log.info("%s", last.announce(pause))
-            self._paused(last, pause)
-            await self._clock.sleep(pause.total_seconds())
-
     async def _send(self, request: Request) -> Response | Failure:
         if not request.path.startswith("/"):
-            raise ConfigError(f"{request.operation}: a path starts with a slash")
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if self._credentials:
-            headers |= await self._credentials.headers()
-        # What aiohttp raises names the host, so it ends here: an error raised later has no such thing for its context.
+            raise ConfigError(f"{request.operation}: the path does not start with a slash")
+        # Errors of aiohttp name the host. What is raised after this block does not have one as its context.
         try:
-            return self._read(await self._exchange(request, headers))
+            return await self._exchange(request)
         except (aiohttp.ClientError, OSError) as error:
-            wrong = _failure(error)
+            failure: Failure | None = _failure(error)
         except ValueError:
-            wrong = None
-        if wrong is None:
-            raise ConfigError(f"{request.operation}: nothing could be sent; correct the connection's host and password")
-        return wrong
+            failure = None
+        if failure is None:
+            raise ConfigError(
+                f"{request.operation}: the request could not be sent; correct the connection's host and password"
+            )
+        return failure
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
+    async def _exchange(self, request: Request) -> Response:
         async with self._session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
-            headers=headers,
+            headers=request.headers,
             data=request.body,
             allow_redirects=False,
             proxy=self._route.proxy,
             ssl=self._route.tls or True,
             timeout=self._timeout,
-        ) as answer:
-            body = await answer.read()
-        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+        ) as response:
+            body = await response.read()
+        return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
 def _tls(verify: bool | str | None, cert: str | tuple[str, str] | None) -> ssl.SSLContext:  # noqa: FBT001

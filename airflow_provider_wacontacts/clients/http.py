@@ -1,21 +1,21 @@
 """
-What travels between a flow and the driver that sends for it.
+Requests, responses, and the generators that exchange them.
 
-A flow is a generator: it yields a :class:`Request`, is sent the :class:`Response`, and returns a parsed value or raises
-an error of :mod:`airflow_provider_wacontacts.exceptions`. A driver of :mod:`airflow_provider_wacontacts.transport`
-answers 429, 5xx and a broken line itself; every other status comes back to the flow. Where the driver gives up it
-throws its error into the flow.
+A flow yields a :class:`Request`, is sent the :class:`Response`, and returns a parsed value or raises an error of
+:mod:`airflow_provider_wacontacts.exceptions`. :class:`~.retry.RetryLoop` turns a flow into steps: it retries 429, 5xx
+and network failures, and passes every other status to the flow. When it gives up, it throws its error into the flow. A
+driver carries the steps out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["Flow", "Request", "Response"]
+__all__ = ["AuthFlow", "Call", "Flow", "Request", "Response", "Send", "Sleep", "Steps"]
 
 T = TypeVar("T")
 
@@ -23,14 +23,15 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    One thing to ask.
+    One HTTP request.
 
     :param operation: its name in logs and errors, such as ``turn.cursor.create``.
     :param method: ``GET``, ``POST``, …
     :param path: below the connection's host, starting with ``/``, already quoted. May hold a secret: never logged.
-    :param headers: beside those that authenticate, which the driver adds.
+    :param headers: without those that authenticate, which the retry loop adds.
     :param body: encoded body, or ``None``.
-    :param is_counted: carrying it out twice counts twice. A driver sends it again only where it surely was not.
+    :param idempotent: whether sending it twice is harmless. If ``False``, it is retried only if the server certainly
+        did not process it.
     """
 
     operation: str
@@ -38,7 +39,7 @@ class Request:
     path: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
-    is_counted: bool = False
+    idempotent: bool = True
 
     @property
     def source(self) -> str:
@@ -49,7 +50,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """
-    One whole answer.
+    One complete HTTP response.
 
     :param status: HTTP status.
     :param headers: names in lower case.
@@ -67,7 +68,7 @@ class Response:
 
     @property
     def date(self) -> datetime | None:
-        """The server's own time of answering, aware; ``None`` where it sent none that can be read."""
+        """The ``Date`` header, timezone-aware; ``None`` if it is missing or unreadable."""
         try:
             moment = parsedate_to_datetime(self.headers.get("date", ""))
         except (TypeError, ValueError, OverflowError):
@@ -75,4 +76,31 @@ class Response:
         return moment if moment.tzinfo is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request once. The driver sends back a :class:`Response` or a :class:`~.retry.Failure`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    Call a function that may block, and send back its result. On an event loop it returns an awaitable.
+
+    Authentication needs it to take a lock and to read a connection.
+    """
+
+    function: Callable[[], Any]
+
+
 Flow: TypeAlias = Generator[Request, Response, T]
+AuthFlow: TypeAlias = Generator[Request | Call, Any, T]
+Steps: TypeAlias = Generator[Send | Sleep | Call, Any, T]

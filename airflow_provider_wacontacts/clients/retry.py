@@ -1,55 +1,90 @@
 """
-What is tried again, and when.
+Retries, backoff and renewal of credentials: the one loop that both drivers run.
 
-Nothing here sends, sleeps or reads a clock: :func:`pause_before_retry` looks at what came of one request, and says how
-long to wait before it is sent again, that the flow has to look at the answer, or raises.
+Nothing here sends, sleeps or blocks. :class:`RetryLoop` wraps a flow and yields what a driver has to do next.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import TypeAlias
+from itertools import count
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from airflow_provider_wacontacts.clients.http import Request, Response
+from airflow_provider_wacontacts.clients.http import AuthFlow, Call, Flow, Request, Response, Send, Sleep, Steps
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
     NetworkError,
     PermanentError,
     RateLimitedError,
     ServerError,
+    WaContactsError,
 )
 
-__all__ = ["UNAVAILABLE", "Attempt", "Failure", "Paused", "RetryPolicy", "asked_pause", "pause_before_retry", "unheard"]
+__all__ = [
+    "UNAVAILABLE",
+    "Attempt",
+    "Auth",
+    "BeforeSleep",
+    "Clock",
+    "Failure",
+    "RetryLoop",
+    "RetryPolicy",
+    "pause_before_retry",
+    "read_retry_after",
+]
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 MAX_CREDIBLE = timedelta(days=31)
 
 
 class Failure(Enum):
-    """Why no whole answer came."""
+    """Why no complete response arrived."""
 
     UNREACHABLE = "the connection could not be made"
-    BROKEN = "the connection broke before an answer came"
+    BROKEN = "the connection was dropped before a response arrived"
     TIMED_OUT = "the server took too long"
-    CUT_OFF = "the answer broke off before its end"
+    CUT_OFF = "the response ended early"
     NOT_TRUSTED = "the server's certificate is not trusted; extra 'verify' of the connection may name a file of CAs"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """
+    The time.
+
+    :param sleep: waits for some seconds; for an event loop, ``asyncio.sleep``.
+    :param monotonic: seconds since any moment, never going back.
+    :param now: timezone-aware.
+    """
+
+    sleep: Callable[[float], Any] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """
-    How long one request may be tried.
+    How long one request is retried.
 
-    :param budget: from the first sending to the last, waits included. What does not fit into it is not waited for.
-    :param longest_pause: the longest wait that a worker may sleep through at once.
-    :param first_backoff: upper bound of the wait after the first failure, where the server does not ask for one. It
-        doubles with each try; half of it is chance.
+    :param budget: from the first attempt to the last, pauses included. A pause that does not fit is not begun.
+    :param longest_pause: the longest pause that a worker may sleep through at once.
+    :param first_backoff: upper bound of the pause after the first failure. It doubles with each attempt; half of it is
+        jitter.
     :param max_backoff: what that bound grows to.
     """
 
@@ -58,22 +93,22 @@ class RetryPolicy:
     first_backoff: timedelta = timedelta(seconds=1)
     max_backoff: timedelta = timedelta(seconds=60)
 
-    def backoff(self, number: int, chance: float) -> timedelta:
-        """Return the wait after try ``number``, 1 and up; ``chance`` is of [0, 1)."""
+    def backoff(self, number: int, jitter: float) -> timedelta:
+        """Return the pause after attempt ``number``, 1 and up; ``jitter`` is of [0, 1)."""
         doublings = min(number - 1, 16)
         bound = min(self.first_backoff * (1 << doublings), self.max_backoff, self.longest_pause)
-        return bound * (0.5 + chance / 2)
+        return bound * (0.5 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """
-    One sending of a request, and what came of it.
+    One sending of a request, and its outcome.
 
     :param number: 1 and up.
-    :param elapsed: since the first sending.
-    :param now: the local time, aware; used where the server does not tell its own.
-    :param chance: of [0, 1), for the backoff.
+    :param elapsed: since the first attempt.
+    :param now: the local time, timezone-aware; used if the server does not send its own.
+    :param jitter: of [0, 1).
     """
 
     request: Request
@@ -81,66 +116,164 @@ class Attempt:
     number: int
     elapsed: timedelta
     now: datetime
-    chance: float
+    jitter: float
 
     @property
     def is_rate_limited(self) -> bool:
-        """Whether the server answered that it is asked too often."""
+        """Whether the response is 429 Too Many Requests."""
         return isinstance(self.outcome, Response) and self.outcome.status == TOO_MANY_REQUESTS
 
-    def announce(self, pause: timedelta) -> str:
-        """Say, fit for a log, what came and when the next try follows."""
+    def describe_retry(self, pause: timedelta) -> str:
+        """Describe the outcome and the next attempt, for a log."""
         what = f"HTTP {self.outcome.status}" if isinstance(self.outcome, Response) else self.outcome.value
-        following = f"try {self.number + 1} follows in {pause.total_seconds():.1f} s"
-        return f"{self.request.operation}: {what}; {following}"
+        return f"{self.request.operation}: {what}; attempt {self.number + 1} follows in {pause.total_seconds():.1f} s"
 
 
-#: Is told of each try that is followed by another, and of the pause in between.
-Paused: TypeAlias = Callable[[Attempt, timedelta], None]
+#: Is called with each attempt that is followed by another, and the pause in between.
+BeforeSleep: TypeAlias = Callable[[Attempt, timedelta], None]
 
 
-def unheard(last: Attempt, pause: timedelta) -> None:
-    """Tell nobody."""
+class Auth(Protocol):
+    """
+    Authentication, as flows: a login is a request like any other, but carries no credentials itself.
+
+    Threads, or the tasks of an event loop, share one.
+    """
+
+    def headers(self) -> AuthFlow[Mapping[str, str]]:
+        """Return the headers that authenticate, in lower case; called before each attempt."""
+
+    def renew(self, sent: Mapping[str, str]) -> AuthFlow[bool]:
+        """
+        Renew the headers after 401 Unauthorized.
+
+        :param sent: the headers that the server did not accept.
+        :returns: whether there are others now.
+        """
+
+
+def _unchanged(response: Response) -> Response:
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLoop:
+    """
+    Turns flows into what a driver has to do: send, sleep, call.
+
+    :param auth: ``None`` for requests that carry their own credentials, or need none.
+    :param normalize: corrects a response's status before it is judged.
+    :param jitter: of [0, 1).
+    :param before_sleep: ``None`` for nothing.
+    """
+
+    auth: Auth | None = None
+    policy: RetryPolicy = RetryPolicy()
+    clock: Clock = Clock()
+    normalize: Callable[[Response], Response] = _unchanged
+    jitter: Callable[[], float] = random.random
+    before_sleep: BeforeSleep | None = None
+
+    def run(self, flow: Flow[T]) -> Steps[T]:
+        """
+        Run a flow to its end.
+
+        An error of :func:`pause_before_retry` is thrown into the flow, which may handle it.
+
+        :returns: what the flow returns.
+        :raises WaContactsError: of the flow.
+        """
+        return self._run(flow, self.auth)
+
+    def _run(self, flow: AuthFlow[T], auth: Auth | None) -> Steps[T]:
+        attempts = 0
+        with closing(flow):
+            try:
+                wanted = next(flow)
+                while True:
+                    result, number = yield from self._result(wanted, auth)
+                    attempts = number or attempts
+                    wanted = flow.throw(result) if isinstance(result, WaContactsError) else flow.send(result)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            except ApiError as error:
+                error.attempts = error.attempts or attempts
+                raise
+
+    def _result(self, wanted: Request | Call, auth: Auth | None) -> Steps[tuple[Any, int]]:
+        """Return a result or an error, and the number of attempts."""
+        try:
+            return (yield from self._send(wanted, auth)) if isinstance(wanted, Request) else ((yield wanted), 0)
+        except WaContactsError as error:
+            return error, 0
+
+    def _send(self, request: Request, auth: Auth | None) -> Steps[tuple[Response, int]]:
+        begun = self.clock.monotonic()
+        can_renew = auth is not None
+        for number in count(1):
+            sent = (yield from self._run(auth.headers(), None)) if auth else {}
+            headers = {name.lower(): value for name, value in request.headers.items()} | dict(sent)
+            outcome: Response | Failure = yield Send(replace(request, headers=headers))
+            outcome = self.normalize(outcome) if isinstance(outcome, Response) else outcome
+            if auth and can_renew and isinstance(outcome, Response) and outcome.status == UNAUTHORIZED:
+                can_renew = False
+                if (yield from self._run(auth.renew(sent), None)):
+                    continue
+            elapsed = timedelta(seconds=self.clock.monotonic() - begun)
+            attempt = Attempt(request, outcome, number, elapsed, self.clock.now(), self.jitter())
+            pause = pause_before_retry(self.policy, attempt)
+            if pause is None and isinstance(outcome, Response):
+                return outcome, number
+            yield from self._pause(attempt, pause or timedelta(0))
+        raise AssertionError  # pragma: no cover - for mypy: count() has no end
+
+    def _pause(self, attempt: Attempt, pause: timedelta) -> Steps[None]:
+        log.info("%s", attempt.describe_retry(pause))
+        if self.before_sleep:
+            self.before_sleep(attempt, pause)
+        yield Sleep(pause.total_seconds())
 
 
 def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     """
-    Judge what came of a request.
+    Decide whether a request is retried.
 
-    429 and 5xx wait for as long as the server asks, never less, and back off where it does not say; so do failures of
-    the network. What is counted is not sent again where it may have been carried out: that is left to whoever counts.
+    429, 5xx and network failures are retried with a growing backoff. ``Retry-After`` is a lower bound of the pause. A
+    request that is not idempotent is retried only if the server certainly did not process it.
 
-    :returns: how long to wait before sending again, or ``None`` where the flow has to look at the answer.
-    :raises RateLimitedError: 429, and the wait is longer than a worker may sleep, or than what is left of the budget.
+    :returns: the pause before the next attempt; ``None`` if the response is the flow's to handle.
+    :raises RateLimitedError: 429, and the pause exceeds ``longest_pause`` or what is left of the budget.
     :raises ServerError: 5xx, likewise.
-    :raises NetworkError: no whole answer came within the budget.
+    :raises NetworkError: no complete response arrived within the budget.
     :raises PermanentError: the server's certificate is not trusted.
     """
-    if not _can_change(last.outcome):
+    if not _is_retryable(last.outcome):
         return None
     if last.outcome is Failure.NOT_TRUSTED:
-        raise _given_up(last, None)
-    asked = asked_pause(last.outcome, last.now) if isinstance(last.outcome, Response) else None
-    if last.request.is_counted and _may_be_done(last.outcome):
-        raise _given_up(last, asked)
-    pause = policy.backoff(last.number, last.chance)
-    if asked is not None:
-        pause = asked if asked >= policy.first_backoff else max(asked, pause)
-    if pause > policy.longest_pause or last.elapsed + pause > policy.budget:
-        raise _given_up(last, asked)
+        raise _gave_up(last, None)
+    retry_after = read_retry_after(last.outcome, last.now) if isinstance(last.outcome, Response) else None
+    if not last.request.idempotent and _may_be_processed(last.outcome):
+        raise _gave_up(last, retry_after)
+    if retry_after is not None and retry_after > policy.longest_pause:
+        raise _gave_up(last, retry_after)
+    spread = (retry_after or timedelta(0)) * (1 + last.jitter / 10)
+    pause = min(max(policy.backoff(last.number, last.jitter), spread), policy.longest_pause)
+    if last.elapsed + pause > policy.budget:
+        raise _gave_up(last, retry_after)
     return pause
 
 
-def asked_pause(response: Response, now: datetime) -> timedelta | None:
+def read_retry_after(response: Response, now: datetime) -> timedelta | None:
     """
-    Read how long the server wants to be left alone.
+    Read how long the server asks its clients to wait.
 
     The greater of ``Retry-After`` (seconds, whole or not, or an HTTP date) and, on 429, ``X-Ratelimit-Reset`` (seconds
-    since 1970, whole or not, or an HTTP date). Moments are compared with the server's own ``Date``; with the local time
-    where it sends none, or where that makes no sense of them.
+    since 1970, whole or not, or an HTTP date). Times are compared with the server's own ``Date``, or with the local
+    time if that is missing or makes no sense.
 
-    :param now: the local time, aware.
-    :returns: zero and up; ``None`` where neither header is there, can be read, and is credible.
+    :param now: the local time, timezone-aware.
+    :returns: zero and up; ``None`` if neither header can be read and believed.
     """
     pauses = [_until(response.headers.get("retry-after", ""), response, now, _duration)]
     if response.status == TOO_MANY_REQUESTS:
@@ -148,12 +281,12 @@ def asked_pause(response: Response, now: datetime) -> timedelta | None:
     return max((pause for pause in pauses if pause is not None), default=None)
 
 
-def _can_change(outcome: Response | Failure) -> bool:
+def _is_retryable(outcome: Response | Failure) -> bool:
     return isinstance(outcome, Failure) or outcome.status == TOO_MANY_REQUESTS or outcome.status >= 500
 
 
-def _may_be_done(outcome: Response | Failure) -> bool:
-    """Tell whether a server may have done what it was asked for, although it did not say so."""
+def _may_be_processed(outcome: Response | Failure) -> bool:
+    """Tell whether the server may have processed the request without saying so."""
     if isinstance(outcome, Response):
         return outcome.status not in (TOO_MANY_REQUESTS, UNAVAILABLE)
     return outcome is not Failure.UNREACHABLE
@@ -201,7 +334,7 @@ def _since_1970(number: float, clock: datetime) -> float:
     return number - clock.timestamp()
 
 
-def _given_up(last: Attempt, asked: timedelta | None) -> ApiError:
+def _gave_up(last: Attempt, retry_after: timedelta | None) -> ApiError:
     source, operation, attempts = last.request.source, last.request.operation, last.number
     outcome = last.outcome
     if outcome is Failure.NOT_TRUSTED:
@@ -212,12 +345,12 @@ def _given_up(last: Attempt, asked: timedelta | None) -> ApiError:
     what = "the server failed"
     if outcome.status == TOO_MANY_REQUESTS:
         kind, what = RateLimitedError, "the server's rate limit is reached"
-    advice = f"try again in {math.ceil(asked.total_seconds())} s" if asked else "try again later"
+    advice = f"try again in {math.ceil(retry_after.total_seconds())} s" if retry_after else "try again later"
     return kind(
         f"{what}; {advice}",
         source=source,
         operation=operation,
         status=outcome.status,
         attempts=attempts,
-        retry_after=asked,
+        retry_after=retry_after,
     )

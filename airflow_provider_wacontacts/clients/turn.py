@@ -8,16 +8,16 @@ API (https://whatsapp.turn.io/docs/api/data_export_api).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from itertools import pairwise
+from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import msgspec
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.redaction import server_title
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
@@ -69,18 +69,57 @@ class ExportOptions:
         return {name: value for name, value in options.items() if value is not None}
 
 
+class _Order:
+    """
+    Whether rows ascend by ``updated_at``, and how far they came.
+
+    Rows of one and the same time show no order.
+
+    :param resume_from: ``updated_at`` of the last row that is stored already.
+    """
+
+    def __init__(self, resume_from: datetime | None) -> None:
+        self.position = resume_from
+        self.ascends = True
+        self._shows_order = resume_from is not None
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+
+    def restart(self) -> None:
+        """Expect rows of a new cursor."""
+        self._first = self._last = None
+
+    def advance(self, times: Sequence[datetime]) -> bool:
+        """Add the times of a page, and return whether the position moved forward."""
+        before = self.position
+        if self.ascends and times:
+            self._add(times)
+        return self.ascends and self.position != before
+
+    def _add(self, times: Sequence[datetime]) -> None:
+        first, last = self._first or times[0], self._last or times[0]
+        if any(later < earlier for earlier, later in pairwise([last, *times])):
+            self.ascends, self.position = False, None
+            return
+        self._first, self._last = first, times[-1]
+        self._shows_order = self._shows_order or times[-1] > first
+        if self._shows_order and (self.position is None or times[-1] > self.position):
+            self.position = times[-1]
+
+
 class Export:
     """
     One export of a window, page by page.
 
-    When a cursor expires a new one is made, one millisecond before the last row if all rows so far ascended by
-    ``updated_at``, else for the whole window again: rows can come twice. Rows of one and the same time show no order;
-    rows that descend after all, when a part of the window was left out for good order, bring the whole window again.
+    When a cursor expires, a new one is made: one millisecond before the last row if all rows so far ascended by
+    ``updated_at``, otherwise for the whole window. Rows can then arrive twice. If rows descend after the start of the
+    window was left out, the whole window is exported again.
 
-    :param resume_from: ``updated_at`` of the last row that an earlier try has kept; rows before it are not asked for.
-    :param cursor_per_page: make a new cursor after each page, where rows ascend: twice the requests, and it passes
-        over nobody where the server counts rows from the window's start and others leave it between two pages. It asks
-        for ``asc`` where no ordering is given, as a page that ascends by chance would leave out what is older.
+    :param resume_from: ``updated_at`` of the last row that an earlier extraction stored; rows before it are not
+        requested.
+    :param cursor_per_page: create a new cursor after each page, if rows ascend. It doubles the requests, and misses no
+        row if the server counts rows from the window's start while contacts leave it between two pages. Without an
+        ordering it requests ``asc``, as a page that ascends by chance would leave out older rows.
     """
 
     def __init__(
@@ -96,17 +135,11 @@ class Export:
         if cursor_per_page and self.options.ordering is None:
             self.options = replace(self.options, ordering="asc")
         self._cursor_per_page = cursor_per_page
-        #: The last ``updated_at``, while all rows so far ascended; ``None`` before two did and once one did not.
-        self.position: datetime | None = resume_from
-        #: The server's time of the first answer.
+        self._order = _Order(resume_from)
+        #: The server's time of the first response.
         self.server_time: datetime | None = None
         self.pages = 0
-        self.restarts = 0
-        self._ascending = True
-        self._shows_order = resume_from is not None
         self._leaves_out = False
-        self._first: datetime | None = None
-        self._last: datetime | None = None
         self._cursor: str | None = None
         self._seen: set[str] = set()
         self._done = False
@@ -114,6 +147,11 @@ class Export:
         self._pages_of_cursor = 0
         self._most_pages = 0
         self._empty_in_row = 0
+
+    @property
+    def position(self) -> datetime | None:
+        """The last ``updated_at``, while the rows ascend; ``None`` before two did and after one did not."""
+        return self._order.position
 
     def next_page(self) -> Flow[TurnPage | None]:
         """
@@ -129,21 +167,21 @@ class Export:
                     yield from self._open()
                 page = yield from self._read()
             except CursorExpiredError:
-                self._start_again()
+                self._restart_expired()
             else:
                 self._advance(page)
                 return page
         return None
 
     def _open(self) -> Flow[None]:
-        left = self._left()
-        cursor, server_time = yield from create_cursor(left, self.options)
+        remaining = self._remaining()
+        cursor, server_time = yield from create_cursor(remaining, self.options)
         self.server_time = self.server_time or server_time
-        self._leaves_out = self._leaves_out or left.start > self.window.start
+        self._leaves_out = self._leaves_out or remaining.start > self.window.start
         self._follow(cursor)
 
-    def _left(self) -> Window:
-        """Return what is still to be asked for: never nothing, as a server may send rows of the window's very end."""
+    def _remaining(self) -> Window:
+        """Return the rest of the window: never empty, as a server may send rows of the window's very end."""
         if self.position is None:
             return self.window
         start = min(self.position, self.window.end) - MILLISECOND
@@ -171,11 +209,9 @@ class Export:
             self._seen.add(cursor)
 
     def _advance(self, page: TurnPage) -> None:
-        before = self.position
         self.pages += 1
         self._pages_of_cursor += 1
-        self._note_order(page)
-        came_forward = self._ascending and self.position != before
+        came_forward = self._order.advance([key.updated_at for key in page.keys])
         if came_forward or self._pages_of_cursor > self._most_pages:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
@@ -184,41 +220,23 @@ class Export:
             raise _broken(READ, f"more than {MAX_EMPTY_PAGES} empty pages in a row")
         self._follow(page.next_cursor)
         if self._cursor_per_page and came_forward:
-            self._leave_cursor()
-        if self._leaves_out and not self._ascending:
-            self._start_anew()
+            self._drop_cursor()
+        if self._leaves_out and not self._order.ascends:
+            self._restart_whole()
 
-    def _note_order(self, page: TurnPage) -> None:
-        if not self._ascending or not page.keys:
-            return
-        first, last = self._first, self._last
-        if first is None or last is None:
-            self._first = first = last = page.keys[0].updated_at
-        for head in page.keys:
-            if head.updated_at < last:
-                self._ascending, self.position = False, None
-                return
-            last = head.updated_at
-        self._last = last
-        self._shows_order = self._shows_order or last > first
-        if self._shows_order and (self.position is None or last > self.position):
-            self.position = last
-
-    def _start_anew(self) -> None:
-        self.restarts += 1
+    def _restart_whole(self) -> None:
         self._done = self._leaves_out = False
-        self._leave_cursor()
+        self._drop_cursor()
 
-    def _start_again(self) -> None:
-        self.restarts += 1
+    def _restart_expired(self) -> None:
         self._restarts_in_row += 1
         if self._restarts_in_row > MAX_RESTARTS:
             raise _broken(READ, f"{MAX_RESTARTS} cursors in a row expired before they brought anything new")
-        self._leave_cursor()
+        self._drop_cursor()
 
-    def _leave_cursor(self) -> None:
+    def _drop_cursor(self) -> None:
         self._cursor = None
-        self._first = self._last = None
+        self._order.restart()
         self._seen.clear()
         self._pages_of_cursor = 0
 
@@ -259,6 +277,22 @@ class _Schemas(msgspec.Struct):
     fields: list[dict[str, Any]]
 
 
+class _Error(msgspec.Struct):
+    code: Annotated[int, msgspec.Meta(ge=1, lt=1_000_000)]
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error]
+
+
+def _error_code(body: bytes) -> int | None:
+    try:
+        errors = msgspec.json.decode(body, type=_Errors).errors
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return errors[0].code if errors else None
+
+
 class _Created(msgspec.Struct):
     cursor: str
 
@@ -295,9 +329,10 @@ def _refuse(response: Response, operation: str, *, options: bool = False) -> NoR
         advice = "the server refused the request; some numbers do not take page_size or scrubbing_rules"
     if 300 <= response.status < 400:
         advice = "the server answers with a redirect, which is not followed; correct the connection's host"
-    title = server_title(response.body)
-    message = f"{advice} (it says: {title})" if title else advice
-    raise kind(message, source=SOURCE, operation=operation, status=response.status)
+    code = _error_code(response.body)
+    raise kind(
+        f"{advice} (error code {code})" if code else advice, source=SOURCE, operation=operation, status=response.status
+    )
 
 
 _ADVICE: dict[int, tuple[type[AuthError | NotEnabledError | RejectedError], str]] = {

@@ -16,14 +16,15 @@ import msgspec
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     SOURCE,
-    ErrorNote,
     UnknownUserError,
     codes_in,
     contract_error,
     error_from_response,
+    error_items,
+    from_epoch,
     normalize_status,
+    read_object,
 )
-from airflow_provider_wacontacts.clients.whatsapp_business_json import error_items, from_epoch, read_object
 from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     MAX_HASH_LENGTH,
@@ -31,10 +32,12 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     Callback,
     CheckAnswer,
     ContactResult,
+    is_resolved,
+    next_pause,
     parse_answer,
     parse_callback,
+    status_is_reliable,
 )
-from airflow_provider_wacontacts.clients.whatsapp_business_statuses import is_resolved, next_pause, status_is_reliable
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.arguments import validate_bool
@@ -49,7 +52,6 @@ __all__ = [
     "Callback",
     "CheckAnswer",
     "ContactResult",
-    "ErrorNote",
     "Token",
     "TokenCache",
     "UnknownUserError",
@@ -80,7 +82,7 @@ UNKNOWN_USER = "the server knows no identity of this user"
 
 
 def check_contacts(
-    inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, is_counted: bool = False
+    inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, idempotent: bool = True
 ) -> Flow[CheckAnswer]:
     """
     Ask which numbers are on WhatsApp, and under which ids.
@@ -88,7 +90,7 @@ def check_contacts(
     :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
     :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
     :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
-    :param is_counted: see :class:`~.http.Request`.
+    :param idempotent: see :class:`~.http.Request`.
     :raises ConfigError: arguments that cannot be.
     :raises WaContactsError: there was no answer that says anything about them.
     """
@@ -100,7 +102,7 @@ def check_contacts(
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
     if blocking not in ("no_wait", "wait"):
         raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
-    response = yield _question(asked, blocking=blocking, force_check=force_check, is_counted=is_counted)
+    response = yield _question(asked, blocking=blocking, force_check=force_check, idempotent=idempotent)
     if not response.is_success:
         raise error_from_response(response, CHECK)
     return parse_answer(response, asked, CHECK)
@@ -164,9 +166,9 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
         raise error_from_response(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
 
 
-def _question(asked: Sequence[str], *, blocking: str, force_check: bool, is_counted: bool = False) -> Request:
+def _question(asked: Sequence[str], *, blocking: str, force_check: bool, idempotent: bool = True) -> Request:
     body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
-    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, is_counted=is_counted)
+    return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, idempotent=idempotent)
 
 
 def _identity_path(wa_id: str) -> str:

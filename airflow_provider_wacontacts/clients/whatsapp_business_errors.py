@@ -1,23 +1,23 @@
 """
-What the errors of the WhatsApp Business API mean: try again, log in, or stop.
+JSON bodies and errors of the WhatsApp Business API: retry, log in, or stop.
 
-The table is that of https://developers.facebook.com/docs/whatsapp/api/errors; codes of the Cloud API have no place in
-it.
+Bodies may be empty, damaged or of another shape. Errors are documented as ``{"errors": [{"code", "title",
+"details"}]}``; clients before v1 and gateways have forms of their own. The table of codes is that of
+https://developers.facebook.com/docs/whatsapp/api/errors; codes of the Cloud API are not in it. See also
+https://docs.360dialog.com/docs/useful/api-error-message-list
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from airflow_provider_wacontacts.clients.http import Response
-from airflow_provider_wacontacts.clients.whatsapp_business_json import (
-    ApiErrorItem,
-    error_items,
-    plain_words,
-    read_object,
-)
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
     AuthError,
@@ -27,17 +27,118 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     ServerError,
 )
+from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
 __all__ = [
     "SOURCE",
-    "ErrorNote",
+    "ApiErrorItem",
     "UnknownUserError",
+    "client_version",
     "codes_in",
     "contract_error",
     "error_from_response",
+    "error_items",
+    "from_epoch",
     "normalize_status",
-    "notes_of",
+    "read_object",
+    "read_wa_id",
 ]
+
+NUL = b"\\u0000"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiErrorItem:
+    """
+    One error of a body.
+
+    :param code: of the API; ``None`` where it has none.
+    :param title: as the server wrote it: not fit for a log.
+    :param details: likewise.
+    """
+
+    code: int | None
+    title: str = field(default="", repr=False)
+    details: str = field(default="", repr=False)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """
+    Decode a JSON object, with what databases refuse replaced by U+FFFD.
+
+    :raises ValueError: the body is anything else.
+    """
+    try:
+        value = _decode(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    return value
+
+
+def error_items(answer: dict[str, Any]) -> list[ApiErrorItem]:
+    """Return the errors of an answer, in its order; empty where it has none."""
+    errors = answer.get("errors") or answer.get("error") or []
+    found = [_trouble(error) for error in (errors if type(errors) is list else [errors])]
+    meta = answer.get("meta")
+    if not found and type(meta) is dict and meta.get("success") is False:
+        found = [ApiErrorItem(None, _text(meta.get("developerMessage")))]
+    return found
+
+
+def client_version(answer: dict[str, Any]) -> str | None:
+    """Return the version that a client reports of itself, such as ``v2.45.1``; at most 40 characters."""
+    meta = answer.get("meta")
+    version = _text(meta.get("version")) if type(meta) is dict else ""
+    return version[:40] or None
+
+
+def read_wa_id(value: object) -> str | None:
+    """Return a WhatsApp id as digits, whether it comes as a number, with a plus sign, or as ``…@s.whatsapp.net``."""
+    if type(value) is int:
+        value = str(value)
+    return wa_id_digits(value.partition("@")[0].partition(":")[0]) if type(value) is str else None
+
+
+def from_epoch(value: object, unit: timedelta) -> datetime | None:
+    """Read a time that is a count since 1970, as a number or as text; ``None`` where it is none."""
+    try:
+        count = float(value) if type(value) in (int, float, str) else math.nan  # type: ignore[arg-type]
+        return EPOCH + unit * count
+    except (ValueError, OverflowError):
+        return None
+
+
+def _decode(body: bytes) -> Any:
+    if NUL not in body:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+    return repair(decode_leniently(body))[0]
+
+
+def _trouble(error: object) -> ApiErrorItem:
+    if type(error) is not dict:
+        return ApiErrorItem(None, _text(error))
+    code = error.get("code", error.get("errorcode"))
+    title = _text(error.get("title")) or _text(error.get("errortext"))
+    return ApiErrorItem(_whole(code), title, _text(error.get("details")) or _text(error.get("detail")))
+
+
+def _whole(value: object) -> int | None:
+    if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= 9:
+        return int(value)
+    # What is longer is no code, and may be a number.
+    return value if type(value) is int and abs(value) < 10**9 else None
+
+
+def _text(value: object) -> str:
+    return value if type(value) is str else ""
+
 
 SOURCE = "whatsapp_business"
 INTERNAL = 1014
@@ -45,19 +146,6 @@ INTERNAL = 1014
 
 class UnknownUserError(RejectedError):
     """The server does not know the user that it was asked about."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorNote:
-    """
-    An error that stood beside results.
-
-    :param code: of the API; ``None`` where it has none.
-    :param title: in words that are fit for a log; may be empty.
-    """
-
-    code: int | None
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +244,14 @@ def error_from_response(response: Response, operation: str, *, unknown: str = ""
     meaning = _meaning_of(troubles) or _by_status(response)
     if unknown and (response.status == 404 or 1006 in codes_in(troubles)):
         meaning = _ErrorSpec(UnknownUserError, unknown)
-    title = plain_words(troubles[0].title) if troubles else ""
-    words = f"{meaning.words} (it says: {title})" if title else meaning.words
+    code = troubles[0].code if troubles else None
+    words = f"{meaning.words} (error code {code})" if code else meaning.words
     return meaning.kind(words, source=SOURCE, operation=operation, status=response.status)
 
 
 def contract_error(what: str, operation: str, response: Response | None = None) -> ContractError:
     """Make the error of an answer that is not what is documented."""
     return ContractError(what, source=SOURCE, operation=operation, status=response.status if response else None)
-
-
-def notes_of(answer: dict[str, Any]) -> tuple[ErrorNote, ...]:
-    """Return the errors of an answer that carries results too."""
-    return tuple(ErrorNote(trouble.code, plain_words(trouble.title)) for trouble in error_items(answer))
 
 
 def codes_in(troubles: Sequence[ApiErrorItem]) -> set[int]:

@@ -12,8 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.whatsapp_business_errors import contract_error, error_from_response
-from airflow_provider_wacontacts.clients.whatsapp_business_json import read_object
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
+    contract_error,
+    error_from_response,
+    read_object,
+)
 
 __all__ = ["Token", "TokenCache", "login"]
 

@@ -15,22 +15,73 @@ from typing import Any
 
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
-    ErrorNote,
+    client_version,
     contract_error,
     error_from_response,
-    notes_of,
-)
-from airflow_provider_wacontacts.clients.whatsapp_business_json import (
-    client_version,
+    error_items,
     from_epoch,
     read_object,
     read_wa_id,
 )
-from airflow_provider_wacontacts.clients.whatsapp_business_statuses import RESOLVED, STATUSES
 from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
 from airflow_provider_wacontacts.records.identities import IdentityChange
 
-__all__ = ["Callback", "CheckAnswer", "ContactResult", "parse_answer", "parse_callback"]
+__all__ = [
+    "RESOLVED",
+    "STATUSES",
+    "Callback",
+    "CheckAnswer",
+    "ContactResult",
+    "is_resolved",
+    "next_pause",
+    "parse_answer",
+    "parse_callback",
+    "status_is_reliable",
+]
+
+RESOLVED = frozenset({"valid", "invalid", "failed"})
+STATUSES = RESOLVED | {"processing"}
+
+MIN_PAUSE = timedelta(seconds=5)
+MAX_PAUSE = timedelta(minutes=2)
+#: From this version on a client answers ``valid`` for every number.
+ALWAYS_VALID = (2, 43)
+_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\D.*)?", re.DOTALL)
+
+
+def is_resolved(status: str) -> bool:
+    """Tell whether a status is final; a word that nobody has documented is not."""
+    return status in RESOLVED
+
+
+def next_pause(attempt: int, chance: float, retry_after: timedelta | None = None) -> timedelta:
+    """
+    Say how long to wait before asking again about what is not resolved.
+
+    It grows from 5 seconds to 2 minutes, a third of it chance, so that many who wait do not ask at once.
+
+    :param attempt: how often was asked so far, 1 and up.
+    :param chance: of [0, 1).
+    :param retry_after: what the server asked for: never less is waited, and up to a tenth more.
+    """
+    growing = min(MIN_PAUSE * (1 << min(attempt - 1, 16)), MAX_PAUSE / 1.5)
+    pause = growing * (1 + chance / 2)
+    return pause if retry_after is None else max(pause, retry_after * (1 + chance / 10))
+
+
+def status_is_reliable(client_version: str | None) -> bool | None:
+    """
+    Tell whether ``valid`` means that somebody is on WhatsApp.
+
+    Clients from v2.43 on answer ``valid`` for everybody. Source:
+    https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts
+
+    :param client_version: as the answer's ``meta`` has it, with or without its ``v``.
+    :returns: ``None`` where the version is not known.
+    """
+    match = _VERSION.fullmatch((client_version or "").strip())
+    return (int(match[1]), int(match[2])) < ALWAYS_VALID if match else None
+
 
 CALLBACK = "whatsapp_business.callback"
 UNKNOWN = "unknown"
@@ -65,7 +116,7 @@ class CheckAnswer:
 
     :param results: by input, in the order of the request.
     :param missing: inputs that it says nothing about, in the order of the request.
-    :param errors: what stood beside the results.
+    :param error_codes: of the errors beside the results; ``None`` for one without a code.
     :param unmatched: results that belong to no input, such as one without it.
     :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
     :param date: the server's own time, aware; ``None`` where it sent none.
@@ -75,7 +126,7 @@ class CheckAnswer:
 
     results: Mapping[str, ContactResult] = field(repr=False)
     missing: Sequence[str] = field(default=(), repr=False)
-    errors: Sequence[ErrorNote] = ()
+    error_codes: Sequence[int | None] = ()
     unmatched: int = 0
     client_version: str | None = None
     date: datetime | None = None
@@ -108,7 +159,7 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
         answer = read_object(response.body)
     except ValueError as error:
         raise contract_error(str(error), operation, response) from None
-    contacts, errors = answer.get("contacts"), notes_of(answer)
+    contacts, errors = answer.get("contacts"), tuple(item.code for item in error_items(answer))
     if contacts is None and errors:
         raise error_from_response(response, operation)
     if type(contacts) is not list:

@@ -1,7 +1,7 @@
 """
-What the fields and extras of an Airflow connection mean.
+The fields and extras of an Airflow connection, and its form in Airflow 2.11 to 3.1.
 
-Nothing of a connection's values stands in an error: it names the connection and the field.
+Errors name the connection and the field, never a value.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ import json
 import math
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection, mask_secret
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.get_provider_info import get_provider_info
 
-__all__ = ["Endpoint", "endpoint_of", "extras_of", "flag", "read_connection", "read_connection_async", "token_of"]
+__all__ = [
+    "Endpoint",
+    "endpoint_of",
+    "extras_of",
+    "field_behaviour",
+    "flag",
+    "form_widgets",
+    "invalid_field",
+    "read_connection",
+    "read_connection_async",
+    "token_of",
+]
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -26,15 +38,15 @@ DEFAULT_TIMEOUT = 60.0
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    Where a connection leads, and how.
+    A connection's URL, and how it is reached.
 
-    :param account: what its contacts are filed under.
-    :param base_url: scheme, host, port, and a path where there is one; without a slash at the end.
+    :param account: what its contacts are stored under.
+    :param base_url: scheme, host, port and optional path; without a slash at the end.
     :param timeout: seconds to connect, and between two packets.
-    :param verify: whether certificates are verified, or a file of the authorities to trust.
+    :param verify: whether certificates are verified, or a file of the CAs to trust.
     :param cert: file of the client's certificate, or that and its key.
     :param proxies: proxy URL by scheme.
-    :param trust_env: whether the environment's proxies and authorities count.
+    :param trust_env: whether the environment's proxies and CAs apply.
     """
 
     account: str
@@ -48,49 +60,49 @@ class Endpoint:
 
 def read_connection(conn_id: str) -> Connection:
     """
-    Fetch a connection from where Airflow keeps it.
+    Read a connection from Airflow.
 
-    :raises ConfigError: there is none with this id.
+    :raises ConfigError: it is not defined.
     """
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        missing = ConfigError(f"connection {conn_id!r} is not defined")
+        missing = ConfigError(f"connection {conn_id!r} is not defined; create it")
     raise missing
 
 
 async def read_connection_async(conn_id: str) -> Connection:
-    """Fetch a connection without blocking the event loop, see :func:`read_connection`."""
+    """Read a connection without blocking the event loop, see :func:`read_connection`."""
     try:
         connection = await get_async_connection(conn_id)
     except AirflowNotFoundException:
         connection = None
     if connection is None:
-        raise ConfigError(f"connection {conn_id!r} is not defined")
+        raise ConfigError(f"connection {conn_id!r} is not defined; create it")
     return connection
 
 
 def extras_of(connection: Connection) -> dict[str, Any]:
     """
-    Return a connection's extras; empty where it has none.
+    Return a connection's extras; empty if it has none.
 
-    :raises ConfigError: they are not a JSON object. (Airflow would go on as if there were none.)
+    :raises ConfigError: they are not a JSON object. (Airflow would ignore them.)
     """
     try:
         extras = json.loads(connection.extra or "{}")
     except ValueError:
         extras = None
     if not isinstance(extras, dict):
-        raise _wrong(connection, "extra", "is not a JSON object")
+        raise invalid_field(connection, "extra", "is not a JSON object")
     mask_secret(extras)
     return extras
 
 
 def endpoint_of(connection: Connection) -> Endpoint:
     """
-    Read where an HTTP connection leads.
+    Read the URL and the options of an HTTP connection.
 
-    :raises ConfigError: a field cannot be understood, there is no host, or it is ``http://`` to another machine
+    :raises ConfigError: a field is invalid, there is no host, or it is ``http://`` to another machine
         without extra ``allow_http``.
     """
     extras = extras_of(connection)
@@ -98,7 +110,7 @@ def endpoint_of(connection: Connection) -> Endpoint:
     is_local = _is_loopback(url.hostname or "")
     is_open = flag(connection, extras, "allow_http", default=False)
     if url.scheme == "http" and not is_local and not is_open:
-        raise _wrong(
+        raise invalid_field(
             connection, "host", "would get the token over unencrypted http://; use https, or set extra 'allow_http'"
         )
     proxies = _proxies(connection, extras)
@@ -123,9 +135,9 @@ def token_of(connection: Connection) -> str:
     """
     token = (connection.password or "").strip()
     if not token:
-        raise _wrong(connection, "password", "is empty; it holds the API token")
+        raise invalid_field(connection, "password", "is empty; it holds the API token")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise _wrong(connection, "password", "holds blanks or characters that an API token cannot have")
+        raise invalid_field(connection, "password", "holds blanks or characters that an API token cannot have")
     mask_secret(token)
     return token
 
@@ -141,32 +153,33 @@ def flag(connection: Connection, extras: dict[str, Any], name: str, *, default: 
         return default
     choice = _FLAGS.get(str(value).strip().lower())
     if choice is None:
-        raise _wrong(connection, f"extra {name!r}", "is neither true nor false")
+        raise invalid_field(connection, f"extra {name!r}", "is neither true nor false")
     return choice
 
 
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def _wrong(connection: Connection, name: str, what: str) -> ConfigError:
+def invalid_field(connection: Connection, name: str, what: str) -> ConfigError:
+    """Make the error of a field or an extra."""
     return ConfigError(f"connection {connection.conn_id!r}: {name} {what}")
 
 
 def _url_of(connection: Connection) -> SplitResult:
     host = (connection.host or "").strip()
     if not host:
-        raise _wrong(connection, "host", "is empty")
+        raise invalid_field(connection, "host", "is empty")
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{_bracketed(host)}"
     try:
         url = urlsplit(host)
         has_port = url.port is not None
     except ValueError:
-        raise _wrong(connection, "host", "is not a host name") from None
+        raise invalid_field(connection, "host", "is not a host name") from None
     if url.scheme not in ("https", "http"):
-        raise _wrong(connection, "schema", "is neither https nor http")
+        raise invalid_field(connection, "schema", "is neither https nor http")
     if not url.hostname or url.query or url.fragment or "@" in url.netloc or not host.isprintable() or " " in host:
-        raise _wrong(connection, "host", "is not a host name")
+        raise invalid_field(connection, "host", "is not a host name")
     return url if has_port or not connection.port else url._replace(netloc=f"{url.netloc}:{connection.port}")
 
 
@@ -195,7 +208,7 @@ def _timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float, flo
     except (TypeError, ValueError):
         connect = read = math.nan
     if not (0 < connect < math.inf and 0 < read < math.inf):
-        raise _wrong(connection, "extra 'timeout'", "is not a number of seconds above 0")
+        raise invalid_field(connection, "extra 'timeout'", "is not a number of seconds above 0")
     return connect, read
 
 
@@ -214,7 +227,7 @@ def _cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[str, st
             return path
         case [str(path), str(key)]:
             return path, key
-    raise _wrong(connection, "extra 'cert'", "is neither a file nor a pair of files")
+    raise invalid_field(connection, "extra 'cert'", "is neither a file nor a pair of files")
 
 
 def _proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
@@ -223,5 +236,37 @@ def _proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
         value = {"http": value, "https": value}
     value = value or {}
     if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
-        raise _wrong(connection, "extra 'proxies'", "is not an object of proxy URLs by scheme")
+        raise invalid_field(connection, "extra 'proxies'", "is not an object of proxy URLs by scheme")
     return value
+
+
+def field_behaviour(conn_type: str) -> dict[str, Any]:
+    """Return which standard fields the connection form hides, renames and explains."""
+    behaviour = _connection_type(conn_type)["ui-field-behaviour"]
+    return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def form_widgets(conn_type: str) -> dict[str, Any]:
+    """Return a form field for each extra of the connection form."""
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+    from flask_babel import lazy_gettext
+    from wtforms import BooleanField, IntegerField, StringField
+    from wtforms.validators import Optional
+
+    kinds = {"boolean": BooleanField, "integer": IntegerField, "string": StringField}
+    widgets = {}
+    for name, form_field in _connection_type(conn_type)["conn-fields"].items():
+        kind = form_field["schema"]["type"][0]
+        looks = {} if kind == "boolean" else {"widget": BS3TextFieldWidget(), "validators": [Optional()]}
+        widgets[name] = kinds[kind](
+            lazy_gettext(form_field["label"]),
+            description=form_field["description"],
+            default=form_field["schema"].get("default"),
+            **looks,
+        )
+    return widgets
+
+
+def _connection_type(conn_type: str) -> dict[str, Any]:
+    types = cast(list[dict[str, Any]], get_provider_info()["connection-types"])
+    return next(each for each in types if each["connection-type"] == conn_type)

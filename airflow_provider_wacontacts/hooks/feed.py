@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json as jsonlib
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 import requests
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials, Driver
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.exceptions import ConfigError, RejectedError, WaContactsError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection
-from airflow_provider_wacontacts.hooks.metrics import retrying
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.retry import Auth, Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError
+from airflow_provider_wacontacts.hooks.connections import (
+    Endpoint,
+    endpoint_of,
+    field_behaviour,
+    form_widgets,
+    read_connection,
+)
+from airflow_provider_wacontacts.hooks.metrics import send_retry
 
-__all__ = ["FeedHook"]
+__all__ = ["USER_AGENT", "FeedHook"]
 
 T = TypeVar("T")
 
@@ -30,90 +38,93 @@ QUICK = RetryPolicy(budget=timedelta(seconds=10), longest_pause=timedelta(second
 QUICK_TIMEOUT = 15.0
 
 
-def _shut(instead: str) -> Callable[..., NoReturn]:
-    def door(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError(f"HttpHook's way here logs or returns what may be secret; use {instead}")
-
-    return door
-
-
-class FeedHook(HttpHook):
+class FeedHook(BaseHook):
     """
-    An HTTP hook that keeps what it sends and receives to itself.
+    A hook for one feed. Neither URLs nor bodies are logged, and no redirect is followed.
 
-    One session lives as long as the hook. The connection's ``timeout``, ``verify``, ``cert``, ``proxies`` and
-    ``trust_env`` mean what they mean to :class:`HttpHook`; no extra becomes a header, no redirect is followed, and
-    neither URLs nor bodies are logged.
+    :class:`HttpHook` sets up the session, which lives as long as the hook. The connection's ``timeout``, ``verify``,
+    ``cert``, ``proxies`` and ``trust_env`` mean what they mean there; no other extra becomes a header.
 
-    :param policy: how long a request is tried.
-    :param clock: a seam for tests.
+    :param policy: how long a request is retried.
+    :param clock: for tests.
     """
+
+    conn_type: ClassVar[str]
 
     def __init__(
         self, conn_id: str, *, method: str = "GET", policy: RetryPolicy | None = None, clock: Clock | None = None
     ) -> None:
-        super().__init__(method=method, http_conn_id=conn_id)
+        super().__init__()
+        self.method = method.upper()
+        self._conn_id = conn_id
         self._policy = policy or RetryPolicy()
         self._clock = clock or Clock()
 
+    def __init_subclass__(cls) -> None:
+        # Airflow before 3.2 looks for them in the class itself.
+        for name in ("get_connection_form_widgets", "get_ui_field_behaviour"):
+            setattr(cls, name, FeedHook.__dict__[name])
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of the extras, for Airflow before 3.2."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the standard fields look, for Airflow before 3.2."""
+        return field_behaviour(cls.conn_type)
+
     @property
     def account(self) -> str:
-        """What the connection's contacts are filed under: extra ``account``, else the connection's id."""
+        """The account that the contacts are stored under: extra ``account``, or the connection's ID."""
         return self._endpoint.account
 
     def check(self) -> None:
         """
-        Make sure that the connection can be used, before anything is done for it; nothing is sent.
+        Validate the connection; nothing is sent.
 
-        :raises ConfigError: a field is missing or cannot be; the message names it.
+        :raises ConfigError: a field is missing or invalid; the message names it.
         """
         self._driver(self._policy, self._endpoint.timeout)
 
-    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Any:
-        """Return the hook's one :class:`requests.Session`, which holds no credentials: sending adds them."""
-        _refuse_options(extra_options)
-        if headers:
-            raise ConfigError("get_conn takes no headers; hand them to run()")
+    def get_conn(self) -> requests.Session:
+        """Return the hook's session. It holds no credentials: :meth:`run` adds them."""
         return self._session
 
     def run_flow(self, flow: Flow[T]) -> T:
         """
-        Send what a flow asks for.
+        Send the requests of a flow.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow, or of the transport.
+        :raises WaContactsError: of the flow.
         """
         return self._driver(self._policy, self._endpoint.timeout).run(flow)
 
     def run(
         self,
         endpoint: str | None = None,
-        data: dict[str, Any] | str | bytes | None = None,
-        headers: dict[str, Any] | None = None,
-        extra_options: dict[str, Any] | None = None,
+        data: Mapping[str, Any] | str | bytes | None = None,
+        headers: Mapping[str, Any] | None = None,
         *,
         json: Any = None,
-        **request_kwargs: Any,
     ) -> Response:
         """
-        Send one request of the hook's ``method``.
-
-        It is sent again after 429, 5xx and a broken line, whatever its method.
+        Send one request of the hook's ``method``. It is retried after 429, 5xx and network failures.
 
         :param endpoint: below the connection's host, already quoted.
-        :param data: parameters of a GET; else the body, a dictionary as a form.
+        :param data: parameters of a GET; otherwise the body, a dictionary as a form.
         :param json: a body to be sent as JSON.
-        :returns: a 2xx.
+        :returns: a 2xx response.
         :raises WaContactsError: there was none.
         """
-        _refuse_options(extra_options or request_kwargs)
         query, kind, body = _encoded(self.method, data, json)
+        path = _with_query(f"/{(endpoint or '').lstrip('/')}", query)
         sent = kind | {name.lower(): str(value) for name, value in (headers or {}).items()}
-        path = f"/{(endpoint or '').lstrip('/')}{query}"
         return self.run_flow(_one(Request(f"{self.conn_type}.run", self.method, path, sent, body)))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send a request that changes nothing, and tell what came of it in words that anybody may read."""
+        """Send a request that changes nothing, and describe its outcome without secrets."""
         try:
             connect, read = self._endpoint.timeout
             driver = self._driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
@@ -121,62 +132,58 @@ class FeedHook(HttpHook):
         except WaContactsError as error:
             return False, str(error)
 
-    check_response = _shut("run_flow")
-    run_and_check = _shut("run")
-    run_with_advanced_retry = _shut("run, which tries again by itself")
-    url_from_endpoint = _shut("run with the endpoint")
-
     def _probe(self) -> Flow[str]:
-        """Ask for something that exists in every account, and say what was found."""
-        raise NotImplementedError
-
-    def _credentials(self, connection: Connection, endpoint: Endpoint) -> Credentials:
-        """Return what the feed authenticates with."""
+        """Request something that exists in every account, and describe it."""
         raise NotImplementedError
 
     @cached_property
     def _connection(self) -> Connection:
-        return read_connection(self.http_conn_id)
+        return read_connection(self._conn_id)
 
     @cached_property
     def _endpoint(self) -> Endpoint:
         return endpoint_of(self._connection)
 
     @cached_property
-    def _known_credentials(self) -> Credentials:
-        return self._credentials(self._connection, self._endpoint)
+    def _auth(self) -> Auth | None:
+        return None
+
+    @property
+    def _rate_limiter(self) -> RateLimiter | None:
+        return None
 
     @cached_property
     def _session(self) -> requests.Session:
-        endpoint = self._endpoint
-        session = requests.Session()
+        session: requests.Session = _SessionHook(self._endpoint).get_conn()
         session.headers["User-Agent"] = USER_AGENT
-        session.verify, session.cert = endpoint.verify, endpoint.cert
-        session.proxies, session.trust_env = dict(endpoint.proxies), endpoint.trust_env
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, self.keep_alive_adapter)
         return session
 
     def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        return self._driver_with(self._known_credentials, policy, timeout)
-
-    def _driver_with(
-        self, credentials: Credentials | None, policy: RetryPolicy, timeout: tuple[float, float]
-    ) -> Driver:
-        return Driver(
-            self._session,
-            self._endpoint.base_url,
-            credentials,
+        loop = RetryLoop(
+            self._auth,
             policy=policy,
-            timeout=timeout,
             clock=self._clock,
-            read=self._normalize_status,
-            paused=retrying,
+            normalize=self._normalize_status,
+            before_sleep=send_retry,
         )
+        return Driver(self._session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=self._rate_limiter)
 
     def _normalize_status(self, response: Response) -> Response:
-        """Return what an answer amounts to, before it is judged by its status."""
+        """Correct a response's status before it is judged."""
         return response
+
+
+class _SessionHook(HttpHook):
+    """An HTTP hook that sets up a session for an endpoint: its login and its other extras stay out of it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+
+    def get_connection(self, conn_id: str) -> Connection:  # type: ignore[override]
+        endpoint = self._endpoint
+        extra = {name: getattr(endpoint, name) for name in ("verify", "cert", "proxies", "trust_env")}
+        return Connection(conn_id=conn_id, conn_type="http", host=endpoint.base_url, extra=jsonlib.dumps(extra))
 
 
 def _one(request: Request) -> Flow[Response]:
@@ -191,29 +198,18 @@ def _one(request: Request) -> Flow[Response]:
     return response
 
 
+def _with_query(path: str, query: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+
+
 def _encoded(
     method: str, data: Mapping[str, Any] | str | bytes | None, json: Any
 ) -> tuple[str, dict[str, str], bytes | None]:
-    """Return what of the data goes behind the path, the header that tells its kind, and the body."""
+    """Return the query, the header with the body's type, and the body."""
     if json is not None:
         return "", {"content-type": "application/json"}, msgspec.json.encode(json)
-    if isinstance(data, Mapping):
-        form = urlencode(data, doseq=True)
-        if method in _WITHOUT_BODY:
-            return f"?{form}", {}, None
-        return "", {"content-type": "application/x-www-form-urlencoded"}, form.encode()
-    if method in _WITHOUT_BODY:
-        return f"?{_text(data)}" if data else "", {}, None
-    return "", {}, data.encode() if isinstance(data, str) else data
-
-
-def _text(data: str | bytes) -> str:
-    return data if isinstance(data, str) else data.decode()
-
-
-_WITHOUT_BODY = ("GET", "HEAD")
-
-
-def _refuse_options(options: Mapping[str, Any] | None) -> None:
-    if options:
-        raise ConfigError("options of a request are not taken here; set them as extras of the connection")
+    kind = {"content-type": "application/x-www-form-urlencoded"} if isinstance(data, Mapping) else {}
+    text = urlencode(data, doseq=True) if isinstance(data, Mapping) else data
+    if method in ("GET", "HEAD"):
+        return (text.decode() if isinstance(text, bytes) else text or ""), {}, None
+    return "", kind, text.encode() if isinstance(text, str) else text

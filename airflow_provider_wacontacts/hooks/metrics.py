@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.retry import Attempt
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
 
-__all__ = ["KINDS", "load", "retrying", "send", "statuses_of"]
+__all__ = ["KINDS", "load", "send", "send_retry", "statuses_of"]
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ def send(source: str, conn_id: str = "", /, **figures: int | timedelta | None) -
         log.debug("Metrics of %s were not sent: %s", source, type(error).__name__)
 
 
-def retrying(last: Attempt, pause: timedelta) -> None:
-    """Tell that a request is sent again after a pause, which a rate limit may be the reason of."""
+def send_retry(last: Attempt, pause: timedelta) -> None:
+    """Count a retry, and the pause before it if a rate limit is the reason."""
     send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
 
 

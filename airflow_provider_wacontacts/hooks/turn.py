@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cached_property, partial
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Connection
-
 from airflow_provider_wacontacts.clients import turn
-from airflow_provider_wacontacts.clients.http import Flow
-from airflow_provider_wacontacts.clients.requests_driver import Clock, Credentials
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, read_connection, token_of
+from airflow_provider_wacontacts.clients.http import AuthFlow, Call, Flow
+from airflow_provider_wacontacts.clients.retry import Auth, Clock, RetryPolicy
+from airflow_provider_wacontacts.hooks.connections import endpoint_of, read_connection, token_of
 from airflow_provider_wacontacts.hooks.feed import FeedHook
-from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
 from airflow_provider_wacontacts.records.turn import TurnPage
 from airflow_provider_wacontacts.records.windows import Window
 
@@ -26,12 +23,12 @@ class TurnHook(FeedHook):
     Reads the contacts of one Turn.io number.
 
     The connection's host is Turn's, or that of a private cloud; its password is the API token. When the token is not
-    accepted the connection is read once more, as somebody may have put a new one there.
+    accepted, the connection is read once more, as its token may have been replaced.
 
     :param turn_conn_id: the connection.
     :param method: of :meth:`run`.
-    :param policy: how long a request is tried.
-    :param clock: a seam for tests.
+    :param policy: how long a request is retried.
+    :param clock: for tests.
     """
 
     conn_name_attr = "turn_conn_id"
@@ -49,16 +46,6 @@ class TurnHook(FeedHook):
     ) -> None:
         super().__init__(turn_conn_id, method=method, policy=policy, clock=clock)
         self.turn_conn_id = turn_conn_id
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form fields of the extras, for Airflow before 3.2."""
-        return form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the standard fields look, for Airflow before 3.2."""
-        return field_behaviour(cls.conn_type)
 
     def create_cursor(self, window: Window, options: turn.ExportOptions | None = None) -> str:
         """
@@ -110,24 +97,26 @@ class TurnHook(FeedHook):
         fields = yield from turn.schemas()
         return f"Turn.io answered: contacts have {len(fields)} fields"
 
-    def _credentials(self, connection: Connection, endpoint: Endpoint) -> Credentials:
-        return _Bearer(self.turn_conn_id, endpoint.base_url, token_of(connection))
+    @cached_property
+    def _auth(self) -> Auth:
+        return _BearerAuth(self.turn_conn_id, self._endpoint.base_url, token_of(self._connection))
 
 
-class _Bearer:
-    """The token of a connection; for the host that the connection had when the hook first read it, and no other."""
+class _BearerAuth:
+    """The token of a connection, which is sent only to the host that the connection had when the hook first read it."""
 
     def __init__(self, conn_id: str, base_url: str, token: str) -> None:
         self._conn_id = conn_id
         self._base_url = base_url
         self._token = token
 
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> AuthFlow[Mapping[str, str]]:
         return {"authorization": f"Bearer {self._token}"}
+        yield
 
-    def renew(self) -> bool:
-        connection = read_connection(self._conn_id)
+    def renew(self, sent: Mapping[str, str]) -> AuthFlow[bool]:
+        connection = yield Call(partial(read_connection, self._conn_id))
         if endpoint_of(connection).base_url != self._base_url:
             return False
-        before, self._token = self._token, token_of(connection)
-        return self._token != before
+        self._token = token_of(connection)
+        return (yield from self.headers()) != sent

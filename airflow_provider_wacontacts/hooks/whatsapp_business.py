@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Self, TypeVar
 
+import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
+from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import whatsapp_business
-from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
+from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, Route, open_session, route_to
 from airflow_provider_wacontacts.clients.http import Flow, Response
-from airflow_provider_wacontacts.clients.requests_driver import Clock, Driver
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection
-from airflow_provider_wacontacts.hooks.feed import FeedHook
-from airflow_provider_wacontacts.hooks.forms import field_behaviour, form_widgets
-from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
+from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter, RateLimiter, RateLimiters
+from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection, read_connection_async
+from airflow_provider_wacontacts.hooks.feed import USER_AGENT, FeedHook
+from airflow_provider_wacontacts.hooks.metrics import send_retry
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
     AuthState,
-    SharedCredentials,
     WhatsAppConnection,
-    access_of,
+    parse_connection,
 )
+from airflow_provider_wacontacts.identifiers.numbers import infer_region
 from airflow_provider_wacontacts.records.identities import Identity
 
-__all__ = ["WhatsAppBusinessHook"]
+__all__ = ["AsyncContacts", "WhatsAppBusinessHook"]
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+#: Of all hooks of the process, by host and sender.
+RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / whatsapp_business.REQUESTS_A_SECOND))
 
 
 class WhatsAppBusinessHook(FeedHook):
@@ -43,8 +51,8 @@ class WhatsAppBusinessHook(FeedHook):
 
     :param whatsapp_business_conn_id: the connection.
     :param method: of :meth:`run`.
-    :param policy: how long a request is tried.
-    :param clock: a seam for tests.
+    :param policy: how long a request is retried.
+    :param clock: for tests.
     """
 
     conn_name_attr = "whatsapp_business_conn_id"
@@ -62,22 +70,11 @@ class WhatsAppBusinessHook(FeedHook):
     ) -> None:
         super().__init__(whatsapp_business_conn_id, method=method, policy=policy, clock=clock)
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
-        self._lock = threading.Lock()
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form fields of the extras, for Airflow before 3.2."""
-        return form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the standard fields look, for Airflow before 3.2."""
-        return field_behaviour(cls.conn_type)
 
     @property
     def sender(self) -> str:
         """What numbers are filed under: extra ``sender``, the registered number, else the connection's id."""
-        return self._access.sender
+        return self._whatsapp.sender
 
     @property
     def account(self) -> str:
@@ -87,13 +84,11 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def daily_checks(self) -> int:
         """How many numbers the sender may ask about in a UTC day, 1 and up."""
-        return self._access.daily_checks
+        return self._whatsapp.daily_checks
 
     @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` where the sender is no number with one."""
-        from airflow_provider_wacontacts.identifiers.numbers import infer_region
-
         return infer_region(self.sender)
 
     def check_contacts(
@@ -102,7 +97,7 @@ class WhatsAppBusinessHook(FeedHook):
         *,
         blocking: str = "no_wait",
         force_check: bool = False,
-        is_counted: bool = False,
+        idempotent: bool = True,
     ) -> whatsapp_business.CheckAnswer:
         """
         Ask which numbers are on WhatsApp, and under which ids.
@@ -110,13 +105,13 @@ class WhatsAppBusinessHook(FeedHook):
         :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
         :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
         :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
-        :param is_counted: the caller counts each time that the numbers may be looked up. They are sent again only where
-            they surely were not: after 429, 503, or where no connection could be made.
+        :param idempotent: ``False`` if each time that the numbers may be looked up counts. The request is then retried
+            only after 429, 503, or if no connection was made.
         :returns: results by input, and the inputs that nothing was said about.
         :raises WaContactsError: there was no answer.
         """
         return self.run_flow(
-            whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, is_counted=is_counted)
+            whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, idempotent=idempotent)
         )
 
     def get_identity(self, wa_id: str) -> Identity:
@@ -138,13 +133,13 @@ class WhatsAppBusinessHook(FeedHook):
         """
         self.run_flow(whatsapp_business.acknowledge_identity(wa_id, hash))
 
-    def open_async(self, *, clock: AsyncClock | None = None) -> AsyncContacts:
+    def open_async(self, *, clock: Clock | None = None) -> AsyncContacts:
         """
         Return the same client for an event loop: ``async with hook.open_async() as contacts``.
 
         It reads the connection by itself, so a hook that is made for it touches nothing.
 
-        :param clock: a seam for tests.
+        :param clock: for tests.
         """
         return AsyncContacts(self.whatsapp_business_conn_id, policy=self._policy, clock=clock)
 
@@ -153,32 +148,132 @@ class WhatsAppBusinessHook(FeedHook):
         return "the WhatsApp Business API answered"
 
     @cached_property
-    def _access(self) -> WhatsAppConnection:
-        access = access_of(self._connection)
-        if access.endpoint.verify is False:
+    def _whatsapp(self) -> WhatsAppConnection:
+        connection = parse_connection(self._connection)
+        if connection.endpoint.verify is False:
             log.warning(UNVERIFIED, self.whatsapp_business_conn_id)
-        return access
+        return connection
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        return self._access.endpoint
+        return self._whatsapp.endpoint
 
     @cached_property
-    def _shared(self) -> AuthState:
-        return AuthState(self._access, self._clock.now)
+    def _auth(self) -> AuthState:
+        return AuthState(
+            self._whatsapp, read=self._read_again, mask=mask_secret, lock=threading.Lock(), now=self._clock.now
+        )
 
-    def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        account = self._shared
+    def _read_again(self) -> WhatsAppConnection:
+        return parse_connection(read_connection(self.whatsapp_business_conn_id))
 
-        def obtain() -> Mapping[str, str]:
-            login = account.replace(access_of(read_connection(self.whatsapp_business_conn_id)))
-            if login is None:
-                return account.current() or {}
-            token = self._driver_with(None, policy, timeout).run(whatsapp_business.login(*login))
-            mask_secret(token.token)
-            return account.take(token)
-
-        return self._driver_with(SharedCredentials(account, self._lock, obtain), policy, timeout)
+    @property
+    def _rate_limiter(self) -> RateLimiter:
+        return RATE_LIMITERS[self._endpoint.base_url, self.sender]
 
     def _normalize_status(self, response: Response) -> Response:
         return whatsapp_business.normalize_status(response)
+
+
+class AsyncContacts:
+    """
+    Asks about numbers and identities without blocking the event loop.
+
+    ``async with AsyncContacts(conn_id) as contacts`` opens it, and closes it in the end. The tasks of one loop may
+    share it, and with it its lines and its token.
+
+    :param conn_id: the connection, which is read when it is opened.
+    :param policy: how long a request is retried.
+    :param clock: for tests.
+    """
+
+    def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None, clock: Clock | None = None) -> None:
+        self._conn_id = conn_id
+        self._policy = policy or RetryPolicy()
+        self._clock = clock or LOOP_CLOCK
+        self._connection: WhatsAppConnection
+        self._driver: AsyncDriver
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """
+        Read the connection, and open a session.
+
+        :raises ConfigError: the connection is missing or invalid; nothing is sent.
+        """
+        connection = self._connection = await _read_async(self._conn_id)
+        if connection.endpoint.verify is False:
+            log.warning(UNVERIFIED, self._conn_id)
+        route = await sync_to_async(_route, thread_sensitive=False)(connection.endpoint)
+        self._session = open_session(USER_AGENT)
+        loop = RetryLoop(
+            AuthState(
+                connection,
+                read=partial(_read_async, self._conn_id),
+                mask=sync_to_async(mask_secret),
+                lock=asyncio.Lock(),
+                now=self._clock.now,
+            ),
+            policy=self._policy,
+            clock=self._clock,
+            normalize=whatsapp_business.normalize_status,
+            before_sleep=send_retry,
+        )
+        rate_limiter = AsyncRateLimiter(RATE_LIMITERS.interval, clock=self._clock)
+        timeout = connection.endpoint.timeout
+        self._driver = AsyncDriver(self._session, route, loop, timeout=timeout, rate_limiter=rate_limiter)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @property
+    def sender(self) -> str:
+        """What numbers are filed under, see :attr:`.WhatsAppBusinessHook.sender`."""
+        return self._connection.sender
+
+    @property
+    def daily_checks(self) -> int:
+        """How many numbers the sender may ask about in a UTC day, 1 and up."""
+        return self._connection.daily_checks
+
+    async def check_contacts(
+        self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
+    ) -> whatsapp_business.CheckAnswer:
+        """Ask which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
+        return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
+
+    async def get_identity(self, wa_id: str) -> Identity:
+        """Ask for the latest identity of a user, see :meth:`.WhatsAppBusinessHook.get_identity`."""
+        return await self.run_flow(whatsapp_business.get_identity(wa_id))
+
+    async def acknowledge_identity(self, wa_id: str, hash: str) -> None:  # noqa: A002 - the vendor's word
+        """Acknowledge a user's change, see :meth:`.WhatsAppBusinessHook.acknowledge_identity`."""
+        await self.run_flow(whatsapp_business.acknowledge_identity(wa_id, hash))
+
+    async def run_flow(self, flow: Flow[T]) -> T:
+        """
+        Send the requests of a flow.
+
+        :returns: what the flow returns.
+        :raises WaContactsError: of the flow.
+        """
+        return await self._driver.run(flow)
+
+
+async def _read_async(conn_id: str) -> WhatsAppConnection:
+    connection = await read_connection_async(conn_id)
+    # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
+    return await sync_to_async(parse_connection)(connection)
+
+
+def _route(endpoint: Endpoint) -> Route:
+    return route_to(
+        endpoint.base_url,
+        verify=endpoint.verify,
+        cert=endpoint.cert,
+        proxies=endpoint.proxies,
+        trust_env=endpoint.trust_env,
+    )

@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from airflow_provider_wacontacts.clients.async_rate_limiter import AsyncRateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.hooks.store import StoreConnection, store_at, store_engine_async
-from airflow_provider_wacontacts.hooks.whatsapp_business_async import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business import AsyncContacts
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
@@ -62,7 +62,7 @@ class SharedClient:
 
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
-        await self._rate_limiter.opened()
+        await self._rate_limiter.wait_unblocked()
 
     async def ask(self, numbers: Sequence[str]) -> tuple[datetime, CheckAnswer]:
         """
@@ -71,7 +71,7 @@ class SharedClient:
         :returns: when it was sent, and the response.
         :raises WaContactsError: there was no response; the request is not retried.
         """
-        async with self._rate_limiter.through():
+        async with self._rate_limiter.acquire():
             asked_at = datetime.now(UTC)
             try:
                 answer = await self._contacts.check_contacts(numbers)
@@ -86,7 +86,7 @@ class SharedClient:
         is_rate_limit = isinstance(error, RateLimitedError)
         if error.retry_after is None and not is_rate_limit:
             return None
-        longer = self._rate_limiter.hold(next_pause(1, random.random(), error.retry_after))  # noqa: S311
+        longer = self._rate_limiter.block_for(next_pause(1, random.random(), error.retry_after))  # noqa: S311
         return longer if is_rate_limit and longer else None
 
 
@@ -126,7 +126,7 @@ async def _threads() -> AsyncIterator[ThreadPoolExecutor]:
 @asynccontextmanager
 async def _connection(conn_id: str) -> AsyncIterator[_Connection]:
     async with AsyncContacts(conn_id, policy=SEND_ONCE) as contacts:
-        yield _Connection(contacts, AsyncRateLimiter(REQUESTS_A_SECOND))
+        yield _Connection(contacts, AsyncRateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND)))
 
 
 @asynccontextmanager

@@ -92,7 +92,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
         """The hook of ``whatsapp_business_conn_id``."""
-        from airflow_provider_wacontacts.clients.requests_driver import Clock
+        from airflow_provider_wacontacts.clients.retry import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
         clock = Clock(sleep=self._stop.sleep) if self._stop else None
@@ -145,7 +145,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
 
     def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
         answer = self.hook.check_contacts(
-            numbers, blocking=self.blocking, force_check=self.force_check, is_counted=True
+            numbers, blocking=self.blocking, force_check=self.force_check, idempotent=False
         )
         send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
         return answer

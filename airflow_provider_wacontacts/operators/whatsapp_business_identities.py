@@ -65,7 +65,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     @cached_property
     def hook(self) -> WhatsAppBusinessHook:
         """The hook of ``whatsapp_business_conn_id``."""
-        from airflow_provider_wacontacts.clients.requests_driver import Clock
+        from airflow_provider_wacontacts.clients.retry import Clock
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
         clock = Clock(sleep=self._stop.sleep) if self._stop else None

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.requests_driver import Clock
-from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, RetryPolicy
+from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, Clock, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
@@ -153,7 +152,7 @@ class CheckRun:
 
     def _wait_for_rate_limit(self) -> None:
         self.stop.sleep(0)
-        self._rate_limiter.wait(None, self._clock)
+        self._rate_limiter.acquire(self._clock)
 
     def _check_with_retries(self, batch: Sequence[int]) -> LeasedNumbers:
         """Check a batch, and again if no response says whether the server did. The budget is spent again."""
@@ -225,8 +224,8 @@ class CheckRun:
 
 
 def _log_response_errors(answer: CheckAnswer) -> None:
-    for note in answer.errors:
-        log.warning("The response carries an error besides its results: code %s %s", note.code, note.title)
+    for code in answer.error_codes:
+        log.warning("The response has an error beside its results: code %s", code)
     if answer.missing or answer.unmatched:
         log.warning(
             "The response has no result for %s of the numbers, and %s results that match no number",

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings
-from airflow_provider_wacontacts.clients.green_api_errors import expect_usable
+from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
 from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, Manifest, ObjectPath
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList

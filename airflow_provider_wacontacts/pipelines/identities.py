@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.requests_driver import Clock
+from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.clients.whatsapp_business import UnknownUserError
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
@@ -182,7 +182,7 @@ class IdentityRun:
 
     def _wait_for_rate_limit(self) -> None:
         self.stop.sleep(0)
-        self._rate_limiter.wait(None, self._clock)
+        self._rate_limiter.acquire(self._clock)
 
     def _fetch_latest(self, identity: StoredIdentity) -> StoredIdentity | None:
         """Fetch and store a user's latest identity; ``None`` if the API does not know the user."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from airflow_provider_wacontacts.clients.whatsapp_business_statuses import status_is_reliable
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import status_is_reliable
 from airflow_provider_wacontacts.records.windows import format_time
 
 if TYPE_CHECKING:

@@ -33,7 +33,6 @@ from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
@@ -187,13 +186,6 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
             open_store(self.store_conn_id).context, self.hook.sender, daily_checks=self.hook.daily_checks
         )
 
-    @cached_property
-    def _pacer(self) -> RateLimiter:
-        from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-        from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND
-
-        return RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
-
     def _begin(self, context: Any) -> PendingCheck:
         """Return the check; wait for it from the first poll on."""
         if self._pending is None:
@@ -237,11 +229,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         return totals
 
     def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
-        from airflow_provider_wacontacts.clients.requests_driver import Clock
-
-        self._pacer.wait(self.hook.sender, Clock())
         # Only rechecks of failed numbers count against the budget.
-        answer = self.hook.check_contacts(numbers, is_counted=self.recheck_failed > 0)
+        answer = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
         send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
         return answer
 

@@ -53,7 +53,10 @@ def test_a_connection_that_is_not_there_is_named(capsys, command):
     code = cli.main(("store", command, "--conn-id", "nosuch"))
 
     # Airflow 2 says before that its own database, which nobody has made here, has no connections.
-    assert (code, capsys.readouterr().err.splitlines()[-1]) == (1, "wacontacts: connection 'nosuch' is not defined")
+    assert (code, capsys.readouterr().err.splitlines()[-1]) == (
+        1,
+        "wacontacts: connection 'nosuch' is not defined; create it",
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,4 +1,4 @@
-"""The other side of the wire, and a clock that only moves when somebody sleeps."""
+"""The other side of the wire, and a clock that only moves in its own sleep."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -39,8 +39,8 @@ def wire():
 
 
 @pytest.fixture
-def unheard_url():
-    """Where nobody listens."""
+def unused_url():
+    """A URL that nothing listens on."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{unused.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Driving a flow over a real socket, on an event loop."""
+"""Sending over a real socket with aiohttp."""
 
 import asyncio
 import gzip
@@ -8,67 +8,41 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock, AsyncDriver, Route, open_session
+from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncDriver, Route, open_session
 from airflow_provider_wacontacts.clients.http import Request, Response
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.exceptions import (
-    AuthError,
-    ConfigError,
-    NetworkError,
-    RateLimitedError,
-    ServerError,
-    WaContactsError,
-)
+from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
+from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.exceptions import ConfigError, NetworkError, WaContactsError
 from tests.clients.test_log_filter import SECRETS, TOKEN, WAYS_TO_FAIL, chain, strict, told
 from tests.clients.test_requests_driver import BROKEN, ask
+from tests.clients.test_retry_loop import Tokens
 from tests.clients.wire import SILENCE, Answer, Wire, chunked
-
-
-class Token:
-    """Credentials that :meth:`renew` to the next of the given tokens, and stay at the last."""
-
-    def __init__(self, *tokens):
-        self.tokens = list(tokens)
-        self.renewals = 0
-
-    async def headers(self):
-        return {"authorization": f"Bearer {self.tokens[0]}"}
-
-    async def renew(self):
-        self.renewals += 1
-        if len(self.tokens) > 1:
-            del self.tokens[0]
-            return True
-        return False
 
 
 def of_clock(clock):
     async def sleep(seconds):
         clock.sleep(seconds)
 
-    return AsyncClock(sleep=sleep, monotonic=clock.monotonic, now=clock.now)
+    return Clock(sleep=sleep, monotonic=clock.monotonic, now=clock.now)
 
 
 @pytest.fixture
 def drive(wire, clock):
     """Drive flows one after another, over one session."""
 
-    def run(*flows, url=wire.url, **given):
-        settings = {"clock": of_clock(clock), "chance": lambda: 0.0, "timeout": (5, 5)} | given
-        credentials = settings.pop("token", Token("example-token"))
+    def run(*flows, url=wire.url, token="example-token", timeout=(5, 5), space=None, **options):
+        times = of_clock(clock)
+        loop = RetryLoop(Tokens(token), clock=times, jitter=lambda: 0.0, **options)
+        limiter = AsyncRateLimiter(space, clock=times) if space else None
 
         async def all_of_them():
             async with open_session("tests/1") as session:
-                driver = AsyncDriver(session, Route(url), credentials, **settings)
+                driver = AsyncDriver(session, Route(url), loop, timeout=timeout, rate_limiter=limiter)
                 return [await driver.run(flow) for flow in flows]
 
         return asyncio.run(all_of_them())
 
     return run
-
-
-def sent_tokens(wire):
-    return [asked.headers.get("authorization") for asked in wire.asked]
 
 
 def test_a_request_arrives_as_the_flow_made_it(drive, wire):
@@ -112,15 +86,15 @@ def test_flows_of_one_session_use_one_line(drive, wire):
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_what_can_change_is_sent_again_with_growing_pauses(drive, wire, clock, broken):
-    wire.will(broken, broken, broken, Answer(body=b"whole"))
+def test_failures_are_retried(drive, wire, clock, broken):
+    wire.will(broken, Answer(body=b"whole"))
 
     assert drive(ask("/a", body=b"b", method="POST"))[0].body == b"whole"
-    assert [(asked.method, asked.path, asked.body) for asked in wire.asked] == [("POST", "/a", b"b")] * 4
-    assert clock.sleeps == [0.5, 1, 2]
+    assert [(asked.method, asked.path, asked.body) for asked in wire.asked] == [("POST", "/a", b"b")] * 2
+    assert clock.sleeps == [0.5]
 
 
-def test_an_answer_that_does_not_come_is_sent_for_again(drive, wire):
+def test_a_silent_server_times_out(drive, wire):
     wire.will(SILENCE, Answer(body=b"whole"))
 
     assert drive(ask(), timeout=(5, 0.05))[0].body == b"whole"
@@ -142,76 +116,11 @@ def test_an_answer_that_may_have_no_body_is_whole_without(drive, wire, status):
     assert len(wire.asked) == 1
 
 
-def test_a_server_that_never_recovers_is_asked_within_the_budget(drive, wire, clock):
-    wire.will(ever_after=Answer(503))
-
-    with pytest.raises(ServerError) as caught:
-        drive(ask(), policy=RetryPolicy(budget=timedelta(seconds=10)))
-    assert clock.sleeps == [0.5, 1, 2, 4]
-    assert (caught.value.attempts, len(wire.asked)) == (5, 5)
-
-
-def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(drive, unheard_url, clock):
+def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(drive, unused_url, clock):
     with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
-        drive(ask(), url=unheard_url, policy=RetryPolicy(budget=timedelta(seconds=2)))
+        drive(ask(), url=unused_url, policy=RetryPolicy(budget=timedelta(seconds=2)))
 
     assert clock.sleeps == [0.5, 1]
-
-
-def test_a_rate_limit_is_waited_for_as_it_says(drive, wire, clock):
-    wire.will(Answer(429, headers={"retry-after": "1", "x-ratelimit-reset": "1663156827.25"}))
-
-    assert drive(ask())[0].status == 200
-    assert (clock.sleeps, len(wire.asked)) == ([27.25], 2)
-
-
-def test_a_rate_limit_longer_than_the_policy_allows_is_not_asked_early(drive, wire, clock):
-    wire.will(Answer(429, headers={"retry-after": "3600"}))
-
-    with pytest.raises(RateLimitedError) as caught:
-        drive(ask())
-    assert caught.value.retry_after == timedelta(hours=1)
-    assert (clock.sleeps, len(wire.asked)) == ([], 1)
-
-
-def test_an_answer_is_judged_by_what_it_amounts_to(drive, wire, clock):
-    wire.will(Answer(400, b"slower", {"retry-after": "7"}), Answer(400, b"no"))
-
-    def read(response):
-        return Response(429, response.headers) if response.body == b"slower" else response
-
-    assert drive(ask(), read=read)[0].body == b"no"
-    assert (clock.sleeps, len(wire.asked)) == ([7], 2)
-
-
-@pytest.mark.parametrize("status", [400, 403, 404, 418])
-def test_an_answer_that_cannot_change_is_the_flows_at_once(drive, wire, clock, status):
-    wire.will(Answer(status, b"why", {"retry-after": "5"}))
-
-    (response,) = drive(ask())
-    assert (response.status, response.body, clock.sleeps, len(wire.asked)) == (status, b"why", [], 1)
-
-
-def test_a_token_that_is_not_accepted_is_renewed_once_then_the_flow_is_told(drive, wire, clock):
-    wire.will(ever_after=Answer(401))
-    token = Token("old", "new", "newest")
-
-    assert drive(ask(), token=token)[0].status == 401
-    assert (sent_tokens(wire), token.renewals, clock.sleeps) == (["Bearer old", "Bearer new"], 1, [])
-
-
-def test_the_same_token_is_not_sent_twice(drive, wire):
-    wire.will(ever_after=Answer(401))
-
-    assert drive(ask())[0].status == 401
-    assert len(wire.asked) == 1
-
-
-def test_without_credentials_a_request_carries_its_own(drive, wire):
-    wire.will(ever_after=Answer(401))
-
-    assert drive(ask(headers={"Authorization": "Basic eDp5"}), token=None)[0].status == 401
-    assert sent_tokens(wire) == ["Basic eDp5"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -222,31 +131,6 @@ def test_no_redirect_is_followed(drive, wire, status, location):
 
         assert drive(ask())[0].status == status
         assert (len(wire.asked), other.asked) == (1, [])
-
-
-def test_an_error_of_the_transport_is_thrown_into_the_flow_which_may_go_on(drive, wire):
-    def patient():
-        try:
-            yield Request("turn.a", "GET", "/a")
-        except RateLimitedError as error:
-            response = yield Request("turn.b", "GET", "/b")
-            return error.retry_after, response.status
-
-    wire.will(Answer(429, headers={"retry-after": "3600"}))
-
-    assert drive(patient()) == [(timedelta(hours=1), 200)]
-
-
-def test_an_error_of_the_flow_learns_how_often_its_request_was_sent(drive, wire):
-    def strict_flow():
-        yield Request("turn.a", "GET", "/a")
-        raise AuthError("no", source="turn", operation="turn.a", status=401)
-
-    wire.will(Answer(503), Answer(503), Answer())
-
-    with pytest.raises(AuthError) as caught:
-        drive(strict_flow())
-    assert caught.value.attempts == 3
 
 
 def test_a_flow_is_closed_when_its_task_is_cancelled(wire):
@@ -272,12 +156,6 @@ def test_a_flow_is_closed_when_its_task_is_cancelled(wire):
     assert ended == [True]
 
 
-def test_no_header_of_a_request_replaces_the_credentials(drive, wire):
-    drive(ask(headers={"Authorization": "Bearer other"}))
-
-    assert sent_tokens(wire) == ["Bearer example-token"]
-
-
 def test_no_cookie_is_sent_back(drive, wire):
     wire.will(Answer(headers={"set-cookie": "sticky=yes"}))
 
@@ -294,13 +172,8 @@ def test_a_path_cannot_change_the_host(drive, wire, path):
 
 def test_credentials_that_are_no_header_are_not_sent_nor_told(drive, wire):
     with pytest.raises(ConfigError) as caught:
-        drive(ask(), token=Token("example\r\ntoken"))
+        drive(ask(), token="example\r\ntoken")
     assert ("example" in str(caught.value), wire.asked) == (False, [])
-
-
-class Secret(Token):
-    async def renew(self):
-        return False
 
 
 @pytest.mark.parametrize("answers", WAYS_TO_FAIL.values(), ids=WAYS_TO_FAIL.keys())
@@ -312,8 +185,14 @@ def test_no_failure_tells_a_secret(drive, wire, caplog, answers):
     wire.will(*answers)
 
     with pytest.raises(WaContactsError) as caught:
-        drive(strict(), token=Secret(TOKEN), timeout=(5, 0.02))
+        drive(strict(), token=TOKEN, timeout=(5, 0.02))
     errors = list(chain(caught.value))
     shown = "".join(traceback.format_exception(caught.value)) + repr(errors) + repr([vars(one) for one in errors])
     assert wire.asked
     assert [secret for secret in SECRETS if secret in shown or secret in told(caplog.records)] == []
+
+
+def test_requests_are_spaced_by_the_rate_limiter(drive, clock):
+    drive(ask(), ask(), space=timedelta(seconds=3))
+
+    assert clock.sleeps == [3]

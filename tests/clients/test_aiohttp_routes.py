@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncDriver, Route, open_session, route_to
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
+from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, Route, open_session, route_to
+from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError, NetworkError, PermanentError
 from tests.clients.test_requests_driver import ask
 from tests.clients.test_tls import certificate, served_with
@@ -19,7 +19,9 @@ ONCE = RetryPolicy(budget=timedelta(0))
 def reach(route):
     async def once():
         async with open_session("tests/1") as session:
-            return await AsyncDriver(session, route, policy=ONCE, timeout=(5, 5)).run(ask("/v1/secret-cursor"))
+            return await AsyncDriver(session, route, RetryLoop(policy=ONCE, clock=LOOP_CLOCK), timeout=(5, 5)).run(
+                ask("/v1/secret-cursor")
+            )
 
     return asyncio.run(once())
 

@@ -1,11 +1,10 @@
 """Errors of GREEN-API: try again, or what somebody has to do; and nothing of what they echo."""
 
 import json
-from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.green_api_errors import error_from_response, normalize_status
+from airflow_provider_wacontacts.clients.green_api import error_from_response, normalize_status
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import AuthError, NotEnabledError, RejectedError, TransientError
 
@@ -57,13 +56,6 @@ def test_a_400_is_not_read_by_what_its_path_holds():
     body = json.dumps({"path": "/waInstance1/getContacts/starting", "message": "bad request data"}).encode()
 
     assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError
-
-
-def test_what_passes_by_itself_is_worth_another_look_in_a_minute():
-    error = error_from_response(Response(400, {}, echoing("instance in starting process try later")), CONTACTS)
-
-    assert isinstance(error, TransientError)
-    assert error.retry_after == timedelta(minutes=1)
 
 
 QUOTA = {

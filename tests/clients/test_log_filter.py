@@ -11,7 +11,9 @@ import requests
 from airflow_provider_wacontacts.clients.http import Request
 from airflow_provider_wacontacts.clients.log_filter import quiet_urllib3
 from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.retry import RetryLoop
 from airflow_provider_wacontacts.exceptions import ContractError, WaContactsError
+from tests.clients.test_retry_loop import Tokens
 from tests.clients.wire import DROP, SILENCE, Answer, chunked
 
 TOKEN = "example-token-5ec2e7"
@@ -35,14 +37,6 @@ WAYS_TO_FAIL = {
     "headers that are none": [Answer(200, BODY.encode(), {f"{CURSOR} {BODY}\r\n  : \x00": "x"})] * 50,
     "no http": [Answer(99999999, BODY.encode())] * 50,
 }
-
-
-class Secret:
-    def headers(self):
-        return {"authorization": f"Bearer {TOKEN}"}
-
-    def renew(self):
-        return False
 
 
 def strict():
@@ -75,7 +69,7 @@ def told(records):
 def test_no_failure_tells_a_secret(wire, clock, everything, answers):
     wire.will(*answers)
     with requests.Session() as session:
-        driver = Driver(session, wire.url, Secret(), timeout=(5, 0.02), clock=clock)
+        driver = Driver(session, wire.url, RetryLoop(Tokens(TOKEN), clock=clock), timeout=(5, 0.02))
         with pytest.raises(WaContactsError) as caught:
             driver.run(strict())
 
@@ -88,10 +82,10 @@ def test_no_failure_tells_a_secret(wire, clock, everything, answers):
 def test_what_is_waited_for_is_told(wire, clock, everything):
     wire.will(Answer(429, headers={"retry-after": "7"}))
     with requests.Session() as session, pytest.raises(ContractError):
-        Driver(session, wire.url, Secret(), clock=clock).run(strict())
+        Driver(session, wire.url, RetryLoop(clock=clock, jitter=lambda: 0.0)).run(strict())
 
     assert [record.getMessage() for record in everything.records] == [
-        "turn.contacts.page: HTTP 429; try 2 follows in 7.0 s"
+        "turn.contacts.page: HTTP 429; attempt 2 follows in 7.0 s"
     ]
 
 

@@ -6,58 +6,59 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.requests_driver import Clock
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
+from airflow_provider_wacontacts.clients.retry import Clock
 
 
 @pytest.fixture
-def pacer():
+def limiter():
     return RateLimiter(timedelta(seconds=1.5))
 
 
-def test_the_first_turn_is_at_once_and_the_next_an_interval_later(pacer, clock):
-    pacer.wait("a", clock)
+def test_the_first_turn_is_at_once_and_the_next_an_interval_later(limiter, clock):
+    limiter.acquire(clock)
     assert clock.sleeps == []
 
-    pacer.wait("a", clock)
-    pacer.wait("a", clock)
+    limiter.acquire(clock)
+    limiter.acquire(clock)
     assert clock.sleeps == [1.5, 1.5]
 
 
-def test_time_that_passed_anyway_is_not_waited_for_again(pacer, clock):
-    pacer.wait("a", clock)
+def test_time_that_passed_anyway_is_not_waited_for_again(limiter, clock):
+    limiter.acquire(clock)
     clock.passed += 1
-    pacer.wait("a", clock)
+    limiter.acquire(clock)
     assert clock.sleeps == [0.5]
 
     clock.passed += 60
-    pacer.wait("a", clock)
+    limiter.acquire(clock)
     assert clock.sleeps == [0.5]
 
 
-def test_a_long_rest_saves_no_turns_up(pacer, clock):
-    pacer.wait("a", clock)
+def test_a_long_rest_saves_no_turns_up(limiter, clock):
+    limiter.acquire(clock)
     clock.passed += 60
-    pacer.wait("a", clock)
-    pacer.wait("a", clock)
+    limiter.acquire(clock)
+    limiter.acquire(clock)
 
     assert clock.sleeps == [1.5]
 
 
-def test_keys_do_not_wait_for_each_other(pacer, clock):
-    for key in ("a", "b", ("a", "b")):
-        pacer.wait(key, clock)
+def test_each_key_has_a_limiter_of_its_own(clock):
+    limiters = RateLimiters(timedelta(seconds=1.5))
+    for key in ("a", "b", ("a", "b"), "a"):
+        limiters[key].acquire(clock)
 
-    assert clock.sleeps == []
+    assert clock.sleeps == [1.5]
 
 
-def test_threads_that_come_at_once_get_turns_of_their_own(pacer):
-    sleeps, gate = [], threading.Barrier(8)
+def test_threads_that_come_at_once_get_turns_of_their_own(limiter):
+    sleeps, barrier = [], threading.Barrier(8)
     stopped = Clock(sleep=sleeps.append, monotonic=lambda: 1000.0)
 
     def come(_):
-        gate.wait()
-        pacer.wait("a", stopped)
+        barrier.wait()
+        limiter.acquire(stopped)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(come, range(8)))

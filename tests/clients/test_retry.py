@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.clients.http import Request, Response
-from airflow_provider_wacontacts.clients.retry import Attempt, Failure, RetryPolicy, asked_pause, pause_before_retry
+from airflow_provider_wacontacts.clients.retry import (
+    Attempt,
+    Failure,
+    RetryPolicy,
+    pause_before_retry,
+    read_retry_after,
+)
 from airflow_provider_wacontacts.exceptions import (
     NetworkError,
     PermanentError,
@@ -23,8 +29,8 @@ REQUEST = Request("turn.contacts.page", "GET", "/")
 NETWORK = [Failure.UNREACHABLE, Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF]
 
 
-def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, chance=0.0):
-    pause = pause_before_retry(policy, Attempt(REQUEST, outcome, number, timedelta(seconds=elapsed), NOW, chance))
+def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, jitter=0.0):
+    pause = pause_before_retry(policy, Attempt(REQUEST, outcome, number, timedelta(seconds=elapsed), NOW, jitter))
     return None if pause is None else pause.total_seconds()
 
 
@@ -60,7 +66,7 @@ ASKED = {
 
 @pytest.mark.parametrize(("headers", "seconds"), ASKED.values(), ids=ASKED.keys())
 def test_what_the_headers_ask_for(headers, seconds):
-    asked = asked_pause(answer(429, **headers), NOW)
+    asked = read_retry_after(answer(429, **headers), NOW)
 
     assert asked == (None if seconds is None else timedelta(seconds=seconds))
 
@@ -73,23 +79,31 @@ def test_what_the_headers_ask_for(headers, seconds):
 def test_moments_are_the_servers_whose_clock_may_differ(headers):
     ahead = answer(429, date="Mon, 10 Aug 2026 04:15:00 GMT", **headers)
 
-    assert asked_pause(ahead, NOW) == timedelta(seconds=20)
+    assert read_retry_after(ahead, NOW) == timedelta(seconds=20)
 
 
 def test_a_servers_date_that_makes_no_sense_gives_way_to_the_local_time():
     lost = answer(429, date="Thu, 01 Jan 1970 00:00:00 GMT", x_ratelimit_reset=str(EPOCH + 20))
 
-    assert asked_pause(lost, NOW) == timedelta(seconds=20)
+    assert read_retry_after(lost, NOW) == timedelta(seconds=20)
 
 
 def test_the_rate_limit_is_not_read_from_a_failure_of_the_server():
-    assert asked_pause(answer(503, x_ratelimit_reset=str(EPOCH + 20)), NOW) is None
+    assert read_retry_after(answer(503, x_ratelimit_reset=str(EPOCH + 20)), NOW) is None
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
-@pytest.mark.parametrize("seconds", [1, 7.25, 119.9, 120])
-def test_the_wait_is_exactly_the_one_asked_for(status, seconds):
-    assert judge(answer(status, retry_after=str(seconds)), number=5, chance=0.9) == seconds
+@pytest.mark.parametrize(
+    ("seconds", "jitter", "pause"), [(7.25, 0, 7.25), (60, 0.5, 63), (119.9, 0.9, 120), (120, 0, 120)]
+)
+def test_retry_after_is_a_lower_bound_with_jitter(status, seconds, jitter, pause):
+    assert judge(answer(status, retry_after=str(seconds)), jitter=jitter) == pause
+
+
+def test_a_short_retry_after_still_backs_off():
+    pauses = [judge(answer(429, retry_after="1"), number=number) for number in range(1, 9)]
+
+    assert pauses == [1, 1, 2, 4, 8, 16, 30, 30]
 
 
 @pytest.mark.parametrize("outcome", [answer(429), answer(429, retry_after="0"), answer(500), *NETWORK])
@@ -97,14 +111,14 @@ def test_where_no_wait_is_asked_for_it_backs_off(outcome):
     assert [judge(outcome, number=number) for number in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_the_other_half_of_a_backoff_is_chance():
-    assert [judge(Failure.TIMED_OUT, number=3, chance=chance) for chance in (0.0, 0.5, 0.75)] == [2, 3, 3.5]
+def test_the_other_half_of_a_backoff_is_jitter():
+    assert [judge(Failure.TIMED_OUT, number=3, jitter=jitter) for jitter in (0.0, 0.5, 0.75)] == [2, 3, 3.5]
 
 
 def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
     policy = RetryPolicy(longest_pause=timedelta(seconds=5))
 
-    assert judge(Failure.CUT_OFF, policy=policy, number=2000, chance=0.999) <= 5
+    assert judge(Failure.CUT_OFF, policy=policy, number=2000, jitter=0.999) <= 5
 
 
 @pytest.mark.parametrize("status", [*range(200, 429), *range(430, 500)])
@@ -168,12 +182,12 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again():
     seconds=st.floats(0, 10**6),
     number=st.integers(1, 10**6),
     elapsed=st.floats(0, 1000),
-    chance=st.floats(0, 1, exclude_max=True),
+    jitter=st.floats(0, 1, exclude_max=True),
 )
-def test_it_never_asks_earlier_than_it_was_told_to(status, seconds, number, elapsed, chance):
+def test_it_never_asks_earlier_than_it_was_told_to(status, seconds, number, elapsed, jitter):
     outcome = answer(status, retry_after=repr(seconds))
     try:
-        pause = judge(outcome, number=number, elapsed=elapsed, chance=chance)
+        pause = judge(outcome, number=number, elapsed=elapsed, jitter=jitter)
     except TransientError as error:
         told, fits = error.retry_after.total_seconds(), False
     else:
@@ -190,12 +204,12 @@ TEXTS = st.text(max_size=40) | st.from_regex(
 
 @given(status=st.sampled_from([429, 503]), retry_after=TEXTS, reset=TEXTS)
 def test_no_header_makes_it_stumble(status, retry_after, reset):
-    asked = asked_pause(answer(status, retry_after=retry_after, x_ratelimit_reset=reset), NOW)
+    asked = read_retry_after(answer(status, retry_after=retry_after, x_ratelimit_reset=reset), NOW)
 
     assert asked is None or timedelta(0) <= asked <= timedelta(days=31)
 
 
-COUNTED = Request("whatsapp_business.contacts.check", "POST", "/", is_counted=True)
+COUNTED = Request("whatsapp_business.contacts.check", "POST", "/", idempotent=False)
 
 
 def judge_counted(outcome):

@@ -13,16 +13,9 @@ from cryptography.x509.oid import NameOID
 
 from airflow_provider_wacontacts.clients.http import Request
 from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.retry import RetryLoop
 from airflow_provider_wacontacts.exceptions import PermanentError
 from tests.clients.wire import Wire
-
-
-class Anybody:
-    def headers(self):
-        return {"authorization": "Bearer example-token"}
-
-    def renew(self):
-        return False
 
 
 def certificate(path, *, address):
@@ -56,7 +49,7 @@ def ask(wire, clock, verify):
 
     with requests.Session() as session:
         session.verify = verify
-        return Driver(session, wire.url, Anybody(), timeout=(5, 5), clock=clock).run(flow())
+        return Driver(session, wire.url, RetryLoop(clock=clock), timeout=(5, 5)).run(flow())
 
 
 def test_a_private_authority_can_be_trusted(tmp_path, clock):

@@ -96,7 +96,7 @@ def test_360dialogs_other_refusals_are_for_good():
 
     assert normalize_status(response) is response
     assert str(error_from_response(response, CHECK)) == (
-        "whatsapp_business.contacts.check, HTTP 400: the server refuses the request (it says: This account is disabled)"
+        "whatsapp_business.contacts.check, HTTP 400: the server refuses the request"
     )
 
 
@@ -142,11 +142,9 @@ def test_errors_are_found_in_every_form_that_was_seen(body):
     assert "new_password" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("title", "told"), [("Parameter value is not valid", True), ("Bad +16315551000 tok3n=", False), ("bob", False)]
-)
-def test_an_error_tells_the_words_of_apis_and_nothing_else_of_what_the_server_says(title, told):
+def test_an_error_shows_its_code_and_nothing_else_of_the_response():
+    title = "Bad +16315551000 tok3n="
     error = error_from_response(failed(400, {"code": 1009, "title": title, "details": "16315551000"}), CHECK)
 
-    assert (f"(it says: {title})" in str(error), title in str(error)) == (told, told)
+    assert str(error).endswith("it may be another version (error code 1009)")
     assert "631555" not in str(vars(error))

@@ -32,7 +32,7 @@ def test_a_200_that_says_why_it_says_nothing_is_what_that_amounts_to(contacts, c
 def test_an_error_about_some_numbers_leaves_the_others_their_turn():
     found = check(errors=[{"code": 1013, "title": "User is not valid"}], asked=[VALID])
 
-    assert (found.missing, [note.code for note in found.errors], found.error) == ([VALID], [1013], None)
+    assert (found.missing, found.error_codes, found.error) == ([VALID], (1013,), None)
 
 
 def test_results_are_read_although_the_others_are_refused():

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Engine
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
@@ -68,7 +68,7 @@ def fill(engine: Engine, fields: dict[str, Any]) -> World:
         def declare(conn_id: str, **fields: Any) -> None:
             patch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
-        patch.setattr(green_api, "TURNS", RateLimiter(timedelta(0)))
+        patch.setattr(green_api, "RATE_LIMITERS", RateLimiters(timedelta(0)))
         declare("wacontacts_store", **fields)
         world = _pull_the_week(declare)
         _take_snapshots(declare)

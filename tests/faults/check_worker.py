@@ -27,19 +27,6 @@ from airflow_provider_wacontacts.store.schema import prepare
 WEEK = timedelta(days=7)
 
 
-class Token:
-    """Credentials that do not change."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token}"}
-
-    def renew(self) -> bool:
-        return False
-
-
 def check(plan: dict[str, Any]) -> dict[str, Any]:
     """Check numbers, or those that are stale, by the job, which needs no Airflow; past the budget leave them."""
     check_numbers.REQUESTS_A_SECOND = 500.0
@@ -67,9 +54,10 @@ def _inputs(numbers: list[str] | None, checks: SenderChecks) -> Iterable[CheckIn
 def _asking(url: str, token: str) -> Callable[[Sequence[str]], CheckAnswer]:
     session = requests.Session()
     session.trust_env = False
+    session.headers["authorization"] = f"Bearer {token}"
 
     def ask(inputs: Sequence[str]) -> CheckAnswer:
-        driver = Driver(session, url, Token(token))
+        driver = Driver(session, url)
         return driver.run(check_contacts(inputs))
 
     return ask

@@ -167,7 +167,7 @@ class Pause:
         self.slept: list[float] = []
 
     def clock(self) -> Any:
-        from airflow_provider_wacontacts.clients.requests_driver import Clock
+        from airflow_provider_wacontacts.clients.retry import Clock
 
         return Clock(sleep=self.slept.append, monotonic=lambda: sum(self.slept))
 

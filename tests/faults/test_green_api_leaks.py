@@ -26,7 +26,7 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.exceptions import LandingError, WaContactsError
 from airflow_provider_wacontacts.hooks import green_api as hooks
 from airflow_provider_wacontacts.sandbox import Fault, GreenApiBehaviour, Sandbox, World, seeded_contact_list
@@ -199,7 +199,7 @@ def green(serving: Sandbox, connect: Any, monkeypatch: pytest.MonkeyPatch) -> Sa
     behaviour = GreenApiBehaviour(token=TOKEN)
     people = seeded_contact_list(contacts=40, days=0)
     serving.load(World(), now="2026-11-02T00:00:00Z", green_api=behaviour, contact_list=people)
-    monkeypatch.setattr(hooks, "TURNS", RateLimiter(timedelta(0)))
+    monkeypatch.setattr(hooks, "RATE_LIMITERS", RateLimiters(timedelta(0)))
     connect("green_api_default", conn_type="green_api", host=serving.url, login="1101000001", password=TOKEN)
     return serving
 

@@ -31,26 +31,15 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 
 
-class Token:
-    """Credentials that do not change."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token}"}
-
-    def renew(self) -> bool:
-        return False
-
-
 def pull(plan: dict[str, Any]) -> dict[str, Any]:
     """Pull a window by the job, which needs no Airflow."""
     ticks = count(step=plan["tick_s"])
     world = Surroundings(report=lambda _: None, monotonic=lambda: next(ticks))
     window = Window(*map(datetime.fromisoformat, plan["window"]))
     order = SyncSpec("main", window, TaskInstanceKey("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
-    run = stopping(Driver(requests.Session(), plan["turn"], Token(plan["token"])).run, plan["stop_after"])
+    session = requests.Session()
+    session.headers["authorization"] = f"Bearer {plan['token']}"
+    run = stopping(Driver(session, plan["turn"]).run, plan["stop_after"])
     if plan["store"] is None:
         file_format = plan["file_format"]
         summary = sync_to_files(order, run=run, root=Path(plan["path"]), file_format=file_format, world=world)

@@ -19,7 +19,6 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from demo.failures import last_words
-from tests.faults.worker import Token
 from tests.fleet.deployment import ROOT, Fleet
 
 DAY = timedelta(days=1)
@@ -185,7 +184,9 @@ def _pull_in_one_process(runs):
     """Pull the same windows, in order, from the same sandbox, without Airflow."""
     store = Store(runs.reference)
     store.prepare()
-    run = Driver(requests.Session(), runs.fleet.url("sandbox"), Token(runs.fleet.variables["SANDBOX_SECRET"])).run
+    session = requests.Session()
+    session.headers["authorization"] = f"Bearer {runs.fleet.variables['SANDBOX_SECRET']}"
+    run = Driver(session, runs.fleet.url("sandbox")).run
     for day in runs.days:
         order = SyncSpec(
             "turn_default",

@@ -147,6 +147,6 @@ def test_what_cannot_be_a_token_is_not_told(password):
 
 
 def test_a_connection_that_is_not_defined_is_named():
-    with pytest.raises(ConfigError, match=r"^connection 'nowhere' is not defined$") as caught:
+    with pytest.raises(ConfigError, match=r"^connection 'nowhere' is not defined; create it$") as caught:
         read_connection("nowhere")
     assert caught.value.__context__ is None

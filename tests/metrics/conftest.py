@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.clients.requests_driver import Clock
+from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.hooks import feed
 from tests.operators.conftest import connect, connections, context, green, query, run, store_path, turn
 from tests.operators.whatsapp_business.conftest import api, behave, connect_api, impatient, sandbox, store, tasks

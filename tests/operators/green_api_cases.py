@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import (
@@ -45,8 +45,8 @@ Context = Callable[..., dict[str, Any]]
 @pytest.fixture
 def green(connect: Connect, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """On a Monday, three users and a group, and connections; nobody takes turns or tries twice."""
-    monkeypatch.setattr(green_api, "TURNS", RateLimiter(timedelta(0)))
-    monkeypatch.setattr(green_api, "PATIENT", RetryPolicy(budget=timedelta(0)))
+    monkeypatch.setattr(green_api, "RATE_LIMITERS", RateLimiters(timedelta(0)))
+    monkeypatch.setattr(green_api, "RETRY_POLICY", RetryPolicy(budget=timedelta(0)))
     with Sandbox(World(), now=MONDAY, green_api=GreenApiBehaviour(), contact_list=ContactList()) as sandbox:
         for chat_id, name in ((ANN, "Ann"), (BEN, "Ben"), (CAT, "Cat"), (GROUP, "Choir")):
             sandbox.green_api.put(chat_id, name=name)

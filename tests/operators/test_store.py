@@ -18,7 +18,7 @@ from pyarrow.parquet import read_table
 from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.assets import store_asset
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.operators.green_api import (
@@ -135,7 +135,7 @@ def _in(engine: Any) -> list[str]:
 
 @pytest.fixture
 def team(connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    monkeypatch.setattr(green_api, "TURNS", RateLimiter(timedelta(0)))
+    monkeypatch.setattr(green_api, "RATE_LIMITERS", RateLimiters(timedelta(0)))
     (tmp_path / "files").mkdir()
     with Sandbox(
         seeded_world(contacts=6, start=MONDAY, days=3),

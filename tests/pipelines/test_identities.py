@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
+from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.exceptions import ContractError, RejectedError, ServerError
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import (
@@ -30,23 +30,13 @@ ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
 NO_SUPPRESSIONS = "16315551002"
 
 
-class Token:
-    def __init__(self, token):
-        self._token = token
-
-    def headers(self):
-        return {"authorization": f"Bearer {self._token}"}
-
-    def renew(self):
-        return False
-
-
 class Api:
     """Sends what the hook would send, once."""
 
     def __init__(self, sandbox):
-        token = Token(sandbox.whatsapp.behaviour.token)
-        self._driver = Driver(requests.Session(), sandbox.url, token, policy=RetryPolicy(budget=timedelta(0)))
+        session = requests.Session()
+        session.headers["authorization"] = f"Bearer {sandbox.whatsapp.behaviour.token}"
+        self._driver = Driver(session, sandbox.url, RetryLoop(policy=RetryPolicy(budget=timedelta(0))))
         self.before_put = lambda: None
 
     def get_identity(self, wa_id):

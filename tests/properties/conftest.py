@@ -229,7 +229,8 @@ class Line:
         self.answers: list[Response] = []
         session = requests.Session()
         session.trust_env = False
-        self._driver = Driver(session, turn.url, Token(turn.token))
+        session.headers["authorization"] = f"Bearer {turn.token}"
+        self._driver = Driver(session, turn.url)
         self._pages = pages
         self._between = between
         self._asked = 0
@@ -240,19 +241,6 @@ class Line:
             raise Killed
         self._asked += 1
         return self._driver.run(overheard(flow, self.answers))
-
-
-class Token:
-    """Credentials that do not change."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token}"}
-
-    def renew(self) -> bool:
-        return False
 
 
 class Lab:

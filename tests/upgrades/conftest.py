@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
@@ -96,7 +96,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     def connect(conn_id: str, **fields: Any) -> None:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"host": api.url, **fields}))
 
-    monkeypatch.setattr(green_api, "TURNS", RateLimiter(timedelta(0)))
+    monkeypatch.setattr(green_api, "RATE_LIMITERS", RateLimiters(timedelta(0)))
     behaviours = {"whatsapp": SLOW, "green_api": GreenApiBehaviour(), "contact_list": ContactList()}
     with Sandbox(bob(), now=datetime.now(UTC).replace(microsecond=0), **behaviours) as api:
         api.green_api.put("12015550101@c.us", name="Ann")

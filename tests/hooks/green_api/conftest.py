@@ -1,17 +1,17 @@
-"""A connection to an instance of GREEN-API, and turns that nobody has taken yet."""
+"""A connection to an instance of GREEN-API, and rate limiters without a past."""
 
 import pytest
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from tests.hooks.green_api.api import define, hook_of
 
 
 @pytest.fixture(autouse=True)
-def turns(monkeypatch):
-    """Those of the process would be counted by another clock with each test."""
-    fresh = RateLimiter(green_api.TURN)
-    monkeypatch.setattr(green_api, "TURNS", fresh)
+def rate_limiters(monkeypatch):
+    """Those of the process would mix the clocks of several tests."""
+    fresh = RateLimiters(green_api.REQUEST_INTERVAL)
+    monkeypatch.setattr(green_api, "RATE_LIMITERS", fresh)
     return fresh
 
 

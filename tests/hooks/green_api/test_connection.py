@@ -128,7 +128,7 @@ def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook
         (NO_QUOTA, "HTTP 466: the quota of the plan is used up"),
         (TOO_MANY, r"HTTP 429, \d attempts: the server's rate limit is reached"),
         (page(502), r"HTTP 502, \d attempts: the server failed"),
-        (DROP, r"\d attempts: the connection broke before an answer"),
+        (DROP, r"\d attempts: the connection was dropped"),
     ],
 )
 def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, said, told):
@@ -141,7 +141,10 @@ def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, sa
 
 
 def test_a_connection_that_is_not_there_says_so():
-    assert GreenApiHook("nowhere").test_connection() == (False, "connection 'nowhere' is not defined")
+    assert GreenApiHook("nowhere").test_connection() == (
+        False,
+        "connection 'nowhere' is not defined; create it",
+    )
 
 
 @pytest.mark.skipif(

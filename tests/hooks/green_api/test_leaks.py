@@ -154,6 +154,6 @@ def test_nothing_of_a_hook_that_can_be_looked_at_holds_the_token(hook, wire):
     hook.get_contacts()
     session = hook.get_conn()
 
-    looked_at = [hook.base_url, vars(session), hook, hook._instance, hook._endpoint, vars(hook._known_credentials)]
+    looked_at = [vars(session), hook, hook._instance, hook._endpoint]
     assert [secret for secret in (TOKEN, QUOTED) for one in looked_at if secret in repr(one)] == []
     assert (session.auth, session.headers.keys() & {"authorization"}) == (None, set())

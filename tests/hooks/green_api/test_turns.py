@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.requests_driver import Clock
+from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 from tests.clients.wire import Wire
 from tests.hooks.green_api.api import CONTACTS, NO_SUPPRESSIONS, define, hook_of, state
 
-SECOND = green_api.TURN.total_seconds()
+SECOND = green_api.REQUEST_INTERVAL.total_seconds()
 
 
 def test_a_turn_is_no_shorter_than_the_servers_second():
-    assert timedelta(seconds=1) <= green_api.TURN < timedelta(seconds=1.5)
+    assert timedelta(seconds=1) <= green_api.REQUEST_INTERVAL < timedelta(seconds=1.5)
 
 
 def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):

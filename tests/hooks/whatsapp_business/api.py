@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from airflow_provider_wacontacts.clients.aiohttp_driver import AsyncClock
+from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.clients.whatsapp_business import ContactResult
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from tests.clients.wire import Answer
@@ -67,7 +67,7 @@ class Triggerer:
     """Does the same on an event loop."""
 
     def __init__(self, clock):
-        self.clock = AsyncClock(sleep=self.sleep, monotonic=clock.monotonic, now=clock.now)
+        self.clock = Clock(sleep=self.sleep, monotonic=clock.monotonic, now=clock.now)
         self.stopped = clock
 
     async def sleep(self, seconds):

@@ -1,8 +1,18 @@
 """Connections to the WhatsApp Business API, and the two kinds of process that use them."""
 
+from datetime import timedelta
+
 import pytest
 
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
+from airflow_provider_wacontacts.hooks import whatsapp_business
 from tests.hooks.whatsapp_business.api import Triggerer, Worker, fixed, logging_in
+
+
+@pytest.fixture(autouse=True)
+def rate_limiters(monkeypatch):
+    """Requests are not spaced."""
+    monkeypatch.setattr(whatsapp_business, "RATE_LIMITERS", RateLimiters(timedelta(0)))
 
 
 @pytest.fixture(params=[Worker, Triggerer])

@@ -35,7 +35,7 @@ WRONG = {
     "a colon": ({"login": "a:b", "password": "t"}, "login has a colon"),
     "no token": ({"extra": {"auth": "bearer"}}, "password is empty; it holds the API token"),
     "no key": ({"extra": {"auth": "D360"}}, "password is empty; it holds the API token"),
-    "another way": ({"password": "t", "extra": {"auth": "oauth"}}, "extra 'auth' is none of login, bearer and d360"),
+    "another way": ({"password": "t", "extra": {"auth": "oauth"}}, "extra 'auth' is not login, bearer or d360"),
     "Turn.io": (
         {"host": "whatsapp.turn.io", "login": "user", "password": "t"},
         "extra 'auth' is login, which at Turn.io",
@@ -94,8 +94,8 @@ def test_certificates_that_are_not_verified_are_warned_of_once(connect, process,
 
     with pytest.raises(NetworkError):
         process.do(check, policy=RetryPolicy(budget=timedelta(0)))
-    texts = [record.getMessage() for record in caplog.records if "certificates are not verified" in record.msg]
-    assert [text.split(": ")[0] for text in texts] == ["connection 'whatsapp_business_default'"] * warned
+    texts = [record.getMessage() for record in caplog.records if "does not verify certificates" in record.msg]
+    assert [text.split(" does")[0] for text in texts] == ["Connection 'whatsapp_business_default'"] * warned
 
 
 @pytest.mark.parametrize("answer", [Answer(body=b'{"contacts": []}'), failed(400, 1009)])
