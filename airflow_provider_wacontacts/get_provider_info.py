@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider when it starts. Every process of Airflow runs this, so it imports nothing."""
+"""The provider's metadata for Airflow. Every Airflow process loads this module, so it imports nothing."""
 
 __all__ = ["get_provider_info"]
 
@@ -9,22 +9,22 @@ WHATSAPP_BUSINESS = "WhatsApp Business"
 
 ACCOUNT = {
     "label": "Account",
-    "description": "The name that contacts are filed under; the connection's id by default.",
+    "description": "Name that contacts are stored under. Default: the connection ID.",
     "schema": {"type": ["string", "null"]},
 }
 TIMEOUT = {
     "label": "Timeout",
-    "description": "Seconds to connect, and to wait for each part of an answer.",
+    "description": "Seconds to connect, and to wait for each part of a response. Default: 60.",
     "schema": {"type": ["integer", "null"], "default": 60, "minimum": 1},
 }
 VERIFY = {
     "label": "Verify TLS",
-    "description": "true, false, or a file of the certificate authorities to trust.",
+    "description": "true, false, or the path of a CA bundle. Default: true.",
     "schema": {"type": ["string", "null"], "default": "true"},
 }
 ALLOW_HTTP = {
     "label": "Allow http://",
-    "description": "Send the token unencrypted, to another machine than this one.",
+    "description": "Allow unencrypted requests to other machines. They expose the token. Default: false.",
     "schema": {"type": ["boolean", "null"], "default": False},
 }
 
@@ -34,7 +34,7 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-wacontacts",
         "name": "WhatsApp contacts",
-        "description": "WhatsApp contacts in your own database or lake, on a schedule, with their whole history.",
+        "description": "Sync WhatsApp contacts into your own database or data lake, with their change history.",
         "integrations": [
             {
                 "integration-name": TURN,
@@ -69,10 +69,7 @@ def get_provider_info() -> dict[str, object]:
             },
             {
                 "integration-name": STORE,
-                "python-modules": [
-                    "airflow_provider_wacontacts.operators.store",
-                    "airflow_provider_wacontacts.operators.contact_files",
-                ],
+                "python-modules": ["airflow_provider_wacontacts.operators.store"],
             },
         ],
         "sensors": [
@@ -107,7 +104,7 @@ def get_provider_info() -> dict[str, object]:
                     "placeholders": {
                         "host": "whatsapp.turn.io",
                         "schema": "https",
-                        "password": "made in Turn.io under Settings, API & Webhooks",
+                        "password": "from Turn.io: Settings, API & Webhooks",
                     },
                 },
                 "conn-fields": {
@@ -132,8 +129,8 @@ def get_provider_info() -> dict[str, object]:
                     "placeholders": {
                         "host": "https://7103.api.greenapi.com",
                         "schema": "https",
-                        "login": "digits, as the console shows them",
-                        "password": "as the console shows it",
+                        "login": "e.g. 7103000000",
+                        "password": "from the GREEN-API console",
                     },
                 },
                 "conn-fields": {
@@ -151,36 +148,37 @@ def get_provider_info() -> dict[str, object]:
                     "hidden-fields": [],
                     "relabeling": {"login": "User", "password": "Password, token or key", "schema": "Scheme"},
                     "placeholders": {
-                        "host": "the client's, or the gateway's",
+                        "host": "e.g. https://wa.example.org:9090",
                         "schema": "https",
-                        "login": "empty for a token or a key",
-                        "password": "of the user; or a token, or a key",
+                        "login": "empty with a token or a key",
+                        "password": "the user's password, a token or a key",
                     },
                 },
                 "conn-fields": {
                     "auth": {
                         "label": "Authentication",
-                        "description": "login: user and password are exchanged for a token. bearer: the password is"
-                        " a token. d360: it is 360dialog's key.",
+                        "description": "login: exchange user and password for a token. bearer: the password is a"
+                        " token. d360: the password is a 360dialog API key. Default: login.",
                         "schema": {"type": ["string", "null"], "default": "login"},
                     },
                     "sender": {
                         "label": "Sender",
-                        "description": "The registered number, with its plus sign: the country of"
-                        " numbers without one, and what results are filed under. The connection's id by default.",
+                        "description": "Registered number with its plus sign. Results are stored under it, and its"
+                        " country is the default region of numbers. Default: the connection ID.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "daily_checks": {
                         "label": "Daily checks",
-                        "description": "How many numbers may be asked about in a UTC day, by all tasks together:"
-                        " fewer than the messages that are sent.",
+                        "description": "Maximum numbers checked per UTC day, across all tasks. Set it below the"
+                        " number of messages this sender sends per day. Default: 1000.",
                         "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
                     },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,
                     "allow_http": {
                         "label": "Allow http://",
-                        "description": "Send password and token unencrypted, to another machine than this one.",
+                        "description": "Allow unencrypted requests to other machines. They expose password and"
+                        " token. Default: false.",
                         "schema": {"type": ["boolean", "null"], "default": False},
                     },
                 },

@@ -1,15 +1,15 @@
 """
-All contacts of a GREEN-API account, every night: what is new, has changed, is gone and is back, into the store.
+Sync all contacts of a GREEN-API account every night: new, changed, gone and returned contacts, into the store.
 
-GREEN-API tells no times and only the whole list, so each run is a snapshot of its moment: running an old day again
-takes today's list. Run it as often as history is to be fine. Nobody counts as gone because an answer is empty or
-suddenly small; the log says what was found, and what to do.
+GREEN-API returns only the current contact list, without update times, so each run takes a full snapshot. Running an old
+day again takes a snapshot of today. The schedule sets the resolution of your history. An empty or unexpectedly small
+list never marks contacts as gone; the log says why, and what to do.
 
 Set up before the first run:
 
 * connections ``green_api_default`` (host ``apiUrl``, login ``idInstance``, password ``apiTokenInstance``) and
   ``wacontacts_store`` (PostgreSQL or SQLite);
-* the pool ``green_api``, so that an account's snapshots come one after the other. Without it Airflow starts no task::
+* the pool ``green_api``, so that an account's snapshots run one at a time. Without the pool, Airflow starts no task::
 
     airflow pools set green_api 1 "one snapshot at a time"
 """
@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSq
 
 with DAG(
     "green_api_snapshot",
-    description="A snapshot of all contacts, into the store",
+    description="Sync a full snapshot of an account into the store",
     schedule=CronDataIntervalTimetable("30 0 * * *", timezone="UTC"),
     start_date=datetime(2022, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -1,20 +1,21 @@
 """
-Yesterday's contacts of Turn.io, every night: into the store, and the same into files.
+Sync yesterday's contacts of Turn.io every night, into the store and into files.
 
-The run of day D pulls day D, on every Airflow, so the dates of a backfill name the days that are pulled::
+The run of day D syncs day D, in every Airflow version, so a backfill's dates are the days that it syncs::
 
     airflow backfill create --dag-id turn_contacts_daily --from-date 2026-11-01 --to-date 2026-11-07
 
-Any day may be pulled again at any time: no state that was ever seen is lost by it. What changed twice between two
-pulls was seen once; an hourly schedule sees more.
+You can sync any day again at any time: syncs are idempotent and order-independent. If a contact changes twice between
+two syncs, only its latest version is recorded; an hourly schedule records more.
 
-Set up before the first run; of the two tasks, drop the one that is not wanted:
+Set up before the first run, and remove the task that you do not need:
 
 * connections ``turn_default`` (host, token as password) and ``wacontacts_store`` (PostgreSQL or SQLite);
-* the variable ``wacontacts_path``, where files go, such as ``s3://aws_default@lake/contacts``;
-* the pool ``turn``: Turn.io counts the calls of a number, so one pull at a time. Without it Airflow starts no task::
+* the variable ``wacontacts_path``, the URI of the files, for example ``s3://aws_default@lake/contacts``;
+* the pool ``turn``: Turn.io limits the requests of a number, so only one sync runs at a time. Without the pool, Airflow
+  starts no task::
 
-    airflow pools set turn 1 "one pull of Turn.io at a time"
+    airflow pools set turn 1 "one sync of Turn.io at a time"
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStora
 
 with DAG(
     "turn_contacts_daily",
-    description="Contacts updated in the day, into the store and into files",
+    description="Sync the contacts updated in a day into the store and into files",
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(2022, 1, 1, tzinfo=UTC),
     catchup=False,

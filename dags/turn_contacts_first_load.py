@@ -1,12 +1,11 @@
 """
-Everything Turn.io holds of an account so far, once, in slices of 30 days: into the store.
+Sync an account's contacts so far into the store once, in windows of 30 days: the baseline (initial load).
 
-Trigger it by hand with ``since``, a time before the account's first contact, and let ``turn_contacts_daily`` carry on.
-Turn.io gives only the newest state of a contact, so this is the base that history grows from, not history itself.
-Running it again does no harm.
+Trigger it manually with ``since``, a time before the account's first contact, then enable ``turn_contacts_daily``.
+Turn.io returns only a contact's latest version, so the baseline has no earlier versions. You can run it again.
 
-It needs the connections ``turn_default`` and ``wacontacts_store`` and the pool ``turn``, which lets the slices through
-one after another; see ``turn_contacts_daily``.
+It needs the connections ``turn_default`` and ``wacontacts_store`` and the pool ``turn``, which runs the windows one at
+a time; see ``turn_contacts_daily``.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
 
 SLICE = timedelta(days=30)
-#: The newest minutes are left to the daily DAG: updates may still be on their way.
+#: The daily DAG syncs the newest minutes, for updates that arrive late.
 SETTLE = timedelta(minutes=5)
 
 
 @task(retries=0)
 def slices(params: dict[str, Any], dag_run: Any) -> list[dict[str, str]]:
-    """Cut the time from ``since`` to the run's own time into windows, oldest first."""
+    """Split the time from ``since`` to the run into windows, oldest first."""
     from airflow_provider_wacontacts.records.windows import Window, format_time, parse_time
 
     now: datetime = getattr(dag_run, "run_after", None) or dag_run.logical_date
@@ -36,7 +35,7 @@ def slices(params: dict[str, Any], dag_run: Any) -> list[dict[str, str]]:
 
 with DAG(
     "turn_contacts_first_load",
-    description="Every contact so far, into the store",
+    description="Sync all contacts so far into the store",
     schedule=None,
     start_date=datetime(2022, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -46,7 +45,7 @@ with DAG(
             "2020-01-01T00:00:00+00:00",
             type="string",
             format="date-time",
-            description="A time before the first contact, with its offset",
+            description="Time before the first contact, with an offset",
         ),
     },
     default_args={

@@ -1,7 +1,7 @@
 """
 The command ``wacontacts``: mock servers of the three systems for trying DAGs, and the store's tables.
 
-Each of its commands is a module, which adds itself to the commands and imports what it needs when it runs.
+Each subcommand is a module that adds its own parser, and imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
-from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
@@ -20,11 +20,11 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 
 __all__ = ["main"]
 
-#: As shells have it.
+#: Exit code of a shell command that Ctrl-C has ended.
 INTERRUPTED = 130
 EXIT_CODES = """\
-Exit codes: 0 it is done, 1 it could not be done (one line on standard error says why), 2 it was called wrongly. Each
-command has a --help of its own.
+Exit codes: 0 success, 1 failure (one line on standard error gives the reason), 2 usage error. Every command has its own
+--help.
 """
 
 
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run one command.
 
-    :param arguments: what follows the program's name; that of this process by default.
-    :returns: the exit code: 0, 1, or 130 where it was interrupted by Ctrl-C.
-    :raises SystemExit: with 2, called wrongly; with 0, asked for help.
+    :param arguments: arguments after the program's name. Default: those of this process.
+    :returns: the exit code: 0 success, 1 failure, 130 interrupted by Ctrl-C.
+    :raises SystemExit: with 2, a usage error; with 0, after printing help.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="wacontacts",
-        description="WhatsApp contacts for Airflow: what runs beside it.",
+        description="Command-line tools for airflow-provider-wacontacts.",
         epilog=EXIT_CODES,
         formatter_class=ParagraphFormatter,
     )
@@ -57,10 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_sandbox(commands)
     store = commands.add_parser(
-        "store", help="the tables that contacts are kept in", epilog=EXIT_CODES, formatter_class=ParagraphFormatter
+        "store",
+        help="manage the store's tables",
+        description="Manage the tables of a store.",
+        epilog=EXIT_CODES,
+        formatter_class=ParagraphFormatter,
     )
-    of_store = store.add_subparsers(required=True, metavar="COMMAND")
-    add_status(of_store)
-    add_upgrade(of_store)
-    add_erase(of_store)
+    store_commands = store.add_subparsers(required=True, metavar="COMMAND")
+    add_status(store_commands)
+    add_upgrade(store_commands)
+    add_erase(store_commands)
     return parser

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_wacontacts.cli``: the command, where its script is not on the path."""
+"""``python -m airflow_provider_wacontacts.cli``: the command ``wacontacts``, if its script is not on the path."""
 
 from __future__ import annotations
 

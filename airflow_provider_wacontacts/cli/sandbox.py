@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.exceptions import ConfigError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where the store is: arguments that the commands for it share, and what they open."""
+"""The arguments that name a store, shared by its commands, and how the store is opened."""
 
 from __future__ import annotations
 
@@ -17,50 +17,57 @@ if TYPE_CHECKING:
 
     from airflow_provider_wacontacts.store import Store
 
-__all__ = ["add_store_options", "airflow_to_stderr", "engine_in", "expect_url_env", "name_of", "store_in"]
+__all__ = [
+    "add_store_options",
+    "airflow_to_stderr",
+    "create_store_engine",
+    "open_store",
+    "require_url_env",
+    "store_name",
+]
 
 STORE_CONN_ID = "wacontacts_store"
-#: Whether Airflow may look into its database; ``airflow connections`` sets it likewise.
+#: Allows Airflow to read connections from its database, as ``airflow connections`` does.
 CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 def add_store_options(command: argparse.ArgumentParser) -> None:
-    """Add the arguments that tell where the store is."""
+    """Add the arguments that name the store."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--conn-id",
         default=STORE_CONN_ID,
-        help="Airflow connection of the store; its extra table_schema counts (default: %(default)s)",
+        help="Airflow connection of the store (default: %(default)s)",
     )
     where.add_argument(
         "--url-env",
         metavar="NAME",
-        help="environment variable with a SQLAlchemy URL, to do without Airflow's connections. URLs hold passwords, so "
-        "they are not taken as arguments",
+        help="environment variable with a SQLAlchemy URL, instead of a connection. A URL is not an argument, because "
+        "it holds a password",
     )
-    command.add_argument("--table-schema", metavar="NAME", help="PostgreSQL schema, with --url-env only")
+    command.add_argument("--table-schema", metavar="NAME", help="PostgreSQL schema; requires --url-env")
 
 
-def expect_url_env(command: argparse.ArgumentParser, options: argparse.Namespace, *names: str) -> None:
-    """End with 2 where an argument is given that only counts beside ``--url-env``."""
+def require_url_env(command: argparse.ArgumentParser, options: argparse.Namespace, *names: str) -> None:
+    """Exit with 2 if one of these arguments is given without ``--url-env``."""
     for name in names:
         if getattr(options, name) and not options.url_env:
-            command.error(f"--{name.replace('_', '-')} goes with --url-env; a connection has it as an extra")
+            command.error(f"--{name.replace('_', '-')} requires --url-env; with a connection, set its extra instead")
 
 
-def name_of(options: argparse.Namespace) -> str:
-    """Return what the place is called: the connection's id, or the variable's name."""
+def store_name(options: argparse.Namespace) -> str:
+    """Return the connection's ID, or the environment variable's name."""
     return str(options.url_env or options.conn_id)
 
 
-def engine_in(options: argparse.Namespace) -> tuple[Engine, str | None]:
+def create_store_engine(options: argparse.Namespace) -> tuple[Engine, str | None]:
     """
-    Return the engine of the place, and the schema of its tables.
+    Return the store's engine and table schema, without connecting.
 
-    :raises ConfigError: there is none.
+    :raises ConfigError: the connection or the URL is missing or invalid.
     """
     if options.url_env:
-        return _engine_of(options.url_env), options.table_schema
+        return _create_engine(options.url_env), options.table_schema
     with airflow_to_stderr():
         from airflow_provider_wacontacts.hooks.store import store_engine
 
@@ -68,36 +75,32 @@ def engine_in(options: argparse.Namespace) -> tuple[Engine, str | None]:
     return store.engine, store.table_schema
 
 
-def store_in(
+def open_store(
     options: argparse.Namespace, *, secret_env: str | None = None, late_after: timedelta | None = None
 ) -> Store:
     """
-    Open the store of the place, without connecting.
+    Return the store, without connecting.
 
-    :param secret_env: the environment variable with the secret of pseudonyms; a connection has its own.
-    :param late_after: how long after its end a window may be pulled in time; the store's own choice by default.
-    :raises ConfigError: there is none.
+    :param secret_env: environment variable with the ``pseudonym_secret``; a connection has its own.
+    :param late_after: sync lag from which a window is lossy. Default: the store's.
+    :raises ConfigError: the connection or the URL is missing or invalid.
     """
     if not options.url_env:
         with airflow_to_stderr():
-            from airflow_provider_wacontacts.hooks.store import open_store
+            from airflow_provider_wacontacts.hooks import store as store_hook
 
-            return open_store(options.conn_id, late_after=late_after)
+            return store_hook.open_store(options.conn_id, late_after=late_after)
     from airflow_provider_wacontacts.store import Store
 
-    secret = _variable(secret_env).encode() if secret_env else None
-    engine = _engine_of(options.url_env)
-    own: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
-    return Store(engine, table_schema=options.table_schema, auto_upgrade=False, secret=secret, **own)
+    secret = _read_variable(secret_env).encode() if secret_env else None
+    engine = _create_engine(options.url_env)
+    given: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
+    return Store(engine, table_schema=options.table_schema, auto_upgrade=False, secret=secret, **given)
 
 
 @contextmanager
 def airflow_to_stderr() -> Iterator[None]:
-    """
-    Use Airflow as its own commands do: connections that are kept in its database count, from 3.1 on, too.
-
-    It logs to standard output where nobody tells it otherwise; here that is standard error.
-    """
+    """Use Airflow as its own commands do, with connections from its database, and its logs on standard error."""
     before = os.environ.get(CONTEXT)
     os.environ.setdefault(CONTEXT, "server")
     try:
@@ -108,22 +111,22 @@ def airflow_to_stderr() -> Iterator[None]:
             del os.environ[CONTEXT]
 
 
-def _variable(name: str) -> str:
+def _read_variable(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise ConfigError(f"the environment variable {name} is not set")
+        raise ConfigError(f"Environment variable {name} is not set.")
     return value
 
 
-def _engine_of(name: str) -> Engine:
+def _create_engine(name: str) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    url = _variable(name)
-    # What SQLAlchemy says of a URL may quote it, password and all.
+    url = _read_variable(name)
+    # SQLAlchemy's messages may quote the URL with its password.
     try:
         return create_engine(url)
     except (SQLAlchemyError, ValueError):
-        raise ConfigError(f"the environment variable {name} holds no database URL that SQLAlchemy knows") from None
+        raise ConfigError(f"Environment variable {name} is not a valid SQLAlchemy URL.") from None
     except ModuleNotFoundError as error:
-        raise ConfigError(f"the database of {name} needs the Python module {error.name}") from None
+        raise ConfigError(f"The database of {name} needs the Python module {error.name}. Install it.") from None

@@ -1,4 +1,4 @@
-"""``wacontacts store upgrade``: the tables, made or brought up to date."""
+"""``wacontacts store upgrade``: create or upgrade the tables."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import argparse
 import json
 from typing import Any
 
-from airflow_provider_wacontacts.cli.paragraphs import ParagraphFormatter
-from airflow_provider_wacontacts.cli.store_options import add_store_options, engine_in, expect_url_env, name_of
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.store_options import (
+    add_store_options,
+    create_store_engine,
+    require_url_env,
+    store_name,
+)
 
 __all__ = ["add_upgrade"]
 
 HELP = """\
-Creates the store's tables, or brings them to what this version of the package writes. Safe to run at any time and by
-many at once. Needs the right to create tables, which the DAGs' own user then does not.
+Creates the store's tables, or upgrades them to the version that this package writes. Safe to run repeatedly and
+concurrently. It needs the privilege to create tables; the user of your DAGs then does not.
 """
 
 
@@ -23,15 +28,15 @@ def add_upgrade(commands: Any) -> None:
         "upgrade", help="create or upgrade the tables", description=HELP, formatter_class=ParagraphFormatter
     )
     add_store_options(command)
-    command.add_argument("--json", action="store_true", help="print schema_version and was, what it was before")
+    command.add_argument("--json", action="store_true", help="print schema_version, and the version before as was")
     command.set_defaults(run=lambda options: _upgrade(command, options))
 
 
 def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    expect_url_env(command, options, "table_schema")
+    require_url_env(command, options, "table_schema")
     from airflow_provider_wacontacts.store import upgrade
 
-    engine, table_schema = engine_in(options)
+    engine, table_schema = create_store_engine(options)
     try:
         was, now = upgrade(engine, table_schema)
     finally:
@@ -39,10 +44,10 @@ def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> N
     if options.json:
         print(json.dumps({"schema_version": now, "was": was}))
     else:
-        print(f"The tables of {name_of(options)} are up to date: {_told(was, now)}.")
+        print(f"The tables of {store_name(options)} are up to date: {_format_versions(was, now)}.")
 
 
-def _told(was: int, now: int) -> str:
+def _format_versions(was: int, now: int) -> str:
     if was == now:
-        return f"version {now}, as before"
-    return f"version {now}, which was {was} before" if was else f"version {now}, made just now"
+        return f"version {now}, unchanged"
+    return f"version {now}, upgraded from version {was}" if was else f"version {now}, created"

@@ -18,12 +18,11 @@ from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
 from airflow_provider_wacontacts.operators.task_context import (
     defer_for_rate_limit,
     defer_until,
-    get_task,
     publish,
     read_attempt,
 )
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
-from airflow_provider_wacontacts.records.task_instances import options_digest
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
@@ -177,7 +176,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
 
         shared = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.force_check)
         return CheckSpec(
-            task=get_task(context),
+            task=TaskInstanceKey.from_task_instance(context["ti"]),
             options_digest=options_digest(*shared, *options),
             package_version=__version__,
             fresh_after=fresh_after,

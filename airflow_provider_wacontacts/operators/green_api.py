@@ -11,16 +11,20 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
-from airflow_provider_wacontacts.exceptions import ConfigError, NotEnabledError
+from airflow_provider_wacontacts.exceptions import NotEnabledError
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
+    SHRINK_VALIDATORS,
+    defer_until,
     get_pseudonymizer,
     get_suppression_list,
-    get_task,
     metrics_on_commit,
     publish,
     read_attempt,
+    validate_file_format,
+    validate_pseudonymize,
 )
 from airflow_provider_wacontacts.records.arguments import (
     validate_bool,
@@ -28,38 +32,263 @@ from airflow_provider_wacontacts.records.arguments import (
     validate_ratio,
     validate_timedelta,
 )
-from airflow_provider_wacontacts.records.windows import format_time
-from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-    from airflow_provider_wacontacts.pipelines.green_api_snapshot import Answered, SnapshotSpec
+    from airflow_provider_wacontacts.pipelines.green_api_snapshot import FetchedSnapshot, SnapshotSpec
     from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
+    from airflow_provider_wacontacts.store import ShrinkGuard
 
 __all__ = ["GreenApiContactsToObjectStorageOperator", "GreenApiContactsToSqlOperator"]
 
-ON_EMPTY = ("fail", "skip", "accept")
-EMPTY = (
-    "the account has no contacts, however often it was asked: rescan the QR code of the instance, and if that does not"
-    " help, ask GREEN-API's support; on_empty='skip' or 'accept' lets such runs pass"
+EMPTY_ON_EVERY_ATTEMPT = "GREEN-API returned an empty contact list on every attempt"
+EMPTY_REMEDY = (
+    f"{EMPTY_ON_EVERY_ATTEMPT}. Scan the instance's QR code again. If that does not help, ask GREEN-API's support. If"
+    " the account really is empty, set on_empty to 'skip' or 'accept'."
 )
-WHY = {
-    "cut": "it was cut off by count",
-    "unsynchronised": "the instance has not loaded all of its history yet",
-    "nameless": "rows of it were rejected that have no id, so they may be of whoever is missing: it is believed when it"
-    " stays like this, or once with accept_shrink=True",
-    "shrunken": "it is much smaller than the last complete one: it is believed when it stays like this, or once with"
-    " accept_shrink=True",
+#: Why a snapshot marks no contacts as gone, by its reason.
+INCOMPLETE_REASONS = {
+    "cut": "it may be truncated by count",
+    "unsynchronised": "the instance has not loaded its whole history yet",
+    "nameless": "some rejected rows have no ID, so missing contacts cannot be identified; accepted after"
+    " shrink_confirmations similar snapshots, or with accept_shrink=True",
+    "shrunken": "it is much smaller than the last complete one; accepted after shrink_confirmations similar snapshots,"
+    " or with accept_shrink=True",
     "empty": "it is empty",
+}
+VALIDATORS: dict[str, Validator] = {
+    "group": optional(validate_bool),
+    "count": optional(partial(validate_int, least=1)),
+    "empty_retries": partial(validate_int, least=0),
+    "empty_wait": validate_timedelta,
+    "on_empty": partial(validate_choice, choices=("fail", "skip", "accept")),
+    "max_rejected": validate_ratio,
+    "pseudonymize": optional(validate_pseudonymize),
 }
 
 
-class _GreenApiContactsOperator(BaseOperator):
-    """What both have in common: the account's whole list, asked for again where it is empty."""
+class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
+    """Takes a snapshot. Subclasses set the attributes, and say where contacts are written."""
+
+    green_api_conn_id: str
+    account: str | None
+    group: bool | None
+    count: int | None
+    empty_retries: int
+    empty_wait: timedelta
+    on_empty: str
+    max_rejected: float
+    pseudonymize: Sequence[str] | None
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Take a snapshot of the account, and write it.
+
+        :returns: the summary: counts, times and IDs.
+        :raises AirflowFailException: an argument, a connection or the account must be changed first.
+        """
+        with fail_without_retry():
+            return self._sync(context, attempt=1)
+
+    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Fetch again after an empty list."""
+        with fail_without_retry():
+            return self._sync(context, attempt=read_attempt(event))
+
+    @cached_property
+    def hook(self) -> GreenApiHook:
+        """The hook of ``green_api_conn_id``."""
+        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+
+        return GreenApiHook(self.green_api_conn_id)
+
+    def _sync(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
+
+        self.hook.check()
+        spec = self._spec(context)
+        write = self._writer(spec)
+        fetched = fetch_snapshot(spec, self.hook)
+        if not fetched.snapshot.rows and not fetched.snapshot.rejects:
+            self._handle_empty(attempt)
+        summary = write(fetched)
+        self._log_summary(summary)
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
+
+    def _handle_empty(self, attempt: int) -> None:
+        """Defer to the next attempt. After the last one, fail, skip, or return to accept the empty list."""
+        send("green_api", empty=1)
+        if attempt <= self.empty_retries:
+            moment = datetime.now(UTC) + self.empty_wait
+            defer_until(self, moment, why="the empty list is fetched again", attempt=attempt + 1)
+        if self.on_empty == "skip":
+            raise AirflowSkipException(EMPTY_ON_EVERY_ATTEMPT)
+        if self.on_empty == "fail":
+            raise NotEnabledError(
+                EMPTY_REMEDY, source="green_api", operation="green_api.contacts.get", attempts=attempt
+            )
+        self.log.warning("%s. An empty snapshot marks no contacts as gone", EMPTY_ON_EVERY_ATTEMPT)
+
+    def _spec(self, context: Mapping[str, Any]) -> SnapshotSpec:
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec
+
+        return SnapshotSpec(
+            account=self.account or self.hook.account,
+            task=TaskInstanceKey.from_task_instance(context["ti"]),
+            package_version=__version__,
+            group=self.group,
+            count=self.count,
+            guard=self._guard(),
+            max_rejected=self.max_rejected,
+            pseudonyms=get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id()),
+        )
+
+    def _guard(self) -> ShrinkGuard:
+        from airflow_provider_wacontacts.store import ShrinkGuard
+
+        return ShrinkGuard()
+
+    def _pseudonym_conn_id(self) -> str:
+        raise NotImplementedError
+
+    def _writer(self, spec: SnapshotSpec) -> Callable[[FetchedSnapshot], SnapshotSummary]:
+        """Check the destination before the first request, and return what writes a snapshot to it."""
+        raise NotImplementedError
+
+    def _log_summary(self, summary: SnapshotSummary) -> None:
+        self.log.info(
+            "Snapshot of %s contacts: %s new versions, %s gone, %s returned, %s rejected; extraction %s",
+            summary.rows,
+            summary.new_versions,
+            summary.gone,
+            summary.back,
+            summary.rejected,
+            summary.extraction_id,
+        )
+        if summary.state == "refused":
+            self.log.warning("Snapshot discarded: a newer one is already loaded")
+        elif summary.reason:
+            self.log.warning("This snapshot marks no contacts as gone: %s", INCOMPLETE_REASONS[summary.reason])
+
+
+class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
+    """
+    Sync an account's full contact list into the store: new, changed, gone and returned contacts.
+
+    Snapshots of an account are written one at a time, in the order they were taken; an older one is refused. A snapshot
+    marks contacts as gone only if it is complete: not empty, truncated or unexpectedly small, and without rejected rows
+    that have no ID.
+
+    :param green_api_conn_id: Connection of type ``green_api``. Default: ``green_api_default``.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Default: ``wacontacts_store``.
+    :param account: Name that contacts are stored under. Default: the connection's ``account``, or its ID.
+    :param group: ``True`` for groups only, ``False`` for people only. Default: both.
+    :param count: Maximum number of contacts, 1 and up; a truncated list marks no contacts as gone. Default: all.
+    :param empty_retries: Number of times an empty list is fetched again, 0 and up. Default: 3.
+    :param empty_wait: Delay before an empty list is fetched again; the task is deferred meanwhile. Default: 2 minutes.
+    :param on_empty: Outcome if the list stays empty: ``fail``, ``skip`` or ``accept``. Default: ``fail``.
+    :param shrink_guard: Share of the last complete snapshot's size, 0 to 1, that a snapshot must reach to be accepted
+        as complete. Default: 0.8.
+    :param shrink_confirmations: Number of consecutive similar snapshots, 1 and up, after which a smaller one, or one
+        with rejected rows without an ID, is accepted as complete. Default: 3.
+    :param accept_shrink: Accept such a snapshot at once. Default: ``False``.
+    :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
+        either way. Default: 0.01.
+    :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written. Default: none.
+    :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``store_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")
+    validators = {**VALIDATORS, **SHRINK_VALIDATORS}  # noqa: RUF012
 
     def __init__(
         self,
         *,
+        green_api_conn_id: str = "green_api_default",
+        store_conn_id: str = "wacontacts_store",
+        account: str | None = None,
+        group: bool | None = None,
+        count: int | None = None,
+        empty_retries: int = 3,
+        empty_wait: timedelta = timedelta(minutes=2),
+        on_empty: str = "fail",
+        shrink_guard: float = 0.8,
+        shrink_confirmations: int = 3,
+        accept_shrink: bool = False,
+        max_rejected: float = 0.01,
+        pseudonymize: Sequence[str] | None = None,
+        pseudonym_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.green_api_conn_id = green_api_conn_id
+        self.store_conn_id = store_conn_id
+        self.account = account
+        self.group = group
+        self.count = count
+        self.empty_retries = empty_retries
+        self.empty_wait = empty_wait
+        self.on_empty = on_empty
+        self.shrink_guard = shrink_guard
+        self.shrink_confirmations = shrink_confirmations
+        self.accept_shrink = accept_shrink
+        self.max_rejected = max_rejected
+        self.pseudonymize = pseudonymize
+        self.pseudonym_conn_id = pseudonym_conn_id
+        self.validate_arguments(vars(self))
+
+    def _guard(self) -> ShrinkGuard:
+        from airflow_provider_wacontacts.store import ShrinkGuard
+
+        return ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink)
+
+    def _pseudonym_conn_id(self) -> str:
+        return self.pseudonym_conn_id or self.store_conn_id
+
+    def _writer(self, spec: SnapshotSpec) -> Callable[[FetchedSnapshot], SnapshotSummary]:
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_store
+
+        store = open_store(self.store_conn_id)
+        store.prepare()
+        uri = store_uri(self.store_conn_id, "green_api", spec.account)
+        return partial(snapshot_to_store, spec, store=store, uri=uri, on_commit=metrics_on_commit("green_api"))
+
+
+class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
+    """
+    Write an account's full contact list to a new prefix of object storage.
+
+    ``<path>/green_api/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``.
+
+    :param path: URI of the root, as ``ObjectStoragePath`` reads it, for example ``s3://aws_default@bucket/contacts``.
+    :param file_format: Format of the parts, ``jsonl.gz`` or ``parquet``. Default: ``jsonl.gz``.
+    :param erased_conn_id: Connection of a store whose suppression list keeps erased contacts out of the files. Default:
+        none; ``EraseContactsOperator`` erases them when it runs next.
+    :param green_api_conn_id: Connection of type ``green_api``. Default: ``green_api_default``.
+    :param account: Name that contacts are stored under. Default: the connection's ``account``, or its ID.
+    :param group: ``True`` for groups only, ``False`` for people only. Default: both.
+    :param count: Maximum number of contacts, 1 and up. Default: all.
+    :param empty_retries: Number of times an empty list is fetched again, 0 and up. Default: 3.
+    :param empty_wait: Delay before an empty list is fetched again; the task is deferred meanwhile. Default: 2 minutes.
+    :param on_empty: Outcome if the list stays empty: ``fail``, ``skip`` or ``accept``. Default: ``fail``.
+    :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
+        either way. Default: 0.01.
+    :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written. Default: none.
+    :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``wacontacts_store``.
+    """
+
+    template_fields: Sequence[str] = ("green_api_conn_id", "account", "path", "erased_conn_id")
+    validators = {**VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        file_format: str = "jsonl.gz",
+        erased_conn_id: str | None = None,
         green_api_conn_id: str = "green_api_default",
         account: str | None = None,
         group: bool | None = None,
@@ -73,6 +302,9 @@ class _GreenApiContactsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.path = path
+        self.file_format = file_format
+        self.erased_conn_id = erased_conn_id
         self.green_api_conn_id = green_api_conn_id
         self.account = account
         self.group = group
@@ -83,191 +315,20 @@ class _GreenApiContactsOperator(BaseOperator):
         self.max_rejected = max_rejected
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
-        _check_figures(self)
+        self.validate_arguments(vars(self))
 
-    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Take a snapshot of the account, and land it.
+    def _pseudonym_conn_id(self) -> str:
+        return self.pseudonym_conn_id or "wacontacts_store"
 
-        :returns: the summary: counts, times and ids.
-        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
-        """
-        with fail_without_retry():
-            return self._take(context, attempt=1)
-
-    def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask again after an empty answer."""
-        with fail_without_retry():
-            return self._take(context, attempt=read_attempt(event))
-
-    @cached_property
-    def hook(self) -> GreenApiHook:
-        """The hook of ``green_api_conn_id``."""
-        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-
-        return GreenApiHook(self.green_api_conn_id)
-
-    def _take(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask
-
-        self.hook.check()
-        pull = self._plan(context)
-        land = self._landing(pull)
-        answered = ask(pull, self.hook)
-        if not answered.snapshot.rows and not answered.snapshot.rejects:
-            self._face_nobody(attempt)
-        summary = land(answered)
-        self._tell(summary)
-        publish(context, self.outlets, summary.as_dict())
-        return summary.as_dict()
-
-    def _face_nobody(self, attempt: int) -> None:
-        """Ask again later, and decide in the end what an empty answer means."""
-        send("green_api", empty=1)
-        if attempt <= self.empty_retries:
-            moment = datetime.now(UTC) + self.empty_wait
-            self.log.info("The answer holds nobody; asking again at %s", format_time(moment))
-            self.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt + 1), method_name="execute_after_wait")
-        if self.on_empty == "skip":
-            raise AirflowSkipException("the account has no contacts, however often it was asked")
-        if self.on_empty == "fail":
-            raise NotEnabledError(EMPTY, source="green_api", operation="green_api.contacts.get", attempts=attempt)
-        self.log.warning("The account has no contacts, however often it was asked; nobody is gone on its strength")
-
-    def _plan(self, context: Mapping[str, Any]) -> SnapshotSpec:
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec
-
-        return SnapshotSpec(
-            account=self.account or self.hook.account,
-            task=get_task(context),
-            package_version=__version__,
-            group=self.group,
-            count=self.count,
-            max_rejected=self.max_rejected,
-            pseudonyms=get_pseudonymizer(self),
-        )
-
-    def _tell(self, summary: SnapshotSummary) -> None:
-        self.log.info(
-            "Took a snapshot of %s contacts: %s new versions, %s gone, %s back, %s rejected; extraction %s",
-            summary.rows,
-            summary.new_versions,
-            summary.gone,
-            summary.back,
-            summary.rejected,
-            summary.extraction_id,
-        )
-        if summary.state == "refused":
-            self.log.warning("The snapshot is older than the newest that has landed, so nothing of it was")
-        elif summary.reason:
-            self.log.warning("Nobody is gone on the strength of this snapshot: %s", WHY[summary.reason])
-
-    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
-        """Open what a snapshot is landed in, before anything is asked for."""
-        raise NotImplementedError
-
-
-class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
-    """
-    Take a snapshot of an account's contacts, and keep in the store what is new, has changed, is gone and is back.
-
-    Snapshots of an account land one at a time, in the order in which they were taken; an older one is refused. Nobody
-    is gone on the strength of an empty answer, of one that was cut off, of one that is suddenly much smaller, or of one
-    with rejected rows of nobody knows whom.
-
-    :param green_api_conn_id: connection of type ``green_api``.
-    :param store_conn_id: any PostgreSQL or SQLite connection.
-    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
-    :param group: groups only, or persons only; both by default.
-    :param count: how many contacts at most; all by default.
-    :param empty_retries: how often to ask again where the answer holds nobody.
-    :param empty_wait: how long to wait in between; the wait is deferred.
-    :param on_empty: in the end, ``fail``, ``skip``, or ``accept``.
-    :param shrink_guard: share of the last complete snapshot, 0 to 1, that one has to reach to count as complete.
-    :param shrink_confirmations: how many like-sized ones in a row are believed although they are smaller, or have
-        rejected rows without an id.
-    :param accept_shrink: believe such a one at once.
-    :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
-    :param pseudonymize: fields that are replaced by HMAC-SHA256 before anything is written; a dot leads into an object.
-    :param pseudonym_conn_id: connection whose extra ``pseudonym_secret`` is the secret; the store's by default.
-    """
-
-    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")
-
-    def __init__(
-        self,
-        *,
-        store_conn_id: str = "wacontacts_store",
-        shrink_guard: float = 0.8,
-        shrink_confirmations: int = 3,
-        accept_shrink: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        from airflow_provider_wacontacts.store.completeness import ShrinkGuard
-
-        super().__init__(**kwargs)
-        self.store_conn_id = store_conn_id
-        self.guard = ShrinkGuard(shrink_guard, shrink_confirmations, accept_shrink)
-
-    def _plan(self, context: Mapping[str, Any]) -> SnapshotSpec:
-        from dataclasses import replace
-
-        return replace(super()._plan(context), guard=self.guard)
-
-    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
-        from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_store
-
-        store = open_store(self.store_conn_id)
-        store.prepare()
-        uri = store_uri(self.store_conn_id, "green_api", pull.account)
-        return partial(snapshot_to_store, pull, store=store, uri=uri, count=metrics_on_commit("green_api"))
-
-
-class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
-    """
-    Take a snapshot of an account's contacts, and file it whole, in a prefix of its own.
-
-    ``<path>/green_api/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``.
-
-    :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
-    :param file_format: ``jsonl.gz`` or ``parquet``.
-    :param erased_conn_id: a store; whoever was erased from it is left out of the files. By default no store is asked,
-        and they are erased from the files when ``EraseContactsOperator`` runs again.
-
-    The other arguments are those of :class:`GreenApiContactsToSqlOperator` that do not compare with an earlier one.
-    """
-
-    template_fields: Sequence[str] = ("green_api_conn_id", "account", "path", "erased_conn_id")
-
-    def __init__(
-        self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
-    ) -> None:
-        from airflow_provider_wacontacts.files import validate_file_format
-
-        super().__init__(**kwargs)
-        validate_file_format(file_format)
-        self.path = path
-        self.file_format = file_format
-        self.erased_conn_id = erased_conn_id
-
-    def _landing(self, pull: SnapshotSpec) -> Callable[[Answered], SnapshotSummary]:
+    def _writer(self, spec: SnapshotSpec) -> Callable[[FetchedSnapshot], SnapshotSummary]:
         from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_files
 
-        root, count = object_path(self.path), metrics_on_commit("green_api")
-        erased = get_suppression_list(self)
-        return partial(snapshot_to_files, pull, root=root, file_format=self.file_format, erased=erased, count=count)
-
-
-def _check_figures(operator: _GreenApiContactsOperator) -> None:
-    """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
-    if operator.count is not None:
-        validate_int("count", operator.count, 1)
-    if operator.group is not None:
-        validate_bool("group", operator.group)
-    validate_int("empty_retries", operator.empty_retries, 0)
-    validate_timedelta("empty_wait", operator.empty_wait)
-    if operator.on_empty not in ON_EMPTY:
-        raise ConfigError(f"on_empty is {operator.on_empty!r}; it can be one of {', '.join(ON_EMPTY)}")
-    validate_ratio("max_rejected", operator.max_rejected)
+        return partial(
+            snapshot_to_files,
+            spec,
+            root=object_path(self.path),
+            file_format=self.file_format,
+            suppressed=get_suppression_list(self.erased_conn_id),
+            on_commit=metrics_on_commit("green_api"),
+        )

@@ -1,4 +1,4 @@
-"""Operators for what is in the store already: erase people, and land files."""
+"""Operators for a store: load contacts from files, and erase people."""
 
 from __future__ import annotations
 
@@ -7,31 +7,111 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
-from airflow_provider_wacontacts.operators.task_context import publish
+from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 __all__ = ["ContactFilesToSqlOperator", "EraseContactsOperator"]
 
 
+class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
+    """
+    Load the complete extractions below a path into the store, in the order of extraction.
+
+    Extractions that the store already has are skipped, so the task can be repeated. Use it to keep contacts in files
+    and in the store with one sync, or to rebuild a store from files.
+
+    :param path: URI that an ``…ToObjectStorageOperator`` writes to, for example ``s3://aws_default@bucket/contacts``.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Default: ``wacontacts_store``.
+    :param source: Feed to load, ``turn`` or ``green_api``. Default: all feeds.
+    :param account: Account to load. Default: all accounts.
+    :param shrink_guard: Share of the last complete snapshot's size, 0 to 1, that a snapshot of GREEN-API must reach to
+        be accepted as complete. Default: 0.8.
+    :param shrink_confirmations: Number of consecutive similar snapshots, 1 and up, after which a smaller one, or one
+        with rejected rows without an ID, is accepted as complete. Default: 3.
+    :param accept_shrink: Accept such a snapshot at once. Default: ``False``.
+    """
+
+    template_fields: Sequence[str] = ("path", "store_conn_id", "source", "account")
+    validators = SHRINK_VALIDATORS
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        store_conn_id: str = "wacontacts_store",
+        source: str | None = None,
+        account: str | None = None,
+        shrink_guard: float = 0.8,
+        shrink_confirmations: int = 3,
+        accept_shrink: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.store_conn_id = store_conn_id
+        self.source = source
+        self.account = account
+        self.shrink_guard = shrink_guard
+        self.shrink_confirmations = shrink_confirmations
+        self.accept_shrink = accept_shrink
+        self.validate_arguments(vars(self))
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Load the files.
+
+        :returns: the summary: counts.
+        :raises AirflowFailException: an argument or a connection must be changed first.
+        """
+        from airflow_provider_wacontacts.hooks.paths import object_path
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
+        from airflow_provider_wacontacts.store import ShrinkGuard
+
+        with fail_without_retry():
+            spec = ImportSpec(
+                TaskInstanceKey.from_task_instance(context["ti"]),
+                __version__,
+                source=self.source or None,
+                account=self.account or None,
+                guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink),
+            )
+            root, store = object_path(self.path), open_store(self.store_conn_id)
+            summary = import_files(spec, root=root, store=store, on_commit=metrics_on_commit("files"))
+        self.log.info(
+            "Loaded %s of %s extractions: %s rows, %s new versions, %s rejected, %s gone, %s returned; %s refused",
+            summary.prefixes - summary.known,
+            summary.prefixes,
+            summary.rows,
+            summary.new_versions,
+            summary.rejected,
+            summary.gone,
+            summary.back,
+            summary.refused,
+        )
+        publish(context, self.outlets, summary.as_dict())
+        return summary.as_dict()
+
+
 class EraseContactsOperator(BaseOperator):
     """
-    Erase people: from every table of the store and from files, with all their numbers, and for good.
+    Erase people from every table of the store and from files, and put them on the suppression list (GDPR).
 
-    Keyed hashes keep any later pull, snapshot, check, callback or landing of files from bringing them back into the
-    store. Files hold what the APIs send; whoever was pulled into them again is erased when this runs again, with the
-    same ``paths`` and whatever query: every run erases from files all who ever were erased. Or the operators for files
-    leave them out to begin with, by their ``erased_conn_id``. Runs for one store write to files one after another; let
-    no two stores' write below one path.
+    The suppression list holds keyed hashes. It keeps later syncs, checks, callbacks and imports from writing these
+    people to the store again. Files may receive them again: every run erases the whole suppression list from ``paths``,
+    and ``erased_conn_id`` of the ``…ToObjectStorageOperator`` keeps them out from the start. Runs for one store rewrite
+    files one after another; never let two stores rewrite one path. A retry resumes.
 
-    The output tells counts. A retry goes on where this one stopped.
-
-    :param contacts_sql: a SELECT with a column ``wa_id`` or ``number``, of WhatsApp ids, or numbers with their country
-        code. Its text is rendered and shown by Airflow: no number belongs into it.
-    :param contacts_conn_id: any SQL connection that it is asked of; the store's by default.
-    :param paths: below which files are written anew, such as ``s3://aws_default@bucket/contacts``: those that were
-        given to the operators for files.
-    :param store_conn_id: any PostgreSQL or SQLite connection. Its user needs the right to delete.
+    :param contacts_sql: SELECT with a column ``wa_id`` or ``number`` of WhatsApp IDs, or numbers with country code. Its
+        text is rendered and shown by Airflow, so never put a number into it.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Default: ``store_conn_id``.
+    :param paths: URIs below which files are rewritten, for example ``["s3://aws_default@bucket/contacts"]``. Default:
+        none.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Its user needs DELETE. Default:
+        ``wacontacts_store``.
     """
 
     template_fields: Sequence[str] = ("contacts_sql", "contacts_conn_id", "paths", "store_conn_id")
@@ -54,26 +134,26 @@ class EraseContactsOperator(BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Erase them.
+        Erase the people that ``contacts_sql`` returns.
 
-        :returns: counts.
-        :raises AirflowFailException: an argument or a connection has to be changed first.
+        :returns: the summary: counts.
+        :raises AirflowFailException: an argument or a connection must be changed first.
         """
         from airflow_provider_wacontacts.hooks.paths import object_path
         from airflow_provider_wacontacts.hooks.sql_rows import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in, people_of
+        from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, parse_people, people_in_rows
 
         with fail_without_retry():
             paths = [self.paths] if isinstance(self.paths, str) else self.paths
             rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, columns=COLUMNS)
-            people = people_in(people_of(rows))
+            people = parse_people(people_in_rows(rows))
             roots = [object_path(path, "paths") for path in paths]
             summary = erase_people(people, store=open_store(self.store_conn_id), roots=roots)
         self.log.info("Erased %s people: %s", summary.people, summary.as_dict())
         if summary.unfinished:
             self.log.warning(
-                "%s tries at writing files have not finished and were left alone; run this again when they have",
+                "Skipped %s extractions to files that are still running. Run this task again when they have finished",
                 summary.unfinished,
             )
         publish(context, self.outlets, summary.as_dict())

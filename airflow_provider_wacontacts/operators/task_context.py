@@ -1,97 +1,118 @@
-"""What every operator here needs of the run it is part of."""
+"""What operators read from the context of their run, and how they defer, report and validate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_wacontacts.exceptions import RateLimitedError
+from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.hooks.arguments import Validator
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
-from airflow_provider_wacontacts.records.windows import Window, format_time, resolve_run_window
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
-    from airflow_provider_wacontacts.pipelines.commit_stats import Counts
+    from airflow_provider_wacontacts.pipelines.summaries import OnCommit
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
+    "SHRINK_VALIDATORS",
+    "data_interval",
     "defer_for_rate_limit",
     "defer_until",
     "end_of_run_day",
     "get_pseudonymizer",
     "get_suppression_list",
-    "get_task",
     "metrics_on_commit",
     "publish",
     "read_attempt",
-    "resolve_window",
+    "run_after",
+    "validate_file_format",
+    "validate_pseudonymize",
 ]
 
-
+#: Maximum number of consecutive attempts that a rate limit may defer.
 MAX_ATTEMPTS = 20
 
+SHRINK_VALIDATORS: dict[str, Validator] = {
+    "shrink_guard": validate_ratio,
+    "shrink_confirmations": partial(validate_int, least=1),
+    "accept_shrink": validate_bool,
+}
 
-def get_task(context: Mapping[str, Any]) -> TaskInstanceKey:
-    """Return who is at work: the same for every try of a task instance."""
-    return TaskInstanceKey.from_task_instance(context["ti"])
 
-
-def resolve_window(
-    context: Mapping[str, Any],
-    *,
-    start: str | datetime | None,
-    end: str | datetime | None,
-    window_length: timedelta | None,
-) -> Window:
+def validate_file_format(name: str, value: Any) -> None:  # noqa: ARG001 - a validator
     """
-    Return the window that a run pulls, see :func:`~airflow_provider_wacontacts.records.windows.resolve_run_window`.
+    Make sure that files of this format can be written.
 
-    :raises ConfigError: there is none.
+    :raises ConfigError: the format is unknown, or its library is not installed.
     """
-    first, last = context.get("data_interval_start"), context.get("data_interval_end")
-    run = context.get("dag_run")
-    return resolve_run_window(
-        start=start,
-        end=end,
-        window_length=window_length,
-        interval=(first, last) if first and last else None,
-        run_after=getattr(run, "run_after", None) or context.get("logical_date"),
-    )
+    from airflow_provider_wacontacts.files import validate_file_format
+
+    validate_file_format(value)
+
+
+def validate_pseudonymize(name: str, value: Any) -> None:
+    """
+    Make sure that these fields can be pseudonymized.
+
+    :raises ConfigError: the value is not a list of fields, or a field is needed as it is.
+    """
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
+
+    if not isinstance(value, Sequence):
+        raise ConfigError(f"{name} is of type {type(value).__name__}. Set it to a list of fields.")
+    Pseudonymizer(b"any key", value)
+
+
+def data_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    """Return the run's data interval; ``None`` if it has none."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return (start, end) if start and end else None
+
+
+def run_after(context: Mapping[str, Any]) -> datetime | None:
+    """Return when the run was due."""
+    return getattr(context.get("dag_run"), "run_after", None) or context.get("logical_date")
 
 
 def end_of_run_day(context: Mapping[str, Any]) -> datetime:
-    """Return when a run's day ends: with its data interval or, where it has none, with the UTC day it was due on."""
-    first, last = context.get("data_interval_start"), context.get("data_interval_end")
-    if first and last and first < last:
-        return datetime.fromisoformat(last.isoformat()).astimezone(UTC)
-    due = getattr(context.get("dag_run"), "run_after", None) or context.get("logical_date") or datetime.now(UTC)
-    day = datetime.fromisoformat(due.isoformat()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Return the end of the run's data interval; without one, the end of the UTC day on which the run was due."""
+    interval = data_interval(context)
+    if interval and interval[0] < interval[1]:
+        return _in_utc(interval[1])
+    day = _in_utc(run_after(context) or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
     return day + timedelta(days=1)
 
 
-def get_pseudonymizer(operator: Any) -> Pseudonymizer | None:
-    """
-    Return what an operator's ``pseudonymize`` asks for; ``None`` for nothing.
+def _in_utc(time: datetime) -> datetime:
+    """Return a plain ``datetime``: Airflow passes times of pendulum."""
+    return datetime.fromisoformat(time.isoformat()).astimezone(UTC)
 
-    :raises ConfigError: a field that cannot be, or no secret.
+
+def get_pseudonymizer(fields: Sequence[str] | None, conn_id: str) -> Pseudonymizer | None:
     """
-    if operator.pseudonymize is None:
+    Return what pseudonymizes these fields with the key of a connection; ``None`` without fields.
+
+    :raises ConfigError: a field cannot be pseudonymized, or the connection has no ``pseudonym_secret``.
+    """
+    if fields is None:
         return None
     from airflow_provider_wacontacts.hooks.store import pseudonym_key
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-    conn_id = operator.pseudonym_conn_id or getattr(operator, "store_conn_id", "wacontacts_store")
-    return Pseudonymizer(pseudonym_key(conn_id), operator.pseudonymize)
+    return Pseudonymizer(pseudonym_key(conn_id), fields)
 
 
-def get_suppression_list(operator: Any) -> Callable[[], SuppressionList]:
+def get_suppression_list(conn_id: str | None) -> Callable[[], SuppressionList]:
     """
-    Return what tells who was erased from the store of an operator's ``erased_conn_id``; nobody where it has none.
+    Return what reads the suppression list of a store; of no store, an empty one.
 
     :raises ConfigError: the store cannot be used.
     :raises LandingError: the database failed.
@@ -99,21 +120,21 @@ def get_suppression_list(operator: Any) -> Callable[[], SuppressionList]:
     from airflow_provider_wacontacts.hooks.store import open_store
     from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 
-    if not operator.erased_conn_id:
+    if not conn_id:
         return lambda: NO_SUPPRESSIONS
-    store = open_store(operator.erased_conn_id)
+    store = open_store(conn_id)
     store.prepare()
     return store.suppression_list
 
 
-def defer_until(operator: Any, moment: datetime, *, why: str, attempt: int = 1) -> None:
+def defer_until(operator: Any, time: datetime, *, why: str, attempt: int = 1) -> None:
     """
     Defer a task until a time; it resumes in its ``execute_after_wait``.
 
     :param attempt: number of the next attempt, where consecutive attempts are limited. Other waits start over at 1.
     """
-    operator.log.info("Waiting until %s, when %s", format_time(moment), why)
-    operator.defer(trigger=WaitUntilTrigger(until=moment, attempt=attempt), method_name="execute_after_wait")
+    operator.log.info("Deferred until %s, when %s", format_time(time), why)
+    operator.defer(trigger=WaitUntilTrigger(until=time, attempt=attempt), method_name="execute_after_wait")
 
 
 def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
@@ -123,15 +144,15 @@ def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -
     :raises RateLimitedError: the server gave no time, or this was the last of 20 consecutive attempts.
     """
     if error.retry_after and attempt < MAX_ATTEMPTS:
-        moment = datetime.now(UTC) + error.retry_after
         send(error.source, rate_limit_waits=error.retry_after)
-        defer_until(operator, moment, attempt=attempt + 1, why="the rate limit allows it")
+        until = datetime.now(UTC) + error.retry_after
+        defer_until(operator, until, why="the rate limit allows the next request", attempt=attempt + 1)
     raise error
 
 
-def metrics_on_commit(source: str) -> Counts:
-    """Return what sends each count of a job as metrics of a feed, or of ``files``."""
-    return lambda landed: send(source, **landed._asdict())
+def metrics_on_commit(source: str) -> OnCommit:
+    """Return a callback that sends each commit as metrics of a feed, or of ``files``."""
+    return lambda stats: send(source, **stats._asdict())
 
 
 def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapping[str, Any]) -> None:
@@ -143,9 +164,9 @@ def publish(context: Mapping[str, Any], outlets: Iterable[object], summary: Mapp
 
 def read_attempt(event: object) -> int:
     """
-    Read which attempt a waited-for task makes.
+    Read a resumed task's attempt from the event of ``WaitUntilTrigger``.
 
-    :raises ValueError: the event is not one of ``WaitUntilTrigger``: it has crossed the metadata database.
+    :raises ValueError: it is another event.
     """
     attempt = event.get("attempt") if isinstance(event, Mapping) else None
     if not isinstance(attempt, int) or attempt < 1:

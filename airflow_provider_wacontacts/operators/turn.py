@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -13,91 +13,101 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
+    data_interval,
     defer_for_rate_limit,
     defer_until,
     get_pseudonymizer,
     get_suppression_list,
-    get_task,
     metrics_on_commit,
     publish,
     read_attempt,
-    resolve_window,
+    run_after,
+    validate_file_format,
+    validate_pseudonymize,
 )
-from airflow_provider_wacontacts.records.arguments import validate_bool, validate_ratio, validate_timedelta
-from airflow_provider_wacontacts.records.windows import Window, format_time
+from airflow_provider_wacontacts.records.arguments import (
+    validate_bool,
+    validate_int,
+    validate_ratio,
+    validate_timedelta,
+)
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
+from airflow_provider_wacontacts.records.windows import Window, format_time, resolve_run_window
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
-    from airflow_provider_wacontacts.pipelines.progress import Progress
     from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
-    from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
+    from airflow_provider_wacontacts.pipelines.turn_sync import Progress, SyncSpec
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
 
+VALIDATORS: dict[str, Validator] = {
+    "window_length": optional(partial(validate_timedelta, allow_zero=False)),
+    "lookback": validate_timedelta,
+    "settle": validate_timedelta,
+    "late_after": validate_timedelta,
+    "cursor_per_page": validate_bool,
+    "ordering": optional(partial(validate_choice, choices=("asc", "desc"))),
+    "page_size": optional(partial(validate_int, least=1)),
+    "max_rejected": validate_ratio,
+    "pseudonymize": optional(validate_pseudonymize),
+}
 
-class _TurnContactsOperator(BaseOperator):
-    """What both have in common: the window, the wait for it, and the pull."""
 
-    def __init__(
-        self,
-        *,
-        turn_conn_id: str = "turn_default",
-        account: str | None = None,
-        start: str | datetime | None = None,
-        end: str | datetime | None = None,
-        window_length: timedelta | None = None,
-        lookback: timedelta = timedelta(minutes=10),
-        cursor_per_page: bool = False,
-        settle: timedelta = timedelta(minutes=5),
-        late_after: timedelta = timedelta(hours=1),
-        max_rejected: float = 0.01,
-        pseudonymize: Sequence[str] | None = None,
-        pseudonym_conn_id: str | None = None,
-        ordering: str | None = None,
-        page_size: int | None = None,
-        scrubbing_rules: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.turn_conn_id = turn_conn_id
-        self.account = account
-        self.start = start
-        self.end = end
-        self.window_length = window_length
-        self.lookback = lookback
-        self.cursor_per_page = cursor_per_page
-        self.settle = settle
-        self.late_after = late_after
-        self.max_rejected = max_rejected
-        self.pseudonymize = pseudonymize
-        self.pseudonym_conn_id = pseudonym_conn_id
-        self.options = ExportOptions(ordering, page_size, scrubbing_rules)
-        _check_figures(self)
+class _TurnContactsOperator(ValidatedArguments, BaseOperator):
+    """Syncs the run's window. Subclasses set the attributes, and say where contacts are written."""
+
+    turn_conn_id: str
+    account: str | None
+    start: str | datetime | None
+    end: str | datetime | None
+    window_length: timedelta | None
+    lookback: timedelta
+    settle: timedelta
+    late_after: timedelta
+    cursor_per_page: bool
+    ordering: str | None
+    page_size: int | None
+    scrubbing_rules: Mapping[str, Any] | None
+    max_rejected: float
+    pseudonymize: Sequence[str] | None
+
+    @classmethod
+    def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """
+        Validate what is given of the arguments.
+
+        :raises ConfigError: an argument is wrong, or two of them exclude each other.
+        """
+        super().validate_arguments(arguments)
+        if arguments.get("cursor_per_page") and arguments.get("ordering") == "desc":
+            raise ConfigError("cursor_per_page needs ascending rows. Remove ordering='desc', or cursor_per_page.")
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Pull the run's window, once it has settled.
+        Sync the run's window, after the settle delay.
 
-        :returns: the summary: counts, times and ids.
-        :raises AirflowFailException: an argument, a connection or the account has to be changed first.
+        :returns: the summary: counts, times and IDs.
+        :raises AirflowFailException: an argument, a connection or the account must be changed first.
         """
         with fail_without_retry():
             window = self._window(context)
             settled_at = window.end + self.settle
             if settled_at > datetime.now(UTC):
                 defer_until(self, settled_at, why="the settle delay has passed")
-            return self._pull(context, window, attempt=1)
+            return self._sync(context, window, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Go on when the window has settled, or when the server is ready to be asked again."""
+        """Resume after the settle delay, or when the server's rate limit allows it."""
         with fail_without_retry():
             window = self._window(context)
             if window.end > datetime.now(UTC):
-                raise ConfigError(f"end {format_time(window.end)} is in the future; nobody can know its contacts yet")
-            return self._pull(context, window, attempt=read_attempt(event))
+                raise ConfigError(f"end {format_time(window.end)} is in the future. Set it to a time that has passed.")
+            return self._sync(context, window, attempt=read_attempt(event))
 
     @cached_property
     def hook(self) -> TurnHook:
@@ -107,20 +117,52 @@ class _TurnContactsOperator(BaseOperator):
         return TurnHook(turn_conn_id=self.turn_conn_id)
 
     def _window(self, context: Mapping[str, Any]) -> Window:
-        return resolve_window(context, start=self.start, end=self.end, window_length=self.window_length)
+        return resolve_run_window(
+            start=self.start,
+            end=self.end,
+            window_length=self.window_length,
+            interval=data_interval(context),
+            run_after=run_after(context),
+        )
 
-    def _pull(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
+    def _sync(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
+        self.hook.check()
         try:
-            summary = self._land(self._plan(context, window))
+            summary = self._write(self._spec(context, window))
         except RateLimitedError as error:
             defer_for_rate_limit(self, error, attempt)
-        self._tell(summary)
+        self._log_summary(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
-    def _tell(self, summary: SyncSummary) -> None:
+    def _spec(self, context: Mapping[str, Any], window: Window) -> SyncSpec:
+        from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
+
+        return SyncSpec(
+            account=self.account or self.hook.account,
+            window=window,
+            task=TaskInstanceKey.from_task_instance(context["ti"]),
+            package_version=__version__,
+            options=ExportOptions(self.ordering, self.page_size, self.scrubbing_rules),
+            lookback=self.lookback,
+            cursor_per_page=self.cursor_per_page,
+            max_rejected=self.max_rejected,
+            pseudonyms=get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id()),
+            late_after=self.late_after,
+        )
+
+    def _pseudonym_conn_id(self) -> str:
+        raise NotImplementedError
+
+    def _write(self, spec: SyncSpec) -> SyncSummary:
+        raise NotImplementedError
+
+    def _log_progress(self, progress: Progress) -> None:
+        self.log.info("%s", progress)
+
+    def _log_summary(self, summary: SyncSummary) -> None:
         self.log.info(
-            "Pulled %s to %s: %s rows on %s pages, %s new versions, %s rejected; extraction %s",
+            "Synced %s to %s: %s rows on %s pages, %s new versions, %s rejected; extraction %s",
             summary.window_start,
             summary.window_end,
             summary.rows,
@@ -133,129 +175,199 @@ class _TurnContactsOperator(BaseOperator):
         send("turn", lateness=lateness, lossy=int(summary.lossy), gaps=int(summary.gap_before is not None))
         if summary.lossy:
             self.log.warning(
-                "Nobody pulled this window within %s of its end: states overwritten meanwhile were never seen",
-                self.late_after,
+                "Window synced more than %s late: versions overwritten before this sync are missing", self.late_after
             )
         if summary.gap_before:
-            self.log.warning("No extraction covers %s; pull it, or run a backfill", summary.gap_before)
-
-    def _plan(self, context: Mapping[str, Any], window: Window) -> SyncSpec:
-        from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
-
-        self.hook.check()
-        return SyncSpec(
-            account=self.account or self.hook.account,
-            window=window,
-            task=get_task(context),
-            package_version=__version__,
-            options=self.options,
-            lookback=self.lookback,
-            cursor_per_page=self.cursor_per_page,
-            max_rejected=self.max_rejected,
-            pseudonyms=get_pseudonymizer(self),
-            late_after=self.late_after,
-        )
-
-    def _land(self, pull: SyncSpec) -> SyncSummary:
-        raise NotImplementedError
-
-    def _report(self, progress: Progress) -> None:
-        self.log.info("%s", progress)
+            self.log.warning("Coverage gap before this window: %s. Run a backfill to close it", summary.gap_before)
 
 
 class TurnContactsToSqlOperator(_TurnContactsOperator):
     """
-    Pull the contacts that were updated in a window into the store, keeping every state that was ever seen.
+    Sync the contacts that were updated in a window into the store, as change history (SCD Type 2).
 
-    A retry goes on from the last committed row; clearing the task pulls the window again. Neither loses or doubles
-    anything, in whatever order windows are pulled.
+    A retry resumes from the last checkpoint; clearing the task syncs the window again. Syncs are order-independent and
+    idempotent.
 
-    :param turn_conn_id: connection of type ``turn``.
-    :param store_conn_id: any PostgreSQL or SQLite connection.
-    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
-    :param start: explicit start of the window, with ``end``; the run's data interval by default.
-    :param end: explicit end of the window; it does not belong to it.
-    :param window_length: length of the window, which then ends with the run's interval. Required where runs have no
-        interval: with the plain presets of Airflow 3, and in manual runs.
-    :param lookback: how much before the window is asked for again, for updates that arrived late.
-    :param cursor_per_page: make a new cursor for every page: twice the requests, and nobody is passed over when others
-        are updated while the window is read, whichever way the server pages.
-    :param settle: how long after the window's end to wait before pulling it; the wait is deferred.
-    :param late_after: how long after its end a window may be pulled first without counting as lossy.
-    :param max_rejected: share of rows, 0 to 1, that may fail to land before the task fails, after landing the rest.
-    :param pseudonymize: fields that are replaced by HMAC-SHA256 before anything is written; a dot leads into an object.
-    :param pseudonym_conn_id: connection whose extra ``pseudonym_secret`` is the secret; the store's by default.
-    :param ordering: ``asc`` or ``desc``; the server's choice by default.
-    :param page_size: contacts a page; some numbers refuse it.
-    :param scrubbing_rules: rules by which Turn.io hashes or replaces fields before they leave it; some numbers refuse
-        them, and the task then fails.
+    :param turn_conn_id: Connection of type ``turn``. Default: ``turn_default``.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Default: ``wacontacts_store``.
+    :param account: Name that contacts are stored under. Default: the connection's ``account``, or its ID.
+    :param start: Start of the window, a timezone-aware ``datetime`` or an ISO 8601 string; requires ``end``. Default:
+        the run's data interval.
+    :param end: End of the window, exclusive; requires ``start``. Default: the run's data interval.
+    :param window_length: Length of the window, which then ends with the run's data interval. Required if runs have no
+        interval: manual runs, and cron presets in Airflow 3. Default: the data interval's length.
+    :param lookback: Overlap with the window before, fetched again for updates that arrived late. Default: 10 minutes.
+    :param settle: Delay between the window's end and the sync; the task is deferred meanwhile. Default: 5 minutes.
+    :param late_after: Sync lag from which a window's first sync counts as lossy. Default: 1 hour.
+    :param cursor_per_page: Create a new cursor for every page, which doubles the requests: no contact can be skipped
+        when others are updated during the sync. Excludes ``ordering="desc"``. Default: ``False``.
+    :param ordering: Order of rows by update time, ``asc`` or ``desc``. Default: the server's choice.
+    :param page_size: Contacts on a page, 1 and up; some numbers refuse it. Default: the server's choice.
+    :param scrubbing_rules: Rules by which Turn.io hashes or replaces fields before it sends them; the task fails if the
+        number refuses them. Default: none.
+    :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
+        either way. Default: 0.01.
+    :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
+        in ``details.name``. Default: none.
+    :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``store_conn_id``.
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "store_conn_id", "account", "start", "end")
+    validators = VALIDATORS
 
-    def __init__(self, *, store_conn_id: str = "wacontacts_store", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        turn_conn_id: str = "turn_default",
+        store_conn_id: str = "wacontacts_store",
+        account: str | None = None,
+        start: str | datetime | None = None,
+        end: str | datetime | None = None,
+        window_length: timedelta | None = None,
+        lookback: timedelta = timedelta(minutes=10),
+        settle: timedelta = timedelta(minutes=5),
+        late_after: timedelta = timedelta(hours=1),
+        cursor_per_page: bool = False,
+        ordering: str | None = None,
+        page_size: int | None = None,
+        scrubbing_rules: Mapping[str, Any] | None = None,
+        max_rejected: float = 0.01,
+        pseudonymize: Sequence[str] | None = None,
+        pseudonym_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.turn_conn_id = turn_conn_id
         self.store_conn_id = store_conn_id
+        self.account = account
+        self.start = start
+        self.end = end
+        self.window_length = window_length
+        self.lookback = lookback
+        self.settle = settle
+        self.late_after = late_after
+        self.cursor_per_page = cursor_per_page
+        self.ordering = ordering
+        self.page_size = page_size
+        self.scrubbing_rules = scrubbing_rules
+        self.max_rejected = max_rejected
+        self.pseudonymize = pseudonymize
+        self.pseudonym_conn_id = pseudonym_conn_id
+        self.validate_arguments(vars(self))
 
-    def _land(self, pull: SyncSpec) -> SyncSummary:
+    def _pseudonym_conn_id(self) -> str:
+        return self.pseudonym_conn_id or self.store_conn_id
+
+    def _write(self, spec: SyncSpec) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, sync_to_store
+        from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_store
 
-        store = open_store(self.store_conn_id, late_after=pull.late_after)
-        uri = store_uri(self.store_conn_id, "turn", pull.account)
-        world = Surroundings(self._report, metrics_on_commit("turn"))
-        return sync_to_store(pull, run=self.hook.run_flow, store=store, uri=uri, world=world)
+        store = open_store(self.store_conn_id, late_after=spec.late_after)
+        uri = store_uri(self.store_conn_id, "turn", spec.account)
+        return sync_to_store(
+            spec,
+            run=self.hook.run_flow,
+            store=store,
+            uri=uri,
+            on_progress=self._log_progress,
+            on_commit=metrics_on_commit("turn"),
+        )
 
 
 class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     """
-    Pull the contacts that were updated in a window into files, in a prefix of their own.
+    Sync the contacts that were updated in a window into a new prefix of object storage.
 
-    ``<path>/turn/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``. No
-    earlier extraction is ever replaced; a prefix without a manifest is not complete and not to be read.
+    ``<path>/turn/<account>/<YYYY-MM-DD>/<extraction_id>/`` holds the parts and, written last, ``_manifest.json``. An
+    extraction is never replaced. A prefix without a manifest is incomplete, and readers skip it.
 
-    :param path: anything ``ObjectStoragePath`` understands, such as ``s3://aws_default@bucket/contacts``.
-    :param file_format: ``jsonl.gz`` or ``parquet``.
-    :param erased_conn_id: a store; whoever was erased from it is left out of the files. By default no store is asked,
-        and they are erased from the files when ``EraseContactsOperator`` runs again.
-    :param turn_conn_id: connection of type ``turn``.
-    :param account: what the rows are filed under; the connection's ``account``, else its id, by default.
-
-    The other arguments are those of :class:`TurnContactsToSqlOperator`.
+    :param path: URI of the root, as ``ObjectStoragePath`` reads it, for example ``s3://aws_default@bucket/contacts``.
+    :param file_format: Format of the parts, ``jsonl.gz`` or ``parquet``. Default: ``jsonl.gz``.
+    :param erased_conn_id: Connection of a store whose suppression list keeps erased contacts out of the files. Default:
+        none; ``EraseContactsOperator`` erases them when it runs next.
+    :param turn_conn_id: Connection of type ``turn``. Default: ``turn_default``.
+    :param account: Name that contacts are stored under. Default: the connection's ``account``, or its ID.
+    :param start: Start of the window, a timezone-aware ``datetime`` or an ISO 8601 string; requires ``end``. Default:
+        the run's data interval.
+    :param end: End of the window, exclusive; requires ``start``. Default: the run's data interval.
+    :param window_length: Length of the window, which then ends with the run's data interval. Required if runs have no
+        interval: manual runs, and cron presets in Airflow 3. Default: the data interval's length.
+    :param lookback: Overlap with the window before, fetched again for updates that arrived late. Default: 10 minutes.
+    :param settle: Delay between the window's end and the sync; the task is deferred meanwhile. Default: 5 minutes.
+    :param late_after: Sync lag from which a window counts as lossy. Default: 1 hour.
+    :param cursor_per_page: Create a new cursor for every page, which doubles the requests: no contact can be skipped
+        when others are updated during the sync. Excludes ``ordering="desc"``. Default: ``False``.
+    :param ordering: Order of rows by update time, ``asc`` or ``desc``. Default: the server's choice.
+    :param page_size: Contacts on a page, 1 and up; some numbers refuse it. Default: the server's choice.
+    :param scrubbing_rules: Rules by which Turn.io hashes or replaces fields before it sends them; the task fails if the
+        number refuses them. Default: none.
+    :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
+        either way. Default: 0.01.
+    :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
+        in ``details.name``. Default: none.
+    :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``wacontacts_store``.
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")
+    validators = {**VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
 
     def __init__(
-        self, *, path: str, file_format: str = "jsonl.gz", erased_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        path: str,
+        file_format: str = "jsonl.gz",
+        erased_conn_id: str | None = None,
+        turn_conn_id: str = "turn_default",
+        account: str | None = None,
+        start: str | datetime | None = None,
+        end: str | datetime | None = None,
+        window_length: timedelta | None = None,
+        lookback: timedelta = timedelta(minutes=10),
+        settle: timedelta = timedelta(minutes=5),
+        late_after: timedelta = timedelta(hours=1),
+        cursor_per_page: bool = False,
+        ordering: str | None = None,
+        page_size: int | None = None,
+        scrubbing_rules: Mapping[str, Any] | None = None,
+        max_rejected: float = 0.01,
+        pseudonymize: Sequence[str] | None = None,
+        pseudonym_conn_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        from airflow_provider_wacontacts.files import validate_file_format
-
         super().__init__(**kwargs)
-        validate_file_format(file_format)
         self.path = path
         self.file_format = file_format
         self.erased_conn_id = erased_conn_id
+        self.turn_conn_id = turn_conn_id
+        self.account = account
+        self.start = start
+        self.end = end
+        self.window_length = window_length
+        self.lookback = lookback
+        self.settle = settle
+        self.late_after = late_after
+        self.cursor_per_page = cursor_per_page
+        self.ordering = ordering
+        self.page_size = page_size
+        self.scrubbing_rules = scrubbing_rules
+        self.max_rejected = max_rejected
+        self.pseudonymize = pseudonymize
+        self.pseudonym_conn_id = pseudonym_conn_id
+        self.validate_arguments(vars(self))
 
-    def _land(self, pull: SyncSpec) -> SyncSummary:
+    def _pseudonym_conn_id(self) -> str:
+        return self.pseudonym_conn_id or "wacontacts_store"
+
+    def _write(self, spec: SyncSpec) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.paths import object_path
-        from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, sync_to_files
+        from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
         return sync_to_files(
-            pull,
+            spec,
             run=self.hook.run_flow,
             root=object_path(self.path),
             file_format=self.file_format,
-            world=Surroundings(self._report, metrics_on_commit("turn")),
-            erased=get_suppression_list(self),
+            suppressed=get_suppression_list(self.erased_conn_id),
+            on_progress=self._log_progress,
+            on_commit=metrics_on_commit("turn"),
         )
-
-
-def _check_figures(operator: _TurnContactsOperator) -> None:
-    """Refuse at once, while the DAG is read, what is wrong whatever the templates say."""
-    for name in ("lookback", "settle", "late_after"):
-        validate_timedelta(name, getattr(operator, name))
-    if operator.window_length is not None:
-        validate_timedelta("window_length", operator.window_length, allow_zero=False)
-    validate_bool("cursor_per_page", operator.cursor_per_page)
-    validate_ratio("max_rejected", operator.max_rejected)

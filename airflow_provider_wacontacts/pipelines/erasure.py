@@ -1,4 +1,4 @@
-"""Erase people: from the store, and from files, for good."""
+"""Erase people from the store and from files, and put them on the suppression list."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from airflow_provider_wacontacts.identifiers.suppression import read_person
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
 
-__all__ = ["COLUMNS", "ErasureSummary", "erase_people", "people_in", "people_of"]
+__all__ = ["COLUMNS", "ErasureSummary", "erase_people", "parse_people", "people_in_rows"]
 
-#: What a query names people by.
+#: The columns of a query that identify people.
 COLUMNS = ("wa_id", "number")
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureSummary:
     """
-    What was erased, in figures: nothing personal, nothing but what JSON has.
+    The summary of an erasure: counts, no personal data.
 
-    :param people: WhatsApp ids and numbers that were given, each once.
-    :param contacts: of all feeds and accounts, in the store.
-    :param versions: states of these contacts.
-    :param numbers: numbers that had been asked about, a sender's each.
-    :param results: of checks.
-    :param extractions: in files, complete ones that were read.
-    :param files: that were written anew, or deleted because nothing was left of them.
-    :param file_rows: contacts in files, as often as they were pulled.
-    :param leftovers: files that nobody reads, and that were deleted: of tries that were killed.
-    :param unfinished: tries at writing files that may still be running, and were left alone.
+    :param people: different WhatsApp IDs and numbers given.
+    :param contacts: contacts erased from the store, over all feeds and accounts.
+    :param versions: versions of these contacts.
+    :param numbers: checked numbers, counted for each sender.
+    :param results: check results.
+    :param extractions: complete extractions in files that were searched.
+    :param files: files rewritten, or deleted because no row was left.
+    :param file_rows: rows erased from files.
+    :param leftovers: files of killed extractions, which were deleted.
+    :param unfinished: extractions to files that may still be running, which were skipped.
     """
 
     people: int = 0
@@ -55,66 +55,65 @@ class ErasureSummary:
         return asdict(self)
 
 
-def people_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[object]:
-    """Yield the WhatsApp ids and numbers in rows of a query, whatever else is in them; what is null is passed over."""
+def people_in_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[object]:
+    """Yield the WhatsApp IDs and numbers in a query's rows; skip nulls and other columns."""
     return (row[name] for row in rows for name in COLUMNS if row.get(name) is not None)
 
 
-def people_in(given: Iterable[object]) -> list[str]:
+def parse_people(values: Iterable[object]) -> list[str]:
     """
-    Read WhatsApp ids and international numbers.
+    Read WhatsApp IDs and international numbers.
 
-    :returns: each once.
-    :raises ConfigError: one is neither; the message tells how many, and no more.
+    :returns: sorted, without duplicates.
+    :raises ConfigError: a value is neither. The message holds counts only.
     """
-    found: set[str] = set()
-    total = wrong = 0
-    for total, one in enumerate(given, 1):  # noqa: B007 - how many there were
+    people: set[str] = set()
+    total = invalid = 0
+    for total, value in enumerate(values, 1):  # noqa: B007 - the last count is the total
         try:
-            found.add(read_person(one))
+            people.add(read_person(value))
         except ValueError:
-            wrong += 1
-    if wrong:
+            invalid += 1
+    if invalid:
         raise ConfigError(
-            f"{wrong} of the {total} that were given are neither WhatsApp ids nor numbers with their country code; "
-            "nobody was erased"
+            f"{invalid} of {total} IDs {'is' if invalid == 1 else 'are'} invalid: expected a WhatsApp ID or a number"
+            " with country code. Nothing was erased."
         )
-    return sorted(found)
+    return sorted(people)
 
 
 def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectPath] = ()) -> ErasureSummary:
     """
-    Erase people from the store; then from files everybody who ever was erased from the store.
+    Erase people from the store, then erase the store's whole suppression list from files.
 
-    Another run of the same store waits before the files. Nothing is lost when it is killed in between, and whoever
-    comes into files again is found by a later run, which need not name anybody.
+    Only one run per store rewrites files at a time. A killed run is completed by the next one, whatever its ``people``.
 
-    :param people: as :func:`people_in` reads them; may be empty.
-    :param roots: below which files are written anew.
-    :raises ConfigError: the store cannot be used, or it knows those who were erased before by another secret.
-    :raises LandingError: the store or the files failed; to be run again.
+    :param people: as :func:`parse_people` returns them; may be empty.
+    :param roots: paths below which files are rewritten.
+    :raises ConfigError: the store cannot be used, or its suppression list was made with another secret.
+    :raises LandingError: the store or the files failed. Run it again.
     """
     store.prepare()
     rows = erase(store.context, people)
-    sums = ErasedFiles()
+    files = ErasedFiles()
     if roots:
         with store.context.locks.file_rewrite_lock():
-            more, sums = _erase_files(store, roots)
-        rows = rows.plus(more)
-    return _summary(len(set(people)), rows, sums)
+            more_rows, files = _erase_files(store, roots)
+        rows = rows.plus(more_rows)
+    return _summary(len(set(people)), rows, files)
 
 
 def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows, ErasedFiles]:
-    rows, sums = ErasedRows(), ErasedFiles()
+    rows, total = ErasedRows(), ErasedFiles()
     while True:
-        erased = store.suppression_list()
+        suppressed = store.suppression_list()
         files = ErasedFiles()
         for root in roots:
-            files = files.plus(erase_files(root, erased))
-        sums = sums.plus(files)._replace(unfinished=files.unfinished, extractions=files.extractions)
+            files = files.plus(erase_files(root, suppressed))
+        total = total.plus(files)._replace(unfinished=files.unfinished, extractions=files.extractions)
         if not files.contacts:
-            return rows, sums
-        # Other states of theirs, in the store and in files read before, may have no WhatsApp id.
+            return rows, total
+        # Other versions of these contacts, in the store and in files read before, may have no WhatsApp ID.
         rows = rows.plus(erase(store.context, (), files.contacts))
 
 

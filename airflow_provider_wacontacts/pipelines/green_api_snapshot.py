@@ -1,4 +1,4 @@
-"""Take a snapshot of an account at GREEN-API, and land it in the store or in files."""
+"""Take a full snapshot of a GREEN-API account, and write it to the store or to files."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
-from airflow_provider_wacontacts.exceptions import LandingError, NotEnabledError, RejectedError
-from airflow_provider_wacontacts.files import ExtractionWriter, Manifest, ObjectPath
+from airflow_provider_wacontacts.exceptions import NotEnabledError, RejectedError
+from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
-from airflow_provider_wacontacts.pipelines.rejected import rejected_error
-from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
+from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SnapshotSummary, check_rejected
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.rejects import has_unidentified
-from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
-from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
+from airflow_provider_wacontacts.store import ShrinkGuard, Store
 
-__all__ = ["Account", "Answered", "SnapshotSpec", "ask", "snapshot_to_files", "snapshot_to_store"]
+__all__ = ["FetchedSnapshot", "GreenApi", "SnapshotSpec", "fetch_snapshot", "snapshot_to_files", "snapshot_to_store"]
 
 SETTINGS = "green_api.wa_settings.get"
 NOT_FOUND = 404
-WHOLE = 100.0
+SYNCHRONISED_PERCENT = 100.0
 
 
-class Account(Protocol):
-    """Whatever asks GREEN-API, a hook say."""
+class GreenApi(Protocol):
+    """The two requests that a snapshot needs, as :class:`.GreenApiHook` sends them."""
 
     def get_wa_settings(self) -> WaSettings:
-        """Ask for the instance's state and how much of its history is loaded."""
+        """Fetch the instance's state and the progress of its history synchronization."""
 
     def get_contacts(self, *, group: bool | None = None, count: int | None = None) -> Snapshot:
-        """Ask for all contacts."""
+        """Fetch all contacts."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSpec:
     """
-    What is to be taken, and how it is landed.
+    What a snapshot fetches, and how it is written.
 
-    :param group: groups only, or persons only; both where it is ``None``.
-    :param count: how many at most; all where it is ``None``.
-    :param guard: when fewer contacts than before are believed.
-    :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
-    :param pseudonyms: what is put into contacts before anything is written; ``None`` for none.
+    :param group: ``True`` for groups only, ``False`` for people only, ``None`` for both.
+    :param count: maximum number of contacts; ``None`` for all.
+    :param guard: when a snapshot with fewer contacts than before is accepted as complete.
+    :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
+    :param pseudonyms: applied to contacts before they are written.
     """
 
     account: str
@@ -60,18 +58,17 @@ class SnapshotSpec:
 
     @property
     def options_digest(self) -> str:
-        """A short text that differs where a retry would ask for something else."""
-        fields = ",".join(self.pseudonyms.fields) if self.pseudonyms else ""
-        return f"group={self.group},count={self.count},pseudonymize={fields}"
+        """A short string that changes with every option of the request or the rows."""
+        return options_digest(self.group, self.count, tuple(self.pseudonyms.fields) if self.pseudonyms else ())
 
 
-class Answered(NamedTuple):
+class FetchedSnapshot(NamedTuple):
     """
-    A snapshot, and what is known of it.
+    A snapshot, and what decides whether it is complete.
 
-    :param taken_at: when the server answered, by its own clock where it tells it.
-    :param is_cut: only so many contacts were asked for, and so many came.
-    :param is_synchronised: whether the instance has loaded all of its history; ``None`` where it does not say.
+    :param taken_at: time of the response, by the server's clock if it sends its ``Date``.
+    :param is_cut: whether there may be more contacts, because ``count`` of them came.
+    :param is_synchronised: whether the instance has loaded its whole history; ``None`` if it does not say.
     """
 
     snapshot: Snapshot
@@ -80,136 +77,140 @@ class Answered(NamedTuple):
     is_synchronised: bool | None
 
 
-def ask(pull: SnapshotSpec, account: Account, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Answered:
+def fetch_snapshot(
+    spec: SnapshotSpec, api: GreenApi, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> FetchedSnapshot:
     """
-    Ask for an account's contacts, once it is in a state to be asked.
+    Fetch an account's contacts, if the instance is in a state to return them.
 
-    :returns: perhaps nobody, which may mean to ask again.
+    :returns: the snapshot. If it is empty, the account may still have contacts: fetch it again.
     :raises TransientError: the instance is starting, or the server failed.
-    :raises PermanentError: somebody has to do something first.
-    :raises ContractError: the answer is not a list of contacts.
+    :raises PermanentError: the instance needs an operator, for example to scan its QR code.
+    :raises ContractError: the response is not a list of contacts.
     """
-    settings = _settings_of(account)
+    settings = _wa_settings(api)
     expect_usable(settings.state, SETTINGS)
     progress = settings.history_sync_progress
-    snapshot = account.get_contacts(group=pull.group, count=pull.count)
-    return Answered(
-        snapshot.pseudonymized(pull.pseudonyms) if pull.pseudonyms else snapshot,
+    snapshot = api.get_contacts(group=spec.group, count=spec.count)
+    return FetchedSnapshot(
+        snapshot.pseudonymized(spec.pseudonyms) if spec.pseudonyms else snapshot,
         snapshot.date or now(),
-        is_cut=pull.count is not None and snapshot.rows + len(snapshot.rejects) >= pull.count,
-        is_synchronised=None if progress is None else progress >= WHOLE,
+        is_cut=spec.count is not None and snapshot.rows + len(snapshot.rejects) >= spec.count,
+        is_synchronised=None if progress is None else progress >= SYNCHRONISED_PERCENT,
     )
 
 
-def _settings_of(account: Account) -> WaSettings:
+def _wa_settings(api: GreenApi) -> WaSettings:
     try:
-        return account.get_wa_settings()
+        return api.get_wa_settings()
     except (RejectedError, NotEnabledError) as error:
-        # Not every instance has that method; its contacts may be had nevertheless.
+        # Not every instance has this method; those return their contacts nevertheless.
         if isinstance(error, NotEnabledError) and error.status != NOT_FOUND:
             raise
     return WaSettings(AUTHORIZED)
 
 
 def snapshot_to_store(
-    pull: SnapshotSpec, answered: Answered, *, store: Store, uri: str, count: Counts = uncounted
+    spec: SnapshotSpec, fetched: FetchedSnapshot, *, store: Store, uri: str, on_commit: OnCommit | None = None
 ) -> SnapshotSummary:
     """
-    Land a snapshot in the store, compared with what was there before.
+    Write a snapshot to the store, compared with the one before.
 
-    :param uri: names the store in the summary.
-    :param count: is told what was committed.
+    :param uri: URI of the store's contacts, for the summary.
+    :param on_commit: called after the commit.
     :raises ConfigError: the store cannot be used.
-    :raises LandingError: the store failed, another try took over, or too much was rejected.
+    :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     """
     store.prepare()
-    begun = store.begin_snapshot(
+    extraction = store.begin_snapshot(
         source=SOURCE,
-        account=pull.account,
-        group=pull.group,
-        task=pull.task,
-        options_digest=pull.options_digest,
-        package_version=pull.package_version,
+        account=spec.account,
+        group=spec.group,
+        task=spec.task,
+        options_digest=spec.options_digest,
+        package_version=spec.package_version,
         uri=uri,
     )
-    snapshot, taken_at = answered.snapshot, answered.taken_at
-    finished = begun.land(
+    snapshot, taken_at = fetched.snapshot, fetched.taken_at
+    result = extraction.land(
         lambda: snapshot.records(taken_at),
         snapshot.rejects,
         extracted_at=taken_at,
         size=snapshot.size,
-        is_cut=answered.is_cut,
-        is_synchronised=answered.is_synchronised,
-        guard=pull.guard,
+        is_cut=fetched.is_cut,
+        is_synchronised=fetched.is_synchronised,
+        guard=spec.guard,
         unkept=snapshot.rejected_ids,
         has_unidentified=has_unidentified(snapshot.rejects),
     )
-    count(CommitStats.in_store(finished))
-    _complain(finished, pull)
-    return _summary(finished, finished.state, finished.new_versions, uri)
+    if on_commit:
+        on_commit(CommitStats.in_store(result))
+    if error := check_rejected(result, spec.max_rejected):
+        raise error
+    return SnapshotSummary.of(
+        result,
+        state=result.state,
+        new_versions=result.new_versions,
+        gap_before=None,
+        uri=uri,
+        gone=result.gone,
+        back=result.back,
+        reason=result.reason,
+    )
 
 
 def snapshot_to_files(
-    pull: SnapshotSpec,
-    answered: Answered,
+    spec: SnapshotSpec,
+    fetched: FetchedSnapshot,
     *,
     root: ObjectPath,
     file_format: str,
-    erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    on_commit: OnCommit | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    count: Counts = uncounted,
 ) -> SnapshotSummary:
     """
-    File a snapshot whole, in a prefix of its own below a path of object storage.
+    Write a snapshot to a new prefix below a path of object storage.
 
-    :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
+    :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
-    :param erased: tells who is to be passed over.
-    :param count: is told what was committed.
+    :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param on_commit: called when the manifest is written.
     :raises ConfigError: the file format is unknown.
-    :raises LandingError: the storage failed, or too much was rejected.
+    :raises LandingError: the storage failed, or too many rows were rejected.
     """
     with ExtractionWriter(
         root,
         source=SOURCE,
-        account=pull.account,
+        account=spec.account,
         window=None,
-        day=answered.taken_at.astimezone(UTC).date(),
-        task=pull.task,
-        package_version=pull.package_version,
+        day=fetched.taken_at.astimezone(UTC).date(),
+        task=spec.task,
+        package_version=spec.package_version,
         file_format=file_format,
-        suppression_list=erased,
+        suppression_list=suppressed,
     ) as extraction:
-        for page in answered.snapshot.pages(answered.taken_at):
+        for page in fetched.snapshot.pages(fetched.taken_at):
             extraction.write(page)
         manifest = extraction.finish(
-            extracted_at=answered.taken_at,
+            extracted_at=fetched.taken_at,
             finished_at=now(),
             lossy=False,
-            group=pull.group,
-            is_cut=answered.is_cut,
-            is_synchronised=answered.is_synchronised,
+            group=spec.group,
+            is_cut=fetched.is_cut,
+            is_synchronised=fetched.is_synchronised,
         )
-    count(CommitStats.in_files(manifest))
-    _complain(manifest, pull)
-    return _summary(manifest, "complete", manifest.rows, extraction.uri)
-
-
-def _complain(brought: ExtractionResult | Manifest, pull: SnapshotSpec) -> None:
-    wrong = rejected_error(brought.rejected, brought.rows, pull.max_rejected)
-    if wrong:
-        raise LandingError(wrong)
-
-
-def _summary(brought: ExtractionResult | Manifest, state: str, new_versions: int, uri: str) -> SnapshotSummary:
-    found = brought if isinstance(brought, ExtractionResult) else None
+    if on_commit:
+        on_commit(CommitStats.in_files(manifest))
+    if error := check_rejected(manifest, spec.max_rejected):
+        raise error
     return SnapshotSummary.of(
-        brought,
-        state=state,
-        new_versions=new_versions,
+        manifest,
+        state="complete",
+        new_versions=manifest.rows,
         gap_before=None,
-        uri=uri,
-        gone=found.gone if found else None,
-        back=found.back if found else None,
-        reason=found.reason if found else None,
+        uri=extraction.uri,
+        gone=None,
+        back=None,
+        reason=None,
     )

@@ -1,4 +1,4 @@
-"""Land files in the store: what was pulled once is in both, and a store can be made anew from files alone."""
+"""Load extractions from files into the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
 from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix, read_rejects
-from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
+from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import has_unidentified, ids_in_rejects
@@ -21,17 +21,17 @@ from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Sto
 
 __all__ = ["ImportSpec", "ImportSummary", "import_files"]
 
-AT_ONCE = 5_000
+BATCH_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSpec:
     """
-    Which files are landed, and how.
+    Which files are loaded, and how.
 
-    :param source: only of this feed; ``None`` for all.
-    :param account: only of this account; ``None`` for all.
-    :param guard: when a snapshot with fewer contacts than before is believed.
+    :param source: feed to load; ``None`` for all.
+    :param account: account to load; ``None`` for all.
+    :param guard: when a snapshot with fewer contacts than before is accepted as complete.
     """
 
     task: TaskInstanceKey
@@ -44,13 +44,13 @@ class ImportSpec:
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
     """
-    What was landed, in figures.
+    The summary of an import.
 
-    :param prefixes: complete extractions that were found.
-    :param known: those of them that were in the store already.
-    :param refused: snapshots that were older than the newest that had landed.
-    :param gone: contacts that were missing from a complete snapshot.
-    :param back: contacts that had been gone.
+    :param prefixes: complete extractions result.
+    :param known: extractions that the store already had.
+    :param refused: snapshots older than the newest one in the store.
+    :param gone: contacts missing from a complete snapshot.
+    :param back: contacts that returned.
     """
 
     prefixes: int = 0
@@ -66,59 +66,59 @@ class ImportSummary:
         """Return it as the dictionary that XCom carries."""
         return asdict(self)
 
-    def plus(self, found: ExtractionResult | None) -> ImportSummary:
-        """Count one prefix more; ``None`` for one that was there."""
-        if found is None:
+    def plus(self, result: ExtractionResult | None) -> ImportSummary:
+        """Return the summary with one more prefix; ``None`` for a known one."""
+        if result is None:
             return replace(self, prefixes=self.prefixes + 1, known=self.known + 1)
         return ImportSummary(
             self.prefixes + 1,
             self.known,
-            self.refused + (found.state == "refused"),
-            self.rows + found.rows,
-            self.new_versions + found.new_versions,
-            self.rejected + found.rejected,
-            self.gone + (found.gone or 0),
-            self.back + (found.back or 0),
+            self.refused + (result.state == "refused"),
+            self.rows + result.rows,
+            self.new_versions + result.new_versions,
+            self.rejected + result.rejected,
+            self.gone + (result.gone or 0),
+            self.back + (result.back or 0),
         )
 
 
-def import_files(landing: ImportSpec, *, root: ObjectPath, store: Store, count: Counts = uncounted) -> ImportSummary:
+def import_files(
+    spec: ImportSpec, *, root: ObjectPath, store: Store, on_commit: OnCommit | None = None
+) -> ImportSummary:
     """
-    Land every complete extraction below a path, in the order in which they were extracted.
+    Load every complete extraction below a path, in the order of extraction.
 
-    One that is in the store already is passed over; doing it again changes nothing.
+    Extractions that the store already has are skipped, so an import can be repeated.
 
-    :param count: is told what each extraction brought.
-    :raises ConfigError: the store cannot be used, or there is no such source, or an account cannot have been filed.
-    :raises LandingError: a file does not match its manifest, or the store failed; what was landed before stays.
+    :param on_commit: called after each loaded extraction.
+    :raises ConfigError: the store cannot be used, the source is unknown, or the account's name is impossible.
+    :raises LandingError: a file does not match its manifest, or the store failed. Earlier extractions stay loaded.
     """
-    if landing.source not in {None, *RECORD_PARSERS}:
-        raise ConfigError(f"source is {landing.source!r}; it can be one of {', '.join(RECORD_PARSERS)}")
+    if spec.source not in {None, *RECORD_PARSERS}:
+        raise ConfigError(f"source is {spec.source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
     store.prepare()
-    found = complete_prefixes(root, source=landing.source, account=landing.account)
+    prefixes = complete_prefixes(root, source=spec.source, account=spec.account)
     summary = ImportSummary()
-    for prefix in sorted(found, key=lambda one: (one.manifest.extracted_at, one.manifest.extraction_id)):
-        is_known = store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri)
-        landed = None if is_known else _land(landing, prefix, store)
-        if landed:
-            count(CommitStats.in_store(landed))
-        summary = summary.plus(landed)
+    for prefix in sorted(prefixes, key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id)):
+        result = None
+        if not store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri):
+            load = _load_snapshot if prefix.manifest.source == GREEN_API else _load_window
+            result = load(spec, prefix, store)
+            if on_commit:
+                on_commit(CommitStats.in_store(result))
+        summary = summary.plus(result)
     return summary
 
 
-def _land(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
-    return (_land_snapshot if prefix.manifest.source == GREEN_API else _land_window)(landing, prefix, store)
-
-
-def _land_window(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
+def _load_window(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     manifest = prefix.manifest
     window = Window(manifest.window_start, manifest.window_end)  # type: ignore[arg-type]
-    extraction = store.begin(window=window, **_claim(landing, prefix))
+    extraction = store.begin(window=window, **_extraction_key(spec, prefix))
     records, rejects = read_prefix(prefix), list(read_rejects(prefix))
     pages, size = manifest.pages, manifest.bytes
-    while (some := list(islice(records, AT_ONCE))) or pages:
+    while (batch := list(islice(records, BATCH_ROWS))) or pages:
         extraction.land(
-            some,
+            batch,
             rejects,
             position=None,
             pages=pages,
@@ -130,32 +130,32 @@ def _land_window(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> E
     return extraction.finish()
 
 
-def _land_snapshot(landing: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
+def _load_snapshot(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     manifest = prefix.manifest
-    begun = store.begin_snapshot(group=manifest.group, **_claim(landing, prefix))
+    extraction = store.begin_snapshot(group=manifest.group, **_extraction_key(spec, prefix))
     rejects = list(read_rejects(prefix))
     records: partial[Iterator[Record]] = partial(read_prefix, prefix)
-    return begun.land(
+    return extraction.land(
         records,
         rejects,
         extracted_at=manifest.extracted_at,
         size=manifest.bytes,
         is_cut=manifest.is_cut,
         is_synchronised=manifest.is_synchronised,
-        guard=landing.guard,
+        guard=spec.guard,
         unkept=ids_in_rejects(rejects),
         has_unidentified=has_unidentified(rejects),
         pages=manifest.pages,
     )
 
 
-def _claim(landing: ImportSpec, prefix: CompletePrefix) -> dict[str, Any]:
+def _extraction_key(spec: ImportSpec, prefix: CompletePrefix) -> dict[str, Any]:
     manifest = prefix.manifest
     return {
         "source": manifest.source,
         "account": manifest.account,
-        "task": landing.task,
+        "task": spec.task,
         "options_digest": f"files/{manifest.extraction_id}",
-        "package_version": landing.package_version,
+        "package_version": spec.package_version,
         "uri": prefix.uri,
     }

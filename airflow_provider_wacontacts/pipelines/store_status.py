@@ -1,4 +1,4 @@
-"""Look at a store: which feeds came in, how far they reach, what they miss, and what the senders have spent."""
+"""The status of a store: watermarks, gaps, unfinished extractions and rejects of accounts; budgets of senders."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reac
 from airflow_provider_wacontacts.store.status.model import Feed, Selection, Sender
 from airflow_provider_wacontacts.store.status.senders import SOURCE, read_senders
 
-__all__ = ["FEEDS", "SENDERS", "StoreStatus", "Verdict", "look_at_ages", "look_at_store", "verdict_on"]
+__all__ = ["FEEDS", "SENDERS", "Freshness", "StoreStatus", "check_freshness", "read_ages", "read_status"]
 
-#: The sources that contacts are pulled from, and the one whose senders are told of.
+#: Sources of contacts, and the source whose senders have a status.
 FEEDS = ("turn", "green_api")
 SENDERS = SOURCE
 
@@ -28,12 +28,12 @@ SENDERS = SOURCE
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """
-    A store as it stands; nothing in it but names of accounts and senders, counts and times.
+    The status of a store: names of accounts and senders, counts and times.
 
-    :param as_of: the worker's time, aware.
-    :param schema_version: of the tables; 0 where there are none.
-    :param writes_version: the one that this package writes.
-    :param problem: why nothing else was read; ``None`` where it was.
+    :param as_of: time of the worker.
+    :param schema_version: version of the tables; 0 if there are none.
+    :param writes_version: version that this package writes.
+    :param problem: why the rest was not read; ``None`` if it was.
     """
 
     as_of: datetime
@@ -44,25 +44,25 @@ class StoreStatus:
     senders: Sequence[Sender] = ()
 
     def age_of(self, feed: Feed) -> timedelta | None:
-        """Return how long ago it was that an account reaches to; ``None`` where nothing was ever pulled."""
+        """Return the time since an account's watermark; ``None`` if it was never synced."""
         return self.as_of - feed.newest.reached_at if feed.newest else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON has: times as text of fixed width, UTC, and durations in seconds."""
-        told: dict[str, Any] = _plain(self)
-        for feed, own in zip(self.feeds, told["feeds"], strict=True):
-            own["age_s"] = _plain(self.age_of(feed))
-        for sender, own in zip(self.senders, told["senders"], strict=True):
-            own["left"] = None if sender.limit is None else max(0, sender.limit - sender.spent)
-        return told
+        """Return it as JSON values: times as ISO 8601 strings of fixed width, UTC, and durations in seconds."""
+        status: dict[str, Any] = _to_json(self)
+        for feed, fields_of_feed in zip(self.feeds, status["feeds"], strict=True):
+            fields_of_feed["age_s"] = _to_json(self.age_of(feed))
+        for sender, fields_of_sender in zip(self.senders, status["senders"], strict=True):
+            fields_of_sender["left"] = None if sender.limit is None else max(0, sender.limit - sender.spent)
+        return status
 
 
-class Verdict(NamedTuple):
+class Freshness(NamedTuple):
     """
-    Whether all is as fresh as it should be.
+    Whether all accounts are fresh.
 
-    :param stale: what is not, by source and account, with its age; ``None`` where nothing was ever pulled.
-    :param oldest: the age of the oldest account; ``None`` where nothing was ever pulled.
+    :param stale: source and account of each stale account, with its age; ``None`` if it was never synced.
+    :param oldest: the greatest age; ``None`` if no account was ever synced.
     """
 
     stale: Sequence[tuple[str, timedelta | None]]
@@ -70,31 +70,31 @@ class Verdict(NamedTuple):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether there is something, and nothing too old."""
+        """Whether there is an account and none is stale."""
         return self.oldest is not None and not self.stale
 
 
-def look_at_ages(store: Store, selection: Selection) -> StoreStatus:
+def read_ages(store: Store, selection: Selection) -> StoreStatus:
     """
-    Read how old the newest complete extraction of each account is, and no more.
+    Read only the age of each account's newest complete extraction.
 
-    The right to read ``wacontacts_meta``, ``wacontacts_account`` and ``wacontacts_extraction`` will do.
+    It needs SELECT on ``wacontacts_meta``, ``wacontacts_account`` and ``wacontacts_extraction``.
 
-    :raises ConfigError: there is no such right, or no place to look at.
+    :raises ConfigError: the user lacks this privilege, or there is no store.
     :raises LandingError: the database failed.
     """
-    return _look(store, lambda db: (read_reach(db, selection), ()))
+    return _read(store, lambda db: (read_reach(db, selection), ()))
 
 
-def look_at_store(
+def read_status(
     store: Store, selection: Selection, *, limits: Mapping[str, int] | None = None, with_contacts: bool = False
 ) -> StoreStatus:
     """
-    Read how a store stands. Nothing is written, nor made where it is missing.
+    Read the status of a store. It writes nothing and creates nothing.
 
-    :param limits: how many checks a sender may make in a day, where that is known.
-    :param with_contacts: count the contacts of each account, which goes through all of them.
-    :raises ConfigError: there is no right to read it, or no place to look at.
+    :param limits: daily checks of the senders, where known.
+    :param with_contacts: count each account's contacts, which scans all of them.
+    :raises ConfigError: the user may not read the tables, or there is no store.
     :raises LandingError: the database failed.
     """
 
@@ -103,59 +103,54 @@ def look_at_store(
         feeds = read_feeds(db, selection, late_after=store.context.late_after, with_contacts=with_contacts)
         return feeds, read_senders(db, selection, now=store.context.now(), limits=limits) if SENDERS in sources else ()
 
-    return _look(store, work)
+    return _read(store, work)
 
 
-def verdict_on(status: StoreStatus, max_age: timedelta, selection: Selection) -> Verdict:
+def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selection) -> Freshness:
     """
-    Tell which accounts are older than they may be; one that is just as old is not.
+    Find the accounts that are older than ``max_age``.
 
-    :param selection: what the status was asked for: a source or an account that is in it by name and has no extraction
-        was never pulled, which a monitor of it has to hear.
+    :param selection: what the status was read for. A source or account in it without an extraction is stale.
     """
     ages = [(f"{feed.source} {feed.account}", status.age_of(feed)) for feed in status.feeds]
-    told = {name for feed in status.feeds for name in (feed.source, feed.account)}
-    missing = sorted({*selection.accounts, *selection.sources} - told - {SENDERS})
+    found = {name for feed in status.feeds for name in (feed.source, feed.account)}
+    missing = sorted({*selection.accounts, *selection.sources} - found - {SENDERS})
     stale = [(name, age) for name, age in ages if age is None or age > max_age]
     known = [age for _, age in ages if age is not None]
-    return Verdict([*stale, *((name, None) for name in missing)], max(known, default=None))
+    return Freshness([*stale, *((name, None) for name in missing)], max(known, default=None))
 
 
-def _look(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequence[Sender]]]) -> StoreStatus:
+def _read(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequence[Sender]]]) -> StoreStatus:
     if not store.context.transactions.has_database():
-        raise ConfigError("the store's file is not there, and is not made by looking at it: is its path right?")
+        raise ConfigError(
+            "The store's SQLite file does not exist. Check its path in the connection; `store status` never creates it."
+        )
     try:
-        found = version_of(store.context.transactions, store.context.tables)
-        problem = _problem(found)
+        version = version_of(store.context.transactions, store.context.tables)
+        problem = _version_problem(version)
         if problem:
-            return StoreStatus(store.context.now(), found, LATEST, problem)
+            return StoreStatus(store.context.now(), version, LATEST, problem)
         with store.context.transactions.read() as connection:
             feeds, senders = work(Database(connection, store.context.tables))
     except PermissionDeniedError:
         raise ConfigError(
-            "this user may not read all that is asked for; it needs SELECT on the store's tables"
+            "The database user may not read the store. Grant it SELECT on the store's tables and views."
         ) from None
-    return StoreStatus(store.context.now(), found, LATEST, None, feeds, senders)
+    return StoreStatus(store.context.now(), version, LATEST, None, feeds, senders)
 
 
-def _problem(found: int) -> str | None:
-    if not found:
-        return "the store has no tables yet: the first task makes them, or `wacontacts store upgrade`"
-    if found < LATEST:
-        return (
-            f"the store's tables are of version {found} and this package writes version {LATEST}: the next task brings "
-            "them there, or `wacontacts store upgrade`"
-        )
-    if found > LATEST:
-        return (
-            f"the store's tables are of version {found} and this package writes version {LATEST}: install the newer "
-            "airflow-provider-wacontacts that made them"
-        )
+def _version_problem(version: int) -> str | None:
+    if not version:
+        return "The store has no tables yet. The first task creates them, or run `wacontacts store upgrade`."
+    versions = f"The store's tables have version {version}, and this package writes version {LATEST}."
+    if version < LATEST:
+        return f"{versions} The next task upgrades them, or run `wacontacts store upgrade`."
+    if version > LATEST:
+        return f"{versions} Install the newer airflow-provider-wacontacts that upgraded them."
     return None
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
+def _to_json(value: Any) -> Any:
     if isinstance(value, Window):
         return {"start": format_time(value.start), "end": format_time(value.end)}
     if isinstance(value, datetime):
@@ -163,7 +158,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: _to_json(item) for key, item in value.items()}
+    return [_to_json(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,13 +1,14 @@
-"""What a job says of itself when it is done."""
+"""What a sync or a check reports: each commit while it runs, and a summary at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import status_is_reliable
+from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.records.windows import format_time
 
 if TYPE_CHECKING:
@@ -17,24 +18,75 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-    Brought: TypeAlias = ExtractionResult | Manifest
+__all__ = ["CheckSummary", "CommitStats", "OnCommit", "SnapshotSummary", "SyncSummary", "check_rejected"]
 
-__all__ = ["CheckSummary", "SnapshotSummary", "SyncSummary"]
+
+class CommitStats(NamedTuple):
+    """
+    What one commit wrote. It is reported even if the task fails later.
+
+    :param new_versions: ``None`` in files, where nothing is compared.
+    :param gone: contacts that are gone; ``None`` for windows and files.
+    :param back: contacts that returned; ``None`` for windows and files.
+    """
+
+    pages: int
+    rows: int
+    rejected: int
+    new_versions: int | None = None
+    gone: int | None = None
+    back: int | None = None
+
+    @classmethod
+    def in_store(cls, result: ExtractionResult) -> Self:
+        """Return what a finished extraction wrote to a store."""
+        return cls(result.pages, result.rows, result.rejected, result.new_versions, result.gone, result.back)
+
+    @classmethod
+    def in_files(cls, manifest: Manifest) -> Self:
+        """Return what a finished extraction wrote to files."""
+        return cls(manifest.pages, manifest.rows, manifest.rejected)
+
+
+#: Called after each commit.
+OnCommit: TypeAlias = Callable[[CommitStats], None]
+
+
+class _RowCounts(Protocol):
+    @property
+    def rows(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+
+
+def check_rejected(extraction: _RowCounts, max_rejected: float) -> LandingError | None:
+    """
+    Return the error of an extraction that rejected too many rows.
+
+    :param max_rejected: share of all rows that may be rejected, 0 to 1.
+    """
+    total = extraction.rejected + extraction.rows
+    if extraction.rejected <= total * max_rejected:
+        return None
+    return LandingError(
+        f"{extraction.rejected:,} of {total:,} rows were rejected, more than max_rejected ({max_rejected:.2%}) allows."
+        " The other rows are written. Look into wacontacts_reject, or raise max_rejected."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SyncSummary:
     """
-    One extraction in figures: nothing personal, nothing but what JSON has.
+    The summary of a sync: ids, counts and times, no personal data.
 
-    :param window_start: text of fixed width, UTC, as are all times here; ``None`` for a snapshot.
-    :param rows: contacts received, counted again where they came again.
-    :param new_versions: states that had not been seen before; in files, where nothing is compared, the rows written.
-    :param bytes: of the answers, as received.
-    :param lateness_s: seconds between the window's end and the extraction.
-    :param lossy: states of this window were overwritten before anybody asked, or may have been.
-    :param gap_before: ``start/end`` of a stretch before the window that no extraction covers.
-    :param uri: where the contacts are.
+    :param window_start: UTC, in ISO 8601 of fixed width, as all times here; ``None`` for a snapshot.
+    :param rows: contacts received, including duplicates.
+    :param new_versions: versions that the store did not have yet; for files, the rows written.
+    :param bytes: size of the responses.
+    :param lateness_s: sync lag: seconds from the window's end to the extraction.
+    :param lossy: whether versions of this window may be missing because it was synced too late.
+    :param gap_before: ``start/end`` of a coverage gap right before the window.
+    :param uri: where the contacts were written.
     """
 
     extraction_id: str
@@ -54,26 +106,25 @@ class SyncSummary:
     uri: str
 
     @classmethod
-    def of(cls, brought: Brought, **own: Any) -> Self:
+    def of(cls, extraction: ExtractionResult | Manifest, **fields: Any) -> Self:
         """
-        Sum up an extraction.
+        Summarize an extraction.
 
-        :param brought: what the ledger or the manifest says of it.
-        :param own: the members that those do not tell alike.
+        :param fields: the fields that a ledger's result and a manifest do not share.
         """
         return cls(
-            extraction_id=brought.extraction_id,
-            source=brought.source,
-            account=brought.account,
-            window_start=_text(brought.window_start),
-            window_end=_text(brought.window_end),
-            pages=brought.pages,
-            rows=brought.rows,
-            rejected=brought.rejected,
-            bytes=brought.bytes,
-            lateness_s=brought.lateness_s,
-            lossy=bool(brought.lossy),
-            **own,
+            extraction_id=extraction.extraction_id,
+            source=extraction.source,
+            account=extraction.account,
+            window_start=_format(extraction.window_start),
+            window_end=_format(extraction.window_end),
+            pages=extraction.pages,
+            rows=extraction.rows,
+            rejected=extraction.rejected,
+            bytes=extraction.bytes,
+            lateness_s=extraction.lateness_s,
+            lossy=bool(extraction.lossy),
+            **fields,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,12 +135,12 @@ class SyncSummary:
 @dataclass(frozen=True, slots=True)
 class SnapshotSummary(SyncSummary):
     """
-    One snapshot in figures.
+    The summary of a snapshot.
 
-    :param gone: contacts that were missing, and count as gone from now on; ``None`` in files, never compared.
-    :param back: contacts that had been gone; ``None`` likewise.
-    :param reason: why the state is not ``complete``: ``empty``, ``cut``, ``unsynchronised``, ``nameless`` or
-        ``shrunken``, so that nobody is gone on its strength; or ``older``, where it is ``refused``.
+    :param gone: contacts that are gone from now on; ``None`` for files.
+    :param back: contacts that returned; ``None`` for files.
+    :param reason: why the snapshot was not accepted as complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``
+        or ``shrunken``; it then marks no contacts as gone. ``older`` if the state is ``refused``.
     """
 
     gone: int | None
@@ -100,15 +151,15 @@ class SnapshotSummary(SyncSummary):
 @dataclass(frozen=True, slots=True)
 class CheckSummary:
     """
-    One check of numbers in figures: nothing personal, nothing but what JSON has.
+    The summary of a check: ids and counts, no personal data.
 
     The counts are those of :class:`~airflow_provider_wacontacts.store.checks.model.CheckTotals`.
 
-    :param sender: what the numbers are filed under.
+    :param sender: sender that the results are stored under.
     :param state: ``open``, ``resolved`` or ``expired``.
-    :param budget_left: how many numbers the sender may still be asked about today.
-    :param status_is_reliable: whether ``valid`` means that somebody is on WhatsApp; ``None`` where that is not known,
-        or nothing is valid.
+    :param budget_left: numbers that the sender may still check today.
+    :param status_is_reliable: whether ``valid`` means that the number has a WhatsApp account; ``None`` if that is
+        unknown or no number is valid.
     """
 
     check_id: str
@@ -131,14 +182,14 @@ class CheckSummary:
     @classmethod
     def of(cls, check: Check, checks: SenderChecks, totals: CheckTotals | None = None) -> CheckSummary:
         """
-        Sum up a check as it stands.
+        Summarize a check.
 
-        :param checks: those of its sender, made with the sender's ``daily_checks``.
-        :param totals: how it stands, where the caller has just been told; looked up by default.
+        :param checks: the sender's checks, created with its ``daily_checks``.
+        :param totals: the check's current counts, if the caller has them.
         :raises LandingError: the database failed.
         """
-        stands = check.totals() if totals is None else totals
-        counts = {name: count for name, count in stands._asdict().items() if name in cls.__dataclass_fields__}
+        current = check.totals() if totals is None else totals
+        counts = {name: count for name, count in current._asdict().items() if name in cls.__dataclass_fields__}
         return cls(
             check_id=check.check_id,
             sender=checks.sender,
@@ -153,11 +204,11 @@ class CheckSummary:
 
 
 def _all_reliable(client_versions: Collection[str | None]) -> bool | None:
-    found = {status_is_reliable(version) for version in client_versions}
-    if False in found:
+    reliable = {status_is_reliable(version) for version in client_versions}
+    if False in reliable:
         return False
-    return None if None in found or not found else True
+    return None if None in reliable or not reliable else True
 
 
-def _text(moment: datetime | None) -> str | None:
-    return format_time(moment) if moment else None
+def _format(time: datetime | None) -> str | None:
+    return format_time(time) if time else None

@@ -1,4 +1,4 @@
-"""Pull one window of Turn.io contacts, into the store or into files."""
+"""Sync one window of Turn.io contacts into the store or into files."""
 
 from __future__ import annotations
 
@@ -6,55 +6,50 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Protocol, TypeVar
-
-import msgspec
 
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.pipelines.commit_stats import CommitStats, Counts, uncounted
-from airflow_provider_wacontacts.pipelines.progress import Pace, Progress
-from airflow_provider_wacontacts.pipelines.rejected import rejected_error
-from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
+from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SyncSummary, check_rejected
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
-from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
+from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
 
-__all__ = ["Surroundings", "SyncSpec", "sync_to_files", "sync_to_store"]
+__all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
 T = TypeVar("T")
 
-#: A batch is committed when it has so many rows or is so old: pages of 60 a minute are kept as they come.
+#: A batch is committed when it has this many rows or is this old.
 BATCH_ROWS = 5_000
 BATCH_SECONDS = 10.0
+PROGRESS_SECONDS = 10.0
 
 
-class Runner(Protocol):
-    """Whatever sends for a flow, a hook say."""
+class RunFlow(Protocol):
+    """Sends the requests of a flow, as :meth:`.FeedHook.run_flow` does."""
 
     def __call__(self, flow: Flow[T], /) -> T:
-        """Run a flow to its end."""
+        """Return what the flow returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncSpec:
     """
-    What is to be pulled, and how.
+    What a sync fetches, and how it is written.
 
-    :param window: the window as it is filed; more is asked for, by ``lookback``.
-    :param lookback: how much before the window is asked for again.
+    :param window: window that the contacts are stored under. The sync also fetches ``lookback`` before it.
+    :param lookback: overlap with the window before, for updates that arrived late.
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn.Export`.
-    :param max_rejected: share of the rows that may be rejected, 0 to 1, before the pull counts as failed.
-    :param late_after: from when on a first pull of a window is late.
-    :param pseudonyms: what is put into contacts before anything is written; ``None`` for none.
+    :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
+    :param late_after: sync lag from which on a window is lossy.
+    :param pseudonyms: applied to contacts before they are written.
     """
 
     account: str
@@ -69,142 +64,192 @@ class SyncSpec:
     pseudonyms: Pseudonymizer | None = None
 
     @property
-    def asked(self) -> Window:
-        """The window that is asked for."""
+    def fetched_window(self) -> Window:
+        """The window with its lookback."""
         return Window(self.window.start - self.lookback, self.window.end)
 
     @property
     def options_digest(self) -> str:
-        """A short text that differs where a retry would ask for something else."""
-        asked = {**self.options.given(), "lookback_s": self.lookback.total_seconds()}
-        if self.pseudonyms:
-            asked["pseudonymize"] = self.pseudonyms.fields
-        return blake2b(msgspec.json.encode(asked, order="sorted"), digest_size=8).hexdigest()
+        """A short string that changes with every option of the requests or the rows."""
+        fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
+        return options_digest(sorted(self.options.given().items()), self.lookback, fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Progress:
     """
-    What a pull needs of the world it runs in.
+    How far a sync has come.
 
-    :param report: is handed progress, about every ten seconds.
-    :param count: is told what was committed: batch by batch in the store, at the end in files.
-    :param now: aware time of the worker.
-    :param monotonic: seconds, from a clock that never goes back.
+    :param rows: contacts received so far.
+    :param rows_per_second: average since the start.
+    :param share: share of the window, 0 to 1; ``None`` if rows do not come in order of update.
     """
 
-    report: Callable[[Progress], None]
-    count: Counts = uncounted
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    monotonic: Callable[[], float] = time.monotonic
+    rows: int
+    rows_per_second: float
+    share: float | None
+
+    def __str__(self) -> str:
+        share = "" if self.share is None else f", {self.share:.0%} of the window"
+        return f"{self.rows:,} rows, {self.rows_per_second:,.0f} a second{share}"
 
 
-def sync_to_store(pull: SyncSpec, *, run: Runner, store: Store, uri: str, world: Surroundings) -> SyncSummary:
+def sync_to_store(
+    spec: SyncSpec,
+    *,
+    run: RunFlow,
+    store: Store,
+    uri: str,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_commit: OnCommit | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    monotonic: Callable[[], float] = time.monotonic,
+) -> SyncSummary:
     """
-    Pull a window into the store, going on where an earlier try of the same task stopped.
+    Sync a window into the store, resuming an earlier attempt of the same task from its last checkpoint.
 
     :param run: sends the requests.
-    :param uri: names the store in the summary.
-    :raises ConfigError: the store cannot be used, or the token is of another number than before.
-    :raises ApiError: what the export raises; what was committed stays.
-    :raises LandingError: the store failed, another try took over, or too much was rejected.
+    :param uri: URI of the store's contacts, for the summary.
+    :param on_progress: called about every ten seconds.
+    :param on_commit: called after each committed batch.
+    :raises ConfigError: the store cannot be used, or the token belongs to another number than before.
+    :raises ApiError: a request failed. Committed rows stay.
+    :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     """
     store.prepare()
     extraction = store.begin(
         source=SOURCE,
-        account=pull.account,
-        window=pull.window,
-        task=pull.task,
-        options_digest=pull.options_digest,
-        package_version=pull.package_version,
+        account=spec.account,
+        window=spec.window,
+        task=spec.task,
+        options_digest=spec.options_digest,
+        package_version=spec.package_version,
         uri=uri,
     )
-    export = _export(pull, resume_from=extraction.resume_from)
-    batch = _Batch(extraction, export, world)
-    for page in _pages(pull, export, run, world):
+    download = _Download(spec, run, now=now, resume_from=extraction.resume_from)
+    batch = _Batch(extraction, download, on_commit, monotonic)
+    for page in _reporting(download, on_progress, monotonic):
         batch.add(page)
     batch.commit()
-    too_much = rejected_error(extraction.rejected, extraction.rows, pull.max_rejected)
-    finished = extraction.finish("incomplete" if too_much else "complete")
-    if too_much:
-        raise LandingError(too_much)
+    error = check_rejected(extraction, spec.max_rejected)
+    finished = extraction.finish("incomplete" if error else "complete")
+    if error:
+        raise error
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
     return SyncSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
 
 
 def sync_to_files(
-    pull: SyncSpec,
+    spec: SyncSpec,
     *,
-    run: Runner,
+    run: RunFlow,
     root: ObjectPath,
     file_format: str,
-    world: Surroundings,
-    erased: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_commit: OnCommit | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncSummary:
     """
-    Pull a window into a prefix of its own below a path of object storage.
+    Sync a window into a new prefix below a path of object storage.
 
     :param run: sends the requests.
-    :param root: an ``ObjectStoragePath``, or anything else that is used like a :class:`pathlib.Path`.
+    :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
-    :param erased: tells who is to be passed over.
-    :raises ConfigError: the file format is unknown, or the token is of more than one number.
-    :raises ApiError: what the export raises; no reader takes what was written for complete.
-    :raises LandingError: the storage failed, or too much was rejected.
+    :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param on_progress: called about every ten seconds.
+    :param on_commit: called when the manifest is written.
+    :raises ConfigError: the file format is unknown, or the contacts belong to several numbers.
+    :raises ApiError: a request failed. The prefix has no manifest, so readers skip it.
+    :raises LandingError: the storage failed, or too many rows were rejected.
     """
-    export = _export(pull)
-    lines: set[str] = set()
+    download = _Download(spec, run, now=now)
+    number_ids: set[str] = set()
     with ExtractionWriter(
         root,
         source=SOURCE,
-        account=pull.account,
-        window=pull.window,
-        task=pull.task,
-        package_version=pull.package_version,
+        account=spec.account,
+        window=spec.window,
+        task=spec.task,
+        package_version=spec.package_version,
         file_format=file_format,
-        suppression_list=erased,
+        suppression_list=suppressed,
     ) as extraction:
-        for page in _pages(pull, export, run, world):
-            _only(lines := lines | _lines_of(page))
+        for page in _reporting(download, on_progress, monotonic):
+            number_ids |= _number_ids(page)
+            _expect_one_number(number_ids)
             extraction.write(page)
-        extracted_at = _extracted_at(export, world)
-        late = extracted_at - pull.window.end
+        lag = download.extracted_at - spec.window.end
         manifest = extraction.finish(
-            extracted_at=extracted_at,
-            finished_at=world.now(),
-            lossy=not timedelta(0) <= late <= pull.late_after,
-            number_id=_only(lines),
+            extracted_at=download.extracted_at,
+            finished_at=now(),
+            lossy=not timedelta(0) <= lag <= spec.late_after,
+            number_id=next(iter(number_ids), None),
         )
-    world.count(CommitStats.in_files(manifest))
-    too_much = rejected_error(manifest.rejected, manifest.rows, pull.max_rejected)
-    if too_much:
-        raise LandingError(too_much)
+    if on_commit:
+        on_commit(CommitStats.in_files(manifest))
+    if error := check_rejected(manifest, spec.max_rejected):
+        raise error
     return SyncSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
 
 
-class _Batch:
-    """Rows on their way into the store: committed together with how far they bring the export."""
+class _Download:
+    """
+    The pages of a sync, pseudonymized if the spec says so.
 
-    def __init__(self, extraction: Extraction, export: Export, world: Surroundings) -> None:
+    :ivar extracted_at: time of the server's first response; by the worker's clock if it sends no ``Date``.
+    """
+
+    extracted_at: datetime
+
+    def __init__(
+        self, spec: SyncSpec, run: RunFlow, *, now: Callable[[], datetime], resume_from: datetime | None = None
+    ) -> None:
+        self._pseudonyms = spec.pseudonyms
+        self._run = run
+        self._now = now
+        self.export = Export(
+            spec.fetched_window, spec.options, resume_from=resume_from, cursor_per_page=spec.cursor_per_page
+        )
+
+    def __iter__(self) -> Iterator[TurnPage]:
+        page = self._run(self.export.next_page())
+        self.extracted_at = self.export.server_time or self._now()
+        while page is not None:
+            yield page.pseudonymized(self._pseudonyms) if self._pseudonyms else page
+            page = self._run(self.export.next_page())
+
+
+class _Batch:
+    """Rows that are committed together with the position that the export has reached."""
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        download: _Download,
+        on_commit: OnCommit | None,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._extraction = extraction
-        self._export = export
-        self._world = world
+        self._download = download
+        self._on_commit = on_commit
+        self._monotonic = monotonic
         self._clear()
 
     def add(self, page: TurnPage) -> None:
-        """Take a page in; commit when there is enough, or when it has waited long enough."""
+        """Add a page; commit if the batch is large or old enough."""
         records, rejects = page.records()
         self._records += records
         self._rejects += rejects
         self._size += page.size
         self._pages += 1
-        self._lines |= _lines_of(page)
-        waited = self._world.monotonic() - self._began
-        if len(self._records) >= BATCH_ROWS or waited >= BATCH_SECONDS:
+        self._number_ids |= _number_ids(page)
+        if len(self._records) >= BATCH_ROWS or self._monotonic() - self._began >= BATCH_SECONDS:
             self.commit()
 
     def commit(self) -> None:
-        """Land what came since the last commit."""
+        """Write what was added since the last commit."""
         if self._pages == 0:
             return
         extraction = self._extraction
@@ -212,49 +257,52 @@ class _Batch:
         new_versions = extraction.land(
             self._records,
             self._rejects,
-            position=self._export.position,
+            position=self._download.export.position,
             pages=self._pages,
             size=self._size,
-            extracted_at=_extracted_at(self._export, self._world),
-            number_ids=self._lines,
+            extracted_at=self._download.extracted_at,
+            number_ids=self._number_ids,
         )
-        self._world.count(
-            CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
-        )
+        if self._on_commit:
+            self._on_commit(
+                CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
+            )
         self._clear()
 
     def _clear(self) -> None:
         self._records: list[Record] = []
         self._rejects: list[Reject] = []
-        self._lines: set[str] = set()
+        self._number_ids: set[str] = set()
         self._size = self._pages = 0
-        self._began = self._world.monotonic()
+        self._began = self._monotonic()
 
 
-def _export(pull: SyncSpec, *, resume_from: datetime | None = None) -> Export:
-    return Export(pull.asked, pull.options, resume_from=resume_from, cursor_per_page=pull.cursor_per_page)
+def _reporting(
+    download: _Download, on_progress: Callable[[Progress], None] | None, monotonic: Callable[[], float]
+) -> Iterator[TurnPage]:
+    """Yield the pages, reporting progress every few seconds."""
+    rows, began = 0, monotonic()
+    reported = began
+    for page in download:
+        yield page
+        rows += len(page.texts)
+        now = monotonic()
+        if on_progress and now - reported >= PROGRESS_SECONDS:
+            reported = now
+            on_progress(Progress(rows, rows / (now - began), _share(download.export)))
 
 
-def _pages(pull: SyncSpec, export: Export, run: Runner, world: Surroundings) -> Iterator[TurnPage]:
-    pace = Pace(export.window, world.report, monotonic=world.monotonic)
-    while (page := run(export.next_page())) is not None:
-        _extracted_at(export, world)
-        yield page.pseudonymized(pull.pseudonyms) if pull.pseudonyms else page
-        pace.add(len(page.texts), export.position)
+def _share(export: Export) -> float | None:
+    if export.position is None:
+        return None
+    window = export.window
+    return min(max((export.position - window.start) / (window.end - window.start), 0.0), 1.0)
 
 
-def _extracted_at(export: Export, world: Surroundings) -> datetime:
-    """Tell when the server answered first: one time for all of a try, the worker's where the server tells none."""
-    export.server_time = export.server_time or world.now()
-    return export.server_time
+def _number_ids(page: TurnPage) -> set[str]:
+    return {str(number_id) for number_id in {keys.number_id for keys in page.keys} if number_id is not None}
 
 
-def _lines_of(page: TurnPage) -> set[str]:
-    return {str(line) for line in {head.number_id for head in page.keys} if line is not None}
-
-
-def _only(lines: set[str]) -> str | None:
-    """Return the line that all rows belong to; a token belongs to one."""
-    if len(lines) > 1:
-        raise ConfigError("the answer holds contacts of more than one number_id; check the connection's token")
-    return next(iter(lines), None)
+def _expect_one_number(number_ids: set[str]) -> None:
+    if len(number_ids) > 1:
+        raise ConfigError("The response holds contacts of several number_ids. Check the connection's API token.")

@@ -1,4 +1,4 @@
-"""Wait for a moment without holding a worker slot."""
+"""Wait until a time without a worker slot."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ MAX_SLEEP_S = 60.0
 
 class WaitUntilTrigger(BaseTrigger):
     """
-    Fires once, at a moment or as soon after it as it is looked at.
+    Fires once, at a time or right away if it has passed.
 
-    The event is ``{"until": …, "attempt": …}``: it carries all that the resumed task needs.
+    The event is ``{"until": …, "attempt": …}``, all that the resumed task needs.
 
-    :param until: aware time, or its ISO text.
-    :param attempt: which attempt the task makes when it goes on, 1 and up; handed through unchanged.
-    :param _later: what workers of a later release give as well; left aside.
+    :param until: Timezone-aware ``datetime``, or ISO 8601 string with an offset.
+    :param attempt: Number of the resumed task's attempt, 1 and up; passed through unchanged. Default: 1.
+    :param _later: Arguments of later releases; ignored.
     """
 
     def __init__(self, until: datetime | str, attempt: int = 1, **_later: Any) -> None:
         super().__init__()
         self.until = datetime.fromisoformat(until) if isinstance(until, str) else until
         if self.until.tzinfo is None:
-            raise ValueError("until has no time zone")
+            raise ValueError("until has no time zone; write it with an offset")
         self.attempt = attempt
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -40,8 +40,8 @@ class WaitUntilTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep in short naps, so that a corrected clock is noticed, then fire."""
-        # A nap, not one long sleep: a laptop that was shut, or a clock that was set, must not prolong the wait.
+        """Sleep in short steps, then fire."""
+        # Short steps notice a clock that was set, or a machine that was suspended.
         while (left := (self.until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, MAX_SLEEP_S))
         yield TriggerEvent({"until": self.until.astimezone(UTC).isoformat(), "attempt": self.attempt})

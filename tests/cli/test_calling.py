@@ -35,7 +35,7 @@ from airflow_provider_wacontacts import __version__, cli
         (["store", "erase", "--secret-env", "SECRET"], "--secret-env"),
     ],
 )
-def test_what_is_called_wrongly_exits_with_2_and_names_it(capsys, arguments, named):
+def test_a_usage_error_exits_with_2_and_names_the_argument(capsys, arguments, named):
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
 
@@ -56,18 +56,18 @@ def test_help_fits_a_narrow_terminal_but_for_examples(capsys, monkeypatch, comma
     assert [line for line in lines if len(line) > 80 and not line.startswith("  ")] == []
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
 
     assert (ended.value.code, capsys.readouterr().out) == (0, f"wacontacts {__version__}\n")
 
 
-def test_who_interrupts_it_has_not_been_told_that_all_is_well(monkeypatch):
+def test_ctrl_c_exits_with_130(monkeypatch):
     def interrupted(_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("airflow_provider_wacontacts.cli.status._look", interrupted)
+    monkeypatch.setattr("airflow_provider_wacontacts.cli.status._read", interrupted)
 
     assert cli.main(["store", "status"]) == 130
 

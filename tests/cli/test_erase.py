@@ -98,7 +98,7 @@ def test_a_line_that_is_no_id_erases_nobody_and_is_not_repeated(erase, tmp_path,
     code, out, err = erase(lines=f"{BOB}\n{line}\n")
 
     assert (code, out, hashes(tmp_path)) == (1, "", 0)
-    assert err.startswith("wacontacts: 1 of the 2 that were given are neither")
+    assert err.startswith("wacontacts: 1 of 2 IDs is invalid")
     assert BOB not in err
     assert line not in err.replace("nobody", "")
 

@@ -28,7 +28,7 @@ TABLES = """\
 STORE_URL: tables of version 5, as of 2024-01-08 09:00 UTC
 
 Accounts
-  SOURCE     ACCOUNT  UP TO             AGE    PULLS  REJECTED
+  SOURCE     ACCOUNT  UP TO             AGE    SYNCS  REJECTED
   green_api  depot    2024-01-06 01:00  2d 8h      1         0
   turn       main     2024-01-07 00:00  33h        5         2
   turn       other    never             -          0         0
@@ -37,22 +37,22 @@ Windows
   ACCOUNT  FROM              BASELINE UNTIL    GAPS    LOSSY
   main     2024-01-01 00:00  2024-01-02 00:05  1, 24h  1, 24h
 
-Gaps: nothing covers them
+Coverage gaps
   ACCOUNT  FROM              TO                LENGTH
   main     2024-01-04 00:00  2024-01-05 00:00  24h
 
-Lossy: never pulled in time
+Lossy intervals (synced too late)
   ACCOUNT  FROM              TO                LENGTH
   main     2024-01-05 00:00  2024-01-06 00:00  24h
 
-Tries that run, and others begun since the last complete one
-  ACCOUNT  STATE       REASON  TRIES  FIRST BEGUN       LAST BEGUN
+Unfinished extractions
+  ACCOUNT  STATE       REASON  COUNT  FIRST STARTED     LAST STARTED
   depot    incomplete  empty       1  2024-01-08 09:00  2024-01-08 09:00
   other    running     -           1  2024-01-08 09:00  2024-01-08 09:00
 
-Rejected
-  ACCOUNT    REJECTS  LAST              REASON
-  turn main        2  2024-01-03 00:05  no id
+Rejected rows
+  ACCOUNT    ROWS  LAST              REASON
+  turn main     2  2024-01-03 00:05  no id
 
 Senders
   SENDER        SPENT TODAY  LIMIT  OPEN CHECKS  OVERDUE  OLDEST OPEN
@@ -62,13 +62,13 @@ Numbers
   SENDER        STATUS      NUMBERS
   +12015550100  processing        1
 
-Users who have potentially changed, and are not acknowledged
+Pending identity changes
   SENDER        USERS
   +12015550100      1
 
-Rejected
-  ACCOUNT                         REJECTS  LAST              REASON
-  whatsapp_business +12015550100        1  2024-01-08 09:00  too short
+Rejected rows
+  ACCOUNT                         ROWS  LAST              REASON
+  whatsapp_business +12015550100     1  2024-01-08 09:00  too short
 """
 
 
@@ -155,26 +155,26 @@ def test_tables_fit_a_narrow_terminal():
     assert [line for line in TABLES.splitlines() if len(line) > 80] == []
 
 
-def test_of_many_stretches_the_newest_are_shown(week, status):
+def test_of_many_intervals_the_newest_are_shown(week, status):
     for day in range(0, 26, 2):
         week.pull(day)
-    lines = status()[1].partition("Gaps: nothing covers them\n")[2].splitlines()
+    lines = status()[1].partition("Coverage gaps\n")[2].splitlines()
 
     assert lines[1] == "  main     2 earlier ones    --json has all    -"
     assert (lines[2].split()[1], lines[11].split()[1], len(lines)) == ("2024-01-06", "2024-01-24", 12)
 
 
-def test_a_store_in_which_nothing_happened_is_told_to_be_empty(week, status):
+def test_an_empty_store_has_no_data(week, status):
     code, out = status()
 
-    assert (code, out.splitlines()[-1]) == (0, "Nothing was pulled or checked yet, or nothing of what was asked for.")
+    assert (code, out.splitlines()[-1]) == (0, "No data found for this selection.")
 
 
 def test_contacts_are_counted_where_that_is_asked_for(full_week, status):
     accounts = status("--contacts", "--source", "green_api")[1].splitlines()[3:5]
 
     assert accounts == [
-        "  SOURCE     ACCOUNT  UP TO             AGE    PULLS  REJECTED  PRESENT  GONE",
+        "  SOURCE     ACCOUNT  UP TO             AGE    SYNCS  REJECTED  PRESENT  GONE",
         "  green_api  depot    2024-01-06 01:00  2d 8h      1         0        1     0",
     ]
 
@@ -183,7 +183,7 @@ def test_what_is_late_is_told_by_the_caller(week, status):
     week.pull(0)
     week.pull(1, late=5 * HOUR)
 
-    assert ["Lossy:" in status(*late)[1] for late in ([], ["--late-after", "5h"])] == [True, False]
+    assert ["Lossy intervals" in status(*late)[1] for late in ([], ["--late-after", "5h"])] == [True, False]
 
 
 def test_a_connections_limit_is_told(full_week, capsys, monkeypatch):
@@ -270,13 +270,13 @@ def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeyp
 def test_a_monitor_gets_one_line_and_0_where_all_is_fresh(week, status):
     week.pull(5)
 
-    assert status("--max-age", "33h") == (0, "OK: the oldest account is 33h old, 33h are allowed\n")
+    assert status("--max-age", "33h") == (0, "OK: the oldest account is 33h old; maximum age 33h\n")
 
 
 def test_a_monitor_gets_one_line_and_1_where_something_is_stale(full_week, status):
     assert status("--max-age", "34h") == (
         1,
-        "STALE: green_api depot is 2d 8h old, turn other was never pulled; 34h are allowed\n",
+        "STALE: green_api depot is 2d 8h old, turn other was never synced; maximum age 34h\n",
     )
 
 
@@ -289,18 +289,18 @@ def test_a_monitor_of_an_account_that_is_not_there_hears_of_it(week, status, ask
     week.pull(5)
     code, out = status("--max-age", "34h", *asked)
 
-    assert (code, "typo was never pulled" in out) == (1, True)
+    assert (code, "typo was never synced" in out) == (1, True)
 
 
 def test_where_nothing_was_ever_pulled_a_monitor_hears_of_it(week, status):
-    assert status("--max-age", "26h") == (1, "STALE: nothing was ever pulled; 26h are allowed\n")
+    assert status("--max-age", "26h") == (1, "STALE: no account was ever synced; maximum age 26h\n")
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("", "the environment variable STORE_URL is not set"),
-        ("sqlite:////nonexistent/store.db", "the store's file is not there"),
+        ("", "Environment variable STORE_URL is not set"),
+        ("sqlite:////nonexistent/store.db", "The store's SQLite file does not exist"),
         ("postgresql://user:secret-word@127.0.0.1:1/db", "the connection to the store was lost, or cannot be made"),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_store_without_tables_is_told_on_standard_output(status, monkeypatch, 
     monkeypatch.setenv("STORE_URL", "sqlite://")
     code, out = status(*arguments)
 
-    assert (code, out.count("\n"), "the store has no tables yet" in out) == (1, 1, True)
+    assert (code, out.count("\n"), "The store has no tables yet" in out) == (1, 1, True)
 
 
 # Rights
@@ -356,5 +356,5 @@ def test_a_monitor_needs_to_read_no_table_with_people_in_it(monitor, status):
 def test_rights_that_are_missing_are_named(monitor, status):
     assert status("--max-age", "26h") == (
         1,
-        "FAILED: this user may not read all that is asked for; it needs SELECT on the store's tables\n",
+        "FAILED: The database user may not read the store. Grant it SELECT on the store's tables and views.\n",
     )

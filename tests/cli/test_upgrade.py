@@ -45,8 +45,8 @@ def test_the_store_of_a_connection_is_upgraded(upgrades, capsys):
     assert cli.main(["store", "upgrade"]) == 0
     assert upgrades.done == [("airflow", "schema of lake"), ("airflow", "schema of wacontacts_store")]
     assert capsys.readouterr().out == (
-        "The tables of lake are up to date: version 5, as before.\n"
-        "The tables of wacontacts_store are up to date: version 5, as before.\n"
+        "The tables of lake are up to date: version 5, unchanged.\n"
+        "The tables of wacontacts_store are up to date: version 5, unchanged.\n"
     )
 
 
@@ -66,7 +66,7 @@ def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(fails_with, 
 
 @pytest.mark.parametrize(
     ("was", "said"),
-    [(0, "version 5, made just now"), (3, "version 5, which was 3 before"), (5, "version 5, as before")],
+    [(0, "version 5, created"), (3, "version 5, upgraded from version 3"), (5, "version 5, unchanged")],
 )
 def test_what_was_there_before_is_told(upgrades, capsys, was, said):
     upgrades.was = was

@@ -14,7 +14,6 @@ try:
 except ImportError:
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
-from airflow_provider_wacontacts.store import ShrinkGuard
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 MONDAY, DAY = datetime(2022, 9, 12, tzinfo=UTC), timedelta(days=1)
@@ -49,7 +48,7 @@ def test_it_tells_the_store_asset_what_landed(task):
 
 
 def test_an_empty_answer_fails_it_and_a_small_one_is_not_believed(task):
-    assert (task.on_empty, task.guard) == ("fail", ShrinkGuard(share=0.8, confirmations=3, accepted=False))
+    assert (task.on_empty, task.shrink_guard, task.shrink_confirmations, task.accept_shrink) == ("fail", 0.8, 3, False)
 
 
 def test_retries_outlast_an_instance_that_starts(task):

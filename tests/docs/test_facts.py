@@ -15,7 +15,7 @@ from airflow_provider_wacontacts import cli, exceptions
 from airflow_provider_wacontacts.files import Manifest
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
 from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_business
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, FetchSummary
 from airflow_provider_wacontacts.pipelines.import_files import ImportSummary
@@ -61,13 +61,9 @@ def store(tmp_path):
 
 
 def test_every_argument_of_the_operators_is_documented():
-    shared = inspect.signature(turn._TurnContactsOperator.__init__).parameters
-    own = [
-        *inspect.signature(turn.TurnContactsToSqlOperator.__init__).parameters,
-        *inspect.signature(turn.TurnContactsToObjectStorageOperator.__init__).parameters,
-    ]
+    named = arguments(turn.TurnContactsToSqlOperator, turn.TurnContactsToObjectStorageOperator)
 
-    assert sorted(first_column(section("operators.md", "Arguments"))) == sorted({*shared, *own} - {"self", "kwargs"})
+    assert sorted(first_column(section("operators.md", "Arguments"))) == sorted(named)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +77,7 @@ def test_every_argument_of_the_operators_is_documented():
     ],
 )
 def test_defaults_are_what_the_page_says(argument, shown):
-    default = inspect.signature(turn._TurnContactsOperator.__init__).parameters[argument].default
+    default = inspect.signature(turn.TurnContactsToSqlOperator.__init__).parameters[argument].default
     spelled = {"0:10:00": "10 minutes", "0:05:00": "5 minutes", "1:00:00": "1 hour", "turn_default": "`turn_default`"}
     (row,) = (line for line in section("operators.md", "Arguments").splitlines() if line.startswith(f"| `{argument}`"))
 
@@ -132,7 +128,7 @@ SNAPSHOTS = (green_api.GreenApiContactsToSqlOperator, green_api.GreenApiContacts
 
 
 def test_every_argument_of_snapshots_is_documented():
-    named = arguments(green_api._GreenApiContactsOperator, *SNAPSHOTS)
+    named = arguments(*SNAPSHOTS)
 
     assert sorted(first_column(section("green_api.md", "Arguments"))) == sorted(named)
 
@@ -153,7 +149,7 @@ def shown_of(kinds, heading):
 
 
 def test_defaults_of_snapshots_are_what_the_page_says():
-    shown, known = shown_of((green_api._GreenApiContactsOperator, *SNAPSHOTS), "Arguments")
+    shown, known = shown_of(SNAPSHOTS, "Arguments")
     spelled = {"0:02:00": "2 minutes", "<class 'inspect._empty'>": "required"}
 
     told = {name: default.replace("`", "") for name, (_, default) in shown.items() if known[name].default is not None}
@@ -172,7 +168,7 @@ def test_template_fields_of_snapshots_and_files_are_marked(kinds, heading):
 
 
 def test_every_reason_for_an_incomplete_snapshot_is_documented():
-    assert set(first_column(section("green_api.md", "Who is gone"))) == set(green_api.WHY)
+    assert set(first_column(section("green_api.md", "Who is gone"))) == set(green_api.INCOMPLETE_REASONS)
 
 
 def test_every_member_of_the_manifest_is_documented():
@@ -228,7 +224,6 @@ PUBLIC = {
         "ObjectPath",
         "validate_file_format",
     ),
-    "operators.contact_files": (),
     "operators.green_api": (),
     "operators.store": (),
     "operators.turn": (),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import ExtractionWriter
-from airflow_provider_wacontacts.pipelines.store_status import look_at_ages, look_at_store
+from airflow_provider_wacontacts.pipelines.store_status import read_ages, read_status
 from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
@@ -196,9 +196,9 @@ def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_dat
             connection.execute(text("SELECT count(*) FROM contacts.wacontacts_reject"))
         analyst.dispose()
         monitor = create_engine(owner.url, connect_args={"options": "-c role=monitor"})
-        ages = look_at_ages(Store(monitor, table_schema="contacts"), Selection())
+        ages = read_ages(Store(monitor, table_schema="contacts"), Selection())
         with pytest.raises(ConfigError, match="may not read"):
-            look_at_store(Store(monitor, table_schema="contacts"), Selection())
+            read_status(Store(monitor, table_schema="contacts"), Selection())
         monitor.dispose()
     finally:
         with owner.begin() as connection:

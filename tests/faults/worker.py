@@ -25,7 +25,7 @@ import requests
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
+from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
@@ -34,18 +34,17 @@ from airflow_provider_wacontacts.store import Store
 def pull(plan: dict[str, Any]) -> dict[str, Any]:
     """Pull a window by the job, which needs no Airflow."""
     ticks = count(step=plan["tick_s"])
-    world = Surroundings(report=lambda _: None, monotonic=lambda: next(ticks))
     window = Window(*map(datetime.fromisoformat, plan["window"]))
-    order = SyncSpec("main", window, TaskInstanceKey("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
+    spec = SyncSpec("main", window, TaskInstanceKey("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
     session = requests.Session()
     session.headers["authorization"] = f"Bearer {plan['token']}"
     run = stopping(Driver(session, plan["turn"]).run, plan["stop_after"])
     if plan["store"] is None:
         file_format = plan["file_format"]
-        summary = sync_to_files(order, run=run, root=Path(plan["path"]), file_format=file_format, world=world)
+        summary = sync_to_files(spec, run=run, root=Path(plan["path"]), file_format=file_format)
     else:
         store = Store(create_engine(plan["store"]))
-        summary = sync_to_store(order, run=run, store=store, uri="x:", world=world)
+        summary = sync_to_store(spec, run=run, store=store, uri="x:", monotonic=lambda: next(ticks))
     return summary.as_dict()
 
 

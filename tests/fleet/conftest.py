@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_store
+from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec, sync_to_store
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
@@ -195,4 +195,4 @@ def _pull_in_one_process(runs):
             "0",
             lookback=LOOKBACK,
         )
-        sync_to_store(order, run=run, store=store, uri="x:", world=Surroundings(report=lambda _: None))
+        sync_to_store(order, run=run, store=store, uri="x:")

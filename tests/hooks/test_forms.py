@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.hooks.turn import TurnHook
 PLACEHOLDERS = {
     "host": "whatsapp.turn.io",
     "schema": "https",
-    "password": "made in Turn.io under Settings, API & Webhooks",
+    "password": "from Turn.io: Settings, API & Webhooks",
 }
 DEFAULTS = {"account": None, "timeout": 60, "verify": "true", "allow_http": False}
 GREEN_API = {
@@ -22,8 +22,8 @@ GREEN_API = {
     "placeholders": {
         "host": "https://7103.api.greenapi.com",
         "schema": "https",
-        "login": "digits, as the console shows them",
-        "password": "as the console shows it",
+        "login": "e.g. 7103000000",
+        "password": "from the GREEN-API console",
     },
 }
 HOOKS = {"turn": TurnHook, "green_api": GreenApiHook}

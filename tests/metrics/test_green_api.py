@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.hooks import green_api
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.green_api_cases import ANN, MONDAY, Connect, Context, to_files, to_store
 

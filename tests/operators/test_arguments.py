@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
-from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
-from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
+from airflow_provider_wacontacts.operators.green_api import (
+    GreenApiContactsToObjectStorageOperator,
+    GreenApiContactsToSqlOperator,
+)
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppCheckContactsOperator,
@@ -26,36 +28,35 @@ SHARE = ("0.5", 2, True)
 FLAG = ("False", 1, None)
 WORD = ("all", 1, None)
 CHECKING = {"batch_size": (*WHOLE, 1001), "max_checks": WHOLE, "force_check": FLAG, "blocking": WORD, "on_budget": WORD}
+FIELDS = ("name", [], ["type"], 1)
+FORMAT = ("csv", None)
+TURN = {
+    "window_length": (*SPAN, timedelta(0)),
+    "lookback": SPAN,
+    "settle": SPAN,
+    "late_after": SPAN,
+    "max_rejected": SHARE,
+    "page_size": WHOLE,
+    "cursor_per_page": FLAG,
+    "ordering": ("descending", 1),
+    "pseudonymize": FIELDS,
+}
+GREEN_API = {
+    "count": WHOLE,
+    "group": ("False", 1),
+    "empty_retries": WHOLE[:-1],
+    "empty_wait": SPAN,
+    "on_empty": ("ignore", None),
+    "max_rejected": SHARE,
+    "pseudonymize": FIELDS,
+}
+SHRINK = {"shrink_guard": SHARE, "shrink_confirmations": WHOLE, "accept_shrink": FLAG}
 WRONG: dict[Any, tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
-    TurnContactsToSqlOperator: (
-        {},
-        {
-            "window_length": (*SPAN, timedelta(0)),
-            "lookback": SPAN,
-            "settle": SPAN,
-            "late_after": SPAN,
-            "max_rejected": SHARE,
-            "page_size": WHOLE,
-            "cursor_per_page": FLAG,
-        },
-    ),
-    GreenApiContactsToSqlOperator: (
-        {},
-        {
-            "count": WHOLE,
-            "group": ("False", 1),
-            "empty_retries": WHOLE[:-1],
-            "empty_wait": SPAN,
-            "max_rejected": SHARE,
-            "shrink_guard": SHARE,
-            "shrink_confirmations": WHOLE,
-            "accept_shrink": FLAG,
-        },
-    ),
-    ContactFilesToSqlOperator: (
-        {"path": "somewhere"},
-        {"shrink_guard": SHARE, "shrink_confirmations": WHOLE, "accept_shrink": FLAG},
-    ),
+    TurnContactsToSqlOperator: ({}, TURN),
+    TurnContactsToObjectStorageOperator: ({"path": "somewhere"}, {**TURN, "file_format": FORMAT}),
+    GreenApiContactsToSqlOperator: ({}, {**GREEN_API, **SHRINK}),
+    GreenApiContactsToObjectStorageOperator: ({"path": "somewhere"}, {**GREEN_API, "file_format": FORMAT}),
+    ContactFilesToSqlOperator: ({"path": "somewhere"}, SHRINK),
     WhatsAppCheckContactsOperator: ({"contacts": []}, {**CHECKING, "fresh_for": SPAN}),
     WhatsAppRevalidateContactsOperator: (
         {},
@@ -84,7 +85,11 @@ def test_it_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], nam
 
 @pytest.mark.parametrize(("operator", "arguments", "name"), CASES)
 def test_a_mapped_task_s_constant_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
-    if not issubclass(operator, ValidatedArguments):
-        pytest.skip("validated when the task runs")
     with pytest.raises(ConfigError, match=name):
         operator.partial(task_id="task", **arguments)
+
+
+@pytest.mark.parametrize("make", [TurnContactsToSqlOperator, TurnContactsToSqlOperator.partial])
+def test_a_cursor_for_every_page_excludes_descending_rows(make: Any) -> None:
+    with pytest.raises(ConfigError, match="cursor_per_page needs ascending rows"):
+        make(task_id="task", cursor_per_page=True, ordering="desc")

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, bob
 from tests.operators.green_api_cases import ANN, BEN, MONDAY, Connect, Context, to_files, to_store
@@ -95,7 +95,7 @@ def test_what_was_filed_since_is_landed_the_next_time(
     summary = land(days, store_conn_id="anew", shrink_guard=0.7).execute(run())
 
     assert summary == NOTHING | {"prefixes": 5, "known": 4, "rows": 4, "new_versions": 1}
-    assert "Landed 1 of 5 extractions: 4 rows, 1 new versions, 0 rejected, 0 gone, 0 back; 0 too old" in logged()
+    assert "Loaded 1 of 5 extractions: 4 rows, 1 new versions, 0 rejected, 0 gone, 0 returned; 0 refused" in logged()
 
 
 def test_snapshots_that_are_older_than_what_landed_are_refused(days: Path, run: Context) -> None:

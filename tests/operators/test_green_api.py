@@ -112,14 +112,14 @@ def test_what_is_wanted_is_asked_for(
 @pytest.mark.parametrize(
     ("told", "given", "reason", "said"),
     [
-        ({"history_sync_progress": 99}, {}, "unsynchronised", "has not loaded all of its history"),
-        ({}, {"count": 4}, "cut", "cut off by count"),
+        ({"history_sync_progress": 99}, {}, "unsynchronised", "has not loaded its whole history"),
+        ({}, {"count": 4}, "cut", "truncated by count"),
         ({"shown_share": 0.5}, {}, "shrunken", "much smaller than the last complete one"),
         ({"empty_answers": None}, {"empty_retries": 0, "on_empty": "accept"}, "empty", "empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot_and_the_log_says_why(
+def test_an_incomplete_snapshot_marks_no_contacts_as_gone_and_the_log_says_why(
     green: Sandbox, run: Context, query: Query, *, logged: Logged, told: Any, given: Any, reason: str, said: str
 ) -> None:
     to_store().execute(run())
@@ -130,7 +130,7 @@ def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot_and_the_log_sa
 
     assert (summary["state"], summary["reason"], summary["gone"]) == ("incomplete", reason, 0)
     assert query("SELECT count(*) FROM wacontacts_current WHERE state = 'present'") == [(4,)]
-    warnings = [line for line in logged().splitlines() if "on the strength of this" in line]
+    warnings = [line for line in logged().splitlines() if "marks no contacts as gone" in line]
     assert warnings
     assert [line for line in warnings if said not in line] == []
 
@@ -175,7 +175,7 @@ def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
 
     assert (summary["state"], summary["reason"], summary["rows"]) == ("refused", "older", 0)
     assert query("SELECT count(*) FROM wacontacts_version") == [(4,)]
-    assert "older than the newest that has landed" in logged()
+    assert "Snapshot discarded: a newer one is already loaded" in logged()
 
 
 # Retries, templates, assets
@@ -231,9 +231,9 @@ def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, 
     assert [events[outlet].extra for outlet in outlets] == [summary, summary]
 
 
-def test_what_the_log_can_say_of_a_reason_covers_every_reason_there_is() -> None:
+def test_the_log_explains_every_reason() -> None:
     from airflow_provider_wacontacts.store import completeness
 
-    names = ("EMPTY", "CUT", "UNSYNCHRONISED", "NAMELESS", "SHRUNKEN")
+    names = ("EMPTY", "TRUNCATED", "UNSYNCHRONISED", "UNIDENTIFIED", "SHRUNKEN")
     reasons = {getattr(completeness, name) for name in names}
-    assert set(green_api.WHY) == reasons
+    assert set(green_api.INCOMPLETE_REASONS) == reasons

@@ -10,9 +10,8 @@ import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToObjectStorageOperator
-from airflow_provider_wacontacts.operators.store import EraseContactsOperator
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)

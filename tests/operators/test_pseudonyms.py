@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.exceptions import ContractError
 from airflow_provider_wacontacts.files import read_contacts
-from airflow_provider_wacontacts.operators.contact_files import ContactFilesToSqlOperator
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.pipelines import turn_sync as turn_pull
 from airflow_provider_wacontacts.sandbox import (
@@ -292,13 +292,10 @@ def test_a_retry_that_is_to_replace_other_fields_goes_on_with_nothing(
         ({}, {}),
         ({"pseudonym_secret": ""}, {}),
         ({"pseudonym_secret": SECRET}, {"pseudonym_conn_id": "nobody"}),
-        ({"pseudonym_secret": SECRET}, {"pseudonymize": []}),
-        ({"pseudonym_secret": SECRET}, {"pseudonymize": "name"}),
-        ({"pseudonym_secret": SECRET}, {"pseudonymize": ["type"]}),
     ],
-    ids=["no secret", "an empty one", "no connection", "no fields", "a text", "a field that is needed"],
+    ids=["no secret", "an empty one", "no connection"],
 )
-def test_without_a_secret_or_fields_nothing_is_asked_and_nothing_lands(
+def test_without_a_secret_nothing_is_asked_and_nothing_lands(
     people: Sandbox, connect: Connect, *, land: Any, feed: str, where: str, extra: Any, given: Any, tmp_path: Path
 ) -> None:
     connect("wacontacts_store", conn_type="sqlite", host=str(tmp_path / "untouched.db"), extra=extra)

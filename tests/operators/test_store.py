@@ -251,8 +251,8 @@ def test_both_columns_count_and_what_is_null_does_not(team: Team) -> None:
     ("sql", "said"),
     [
         ("SELECT 1 AS id", "no column 'wa_id' or 'number'"),
-        ("SELECT '2015550123 or so' AS number UNION SELECT '12015550123'", "1 of the 2 that were given"),
-        ("SELECT '020 7946 0958' AS number", "nobody was erased"),
+        ("SELECT '2015550123 or so' AS number UNION SELECT '12015550123'", "1 of 2 IDs is invalid"),
+        ("SELECT '020 7946 0958' AS number", "Nothing was erased"),
     ],
 )
 def test_what_names_nobody_fails_at_once_before_anything(team: Team, sql: str, said: str) -> None:

@@ -13,7 +13,11 @@ from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import complete_prefixes
 from airflow_provider_wacontacts.files.reader import read_prefix
-from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask, snapshot_to_files, snapshot_to_store
+from airflow_provider_wacontacts.pipelines.green_api_snapshot import (
+    fetch_snapshot,
+    snapshot_to_files,
+    snapshot_to_store,
+)
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.store import ShrinkGuard, Store, TaskInstanceKey
@@ -74,7 +78,7 @@ def take(store, contacts, days=0, *, pull=PULL, run=None, **told):
     """Take a snapshot so many days after Monday, and land it in the store."""
     at = MONDAY + days * DAY
     pull = replace(pull, task=pull.task._replace(run_id=run or f"run of day {days}"))
-    return snapshot_to_store(pull, ask(pull, Instance(contacts, at=at, **told)), store=store, uri="here")
+    return snapshot_to_store(pull, fetch_snapshot(pull, Instance(contacts, at=at, **told)), store=store, uri="here")
 
 
 def brought(summary):
@@ -276,7 +280,9 @@ def test_workers_that_take_snapshots_at_once_agree(store, rows, history):
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
 def test_a_snapshot_is_filed_whole_and_compared_with_nothing(tmp_path, file_format):
-    answered = ask(PULL, Instance([ANN, DAN, GROUP, {"name": "nobody"}], settings={"stateInstance": "authorized"}))
+    answered = fetch_snapshot(
+        PULL, Instance([ANN, DAN, GROUP, {"name": "nobody"}], settings={"stateInstance": "authorized"})
+    )
     finished_at = MONDAY + timedelta(minutes=1)
 
     summary = snapshot_to_files(PULL, answered, root=tmp_path, file_format=file_format, now=lambda: finished_at)
@@ -304,7 +310,9 @@ def test_a_snapshot_is_filed_whole_and_compared_with_nothing(tmp_path, file_form
 )
 def test_the_manifest_says_what_a_store_needs_to_know_of_the_answer(tmp_path, given, settings, known):
     pull = replace(PULL, **given)
-    snapshot_to_files(pull, ask(pull, Instance([ANN], settings=settings)), root=tmp_path, file_format="jsonl.gz")
+    snapshot_to_files(
+        pull, fetch_snapshot(pull, Instance([ANN], settings=settings)), root=tmp_path, file_format="jsonl.gz"
+    )
 
     (prefix,) = complete_prefixes(tmp_path)
     assert (prefix.manifest.group, prefix.manifest.is_cut, prefix.manifest.is_synchronised) == known
@@ -320,7 +328,7 @@ def test_the_manifest_says_what_a_store_needs_to_know_of_the_answer(tmp_path, gi
 def test_what_was_incomplete_is_so_when_it_is_landed_from_files(store, rows, tmp_path, *, given, settings, reason):
     pull = replace(PULL, **given)
     take(store, [ANN, BEN, CAT])
-    answered = ask(pull, Instance([ANN, BEN], at=MONDAY + DAY, settings=settings))
+    answered = fetch_snapshot(pull, Instance([ANN, BEN], at=MONDAY + DAY, settings=settings))
     snapshot_to_files(pull, answered, root=tmp_path, file_format="jsonl.gz")
 
     summary = import_files(ImportSpec(TaskInstanceKey("contacts", "run", "land"), "0.1.0"), root=tmp_path, store=store)
@@ -333,6 +341,8 @@ def test_too_many_rejected_rows_fail_it_after_the_rest_was_filed(tmp_path):
     pull = replace(PULL, max_rejected=0.3)
 
     with pytest.raises(LandingError, match="1 of 2 rows were rejected"):
-        snapshot_to_files(pull, ask(pull, Instance([ANN, {"name": "x"}])), root=tmp_path, file_format="jsonl.gz")
+        snapshot_to_files(
+            pull, fetch_snapshot(pull, Instance([ANN, {"name": "x"}])), root=tmp_path, file_format="jsonl.gz"
+        )
 
     assert [prefix.manifest.rows for prefix in complete_prefixes(tmp_path)] == [1]

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, look_at_ages, look_at_store, verdict_on
+from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, check_freshness, read_ages, read_status
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.migrations import LATEST
@@ -46,7 +46,7 @@ def test_a_store_is_told_as_json_has_it(store):
     store.prepare()
     pulled(store, 0, 1)
     pulled(store, 1.5, 2)
-    told = look_at_store(store, ALL, limits={"+41": 5}).as_dict()
+    told = read_status(store, ALL, limits={"+41": 5}).as_dict()
 
     assert json.loads(json.dumps(told)) == told
     (feed,), (sender,) = told.pop("feeds"), told.pop("senders")
@@ -67,7 +67,7 @@ def test_a_store_is_told_as_json_has_it(store):
 def test_ages_are_told_without_the_rest(store):
     store.prepare()
     pulled(store, 0, 1)
-    status = look_at_ages(store, ALL)
+    status = read_ages(store, ALL)
 
     assert [(status.age_of(feed), feed.covered_from) for feed in status.feeds] == [(2 * DAY, None)]
 
@@ -75,10 +75,10 @@ def test_ages_are_told_without_the_rest(store):
 def test_senders_are_not_looked_at_where_only_contacts_are_asked_for(store):
     store.prepare()
 
-    assert look_at_store(store, Selection(frozenset({"turn"})), limits={"+41": 5}).senders == ()
+    assert read_status(store, Selection(frozenset({"turn"})), limits={"+41": 5}).senders == ()
 
 
-@pytest.mark.parametrize("look", [look_at_ages, look_at_store])
+@pytest.mark.parametrize("look", [read_ages, read_status])
 def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store_engine, look):
     store_engine.connect().close()
     status = look(store, ALL)
@@ -91,38 +91,38 @@ def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(LATEST - 1, "`wacontacts store upgrade`"), (LATEST + 1, "install the newer")]
+    ("version", "said"), [(LATEST - 1, "`wacontacts store upgrade`"), (LATEST + 1, "Install the newer")]
 )
 def test_tables_of_another_version_are_a_problem_that_says_what_to_do(store, store_engine, version, said):
     store.prepare()
     with store_engine.begin() as connection:
         connection.execute(text("DELETE FROM wacontacts_meta"))
         connection.execute(text(f"INSERT INTO wacontacts_meta VALUES ({version}, '2024-01-01T00:00:00.000000Z')"))
-    status = look_at_store(store, ALL)
+    status = read_status(store, ALL)
 
     assert (status.schema_version, status.writes_version) == (version, LATEST)
-    assert f"of version {version} and this package writes version {LATEST}" in status.problem
+    assert f"have version {version}, and this package writes version {LATEST}" in status.problem
     assert said in status.problem
 
 
 def test_a_sqlite_file_that_is_missing_is_an_error_and_is_not_made(tmp_path):
     for address in (f"sqlite:///{tmp_path}/a b.db", f"sqlite:///file:{tmp_path}/a%20b.db?uri=true"):
-        with pytest.raises(ConfigError, match="file is not there"):
-            look_at_store(Store(create_engine(address)), ALL)
+        with pytest.raises(ConfigError, match="SQLite file does not exist"):
+            read_status(Store(create_engine(address)), ALL)
 
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["sqlite://", "sqlite:///file:a?mode=memory&cache=shared&uri=true"])
 def test_a_database_in_memory_is_there(address):
-    assert look_at_store(Store(create_engine(address)), ALL).schema_version == 0
+    assert read_status(Store(create_engine(address)), ALL).schema_version == 0
 
 
 def test_a_sqlite_file_that_may_only_be_read_is_looked_at(tmp_path):
     Store(create_engine(f"sqlite:///{tmp_path}/store.db")).prepare()
     reader = Store(create_engine(f"sqlite:///file:{tmp_path}/store.db?mode=ro&uri=true"))
 
-    assert look_at_store(reader, ALL).problem is None
+    assert read_status(reader, ALL).problem is None
 
 
 def test_looking_writes_nothing_and_waits_for_nobody_who_writes(store, store_engine):
@@ -133,7 +133,7 @@ def test_looking_writes_nothing_and_waits_for_nobody_who_writes(store, store_eng
             writer.exec_driver_sql("BEGIN IMMEDIATE")
         writer.exec_driver_sql("UPDATE wacontacts_extraction SET state = 'incomplete'")
 
-        (feed,) = look_at_store(store, ALL, with_contacts=True).feeds
+        (feed,) = read_status(store, ALL, with_contacts=True).feeds
         assert feed.extractions == {"complete": 1}
 
 
@@ -154,7 +154,7 @@ def test_statements_are_queries_and_nothing_else(store, statements):
     store.prepare()
     pulled(store, 0, 1)
     statements.clear()
-    look_at_store(store, ALL, with_contacts=True)
+    read_status(store, ALL, with_contacts=True)
 
     assert {statement.split()[0] for statement in statements} - {"PRAGMA"} == {"SELECT"}
     assert [statement for statement in statements if "FOR UPDATE" in statement] == []
@@ -170,30 +170,30 @@ def of(*feeds):
 
 
 def test_what_is_just_as_old_as_allowed_is_fresh():
-    verdict = verdict_on(of(feed("a", MONDAY - DAY), feed("b", MONDAY)), DAY, ALL)
+    verdict = check_freshness(of(feed("a", MONDAY - DAY), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale, verdict.oldest) == (True, [], DAY)
 
 
 def test_what_is_older_is_named_with_its_age():
     older = DAY + timedelta(microseconds=1)
-    verdict = verdict_on(of(feed("a", MONDAY - older), feed("b", MONDAY)), DAY, ALL)
+    verdict = check_freshness(of(feed("a", MONDAY - older), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", older)])
 
 
 def test_what_was_never_pulled_is_not_fresh():
-    verdict = verdict_on(of(feed("a", None), feed("b", MONDAY)), DAY, ALL)
+    verdict = check_freshness(of(feed("a", None), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", None)])
 
 
 def test_where_there_is_nothing_nothing_is_fresh():
-    assert verdict_on(of(), DAY, ALL).is_fresh is False
+    assert check_freshness(of(), DAY, ALL).is_fresh is False
 
 
 def test_a_name_that_the_store_does_not_know_is_not_fresh():
     asked = Selection(frozenset({"turn", "green_api", "whatsapp_business"}), frozenset({"a", "typo"}))
-    verdict = verdict_on(of(feed("a", MONDAY)), DAY, asked)
+    verdict = check_freshness(of(feed("a", MONDAY)), DAY, asked)
 
     assert (verdict.is_fresh, verdict.stale) == (False, [("green_api", None), ("typo", None)])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ApiError
-from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
+from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Sandbox, World
@@ -99,7 +100,7 @@ class Model:
             "account": self.account,
             "contact_id": contact["uuid"],
             "updated_at": datetime.fromisoformat(contact["updated_at"]),
-            "row_hash": blake2b(canonical, digest_size=16).digest(),
+            "row_hash": blake2b(canonical, digest_size=16).options_digest(),
             "state": "present",
             "first_seen_at": at,
             "last_seen_at": at,
@@ -151,7 +152,7 @@ class Place:
 
     name: str
     model: Model
-    land: Callable[[SyncSpec, Any, Surroundings], Any]
+    sync: Callable[..., Any]
     read: Callable[[], dict[str, list[Row]]]
 
     def check(self) -> None:
@@ -196,7 +197,7 @@ class Bench:
         :returns: the summary; ``None`` where it was killed.
         """
         place = self.where[name]
-        pull = SyncSpec(
+        spec = SyncSpec(
             account=self.account,
             window=window,
             task=TaskInstanceKey("dag", run_id or f"run {next(NUMBERS)}", "task"),
@@ -206,20 +207,20 @@ class Bench:
             cursor_per_page=cursor_per_page,
         )
         ticks, minutes = count(step=HASTY if hasty else 0.0), count()
-        world = Surroundings(
-            report=lambda _: None,
-            now=lambda: WORKER_TIME + timedelta(minutes=next(minutes)),
-            monotonic=lambda: next(ticks),
-        )
         line = Line(self.turn, pages, between)
         try:
-            done = place.land(pull, line.run, world)
+            summary = place.sync(
+                spec,
+                run=line.run,
+                now=lambda: WORKER_TIME + timedelta(minutes=next(minutes)),
+                monotonic=lambda: next(ticks),
+            )
         except Killed:
             if hasty and name != "files":
                 place.model.see(line.answers)
             return None
         place.model.see(line.answers)
-        return done
+        return summary
 
 
 class Line:
@@ -264,16 +265,14 @@ class Lab:
         engine = self._engines[name]
         store = Store(engine)
 
-        def land(pull: SyncSpec, run: Any, world: Surroundings) -> Any:
-            return sync_to_store(pull, run=run, store=store, uri="x:", world=world)
-
-        return Place(name, Model(account), land, lambda: dump(engine, account))
+        sync = partial(sync_to_store, store=store, uri="x:")
+        return Place(name, Model(account), sync, lambda: dump(engine, account))
 
     def _files(self, account: str) -> Place:
         root, formats = self._root / account, iter(objects.FILE_FORMATS * 1000)
 
-        def land(pull: SyncSpec, run: Any, world: Surroundings) -> Any:
-            return sync_to_files(pull, run=run, root=root, file_format=next(formats), world=world)
+        def sync(spec: SyncSpec, **arguments: Any) -> Any:
+            return sync_to_files(spec, root=root, file_format=next(formats), **arguments)
 
         def read() -> dict[str, list[Row]]:
             def rows(versions: Iterator[objects.Version]) -> list[Row]:
@@ -282,7 +281,7 @@ class Lab:
 
             return {"version": rows(objects.versions(root)), "current": rows(objects.current(root))}
 
-        return Place("files", Model(account), land, read)
+        return Place("files", Model(account), sync, read)
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, versions
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import (
-    Answered,
+    FetchedSnapshot,
     SnapshotSpec,
     snapshot_to_files,
     snapshot_to_store,
 )
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, ImportSummary, import_files
-from airflow_provider_wacontacts.pipelines.turn_sync import Surroundings, SyncSpec, sync_to_files, sync_to_store
+from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
@@ -24,7 +24,6 @@ MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 TASK = TaskInstanceKey("contacts", "run", "pull")
 FILES = ImportSpec(TaskInstanceKey("contacts", "run", "land"), "0.1.0")
-WORLD = Surroundings(lambda _: None)
 
 ANN, BEN, EVE = '{"id":"1@c.us","name":"Ann"}', '{"id":"2@c.us","name":"Ben"}', '{"id":"3@g.us","name":"Eve"}'
 ANNA = '{"id":"1@c.us","name":"Anna"}'
@@ -70,14 +69,14 @@ def pull_both(store, root, file_format, *contacts, start, at):
     pull = SyncSpec(
         account="main", window=Window(start, start + DAY), task=TASK, package_version="0.1.0", max_rejected=1
     )
-    sync_to_store(pull, run=answering(*contacts, at=at), store=store, uri="", world=WORLD)
-    sync_to_files(pull, run=answering(*contacts, at=at), root=root, file_format=file_format, world=WORLD)
+    sync_to_store(pull, run=answering(*contacts, at=at), store=store, uri="")
+    sync_to_files(pull, run=answering(*contacts, at=at), root=root, file_format=file_format)
 
 
 def take_both(store, root, file_format, *contacts, at, account="main", **pull):
     plan = SnapshotSpec(account, TASK, "0.1.0", max_rejected=1, **pull)
     snapshot = parse_snapshot(f"[{','.join(contacts)}]".encode(), at)
-    answered = Answered(snapshot, at, is_cut=False, is_synchronised=None)
+    answered = FetchedSnapshot(snapshot, at, is_cut=False, is_synchronised=None)
     snapshot_to_store(plan, answered, store=store, uri="")
     snapshot_to_files(plan, answered, root=root, file_format=file_format)
 

@@ -1,4 +1,4 @@
-"""Where the store is: an environment variable with a URL, or an Airflow connection."""
+"""The store is named by an environment variable with a URL, or by an Airflow connection."""
 
 import os
 import subprocess
@@ -16,16 +16,16 @@ COMMANDS = ["upgrade", "status"]
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (None, "the environment variable STORE_URL is not set"),
-        ("", "the environment variable STORE_URL is not set"),
-        ("user:secret-word", "the environment variable STORE_URL holds no database URL that SQLAlchemy knows"),
+        (None, "Environment variable STORE_URL is not set."),
+        ("", "Environment variable STORE_URL is not set."),
+        ("user:secret-word", "Environment variable STORE_URL is not a valid SQLAlchemy URL."),
         (
             "nosuchbase://user:secret-word@host/db",
-            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+            "Environment variable STORE_URL is not a valid SQLAlchemy URL.",
         ),
         (
             "postgresql://user:secret-word@host:port/db",
-            "the environment variable STORE_URL holds no database URL that SQLAlchemy knows",
+            "Environment variable STORE_URL is not a valid SQLAlchemy URL.",
         ),
     ],
 )
@@ -44,7 +44,7 @@ def test_a_missing_database_driver_is_named(fails_with, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "MySQLdb", None)
 
     assert fails_with("store", command, "--url-env", "STORE_URL") == (
-        "wacontacts: the database of STORE_URL needs the Python module MySQLdb\n"
+        "wacontacts: The database of STORE_URL needs the Python module MySQLdb. Install it.\n"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_connection_that_is_not_there_is_named(capsys, command):
 def test_a_file_in_a_directory_that_is_not_there_is_one_line(fails_with, monkeypatch, command):
     monkeypatch.setenv("STORE_URL", "sqlite:////nonexistent/store.db")
 
-    assert fails_with("store", command, "--url-env", "STORE_URL").startswith("wacontacts: the store's file ")
+    assert fails_with("store", command, "--url-env", "STORE_URL").lower().startswith("wacontacts: the store's ")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     TransientError,
 )
-from airflow_provider_wacontacts.pipelines.green_api_snapshot import ask
+from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
 from tests.pipelines.green_api_instance import ANN, AUTHORIZED, BEN, MONDAY, PULL, Instance
 
 
@@ -29,7 +29,7 @@ from tests.pipelines.green_api_instance import ANN, AUTHORIZED, BEN, MONDAY, PUL
 )
 def test_the_state_is_asked_for_first_and_then_the_contacts_that_are_wanted(given, query):
     instance = Instance([ANN])
-    ask(replace(PULL, **given), instance)
+    fetch_snapshot(replace(PULL, **given), instance)
 
     assert instance.asked == ["settings", query]
 
@@ -37,8 +37,8 @@ def test_the_state_is_asked_for_first_and_then_the_contacts_that_are_wanted(give
 def test_the_server_says_when_it_answered_and_else_the_worker():
     now = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
-    assert ask(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY
-    assert ask(PULL, Instance([ANN], at=None), now=lambda: now).taken_at == now
+    assert fetch_snapshot(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY
+    assert fetch_snapshot(PULL, Instance([ANN], at=None), now=lambda: now).taken_at == now
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_server_says_when_it_answered_and_else_the_worker():
 def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(progress, known):
     settings = AUTHORIZED | {"historySyncProgress": progress}
 
-    assert ask(PULL, Instance([ANN], settings=settings)).is_synchronised is known
+    assert fetch_snapshot(PULL, Instance([ANN], settings=settings)).is_synchronised is known
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(p
     ],
 )
 def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_cut):
-    assert ask(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
+    assert fetch_snapshot(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
 
 
 @pytest.mark.parametrize("state", ["authorized", "yellowCard", "suspended", "somethingNew"])
 def test_contacts_are_asked_for_in_every_state_that_is_not_known_to_stand_in_the_way(state):
-    assert ask(PULL, Instance([ANN], settings={"stateInstance": state})).snapshot.rows == 1
+    assert fetch_snapshot(PULL, Instance([ANN], settings={"stateInstance": state})).snapshot.rows == 1
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_contacts_are_not_asked_for_in_the_others(state, kind):
     instance = Instance([ANN], settings={"stateInstance": state})
 
     with pytest.raises(kind):
-        ask(PULL, instance)
+        fetch_snapshot(PULL, instance)
     assert instance.asked == ["settings"]
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
 def test_an_instance_that_does_not_tell_its_settings_may_tell_its_contacts(status):
-    answered = ask(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
+    answered = fetch_snapshot(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
 
     assert (answered.snapshot.rows, answered.is_synchronised) == (1, None)
 
@@ -112,7 +112,7 @@ def test_any_other_refusal_ends_it_before_contacts_are_asked_for(settings, kind)
     instance = Instance([ANN], settings=settings)
 
     with pytest.raises(kind):
-        ask(PULL, instance)
+        fetch_snapshot(PULL, instance)
     assert instance.asked == ["settings"]
 
 
@@ -128,4 +128,4 @@ def test_any_other_refusal_ends_it_before_contacts_are_asked_for(settings, kind)
 )
 def test_what_is_no_list_of_contacts_is_an_error_and_no_empty_answer(contacts, kind):
     with pytest.raises(kind):
-        ask(PULL, Instance(contacts))
+        fetch_snapshot(PULL, Instance(contacts))

@@ -1,0 +1,88 @@
+"""Durations, times, tables and paragraphs in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+__all__ = ["ParagraphFormatter", "format_duration", "format_table", "format_utc", "parse_duration"]
+
+UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+DURATION = re.compile("".join(rf"(?:(?P<{name}>[0-9]+){unit})?" for unit, name in UNITS.items()))
+
+
+class ParagraphFormatter(argparse.HelpFormatter):
+    """Wraps the paragraphs of a description, and keeps indented ones, which are examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.rstrip().split("\n\n")
+        return "\n\n".join(
+            paragraph
+            if paragraph.startswith(" ")
+            else textwrap.fill(" ".join(paragraph.split()), width, initial_indent=indent, subsequent_indent=indent)
+            for paragraph in paragraphs
+        )
+
+
+def parse_duration(text: str) -> timedelta:
+    """
+    Read a duration, for example ``26h``, ``90m``, ``7d`` or ``1d12h``.
+
+    :raises argparse.ArgumentTypeError: it is not a duration, or not greater than zero.
+    """
+    match = DURATION.fullmatch(text)
+    parts = {name: int(count) for name, count in match.groupdict(default="0").items()} if match else {}
+    try:
+        duration = timedelta(**parts)
+    except OverflowError:
+        duration = timedelta(0)
+    if duration <= timedelta(0):
+        raise argparse.ArgumentTypeError(f"invalid duration {text!r}; use for example 26h, 90m, 7d or 1d12h")
+    return duration
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return the two largest units, rounded down: ``3d 2h``, ``26h 5m``, ``0s``. Days start at 48 hours."""
+    rest, parts = int(abs(duration.total_seconds())), []
+    for unit in [*SECONDS][rest < 2 * SECONDS["d"] :]:
+        count, rest = divmod(rest, SECONDS[unit])
+        parts.append((count, unit))
+    first = next((index for index, (count, _) in enumerate(parts) if count), -1)
+    text = " ".join(f"{count}{unit}" for count, unit in parts[first:][:2] if count) or "0s"
+    return text if duration >= timedelta(0) else f"-{text}"
+
+
+def format_utc(time: datetime) -> str:
+    """Return a time to the minute; to the second if it is not a full minute."""
+    return f"{time:%Y-%m-%d %H:%M}" if not time.second else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def format_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """
+    Align cells below their column names: numbers to the right, text to the left, a dash for ``None``.
+
+    Unprintable characters are replaced.
+
+    :returns: the title and a line a row; empty if there are no rows.
+    """
+    if not rows:
+        return ""
+    body = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(columns, *body, strict=True)]
+    is_number = [all(isinstance(value, int | None) for value in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells).rstrip()
+        for cells in (zip(line, widths, is_number, strict=True) for line in ([*columns], *body))
+    ]
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -1,0 +1,71 @@
+"""Every public operator and sensor spells out its arguments: signature, attributes and docstring agree."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from airflow_provider_wacontacts.get_provider_info import get_provider_info
+from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
+REQUIRED = {"path": "file:///tmp/contacts", "contacts_sql": "SELECT 1 AS wa_id", "check_id": "0" * 32}
+DOCUMENTED = re.compile(r"^\s*:param (\w+): \S", re.MULTILINE)
+
+
+def public_classes() -> list[Any]:
+    info: Any = get_provider_info()
+    modules = [name for kind in ("operators", "sensors") for entry in info[kind] for name in entry["python-modules"]]
+    found = {name: getattr(importlib.import_module(module), name) for module in modules for name in _public(module)}
+    return [cls for cls in found.values() if inspect.isclass(cls)]
+
+
+def _public(module: str) -> list[str]:
+    names: list[str] = importlib.import_module(module).__all__
+    return names
+
+
+def arguments(cls: Any) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(cls).parameters.values()
+    return {parameter.name: parameter for parameter in parameters if parameter.name not in ("kwargs", "_later")}
+
+
+OPERATORS = public_classes()
+CLASSES = [*OPERATORS, WaitUntilTrigger]
+
+
+def test_all_are_found() -> None:
+    assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
+        cls.__name__ for cls in OPERATORS
+    }
+    assert len(OPERATORS) == 11
+
+
+@pytest.mark.parametrize("cls", OPERATORS)
+def test_arguments_are_keywords_with_types(cls: Any) -> None:
+    kinds = {parameter.kind for parameter in arguments(cls).values()}
+    untyped = [name for name, parameter in arguments(cls).items() if parameter.annotation is parameter.empty]
+
+    assert (kinds, untyped) == ({inspect.Parameter.KEYWORD_ONLY}, [])
+
+
+@pytest.mark.parametrize("cls", OPERATORS)
+def test_an_attribute_of_the_same_name_holds_each_argument(cls: Any) -> None:
+    names = arguments(cls)
+    required = {name: REQUIRED[name] for name, parameter in names.items() if parameter.default is parameter.empty}
+    operator = cls(task_id="task", **required)
+    expected = {name: required.get(name, parameter.default) for name, parameter in names.items()}
+
+    assert {name: getattr(operator, name) for name in names if expected[name] is not ...} == {
+        name: value for name, value in expected.items() if value is not ...
+    }
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_docstring_has_every_argument_in_order(cls: Any) -> None:
+    documented = DOCUMENTED.findall(inspect.getdoc(cls) or "")
+
+    assert [name for name in documented if name != "_later"] == list(arguments(cls))
