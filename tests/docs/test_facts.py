@@ -216,8 +216,8 @@ PUBLIC = {
     "hooks.turn": (),
     "hooks.green_api": (),
     "hooks.whatsapp_business": (),
-    "jobs.callbacks": (),
-    "landing.objects": (
+    "pipelines.callbacks": (),
+    "files": (
         "FILE_FORMATS",
         "FileEntry",
         "ExtractionWriter",
