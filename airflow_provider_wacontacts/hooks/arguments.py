@@ -64,4 +64,4 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         given = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
-        raise ConfigError(f"{name} is {given}; set it to one of {', '.join(choices)}")
+        raise ConfigError(f"{name} is {given}. It must be one of {', '.join(choices)}.")

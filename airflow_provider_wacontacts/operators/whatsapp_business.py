@@ -38,7 +38,7 @@ def _validate_statuses(name: str, value: object) -> None:
     is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
     words = list(value) if is_list else []  # type: ignore[call-overload]
     if not words:
-        raise ConfigError(f"{name} must be a list of one or more of {', '.join(STATUSES)}")
+        raise ConfigError(f"{name} must be a list of one or more of {', '.join(STATUSES)}.")
     for word in words:
         validate_choice(name, word, STATUSES)
 
@@ -144,8 +144,8 @@ class WhatsAppRevalidateContactsOperator(CheckOperator):
 
     Several of these tasks may run at once: they never check the same number at the same time.
 
-    :param contacts_sql: SELECT with a column ``number``: only these numbers are rechecked. Default: all numbers except
-        those marked opted-out in their most recent check.
+    :param contacts_sql: SELECT with a column ``number``, and optionally ``opted_in``: only these numbers are rechecked.
+        Default: all numbers except those marked opted-out in their most recent check.
     :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business``. Its ``daily_checks`` is the budget.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.

@@ -29,7 +29,7 @@ def run(context: Context) -> Callable[[Any], dict[str, Any]]:
     return lambda operator: operator.execute(context(None, NOW))
 
 
-def test_what_is_pending_is_looked_at_and_then_acknowledged_by_id(business: Business, run: Any) -> None:
+def test_pending_identities_are_fetched_and_then_acknowledged_by_id(business: Business, run: Any) -> None:
     business.change(ANNA, BERT)
 
     looked = run(get())
@@ -92,9 +92,7 @@ def test_limit_is_not_for_ids_that_are_named(business: Business, run: Any) -> No
         ("[]", []),
     ],
 )
-def test_ids_may_be_a_list_one_alone_or_a_text_of_them(
-    business: Business, run: Any, given: Any, meant: list[int]
-) -> None:
+def test_ids_may_be_a_list_one_id_or_a_string(business: Business, run: Any, given: Any, meant: list[int]) -> None:
     business.change(ANNA, BERT)
 
     assert run(get(identity_ids=given))["identity_ids"] == meant
@@ -122,7 +120,7 @@ def test_ids_may_be_a_list_one_alone_or_a_text_of_them(
         "9" * 30,
     ],
 )
-def test_ids_that_are_none_are_refused_unquoted_before_anything(business: Business, run: Any, given: Any) -> None:
+def test_invalid_ids_fail_unquoted_without_a_request(business: Business, run: Any, given: Any) -> None:
     business.change(ANNA)
 
     with pytest.raises(AirflowFailException, match="identity_ids") as refused:
@@ -144,7 +142,7 @@ def test_ids_that_the_store_does_not_know_are_refused_unquoted_before_anything(
     assert business.asked() == (0, 0)
 
 
-def test_an_output_that_turns_out_to_be_nothing_is_not_taken_for_everything(business: Business, run: Any) -> None:
+def test_an_upstream_output_of_none_does_not_select_pending_identities(business: Business, run: Any) -> None:
     business.change(ANNA)
     with DAG("identities", schedule=None, start_date=NOW):
 
@@ -216,7 +214,7 @@ def test_acknowledge_latest_is_a_choice_of_its_own(business: Business, run: Any)
     assert run(get())["given"] == 0
 
 
-def test_where_the_api_knows_nobody_the_connection_is_doubted(
+def test_if_all_users_are_unknown_the_warning_mentions_the_connection(
     business: Business, run: Any, logged: Callable[[], str]
 ) -> None:
     business.change(ANNA)

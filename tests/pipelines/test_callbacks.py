@@ -127,7 +127,7 @@ def test_deliveries_are_recorded_as_the_client_posts_them_twice(store_engine, wh
 
 
 @pytest.mark.parametrize("setting", [True, False])
-def test_who_wrote_is_left_alone_and_costs_no_connection(whatsapp, setting):
+def test_messages_are_ignored_without_a_connection(whatsapp, setting):
     whatsapp.change(security_notifications=setting)
     body = whatsapp.receive(ANNA, name="Quillimar")
 

@@ -113,7 +113,7 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     setting.engine.dispose()
 
 
-def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: Setting) -> None:
+def test_a_fast_server_gets_one_request_at_a_time(setting: Setting) -> None:
     setting.monotonic = lambda: 0.0
     server = Server(lambda _: time.sleep(0.002))
 
@@ -122,7 +122,7 @@ def test_one_request_at_a_time_is_under_way_where_that_keeps_the_pace(setting: S
     assert (server.asked, server.most_at_once) == (dict.fromkeys(numbers(200), 1), 1)
 
 
-def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_server_is_slow(
+def test_a_slow_server_gets_a_few_full_batches_at_once(
     setting: Setting,
 ) -> None:
     everybody = threading.Barrier(MAX_THREADS, timeout=30)
@@ -144,7 +144,7 @@ def test_every_number_is_asked_once_in_full_batches_and_a_few_at_once_where_the_
     assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
 
 
-def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_keep_to_the_rate_limit(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 20.0)
     sent: list[float] = []
     server = Server(lambda _: sent.append(time.monotonic()))
@@ -155,7 +155,7 @@ def test_no_more_than_so_many_requests_are_sent_in_a_second(setting: Setting, mo
     assert max(sent) - min(sent) >= 14 / 20 * 0.95
 
 
-def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
+def test_after_an_error_results_in_flight_are_recorded_and_all_leases_released(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_numbers, "MAX_ATTEMPTS", 1)
@@ -179,7 +179,7 @@ def test_after_an_error_what_was_under_way_is_recorded_and_nothing_is_claimed(
     assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 200
 
 
-def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(setting: Setting) -> None:
+def test_a_stop_ends_the_run_with_a_slow_server(setting: Setting) -> None:
     everybody = threading.Barrier(MAX_THREADS, action=setting.stop.set, timeout=30)
 
     def tell(number: int) -> None:
@@ -198,7 +198,7 @@ def test_being_told_to_stop_ends_it_although_the_server_is_slower_than_the_pace(
     assert setting.one(CLAIMED) == 0
 
 
-def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
+def test_a_stop_ends_reading_the_source(setting: Setting) -> None:
     def source() -> Iterator[int]:
         yield 1
         setting.stop.set()
@@ -211,14 +211,14 @@ def test_being_told_to_stop_ends_reading_the_source(setting: Setting) -> None:
         next(through)
 
 
-def test_whoever_waits_is_woken_by_being_told_to_stop(setting: Setting) -> None:
+def test_a_stop_ends_a_sleep(setting: Setting) -> None:
     threading.Timer(0.05, setting.stop.set).start()
 
     with pytest.raises(Stopped):
         setting.stop.sleep(60)
 
 
-def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(setting: Setting) -> None:
+def test_the_first_batch_past_the_budget_ends_the_run(setting: Setting) -> None:
     server = Server()
 
     with pytest.raises(BudgetExceededError) as raised:
@@ -229,7 +229,7 @@ def test_the_first_batch_past_the_budget_ends_it_and_says_how_much_is_left_over(
     assert setting.one(CLAIMED) == 0
 
 
-def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the_store(setting: Setting) -> None:
+def test_results_of_numbers_leased_elsewhere_are_taken_from_the_store(setting: Setting) -> None:
     checks = setting.checks()
     other = setting.check(checks, 20, run_id="other")
     leased = other.lease(next(other.queued(20)))
@@ -246,7 +246,7 @@ def test_numbers_that_somebody_else_asks_about_are_waited_for_and_taken_from_the
     assert (totals.asked, totals.from_store, totals.valid) == (10, 20, 30)
 
 
-def test_how_far_it_is_comes_about_every_ten_seconds(setting: Setting) -> None:
+def test_progress_is_reported_every_ten_seconds(setting: Setting) -> None:
     passed = itertools.count(step=4)
     seconds = [0]
 
@@ -276,7 +276,7 @@ SPENT = "SELECT spent FROM wacontacts_budget"
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("error", LOST)
-def test_what_may_have_been_looked_up_is_asked_again_and_draws_again(setting: Setting, error: Exception) -> None:
+def test_a_retry_without_a_response_spends_the_budget_again(setting: Setting, error: Exception) -> None:
     def twice(number: int) -> None:
         if number <= 2:
             raise error
@@ -290,7 +290,7 @@ def test_what_may_have_been_looked_up_is_asked_again_and_draws_again(setting: Se
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("error", LOST)
-def test_asking_again_is_never_past_the_budget_nor_without_end(setting: Setting, error: Exception) -> None:
+def test_retries_end_with_the_budget_or_after_max_attempts(setting: Setting, error: Exception) -> None:
     def always(_: int) -> None:
         raise error
 
@@ -305,7 +305,7 @@ def test_asking_again_is_never_past_the_budget_nor_without_end(setting: Setting,
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_was_surely_not_done_is_left_to_the_transport(setting: Setting) -> None:
+def test_unavailable_is_left_to_the_client_s_retries(setting: Setting) -> None:
     def unavailable(_: int) -> None:
         raise ServerError("it is down", source="whatsapp_business", operation="check", status=503)
 
@@ -316,7 +316,7 @@ def test_what_was_surely_not_done_is_left_to_the_transport(setting: Setting) -> 
     assert (server.sizes, setting.one(SPENT)) == ([10], 10)
 
 
-def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> None:
+def test_results_beside_a_refusal_are_kept(setting: Setting) -> None:
     locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
 
     def server(inputs: Sequence[str]) -> CheckAnswer:
@@ -332,7 +332,7 @@ def test_a_refusal_beside_results_keeps_them_and_ends_it(setting: Setting) -> No
 
 
 @pytest.mark.parametrize("is_answered", [True, False])
-def test_past_the_budget_what_somebody_else_asks_about_is_waited_for(setting: Setting, *, is_answered: bool) -> None:
+def test_past_the_budget_numbers_leased_elsewhere_are_waited_for(setting: Setting, *, is_answered: bool) -> None:
     checks = setting.checks(daily_checks=10)
     other = setting.check(checks, 10, run_id="other")
     leased = other.lease(next(iter(other.queued(10))))

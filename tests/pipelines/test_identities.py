@@ -111,14 +111,14 @@ def business(store_engine):
         yield Business(sandbox, store_engine)
 
 
-def test_a_look_changes_nothing_and_names_what_is_to_be_acknowledged(business):
+def test_fetching_acknowledges_nothing_and_returns_the_ids_to_acknowledge(business):
     anna, bert = business.change(ANNA, BERT)
 
     assert business.fetch() == FetchSummary(SENDER, given=2, unchanged=2, identity_ids=[anna, bert])
     assert (business.asked(), business.pending(), business.is_acknowledged(ANNA)) == ((2, 0), [anna, bert], False)
 
 
-def test_a_look_learns_what_was_never_delivered(business):
+def test_fetching_records_a_change_that_was_never_delivered(business):
     (anna,) = business.change(ANNA)
     (newer,) = business.change(ANNA, told=False)
 
@@ -128,7 +128,7 @@ def test_a_look_learns_what_was_never_delivered(business):
     assert business.pending() == [business.key(newer)] != [anna]
 
 
-def test_a_look_learns_what_others_have_acknowledged(business):
+def test_fetching_records_an_acknowledgement_of_others(business):
     business.change(ANNA)
     business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
 
@@ -144,7 +144,7 @@ def test_two_identities_of_a_user_have_one_latest(business):
 
 @pytest.mark.parametrize("answer", ["null", "object", "empty"])
 @pytest.mark.parametrize(("created_as", "acknowledged_as"), [("number", "boolean"), ("text", "text")])
-def test_what_is_pending_is_acknowledged_with_one_get_and_one_put_each(business, answer, created_as, acknowledged_as):
+def test_each_pending_identity_takes_one_get_and_one_put(business, answer, created_as, acknowledged_as):
     business.whatsapp.change(acknowledge_answer=answer, created_as=created_as, acknowledged_as=acknowledged_as)
     business.change(ANNA, BERT)
 
@@ -153,7 +153,7 @@ def test_what_is_pending_is_acknowledged_with_one_get_and_one_put_each(business,
     assert (business.is_acknowledged(ANNA), business.is_acknowledged(BERT)) == (True, True)
 
 
-def test_acknowledging_again_costs_no_call(business):
+def test_acknowledging_again_sends_no_request(business):
     ids = business.change(ANNA, BERT)
     business.acknowledge()
     business.asked()
@@ -163,7 +163,7 @@ def test_acknowledging_again_costs_no_call(business):
     assert business.asked() == (0, 0)
 
 
-def test_what_others_have_acknowledged_costs_no_put(business):
+def test_an_acknowledged_identity_takes_no_put(business):
     business.change(ANNA)
     business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
     business.asked()
@@ -173,7 +173,7 @@ def test_what_others_have_acknowledged_costs_no_put(business):
 
 
 @pytest.mark.parametrize("stale_hash", ["refuse", "not_found", "conflict", "ignore", "accept"])
-def test_another_hash_than_the_recorded_one_is_never_acknowledged(business, stale_hash):
+def test_only_the_stored_hash_is_acknowledged(business, stale_hash):
     business.whatsapp.change(stale_hash=stale_hash)
     anna, bert = business.change(ANNA, BERT)
     (newer,) = business.change(ANNA, told=False)
@@ -188,7 +188,7 @@ def test_another_hash_than_the_recorded_one_is_never_acknowledged(business, stal
 
 
 @pytest.mark.parametrize("stale_hash", ["refuse", "not_found", "conflict"])
-def test_a_change_between_get_and_put_is_a_change_and_no_failure(business, stale_hash):
+def test_a_change_between_get_and_put_counts_as_changed(business, stale_hash):
     business.whatsapp.change(stale_hash=stale_hash)
     (anna,) = business.change(ANNA)
     newer = []
@@ -201,7 +201,7 @@ def test_a_change_between_get_and_put_is_a_change_and_no_failure(business, stale
     assert [one.acknowledged for one in business.identities.find([anna])] == [False]
 
 
-def test_whoever_wants_acknowledges_the_latest_whatever_it_is(business):
+def test_acknowledge_latest_acknowledges_a_newer_identity(business):
     (anna,) = business.change(ANNA)
     (newer,) = business.change(ANNA, told=False)
 
@@ -211,7 +211,7 @@ def test_whoever_wants_acknowledges_the_latest_whatever_it_is(business):
     assert [one.acknowledged for one in kept] == [False, True]
 
 
-def test_an_older_identity_of_a_user_beside_the_newer_is_not_acknowledged(business):
+def test_of_two_identities_of_a_user_only_the_newer_is_acknowledged(business):
     older, newer = business.change(ANNA, ANNA)
 
     summary = business.acknowledge(older, newer)
@@ -220,7 +220,7 @@ def test_an_older_identity_of_a_user_beside_the_newer_is_not_acknowledged(busine
     assert business.is_acknowledged(ANNA)
 
 
-def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then_on(business):
+def test_an_unknown_user_does_not_stop_the_others_and_is_pending_last(business):
     business.identities.record_changes([IdentityChange(NO_SUPPRESSIONS, "gone", NOW)])
     gone = business.key("gone")
     bert, anna = business.change(BERT, ANNA)
@@ -231,7 +231,7 @@ def test_a_user_whom_the_api_does_not_know_stops_nobody_and_comes_last_from_then
 
 
 @pytest.mark.parametrize("on", ["identity", "acknowledge"])
-def test_a_failure_keeps_what_was_done_and_a_retry_goes_on_with_the_rest(business, on):
+def test_after_a_failure_a_retry_processes_the_rest(business, on):
     business.change(ANNA, BERT, CLEO)
     business.sandbox.fail(Fault(on=on, kind="status", status=500, skip=1))
 
@@ -253,7 +253,7 @@ def test_a_failure_keeps_what_was_done_and_a_retry_goes_on_with_the_rest(busines
         (Fault(on="acknowledge", kind="status", status=400, code=1009), RejectedError),
     ],
 )
-def test_what_goes_wrong_with_one_user_is_raised_when_all_others_are_done(business, fault, error):
+def test_an_error_about_one_user_is_raised_after_the_others_are_acknowledged(business, fault, error):
     anna, _ = business.change(ANNA, BERT)
     business.sandbox.fail(fault)
 
@@ -263,7 +263,7 @@ def test_what_goes_wrong_with_one_user_is_raised_when_all_others_are_done(busine
     assert (business.pending(), business.is_acknowledged(BERT)) == ([anna], True)
 
 
-def test_what_goes_wrong_with_one_look_is_raised_when_all_others_are_done(business):
+def test_an_error_about_one_user_is_raised_after_the_others_are_fetched(business):
     business.change(ANNA)
     business.change(BERT, told=True)
     (newer,) = business.change(BERT, told=False)
@@ -275,7 +275,7 @@ def test_what_goes_wrong_with_one_look_is_raised_when_all_others_are_done(busine
     assert business.key(newer) in business.pending()
 
 
-def test_a_put_that_is_refused_for_a_hash_that_is_the_latest_is_an_error(business):
+def test_a_rejected_put_of_the_latest_hash_is_an_error(business):
     (anna,) = business.change(ANNA)
     business.sandbox.fail(Fault(on="acknowledge", kind="status", status=409, code=1009))
 
@@ -285,7 +285,7 @@ def test_a_put_that_is_refused_for_a_hash_that_is_the_latest_is_an_error(busines
     assert business.pending() == [anna]
 
 
-def test_the_pace_leaves_room_for_checks(business):
+def test_the_rate_leaves_room_for_checks(business):
     business.change(ANNA, BERT, CLEO)
     slept = []
 
@@ -299,7 +299,7 @@ def test_the_pace_leaves_room_for_checks(business):
     assert slept == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
 
-def test_progress_is_told_every_ten_seconds(business):
+def test_identity_progress_is_reported_every_ten_seconds(business):
     business.change(ANNA, BERT, CLEO)
 
     business.fetch()
@@ -307,7 +307,7 @@ def test_progress_is_told_every_ten_seconds(business):
     assert business.reported == [0, 1, 2]
 
 
-def test_whoever_is_told_to_stop_stops_and_keeps_what_was_done(business):
+def test_a_stop_keeps_the_results_so_far(business):
     business.change(ANNA, BERT)
     business.api.before_put = business.stop.set
 
@@ -318,7 +318,7 @@ def test_whoever_is_told_to_stop_stops_and_keeps_what_was_done(business):
     assert len(business.pending()) == 1
 
 
-def test_at_most_so_many_of_what_is_pending_are_taken(business):
+def test_limit_limits_the_pending_identities(business):
     anna, bert, _ = business.change(ANNA, BERT, CLEO)
 
     assert [one.identity_id for one in choose_identities(business.identities, None, 2)] == [anna, bert]

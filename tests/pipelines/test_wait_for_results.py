@@ -43,7 +43,7 @@ def pending_check(place, check, deadline=None, **more):
 
 
 @pytest.mark.parametrize(("look", "seconds"), [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 80), (100, 80)])
-def test_pauses_grow_to_two_minutes_with_a_third_of_them_chance(look, seconds):
+def test_pauses_grow_to_two_minutes_with_jitter(look, seconds):
     assert pause_before_poll(look, HOUR, 0.0) == timedelta(seconds=seconds)
     assert pause_before_poll(look, HOUR, 1.0) == timedelta(seconds=seconds * 1.5)
 
@@ -52,16 +52,16 @@ def test_a_pause_ends_with_the_deadline():
     assert pause_before_poll(1, timedelta(seconds=2), 0.0) == timedelta(seconds=2)
 
 
-def test_after_the_deadline_what_is_left_to_do_is_tried_again_after_a_pause():
+def test_after_the_deadline_the_pause_is_the_usual_one():
     assert pause_before_poll(1, timedelta(seconds=-2), 0.0) == timedelta(seconds=5)
 
 
-def test_what_a_server_asks_for_is_waited_and_never_less():
+def test_retry_after_is_a_lower_bound_of_the_pause():
     assert pause_before_poll(1, HOUR, 0.0, timedelta(minutes=10)) == timedelta(minutes=10)
     assert pause_before_poll(1, HOUR, 0.5, timedelta(minutes=10)) == timedelta(minutes=10.5)
 
 
-def test_it_is_late_from_the_deadline_on():
+def test_a_check_is_overdue_from_the_deadline_on():
     times = [NOON + timedelta(seconds=delta) for delta in (-1, 0, 1)]
 
     checks = [PendingCheck(None, "check", NOON, now=lambda now=now: now) for now in times]
@@ -74,13 +74,13 @@ def test_it_is_late_from_the_deadline_on():
     [api_error(ServerError), api_error(NetworkError), api_error(ContractError), LandingError("locked")],
     ids=lambda error: type(error).__name__,
 )
-def test_so_many_failures_in_a_row_are_borne(error):
+def test_max_failures_in_a_row_are_allowed(error):
     assert count_failure(error, 1, 2) == 2
     with pytest.raises(type(error)):
         count_failure(error, 2, 2)
 
 
-def test_a_rate_limit_is_no_failure():
+def test_a_rate_limit_does_not_count_as_a_failure():
     assert count_failure(api_error(RateLimitedError), 2, 2) == 2
 
 
@@ -89,13 +89,13 @@ def test_a_rate_limit_is_no_failure():
     [ConfigError("no"), api_error(PermanentError), BudgetExceededError("spent", limit=1, used=1, asked=1)],
     ids=lambda error: type(error).__name__,
 )
-def test_what_no_waiting_mends_is_not_borne(error):
+def test_non_retryable_errors_are_raised_at_once(error):
     with pytest.raises(type(error)):
         count_failure(error, 0, 10)
 
 
 @pytest.mark.parametrize("value", ["2024-01-01T14:00:00+02:00", NOON.astimezone(timezone(2 * HOUR))])
-def test_a_deadline_is_a_time_or_its_text(value):
+def test_a_deadline_is_a_datetime_or_a_string(value):
     assert read_deadline(value) == NOON
 
 
@@ -109,12 +109,12 @@ def test_a_deadline_has_an_offset(value):
     "figures",
     [{"batch_size": 0}, {"batch_size": 1001}, {"batch_size": "7"}, {"recheck_failed": -1}, {"recheck_failed": 1.5}],
 )
-def test_figures_that_cannot_be_are_refused(figures):
+def test_invalid_arguments_are_config_errors(figures):
     with pytest.raises(ConfigError, match=next(iter(figures))):
         PendingCheck(None, "check", NOON, **figures)
 
 
-def test_one_round_asks_once_about_all_that_is_not_resolved(place):
+def test_a_poll_requests_all_missing_results_once(place):
     place.api.whatsapp.change(processing_answers=2)
     place.api.whatsapp.put(numbers(1)[0])
     pending = pending_check(place, place.check(numbers(5)), batch_size=2)
@@ -128,7 +128,7 @@ def test_one_round_asks_once_about_all_that_is_not_resolved(place):
     assert [call.size for call in place.api.whatsapp.calls] == [2, 2, 2, 2]
 
 
-def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(place):
+def test_a_failed_poll_keeps_its_results_and_releases_the_rest(place):
     pending = pending_check(place, place.check(numbers(6)), batch_size=2)
     pending.begin()
     place.api.fail(Fault(on="check", kind="status", status=503, skip=1))
@@ -140,7 +140,7 @@ def test_a_round_that_fails_keeps_what_was_answered_and_gives_back_what_was_not(
     assert (totals.state, totals.valid, totals.processing, place.leased()) == ("open", 2, 4, 0)
 
 
-def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
+def test_a_poll_keeps_results_and_releases_refused_numbers(place):
     pending = pending_check(place, place.check(numbers(3)))
     pending.begin()
 
@@ -155,7 +155,7 @@ def test_a_round_keeps_what_is_said_and_gives_back_what_is_refused(place):
     assert (totals.valid, totals.processing, totals.missing, place.leased()) == (1, 2, 0, 0)
 
 
-def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
+def test_two_waiters_never_request_a_number_at_the_same_time(place):
     check = place.check(numbers(3))
     one, other = (pending_check(place, check, waiter=name) for name in ("one", "other"))
     one.begin()
@@ -172,7 +172,7 @@ def test_two_who_wait_for_one_check_never_ask_about_a_number_at_once(place):
     assert place.leased() == 0
 
 
-def test_who_waits_again_asks_at_once_about_what_its_last_try_died_with(place):
+def test_the_next_attempt_of_a_waiter_takes_over_its_leases(place):
     check = place.check(numbers(2))
     first, again, other = (pending_check(place, check, waiter=name) for name in ("one", "one", "other"))
     first.begin()
@@ -184,7 +184,7 @@ def test_who_waits_again_asks_at_once_about_what_its_last_try_died_with(place):
     assert len(lease_first(again)) == 2
 
 
-def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
+def test_a_worker_that_exits_during_a_poll_releases_its_leases(place):
     pending = pending_check(place, place.check(numbers(2)))
     pending.begin()
 
@@ -196,13 +196,13 @@ def test_a_worker_that_dies_in_a_round_gives_back_what_it_can(place):
     assert place.leased() == 0
 
 
-def test_a_check_that_nobody_made_is_a_config_error_and_nothing_is_sent(place):
+def test_an_unknown_check_is_a_config_error(place):
     with pytest.raises(ConfigError, match="the store knows no such check"):
         PendingCheck(place.checks, "0" * 32, NOON).begin()
     assert place.api.whatsapp.calls == []
 
 
-def test_on_a_loop_pauses_grow_until_all_is_answered(place, clock):
+def test_on_a_loop_pauses_grow_until_the_check_is_resolved(place, clock):
     place.api.whatsapp.change(processing_answers=4)
     check = place.check(numbers(2))
 
@@ -213,7 +213,7 @@ def test_on_a_loop_pauses_grow_until_all_is_answered(place, clock):
     assert place.api.asked_numbers.total() == 2 * 5
 
 
-def test_on_a_loop_it_looks_a_last_time_at_the_deadline_and_asks_no_more(place, clock):
+def test_on_a_loop_the_last_poll_is_at_the_deadline_without_a_request(place, clock):
     place.api.whatsapp.change(resolved_by="never")
     check = place.check(numbers(2))
 
@@ -224,7 +224,7 @@ def test_on_a_loop_it_looks_a_last_time_at_the_deadline_and_asks_no_more(place, 
     assert place.api.asked_numbers.total() == 2 * 3
 
 
-def test_on_a_loop_failures_are_counted_anew_after_a_round_that_went_well(place, clock):
+def test_on_a_loop_a_successful_poll_resets_the_failures(place, clock):
     place.api.whatsapp.change(processing_answers=2)
     check = place.check(numbers(2))
     broken = Fault(on="check", kind="status", status=503, times=2)

@@ -27,13 +27,13 @@ from tests.triggers.waiting import event_of, numbers
 pytestmark = pytest.mark.usefixtures("hasty")
 
 
-def test_the_scheduler_is_the_last_resort_a_little_after_the_deadline(place):
+def test_the_scheduler_times_out_shortly_after_the_deadline(place):
     task = deferred(deferrable(place.check(numbers(3)), timeout=3600))
 
     assert timedelta(hours=1) < task.timeout < timedelta(hours=1, minutes=10)
 
 
-def test_without_a_deadline_it_waits_for_its_timeout(place):
+def test_the_default_deadline_is_the_timeout(place):
     before = datetime.now(UTC)
     task = deferred(deferrable(place.check(numbers(3)), timeout=3600))
     after = datetime.now(UTC)
@@ -42,7 +42,7 @@ def test_without_a_deadline_it_waits_for_its_timeout(place):
     assert before + timedelta(hours=1) <= until <= after + timedelta(hours=1)
 
 
-def test_a_deadline_may_come_from_a_template(place):
+def test_the_deadline_may_be_a_string(place):
     task = deferred(deferrable(place.check(numbers(3)), deadline="2999-01-31T10:00:00+02:00"))
 
     assert task.trigger.deadline == "2999-01-31T08:00:00.000000Z"
@@ -57,7 +57,7 @@ def test_a_deadline_may_come_from_a_template(place):
     ],
 )
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_at_the_deadline_it_says_what_is_missing_and_the_check_is_expired(place, is_deferrable, arguments, error):
+def test_the_timeout_message_has_the_counts_and_the_check_is_expired(place, is_deferrable, arguments, error):
     check = never_resolved(place)
     made = sensor(check, deferrable=is_deferrable, timeout=0.5, **arguments)
     way = through_the_triggerer if is_deferrable else lambda made: made.execute(context())
@@ -68,7 +68,7 @@ def test_at_the_deadline_it_says_what_is_missing_and_the_check_is_expired(place,
     assert place.state(check) == "expired"
 
 
-def test_an_explicit_deadline_ends_it_before_the_timeout(place):
+def test_a_deadline_before_the_timeout_ends_the_wait(place):
     check = never_resolved(place)
 
     with pytest.raises(AirflowSensorTimeout, match="The deadline passed"):
@@ -76,7 +76,7 @@ def test_an_explicit_deadline_ends_it_before_the_timeout(place):
     assert place.state(check) == "expired"
 
 
-def test_one_that_pokes_ends_in_the_same_way_at_its_timeout_where_that_comes_first(place):
+def test_a_timeout_before_the_deadline_expires_the_check_in_poke_mode(place):
     check = never_resolved(place)
 
     with pytest.raises(AirflowSensorTimeout, match=MESSAGE):
@@ -84,7 +84,7 @@ def test_one_that_pokes_ends_in_the_same_way_at_its_timeout_where_that_comes_fir
     assert place.state(check) == "expired"
 
 
-def test_where_no_triggerer_came_to_fire_the_scheduler_ends_it_in_the_same_way(place):
+def test_a_trigger_timeout_expires_the_check(place):
     check = never_resolved(place)
     made = deferrable(check, timeout=3600)
     deferred(made)
@@ -94,7 +94,7 @@ def test_where_no_triggerer_came_to_fire_the_scheduler_ends_it_in_the_same_way(p
     assert place.state(check) == "expired"
 
 
-def test_where_all_was_answered_before_the_scheduler_ended_it_that_is_a_success(place):
+def test_a_trigger_timeout_succeeds_if_the_check_is_resolved(place):
     check = place.check(numbers(3))
     made = deferrable(check)
     asyncio.run(event_of(deferred(made).trigger))
@@ -122,7 +122,7 @@ def test_a_task_cleared_after_its_deadline_expires_an_unresolved_check_without_a
     assert (place.state(check), len(place.api.whatsapp.calls)) == ("expired", 1)
 
 
-def test_an_expired_check_can_be_waited_for_again(place):
+def test_a_second_wait_resolves_an_expired_check(place):
     check = never_resolved(place)
     with pytest.raises(AirflowSensorTimeout):
         sensor(check, timeout=0.1).execute(context())
@@ -131,7 +131,7 @@ def test_an_expired_check_can_be_waited_for_again(place):
     assert sensor(check).execute(context())["state"] == "resolved"
 
 
-def test_a_sensor_that_is_rescheduled_goes_on_until_the_deadline_of_its_first_look(place):
+def test_a_rescheduled_sensor_keeps_the_deadline_of_its_first_poll(place):
     check = never_resolved(place)
     made = {"mode": "reschedule", "timeout": 3600}
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("hasty")
 
 
 @pytest.mark.parametrize("way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "here"])
-def test_it_returns_the_summary_when_all_is_answered(place, way):
+def test_the_summary_is_returned_once_all_results_are_final(place, way):
     place.api.whatsapp.change(processing_answers=2)
     check = place.check(numbers(3))
     made = deferrable(check) if way is through_the_triggerer else sensor(check)
@@ -44,7 +44,7 @@ def test_it_returns_the_summary_when_all_is_answered(place, way):
     assert place.api.asked_numbers == dict.fromkeys(numbers(3), 3)
 
 
-def test_with_nothing_to_wait_for_it_is_done_without_deferring_or_asking(place):
+def test_a_resolved_check_needs_no_deferral_and_no_request(place):
     place.api.whatsapp.change(processing_share=0.0)
     check = place.check(numbers(3))
 
@@ -52,7 +52,7 @@ def test_with_nothing_to_wait_for_it_is_done_without_deferring_or_asking(place):
     assert len(place.api.whatsapp.calls) == 1
 
 
-def test_it_defers_with_what_the_trigger_needs_and_nothing_else(place):
+def test_the_trigger_gets_only_its_arguments(place):
     check, until = place.check(numbers(3)), datetime.now(UTC) + timedelta(hours=1)
 
     task = deferred(deferrable(check, deadline=until, recheck_failed=2, batch_size=7, max_failures=3))
@@ -72,7 +72,7 @@ def test_it_defers_with_what_the_trigger_needs_and_nothing_else(place):
     assert len(place.api.whatsapp.calls) == 1
 
 
-def test_each_task_waits_for_itself_and_a_retry_goes_on_with_that(place):
+def test_each_task_is_a_waiter_and_its_retry_the_same_one(place):
     check = place.check(numbers(3))
 
     first, other, retry = (
@@ -82,7 +82,7 @@ def test_each_task_waits_for_itself_and_a_retry_goes_on_with_that(place):
     assert first == retry != other
 
 
-def test_what_may_be_templates():
+def test_template_fields():
     assert set(WhatsAppContactsSensor.template_fields) == {
         "check_id",
         "deadline",
@@ -93,7 +93,7 @@ def test_what_may_be_templates():
 
 @pytest.mark.parametrize("arguments", [{}, {"soft_fail": True}])
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_what_somebody_has_to_mend_fails_at_once_and_is_never_skipped(place, is_deferrable, arguments):
+def test_non_retryable_errors_fail_at_once_and_are_never_skipped(place, is_deferrable, arguments):
     made = sensor(place.check(numbers(3)), deferrable=is_deferrable, **arguments)
     place.api.fail(Fault(on="check", kind="status", status=401, code=1005, times=9))
     way = through_the_triggerer if is_deferrable else lambda made: made.execute(context())
@@ -102,7 +102,7 @@ def test_what_somebody_has_to_mend_fails_at_once_and_is_never_skipped(place, is_
         way(made)
 
 
-def test_failures_that_may_pass_go_to_airflows_retries(place):
+def test_transient_errors_are_left_to_airflow_s_retries(place):
     made = deferrable(place.check(numbers(3)), max_failures=1, soft_fail=True)
     place.api.fail(Fault(on="check", kind="status", status=503, times=9))
 
@@ -112,7 +112,7 @@ def test_failures_that_may_pass_go_to_airflows_retries(place):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_here_too_some_failures_in_a_row_are_borne_and_no_more(place):
+def test_poke_mode_allows_max_failures_in_a_row(place):
     check = place.check(numbers(3))
     place.api.fail(Fault(on="check", kind="status", status=503, times=2))
     assert sensor(check, max_failures=2).execute(context())["state"] == "resolved"
@@ -124,7 +124,7 @@ def test_here_too_some_failures_in_a_row_are_borne_and_no_more(place):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_polls_that_only_wait_for_the_server_do_not_reset_the_failures(place):
+def test_polls_during_retry_after_do_not_reset_the_failures(place):
     check = place.check(numbers(3))
     place.api.fail(Fault(on="check", kind="status", status=503, headers={"retry-after": "1"}, times=99))
 
@@ -133,7 +133,7 @@ def test_polls_that_only_wait_for_the_server_do_not_reset_the_failures(place):
     assert place.api.requests.count("check", 503) == 3
 
 
-def test_with_never_fail_an_error_is_skipped_because_its_author_says_so(place):
+def test_never_fail_skips_any_error(place):
     made = deferrable(place.check(numbers(3)), never_fail=True)
     place.api.fail(Fault(on="check", kind="status", status=401, code=1005, times=9))
 
@@ -141,7 +141,7 @@ def test_with_never_fail_an_error_is_skipped_because_its_author_says_so(place):
         through_the_triggerer(made)
 
 
-def test_a_sensor_that_is_rescheduled_comes_back_when_the_server_is_ready(place):
+def test_a_rescheduled_sensor_polls_after_retry_after(place):
     check = place.check(numbers(3))
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=900.0))
@@ -152,7 +152,7 @@ def test_a_sensor_that_is_rescheduled_comes_back_when_the_server_is_ready(place)
     assert timedelta(seconds=880) < left <= timedelta(seconds=900)
 
 
-def test_one_that_pokes_does_not_ask_before_the_server_is_ready(place):
+def test_poke_mode_sends_no_request_before_retry_after(place):
     check = place.check(numbers(3))
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=900.0))
@@ -174,7 +174,7 @@ def test_one_that_pokes_does_not_ask_before_the_server_is_ready(place):
     ],
 )
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_what_cannot_be_fails_at_once_before_anything_is_sent(place, is_deferrable, arguments, message):
+def test_invalid_arguments_fail_at_once_without_a_request(place, is_deferrable, arguments, message):
     given = {"check_id": place.check(numbers(3)).check_id} | arguments
     place.api.whatsapp.checks.clear_counts()
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_fails_at_once_before_anything_is_sent(place, is_deferrab
     assert place.api.whatsapp.calls == []
 
 
-def test_a_check_of_another_sender_is_refused(place, connect_api):
+def test_a_check_of_another_sender_is_a_config_error(place, connect_api):
     check = place.check(numbers(3))
     connect_api(extra={"sender": "+12015550199"})
 
@@ -194,7 +194,7 @@ def test_a_check_of_another_sender_is_refused(place, connect_api):
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
 @pytest.mark.parametrize("status", [401, 400, 503, 200])
-def test_nothing_personal_is_in_what_airflow_keeps(place, caplog, capfd, is_deferrable, status):
+def test_no_personal_data_in_logs_and_errors(place, caplog, capfd, is_deferrable, status):
     caplog.set_level(logging.DEBUG)
     given = numbers(3)
     check = never_resolved(place)
@@ -211,7 +211,7 @@ def test_nothing_personal_is_in_what_airflow_keeps(place, caplog, capfd, is_defe
     assert place.api.whatsapp.behaviour.token not in shown
 
 
-def test_one_that_pokes_ends_where_another_has_ended_the_check(place):
+def test_poke_mode_times_out_if_another_waiter_expired_the_check(place):
     check = never_resolved(place)
     made = sensor(check, timeout=3600)
     assert not made.poke(context()).is_done

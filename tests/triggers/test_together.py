@@ -24,7 +24,7 @@ def run(*triggers):
     return asyncio.run(together(triggers))
 
 
-def test_fifty_at_once_ask_no_more_than_twenty_times_a_second(place):
+def test_fifty_triggers_share_one_rate_limiter(place):
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(50)]
     place.api.whatsapp.checks.clear_counts()
 
@@ -35,7 +35,7 @@ def test_fifty_at_once_ask_no_more_than_twenty_times_a_second(place):
     assert most_in_a_second(call.at for call in place.api.whatsapp.calls) <= 20
 
 
-def test_a_rate_limit_that_one_meets_holds_all_of_them_back(place):
+def test_retry_after_blocks_all_triggers_of_a_connection(place):
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0))
@@ -46,7 +46,7 @@ def test_a_rate_limit_that_one_meets_holds_all_of_them_back(place):
     assert sum(call.at > begun + 1.0 for call in place.api.whatsapp.calls) >= 4
 
 
-def test_those_of_one_connection_share_a_client_and_a_store_and_leave_nothing_open(place, monkeypatch):
+def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(place, monkeypatch):
     opened, closed = Counter(), Counter()
     for name in ("_connection", "_store", "_threads"):
         count_calls(monkeypatch, whatsapp_business_shared, name, opened, closed)

@@ -19,7 +19,7 @@ async def events_of(trigger: WaitUntilTrigger) -> list[Any]:
     return [event.payload async for event in trigger.run()]
 
 
-def test_it_serializes_to_its_path_and_plain_arguments() -> None:
+def test_serialize_returns_the_path_and_plain_arguments() -> None:
     berlin = timezone(timedelta(hours=2))
 
     path, arguments = WaitUntilTrigger(datetime(2022, 9, 13, 2, tzinfo=berlin), attempt=3).serialize()
@@ -28,7 +28,7 @@ def test_it_serializes_to_its_path_and_plain_arguments() -> None:
     assert json.loads(json.dumps(arguments)) == {"until": "2022-09-13T00:00:00+00:00", "attempt": 3}
 
 
-def test_what_it_serializes_makes_the_same_trigger_again() -> None:
+def test_a_serialized_trigger_is_restored() -> None:
     trigger = WaitUntilTrigger(PAST, attempt=2)
 
     assert WaitUntilTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()

@@ -37,7 +37,7 @@ def counts(event, *names):
     return tuple(event[name] for name in names)
 
 
-def test_it_serializes_to_its_path_and_plain_arguments():
+def test_serialize_returns_the_path_and_plain_arguments():
     path, arguments = WhatsAppContactsTrigger(
         CHECK_ID, DEADLINE, batch_size=7, recheck_failed=2, waiter="one"
     ).serialize()
@@ -55,19 +55,19 @@ def test_it_serializes_to_its_path_and_plain_arguments():
     }
 
 
-def test_what_it_serializes_makes_the_same_trigger_again():
+def test_a_serialized_trigger_is_restored():
     made = WhatsAppContactsTrigger(CHECK_ID, DEADLINE, max_failures=3, store_conn_id="other")
 
     assert WhatsAppContactsTrigger(**made.serialize()[1]).serialize() == made.serialize()
 
 
-def test_each_trigger_waits_for_itself_unless_it_is_told_for_whom():
+def test_each_trigger_is_a_waiter_by_default():
     one, other = (WhatsAppContactsTrigger(CHECK_ID, DEADLINE) for _ in range(2))
 
     assert one.waiter != other.waiter
 
 
-def test_numbers_that_take_a_while_are_asked_until_they_are_resolved(place):
+def test_slow_numbers_are_requested_until_they_are_resolved(place):
     place.api.whatsapp.change(processing_answers=2)
     check = place.check(numbers(3))
 
@@ -79,7 +79,7 @@ def test_numbers_that_take_a_while_are_asked_until_they_are_resolved(place):
     assert place.api.whatsapp.checked == dict.fromkeys(numbers(3), 1)
 
 
-def test_only_what_is_not_resolved_is_asked_and_never_forced(place):
+def test_only_unresolved_numbers_are_requested_without_force_check(place):
     quick, slow = numbers(4)[:2], numbers(4)[2:]
     for number in quick:
         place.api.whatsapp.put(number)
@@ -99,7 +99,7 @@ def test_the_host_s_garbage_collector_is_left_alone(place):
     assert gc.get_freeze_count() == frozen
 
 
-def test_batches_are_as_large_as_it_is_told(place):
+def test_batch_size_limits_the_requests(place):
     check = place.check(numbers(5))
     place.api.whatsapp.checks.clear_counts()
 
@@ -108,7 +108,7 @@ def test_batches_are_as_large_as_it_is_told(place):
     assert [call.size for call in place.api.whatsapp.calls] == [2, 2, 1]
 
 
-def test_a_check_that_waits_for_nothing_fires_without_asking(place):
+def test_a_resolved_check_fires_without_a_request(place):
     place.api.whatsapp.change(processing_share=0.0)
     check = place.check(numbers(2))
 
@@ -117,7 +117,7 @@ def test_a_check_that_waits_for_nothing_fires_without_asking(place):
     assert (event["state"], len(place.api.whatsapp.calls)) == ("resolved", 1)
 
 
-def test_an_answer_that_is_delivered_ends_the_wait_without_a_question(place):
+def test_a_delivered_result_ends_the_wait(place):
     place.api.whatsapp.change(resolved_by="callback")
     check = place.check(numbers(2))
 
@@ -137,7 +137,7 @@ def test_an_answer_that_is_delivered_ends_the_wait_without_a_question(place):
     assert counts(event, "state", "valid") == ("resolved", 2)
 
 
-def test_at_the_deadline_the_check_expires_and_what_came_in_stays(place):
+def test_at_the_deadline_the_check_expires_and_keeps_its_results(place):
     place.api.whatsapp.change(resolved_by="never")
     place.api.whatsapp.put(numbers(1)[0])
     check = place.check(numbers(3))
@@ -149,7 +149,7 @@ def test_at_the_deadline_the_check_expires_and_what_came_in_stays(place):
     assert Counter(place.statuses(check).values()) == {"valid": 1, "processing": 2}
 
 
-def test_a_deadline_in_the_middle_of_a_question_ends_it_and_frees_its_numbers(place):
+def test_a_deadline_during_a_request_cancels_it_and_releases_its_numbers(place):
     check = place.check(numbers(3))
     place.api.fail(Fault(on="check", kind="delay", delay_s=30.0))
 
@@ -158,7 +158,7 @@ def test_a_deadline_in_the_middle_of_a_question_ends_it_and_frees_its_numbers(pl
     assert (event["state"], place.leased()) == ("expired", 0)
 
 
-def test_one_that_is_started_again_after_its_deadline_fires_at_once_and_asks_nothing(place):
+def test_a_restart_after_the_deadline_fires_at_once_without_a_request(place):
     check = place.check(numbers(3))
 
     first, second = run(trigger(check, seconds=-5))[0], run(trigger(check, seconds=-5))[0]
@@ -167,7 +167,7 @@ def test_one_that_is_started_again_after_its_deadline_fires_at_once_and_asks_not
     assert (first["state"], len(place.api.whatsapp.calls)) == ("expired", 1)
 
 
-def test_failed_numbers_are_asked_again_so_often_and_no_more(place):
+def test_failed_numbers_are_rechecked_recheck_failed_times(place):
     place.api.whatsapp.change(processing_share=0.0)
     place.api.whatsapp.put(numbers(1)[0], "failed")
     check = place.check(numbers(1))
@@ -178,7 +178,7 @@ def test_failed_numbers_are_asked_again_so_often_and_no_more(place):
     assert place.api.asked_numbers == {numbers(1)[0]: 3}
 
 
-def test_failed_numbers_are_left_at_that_where_the_budget_is_spent(place, connect_api):
+def test_failed_numbers_are_not_rechecked_past_the_budget(place, connect_api):
     place.api.whatsapp.change(processing_share=0.0)
     for number in numbers(2):
         place.api.whatsapp.put(number, "failed")
@@ -191,7 +191,7 @@ def test_failed_numbers_are_left_at_that_where_the_budget_is_spent(place, connec
     assert place.api.asked_numbers.total() == 3
 
 
-def test_what_somebody_else_asks_about_is_left_to_them(place):
+def test_numbers_leased_elsewhere_are_not_requested(place):
     check, other = place.check(numbers(2)), place.check(numbers(4, first=2), run="other")
     place.do("UPDATE wacontacts_number SET leased_by = 'x', leased_until = '2999-01-01T00:00:00.000000Z'")
 
@@ -212,7 +212,7 @@ def test_what_somebody_else_asks_about_is_left_to_them(place):
     ],
     ids=lambda fault: f"{fault.kind} {fault.status or ''}",
 )
-def test_some_failures_in_a_row_are_borne(place, fault):
+def test_max_failures_in_a_row_are_allowed(place, fault):
     check = place.check(numbers(2))
     place.api.fail(fault)
 
@@ -221,7 +221,7 @@ def test_some_failures_in_a_row_are_borne(place, fault):
     assert counts(event, "state", "valid") == ("resolved", 2)
 
 
-def test_one_failure_too_many_in_a_row_is_told_and_nothing_is_claimed_any_more(place):
+def test_one_failure_too_many_ends_the_wait_and_releases_all_numbers(place):
     check = place.check(numbers(2))
     place.api.fail(Fault(on="check", kind="status", status=503, code=1016, times=100))
 
@@ -232,7 +232,7 @@ def test_one_failure_too_many_in_a_row_is_told_and_nothing_is_claimed_any_more(p
     assert place.leased() == 0
 
 
-def test_a_store_that_is_locked_for_a_while_is_borne(place, monkeypatch):
+def test_a_locked_store_counts_as_a_failed_poll(place, monkeypatch):
     check, tries = place.check(numbers(2)), []
     start_waiting = Check.start_waiting
 
@@ -256,7 +256,7 @@ def test_a_store_that_is_locked_for_a_while_is_borne(place, monkeypatch):
     ],
     ids=["not let in", "banned", "refused"],
 )
-def test_what_no_waiting_mends_ends_it_at_once(place, fault, error):
+def test_non_retryable_errors_end_the_wait_at_once(place, fault, error):
     check = place.check(numbers(2))
     place.api.fail(fault)
 
@@ -267,7 +267,7 @@ def test_what_no_waiting_mends_ends_it_at_once(place, fault, error):
     assert place.leased() == 0
 
 
-def test_an_error_that_nobody_expected_is_told_without_what_it_quotes(place, monkeypatch):
+def test_an_unexpected_error_is_reported_without_its_text(place, monkeypatch):
     check = place.check(numbers(2))
 
     def break_down(self, *given):
@@ -292,7 +292,7 @@ def test_an_error_that_nobody_expected_is_told_without_what_it_quotes(place, mon
         (None, {"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
     ],
 )
-def test_what_cannot_be_is_told_and_nothing_is_sent(place, check_id, settings, message):
+def test_invalid_arguments_are_reported_without_a_request(place, check_id, settings, message):
     made = check_id or place.check(numbers(1))
     place.api.whatsapp.checks.clear_counts()
 
@@ -303,14 +303,14 @@ def test_what_cannot_be_is_told_and_nothing_is_sent(place, check_id, settings, m
     assert place.api.whatsapp.calls == []
 
 
-def test_a_deadline_that_cannot_be_read_is_told(place):
+def test_an_invalid_deadline_is_reported(place):
     (event,) = run(WhatsAppContactsTrigger(CHECK_ID, "2024-01-31T08:00:00"))
 
     assert counts(event, "check_id", "state", "error") == (CHECK_ID, "open", "ConfigError")
     assert event["message"].startswith("deadline must be a time with an offset")
 
 
-def test_a_token_that_is_replaced_while_it_waits_is_read_anew(place, connect_api):
+def test_a_token_that_is_replaced_during_the_wait_is_read_again(place, connect_api):
     place.api.whatsapp.change(auth="bearer", resolved_by="never")
     check = place.check(numbers(3))
 
@@ -327,7 +327,7 @@ def test_a_token_that_is_replaced_while_it_waits_is_read_anew(place, connect_api
     assert place.api.requests.count("check", 401) == 1
 
 
-def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place):
+def test_a_cancelled_trigger_releases_its_numbers_and_its_successor_continues(place):
     check = place.check(numbers(10))
 
     async def cancel_in_the_middle():
@@ -346,7 +346,7 @@ def test_one_that_is_cancelled_frees_its_numbers_and_its_successor_goes_on(place
     assert place.api.asked_numbers.total() <= 10 + 10 + 2
 
 
-def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(place):
+def test_the_successor_of_a_killed_trigger_requests_the_leased_numbers(place):
     check = place.check(numbers(10))
     killed = place.checks.find(check.check_id, waiter="one")
     (number_ids,) = killed.waiting(10)
@@ -357,7 +357,7 @@ def test_what_one_that_was_killed_had_claimed_is_asked_again_by_its_successor(pl
     assert counts(event, "state", "valid") == ("resolved", 10)
 
 
-def test_rate_limits_are_no_failures_and_are_kept_to(place, hasty):
+def test_rate_limits_are_waited_for_and_are_no_failures(place, hasty):
     check = place.check(numbers(2))
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0, times=2))
@@ -368,7 +368,7 @@ def test_rate_limits_are_no_failures_and_are_kept_to(place, hasty):
     assert hasty.count(timedelta(seconds=1)) == 2
 
 
-def test_nothing_personal_is_in_arguments_events_and_logs(place, caplog):
+def test_no_personal_data_in_arguments_events_and_logs(place, caplog):
     caplog.set_level(logging.DEBUG)
     for logger in ("sqlalchemy.engine", "sqlalchemy.pool", "aiohttp.client", "asyncio"):
         logging.getLogger(logger).setLevel(logging.NOTSET)

@@ -30,7 +30,7 @@ def budget_of_30(connect_api: Callable[..., None], tasks: Any) -> None:
 
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
-def test_past_the_budget_a_task_fails_at_once_and_what_was_answered_stays(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_past_the_budget_a_task_fails_at_once_and_keeps_its_results(tasks: Any, api: Sandbox, store: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"daily_checks \(30\) are spent for today. 70 numbers") as raised:
         tasks.check(numbers(100), batch_size=8)
 
@@ -71,7 +71,7 @@ def test_past_the_budget_what_costs_nothing_is_asked_and_answered_all_the_same(
 
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
-def test_defer_waits_for_the_next_utc_day_and_goes_on_with_the_same_check(
+def test_defer_resumes_the_same_check_on_the_next_utc_day(
     tasks: Any, api: Sandbox, store: Any, set_store_clock: Callable[[datetime], None]
 ) -> None:
     event: Any = {"attempt": 1}

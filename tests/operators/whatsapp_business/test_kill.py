@@ -43,9 +43,7 @@ def own(store: Any) -> str:
     return str(check_id)
 
 
-def test_while_it_asks_a_server_that_takes_its_time(
-    tasks: Any, api: Sandbox, store: Any, kill: Callable[..., None]
-) -> None:
+def test_a_stop_with_a_slow_server(tasks: Any, api: Sandbox, store: Any, kill: Callable[..., None]) -> None:
     api.fail(Fault(on="check", kind="delay", delay_s=0.3, every=1))
 
     kill(numbers(500), lambda: len(api.asked_numbers) >= 20, batch_size=10)
@@ -60,7 +58,7 @@ def test_while_it_asks_a_server_that_takes_its_time(
     assert max(api.asked_numbers.values()) == 1
 
 
-def test_while_it_waits_to_try_again(api: Sandbox, store: Any, kill: Callable[..., None]) -> None:
+def test_a_stop_before_a_retry(api: Sandbox, store: Any, kill: Callable[..., None]) -> None:
     api.fail(Fault(on="check", kind="status", status=503, headers={"retry-after": "100"}, every=1))
 
     kill(numbers(10), lambda: api.requests.count("check") >= 1)
@@ -69,7 +67,7 @@ def test_while_it_waits_to_try_again(api: Sandbox, store: Any, kill: Callable[..
     assert store.rows(CLAIMED, check_id=own(store)) == [(0,)]
 
 
-def test_while_it_waits_for_numbers_that_somebody_else_asks_about(
+def test_a_stop_while_numbers_are_leased_elsewhere(
     tasks: Any, api: Sandbox, store: Any, kill: Callable[..., None]
 ) -> None:
     tasks.check(numbers(5), run_id="before")
@@ -83,7 +81,7 @@ def test_while_it_waits_for_numbers_that_somebody_else_asks_about(
     assert api.requests.count("check") == asked
 
 
-def test_while_it_reads_its_numbers(api: Sandbox, store: Any, kill: Callable[..., None]) -> None:
+def test_a_stop_while_numbers_are_read(api: Sandbox, store: Any, kill: Callable[..., None]) -> None:
     read: list[str] = []
 
     def endless() -> Any:
@@ -96,5 +94,5 @@ def test_while_it_reads_its_numbers(api: Sandbox, store: Any, kill: Callable[...
     assert api.requests.count() == 0
 
 
-def test_before_it_has_begun_there_is_nothing_to_end(tasks: Any) -> None:
+def test_a_stop_before_the_task_runs(tasks: Any) -> None:
     tasks.operator(numbers(1)).on_kill()

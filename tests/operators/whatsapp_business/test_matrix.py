@@ -88,7 +88,7 @@ def test_5_fewer_entries_and_errors_beside_them(
     assert results(store) == {ok: ("valid", ok.strip("+")), silent: ("missing", None)}
     log = logged()
     assert "code 1013" in log
-    assert "nothing about 1 of the numbers" in log
+    assert "no result for 1 of the numbers" in log
     assert silent.strip("+") not in log
 
 

@@ -50,7 +50,7 @@ def test_a_whole_number_of_any_type_is_its_digits(value: Any, number: str) -> No
     "value",
     [2125550000.5, Decimal("21255500.5"), float("nan"), Decimal("sNaN"), float("inf"), -2125550000, True, b"+1212555"],
 )
-def test_what_is_neither_text_nor_whole_is_not_guessed_at(value: Any) -> None:
+def test_values_of_other_types_are_rejected(value: Any) -> None:
     assert read({"number": value}) == [CheckInput(str(value), None, reason=NEITHER)]
 
 
@@ -65,7 +65,7 @@ def test_what_is_neither_text_nor_whole_is_not_guessed_at(value: Any) -> None:
         ("+999 212 555 0000", "unknown country code"),
     ],
 )
-def test_what_can_be_no_number_has_its_reason(text: str, reason: str) -> None:
+def test_an_invalid_number_has_a_reason(text: str, reason: str) -> None:
     assert read(text) == [CheckInput(text, None, reason=reason)]
 
 
@@ -84,22 +84,22 @@ def test_without_a_region_only_a_plus_sign_will_do() -> None:
 
 
 @pytest.mark.parametrize("word", [True, 1, 1.0, Decimal(1), "true", "T", " yes ", "y", "1", "on"])
-def test_who_opted_in(word: Any) -> None:
+def test_opted_in_values(word: Any) -> None:
     assert read({"number": NUMBER, "opted_in": word}) == [CheckInput(NUMBER, NUMBER, opted_in=True)]
 
 
 @pytest.mark.parametrize("word", [False, 0, 0.0, Decimal(0), "false", "F", " no ", "n", "0", "off"])
-def test_who_did_not(word: Any) -> None:
+def test_opted_out_values(word: Any) -> None:
     assert read({"number": NUMBER, "opted_in": word}) == [CheckInput(NUMBER, NUMBER, opted_in=False)]
 
 
 @pytest.mark.parametrize("row", [{"number": NUMBER}, {"number": NUMBER, "opted_in": None}])
-def test_whether_somebody_opted_in_may_be_unknown(row: Any) -> None:
+def test_opted_in_may_be_null(row: Any) -> None:
     assert read(row) == [CheckInput(NUMBER, NUMBER, opted_in=None)]
 
 
 @pytest.mark.parametrize("word", ["", "maybe", "2", 2, b"\x00", [], "nein"])
-def test_nobody_is_asked_about_on_a_guess(word: Any) -> None:
+def test_an_unclear_opted_in_rejects_the_row(word: Any) -> None:
     assert read({"number": NUMBER, "opted_in": word, "contact_key": "a"}) == [
         CheckInput(NUMBER, None, "a", reason=UNCLEAR)
     ]

@@ -32,7 +32,7 @@ async def use(things, key="key", seconds=0.02):
         return thing
 
 
-def test_tasks_share_it_and_the_last_closes_it():
+def test_tasks_share_a_resource_and_the_last_closes_it():
     things = Things()
 
     async def tasks():
@@ -42,7 +42,7 @@ def test_tasks_share_it_and_the_last_closes_it():
     assert things.log == ["opened", "closed"]
 
 
-def test_it_is_opened_anew_for_who_comes_after_the_last():
+def test_a_closed_resource_is_opened_again():
     things = Things()
 
     async def tasks():
@@ -53,7 +53,7 @@ def test_it_is_opened_anew_for_who_comes_after_the_last():
     assert things.log == ["opened", "closed"] * 2
 
 
-def test_other_keys_are_other_things():
+def test_each_key_has_its_own_resource():
     things = Things()
 
     async def tasks():
@@ -69,7 +69,7 @@ def test_other_loops_do_not_share():
     assert first is not second
 
 
-def test_where_it_cannot_be_opened_each_is_told_until_it_can():
+def test_a_failing_resource_fails_each_task_until_it_opens():
     things = Things(failures=2)
 
     async def tasks():
@@ -81,7 +81,7 @@ def test_where_it_cannot_be_opened_each_is_told_until_it_can():
 
 
 @pytest.mark.parametrize("when", [0.005, 0.03], ids=["while it opens", "while it is used"])
-def test_who_is_cancelled_leaves_it_to_the_others(when):
+def test_a_cancelled_task_leaves_the_resource_to_the_others(when):
     things = Things()
 
     async def tasks():
