@@ -1,5 +1,5 @@
 # make demo     contacts of three systems, in a real Airflow (KEEP=1 leaves its UI up)
-# make test     the tests (ARGS="-k windows" picks some)
+# make test     the tests, on all processors but four at most (ARGS="-k windows" picks some; JOBS=0 uses one)
 # make lint     ruff and mypy
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
@@ -12,6 +12,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+JOBS ?= auto
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
@@ -41,7 +42,7 @@ demo: $(STAMP)
 	@KEEP=$(KEEP) $(PY) -m demo
 
 test: $(STAMP)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --maxprocesses=4 $(ARGS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check

@@ -24,8 +24,8 @@ ENVIRONMENTS = ROOT / ".matrix"
 UV = Path(sys.executable).with_name("uv")
 #: What differs from Airflow to Airflow: no deployments, which are of one, and nothing that does not import it.
 TESTS = (
-    *("cli", "dags", "hooks", "jobs", "landing", "metrics", "operators", "properties", "protocol", "sensors"),
-    *("transport", "triggers", "upgrades"),
+    *("cli", "clients", "dags", "files", "hooks", "leaks", "metrics", "operators", "pipelines", "properties"),
+    *("sensors", "store", "triggers", "upgrades"),
 )
 #: With ``--quick``: what imports Airflow, and what speaks to SQLAlchemy, whose 1.4 the older ones have; and of that
 #: nothing that starts processes to kill them or to have them contend, which takes a third of the time.
@@ -84,7 +84,8 @@ def set_up(point: Point) -> None:
 def test(point: Point, names: Sequence[str], arguments: Sequence[str]) -> str:
     """Run tests, folders of them, with pytest's own output; say what came of it."""
     folders = [str(ROOT / "tests" / name) for name in names]
-    command = [str(point.interpreter), "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *arguments]
+    options = ["-q", "-p", "no:cacheprovider", "-n", "auto", "--maxprocesses=4"]
+    command = [str(point.interpreter), "-m", "pytest", *options, *folders, *arguments]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     return f"failed: pytest ended with {code}" if code else "passed"
 

@@ -43,6 +43,27 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 NUMBERS = count(1)
+#: Folders whose tests share one running Airflow each. One worker has them all, first and one after the other.
+DEPLOYMENTS = ("tests/deployed/", "tests/fleet/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each worker of pytest-xdist whole files, in the order of the collection but for the deployments."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "deployments" if nodeid.startswith(DEPLOYMENTS) else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Move the deployments to the front for pytest-xdist, because they wait for longer than all else takes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(DEPLOYMENTS))
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ ROOMS = {
     "sandbox": set(),
     "cli": CORE | {"hooks", "sandbox"},
 }
-KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets"}
+KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets", "cli"}
 KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
 
 # All that identifiers, records and clients' requests need computes, and touches nothing.
@@ -52,16 +54,31 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, at its top, in a function or for a type checker only."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports_of(path: Path, *, types: bool = True) -> set[str]:
+    """
+    Every name that a file imports, at its top or in a function.
+
+    :param types: also for a type checker only.
+    """
+    tree, found = ast.parse(path.read_text()), set()
+    if not types:
+        tree = WithoutTypeChecking().visit(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}:{node.lineno} imports relatively"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    """Drops what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse
+        return self.generic_visit(node)
 
 
 def each(paths):
@@ -83,6 +100,29 @@ def test_imports_go_one_way(path):
     version = {"__version__"} if own not in KNOWING_NOTHING else set()
 
     assert others - {own} - version <= ROOMS[own]
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Which module imports which, at its top or in a function."""
+    known = {name_of(path) for path in MODULES}
+
+    def module_of(name: str) -> str:
+        return name if name in known else name.rpartition(".")[0]
+
+    return {
+        name_of(path): {module_of(name) for name in imports_of(path, types=False)} & known - {PACKAGE}
+        for path in MODULES
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    circle: list[str] = []
+    try:
+        TopologicalSorter(module_graph()).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+
+    assert circle == []
 
 
 def test_the_package_itself_imports_nothing():
@@ -118,8 +158,10 @@ def test_what_every_process_loads_imports_nothing_heavy(path):
 
 
 @each([*MODULES, *PROGRAMS])
-def test_nothing_is_named_after_what_is_left_over(path):
+def test_no_module_or_class_has_a_name_that_says_nothing(path):
     words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
+    classes = (node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
+    words |= {word.lower() for name in classes for word in re.findall("[A-Z][a-z]+", name)}
 
     assert words & {"util", "utils", "helper", "helpers", "common", "base", "misc"} == set()
 

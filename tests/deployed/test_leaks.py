@@ -1,11 +1,12 @@
 """Nothing personal and nothing secret is anywhere that Airflow keeps things, with logging at DEBUG."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
+
+from tests.leaks.capture import leaks_in
 
 #: Shorter texts stand in words by chance.
 SHORTEST = 6
@@ -27,10 +28,9 @@ def needles(runs):
 
 
 @pytest.fixture(scope="module")
-def found_in(needles):
-    """Find the needles in a text; the answer names how many, not which."""
-    pattern = re.compile("|".join(sorted(map(re.escape, needles), key=len, reverse=True)), re.IGNORECASE)
-    return lambda haystack: Counter(match.lower() for match in pattern.findall(haystack))
+def secrets(needles):
+    """A pattern that finds each of the needles."""
+    return re.compile("|".join(sorted(map(re.escape, needles), key=len, reverse=True)), re.IGNORECASE)
 
 
 def contents(folder, pattern="**/*"):
@@ -49,10 +49,6 @@ def _row_text(row):
     return "\t".join(values)
 
 
-def leaks(haystacks, found_in):
-    return {str(place): found for place, haystack in haystacks.items() if (found := found_in(haystack))}
-
-
 def test_there_is_something_to_look_for(needles, runs):
     numbers = {needle for needle in needles if needle.isdigit()}
     assert len(numbers) >= len(runs.sandbox.world)
@@ -68,26 +64,26 @@ def test_every_number_that_was_given_and_every_token_that_was_issued_is_looked_f
     assert sum(needle.startswith("example-token-") for needle in needles) >= 3
 
 
-def test_the_search_finds_what_is_there(runs, found_in):
-    assert found_in("\n".join(str(row) for row in runs.rows("SELECT payload FROM wacontacts_current"))).total() > 60
-    assert found_in(f"xx{runs.sandbox.token}xx").total() == 1
+def test_the_search_finds_what_is_there(runs, secrets):
+    assert len(secrets.findall(str(runs.rows("SELECT payload FROM wacontacts_current")))) > 60
+    assert len(secrets.findall(f"xx{runs.sandbox.token}xx")) == 1
     checked = runs.rows("SELECT input, number, wa_id FROM wacontacts_check_result")
-    assert found_in("\n".join(str(row) for row in checked)).total() > 200
+    assert len(secrets.findall(str(checked))) > 200
 
 
-def test_no_task_log_leaks(runs, found_in):
+def test_no_task_log_leaks(runs, secrets):
     logs = contents(runs.airflow.logs, "dag_id=*/**/*.log*")
     assert len(logs) >= 36
     assert any("trigger" in path.name for path in logs)
     assert sum("debug" in log for log in logs.values()) > 20
-    assert leaks(logs, found_in) == {}
+    assert leaks_in(logs, secrets) == {}
 
 
-def test_no_log_of_a_component_leaks(runs, found_in):
+def test_no_log_of_a_component_leaks(runs, secrets):
     logs = contents(runs.airflow.process_logs, "*.log")
     assert {path.stem for path, log in logs.items() if len(log) > 1000} >= set(COMPONENTS)
-    assert leaks(logs, found_in) == {}
-    assert leaks(contents(runs.airflow.logs), found_in) == {}
+    assert leaks_in(logs, secrets) == {}
+    assert leaks_in(contents(runs.airflow.logs), secrets) == {}
 
 
 def test_people_were_pseudonymised_landed_and_erased_in_the_runs_that_are_searched(runs):
@@ -106,11 +102,11 @@ def test_no_url_of_the_export_is_in_any_log(runs):
     assert [path.name for path, log in logs.items() if URL in log] == []
 
 
-def test_no_table_of_airflow_leaks(runs, found_in):
+def test_no_table_of_airflow_leaks(runs, secrets):
     tables = tables_of(runs.metadata)
     some = ("xcom", "rendered_task_instance_fields", "asset_event", "task_instance", "dag_run", "log", "trigger")
     assert [name for name in some if not tables[name]] == []
-    assert leaks(tables, found_in) == {}
+    assert leaks_in(tables, secrets) == {}
 
 
 def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs):
@@ -129,24 +125,24 @@ def test_numbers_in_a_list_are_in_the_dags_file_and_in_nothing_else_that_airflow
     assert [name for name, rows in tables.items() if "1201555700" in rows] == ["dag_code"]
 
 
-def test_no_trigger_that_waited_leaks(runs, found_in):
+def test_no_trigger_that_waited_leaks(runs, secrets):
     assert sum("WaitUntilTrigger" in row for row in runs.triggers_seen) >= 2
     assert sum("WhatsAppContactsTrigger" in row for row in runs.triggers_seen) >= 2
-    assert found_in("\n".join(runs.triggers_seen)) == {}
+    assert secrets.findall("\n".join(runs.triggers_seen)) == []
 
 
-def test_neither_the_ledger_nor_the_names_of_files_leak(runs, found_in):
+def test_neither_the_ledger_nor_the_names_of_files_leak(runs, secrets):
     tables = tables_of(runs.store, unless=CONTACTS)
     assert tables["wacontacts_extraction"]
     assert tables["wacontacts_check"]
     assert tables["wacontacts_budget"]
-    assert leaks(tables, found_in) == {}
+    assert leaks_in(tables, secrets) == {}
     reasons = runs.rows("SELECT reason FROM wacontacts_reject WHERE extraction_id IS NOT NULL")
     assert len(reasons) == 2
     reasons += runs.rows("SELECT reason FROM wacontacts_check_result WHERE reason IS NOT NULL")
     assert len(reasons) > 6
-    assert found_in(str(reasons)) == {}
+    assert secrets.findall(str(reasons)) == []
     manifests = contents(runs.files, "**/_manifest.json")
     assert len(manifests) >= 6
-    assert leaks(manifests, found_in) == {}
-    assert found_in("\n".join(map(str, runs.files.rglob("*")))) == {}
+    assert leaks_in(manifests, secrets) == {}
+    assert secrets.findall("\n".join(map(str, runs.files.rglob("*")))) == []

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 import airflow_provider_wacontacts
 from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
@@ -265,22 +264,6 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upgrade(engine)
     engine.dispose()
     return path
-
-
-@pytest.fixture
-def postgres_task(
-    turn: Sandbox, connect: Callable[..., None], tmp_path: Path, postgres_url: str
-) -> Callable[[str], Task]:
-    """Make a task that lands into PostgreSQL, whose connection has a password."""
-
-    def make(password: str) -> Task:
-        url = make_url(postgres_url)
-        place = {"host": url.host, "port": url.port, "login": url.username, "schema": url.database}
-        connect("turn_default", conn_type="turn", host=turn.url, password=turn.token)
-        connect("wacontacts_store", conn_type="postgres", password=password, **place)
-        return Task("store", tmp_path, postgres_url)
-
-    return make
 
 
 @pytest.fixture(params=["store", "files"])

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from matrix.__main__ import HERE, points
+from matrix.__main__ import HERE, QUICK, TESTS, points
 
 POINTS = points()
 
@@ -23,6 +23,11 @@ def told(root):
     """What README says: the minor versions of Airflow, and what is tested of each."""
     rows = re.findall(r"^\| ([\d.]+) \| [\d., to]+ \| (.+) \|$", (root / "README.md").read_text(), re.MULTILINE)
     return dict(rows)
+
+
+def test_every_folder_of_tests_that_a_point_runs_exists(root):
+    assert [name for name in {*TESTS, *QUICK} if not (root / "tests" / name).is_dir()] == []
+    assert set(QUICK) < set(TESTS)
 
 
 def test_every_file_of_pins_is_a_points():

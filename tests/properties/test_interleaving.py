@@ -90,7 +90,7 @@ LATE = {
 }
 
 
-@settings(max_examples=30, phases=PHASES)
+@settings(max_examples=15, phases=PHASES)
 @example(**LATE)
 @given(
     events=EVENTS,

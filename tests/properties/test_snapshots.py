@@ -332,14 +332,14 @@ CONFIRMED = [Snap(0, ALL), Snap(1, SOME), Snap(2, SOME), Snap(2, SOME), Snap(1, 
 
 
 @example(snaps=CONFIRMED)
-@examples(120)
+@examples(60)
 @given(snaps=sequences())
 def test_sqlite_holds_the_history_of_the_snapshots_in_order(sqlite, snaps):
     check(sqlite, snaps)
 
 
 @example(snaps=CONFIRMED)
-@examples(40)
+@examples(30)
 @given(snaps=sequences())
 def test_postgresql_holds_the_history_of_the_snapshots_in_order(postgresql, snaps):
     check(postgresql, snaps)

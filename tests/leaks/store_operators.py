@@ -1,0 +1,89 @@
+"""Operators that work on what is stored already, and what may happen to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
+from tests.leaks.capture import Capture, Case
+from tests.leaks.setup import OUTLET, break_store_or_files, corrupt_database
+from tests.leaks.turn import ECHO, STORES, TurnToFiles, TurnToSql
+
+__all__ = ["CASES", "ERASE_CASES", "EraseContacts", "FilesToSql"]
+
+
+class FilesToSql(TurnToFiles):
+    """Loads files into the store."""
+
+    def execute(self, case: Case, capture: Capture) -> Any:
+        super().execute(Case("files"), capture)
+        case.before(self, 1)
+        return self._execute_on_files(case, capture)
+
+    def _execute_on_files(self, case: Case, capture: Capture) -> Any:
+        path = f"file://{self.setup.files}"
+        operator = ContactFilesToSqlOperator(task_id="load", path=path, outlets=[OUTLET], **case.arguments)
+        capture.operator(operator)
+        return self.setup.context(capture, operator.execute)
+
+
+class EraseContacts(FilesToSql):
+    """Erases a contact from the store and from files."""
+
+    def _execute_on_files(self, case: Case, capture: Capture) -> Any:
+        given = {
+            "contacts_sql": "SELECT wa_id FROM wacontacts_current ORDER BY wa_id LIMIT 1",
+            "paths": [f"file://{self.setup.files}"],
+        }
+        operator = EraseContactsOperator(task_id="erase", outlets=[OUTLET], **given | dict(case.arguments))
+        capture.operator(operator)
+        return self.setup.context(capture, operator.execute)
+
+    def prepare(self, case: Case) -> None:
+        super().prepare(case)
+        self._loaded = False
+
+    def execute(self, case: Case, capture: Capture) -> Any:
+        if not case.store:
+            TurnToSql(self.setup).execute(Case("store"), capture)
+        return super().execute(case, capture)
+
+
+def _corrupt_part(subject: FilesToSql, _request: int) -> None:
+    part = next(path for path in Path(subject.setup.files).rglob("part-*") if path.is_file())
+    part.write_text(ECHO)
+
+
+def _corrupt_manifest(subject: FilesToSql, _request: int) -> None:
+    next(Path(subject.setup.files).rglob("_manifest.json")).with_name("part-9.jsonl.gz").write_text(ECHO)
+
+
+def _corrupt(subject: FilesToSql, _request: int) -> None:
+    corrupt_database(subject.setup, ECHO)
+
+
+def _break(subject: FilesToSql, _request: int) -> None:
+    break_store_or_files(subject.setup)
+
+
+CASES = [
+    Case("success", outcome="success"),
+    Case("corrupt part", before=_corrupt_part),
+    Case("corrupt database", before=_corrupt, outcome="LandingError"),
+    *(Case("unreachable store", store=fields, outcome="LandingError") for fields in STORES),
+]
+ERASE_CASES = [
+    *CASES,
+    *(
+        Case(f"query {n}", arguments={"contacts_sql": sql})
+        for n, sql in enumerate(
+            (
+                "SELECT payload AS wa_id FROM wacontacts_current",
+                "SELECT wa_id FROM nowhere",
+                "SELECT json(payload || payload) AS number FROM wacontacts_current",
+                "SELECT payload FROM wacontacts_current",
+            )
+        )
+    ),
+]
