@@ -215,7 +215,7 @@ PUBLIC = {
     "exceptions": (),
     "hooks.turn": (),
     "hooks.green_api": (),
-    "hooks.whatsapp_business": (),
+    "hooks.whatsapp_business": ("AsyncContacts",),
     "pipelines.callbacks": (),
     "files": (
         "FILE_FORMATS",
