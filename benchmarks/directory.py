@@ -48,15 +48,15 @@ FILL = (
     VALUES (1, 'turn', 'main'), (2, 'turn', 'second'), (3, 'green_api', 'office'), (4, 'green_api', 'shop')
     """,
     """
-    INSERT INTO wacontacts_sighting
+    INSERT INTO wacontacts_contact_version
         (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
     SELECT version_id, account_id, at + state * interval '1 day', at + state * interval '1 day',
         at + state * interval '1 day', contact_id, decode(md5(version_id::text), 'hex')
     FROM states
     """,
     """
-    INSERT INTO wacontacts_body (version_id, repaired, state, wa_id, payload)
-    SELECT version_id, false, 'present', digits, CASE
+    INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
+    SELECT version_id, account_id, false, 'present', digits, CASE
         WHEN account_id <= 2 THEN jsonb_build_object(
             'uuid', contact_id, 'updated_at', at, 'number_id', 1, 'details', jsonb_build_object(
                 'name', 'Name ' || n, 'surname', 'Surname', 'whatsapp_id', digits, 'language', 'eng', 'opted_in', true,
@@ -68,8 +68,9 @@ FILL = (
     FROM states
     """,
     """
-    INSERT INTO wacontacts_head (version_id, account_id, updated_at, last_seen_at, contact_id, row_hash)
-    SELECT version_id, account_id, at + interval '2 days', at + interval '2 days', contact_id,
+    INSERT INTO wacontacts_contact_current
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+    SELECT version_id, account_id, at + interval '2 days', at + interval '2 days', at + interval '2 days', contact_id,
         decode(md5(version_id::text), 'hex')
     FROM states WHERE state = 2
     """,

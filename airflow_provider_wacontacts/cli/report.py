@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.cli.formatting import format_duration, format_t
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
     from airflow_provider_wacontacts.records.windows import Window
-    from airflow_provider_wacontacts.store.status.model import Feed, Rejected, Sender
+    from airflow_provider_wacontacts.store.status import Feed, Rejected, Sender
 
 __all__ = ["format_status"]
 

@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import Freshness, StoreStatus
-    from airflow_provider_wacontacts.store.status.model import Selection
+    from airflow_provider_wacontacts.store.status import Selection
 
 __all__ = ["add_status"]
 
@@ -115,7 +115,7 @@ def _read(options: argparse.Namespace) -> StoreStatus:
 
 
 def _selection(options: argparse.Namespace) -> Selection:
-    from airflow_provider_wacontacts.store.status.model import Selection
+    from airflow_provider_wacontacts.store.status import Selection
 
     return Selection(frozenset(options.source), frozenset(options.account))
 

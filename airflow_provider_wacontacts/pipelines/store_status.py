@@ -14,15 +14,20 @@ from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
-from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reach
-from airflow_provider_wacontacts.store.status.model import Feed, Selection, Sender
-from airflow_provider_wacontacts.store.status.senders import SOURCE, read_senders
+from airflow_provider_wacontacts.store.status import (
+    SENDERS,
+    Feed,
+    Selection,
+    Sender,
+    read_feeds,
+    read_reach,
+    read_senders,
+)
 
 __all__ = ["FEEDS", "SENDERS", "Freshness", "StoreStatus", "check_freshness", "read_ages", "read_status"]
 
 #: Sources of contacts, and the source whose senders have a status.
 FEEDS = ("turn", "green_api")
-SENDERS = SOURCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def read_ages(store: Store, selection: Selection) -> StoreStatus:
     """
     Read only the age of each account's newest complete extraction.
 
-    It needs SELECT on ``wacontacts_meta``, ``wacontacts_account`` and ``wacontacts_extraction``.
+    It needs SELECT on ``wacontacts_schema_version``, ``wacontacts_account`` and ``wacontacts_extraction``.
 
     :raises ConfigError: the user lacks this privilege, or there is no store.
     :raises LandingError: the database failed.
@@ -130,8 +135,8 @@ def _read(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequenc
         problem = _version_problem(version)
         if problem:
             return StoreStatus(store.context.now(), version, LATEST, problem)
-        with store.context.transactions.read() as connection:
-            feeds, senders = work(Database(connection, store.context.tables))
+        with store.context.read() as db:
+            feeds, senders = work(db)
     except PermissionDeniedError:
         raise ConfigError(
             "The database user may not read the store. Grant it SELECT on the store's tables and views."

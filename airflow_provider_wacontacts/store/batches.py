@@ -1,10 +1,12 @@
-"""Batches of contacts on their way into tables: in order, each once, and without those that the database refuses."""
+"""Batches of contacts on their way into the tables: in order, each once, without those that the database refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from io import BytesIO
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
@@ -12,21 +14,110 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.store.errors import is_refusal, refusal
-from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
-__all__ = ["Batch", "Row", "dedupe_and_number", "flag_repaired", "insert_rejects", "write_bisecting"]
+__all__ = [
+    "Batch",
+    "Row",
+    "Write",
+    "batch_writer",
+    "dedupe_and_number",
+    "flag_repaired",
+    "insert_rejects",
+    "write_bisecting",
+]
 
 REPAIRED = """
-UPDATE {at}wacontacts_body SET repaired = true
-WHERE NOT repaired AND version_id = (
-    SELECT version_id FROM {at}wacontacts_sighting
+UPDATE {at}wacontacts_contact_payload SET repaired = true
+WHERE NOT repaired AND account_id = :account_id AND version_id = (
+    SELECT version_id FROM {at}wacontacts_contact_version
     WHERE account_id = :account_id AND contact_id = :contact_id AND updated_at = :updated_at AND row_hash = :row_hash
 )
 """
+#: A version becomes the current one if it is greater; of the current one, the seen times are kept.
+UPSERT_CURRENT = """
+ON CONFLICT (account_id, contact_id) DO UPDATE
+SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
+    last_seen_at = excluded.last_seen_at, row_hash = excluded.row_hash
+WHERE (excluded.updated_at, excluded.last_seen_at, excluded.row_hash)
+        > (kept.updated_at, kept.last_seen_at, kept.row_hash)
+    OR (excluded.version_id = kept.version_id AND excluded.first_seen_at < kept.first_seen_at)
+"""
+
+#: Keys go as arrays, and by COPY the payloads of versions that are new. All versions come before all current rows, and
+#: each in the order of the contacts' code points: no two workers lock rows the other way round. A version that is not
+#: widened cannot become the current one: what was seen before and after it has done so.
+POSTGRES_KEYS = f"""
+WITH landed AS (
+    INSERT INTO {{at}}wacontacts_contact_version AS kept
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+    SELECT given.version_id, %(account_id)s, given.updated_at, %(seen_at)s, %(seen_at)s, given.contact_id,
+        given.row_hash
+    FROM unnest(
+        CAST(%(numbers)s AS bigint[]), CAST(%(times)s AS timestamptz[]), CAST(%(contacts)s AS text[]),
+        CAST(%(hashes)s AS bytea[])
+    ) AS given (version_id, updated_at, contact_id, row_hash)
+    ON CONFLICT (account_id, contact_id, updated_at, row_hash) DO UPDATE
+    SET first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at)
+    WHERE excluded.first_seen_at < kept.first_seen_at OR excluded.last_seen_at > kept.last_seen_at
+    RETURNING version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+), became_current AS (
+    INSERT INTO {{at}}wacontacts_contact_current AS kept
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+    SELECT DISTINCT ON (contact_id)
+        version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+    FROM landed
+    ORDER BY contact_id, updated_at DESC, last_seen_at DESC, row_hash DESC
+    {UPSERT_CURRENT}
+    RETURNING version_id, xmax = 0 AS is_inserted
+)
+SELECT l.version_id, CASE WHEN c.version_id IS NULL THEN 'late' WHEN c.is_inserted THEN 'new' ELSE 'changed' END
+    AS change_kind
+FROM landed l LEFT JOIN became_current c ON c.version_id = l.version_id
+WHERE l.version_id BETWEEN %(first)s AND %(last)s
+"""
+COPY_PAYLOADS = """
+COPY {at}wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
+FROM STDIN (ENCODING 'UTF8')
+"""
+
+SQLITE_VERSIONS = """
+INSERT INTO wacontacts_contact_version AS kept
+    (version_id, account_id, contact_id, updated_at, row_hash, first_seen_at, last_seen_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (account_id, contact_id, updated_at, row_hash) DO UPDATE
+SET first_seen_at = min(kept.first_seen_at, excluded.first_seen_at),
+    last_seen_at = max(kept.last_seen_at, excluded.last_seen_at)
+WHERE excluded.first_seen_at < kept.first_seen_at OR excluded.last_seen_at > kept.last_seen_at
+"""
+SQLITE_NEW = """
+SELECT v.version_id, c.contact_id IS NULL FROM wacontacts_contact_version v
+LEFT JOIN wacontacts_contact_current c ON c.account_id = v.account_id AND c.contact_id = v.contact_id
+WHERE v.account_id = ? AND v.version_id BETWEEN ? AND ?
+"""
+SQLITE_PAYLOADS = """
+INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+SQLITE_CURRENT = f"""
+INSERT INTO wacontacts_contact_current AS kept
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+FROM wacontacts_contact_version
+WHERE account_id = ? AND contact_id = ? AND updated_at = ? AND row_hash = ?
+{UPSERT_CURRENT}
+"""
+SQLITE_IS_CURRENT = """
+SELECT version_id FROM wacontacts_contact_current WHERE account_id = ? AND version_id BETWEEN ? AND ?
+"""
+
+SPECIAL = re.compile(r'[\\"]')
+FLAGS = {False: b"f", True: b"t"}
 
 
 class Row(NamedTuple):
-    """A state on its way into the tables, and the number that it gets if the store does not hold it yet."""
+    """A version on its way into the tables, and the id that it gets if the store does not hold it yet."""
 
     version_id: int
     record: Record
@@ -34,7 +125,7 @@ class Row(NamedTuple):
 
 class Batch(NamedTuple):
     """
-    States that are written together.
+    Versions that are written together.
 
     :param seen_at: when they were extracted.
     :param rows: by contact, and within it from the oldest to the newest; ``version_id`` ascends.
@@ -45,15 +136,21 @@ class Batch(NamedTuple):
     rows: Sequence[Row]
 
 
-#: Writes a batch and returns how many of its states the store had not held.
-Write: TypeAlias = Callable[[Connection, Batch], int]
+#: Writes a batch and returns the versions that the store had not held, by id, each with what it is for its contact:
+#: ``new``, ``changed``, or ``late`` where another version is the current one.
+Write: TypeAlias = Callable[[Connection, Batch], Mapping[int, str]]
+
+
+def batch_writer(tables: Tables, *, is_sqlite: bool) -> Write:
+    """Return what writes batches into a store's tables."""
+    return _write_sqlite if is_sqlite else _postgres_writer(tables)
 
 
 def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
     """
-    Bring records into the order they are written in, by all workers alike, each state once.
+    Bring records into the order in which all workers write them, each version once.
 
-    :param first: the first of their numbers.
+    :param first: the first of their ids.
     """
     sound_first = sorted(records, key=lambda record: record.repaired)
     distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in sound_first}
@@ -62,9 +159,9 @@ def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
 
 def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
     """
-    Flag the states that had to be repaired, after the batch was written.
+    Flag the versions that had to be repaired, after the batch was written.
 
-    The same state may have come with U+FFFD of its own before: it counts as repaired once it ever was, in any order.
+    The same version may have come with U+FFFD of its own before. It counts as repaired once it ever was, in any order.
     """
     repaired = [row.record for row in batch.rows if row.record.repaired]
     if repaired:
@@ -74,21 +171,24 @@ def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
         connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
 
 
-def insert_rejects(connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject]) -> None:
-    """Put aside what a try received and could not keep."""
-    rows = [{"extraction_id": extraction_id, **reject._asdict()} for reject in rejects]
+def insert_rejects(
+    connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject], *, received_at: datetime
+) -> None:
+    """Quarantine what an extraction received and could not keep."""
+    own = {"extraction_id": extraction_id, "received_at": received_at}
+    rows = [{**own, **reject._asdict()} for reject in rejects]
     if rows:
         connection.execute(insert(tables.reject), rows)
 
 
-def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple[Mapping[int, str], list[Reject]]:
     """
     Write a batch but for the rows that the database refuses, which are found by halving.
 
-    :returns: how many states are new, and what was refused.
+    :returns: the new versions, as :data:`Write` does, and what was refused.
     """
     if not batch.rows:
-        return 0, []
+        return {}, []
     savepoint = connection.begin_nested()
     try:
         new = write(connection, batch)
@@ -101,12 +201,102 @@ def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple
         savepoint.commit()
         return new, []
     if len(batch.rows) == 1:
-        return 0, [Reject(reason, batch.rows[0].record.payload)]
-    return _halves(connection, write, batch)
+        return {}, [Reject(reason, batch.rows[0].record.payload)]
+    return _write_halves(connection, write, batch)
 
 
-def _halves(connection: Connection, write: Write, batch: Batch) -> tuple[int, list[Reject]]:
+def _write_halves(connection: Connection, write: Write, batch: Batch) -> tuple[Mapping[int, str], list[Reject]]:
     middle = len(batch.rows) // 2
     first, first_rejects = write_bisecting(connection, write, batch._replace(rows=batch.rows[:middle]))
     second, second_rejects = write_bisecting(connection, write, batch._replace(rows=batch.rows[middle:]))
-    return first + second, first_rejects + second_rejects
+    return {**first, **second}, first_rejects + second_rejects
+
+
+def _postgres_writer(tables: Tables) -> Write:
+    keys, payloads = (sql.format(at=tables.driver_prefix) for sql in (POSTGRES_KEYS, COPY_PAYLOADS))
+
+    def write(connection: Connection, batch: Batch) -> Mapping[int, str]:
+        new = {row.version_id: str(row.change_kind) for row in connection.exec_driver_sql(keys, _arrays(batch))}
+        if new:
+            lines = (_copy_line(row, batch.account_id) for row in batch.rows if row.version_id in new)
+            _copy(connection, payloads.replace("%%", "%"), b"".join(lines))
+        return new
+
+    return write
+
+
+def _arrays(batch: Batch) -> dict[str, Any]:
+    rows = batch.rows
+    return {
+        "account_id": batch.account_id,
+        "seen_at": batch.seen_at,
+        "first": rows[0].version_id,
+        "last": rows[-1].version_id,
+        "numbers": _array(str(row.version_id) for row in rows),
+        "times": _array(row.record.updated_at.isoformat() for row in rows),
+        "contacts": _array('"' + SPECIAL.sub(r"\\\g<0>", row.record.contact_id) + '"' for row in rows),
+        "hashes": _array(rf'"\\x{row.record.row_hash.hex()}"' for row in rows),
+    }
+
+
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _copy_line(row: Row, account_id: int) -> bytes:
+    record = row.record
+    wa_id = b"\\N" if record.wa_id is None else _escaped(record.wa_id.encode())
+    return b"%d\t%d\t%s\t%s\t%s\t%s\n" % (
+        row.version_id,
+        account_id,
+        FLAGS[record.repaired],
+        _escaped(record.state.encode()),
+        wa_id,
+        _escaped(record.payload),
+    )
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+
+
+def _copy(connection: Connection, sql: str, lines: bytes) -> None:
+    cursor: Any = connection.connection.cursor()
+    try:
+        if hasattr(cursor, "copy_expert"):
+            cursor.copy_expert(sql, BytesIO(lines))
+        else:
+            with cursor.copy(sql) as copy:
+                copy.write(lines)
+    finally:
+        cursor.close()
+
+
+def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
+    """Write a batch. The transaction holds the only write lock, so no other worker writes in between."""
+    seen_at = sqlite_time(batch.seen_at)
+    keys = {
+        version_id: (batch.account_id, record.contact_id, sqlite_time(record.updated_at), record.row_hash)
+        for version_id, record in batch.rows
+    }
+    span = (batch.account_id, batch.rows[0].version_id, batch.rows[-1].version_id)
+    connection.exec_driver_sql(
+        SQLITE_VERSIONS, [(version_id, *key, seen_at, seen_at) for version_id, key in keys.items()]
+    )
+    new = {version_id: bool(is_new) for version_id, is_new in connection.exec_driver_sql(SQLITE_NEW, span)}
+    if new:
+        connection.exec_driver_sql(
+            SQLITE_PAYLOADS,
+            [
+                (row.version_id, batch.account_id, r.repaired, r.state, r.wa_id, r.payload.decode())
+                for row in batch.rows
+                if row.version_id in new
+                for r in (row.record,)
+            ],
+        )
+    connection.exec_driver_sql(SQLITE_CURRENT, list(keys.values()))
+    current = {version_id for (version_id,) in connection.exec_driver_sql(SQLITE_IS_CURRENT, span)} if new else ()
+    return {
+        version_id: "late" if version_id not in current else "new" if is_new else "changed"
+        for version_id, is_new in new.items()
+    }

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.records.windows import Window
 
-__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "join", "lateness_s", "lossy_among"]
+__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among", "merge_interval"]
 
 T = TypeVar("T", datetime, str)
 
@@ -22,7 +22,7 @@ class Pulled(NamedTuple):
     extracted_at: datetime
 
     @property
-    def reach(self) -> datetime:
+    def covered_until(self) -> datetime:
         """The end of what it covers: nobody has seen the time after its extraction."""
         return min(self.end, self.extracted_at)
 
@@ -42,7 +42,7 @@ def is_lossy(window: Window, pulled: Iterable[Pulled], late_after: timedelta) ->
     covered = window.start
     for one in sorted(pulled):
         if one.extracted_at - one.end <= late_after and one.start <= covered:
-            covered = max(covered, one.reach)
+            covered = max(covered, one.covered_until)
     return covered < window.end
 
 
@@ -56,7 +56,7 @@ def gap_before(window: Window, reached: datetime | None) -> tuple[datetime, date
     return (reached, window.start) if reached is not None and reached < window.start else None
 
 
-def join(stretches: list[tuple[T, T]], start: T, end: T) -> None:
+def merge_interval(stretches: list[tuple[T, T]], start: T, end: T) -> None:
     """
     Add a window to the stretches that windows cover: to the last of them, where it touches or overlaps that.
 

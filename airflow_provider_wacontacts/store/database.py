@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, CursorResult
 
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.json import repair
-from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
+from airflow_provider_wacontacts.store.tables import HexId, Tables, UtcDateTime
 
 __all__ = ["Database"]
 
@@ -55,7 +55,7 @@ class Database(NamedTuple):
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed})"
         read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
-        return f"(SELECT {read} FROM json_each(:rows)) AS given"  # noqa: S608 - names of columns
+        return f"(SELECT {read} FROM json_each(:rows)) AS given"
 
     def execute(
         self,
@@ -63,6 +63,7 @@ class Database(NamedTuple):
         *,
         rows: Iterable[Mapping[str, Any]] | None = None,
         times: Sequence[str] = (),
+        ids: Sequence[str] = (),
         **parameters: Any,
     ) -> CursorResult[Any]:
         """
@@ -71,15 +72,15 @@ class Database(NamedTuple):
         :param sql: ``{at}`` is the schema with its dot, ``{time}`` the type of times.
         :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
+        :param ids: those that are ids of 32 hexadecimal digits.
         :param parameters: a list or tuple is for ``IN``; times are timezone-aware.
         """
         if rows is not None:
             parameters["rows"] = _json(list(rows))
         statement = text(sql.format(at=self.tables.prefix, time=TIMES[self.connection.dialect.name]))
         typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
-        return self.connection.execute(
-            typed.columns(**dict.fromkeys(times, UtcDateTime)) if times else typed, parameters
-        )
+        types = {**dict.fromkeys(times, UtcDateTime), **dict.fromkeys(ids, HexId)}
+        return self.connection.execute(typed.columns(**types) if types else typed, parameters)
 
 
 def _json(rows: list[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
+from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
@@ -25,7 +26,7 @@ SERVERS = ("c.us", "s.whatsapp.net")
 #: A list of values behind IN is looked up by both databases; SQLite would go through the table for each row of a join.
 EVERYBODY = """
 SELECT substr(number, 2) AS id FROM {at}wacontacts_number UNION SELECT wa_id FROM {at}wacontacts_number
-UNION SELECT wa_id FROM {at}wacontacts_identity UNION SELECT wa_id FROM {at}wacontacts_body
+UNION SELECT wa_id FROM {at}wacontacts_identity UNION SELECT wa_id FROM {at}wacontacts_contact_payload
 """
 LINKED = """
 SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE number IN (SELECT '+' || given.id FROM {given})
@@ -34,26 +35,31 @@ SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE wa_id IN (SELEC
 """
 CONTACTS = """
 SELECT a.source, a.account, s.account_id, s.contact_id FROM (
-    SELECT account_id, contact_id FROM {at}wacontacts_sighting WHERE version_id IN (
-        SELECT version_id FROM {at}wacontacts_body WHERE wa_id IN (SELECT given.id FROM {given})
-    )
+    SELECT v.account_id, v.contact_id FROM {at}wacontacts_contact_payload p
+    JOIN {at}wacontacts_contact_version v ON v.account_id = p.account_id AND v.version_id = p.version_id
+    WHERE p.wa_id IN (SELECT given.id FROM {given})
     UNION
-    SELECT account_id, contact_id FROM {at}wacontacts_sighting WHERE contact_id IN (SELECT given.id FROM {given})
+    SELECT account_id, contact_id FROM {at}wacontacts_contact_version
+    WHERE account_id IN (SELECT account_id FROM {at}wacontacts_account)
+        AND contact_id IN (SELECT given.id FROM {given})
 ) s JOIN {at}wacontacts_account a ON a.account_id = s.account_id
 """
 NAMED = """
 SELECT a.source, a.account, h.account_id, h.contact_id FROM {given}
 JOIN {at}wacontacts_account a ON a.source = given.source AND a.account = given.account
-JOIN {at}wacontacts_head h ON h.account_id = a.account_id AND h.contact_id = given.contact_id
+JOIN {at}wacontacts_contact_current h ON h.account_id = a.account_id AND h.contact_id = given.contact_id
 """
 THEIRS = "(account_id, contact_id) IN (SELECT given.account_id, given.contact_id FROM {given})"
-BODIES = f"""
-DELETE FROM {{at}}wacontacts_body WHERE version_id IN (
-    SELECT version_id FROM {{at}}wacontacts_sighting WHERE {THEIRS}
+VERSION_IDS = f"""
+SELECT account_id, version_id FROM {{at}}wacontacts_contact_version WHERE {THEIRS} ORDER BY account_id, version_id
+"""
+PAYLOADS = """
+DELETE FROM {at}wacontacts_contact_payload WHERE (account_id, version_id) IN (
+    SELECT given.account_id, given.version_id FROM {given}
 )
-"""  # noqa: S608 - no value of a row is in it
-SIGHTINGS = f"DELETE FROM {{at}}wacontacts_sighting WHERE {THEIRS}"  # noqa: S608 - no value of a row is in it
-HEADS = f"DELETE FROM {{at}}wacontacts_head WHERE {THEIRS}"  # noqa: S608 - no value of a row is in it
+"""
+VERSIONS = f"DELETE FROM {{at}}wacontacts_contact_version WHERE {THEIRS}"
+CURRENT = f"DELETE FROM {{at}}wacontacts_contact_current WHERE {THEIRS}"
 
 NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.number_id FROM {given})"
 IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE wa_id IN (SELECT given.id FROM {given})"
@@ -128,6 +134,8 @@ class _Erasing:
     def __init__(self, context: StoreContext, db: Database) -> None:
         self._suppressions = context.suppressions
         self._db = db
+        self._context = context
+        self._changes: dict[int, Changes] = {}
         self._now = context.now()
         self._key: SuppressionKey = context.suppressions.key(db.connection, self._now)
 
@@ -140,7 +148,7 @@ class _Erasing:
         erased = self._suppressions.read(self._db.connection)
         versions = self._erase_contacts(contacts)
         numbers = self._delete(NUMBERS, [{"number_id": number_id} for number_id in number_ids], number_id="bigint")
-        return ErasedRows(
+        rows = ErasedRows(
             contacts=len(contacts),
             versions=versions,
             numbers=numbers,
@@ -148,6 +156,9 @@ class _Erasing:
             identities=self._delete(IDENTITIES, people, id="text"),
             rejects=self._erase_rejects(erased),
         )
+        for changes in self._changes.values():
+            changes.write(self._db.connection, self._context)
+        return rows
 
     def _behind(self, given: Iterable[str]) -> set[str]:
         """Find the digits in the store that pseudonyms stand for."""
@@ -182,10 +193,13 @@ class _Erasing:
     def _erase_contacts(self, contacts: list[Any]) -> int:
         theirs = [{"account_id": row.account_id, "contact_id": row.contact_id} for row in contacts]
         types = {"account_id": "bigint", "contact_id": "text"}
-        self._delete(BODIES, theirs, **types)
-        versions = self._delete(SIGHTINGS, theirs, **types)
-        self._delete(HEADS, theirs, **types)
-        return versions
+        versions = [row._asdict() for row in self._select(VERSION_IDS, theirs, **types)]
+        self._delete(PAYLOADS, versions, account_id="bigint", version_id="bigint")
+        self._delete(VERSIONS, theirs, **types)
+        self._delete(CURRENT, theirs, **types)
+        for row in versions:
+            self._changes.setdefault(row["account_id"], Changes(row["account_id"])).add({row["version_id"]: "erased"})
+        return len(versions)
 
     def _erase_results(self, people: list[dict[str, str]], number_ids: list[int], erased: SuppressionList) -> int:
         of_numbers = [{"number_id": number_id} for number_id in number_ids]

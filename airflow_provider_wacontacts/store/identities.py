@@ -46,7 +46,7 @@ ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detect
 """
 COUNT_PENDING = f"""
 SELECT i.sender, count(*) AS identities FROM {{at}}wacontacts_identity i WHERE {IS_PENDING} GROUP BY i.sender
-"""  # noqa: S608 - no value of a row is in it
+"""
 ACKNOWLEDGED = "UPDATE {at}wacontacts_identity SET acknowledged = true WHERE identity_id = :identity_id"
 UNKNOWN = "UPDATE {at}wacontacts_identity SET unknown_at = :now WHERE identity_id = :identity_id"
 

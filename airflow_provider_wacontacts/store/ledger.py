@@ -1,4 +1,4 @@
-"""The ledger: a row for each try, taken over, locked, counted up and closed."""
+"""The sync ledger: a row for each extraction, which is begun, locked, counted up and closed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import and_, case, func, insert, select, update
+from sqlalchemy import and_, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
-from airflow_provider_wacontacts.records.windows import Window, format_time
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
-from airflow_provider_wacontacts.store.results import ExtractionResult
-from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
+from airflow_provider_wacontacts.store.tables import Tables
 
 __all__ = [
-    "Counts",
+    "CommitCounts",
     "ExtractionKey",
+    "ExtractionResult",
     "StartedExtraction",
     "analyze",
     "begin",
@@ -31,14 +31,14 @@ __all__ = [
     "pin_number_id",
 ]
 
-#: Versions are numbered by the try that brought them, and within it: so many bits are left for that.
+#: Versions are numbered by the extraction that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
 #: So many new versions are worth new statistics.
 ANALYZE_AFTER_ROWS = 10_000
 
 
 class ExtractionKey(NamedTuple):
-    """What a try is for, and whose it is: a retry is one whose claim is the same."""
+    """What an extraction is for, and whose it is: a retry is one whose key is the same."""
 
     source: str
     account: str
@@ -48,7 +48,7 @@ class ExtractionKey(NamedTuple):
 
 
 class StartedExtraction(NamedTuple):
-    """A try that was begun; see :class:`~airflow_provider_wacontacts.store.Extraction`."""
+    """An extraction that was begun; see :class:`~airflow_provider_wacontacts.store.Extraction`."""
 
     extraction_id: str
     account_id: int
@@ -58,8 +58,51 @@ class StartedExtraction(NamedTuple):
     account: str
 
 
-class Counts(NamedTuple):
-    """What a batch adds to its try; ``size`` is in bytes."""
+class ExtractionResult(NamedTuple):
+    """
+    What one extraction brought; all times timezone-aware, UTC.
+
+    :param window_start: ``None``, like ``window_end``, for what has no window.
+    :param extracted_at: when the system responded first.
+    :param resumes: how many extractions came before this one, 0 and up.
+    :param rows: contacts received, repeated ones included, rejected ones not.
+    :param new_versions: versions that the store had not held.
+    :param bytes: received, bodies only.
+    :param lateness_s: seconds from the window's end to ``extracted_at``; negative where it had not ended.
+    :param lossy: some interval of the window was never synced in time, so versions in it may have been overwritten.
+    :param gap_before: the interval before the window that nothing covers, start and end; ``None`` where there is none.
+    :param gone: of a snapshot, contacts that were missing from it and became ``gone``, versions among the new ones;
+        ``None``, like ``back`` and ``reason``, for what has a window.
+    :param back: of a snapshot, contacts that had been ``gone`` and were in it.
+    :param reason: a word why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``,
+        ``nameless``, ``shrunken``; or why it was refused: ``older``. ``None`` where it is complete.
+    """
+
+    extraction_id: str
+    source: str
+    account: str
+    window_start: datetime | None
+    window_end: datetime | None
+    extracted_at: datetime
+    finished_at: datetime
+    state: str
+    resumes: int
+    pages: int
+    rows: int
+    new_versions: int
+    rejected: int
+    bytes: int
+    lateness_s: float | None
+    lossy: bool | None
+    gap_before: tuple[datetime, datetime] | None
+    uri: str | None
+    gone: int | None = None
+    back: int | None = None
+    reason: str | None = None
+
+
+class CommitCounts(NamedTuple):
+    """What a batch adds to its extraction; ``size`` is in bytes."""
 
     rows: int
     new_versions: int
@@ -69,77 +112,77 @@ class Counts(NamedTuple):
 
 
 def begin(
-    connection: Connection, context: StoreContext, claim: ExtractionKey, *, package_version: str, uri: str | None
+    connection: Connection, context: StoreContext, key: ExtractionKey, *, package_version: str, uri: str | None
 ) -> StartedExtraction:
-    """Take over from the unfinished try of the same claim, if there is one, and write down a new one."""
-    context.locks.named(connection, "wacontacts begin", *claim.task)
+    """Take over from the unfinished extraction of the same key, if there is one, and insert a new one."""
+    context.locks.named(connection, "wacontacts begin", *key.task)
     tables, now = context.tables, context.now()
-    account_id = _account(connection, tables, claim)
-    before = _abandon(connection, tables, claim, now)
-    begun = StartedExtraction(
+    account_id = _find_or_add_account(connection, tables, key)
+    before = _abandon(connection, tables, key, now)
+    started = StartedExtraction(
         extraction_id=uuid4().hex,
         account_id=account_id,
         resume_from=before.position if before else None,
         resumes=before.resumes + 1 if before else 0,
-        source=claim.source,
-        account=claim.account,
+        source=key.source,
+        account=key.account,
     )
     connection.execute(
         insert(tables.extraction).values(
-            extraction_id=begun.extraction_id,
+            extraction_id=started.extraction_id,
             account_id=account_id,
             started_at=now,
             extracted_at=now,
             state="running",
-            resumes=begun.resumes,
-            position=begun.resume_from,
+            resumes=started.resumes,
+            position=started.resume_from,
             uri=uri,
             package_version=package_version,
-            **_columns(claim),
-            **dict.fromkeys(("pages", "rows", "new_versions", "rejected", "bytes"), 0),
+            **_columns(key),
+            **dict.fromkeys(("pages", "row_count", "new_versions", "rejected", "bytes"), 0),
         )
     )
-    return begun
+    return started
 
 
 def lock_running(connection: Connection, tables: Tables, extraction_id: str, counted: int) -> int:
     """
-    Lock a try until the transaction ends.
+    Lock a running extraction until the transaction ends.
 
     :param counted: the rows and rejects that were committed for it so far.
-    :returns: the first number that its next version may get.
+    :returns: the first id that its next version may get.
     :raises LandingError: it is not running any more, so nothing may be written for it; or the database went back to an
-        earlier state, as when a replica that lags takes over.
+        earlier state, for example when a replica that lags takes over.
     """
     ledger = tables.extraction.c
-    held = connection.execute(
-        select(ledger.extraction_number, ledger.rows, ledger.rejected)
+    found = connection.execute(
+        select(ledger.extraction_number, ledger.row_count, ledger.rejected)
         .where(ledger.extraction_id == extraction_id, ledger.state == "running")
         .with_for_update()
     ).first()
-    if held is None:
+    if found is None:
         raise LandingError("another try has taken over this extraction, or it is finished; nothing more is kept for it")
-    if held.rows + held.rejected != counted:
+    if found.row_count + found.rejected != counted:
         raise LandingError("the store has lost contacts that were committed to it; a retry pulls them again")
-    return int((held.extraction_number << VERSION_BITS) + counted)
+    return int((found.extraction_number << VERSION_BITS) + counted)
 
 
 def count(
     connection: Connection,
     tables: Tables,
     extraction_id: str,
-    counts: Counts,
+    counts: CommitCounts,
     *,
     position: datetime | None,
     extracted_at: datetime,
 ) -> None:
-    """Add a batch to its try, which is held."""
+    """Add a batch to its extraction, which is locked."""
     ledger = tables.extraction.c
     connection.execute(
         update(tables.extraction)
         .where(ledger.extraction_id == extraction_id)
         .values(
-            rows=ledger.rows + counts.rows,
+            row_count=ledger.row_count + counts.rows,
             new_versions=ledger.new_versions + counts.new_versions,
             rejected=ledger.rejected + counts.rejected,
             pages=ledger.pages + counts.pages,
@@ -171,62 +214,77 @@ def pin_number_id(connection: Connection, tables: Tables, account_id: int, numbe
 
 
 def finish(connection: Connection, context: StoreContext, extraction_id: str, state: str) -> ExtractionResult:
-    """Close a try, which is held, and tell what it brought and what was missed."""
+    """Close an extraction, which is locked, and return what it brought and what was missed."""
     tables, ledger = context.tables, context.tables.extraction
-    own = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
-    facts: dict[str, Any] = {"lateness_s": None, "lossy": None, "gap_before": None}
-    if own.window_start is not None:
-        window = Window(own.window_start, own.window_end)
-        pulled = _pulled_in(connection, tables, own.account_id, window)
+    row = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
+    loss: dict[str, Any] = {"lateness_s": None, "lossy": None}
+    gap = None
+    covered_until = row.extracted_at
+    if row.window_start is not None:
+        window = Window(row.window_start, row.window_end)
+        covered_until = min(window.end, row.extracted_at)
+        pulled = _overlapping(connection, tables, row.account_id, window)
         if state == "complete":
-            pulled.append(Pulled(window.start, window.end, own.extracted_at))
-        facts["lateness_s"] = lateness_s(window, own.extracted_at)
-        facts["lossy"] = is_lossy(window, pulled, context.late_after)
-        facts["gap_before"] = gap_before(window, _reached(connection, tables, own.account_id, window))
-    facts.update(state=state, finished_at=context.now())
+            pulled.append(Pulled(window.start, window.end, row.extracted_at))
+        loss = {
+            "lateness_s": lateness_s(window, row.extracted_at),
+            "lossy": is_lossy(window, pulled, context.late_after),
+        }
+        gap = gap_before(window, _covered_before(connection, tables, row.account_id, window))
+    closed = {**loss, "state": state, "finished_at": context.now()}
+    gap_start, gap_end = gap or (None, None)
     connection.execute(
         update(ledger)
         .where(ledger.c.extraction_id == extraction_id)
-        .values({**facts, "gap_before": _interval(facts["gap_before"])})
+        .values(
+            **closed,
+            gap_start=gap_start,
+            gap_end=gap_end,
+            covered_until=covered_until if state == "complete" else None,
+        )
     )
-    kept = {name: getattr(own, name) for name in ExtractionResult._fields}
-    return ExtractionResult(**{**kept, **facts})
+    kept = {name: getattr(row, name, None) for name in ExtractionResult._fields}
+    return ExtractionResult(**{**kept, **closed, "rows": row.row_count, "gap_before": gap})
 
 
 def analyze(context: StoreContext, result: ExtractionResult) -> None:
     """Gather statistics after an extraction that brought many versions."""
     if result.new_versions >= ANALYZE_AFTER_ROWS:
-        context.analyze("head", "sighting", "body")
+        context.analyze("contact_current", "contact_version", "contact_payload")
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
-    """Tell whether some try has landed what is at an address, or has found it too old to."""
+    """Return whether an extraction has loaded what is at a URI, or has found it too old to."""
     ledger = tables.extraction.c
+    account_id = select(tables.account.c.account_id).where(*_is(tables, source, account)).scalar_subquery()
     found = connection.execute(
         select(ledger.extraction_number)
-        .where(ledger.source == source, ledger.account == account, ledger.uri == uri)
-        .where(ledger.state.in_(("complete", "incomplete", "refused")))
+        .where(ledger.account_id == account_id)
+        .where(ledger.uri == uri, ledger.state.in_(("complete", "incomplete", "refused")))
         .limit(1)
     )
     return found.first() is not None
 
 
-def _account(connection: Connection, tables: Tables, claim: ExtractionKey) -> int:
-    account = tables.account.c
-    own = select(account.account_id).where(account.source == claim.source, account.account == claim.account)
+def _is(tables: Tables, source: str, account: str) -> list[Any]:
+    return [tables.account.c.source == source, tables.account.c.account == account]
+
+
+def _find_or_add_account(connection: Connection, tables: Tables, key: ExtractionKey) -> int:
+    own = select(tables.account.c.account_id).where(*_is(tables, key.source, key.account))
     found = connection.execute(own).scalar()
     if found is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(tables.account).values(source=claim.source, account=claim.account)
+        new = dialect.insert(tables.account).values(source=key.source, account=key.account)
         connection.execute(new.on_conflict_do_nothing())
         found = connection.execute(own).scalar()
     return int(found)  # type: ignore[arg-type]
 
 
-def _abandon(connection: Connection, tables: Tables, claim: ExtractionKey, now: datetime) -> Any:
-    """Mark the unfinished tries of a claim; return the newest of them, as it is after its last commit."""
+def _abandon(connection: Connection, tables: Tables, key: ExtractionKey, now: datetime) -> Any:
+    """Close the unfinished extractions of a key; return the newest of them, as it is after its last commit."""
     ledger = tables.extraction
-    same = [ledger.c.state == "running", *(ledger.c[name] == value for name, value in _columns(claim).items())]
+    same = [ledger.c.state == "running", *(ledger.c[name] == value for name, value in _columns(key).items())]
     newest = connection.execute(
         select(ledger.c.position, ledger.c.resumes)
         .where(and_(*same))
@@ -238,19 +296,19 @@ def _abandon(connection: Connection, tables: Tables, claim: ExtractionKey, now: 
     return newest
 
 
-def _columns(claim: ExtractionKey) -> dict[str, Any]:
-    window = claim.window
+def _columns(key: ExtractionKey) -> dict[str, Any]:
+    window = key.window
     return {
-        "source": claim.source,
-        "account": claim.account,
+        "source": key.source,
+        "account": key.account,
         "window_start": window.start if window else None,
         "window_end": window.end if window else None,
-        "options_digest": claim.options_digest,
-        **claim.task._asdict(),
+        "options_digest": key.options_digest,
+        **key.task._asdict(),
     }
 
 
-def _pulled_in(connection: Connection, tables: Tables, account_id: int, window: Window) -> list[Pulled]:
+def _overlapping(connection: Connection, tables: Tables, account_id: int, window: Window) -> list[Pulled]:
     """Return the complete windows that share time with this one."""
     ledger = tables.extraction.c
     found = connection.execute(
@@ -261,20 +319,16 @@ def _pulled_in(connection: Connection, tables: Tables, account_id: int, window: 
             ledger.window_start < window.end,
         )
     )
-    return [Pulled(*one) for one in found]
+    return [Pulled(*row) for row in found]
 
 
-def _reached(connection: Connection, tables: Tables, account_id: int, window: Window) -> datetime | None:
-    """Return how far the complete windows that start before this one reach, the latest of them."""
+def _covered_before(connection: Connection, tables: Tables, account_id: int, window: Window) -> datetime | None:
+    """Return until when the complete windows that start before this one cover, the latest of them."""
     ledger = tables.extraction.c
-    reach = case((ledger.extracted_at < ledger.window_end, ledger.extracted_at), else_=ledger.window_end)
     found: datetime | None = connection.execute(
-        select(func.max(reach, type_=UtcDateTime)).where(
-            ledger.account_id == account_id, ledger.state == "complete", ledger.window_start < window.start
-        )
+        select(ledger.covered_until)
+        .where(ledger.account_id == account_id, ledger.covered_until.is_not(None), ledger.window_start < window.start)
+        .order_by(ledger.covered_until.desc())
+        .limit(1)
     ).scalar()
     return found
-
-
-def _interval(stretch: tuple[datetime, datetime] | None) -> str | None:
-    return "/".join(map(format_time, stretch)) if stretch else None

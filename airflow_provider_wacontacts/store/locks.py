@@ -28,6 +28,7 @@ ON_NAME = "SELECT pg_advisory_xact_lock(hashtext(:name))"
 EXCLUSIVE, SHARED = "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"
 ERASURE = "wacontacts erased"
 FILES = "wacontacts files"
+CHANGES = "wacontacts changes"
 #: The session is idle for as long as the files take. It holds no snapshot and no row.
 NO_IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
@@ -37,7 +38,7 @@ class Locks:
 
     def __init__(self, transactions: Transactions, tables: Tables) -> None:
         self._transactions = transactions
-        self._table = f"{tables.prefix}wacontacts_erased"
+        self._table = f"{tables.schema}wacontacts_erased"
 
     def named(self, connection: Connection, *name: object) -> None:
         """Take an exclusive lock of the database by its name, whose parts are joined by slashes."""
@@ -51,6 +52,10 @@ class Locks:
     def exclusive_lock(self, connection: Connection) -> None:
         """Wait for all transactions that hold the shared lock, and keep others out."""
         self._on_store(connection, ERASURE, EXCLUSIVE)
+
+    def change_log_lock(self, connection: Connection) -> None:
+        """Wait for all transactions that have written changes, so that ids are given in the order of commits."""
+        self._on_store(connection, CHANGES, EXCLUSIVE)
 
     @contextmanager
     def file_rewrite_lock(self) -> Iterator[None]:

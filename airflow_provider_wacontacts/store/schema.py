@@ -1,20 +1,23 @@
-"""The store's tables and views: made, brought up to date, and checked before anything is asked of a system."""
+"""The store's tables and views: created, upgraded, and checked before any request is sent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.migrations import LATEST, statements
+from airflow_provider_wacontacts.store.migrations import LATEST, WRITABLE_FROM, statements
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import Transactions
 
@@ -23,24 +26,41 @@ __all__ = ["check", "prepare", "upgrade", "version_of"]
 REMEDY = "run `wacontacts store upgrade` as somebody who may create tables there"
 
 
+class _Found(NamedTuple):
+    """
+    What is there.
+
+    :param version: the last migration that was applied; 0 where there are no tables.
+    :param writable_from: the oldest version of the package that may write such tables.
+    """
+
+    version: int = 0
+    writable_from: str = WRITABLE_FROM
+
+    @property
+    def is_writable(self) -> bool:
+        return self.version <= LATEST or _release(__version__) >= _release(self.writable_from)
+
+
 def upgrade(engine: Engine, table_schema: str | None = None) -> tuple[int, int]:
     """
     Create the store's tables, or bring them to what this version of the package writes; safe to run at any time.
 
-    :param table_schema: PostgreSQL schema, made where it is missing; ``None`` for the connection's own.
+    :param table_schema: PostgreSQL schema, created where it is missing; ``None`` for the connection's own.
     :returns: the version that was found, 0 where there were no tables, and the one that they are of now.
-    :raises ConfigError: the tables are of a newer version of the package, or there is no right to create them.
+    :raises ConfigError: the tables are of a newer or an unreleased version of the package, or may not be created.
     :raises LandingError: the database failed.
     """
-    return check(Transactions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True), LATEST
+    found = check(Transactions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True)
+    return found, max(found, LATEST)
 
 
 def prepare(context: StoreContext) -> None:
     """
     Make sure that the tables can be written; to be called before any request is sent.
 
-    :raises ConfigError: the tables are of a newer version of the package, or may not be created or upgraded; or people
-        were erased with another secret.
+    :raises ConfigError: the tables are of a newer version of the package or of an unreleased one, or may not be created
+        or upgraded; or people were erased with another secret.
     :raises LandingError: the database failed.
     """
     check(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
@@ -52,49 +72,54 @@ def version_of(transactions: Transactions, tables: Tables) -> int:
     """
     Return the version of the tables, whatever this package writes; 0 where there are none.
 
+    :raises ConfigError: the tables are of an unreleased version of the package.
     :raises LandingError: the database failed, or does not allow it.
     """
     with transactions.read() as connection:
-        return _version(connection, tables)
+        return _find(connection, tables).version
 
 
 def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
     Make sure that the tables are what this package writes: one query where they are.
 
-    :param auto_upgrade: bring them there where they are not.
+    :param auto_upgrade: create or upgrade them where they are not.
     :returns: the version that was found; 0 where there were no tables.
-    :raises ConfigError: they are newer, or older and may not be changed.
+    :raises ConfigError: they are newer, unreleased, or older and may not be changed.
     """
-    with _rights(), transactions.read() as connection:
-        found = _known(_version(connection, tables))
+    with _naming_the_command(), transactions.read() as connection:
+        found = _require_writable(_find(connection, tables))
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
-        with _rights():
+        with _naming_the_command():
             transactions.enable_wal()
-            transactions.run(lambda connection: _migrate(connection, transactions, tables))
+            transactions.run(lambda connection: _migrate(connection, Locks(transactions, tables), tables))
     return found
 
 
 @contextmanager
-def _rights() -> Iterator[None]:
+def _naming_the_command() -> Iterator[None]:
     try:
         yield
     except PermissionDeniedError:
         raise ConfigError(f"store_conn_id may not read, or not create, the store's tables: {REMEDY}") from None
 
 
-def _migrate(connection: Connection, transactions: Transactions, tables: Tables) -> None:
+def _migrate(connection: Connection, locks: Locks, tables: Tables) -> None:
+    server_version = 0
     if connection.dialect.name == "postgresql":
-        Locks(transactions, tables).named(connection, f"wacontacts upgrade {tables.prefix}")
+        locks.named(connection, f"wacontacts upgrade {tables.schema}")
         _require_utf8(connection)
-        _make_schema(connection, tables)
-    found = _known(_applied(connection, tables)) if _exists(connection, tables) else 0
+        _create_schema(connection, tables)
+        server_version = int(connection.execute(select(func.current_setting("server_version_num"))).scalar() or 0)
+    found = _require_writable(_find_by_name(connection, tables))
     for version in range(found + 1, LATEST + 1):
-        for statement in statements(connection.dialect.name, tables.prefix, version):
+        prefix = tables.driver_prefix
+        for statement in statements(connection.dialect.name, prefix, version, server_version=server_version):
             connection.exec_driver_sql(statement)
-        connection.execute(insert(tables.meta).values(schema_version=version, upgraded_at=datetime.now(UTC)))
+        row = {"schema_version": version, "writable_from": WRITABLE_FROM, "upgraded_at": datetime.now(UTC)}
+        connection.execute(insert(tables.schema_version).values(row))
 
 
 def _require_utf8(connection: Connection) -> None:
@@ -103,34 +128,50 @@ def _require_utf8(connection: Connection) -> None:
         raise ConfigError(f"store_conn_id leads to a database in {encoding}; contacts need one in UTF8")
 
 
-def _make_schema(connection: Connection, tables: Tables) -> None:
+def _create_schema(connection: Connection, tables: Tables) -> None:
     # CREATE SCHEMA IF NOT EXISTS asks for the right to create even where the schema is there.
     if tables.table_schema and tables.table_schema not in inspect(connection).get_schema_names():
-        connection.exec_driver_sql(f"CREATE SCHEMA {tables.prefix[:-1]}")
+        connection.exec_driver_sql(f"CREATE SCHEMA {tables.driver_prefix[:-1]}")
 
 
-def _version(connection: Connection, tables: Tables) -> int:
-    """Return the last migration that was applied; 0 where there is no store."""
+def _find(connection: Connection, tables: Tables) -> _Found:
+    """Return what is there, outside of any transaction: by one query where the tables are there."""
     try:
-        return _applied(connection, tables)
+        return _latest(connection, tables)
     except DBAPIError:
-        # Where the tables are there, another worker has just made them, or the error comes again.
-        return _applied(connection, tables) if _exists(connection, tables) else 0
+        # Where the tables are there, another worker has just created them, or the error comes again.
+        return _find_by_name(connection, tables)
 
 
-def _exists(connection: Connection, tables: Tables) -> bool:
-    return bool(inspect(connection).has_table("wacontacts_meta", schema=tables.table_schema))
-
-
-def _applied(connection: Connection, tables: Tables) -> int:
-    return int(connection.execute(select(func.max(tables.meta.c.schema_version))).scalar() or 0)
-
-
-def _known(found: int) -> int:
-    """Return a version that this package can write, or bring there."""
-    if found > LATEST:
+def _find_by_name(connection: Connection, tables: Tables) -> _Found:
+    names = inspect(connection).get_table_names(schema=tables.table_schema)
+    if "wacontacts_schema_version" in names:
+        return _latest(connection, tables)
+    if any(name.startswith("wacontacts_") for name in names):
         raise ConfigError(
-            f"the store's tables are of version {found} and this package writes version {LATEST}: install the newer "
-            "airflow-provider-wacontacts that made them"
+            "the store has tables of an unreleased version of airflow-provider-wacontacts, which cannot be upgraded; "
+            "nothing was changed. Let the connection name an empty schema (extra 'table_schema') or another file, and "
+            "load your contact files into it with ContactFilesToSqlOperator"
         )
-    return found
+    return _Found()
+
+
+def _latest(connection: Connection, tables: Tables) -> _Found:
+    table = tables.schema_version
+    query = select(table.c.schema_version, table.c.writable_from).order_by(table.c.schema_version.desc()).limit(1)
+    row = connection.execute(query).first()
+    return _Found(*row) if row else _Found()
+
+
+def _release(version: str) -> list[int]:
+    """Return the release of a version of the package, for example 0, 1, 0 of ``0.1.0.dev2``."""
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _require_writable(found: _Found) -> int:
+    if not found.is_writable:
+        raise ConfigError(
+            f"the store's tables are of version {found.version} and this package writes version {LATEST}: install "
+            f"airflow-provider-wacontacts {found.writable_from} or newer"
+        )
+    return found.version

@@ -1,4 +1,4 @@
-"""A snapshot's contacts beside those that the tables hold: what is known of them, who is missing, who is gone."""
+"""A snapshot's contacts beside those that the tables hold: which are known, missing, gone."""
 
 from __future__ import annotations
 
@@ -16,62 +16,61 @@ from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 __all__ = ["Known", "SnapshotRows", "as_landed"]
 
 IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
-#: Whom a snapshot can tell to be missing. An id that says nothing of its type, a pseudonym say, is of none of the two.
+#: Which contacts can be missing from a snapshot. An id that shows no type, for example a pseudonym, is of neither.
 SCOPES = {None: "1 = 1", True: IS_GROUP, False: f"NOT {IS_GROUP} AND h.contact_id LIKE '%@%'"}
 
-KNOWN_SQLITE = """
+CURRENT = """
+FROM {at}wacontacts_contact_current h
+JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
+WHERE h.account_id = :account_id"""
+KNOWN_SQLITE = f"""
 SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
-FROM {at}wacontacts_head h
-JOIN {at}wacontacts_body b ON b.version_id = h.version_id
-WHERE h.account_id = :account_id AND h.contact_id IN :contact_ids
+{CURRENT} AND h.contact_id IN :contact_ids
 """
-#: One look into the index a contact. A planner that is left to choose may go over the whole account with each batch: in
-#: one transaction it has no idea of what has landed meanwhile.
-KNOWN_POSTGRES = """
+#: One lookup in the index a contact. A planner that is left to choose may scan the account for each batch: within one
+#: transaction its statistics do not know what has landed.
+KNOWN_POSTGRES = f"""
 SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.state
 FROM unnest(CAST(:contact_ids AS text[])) AS given (contact_id)
 CROSS JOIN LATERAL (
     SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
-    FROM {at}wacontacts_head h
-    JOIN {at}wacontacts_body b ON b.version_id = h.version_id
-    WHERE h.account_id = :account_id AND h.contact_id = given.contact_id
+    {CURRENT} AND h.contact_id = given.contact_id
     LIMIT 1
 ) known
 """
-SPARE = """
-UPDATE {at}wacontacts_head SET last_seen_at = :seen_at
+MARK_SEEN = """
+UPDATE {at}wacontacts_contact_current SET last_seen_at = :seen_at
 WHERE account_id = :account_id AND contact_id = :contact_id AND last_seen_at < :seen_at
 """
-SEEN = """
-SELECT coalesce(sum(CASE WHEN {is_group} THEN 1 ELSE 0 END), 0), count(*)
-FROM {at}wacontacts_head h
-JOIN {at}wacontacts_body b ON b.version_id = h.version_id
-WHERE h.account_id = :account_id AND h.last_seen_at = :seen_at AND b.state = 'present'
+SEEN = f"""
+SELECT coalesce(sum(CASE WHEN {IS_GROUP} THEN 1 ELSE 0 END), 0), count(*)
+{CURRENT} AND h.last_seen_at = :seen_at AND b.state = 'present'
 """
-GONE = """
-INSERT INTO {at}wacontacts_sighting
+GONE = f"""
+INSERT INTO {{at}}wacontacts_contact_version
     (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
 SELECT CAST(:first AS bigint) - 1 + row_number() OVER (ORDER BY h.contact_id),
     h.account_id, :seen_at, :seen_at, :seen_at, h.contact_id, h.row_hash
-FROM {at}wacontacts_head h
-JOIN {at}wacontacts_body b ON b.version_id = h.version_id
-WHERE h.account_id = :account_id AND h.last_seen_at < :seen_at AND b.state = 'present' AND {scope}
+{CURRENT} AND h.last_seen_at < :seen_at AND b.state = 'present' AND {{scope}}
 """
-BODIES = """
-INSERT INTO {at}wacontacts_body (version_id, repaired, state, wa_id, payload)
-SELECT s.version_id, b.repaired, 'gone', b.wa_id, b.payload
-FROM {at}wacontacts_sighting s
-JOIN {at}wacontacts_head h ON h.account_id = s.account_id AND h.contact_id = s.contact_id
-JOIN {at}wacontacts_body b ON b.version_id = h.version_id
-WHERE s.version_id BETWEEN :first AND :last
+PAYLOADS = """
+INSERT INTO {at}wacontacts_contact_payload
+    (version_id, account_id, repaired, state, wa_id, user_id, lid, payload)
+SELECT s.version_id, s.account_id, b.repaired, 'gone', b.wa_id, b.user_id, b.lid, b.payload
+FROM {at}wacontacts_contact_version s
+JOIN {at}wacontacts_contact_current h ON h.account_id = s.account_id AND h.contact_id = s.contact_id
+JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
+WHERE s.account_id = :account_id AND s.version_id BETWEEN :first AND :last
 """
-HEADS = """
-INSERT INTO {at}wacontacts_head (version_id, account_id, updated_at, last_seen_at, contact_id, row_hash)
-SELECT version_id, account_id, updated_at, last_seen_at, contact_id, row_hash
-FROM {at}wacontacts_sighting
-WHERE version_id BETWEEN :first AND :last
+MAKE_CURRENT = """
+INSERT INTO {at}wacontacts_contact_current
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+FROM {at}wacontacts_contact_version
+WHERE account_id = :account_id AND version_id BETWEEN :first AND :last
 ON CONFLICT (account_id, contact_id) DO UPDATE
-SET version_id = excluded.version_id, updated_at = excluded.updated_at, last_seen_at = excluded.last_seen_at
+SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
+    last_seen_at = excluded.last_seen_at
 """
 
 
@@ -129,20 +128,20 @@ class SnapshotRows:
         given = {"account_id": self._given["account_id"], "contact_ids": list(contact_ids)}
         return {contact_id: Known(*state) for contact_id, *state in self._connection.execute(typed, given)}
 
-    def spare(self, contact_ids: Iterable[str]) -> None:
-        """Count contacts as seen although nothing of theirs could be kept: their current state is not widened."""
+    def mark_seen(self, contact_ids: Iterable[str]) -> None:
+        """Count contacts as seen whose rows could not be kept: their versions are not widened."""
         given = [{**self._given, "contact_id": contact_id} for contact_id in contact_ids]
         if given:
-            self._connection.execute(self._timed(SPARE), given)
+            self._connection.execute(self._timed(MARK_SEEN), given)
 
     def seen(self) -> tuple[int, int]:
         """Count the groups, and the others, that were seen at the snapshot's time."""
-        groups, everybody = self._connection.execute(self._timed(SEEN, is_group=IS_GROUP), self._given).one()
+        groups, everybody = self._connection.execute(self._timed(SEEN), self._given).one()
         return int(groups), int(everybody) - int(groups)
 
-    def leave(self, first: int, *, group: bool | None) -> int:
+    def mark_gone(self, first: int, *, group: bool | None) -> int:
         """
-        Let those be gone who were not seen, in one statement a table.
+        Mark contacts that were not seen as gone, in one statement a table.
 
         A gone version keeps what was last known of the contact: a query over ``current`` that leaves out the gone and
         one that does not find the same columns filled. It is not widened by the snapshots that miss it again, which
@@ -150,14 +149,14 @@ class SnapshotRows:
 
         :param first: the first number that a version may get.
         :param group: groups only, or persons only; both where it is ``None``.
-        :returns: how many they are.
+        :returns: how many there are; their versions are numbered from ``first`` on.
         """
         insert = self._timed(GONE, scope=SCOPES[group]).bindparams(bindparam("first", type_=BigInteger))
         gone = self._connection.execute(insert, {**self._given, "first": first}).rowcount
         if gone:
-            for statement in (BODIES, HEADS):
-                numbers = {"first": first, "last": first + gone - 1}
-                self._connection.execute(text(statement.format(at=self._at)), numbers)
+            span = {"account_id": self._given["account_id"], "first": first, "last": first + gone - 1}
+            for statement in (PAYLOADS, MAKE_CURRENT):
+                self._connection.execute(text(statement.format(at=self._at)), span)
         return gone
 
     def _timed(self, statement: str, **parts: str) -> TextClause:

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
-from airflow_provider_wacontacts.store import ledger, snapshot_ledger
+from airflow_provider_wacontacts.store import ledger
 from airflow_provider_wacontacts.store.batches import (
     Batch,
     dedupe_and_number,
@@ -29,10 +29,18 @@ from airflow_provider_wacontacts.store.batches import (
     insert_rejects,
     write_bisecting,
 )
-from airflow_provider_wacontacts.store.completeness import OLDER, Answer, Earlier, ShrinkGuard, incomplete_reason
+from airflow_provider_wacontacts.store.changes import Changes
+from airflow_provider_wacontacts.store.completeness import (
+    OLDER,
+    Answer,
+    Earlier,
+    Seen,
+    ShrinkGuard,
+    earlier_snapshots,
+    incomplete_reason,
+    newest_snapshot,
+)
 from airflow_provider_wacontacts.store.context import StoreContext
-from airflow_provider_wacontacts.store.results import ExtractionResult
-from airflow_provider_wacontacts.store.snapshot_ledger import Seen
 from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
 
 __all__ = ["SnapshotExtraction"]
@@ -81,7 +89,7 @@ class SnapshotExtraction:
         unkept: Collection[str] = (),
         has_unidentified: bool = False,
         pages: int = 1,
-    ) -> ExtractionResult:
+    ) -> ledger.ExtractionResult:
         """
         Commit a snapshot, all of it, and close the try; wait for the snapshots of the account that land just now.
 
@@ -99,14 +107,14 @@ class SnapshotExtraction:
         :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
         :param guard: when fewer contacts than before are believed.
         :param unkept: ids of contacts that are in the answer but only as rejects: they are not gone.
-        :param has_nameless: there are rejects whose id cannot be read, so of whichever contact.
+        :param has_unidentified: there are rejects whose id cannot be read, so of whichever contact.
         :param pages: answers received.
         :returns: what it brought, in the state ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another try has taken over, or the database failed; nothing is kept.
         """
         shrinking, context = guard or ShrinkGuard(), self._context
 
-        def work(connection: Connection) -> ExtractionResult:
+        def work(connection: Connection) -> ledger.ExtractionResult:
             landing = _Landing(connection, context, self._begun, extracted_at)
             landing.take_turn()
             if landing.is_late(group=self._group):
@@ -115,7 +123,7 @@ class SnapshotExtraction:
             seen = Seen.of(*landing.seen(), group=self._group)
             answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified)
             reason = incomplete_reason(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
-            gone = 0 if reason else landing.leave(sums, group=self._group)
+            gone = 0 if reason else landing.mark_gone(sums, group=self._group)
             return landing.close(
                 "incomplete" if reason else "complete",
                 sums._replace(new_versions=sums.new_versions + gone),
@@ -145,6 +153,7 @@ class _Landing:
         self._extracted_at = extracted_at
         self._erased = NO_SUPPRESSIONS
         self._passed_over: set[str] = set()
+        self._changes = Changes(begun.account_id)
         self._first = 0
 
     def take_turn(self) -> None:
@@ -157,12 +166,12 @@ class _Landing:
 
     def is_late(self, *, group: bool | None) -> bool:
         """Tell whether a newer snapshot has landed."""
-        newest = snapshot_ledger.newest(self._connection, self._tables, self._begun.account_id, group=group)
+        newest = newest_snapshot(self._connection, self._tables, self._begun.account_id, group=group)
         return newest is not None and self._extracted_at < newest
 
     def earlier(self, seen: Seen, at_most: int) -> Earlier:
         """Find what to measure the snapshot by."""
-        return snapshot_ledger.earlier(
+        return earlier_snapshots(
             self._connection,
             self._tables,
             self._begun.account_id,
@@ -180,16 +189,19 @@ class _Landing:
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Land what the answer holds."""
         kept = self._erased.remove_suppressed_rejects(rejects)
-        insert_rejects(self._connection, self._tables, self._begun.extraction_id, kept)
+        self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
         for batch in _batches(self._without_erased(records)):
             sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
-        self.rows.spare(unkept)
+        self.rows.mark_seen(unkept)
         return sums
 
-    def leave(self, sums: _Sums, *, group: bool | None) -> int:
-        """Let those be gone who are missing; return how many."""
-        return self.rows.leave(self._first + sums.rows + sums.rejected, group=group)
+    def mark_gone(self, sums: _Sums, *, group: bool | None) -> int:
+        """Mark contacts that are missing as gone; return how many."""
+        first = self._first + sums.rows + sums.rejected
+        gone = self.rows.mark_gone(first, group=group)
+        self._changes.extend("gone", range(first, first + gone))
+        return gone
 
     def close(
         self,
@@ -202,17 +214,19 @@ class _Landing:
         gone: int = 0,
         groups_seen: int | None = None,
         others_seen: int | None = None,
-    ) -> ExtractionResult:
+    ) -> ledger.ExtractionResult:
         """Write down what the snapshot brought."""
         connection, tables, own = self._connection, self._tables, self._begun.extraction_id
-        counts = ledger.Counts(sums.rows, sums.new_versions, sums.rejected, pages, size)
+        counts = ledger.CommitCounts(sums.rows, sums.new_versions, sums.rejected, pages, size)
         ledger.count(connection, tables, own, counts, position=None, extracted_at=self._extracted_at)
         connection.execute(
             update(tables.extraction)
             .where(tables.extraction.c.extraction_id == own)
             .values(groups_seen=groups_seen, others_seen=others_seen, gone=gone, back=sums.back, reason=reason)
         )
-        return ledger.finish(connection, self._context, own, state)
+        result = ledger.finish(connection, self._context, own, state)
+        self._changes.write(connection, self._context)
+        return result
 
     def _land_batch(self, records: Sequence[Record], first: int) -> _Sums:
         foremost: dict[str, Record] = {}
@@ -224,13 +238,19 @@ class _Landing:
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
         new, refused = write_bisecting(self._connection, self._context.write_batch, batch)
         flag_repaired(self._connection, self._tables, batch)
-        insert_rejects(self._connection, self._tables, self._begun.extraction_id, refused)
+        self._insert_rejects(refused)
+        was_gone = {name for name, state in known.items() if state.state == "gone"}
+        returned = {row.version_id for row in batch.rows if row.record.contact_id in was_gone}
+        self._changes.add({i: "returned" if kind == "changed" and i in returned else kind for i, kind in new.items()})
         bodies = {reject.body for reject in refused}
         unkept = {record.contact_id for record in kept if record.payload in bodies}
-        self.rows.spare(unkept)
-        been_gone = {name for name, state in known.items() if state.state == "gone"}
-        back = sum(record.contact_id in been_gone - unkept for record in kept)
-        return _Sums(len(records) - len(refused), new, len(refused), back)
+        self.rows.mark_seen(unkept)
+        back = sum(record.contact_id in was_gone - unkept for record in kept)
+        return _Sums(len(records) - len(refused), len(new), len(refused), back)
+
+    def _insert_rejects(self, rejects: Sequence[Reject]) -> None:
+        extraction_id, now = self._begun.extraction_id, self._context.now()
+        insert_rejects(self._connection, self._tables, extraction_id, rejects, received_at=now)
 
     def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:

@@ -1,34 +1,26 @@
-"""The store: what lands contacts in tables, one try at a time."""
+"""The store: the front of the tables that contacts are loaded into."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import ledger, postgres, schema, sqlite
-from airflow_provider_wacontacts.store.batches import (
-    Batch,
-    dedupe_and_number,
-    flag_repaired,
-    insert_rejects,
-    write_bisecting,
-)
+from airflow_provider_wacontacts.store import ledger, schema
+from airflow_provider_wacontacts.store.batches import batch_writer
 from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.extractions import Extraction
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.results import ExtractionResult
 from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import Transactions
 
-__all__ = ["Extraction", "Store"]
+__all__ = ["Store"]
 
 
 def _worker_time() -> datetime:
@@ -65,7 +57,7 @@ class Store:
             tables=tables,
             locks=locks,
             suppressions=StoredSuppressionList(tables, locks, secret),
-            write_batch=(sqlite if transactions.is_sqlite else postgres).writer(tables),
+            write_batch=batch_writer(tables, is_sqlite=transactions.is_sqlite),
             now=now,
             late_after=late_after,
             auto_upgrade=auto_upgrade,
@@ -153,91 +145,3 @@ class Store:
             return ledger.begin(connection, self.context, claim, package_version=package_version, uri=uri)
 
         return self.context.transactions.run(work)
-
-
-class Extraction:
-    """
-    One try; made by :meth:`Store.begin`.
-
-    :ivar extraction_id: 32 hexadecimal digits.
-    :ivar resume_from: the position that the try before it committed last; ``None`` to start the window anew.
-    :ivar resumes: how many tries came before it, 0 and up.
-    :ivar rows: contacts that this try has landed, repeated ones included.
-    :ivar rejected: what it has put aside, rows that the database refused among them.
-    """
-
-    def __init__(self, context: StoreContext, begun: ledger.StartedExtraction) -> None:
-        self.extraction_id = begun.extraction_id
-        self.resume_from = begun.resume_from
-        self.resumes = begun.resumes
-        self.rows = 0
-        self.rejected = 0
-        self._account_id = begun.account_id
-        self._place = begun.source, begun.account
-        self._context = context
-
-    def land(
-        self,
-        records: Sequence[Record],
-        rejects: Sequence[Reject] = (),
-        *,
-        position: datetime | None,
-        pages: int,
-        size: int,
-        extracted_at: datetime,
-        number_ids: Collection[str] = (),
-    ) -> int:
-        """
-        Commit a batch: rows, rejects, counters and position together, or nothing of it.
-
-        Rows that the database refuses become rejects. Who was erased is passed over, and not counted.
-
-        :param records: in any order; may be empty, repeat each other and what landed before.
-        :param position: where a later try may go on; ``None`` where it has to start anew.
-        :param pages: how many answers the batch is from.
-        :param size: their bytes.
-        :param extracted_at: when the system answered this try first; the same for all its batches.
-        :param number_ids: the numbers of the account that the records are of, as the system names them.
-        :returns: how many states the store had not held.
-        :raises ConfigError: they are of another number than what the account had before.
-        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
-        """
-        context = self._context
-
-        def work(connection: Connection) -> ledger.Counts:
-            tables = context.tables
-            first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
-            if number_ids:
-                ledger.pin_number_id(connection, tables, self._account_id, set(number_ids))
-            erased = context.suppressions.locked(connection)
-            kept = erased.remove_suppressed(*self._place, records)
-            batch = Batch(self._account_id, extracted_at, dedupe_and_number(kept, first))
-            new, refused = write_bisecting(connection, context.write_batch, batch)
-            flag_repaired(connection, tables, batch)
-            aside = [*erased.remove_suppressed_rejects(rejects), *refused]
-            insert_rejects(connection, tables, self.extraction_id, aside)
-            counts = ledger.Counts(len(kept) - len(refused), new, len(aside), pages, size)
-            ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
-            return counts
-
-        counts = context.transactions.run(work)
-        self.rows += counts.rows
-        self.rejected += counts.rejected
-        return counts.new_versions
-
-    def finish(self, state: str = "complete") -> ExtractionResult:
-        """
-        Close the try: nothing can be landed by it from now on.
-
-        :param state: ``complete``, ``incomplete`` or ``refused``.
-        :raises LandingError: another try has taken over, or the database failed or lost what was committed.
-        """
-        context = self._context
-
-        def work(connection: Connection) -> ExtractionResult:
-            ledger.lock_running(connection, context.tables, self.extraction_id, self.rows + self.rejected)
-            return ledger.finish(connection, context, self.extraction_id, state)
-
-        result = context.transactions.run(work)
-        ledger.analyze(context, result)
-        return result

@@ -1,4 +1,4 @@
-"""The store's tables as SQLAlchemy sees them: those that both databases are asked about in the same words."""
+"""The store's tables as SQLAlchemy sees them, and their names in SQL that is written by hand."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, LargeBinary, MetaData, Table, Text
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Tables", "UtcDateTime", "sqlite_time"]
+__all__ = ["HexId", "Tables", "UtcDateTime", "sqlite_time"]
 
 #: One width, so that text sorts as time does.
 SQLITE_TIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
     storage_format=("%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06dZ"),
     regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z",
 )
+#: PostgreSQL cuts longer names, so two of them could be one.
+MAX_NAME_BYTES = 63
 
 if TYPE_CHECKING:
     TimeDecorator: TypeAlias = TypeDecorator[datetime]
+    TextDecorator: TypeAlias = TypeDecorator[str]
 else:
-    TimeDecorator = TypeDecorator
+    TimeDecorator = TextDecorator = TypeDecorator
 
 
 class UtcDateTime(TimeDecorator):
@@ -48,6 +51,21 @@ class UtcDateTime(TimeDecorator):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class HexId(TextDecorator):
+    """An id: 32 hexadecimal digits in Python and SQLite, ``uuid`` in PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Choose the column's type."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else postgresql.UUID(as_uuid=False))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Read an id from the database."""
+        return None if value is None else str(value).replace("-", "")
+
+
 def sqlite_time(moment: datetime) -> str:
     """Write a time as SQLite's tables hold it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
@@ -59,23 +77,31 @@ class Tables:
 
     :param dialect: of the engine they are in.
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
-    :raises ConfigError: a schema is named in a database that has none.
+    :ivar schema: the schema with its dot, quoted as SQL wants it; empty for the connection's own.
+    :ivar prefix: the same in SQLAlchemy's ``text()``.
+    :ivar driver_prefix: the same in SQL that goes to the driver as it is.
+    :raises ConfigError: a schema is named in a database that has none, or by too long a name.
     """
 
     def __init__(self, dialect: Dialect, table_schema: str | None) -> None:
         if table_schema and dialect.name == "sqlite":
-            raise ConfigError("table_schema is for PostgreSQL; SQLite has no schemas, leave it out")
+            raise ConfigError("table_schema is for PostgreSQL. SQLite has no schemas; leave it out.")
+        if table_schema and len(table_schema.encode()) > MAX_NAME_BYTES:
+            raise ConfigError(f"table_schema is longer than {MAX_NAME_BYTES} bytes, and PostgreSQL would cut it.")
         self.table_schema = table_schema
-        self.prefix = f"{dialect.identifier_preparer.quote(table_schema)}." if table_schema else ""
+        self.schema = '"{}".'.format(table_schema.replace('"', '""')) if table_schema else ""
+        self.prefix = self.schema.replace(":", r"\:")
+        self.driver_prefix = self.schema.replace("%", "%%")
         self._metadata = MetaData(schema=table_schema)
 
     @cached_property
-    def meta(self) -> Table:
+    def schema_version(self) -> Table:
         """The migrations that were applied, a row each."""
         return Table(
-            "wacontacts_meta",
+            "wacontacts_schema_version",
             self._metadata,
             Column("schema_version", BigInteger, primary_key=True),
+            Column("writable_from", Text),
             Column("upgraded_at", UtcDateTime),
         )
 
@@ -98,9 +124,10 @@ class Tables:
             "wacontacts_reject",
             self._metadata,
             Column("reject_id", BigInteger, primary_key=True),
-            Column("extraction_id", Text),
+            Column("extraction_id", HexId),
             Column("reason", Text),
             Column("body", LargeBinary),
+            Column("received_at", UtcDateTime),
         )
 
     @cached_property
@@ -127,19 +154,31 @@ class Tables:
         )
 
     @cached_property
+    def change_log(self) -> Table:
+        """Which versions came and went, in the order of commits."""
+        return Table(
+            "wacontacts_change_log",
+            self._metadata,
+            Column("change_id", BigInteger, primary_key=True),
+            Column("account_id", BigInteger),
+            Column("version_id", BigInteger),
+            Column("change_kind", Text),
+        )
+
+    @cached_property
     def extraction(self) -> Table:
-        """The ledger, a row for each try."""
-        times = ("window_start", "window_end", "started_at", "extracted_at", "finished_at", "position")
-        counts = ("account_id", "resumes", "pages", "rows", "new_versions", "rejected", "bytes", "map_index")
-        of_snapshots = ("groups_seen", "others_seen", "gone", "back")
-        texts = ("extraction_id", "source", "account", "state", "gap_before", "uri", "dag_id", "run_id", "task_id")
+        """The ledger, a row for each extraction."""
+        times = ("started_at", "heartbeat_at", "extracted_at", "finished_at", "covered_until", "position")
+        counts = ("account_id", "resumes", "pages", "row_count", "new_versions", "rejected", "bytes", "map_index")
+        texts = ("source", "account", "state", "error", "uri", "dag_id", "run_id", "task_id", "reason")
         return Table(
             "wacontacts_extraction",
             self._metadata,
             Column("extraction_number", BigInteger, primary_key=True),
-            *(Column(name, Text) for name in (*texts, "reason", "options_digest", "package_version")),
-            *(Column(name, UtcDateTime) for name in times),
-            *(Column(name, BigInteger) for name in (*counts, *of_snapshots)),
+            Column("extraction_id", HexId),
+            *(Column(name, Text) for name in (*texts, "options_digest", "package_version")),
+            *(Column(name, UtcDateTime) for name in ("window_start", "window_end", "gap_start", "gap_end", *times)),
+            *(Column(name, BigInteger) for name in (*counts, "groups_seen", "others_seen", "gone", "back")),
             Column("lateness_s", Float),
             Column("lossy", Boolean),
         )

@@ -97,7 +97,7 @@ def test_a_mapped_pulls_asset_event_carries_its_own_summary(runs):
 
 def test_the_first_load_brings_every_contact_in_slices_without_a_gap(runs):
     ledger = runs.rows(
-        "SELECT window_start, window_end, rows FROM wacontacts_extraction"
+        "SELECT window_start, window_end, row_count FROM wacontacts_extraction"
         " WHERE dag_id = 'turn_contacts_first_load' ORDER BY window_start"
     )
     assert [end for _, end, _ in ledger[:-1]] == [start for start, _, _ in ledger[1:]]

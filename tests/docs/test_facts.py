@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, SnapshotSummary, SyncSummary
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 from airflow_provider_wacontacts.store import upgrade
-from airflow_provider_wacontacts.store.status.model import Feed, Newest, Rejected, Sender, Unfinished
+from airflow_provider_wacontacts.store.status import Feed, Newest, Rejected, Sender, Unfinished
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

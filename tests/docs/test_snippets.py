@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.pipelines.store_status import read_ages, read_s
 from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
-from airflow_provider_wacontacts.store.status.model import Selection
+from airflow_provider_wacontacts.store.status import Selection
 from tests.docs.pages import ROOT, Block, is_for, of, query_under
 
 #: What no test here can run: programs of other machines, and of other versions of Airflow.

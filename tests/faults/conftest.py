@@ -229,7 +229,7 @@ class Task:
         if self.kind == "files":
             return [found.manifest.extraction_id for found in complete_prefixes(self.files_path)]
         query = "SELECT extraction_id FROM wacontacts_extraction WHERE state = 'complete'"
-        return [extraction_id for (extraction_id,) in self.ask(query)]
+        return [str(extraction_id).replace("-", "") for (extraction_id,) in self.ask(query)]
 
     def landed(self) -> list[str]:
         """List the contacts that are there, once for each state."""

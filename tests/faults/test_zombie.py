@@ -20,7 +20,7 @@ TICK_S = 1000
 TABLES = {
     "wacontacts_version": "contact_id, updated_at, first_seen_at, last_seen_at",
     "wacontacts_current": "contact_id, updated_at, first_seen_at, last_seen_at",
-    "wacontacts_extraction": "extraction_id, state, position, pages, rows, new_versions, rejected, extracted_at",
+    "wacontacts_extraction": "extraction_id, state, position, pages, row_count, new_versions, rejected, extracted_at",
     "wacontacts_reject": "extraction_id, reason",
 }
 

@@ -231,7 +231,7 @@ SQL_CASES = [
 #: PostgreSQL quotes the row in each of these.
 POSTGRES_CASES = [
     Case(f"{change} {table} {name}", before=partial(_quote_rows, table, raising, change), outcome=outcome)
-    for table in ("wacontacts_sighting", "wacontacts_body", "wacontacts_head")
+    for table in ("wacontacts_contact_version", "wacontacts_contact_payload", "wacontacts_contact_current")
     for change in ("renamed", "gone")
     for name, (raising, outcome) in QUOTING.items()
     if name != "refuses a value"

@@ -152,7 +152,7 @@ def stored(setup: Setup) -> dict[str, str]:
 def break_store_or_files(setup: Setup) -> None:
     """Drop a table, and put a file where the folder of files is."""
     with sqlite3.connect(setup.store_path) as connection:
-        connection.execute("DROP TABLE wacontacts_body")
+        connection.execute("DROP TABLE wacontacts_contact_payload")
     shutil.rmtree(setup.files, ignore_errors=True)
     setup.files.touch()
 

@@ -204,6 +204,6 @@ FILES_CASES = [replace(OVERTAKEN, outcome="success")]
 #: PostgreSQL quotes the row in each of these.
 POSTGRES_CASES = [
     Case(f"{table} {name}", before=partial(_quote_rows, table, what), outcome=outcome)
-    for table in ("wacontacts_sighting", "wacontacts_body", "wacontacts_head")
+    for table in ("wacontacts_contact_version", "wacontacts_contact_payload", "wacontacts_contact_current")
     for name, (what, outcome) in QUOTING.items()
 ]

@@ -83,7 +83,7 @@ def test_a_try_that_failed_and_the_next_are_told_as_what_each_committed(
     to_store().execute(context(MONDAY, TUESDAY))
     tries.append(told())
 
-    ledger = query("SELECT pages, rows, new_versions FROM wacontacts_extraction ORDER BY started_at")
+    ledger = query("SELECT pages, row_count, new_versions FROM wacontacts_extraction ORDER BY started_at")
     assert ledger[0] == (1, 10, 10)
     assert [tuple(one[f"turn.{name}"] for name in ("pages", "rows", "new_versions")) for one in tries] == ledger
     assert query("SELECT count(*) FROM wacontacts_version") == [(sum(new for *_, new in ledger),)]

@@ -11,7 +11,7 @@ from tests.newcomer.place import ROOT, Place, lend_airflow
 from tests.newcomer.readme import Command, Dag, Query, steps_of
 from tests.newcomer.walk import StepFailedError, Walk
 
-ROWS = "SELECT sum(rows) FROM wacontacts_extraction"
+ROWS = "SELECT sum(row_count) FROM wacontacts_extraction"
 PEOPLE = "SELECT count(*) FROM wacontacts_current WHERE payload->'details'->>'name' IS NOT NULL"
 #: What takes minutes, or runs these tests; `make newcomer` runs all of it.
 LONG = "^make (demo|test|lint|matrix|bench|docs)$"
@@ -108,6 +108,6 @@ def test_readme_leads_a_newcomer_to_contacts_in_a_store(place, said):
     skipped = [line.splitlines()[0] for line in said if line.endswith("skipped")]
     assert skipped == ["$ make demo", "$ make test", "$ make lint", "$ make matrix", "$ make bench", "$ make docs"]
     with closing(sqlite3.connect(place.home / "contacts.db")) as store:
-        pulled = store.execute("SELECT state, rows > 0, lossy FROM wacontacts_extraction").fetchall()
+        pulled = store.execute("SELECT state, row_count > 0, lossy FROM wacontacts_extraction").fetchall()
         (rows,), (people,) = (store.execute(query).fetchone() for query in (ROWS, PEOPLE))
     assert (pulled, rows) == ([("complete", 1, 1)], people)

@@ -17,13 +17,13 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.operators import green_api
 from airflow_provider_wacontacts.sandbox import Sandbox
-from airflow_provider_wacontacts.store import sqlite
+from airflow_provider_wacontacts.store import store as store_module
 from tests.operators.green_api_cases import ANN, BEN, CAT, GROUP, MONDAY, Connect, Context, to_files, to_store
 from tests.operators.outlets import outlet_events
 
 DAY = timedelta(days=1)
 HISTORY = "SELECT state, updated_at FROM wacontacts_version WHERE contact_id = '{}' ORDER BY updated_at"
-LEDGER = "SELECT state, reason, rows, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
+LEDGER = "SELECT state, reason, row_count, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 Logged = Callable[[], str]
@@ -188,7 +188,7 @@ def test_a_retry_after_the_store_was_lost_lands_the_list_of_its_own_time(
         raise LandingError("the store was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "writer", lambda _: lost)
+        patch.setattr(store_module, "batch_writer", lambda *_, **__: lost)
         with pytest.raises(LandingError, match="lost"):
             to_store().execute(run())
     assert query("SELECT count(*) FROM wacontacts_version") == [(0,)]

@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.green_api_cases import MONDAY, Connect, Context, to_files, to_store
 
-LEDGER = "SELECT state, reason, rows, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
+LEDGER = "SELECT state, reason, row_count, gone, back FROM wacontacts_extraction ORDER BY extracted_at"
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 

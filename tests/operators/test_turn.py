@@ -285,7 +285,7 @@ def test_rejected_rows_fail_the_task_after_the_rest_has_landed(turn: Sandbox, co
     with pytest.raises(LandingError, match="max_rejected"):
         to_store().execute(context(MONDAY, TUESDAY))
 
-    assert query("SELECT state, rows, rejected FROM wacontacts_extraction") == [("incomplete", 1, 1)]
+    assert query("SELECT state, row_count, rejected FROM wacontacts_extraction") == [("incomplete", 1, 1)]
     assert query("SELECT reason FROM wacontacts_reject") == [("neither uuid nor id",)]
     assert query("SELECT contact_id FROM wacontacts_current") == [("sound",)]
 
@@ -328,7 +328,7 @@ def test_an_empty_window_is_a_complete_extraction(context: Context, query: Query
     summary = to_store().execute(context(MONDAY - timedelta(days=1), MONDAY))
 
     assert (summary["rows"], summary["state"]) == (0, "complete")
-    assert query("SELECT state, rows FROM wacontacts_extraction") == [("complete", 0)]
+    assert query("SELECT state, row_count FROM wacontacts_extraction") == [("complete", 0)]
 
 
 @pytest.mark.usefixtures("connections")

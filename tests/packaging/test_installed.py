@@ -91,7 +91,7 @@ def test_an_example_pulls_a_window_from_the_sandbox_that_came_with_it(installed:
         installed.run("airflow", "dags", "test", "turn_contacts_daily", "2022-09-13", **environment)
 
     with sqlite3.connect(store) as landed:
-        (pulled,) = landed.execute("SELECT state, rows FROM wacontacts_extraction").fetchall()
+        (pulled,) = landed.execute("SELECT state, row_count FROM wacontacts_extraction").fetchall()
         contacts = landed.execute("SELECT count(*) FROM wacontacts_current").fetchone()
     assert (pulled, contacts) == (("complete", 1), (1,))
     assert len([*(installed.home / "files").rglob("_manifest.json")]) == 1

@@ -232,7 +232,7 @@ def test_a_retry_takes_over_from_a_try_that_was_killed(store, rows):
 
     with pytest.raises(LandingError, match="another try has taken over"):
         killed.land(lambda: iter(()), extracted_at=MONDAY, size=0)
-    assert sorted(rows("SELECT state, resumes, rows FROM wacontacts_extraction")) == [
+    assert sorted(rows("SELECT state, resumes, row_count FROM wacontacts_extraction")) == [
         ("abandoned", 0, 0),
         ("complete", 1, 2),
     ]

@@ -10,11 +10,12 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.pipelines import store_status
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, check_freshness, read_ages, read_status
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.migrations import LATEST
-from airflow_provider_wacontacts.store.status.model import Feed, Newest, Selection
+from airflow_provider_wacontacts.store.status import Feed, Newest, Selection
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -91,17 +92,21 @@ def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(LATEST - 1, "`wacontacts store upgrade`"), (LATEST + 1, "Install the newer")]
+    ("version", "latest", "said"), [(1, 2, "`wacontacts store upgrade`"), (2, 1, "Install the newer")]
 )
-def test_tables_of_another_version_are_a_problem_that_says_what_to_do(store, store_engine, version, said):
+def test_tables_of_another_version_are_a_problem_that_says_what_to_do(
+    store, store_engine, monkeypatch, *, version, latest, said
+):
+    monkeypatch.setattr(store_status, "LATEST", latest)
     store.prepare()
     with store_engine.begin() as connection:
-        connection.execute(text("DELETE FROM wacontacts_meta"))
-        connection.execute(text(f"INSERT INTO wacontacts_meta VALUES ({version}, '2024-01-01T00:00:00.000000Z')"))
+        connection.execute(text("DELETE FROM wacontacts_schema_version"))
+        row = f"({version}, '99', '2024-01-01T00:00:00.000000Z')"
+        connection.execute(text(f"INSERT INTO wacontacts_schema_version VALUES {row}"))
     status = read_status(store, ALL)
 
-    assert (status.schema_version, status.writes_version) == (version, LATEST)
-    assert f"have version {version}, and this package writes version {LATEST}" in status.problem
+    assert (status.schema_version, status.writes_version) == (version, latest)
+    assert f"have version {version}, and this package writes version {latest}" in status.problem
     assert said in status.problem
 
 

@@ -15,7 +15,7 @@ DIGITS = ("1", "2", "3", "4", "5", "6")
 SENDERS = ("+41", "+42")
 ACCOUNTS = {1: ("turn", "b"), 2: ("turn", "a"), 3: ("green_api", "d"), 4: ("green_api", "c")}
 TIMES = [f"2024-01-0{day}T00:00:00.000000Z" for day in range(1, 5)]
-TABLES = ("account", "sighting", "body", "head", "number", "identity")
+TABLES = ("account", "contact_version", "contact_payload", "contact_current", "number", "identity")
 COLUMNS = (
     "wa_id, turn_account, turn_contact_id, turn_accounts, green_api_account, green_api_contact_id, green_api_state, "
     "green_api_accounts, accounts, sender, number, senders, status, identity_pending"
@@ -85,11 +85,12 @@ def write(connection, contacts, numbers, identities):
     for one in contacts:
         key = {name: getattr(one, name) for name in ("version_id", "account_id", "contact_id", "updated_at")}
         key |= {"last_seen_at": one.last_seen_at, "row_hash": b"%d" % one.version_id}
-        body = {"version_id": one.version_id, "state": one.state, "wa_id": one.digits}
-        _insert(connection, "sighting", [key | {"first_seen_at": one.updated_at}])
-        _insert(connection, "body", [body | {"repaired": False, "payload": "{}"}])
+        key |= {"first_seen_at": one.updated_at}
+        body = {"version_id": one.version_id, "account_id": one.account_id, "state": one.state, "wa_id": one.digits}
+        _insert(connection, "contact_version", [key])
+        _insert(connection, "contact_payload", [body | {"repaired": False, "payload": "{}"}])
         if one.is_newest:
-            _insert(connection, "head", [key])
+            _insert(connection, "contact_current", [key])
     for one in numbers:
         known = {name: getattr(one, name) for name in ("sender", "wa_id", "status", "answered_at")}
         _insert(connection, "number", [known | {"number": f"+{one.digits}"}])

@@ -354,12 +354,12 @@ def test_who_erases_waits_for_who_lands_and_who_lands_then_knows(on_postgres):
     assert BOB not in kept(landing.engine)
 
 
-def test_the_fence_is_one_whichever_way_the_schema_is_named(postgres_landing):
+def test_the_lock_is_one_whichever_way_the_schema_is_named(postgres_landing):
     name = postgres_landing.rows("SELECT current_schema()")[0][0]
     named = Store(postgres_landing.engine, table_schema=name)
     extraction = postgres_landing.begin()
     with postgres_landing.engine.begin() as connection:
-        named.erased.fence(connection)
+        named.context.locks.exclusive_lock(connection)
         locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
         landing = threading.Thread(target=lambda: postgres_landing.land(extraction, postgres_landing.record()))
         landing.start()

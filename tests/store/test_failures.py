@@ -53,7 +53,7 @@ def attempts(postgres_landing):
 
 
 def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine, attempts):
-    landing, head = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_head"
+    landing, head = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_contact_current"
     landing.land(landing.begin(), landing.record("a"), landing.record("z"))
     attempts.clear()
     with postgres_engine.begin() as other:
@@ -142,7 +142,7 @@ def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("a"), position=MONDAY)
     with landing.engine.begin() as connection:
-        connection.execute(text("UPDATE wacontacts_extraction SET rows = 0, position = NULL"))
+        connection.execute(text("UPDATE wacontacts_extraction SET row_count = 0, position = NULL"))
     with pytest.raises(LandingError, match="lost contacts that were committed"):
         landing.land(extraction, landing.record("b"))
     with pytest.raises(LandingError, match="lost contacts that were committed"):
@@ -152,14 +152,14 @@ def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
 
 def test_errors_quote_nothing_of_the_rows(landing):
     extraction, one = landing.begin(), landing.record("example-person", name="example-name")
-    head = "DROP TABLE wacontacts_head CASCADE" if landing.engine.dialect.name == "postgresql" else None
+    head = "DROP TABLE wacontacts_contact_current CASCADE" if landing.engine.dialect.name == "postgresql" else None
     with landing.engine.begin() as connection:
-        for statement in (head,) if head else ("DROP VIEW wacontacts_current", "DROP TABLE wacontacts_head"):
+        for statement in (head,) if head else ("DROP VIEW wacontacts_current", "DROP TABLE wacontacts_contact_current"):
             connection.execute(text(statement))
     with pytest.raises(LandingError, match="the store's database failed") as raised:
         landing.land(extraction, one)
     said = everything_said(raised.value)
-    assert [word for word in ("example-", "INSERT", "wacontacts_head") if word in said] == []
+    assert [word for word in ("example-", "INSERT", "wacontacts_contact_current") if word in said] == []
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 

@@ -48,7 +48,7 @@ def look(landing, account):
     own = f"extraction_id IN (SELECT extraction_id FROM {at}_extraction WHERE account = :account)"
     contacts = landing.rows(f"SELECT contact_id FROM {at}_current WHERE account = :account ORDER BY 1", account=account)
     rejects = landing.rows(f"SELECT reason, body FROM {at}_reject WHERE {own} ORDER BY 1, 2", account=account)
-    ledger = f"SELECT rows, new_versions, rejected, position FROM {at}_extraction WHERE account = :account"
+    ledger = f"SELECT row_count, new_versions, rejected, position FROM {at}_extraction WHERE account = :account"
     return (
         [contact_id for (contact_id,) in contacts],
         [(reason, bytes(body)) for reason, body in rejects],

@@ -9,27 +9,29 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.store import Store, schema, upgrade
+from airflow_provider_wacontacts.store import Store, upgrade
 from airflow_provider_wacontacts.store.migrations import LATEST
 
 NAMES = [
     "wacontacts_account",
-    "wacontacts_body",
     "wacontacts_budget",
+    "wacontacts_change",
+    "wacontacts_change_log",
     "wacontacts_check",
     "wacontacts_check_result",
+    "wacontacts_contact_current",
+    "wacontacts_contact_payload",
+    "wacontacts_contact_version",
     "wacontacts_current",
     "wacontacts_directory",
     "wacontacts_erased",
     "wacontacts_erased_key",
     "wacontacts_extraction",
-    "wacontacts_head",
     "wacontacts_history",
     "wacontacts_identity",
-    "wacontacts_meta",
     "wacontacts_number",
     "wacontacts_reject",
-    "wacontacts_sighting",
+    "wacontacts_schema_version",
     "wacontacts_version",
 ]
 
@@ -64,7 +66,9 @@ def statements(store_engine):
 def test_a_store_makes_its_tables_by_itself(store_engine):
     Store(store_engine).prepare()
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(n,) for n in range(1, LATEST + 1)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_schema_version") == [
+        (n,) for n in range(1, LATEST + 1)
+    ]
 
 
 def test_a_store_connects_to_nothing_before_it_is_prepared(store_engine, statements):
@@ -83,7 +87,7 @@ def test_upgrade_makes_the_tables_and_may_be_run_again(store_engine):
     upgrade(store_engine)
     upgrade(store_engine)
     Store(store_engine, auto_upgrade=False).prepare()
-    assert rows_of(store_engine, "SELECT count(*) FROM wacontacts_meta") == [(LATEST,)]
+    assert rows_of(store_engine, "SELECT count(*) FROM wacontacts_schema_version") == [(LATEST,)]
 
 
 def test_without_auto_upgrade_the_error_names_the_command(store_engine):
@@ -93,37 +97,43 @@ def test_without_auto_upgrade_the_error_names_the_command(store_engine):
 
 
 @pytest.mark.parametrize("auto_upgrade", [True, False])
-def test_tables_of_a_newer_package_are_refused(store_engine, auto_upgrade):
+def test_tables_that_only_a_newer_package_may_write_are_refused(store_engine, auto_upgrade):
     upgrade(store_engine)
-    write(store_engine, f"UPDATE wacontacts_meta SET schema_version = 99 WHERE schema_version = {LATEST}")
-    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}"):
+    write(store_engine, "UPDATE wacontacts_schema_version SET schema_version = 99, writable_from = '98.7'")
+    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}.* 98.7 or newer"):
         Store(store_engine, auto_upgrade=auto_upgrade).prepare()
     with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}"):
         upgrade(store_engine)
 
 
-def test_a_store_of_the_version_before_is_brought_up_to_date_with_all_that_is_in_it(store_engine, monkeypatch):
-    monkeypatch.setattr(schema, "LATEST", 1)
+def test_newer_tables_that_this_package_may_write_are_taken_as_they_are(store_engine, landing_on):
     upgrade(store_engine)
-    rejected = "INSERT INTO wacontacts_reject (extraction_id, reason, body) VALUES ('{}', 'no id', '{}')"
-    write(store_engine, rejected.format("first", "one"), rejected.format("second", "two"))
-    monkeypatch.undo()
+    write(store_engine, "UPDATE wacontacts_schema_version SET schema_version = 99, writable_from = '0.1.0'")
+    landing = landing_on(Store(store_engine), store_engine)
+    assert landing.land(landing.begin(), landing.record()) == 1
+    assert upgrade(store_engine) == (99, 99)
 
-    upgrade(store_engine)
 
-    kept = rows_of(
-        store_engine, "SELECT extraction_id, check_id, reason, body FROM wacontacts_reject ORDER BY reject_id"
+@pytest.mark.parametrize("auto_upgrade", [True, False])
+def test_tables_of_an_unreleased_package_are_refused_and_left_alone(store_engine, auto_upgrade):
+    write(
+        store_engine,
+        "CREATE TABLE wacontacts_meta (schema_version integer)",
+        "INSERT INTO wacontacts_meta VALUES (5)",
+        "CREATE TABLE wacontacts_head (contact_id text)",
     )
-    kept = [(*row, bytes(body, "ascii") if isinstance(body, str) else bytes(body)) for *row, body in kept]
-    assert kept == [("first", None, "no id", b"one"), ("second", None, "no id", b"two")]
-    assert names_in(store_engine) == NAMES
+    with pytest.raises(ConfigError, match=r"unreleased.*ContactFilesToSqlOperator"):
+        Store(store_engine, auto_upgrade=auto_upgrade).prepare()
+    with pytest.raises(ConfigError, match=r"unreleased.*ContactFilesToSqlOperator"):
+        upgrade(store_engine)
+    assert names_in(store_engine) == ["wacontacts_head", "wacontacts_meta"]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(store_engine):
-    write(store_engine, "CREATE TABLE wacontacts_head (mine integer)")
+    write(store_engine, "CREATE VIEW wacontacts_history AS SELECT 1 AS mine")
     with pytest.raises(LandingError, match="the store's database failed"):
         Store(store_engine).prepare()
-    assert names_in(store_engine) == ["wacontacts_head"]
+    assert names_in(store_engine) == ["wacontacts_history"]
 
 
 def prepare(url):
@@ -136,7 +146,9 @@ def test_six_workers_may_prepare_at_once(store_url, store_engine):
     with ProcessPoolExecutor(6, multiprocessing.get_context("spawn")) as workers:
         list(workers.map(prepare, [store_url] * 6))
     assert names_in(store_engine) == NAMES
-    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_meta") == [(n,) for n in range(1, LATEST + 1)]
+    assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_schema_version") == [
+        (n,) for n in range(1, LATEST + 1)
+    ]
 
 
 def test_sqlite_lets_readers_and_a_writer_go_on_side_by_side(sqlite_landing):
@@ -150,15 +162,20 @@ def test_sqlite_has_no_schemas(sqlite_url):
         upgrade(create_engine(sqlite_url), "contacts")
 
 
-@pytest.mark.parametrize("name", ["contacts", 'Od"d na.me; --', "select"])
+@pytest.mark.parametrize("name", ["contacts", 'Od"d na.me; --', "select", "100%", "%s", "a :b", "ü" * 31])
 def test_a_schema_of_any_name_is_made_and_used(postgres_url, dump_store, name):
     engine = create_engine(postgres_url)
     Store(engine, table_schema=name).prepare()
     Store(engine, table_schema=name, auto_upgrade=False).prepare()
-    quoted = name.replace("'", "''")
+    quoted = name.replace("'", "''").replace(":", r"\:")
     assert names_in(engine, f"'{quoted}'") == NAMES
     assert names_in(engine, "'public'") == []
     engine.dispose()
+
+
+def test_a_schema_whose_name_postgresql_would_cut_is_refused(postgres_url):
+    with pytest.raises(ConfigError, match="63 bytes"):
+        Store(create_engine(postgres_url), table_schema="ü" * 32)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_what_came_of_it_is_in_the_ledger_too(landing, book):
         back=0,
         reason=None,
     )
-    kept = "state, pages, rows, new_versions, rejected, bytes, gone, back, reason, groups_seen, others_seen"
+    kept = "state, pages, row_count, new_versions, rejected, bytes, gone, back, reason, groups_seen, others_seen"
     assert landing.rows(f"SELECT {kept} FROM wacontacts_extraction ORDER BY extraction_number") == [
         ("complete", 1, 7, 7, 0, 10, 0, 0, None, 1, 6),
         ("complete", 3, 6, 1, 1, 123, 1, 0, None, 1, 5),
@@ -173,7 +173,7 @@ def test_a_contact_whose_row_the_database_refuses_is_not_gone(postgres_book):
     book = postgres_book
     with book.landing.engine.begin() as connection:
         connection.execute(
-            text("ALTER TABLE wacontacts_body ADD CHECK (payload->>'name' IS DISTINCT FROM 'unacceptable')")
+            text("ALTER TABLE wacontacts_contact_payload ADD CHECK (payload->>'name' IS DISTINCT FROM 'unacceptable')")
         )
     book.land(MONDAY, (ANN, "Ann"), BEN, *book.people(9))
     done = book.land(TUESDAY, (ANN, "unacceptable"), (CAT, "unacceptable"), BEN, *book.people(9))

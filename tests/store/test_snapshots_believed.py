@@ -25,7 +25,7 @@ GROUP = "79001234569-1479621234@g.us"
         ((ANN,), {}, "shrunken"),
         ((ANN, ANN, ANN), {}, "shrunken"),
         ((CAT,), {}, "shrunken"),
-        ((ANN, BEN, CAT), {"has_nameless": True}, "nameless"),
+        ((ANN, BEN, CAT), {"has_unidentified": True}, "nameless"),
     ],
     ids=[
         *("empty", "empty and accepted", "cut", "unsynchronised", "shrunken", "one contact again and again", "others"),

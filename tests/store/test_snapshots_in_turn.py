@@ -136,7 +136,7 @@ def test_a_snapshot_whose_transaction_is_tried_again_is_read_anew(book, monkeypa
         made.append(1)
         return iter([book.record(ANN, "Ann")])
 
-    monkeypatch.setattr(book.landing.store, "write", clashing)
+    monkeypatch.setattr(book.landing.store.context, "write_batch", clashing)
     done = book.begin().land(records, [Reject("no id", b"{}")], extracted_at=MONDAY, size=1)
 
     assert (done.rows, done.rejected, len(made)) == (1, 1, 2)

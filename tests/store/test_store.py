@@ -117,7 +117,7 @@ HOSTILE = [
     "\\x41 \\b \\0",
     "quotes \" ' '' \"\" braces {} {a,b} NULL",
     "%s %(name)s :name ? $1",
-    "'); DROP TABLE wacontacts_body; --",
+    "'); DROP TABLE wacontacts_contact_payload; --",
     "\x01\x08\x0b\x1f\x7f\x85\u2028\u2029\ufeff",
     "\ufffd \U0001f33b नेहा \U0010ffff e\u0301",
     "",
@@ -232,7 +232,7 @@ def test_the_ledger_has_a_row_for_each_try(landing):
     extraction = landing.begin(task=TaskInstanceKey("dag", "run", "task", 3))
     landing.land(extraction, landing.record(), position=MONDAY + HOUR)
     query = (
-        "SELECT extraction_id, source, account, state, resumes, pages, rows, new_versions, rejected, bytes, "
+        "SELECT extraction_id, source, account, state, resumes, pages, row_count, new_versions, rejected, bytes, "
         "dag_id, run_id, task_id, map_index, package_version, finished_at IS NULL FROM wacontacts_extraction"
     )
     own = (extraction.extraction_id, "turn", "main")

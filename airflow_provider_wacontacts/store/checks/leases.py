@@ -26,14 +26,14 @@ IS_LEASED = "coalesce(n.leased_until > :now, false)"
 NUMBERS = f"""
 SELECT n.number_id, n.number, {IS_KNOWN} AS is_known, {IS_LEASED} AS is_leased, {IS_CHARGED} AS is_charged
 FROM {{at}}wacontacts_number n WHERE n.number_id IN :number_ids ORDER BY n.number_id
-"""  # noqa: S608 - no value of a row is in it
+"""
 QUEUED_FREE = f"""
 SELECT r.ordinal, r.number_id FROM {{at}}wacontacts_check_result r
 JOIN {{at}}wacontacts_number n ON n.number_id = r.number_id
 WHERE r.check_id = :check_id AND r.status IS NULL AND NOT r.duplicate AND r.ordinal > :after
     AND ({IS_LEASED} OR {IS_KNOWN} OR NOT {IS_CHARGED})
 ORDER BY r.ordinal LIMIT :size
-"""  # noqa: S608 - no value of a row is in it
+"""
 LEASE = """
 UPDATE {at}wacontacts_number SET leased_by = :holder, leased_until = :until WHERE number_id IN :number_ids
 """

@@ -70,7 +70,7 @@ ON CONFLICT (sender, number) DO UPDATE SET
         ELSE coalesce(excluded.client_version, kept.client_version) END,
     failures = CASE WHEN excluded.status = 'failed' THEN kept.failures + 1
         WHEN excluded.status IN :final THEN 0 ELSE kept.failures END
-"""  # noqa: S608 - no value of a row is in it
+"""
 #: Where the response came late, another worker may hold the lease now.
 END_LEASES = """
 UPDATE {at}wacontacts_number SET

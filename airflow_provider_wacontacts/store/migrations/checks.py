@@ -1,4 +1,4 @@
-"""Version 2: numbers and what is known of them, checks and their results, budgets, identities."""
+"""Tables of numbers and what is known of them, checks and their results, budgets, identities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ STATEMENTS = (
     ){roomy}
     """,
     "CREATE INDEX wacontacts_number_age ON {at}wacontacts_number (sender, status, coalesce(checked_at, answered_at))",
-    "CREATE INDEX wacontacts_number_wa_id ON {at}wacontacts_number (wa_id)",
     """
     CREATE TABLE {at}wacontacts_check (
         check_number {identity},
@@ -109,22 +108,4 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX wacontacts_identity_open ON {at}wacontacts_identity (sender) WHERE NOT acknowledged",
-    "ALTER TABLE {at}wacontacts_reject RENAME TO wacontacts_reject_1",
-    "DROP INDEX {at}wacontacts_reject_extraction",
-    """
-    CREATE TABLE {at}wacontacts_reject (
-        reject_id {identity},
-        extraction_id text,
-        check_id text,
-        reason text NOT NULL,
-        body {bytes} NOT NULL
-    )
-    """,
-    """
-    INSERT INTO {at}wacontacts_reject (extraction_id, reason, body)
-    SELECT extraction_id, reason, body FROM {at}wacontacts_reject_1 ORDER BY reject_id
-    """,
-    "DROP TABLE {at}wacontacts_reject_1",
-    "CREATE INDEX wacontacts_reject_extraction ON {at}wacontacts_reject (extraction_id)",
-    "CREATE INDEX wacontacts_reject_check ON {at}wacontacts_reject (check_id)",
 )

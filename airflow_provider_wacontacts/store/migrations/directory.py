@@ -1,5 +1,5 @@
 """
-Version 5: one row for each WhatsApp id over all feeds.
+The directory: one row for each WhatsApp id over all feeds.
 
 Nothing is kept twice: the directory is a view. What stands under a WhatsApp id is found by indexes on the digits that
 each row brought. The digits of a number that the API answered another WhatsApp id for stand under that one, whichever
@@ -31,8 +31,6 @@ CHANGED = "CAST(coalesce({0}wa_id_pseudonym, {0}wa_id) AS text) {{bytewise}}"
 N_DIGITS, N_ANSWERED, I_CHANGED = DIGITS.format("n."), ANSWERED.format("n."), CHANGED.format("i.")
 
 INDEXES = (
-    "CREATE INDEX wacontacts_body_wa_id ON {at}wacontacts_body (wa_id {bytewise})",
-    "DROP INDEX {at}wacontacts_number_wa_id",
     f"CREATE INDEX wacontacts_number_wa_id ON {{at}}wacontacts_number (({ANSWERED.format('')}))",
     f"CREATE INDEX wacontacts_number_digits ON {{at}}wacontacts_number (({DIGITS.format('')}))",
     f"CREATE INDEX wacontacts_identity_wa_id ON {{at}}wacontacts_identity (({CHANGED.format('')}))",
@@ -40,11 +38,11 @@ INDEXES = (
 
 KEYS = f"""
     SELECT x.wa_id, row_number() OVER (PARTITION BY x.wa_id) AS place FROM (
-        SELECT b.wa_id {{bytewise}} FROM {{at}}wacontacts_body b
+        SELECT b.wa_id FROM {{at}}wacontacts_contact_payload b
         UNION ALL SELECT {N_ANSWERED} FROM {{at}}wacontacts_number n
         UNION ALL SELECT {I_CHANGED} FROM {{at}}wacontacts_identity i
     ) x WHERE x.wa_id IS NOT NULL
-"""  # noqa: S608 - no value of a row is in it
+"""
 #: All digits that stand under a key. Of the answers about a number, the newest by any sender that names an id counts.
 STANDING = f"""
     SELECT c.digits FROM (
@@ -56,13 +54,11 @@ STANDING = f"""
         WHERE {N_DIGITS} = c.digits AND n.wa_id IS NOT NULL
         ORDER BY n.answered_at DESC, n.sender {{bytewise}} LIMIT 1
     ), c.digits) = k.wa_id
-"""  # noqa: S608 - no value of a row is in it
+"""
 
 CONTACTS = """
-    {at}wacontacts_body b
-    JOIN {at}wacontacts_sighting s ON s.version_id = b.version_id
-    JOIN {at}wacontacts_head h ON h.account_id = s.account_id AND h.contact_id = s.contact_id
-        AND h.version_id = b.version_id
+    {at}wacontacts_contact_payload b
+    JOIN {at}wacontacts_contact_current s ON s.account_id = b.account_id AND s.version_id = b.version_id
     JOIN {at}wacontacts_account a ON a.account_id = s.account_id
 """
 #: Who is gone comes last: one account that has lost a contact does not hide another that still has it.
@@ -71,19 +67,24 @@ BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n
 CHANGED_AT = "max(coalesce(i.created_at, i.detected_at))"
 
 LATERAL = f"""
-    SELECT k.wa_id, c.turn_version_id, c.turn_accounts, c.green_api_version_id, c.green_api_accounts,
+    SELECT k.wa_id, c.turn_version_id, c.turn_account_id, c.turn_accounts, c.green_api_version_id,
+        c.green_api_account_id, c.green_api_accounts,
         m.number_id, m.senders, j.identity_pending, j.identity_changed_at
     FROM ({KEYS}) k
     CROSS JOIN LATERAL (SELECT array_agg(e.digits) AS digits FROM ({STANDING}) e) d
     CROSS JOIN LATERAL (
         SELECT (array_agg(b.version_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'turn'))[1]
                 AS turn_version_id,
+            (array_agg(b.account_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'turn'))[1]
+                AS turn_account_id,
             count(DISTINCT s.account_id) FILTER (WHERE a.source = 'turn' AND b.state = 'present') AS turn_accounts,
             (array_agg(b.version_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'green_api'))[1]
                 AS green_api_version_id,
+            (array_agg(b.account_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'green_api'))[1]
+                AS green_api_account_id,
             count(DISTINCT s.account_id) FILTER (WHERE a.source = 'green_api' AND b.state = 'present')
                 AS green_api_accounts
-        FROM {CONTACTS} WHERE b.wa_id {{bytewise}} = ANY (d.digits)
+        FROM {CONTACTS} WHERE b.wa_id = ANY (d.digits)
     ) c
     CROSS JOIN LATERAL (
         SELECT (array_agg(n.number_id ORDER BY {BEST_NUMBER}))[1] AS number_id, count(DISTINCT n.sender) AS senders
@@ -94,7 +95,7 @@ LATERAL = f"""
         FROM {{at}}wacontacts_identity i WHERE {I_CHANGED} = ANY (d.digits)
     ) j
     WHERE k.place < 2 AND d.digits IS NOT NULL
-"""  # noqa: S608 - no value of a row is in it
+"""
 
 
 def _scalar() -> str:
@@ -106,6 +107,7 @@ def _scalar() -> str:
         found = contacts(source)
         return f"""
             (SELECT b.version_id {found} ORDER BY {BEST_CONTACT} LIMIT 1) AS {source}_version_id,
+            (SELECT b.account_id {found} ORDER BY {BEST_CONTACT} LIMIT 1) AS {source}_account_id,
             (SELECT count(DISTINCT s.account_id) {found} AND b.state = 'present') AS {source}_accounts
         """
 
@@ -118,12 +120,12 @@ def _scalar() -> str:
             (SELECT max({IS_PENDING}) {identities}) AS identity_pending,
             (SELECT {CHANGED_AT} {identities}) AS identity_changed_at
         FROM ({KEYS}) k WHERE k.place < 2
-    """  # noqa: S608 - no value of a row is in it
+    """
 
 
 def _view(found: str, turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
     return f"""
-    CREATE VIEW {{at}}wacontacts_directory AS
+    CREATE VIEW {{at}}wacontacts_directory{{invoker}} AS
     SELECT p.wa_id, coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
         p.turn_accounts + p.green_api_accounts AS accounts,
         ta.account AS turn_account, p.turn_accounts, ts.contact_id AS turn_contact_id, {turn_name} AS turn_name,
@@ -134,15 +136,19 @@ def _view(found: str, turn_name: str, turn_details: str, contact_name: str, name
         n.sender, p.senders, CASE WHEN n.number_pseudonym IS NULL THEN n.number END AS number, n.status, n.checked_at,
         p.identity_pending, p.identity_changed_at
     FROM ({found}) p
-    LEFT JOIN {{at}}wacontacts_sighting ts ON ts.version_id = p.turn_version_id
-    LEFT JOIN {{at}}wacontacts_body tb ON tb.version_id = ts.version_id
+    LEFT JOIN {{at}}wacontacts_contact_current ts
+        ON ts.account_id = p.turn_account_id AND ts.version_id = p.turn_version_id
+    LEFT JOIN {{at}}wacontacts_contact_payload tb
+        ON tb.account_id = ts.account_id AND tb.version_id = ts.version_id
     LEFT JOIN {{at}}wacontacts_account ta ON ta.account_id = ts.account_id
-    LEFT JOIN {{at}}wacontacts_sighting gs ON gs.version_id = p.green_api_version_id
-    LEFT JOIN {{at}}wacontacts_body gb ON gb.version_id = gs.version_id
+    LEFT JOIN {{at}}wacontacts_contact_current gs
+        ON gs.account_id = p.green_api_account_id AND gs.version_id = p.green_api_version_id
+    LEFT JOIN {{at}}wacontacts_contact_payload gb
+        ON gb.account_id = gs.account_id AND gb.version_id = gs.version_id
     LEFT JOIN {{at}}wacontacts_account ga ON ga.account_id = gs.account_id
     LEFT JOIN {{at}}wacontacts_number n ON n.number_id = p.number_id
     WHERE coalesce(ts.version_id, gs.version_id, n.number_id) IS NOT NULL OR p.identity_changed_at IS NOT NULL
-    """  # noqa: S608 - no value of a row is in it
+    """
 
 
 def _jsonb_text(member: str) -> str:

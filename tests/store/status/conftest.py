@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.status.feeds import read_feeds, read_reach
-from airflow_provider_wacontacts.store.status.model import Selection
+from airflow_provider_wacontacts.store.status import Selection, read_feeds, read_reach
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store.status.model import Feed, Rejected, Unfinished
+from airflow_provider_wacontacts.store.status import Feed, Rejected, Unfinished
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -16,8 +16,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.status.feeds import read_feeds
-from airflow_provider_wacontacts.store.status.model import Selection
+from airflow_provider_wacontacts.store.status import Selection, read_feeds
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -74,7 +73,7 @@ def expected(pulls):
 def row(account_id, number, pull):
     moments = {name: MONDAY + getattr(pull, name) * HOUR for name in ("start", "end", "extracted")}
     return {
-        "extraction_id": f"{account_id} {number}",
+        "extraction_id": f"{account_id:016x}{number:016x}",
         "account_id": account_id,
         "source": "turn",
         "account": f"{account_id:03}",
@@ -85,7 +84,8 @@ def row(account_id, number, pull):
         "finished_at": None if pull.state == "running" else moments["extracted"],
         "lateness_s": (moments["extracted"] - moments["end"]).total_seconds() if pull.state == "complete" else None,
         "state": pull.state,
-        **dict.fromkeys(("resumes", "pages", "rows", "new_versions", "rejected", "bytes", "map_index"), 0),
+        "covered_until": min(moments["end"], moments["extracted"]) if pull.state == "complete" else None,
+        **dict.fromkeys(("resumes", "pages", "row_count", "new_versions", "rejected", "bytes", "map_index"), 0),
         **dict.fromkeys(("dag_id", "run_id", "task_id", "options_digest", "package_version"), ""),
     }
 

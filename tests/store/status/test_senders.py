@@ -12,8 +12,7 @@ from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResu
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import SenderIdentities
-from airflow_provider_wacontacts.store.status.model import Rejected, Selection, Sender
-from airflow_provider_wacontacts.store.status.senders import read_senders
+from airflow_provider_wacontacts.store.status import Rejected, Selection, Sender, read_senders
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,0 +1,72 @@
+"""
+The change log: which versions came and went, in an order that followers can trust.
+
+A transaction writes its changes last, right before it commits, under one lock that it holds until then. So ids appear
+in the order of commits: a reader that remembers the largest id misses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.store.context import StoreContext
+
+__all__ = ["Changes"]
+
+CHUNK = 5_000
+INSERT = """
+INSERT INTO {at}wacontacts_change_log (account_id, version_id, change_kind)
+SELECT CAST(:account_id AS bigint), CAST(value AS bigint), CAST(:change_kind AS text) FROM {elements}
+"""
+POSTGRES_ELEMENTS = "json_array_elements_text(CAST(:version_ids AS json))"
+SQLITE_ELEMENTS = "json_each(:version_ids)"
+
+
+class Changes:
+    """
+    The changes of one transaction to one account.
+
+    Of each the id of a version is kept, 8 bytes: a snapshot of millions may be all new.
+    """
+
+    def __init__(self, account_id: int) -> None:
+        self._account_id = account_id
+        self._versions: dict[str, array[int]] = {}
+
+    def add(self, kinds: Mapping[int, str]) -> None:
+        """
+        Add versions by id, each with its kind.
+
+        The kind is ``new``, ``changed`` or ``returned`` for a version that became the current one, ``late`` for one
+        that did not, ``gone`` for a contact that is missing, and ``erased``.
+        """
+        for version_id, kind in kinds.items():
+            self._versions.setdefault(kind, array("q")).append(version_id)
+
+    def extend(self, kind: str, version_ids: Iterable[int]) -> None:
+        """Add versions of one kind."""
+        self._versions.setdefault(kind, array("q")).extend(version_ids)
+
+    def write(self, connection: Connection, context: StoreContext) -> None:
+        """Write the changes. Nothing else may be written until the transaction ends."""
+        if not any(self._versions.values()):
+            return
+        context.locks.change_log_lock(connection)
+        elements = SQLITE_ELEMENTS if context.transactions.is_sqlite else POSTGRES_ELEMENTS
+        statement = text(INSERT.format(at=context.tables.prefix, elements=elements))
+        for kind, version_ids in self._versions.items():
+            for chunk in _chunks(version_ids):
+                row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
+                connection.execute(statement, row)
+
+
+def _chunks(version_ids: Iterable[int]) -> Iterator[list[int]]:
+    left = iter(version_ids)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk

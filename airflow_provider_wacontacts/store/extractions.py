@@ -1,0 +1,113 @@
+"""An extraction of a window: one attempt, whose batches are committed one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.store import ledger
+from airflow_provider_wacontacts.store.batches import (
+    Batch,
+    dedupe_and_number,
+    flag_repaired,
+    insert_rejects,
+    write_bisecting,
+)
+from airflow_provider_wacontacts.store.changes import Changes
+from airflow_provider_wacontacts.store.context import StoreContext
+
+__all__ = ["Extraction"]
+
+
+class Extraction:
+    """
+    One attempt; made by :meth:`.Store.begin`.
+
+    :ivar extraction_id: 32 hexadecimal digits.
+    :ivar resume_from: the position that the attempt before it committed last; ``None`` to start the window.
+    :ivar resumes: how many attempts came before it, 0 and up.
+    :ivar rows: contacts that this attempt has committed, repeated ones included.
+    :ivar rejected: what it has quarantined, rows that the database refused among them.
+    """
+
+    def __init__(self, context: StoreContext, started: ledger.StartedExtraction) -> None:
+        self.extraction_id = started.extraction_id
+        self.resume_from = started.resume_from
+        self.resumes = started.resumes
+        self.rows = 0
+        self.rejected = 0
+        self._started = started
+        self._context = context
+
+    def land(
+        self,
+        records: Sequence[Record],
+        rejects: Sequence[Reject] = (),
+        *,
+        position: datetime | None,
+        pages: int,
+        size: int,
+        extracted_at: datetime,
+        number_ids: Collection[str] = (),
+    ) -> int:
+        """
+        Commit a batch: rows, rejects, changes, counters and position together, or nothing of it.
+
+        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted.
+
+        :param records: in any order; may be empty, repeat each other and what was committed before.
+        :param position: where a later attempt may resume; ``None`` where it has to start at the beginning.
+        :param pages: how many responses the batch is from.
+        :param size: their bytes.
+        :param extracted_at: when the system responded to this attempt first; the same for all its batches.
+        :param number_ids: the numbers of the account that the records are of, as the system names them.
+        :returns: how many versions the store had not held.
+        :raises ConfigError: they are of another number than what the account had before.
+        :raises LandingError: another attempt has taken over, or the database failed or lost what was committed.
+        """
+        context, account_id = self._context, self._started.account_id
+
+        def work(connection: Connection) -> ledger.CommitCounts:
+            tables = context.tables
+            first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
+            if number_ids:
+                ledger.pin_number_id(connection, tables, account_id, set(number_ids))
+            suppressed = context.suppressions.locked(connection)
+            kept = suppressed.remove_suppressed(self._started.source, self._started.account, records)
+            batch = Batch(account_id, extracted_at, dedupe_and_number(kept, first))
+            new, refused = write_bisecting(connection, context.write_batch, batch)
+            flag_repaired(connection, tables, batch)
+            quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
+            insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=context.now())
+            counts = ledger.CommitCounts(len(kept) - len(refused), len(new), len(quarantined), pages, size)
+            ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
+            changes = Changes(account_id)
+            changes.add(new)
+            changes.write(connection, context)
+            return counts
+
+        counts = context.transactions.run(work)
+        self.rows += counts.rows
+        self.rejected += counts.rejected
+        return counts.new_versions
+
+    def finish(self, state: str = "complete") -> ledger.ExtractionResult:
+        """
+        Close the attempt: nothing can be committed by it from now on.
+
+        :param state: ``complete``, ``incomplete`` or ``refused``.
+        :raises LandingError: another attempt has taken over, or the database failed or lost what was committed.
+        """
+        context = self._context
+
+        def work(connection: Connection) -> ledger.ExtractionResult:
+            ledger.lock_running(connection, context.tables, self.extraction_id, self.rows + self.rejected)
+            return ledger.finish(connection, context, self.extraction_id, state)
+
+        result = context.transactions.run(work)
+        ledger.analyze(context, result)
+        return result

@@ -1,0 +1,382 @@
+"""
+The state of a store: which feeds were synced, how far they are covered and what they miss, what its senders have spent.
+
+.. code-block:: python
+
+    with context.read() as db:
+        feeds = read_feeds(db, selection, late_after=context.late_after)
+        senders = read_senders(db, selection, now=context.now())
+
+Nothing is written, and nothing is locked. The ledger of two years of hourly windows is read in the database; a few rows
+for each account come out of it. All times are timezone-aware, UTC; counts are 0 and up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias
+
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.checks.budget import utc_day
+from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.identities import count_pending
+
+__all__ = [
+    "SENDERS",
+    "Feed",
+    "Newest",
+    "Rejected",
+    "Selection",
+    "Sender",
+    "Unfinished",
+    "read_feeds",
+    "read_reach",
+    "read_senders",
+]
+
+SENDERS = "whatsapp_business"
+
+SPENT = """
+SELECT sender, sum(CASE WHEN day = :day THEN spent ELSE 0 END) AS spent FROM {at}wacontacts_budget GROUP BY sender
+"""
+CHECKS = """
+SELECT sender, count(CASE WHEN state = 'open' THEN 1 END) AS open_checks,
+    count(CASE WHEN state = 'open' AND deadline_at < :now THEN 1 END) AS overdue_checks,
+    min(CASE WHEN state = 'open' THEN created_at END) AS oldest_open_at
+FROM {at}wacontacts_check GROUP BY sender
+"""
+NUMBERS = """
+SELECT sender, coalesce(status, 'unasked') AS status, count(*) AS numbers FROM {at}wacontacts_number
+GROUP BY sender, status ORDER BY sender, status
+"""
+SENDER_REJECTS = """
+SELECT c.sender, r.reason, count(*) AS rejects, max(c.created_at) AS last_at
+FROM {at}wacontacts_reject r JOIN {at}wacontacts_check c ON c.check_id = r.check_id
+GROUP BY c.sender, r.reason ORDER BY c.sender, count(*) DESC, r.reason
+"""
+
+Row: TypeAlias = dict[str, Any]
+
+#: The plus sign keeps the index by account out of it: going through a ledger of years in its own order is quicker.
+OWN = "+e.account_id IN :account_ids"
+
+ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
+STATES = f"""
+SELECT e.account_id, e.state, count(*) AS tries, min(e.extracted_at) AS first_at, max(e.covered_until) AS reached_at
+FROM {{at}}wacontacts_extraction e WHERE {OWN} GROUP BY e.account_id, e.state
+ORDER BY e.state
+"""
+NEWEST = """
+SELECT extraction_id, window_start, window_end, extracted_at, finished_at, covered_until AS reached_at, lateness_s,
+    row_count AS rows, new_versions, rejected, groups_seen, others_seen, gone
+FROM {at}wacontacts_extraction e
+WHERE e.account_id = :account_id AND e.state = 'complete' AND e.covered_until = :reached_at
+ORDER BY e.extracted_at DESC, e.extraction_number DESC LIMIT 1
+"""
+WINDOWS = f"""
+SELECT e.account_id, e.window_start AS start_at, e.covered_until AS end_at, e.lateness_s <= :late_after_s AS in_time
+FROM {{at}}wacontacts_extraction e
+WHERE {OWN} AND e.state = 'complete' AND e.window_start < e.covered_until
+ORDER BY e.account_id, e.window_start
+"""
+UNFINISHED = f"""
+SELECT e.account_id, e.state, e.reason, count(*) AS tries, min(e.started_at) AS first_at, max(e.started_at) AS last_at
+FROM {{at}}wacontacts_extraction e LEFT JOIN (
+    SELECT e.account_id, max(e.extraction_number) AS last_number FROM {{at}}wacontacts_extraction e
+    WHERE {OWN} AND e.state = 'complete' GROUP BY e.account_id
+) c ON c.account_id = e.account_id
+WHERE {OWN} AND (
+    e.state = 'running' OR e.state <> 'complete' AND (c.last_number IS NULL OR e.extraction_number > c.last_number)
+)
+GROUP BY e.account_id, e.state, e.reason ORDER BY e.account_id, e.state, coalesce(e.reason, '')
+"""
+REJECTS = f"""
+SELECT e.account_id, r.reason, count(*) AS rejects, max(e.extracted_at) AS last_at
+FROM {{at}}wacontacts_reject r JOIN {{at}}wacontacts_extraction e ON e.extraction_id = r.extraction_id
+WHERE {OWN} GROUP BY e.account_id, r.reason ORDER BY e.account_id, count(*) DESC, r.reason
+"""
+CONTACTS = """
+SELECT h.account_id, b.state, count(*) AS contacts
+FROM {at}wacontacts_contact_current h
+JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
+WHERE h.account_id IN :account_ids GROUP BY h.account_id, b.state
+"""
+TIMES = ("first_at", "last_at", "reached_at")
+TIMES_OF_NEWEST = ("window_start", "window_end", "extracted_at", "finished_at", "reached_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    Which feeds are looked at.
+
+    :param sources: ``turn``, ``green_api``, ``whatsapp_business``; empty for all.
+    :param accounts: accounts and senders; empty for all.
+    """
+
+    sources: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+
+    def takes(self, source: str, account: str) -> bool:
+        """Tell whether an account, or a sender, is among them."""
+        return (not self.sources or source in self.sources) and (not self.accounts or account in self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """
+    The complete extraction of an account that reaches furthest.
+
+    :param window_start: ``None``, like ``window_end`` and ``lateness_s``, of a snapshot.
+    :param reached_at: up to when contacts are in the store: the end of the window, or the time of the snapshot. A
+        window that was pulled before it ended reaches as far as its extraction.
+    :param groups_seen: of a snapshot, the groups in it; ``None`` where they were not asked for, like ``others_seen``.
+    """
+
+    extraction_id: str
+    window_start: datetime | None
+    window_end: datetime | None
+    extracted_at: datetime
+    finished_at: datetime
+    reached_at: datetime
+    lateness_s: float | None
+    rows: int
+    new_versions: int
+    rejected: int
+    groups_seen: int | None
+    others_seen: int | None
+    gone: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """
+    Tries that are not complete: those that run, and others that were begun since the last complete one.
+
+    :param state: ``running``, ``abandoned``, ``incomplete`` or ``refused``.
+    :param reason: of snapshots, why, in a word.
+    :param first_at: when the first of them was begun.
+    """
+
+    state: str
+    reason: str | None
+    tries: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """
+    What was put aside for one reason.
+
+    :param last_at: when the last of it came in.
+    """
+
+    reason: str
+    rejects: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """
+    An account of Turn.io or GREEN-API.
+
+    :param newest: ``None`` where nothing was ever pulled completely.
+    :param covered_from: the start of the first complete window; ``None``, like ``baseline_until``, of snapshots.
+    :param baseline_until: when the account was first pulled: of what precedes it only the newest states were seen.
+    :param gaps: stretches between the first window and the last that nothing covers, ascending.
+    :param lossy: stretches that were pulled, but never in time, so that states in them may have been overwritten
+        unseen; ascending, the baseline not among them.
+    :param extractions: how many there are, by state.
+    :param contacts: how many are ``present`` and ``gone``; ``None`` where they were not counted.
+    """
+
+    source: str
+    account: str
+    newest: Newest | None = None
+    covered_from: datetime | None = None
+    baseline_until: datetime | None = None
+    gaps: Sequence[Window] = ()
+    lossy: Sequence[Window] = ()
+    extractions: Mapping[str, int] = field(default_factory=dict)
+    unfinished: Sequence[Unfinished] = ()
+    rejects: Sequence[Rejected] = ()
+    contacts: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """
+    A sender of WhatsApp Business.
+
+    :param spent: checks drawn today, by UTC.
+    :param limit: how many may be; ``None`` where that is not known: it is the connection's, not the store's.
+    :param open_checks: checks whose answers are not all there.
+    :param overdue_checks: open ones whose deadline has passed.
+    :param oldest_open_at: when the oldest open one was begun.
+    :param numbers: how many there are, by status; ``unasked`` for those that have none.
+    :param pending_identities: users who have potentially changed, and are not acknowledged.
+    """
+
+    sender: str
+    spent: int = 0
+    limit: int | None = None
+    open_checks: int = 0
+    overdue_checks: int = 0
+    oldest_open_at: datetime | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    pending_identities: int = 0
+    rejects: Sequence[Rejected] = ()
+
+
+def read_reach(db: Database, selection: Selection) -> list[Feed]:
+    """
+    Read the newest complete extraction of each account, and how many there are by state; nothing else.
+
+    It needs no more than the right to read ``wacontacts_account`` and ``wacontacts_extraction``.
+
+    :returns: by source, then account.
+    """
+    return [feed for _, feed, _ in _feeds(db, selection)]
+
+
+def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, with_contacts: bool = False) -> list[Feed]:
+    """
+    Read all that is told of each account.
+
+    :param late_after: how long after its end a window may be pulled and be in time, itself included.
+    :param with_contacts: count the contacts, which goes through all of them.
+    :returns: by source, then account.
+    """
+    known = _feeds(db, selection)
+    account_ids = [account_id for account_id, _, _ in known]
+    read = partial(_rows, db, account_ids)
+    covered, in_time = _stretches(db, account_ids, late_after)
+    unfinished, rejects = read(UNFINISHED), read(REJECTS)
+    contacts = read(CONTACTS) if with_contacts else None
+
+    def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
+        loss = _loss(covered[account_id], in_time[account_id], first_at)
+        return replace(
+            feed,
+            unfinished=[Unfinished(**row) for row in unfinished[account_id]],
+            rejects=[Rejected(**row) for row in rejects[account_id]],
+            contacts=None if contacts is None else _counts(contacts[account_id]),
+            **loss,
+        )
+
+    return [whole(*one) for one in known]
+
+
+def _feeds(db: Database, selection: Selection) -> list[tuple[int, Feed, datetime | None]]:
+    """Return each account with its key, and when it was first pulled."""
+    accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
+    states = _rows(db, [account.account_id for account in accounts], STATES)
+
+    def feed(account: Any) -> tuple[int, Feed, datetime | None]:
+        own = states[account.account_id]
+        complete = next((row for row in own if row["state"] == "complete"), None)
+        newest = _newest(db, account.account_id, complete["reached_at"]) if complete else None
+        extractions = {row["state"]: row["tries"] for row in own}
+        found = Feed(account.source, account.account, newest, extractions=extractions)
+        return account.account_id, found, complete["first_at"] if complete else None
+
+    return [feed(account) for account in accounts]
+
+
+def _newest(db: Database, account_id: int, reached_at: datetime) -> Newest | None:
+    rows = db.execute(
+        NEWEST, times=TIMES_OF_NEWEST, ids=("extraction_id",), account_id=account_id, reached_at=reached_at
+    )
+    found = rows.mappings().first()
+    return Newest(**found) if found else None
+
+
+def _loss(covered: list[Window], in_time: list[Window], first_at: datetime | None) -> dict[str, Any]:
+    if not covered or first_at is None:
+        return {}
+    return {
+        "covered_from": covered[0].start,
+        "baseline_until": first_at,
+        "gaps": gaps_between(covered),
+        "lossy": lossy_among(covered, in_time, baseline_until=first_at),
+    }
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    return {"present": 0, "gone": 0} | {row["state"]: row["contacts"] for row in rows}
+
+
+def _stretches(
+    db: Database, account_ids: Sequence[int], late_after: timedelta
+) -> tuple[Mapping[int, list[Window]], Mapping[int, list[Window]]]:
+    """
+    Return what windows cover, and what those that were pulled in time do, by account.
+
+    The times of all windows stay as the database sends them; only the borders of stretches are read.
+    """
+    covered: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
+    in_time: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
+    if account_ids:
+        asked: dict[str, Any] = {"account_ids": list(account_ids), "late_after_s": late_after.total_seconds()}
+        for row in db.execute(WINDOWS, **asked):
+            merge_interval(covered[row.account_id], row.start_at, row.end_at)
+            if row.in_time:
+                merge_interval(in_time[row.account_id], row.start_at, row.end_at)
+    return _windows(covered), _windows(in_time)
+
+
+def _windows(stretches: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
+    found = {key: [Window(_utc(start), _utc(end)) for start, end in own] for key, own in stretches.items()}
+    return defaultdict(list, found)
+
+
+def _utc(value: Any) -> datetime:
+    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+def _rows(db: Database, account_ids: Sequence[int], sql: str) -> Mapping[int, list[Row]]:
+    """Ask about some accounts; return each one's rows by its key."""
+    found: defaultdict[int, list[Row]] = defaultdict(list)
+    if account_ids:
+        times = [name for name in TIMES if f" AS {name}" in sql]
+        for row in db.execute(sql, times=times, account_ids=list(account_ids)).mappings():
+            own = dict(row)
+            found[own.pop("account_id")].append(own)
+    return found
+
+
+def read_senders(
+    db: Database, selection: Selection, *, now: datetime, limits: Mapping[str, int] | None = None
+) -> list[Sender]:
+    """
+    Read all that is told of each sender that the store has heard of.
+
+    :param now: aware: whose day the budget is of, and what is overdue.
+    :param limits: how many checks a sender may make in a day, where that is known. Who is in it is told of in any case.
+    :returns: by sender.
+    """
+    known = limits or {}
+    found: defaultdict[str, dict[str, Any]] = defaultdict(dict, {sender: {} for sender in known})
+    for row in db.execute(SPENT, day=utc_day(now)):
+        found[row.sender]["spent"] = int(row.spent)
+    for checks in db.execute(CHECKS, times=("oldest_open_at",), now=now).mappings():
+        found[checks["sender"]].update(checks)
+    for row in db.execute(NUMBERS):
+        found[row.sender].setdefault("numbers", {})[row.status] = row.numbers
+    for sender, identities in count_pending(db).items():
+        found[sender]["pending_identities"] = identities
+    for row in db.execute(SENDER_REJECTS, times=("last_at",)):
+        found[row.sender].setdefault("rejects", []).append(Rejected(row.reason, row.rejects, row.last_at))
+    return [
+        Sender(**{**found[sender], "sender": sender, "limit": known.get(sender)})
+        for sender in sorted(found)
+        if selection.takes(SENDERS, sender)
+    ]

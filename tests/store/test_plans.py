@@ -1,0 +1,121 @@
+"""How PostgreSQL finds what the documented queries ask for, in tables of a size at which it matters."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.erasure import CONTACTS
+from tests.docs.pages import query_under
+
+#: Each contact has two versions, months apart. A tenth of the accounts' contacts is the other account's.
+FILL = """
+CREATE TEMPORARY TABLE made AS
+SELECT row_number() OVER (ORDER BY at, n) AS k, * FROM (
+    SELECT CASE WHEN n % 10 = 0 THEN 2 ELSE 1 END AS account_id, md5(n::text) AS contact_id, n, v,
+        timestamptz '2022-01-01' + n * interval '4 minutes' + v * interval '100 days' AS at
+    FROM generate_series(1, 100000) n, generate_series(1, 2) v
+) versions;
+INSERT INTO wacontacts_account (account_id, source, account)
+VALUES (1, 'turn', 'turn_default'), (2, 'turn', 'second');
+INSERT INTO wacontacts_extraction (
+    extraction_id, account_id, source, account, started_at, extracted_at, finished_at, covered_until, window_start,
+    window_end, state, resumes, pages, row_count, new_versions, rejected, bytes, uri, dag_id, run_id, task_id,
+    map_index, options_digest, package_version
+)
+SELECT md5(n::text)::uuid, 1, 'turn', 'turn_default', t, t, t, t, t - interval '1 hour', t, 'complete', 0, 1, 1, 1,
+    0, 1, 'file:///' || n, 'dag', 'run' || n, 'task', -1, '', '0.1.0'
+FROM (SELECT n, timestamptz '2022-01-01' + n * interval '1 hour' AS t FROM generate_series(1, 20000) n) windows;
+INSERT INTO wacontacts_contact_version
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+SELECT ((k / 50 + 1) << 32) + k % 50, account_id, at, at, at, contact_id, decode(md5(k::text), 'hex')
+FROM made ORDER BY k;
+INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
+SELECT ((k / 50 + 1) << 32) + k % 50, account_id, false, 'present', (15550000000 + n)::text, jsonb_build_object(
+    'uuid', contact_id,
+    'details', jsonb_build_object('name', 'Name ' || n, 'notes', repeat('Prefers voice notes. ', 10))
+)
+FROM made ORDER BY k;
+INSERT INTO wacontacts_contact_current
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+SELECT ((k / 50 + 1) << 32) + k % 50, account_id, at, at, at, contact_id, decode(md5(k::text), 'hex')
+FROM made WHERE v = 2 ORDER BY k;
+INSERT INTO wacontacts_change_log (account_id, version_id, change_kind)
+SELECT account_id, ((k / 50 + 1) << 32) + k % 50, CASE v WHEN 1 THEN 'new' ELSE 'changed' END FROM made ORDER BY k;
+DROP TABLE made
+"""
+LARGE = re.compile(r"Seq Scan on wacontacts_(contact_version|contact_payload|contact_current|change_log)")
+BOB = "wa_id = '15550000077'"
+ONE = "source = 'turn' AND account = 'turn_default' AND contact_id = md5('77')"
+SHORT = {
+    **{
+        f"{view} by wa_id": f"SELECT * FROM wacontacts_{view} WHERE {BOB}" for view in ("current", "version", "history")
+    },
+    **{f"{view} by contact": f"SELECT * FROM wacontacts_{view} WHERE {ONE}" for view in ("current", "history")},
+    "history by user_id": "SELECT * FROM wacontacts_history WHERE user_id = 'BR.1'",
+    "current by lid": "SELECT * FROM wacontacts_current WHERE lid = '1@lid'",
+    "changed since": "SELECT * FROM wacontacts_version WHERE updated_at >= timestamptz '2023-04-20'",
+    "changes since": "SELECT * FROM wacontacts_change WHERE change_id > 190000 ORDER BY change_id LIMIT 100",
+    "bob": query_under("history.md", "Bob"),
+    "yesterday": query_under("store.md", "What changed yesterday"),
+    "the change log": query_under("store.md", "wacontacts_change"),
+    "a person who is erased": CONTACTS.replace(
+        "{given}", """jsonb_to_recordset('[{"id": "15550000077"}]') AS given (id text)"""
+    ).replace("{at}", ""),
+}
+LEDGER = {
+    "landed": "SELECT 1 FROM wacontacts_extraction WHERE account_id = 1 AND uri = 'file:///7'",
+    "covered": """
+        SELECT covered_until FROM wacontacts_extraction
+        WHERE account_id = 1 AND covered_until IS NOT NULL AND window_start < '2024-01-01'
+        ORDER BY covered_until DESC LIMIT 1
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def filled(postgres, postgres_engine):
+    """A store of 200,000 versions, by psycopg2, and none of the planner's ways shut."""
+    with postgres_engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA plans"))
+    engine = create_engine(f"{postgres.url()}?options=-csearch_path%3Dplans", isolation_level="AUTOCOMMIT")
+    Store(engine).prepare()
+    with engine.connect() as connection:
+        for statement in FILL.split(";\n"):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+        connection.exec_driver_sql("VACUUM ANALYZE")
+        yield connection
+        connection.exec_driver_sql("DROP SCHEMA plans CASCADE")
+    engine.dispose()
+
+
+def plan(connection, query):
+    lines = connection.exec_driver_sql("EXPLAIN (COSTS OFF) " + query.rstrip().rstrip(";").replace("%", "%%")).scalars()
+    return [line.strip(" ->") for line in lines]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_what_is_found_by_a_key_or_a_time_reads_no_large_table(filled, name):
+    steps = plan(filled, SHORT[name])
+    assert [step for step in steps if LARGE.search(step)] == [], "\n".join(steps)
+
+
+@pytest.mark.parametrize("name", LEDGER)
+def test_the_ledger_is_not_read_as_a_whole_for_each_extraction(filled, name):
+    steps = plan(filled, LEDGER[name])
+    assert [step for step in steps if "Seq Scan" in step or "Sort" in step] == [], "\n".join(steps)
+
+
+def test_all_contacts_as_of_a_date_are_read_in_one_scan_of_versions_and_one_of_payloads(filled):
+    steps = plan(filled, query_under("store.md", "As of a date"))
+    scans = [found[1] for step in steps if (found := LARGE.search(step))]
+    assert len(scans) == len(set(scans)) <= 2, "\n".join(steps)
+    assert [step for step in steps if step.startswith(("WindowAgg", "Sort"))] == []
+
+
+def test_what_is_not_asked_for_is_not_joined(filled):
+    steps = plan(filled, "SELECT count(*) FROM wacontacts_current")
+    assert [step for step in steps if "payload" in step or "extraction" in step] == []
