@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,17 @@ STATUS_IS_UNRELIABLE = (
     "The client is v2.43 or newer and reports every number as valid. 'valid' means that you can send to the number, not"
     " that it has a WhatsApp account."
 )
+REGION = re.compile(r"\s*([A-Za-z]{2})?\s*")
+
+
+def _validate_region_form(name: str, value: object) -> None:
+    # Whether there is such a region, phonenumbers knows, which is imported when the task runs.
+    if not isinstance(value, str) or not REGION.fullmatch(value):
+        raise ConfigError(f"{name} must be two letters, for example IN.")
+
+
 CHECK_VALIDATORS: dict[str, Validator] = {
+    "default_region": optional(_validate_region_form),
     "batch_size": partial(validate_int, least=1, most=1_000),
     "blocking": partial(validate_choice, choices=("no_wait", "wait")),
     "force_check": validate_bool,

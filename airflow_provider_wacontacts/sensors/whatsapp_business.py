@@ -46,6 +46,12 @@ GRACE = timedelta(minutes=5)
 TIMED_OUT = "Trigger timeout"
 
 
+def _validate_deadline(name: str, value: object) -> None:
+    """Refuse a ``datetime`` without a time zone. A string may be a template."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ConfigError(f"{name} has no time zone. Set it to a timezone-aware datetime.")
+
+
 class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     """
     Wait until every number of a check has its final result, and request the missing results again meanwhile.
@@ -72,6 +78,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         "recheck_failed": partial(validate_int, least=0),
         "batch_size": partial(validate_int, least=1, most=1_000),
         "max_failures": partial(validate_int, least=0),
+        "deadline": _validate_deadline,
     }
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ SHARE = ("0.5", 2, True)
 FLAG = ("False", 1, None)
 WORD = ("all", 1, None)
 CHECKING = {"batch_size": (*WHOLE, 1001), "max_checks": WHOLE, "force_check": FLAG, "blocking": WORD, "on_budget": WORD}
+CHECKING |= {"default_region": ("USA", "+1", 1)}
 FIELDS = ("name", [], ["type"], 1)
 FORMAT = ("csv", None)
 TURN = {
@@ -66,7 +67,12 @@ WRONG: dict[Any, tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
     WhatsAppAcknowledgeIdentityOperator: ({}, {"limit": WHOLE, "acknowledge_latest": FLAG}),
     WhatsAppContactsSensor: (
         {"check_id": "0" * 32},
-        {"batch_size": (*WHOLE, 1001), "recheck_failed": (*WHOLE[:-1], -1), "max_failures": (*WHOLE[:-1], -1)},
+        {
+            "batch_size": (*WHOLE, 1001),
+            "recheck_failed": (*WHOLE[:-1], -1),
+            "max_failures": (*WHOLE[:-1], -1),
+            "deadline": (datetime(2030, 1, 1, tzinfo=UTC).replace(tzinfo=None),),
+        },
     ),
 }
 CASES = [
