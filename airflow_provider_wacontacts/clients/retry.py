@@ -30,6 +30,8 @@ from airflow_provider_wacontacts.exceptions import (
 )
 
 __all__ = [
+    "DEFAULT_POLICY",
+    "SYSTEM_CLOCK",
     "UNAVAILABLE",
     "Attempt",
     "Auth",
@@ -152,8 +154,8 @@ class Auth(Protocol):
         """
 
 
-def _unchanged(response: Response) -> Response:
-    return response
+SYSTEM_CLOCK = Clock()
+DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +164,15 @@ class RetryLoop:
     Turns flows into what a driver has to do: send, sleep, call.
 
     :param auth: ``None`` for requests that carry their own credentials, or need none.
-    :param normalize: corrects a response's status before it is judged.
+    :param normalize: corrects a response's status before it is judged; ``None`` for no correction.
     :param jitter: of [0, 1).
     :param before_sleep: ``None`` for nothing.
     """
 
     auth: Auth | None = None
-    policy: RetryPolicy = RetryPolicy()
-    clock: Clock = Clock()
-    normalize: Callable[[Response], Response] = _unchanged
+    policy: RetryPolicy = DEFAULT_POLICY
+    clock: Clock = SYSTEM_CLOCK
+    normalize: Callable[[Response], Response] | None = None
     jitter: Callable[[], float] = random.random
     before_sleep: BeforeSleep | None = None
 
@@ -215,7 +217,7 @@ class RetryLoop:
             sent = (yield from self._run(auth.headers(), None)) if auth else {}
             headers = {name.lower(): value for name, value in request.headers.items()} | dict(sent)
             outcome: Response | Failure = yield Send(replace(request, headers=headers))
-            outcome = self.normalize(outcome) if isinstance(outcome, Response) else outcome
+            outcome = self.normalize(outcome) if self.normalize and isinstance(outcome, Response) else outcome
             if auth and can_renew and isinstance(outcome, Response) and outcome.status == UNAUTHORIZED:
                 can_renew = False
                 if (yield from self._run(auth.renew(sent), None)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage, parse_page
-from airflow_provider_wacontacts.records.windows import MILLISECOND, Window, format_millis
+from airflow_provider_wacontacts.records.windows import MILLISECOND, Window
 
 __all__ = ["Export", "ExportOptions", "create_cursor", "schemas"]
 
@@ -249,7 +249,7 @@ def create_cursor(window: Window, options: ExportOptions) -> Flow[tuple[str, dat
     :raises ContractError: the answer holds no cursor.
     :raises PermanentError: the server made none, and says why.
     """
-    asked = {"from": format_millis(window.start), "until": format_millis(_ceiled(window.end)), **options.given()}
+    asked = {"from": _wire_time(window.start), "until": _wire_time(_ceiled(window.end)), **options.given()}
     response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
     if not response.is_success:
         _refuse(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
@@ -311,6 +311,11 @@ def _ceiled(moment: datetime) -> datetime:
     """Round up to the milliseconds that the wire has: asking for a little more loses nothing."""
     spare = moment.microsecond % 1000
     return moment + MILLISECOND - moment.resolution * spare if spare else moment
+
+
+def _wire_time(moment: datetime) -> str:
+    """Write a time as Turn.io's documents do: UTC, milliseconds; finer parts are dropped."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def _says_expired(body: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -18,7 +18,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.clients.retry import Auth, Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.clients.retry import DEFAULT_POLICY, SYSTEM_CLOCK, Auth, Clock, RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
@@ -57,8 +57,8 @@ class FeedHook(BaseHook):
         super().__init__()
         self.method = method.upper()
         self._conn_id = conn_id
-        self._policy = policy or RetryPolicy()
-        self._clock = clock or Clock()
+        self._policy = policy or DEFAULT_POLICY
+        self._clock = clock or SYSTEM_CLOCK
 
     def __init_subclass__(cls) -> None:
         # Airflow before 3.2 looks for them in the class itself.
@@ -86,7 +86,12 @@ class FeedHook(BaseHook):
 
         :raises ConfigError: a field is missing or invalid; the message names it.
         """
-        self._driver(self._policy, self._endpoint.timeout)
+        self.driver  # noqa: B018
+
+    @cached_property
+    def driver(self) -> Driver:
+        """What sends the requests of flows."""
+        return self._make_driver(self._policy, self._endpoint.timeout)
 
     def get_conn(self) -> requests.Session:
         """Return the hook's session. It holds no credentials: :meth:`run` adds them."""
@@ -99,7 +104,7 @@ class FeedHook(BaseHook):
         :returns: what the flow returns.
         :raises WaContactsError: of the flow.
         """
-        return self._driver(self._policy, self._endpoint.timeout).run(flow)
+        return self.driver.run(flow)
 
     def run(
         self,
@@ -127,7 +132,7 @@ class FeedHook(BaseHook):
         """Send a request that changes nothing, and describe its outcome without secrets."""
         try:
             connect, read = self._endpoint.timeout
-            driver = self._driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
+            driver = self._make_driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
             return True, driver.run(self._probe())
         except WaContactsError as error:
             return False, str(error)
@@ -152,25 +157,22 @@ class FeedHook(BaseHook):
     def _rate_limiter(self) -> RateLimiter | None:
         return None
 
+    @property
+    def _normalize(self) -> Callable[[Response], Response] | None:
+        return None
+
     @cached_property
     def _session(self) -> requests.Session:
         session: requests.Session = _SessionHook(self._endpoint).get_conn()
         session.headers["User-Agent"] = USER_AGENT
         return session
 
-    def _driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
+    def _make_driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
+        session, rate_limiter = self._session, self._rate_limiter
         loop = RetryLoop(
-            self._auth,
-            policy=policy,
-            clock=self._clock,
-            normalize=self._normalize_status,
-            before_sleep=send_retry,
+            self._auth, policy=policy, clock=self._clock, normalize=self._normalize, before_sleep=send_retry
         )
-        return Driver(self._session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=self._rate_limiter)
-
-    def _normalize_status(self, response: Response) -> Response:
-        """Correct a response's status before it is judged."""
-        return response
+        return Driver(session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=rate_limiter)
 
 
 class _SessionHook(HttpHook):

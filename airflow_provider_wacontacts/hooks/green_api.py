@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -113,11 +113,12 @@ class GreenApiHook(FeedHook):
         return _instance_of(self._connection, self._endpoint)
 
     @property
+    def _normalize(self) -> Callable[[Response], Response]:
+        return green_api.normalize_status
+
+    @property
     def _rate_limiter(self) -> RateLimiter:
         return RATE_LIMITERS[self._endpoint.base_url, self._instance.id_instance]
-
-    def _normalize_status(self, response: Response) -> Response:
-        return green_api.normalize_status(response)
 
 
 def _instance_of(connection: Connection, endpoint: Endpoint) -> green_api.Instance:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
+from airflow.providers.common.compat.sdk import Connection, mask_secret
+
 from airflow_provider_wacontacts.clients import turn
-from airflow_provider_wacontacts.clients.http import AuthFlow, Call, Flow
-from airflow_provider_wacontacts.clients.retry import Auth, Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.auth import AuthState, Credentials, bearer_header
+from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.hooks.connections import endpoint_of, read_connection, token_of
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.turn import TurnPage
@@ -98,25 +102,21 @@ class TurnHook(FeedHook):
         return f"Turn.io answered: contacts have {len(fields)} fields"
 
     @cached_property
-    def _auth(self) -> Auth:
-        return _BearerAuth(self.turn_conn_id, self._endpoint.base_url, token_of(self._connection))
+    def _auth(self) -> AuthState:
+        return AuthState(
+            _credentials(self._connection),
+            read=self._read_credentials,
+            mask=mask_secret,
+            lock=threading.Lock(),
+            now=self._clock.now,
+        )
+
+    def _read_credentials(self) -> Credentials | None:
+        """Read the token once more; none if the connection's host has changed, which must not receive it."""
+        connection = read_connection(self.turn_conn_id)
+        is_same_host = endpoint_of(connection).base_url == self._endpoint.base_url
+        return _credentials(connection) if is_same_host else None
 
 
-class _BearerAuth:
-    """The token of a connection, which is sent only to the host that the connection had when the hook first read it."""
-
-    def __init__(self, conn_id: str, base_url: str, token: str) -> None:
-        self._conn_id = conn_id
-        self._base_url = base_url
-        self._token = token
-
-    def headers(self) -> AuthFlow[Mapping[str, str]]:
-        return {"authorization": f"Bearer {self._token}"}
-        yield
-
-    def renew(self, sent: Mapping[str, str]) -> AuthFlow[bool]:
-        connection = yield Call(partial(read_connection, self._conn_id))
-        if endpoint_of(connection).base_url != self._base_url:
-            return False
-        self._token = token_of(connection)
-        return (yield from self.headers()) != sent
+def _credentials(connection: Connection) -> Credentials:
+    return Credentials(header=bearer_header(token_of(connection)))

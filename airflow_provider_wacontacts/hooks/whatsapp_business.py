@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,6 +17,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, Route, open_session, route_to
+from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter, RateLimiter, RateLimiters
 from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
@@ -25,7 +26,6 @@ from airflow_provider_wacontacts.hooks.feed import USER_AGENT, FeedHook
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     UNVERIFIED,
-    AuthState,
     WhatsAppConnection,
     parse_connection,
 )
@@ -161,18 +161,23 @@ class WhatsAppBusinessHook(FeedHook):
     @cached_property
     def _auth(self) -> AuthState:
         return AuthState(
-            self._whatsapp, read=self._read_again, mask=mask_secret, lock=threading.Lock(), now=self._clock.now
+            self._whatsapp.credentials,
+            read=self._read_credentials,
+            mask=mask_secret,
+            lock=threading.Lock(),
+            now=self._clock.now,
         )
 
-    def _read_again(self) -> WhatsAppConnection:
-        return parse_connection(read_connection(self.whatsapp_business_conn_id))
+    def _read_credentials(self) -> Credentials | None:
+        return _same_host(parse_connection(read_connection(self.whatsapp_business_conn_id)), self._endpoint)
+
+    @property
+    def _normalize(self) -> Callable[[Response], Response]:
+        return whatsapp_business.normalize_status
 
     @property
     def _rate_limiter(self) -> RateLimiter:
         return RATE_LIMITERS[self._endpoint.base_url, self.sender]
-
-    def _normalize_status(self, response: Response) -> Response:
-        return whatsapp_business.normalize_status(response)
 
 
 class AsyncContacts:
@@ -208,8 +213,8 @@ class AsyncContacts:
         self._session = open_session(USER_AGENT)
         loop = RetryLoop(
             AuthState(
-                connection,
-                read=partial(_read_async, self._conn_id),
+                connection.credentials,
+                read=self._read_credentials,
                 mask=sync_to_async(mask_secret),
                 lock=asyncio.Lock(),
                 now=self._clock.now,
@@ -223,6 +228,9 @@ class AsyncContacts:
         timeout = connection.endpoint.timeout
         self._driver = AsyncDriver(self._session, route, loop, timeout=timeout, rate_limiter=rate_limiter)
         return self
+
+    async def _read_credentials(self) -> Credentials | None:
+        return _same_host(await _read_async(self._conn_id), self._connection.endpoint)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -261,6 +269,11 @@ class AsyncContacts:
         :raises WaContactsError: of the flow.
         """
         return await self._driver.run(flow)
+
+
+def _same_host(connection: WhatsAppConnection, endpoint: Endpoint) -> Credentials | None:
+    """Return the credentials of a connection; none if its host has changed, which must not receive them."""
+    return connection.credentials if connection.endpoint.base_url == endpoint.base_url else None
 
 
 async def _read_async(conn_id: str) -> WhatsAppConnection:

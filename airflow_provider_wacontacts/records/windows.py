@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_millis", "format_time", "parse_time", "resolve_run_window"]
+__all__ = ["Window", "format_time", "parse_time", "resolve_run_window"]
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -30,11 +30,6 @@ def parse_time(text: str) -> datetime:
 def format_time(moment: datetime) -> str:
     """Return a string of fixed width, UTC, microseconds: strings sort as their times do."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
-
-
-def format_millis(moment: datetime) -> str:
-    """Return a string as in Turn.io's documentation: UTC, truncated to milliseconds."""
-    return format_time(moment)[:23] + "Z"
 
 
 @dataclass(frozen=True, slots=True)

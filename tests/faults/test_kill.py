@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
-from airflow_provider_wacontacts.records.windows import format_millis, parse_time
+from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, World
 
 MONDAY, TUESDAY = "2022-09-12T00:00:00+00:00", "2022-09-13T00:00:00+00:00"
@@ -31,7 +31,11 @@ def read_moment(moment: Any) -> datetime | None:
 
 
 def started_at(position: datetime | None) -> str:
-    return format_millis(position - timedelta(milliseconds=1)) if position else "2022-09-12T00:00:00.000Z"
+    return (
+        (position - timedelta(milliseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        if position
+        else "2022-09-12T00:00:00.000Z"
+    )
 
 
 def states(world: World) -> list[tuple[str, datetime]]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.windows import (
     Window,
-    format_millis,
     format_time,
     parse_time,
     resolve_run_window,
@@ -33,10 +32,6 @@ def test_a_formatted_time_reads_back(moment: datetime) -> None:
 @given(moments, moments)
 def test_formatted_times_sort_as_times_do(one: datetime, other: datetime) -> None:
     assert (format_time(one) < format_time(other)) == (one < other)
-
-
-def test_times_of_requests_have_milliseconds() -> None:
-    assert format_millis(MONDAY) == "2022-09-12T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""Authentication, as flows that the retry loop runs: a fixed header, or a token that a login returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+from airflow_provider_wacontacts.clients.http import AuthFlow, Call
+from airflow_provider_wacontacts.clients.whatsapp_business_login import TokenCache, login
+
+__all__ = ["AuthState", "Credentials", "bearer_header"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """
+    What a connection authenticates with: one of the two.
+
+    :param login: user name and password that are exchanged for a token.
+    :param header: name and value of a fixed header.
+    """
+
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    header: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def bearer_header(token: str) -> Mapping[str, str]:
+    """Return the header that carries a bearer token."""
+    return {"authorization": f"Bearer {token}"}
+
+
+class Lock(Protocol):
+    """A :class:`threading.Lock`, or an :class:`asyncio.Lock` for an event loop."""
+
+    def acquire(self) -> Any:
+        """Wait for the lock; on an event loop, return an awaitable."""
+
+    def release(self) -> None:
+        """Release the lock."""
+
+
+class AuthState:
+    """
+    The header that authenticates, for all threads or tasks that share a connection.
+
+    A fixed header is read once more when the server does not accept it. A user name and a password are exchanged for
+    a token: one thread or task logs in, while the others wait.
+
+    :param read: reads the credentials once more; ``None`` if they belong to another host now.
+    :param mask: hides a token in logs. On an event loop, both return an awaitable.
+    :param now: the local time, timezone-aware.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        read: Callable[[], Any],
+        mask: Callable[[str], Any],
+        lock: Lock,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._credentials = credentials
+        self._token = TokenCache()
+        self._read = read
+        self._mask = mask
+        self._lock = lock
+        self._now = now
+
+    def headers(self) -> AuthFlow[Mapping[str, str]]:
+        """Return the current header, after a login if the token is about to expire."""
+        return self._current() or (yield from self._renewed({}))
+
+    def renew(self, sent: Mapping[str, str]) -> AuthFlow[bool]:
+        """Get another header than the one that was sent, unless another thread or task already has."""
+        return (yield from self._renewed(sent)) != sent
+
+    def _current(self) -> Mapping[str, str] | None:
+        token = self._token.current(self._now())
+        return self._credentials.header or (bearer_header(token) if token else None)
+
+    def _renewed(self, sent: Mapping[str, str]) -> AuthFlow[Mapping[str, str]]:
+        yield Call(self._lock.acquire)
+        try:
+            current = self._current()
+            if current and current != sent:
+                return current
+            self._credentials = (yield Call(self._read)) or self._credentials
+            if self._credentials.login is None:
+                return self._credentials.header or {}
+            token = yield from login(*self._credentials.login)
+            yield Call(partial(self._mask, token.token))
+            return bearer_header(self._token.keep(token, self._now()))
+        finally:
+            self._lock.release()
