@@ -100,7 +100,7 @@ class Model:
             "account": self.account,
             "contact_id": contact["uuid"],
             "updated_at": datetime.fromisoformat(contact["updated_at"]),
-            "row_hash": blake2b(canonical, digest_size=16).options_digest(),
+            "row_hash": blake2b(canonical, digest_size=16).digest(),
             "state": "present",
             "first_seen_at": at,
             "last_seen_at": at,
