@@ -29,7 +29,7 @@ TESTS = (
 )
 #: With ``--quick``: what imports Airflow, and what speaks to SQLAlchemy, whose 1.4 the older ones have; and of that
 #: nothing that starts processes to kill them or to have them contend, which takes a third of the time.
-QUICK = ("dags", "hooks", "metrics", "operators", "sensors", "store", "triggers", "upgrades")
+QUICK = ("dags", "hooks", "leaks", "metrics", "operators", "sensors", "store", "triggers", "upgrades")
 NOT_QUICK = ("--ignore-glob=*/test_workers.py", "--ignore-glob=*/test_kill*.py")
 
 

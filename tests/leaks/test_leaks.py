@@ -127,6 +127,8 @@ def test_the_search_finds_what_every_place_keeps(sqlite: Setup, capture: Capture
 
     found = leaks_in(capture.places() | stored(sqlite), re.compile(r"kept (?:in|on) (?:the |an? )?[a-z]+"))
     assert "LandingError" in outcome
+    # Airflow 2 writes to standard output what is logged.
+    assert found.pop("stdout") - {"kept in a record"} == {"kept on stdout"}
     assert found == {
         "asset extra": {"kept in an extra"},
         "templates": {"kept in a template"},
@@ -134,7 +136,6 @@ def test_the_search_finds_what_every_place_keeps(sqlite: Setup, capture: Capture
         "event": {"kept in the event"},
         "traceback": {"kept in an error", "kept in a cause"},
         "errors": {"kept in an error", "kept in a cause"},
-        "stdout": {"kept on stdout"},
         "stderr": {"kept on stderr"},
         "records": {"kept in a record"},
         "files": {"kept in a name"},

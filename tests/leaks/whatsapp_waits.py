@@ -54,7 +54,7 @@ class WaitInWorker:
         self._server.fail(*case.faults)
 
     def execute(self, case: Case, capture: Capture) -> Any:
-        quick = {"timeout": 0.5, "poke_interval": 0.01, "max_failures": 1}
+        quick = {"timeout": 60.0 if case.outcome == "success" else 0.5, "poke_interval": 0.01, "max_failures": 1}
         own = quick | {"check_id": self._check_id, "deferrable": self.deferrable} | dict(case.arguments)
         sensor = WhatsAppContactsSensor(task_id="wait", **own)
         capture.operator(sensor)
