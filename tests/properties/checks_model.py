@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 WEEK = timedelta(days=7)
 CLAIM = timedelta(minutes=12)
 FINAL = ("valid", "invalid", "failed")
+MAX_OMISSIONS = 4
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -61,6 +62,7 @@ class Row:
     from_store: bool = False
     waiting: bool = False
     failures: int = 0
+    omissions: int = 0
 
     def tell(self, known, *, is_news, from_store, recheck_failed):
         """Take over what is known of the number, where that is anything new."""
@@ -68,7 +70,14 @@ class Row:
             self.status, self.wa_id, self.checked_at = known.status, known.wa_id, known.checked_at
             self.reason, self.from_store = None, from_store
             self.failures += known.status == "failed"
-            self.waiting = not known.is_final or (known.status == "failed" and self.failures <= recheck_failed)
+            self.omissions += known.status == "missing"
+            self.waiting = self.is_rechecked(recheck_failed)
+
+    def is_rechecked(self, recheck_failed):
+        """Whether the number is requested again."""
+        if self.status == "missing":
+            return self.omissions < MAX_OMISSIONS
+        return self.status not in FINAL or (self.status == "failed" and self.failures <= recheck_failed)
 
 
 @dataclass
@@ -77,6 +86,7 @@ class Sheet:
 
     options: tuple
     created_at: datetime
+    opened_at: datetime
     fresh_after: datetime
     force: bool
     max_checks: int | None
@@ -124,12 +134,14 @@ class Model:
         unfinished = [
             n for n, one in enumerate(self.checks) if (one.options, one.state, one.finished) == (options, "open", False)
         ]
-        if unfinished and self.checks[unfinished[-1]].filled:
+        latest = self.checks[unfinished[-1]] if unfinished else None
+        if latest and latest.filled and latest.opened_at > min(fresh_after, self.clock() - WEEK):
             self._free(unfinished[-1])
+            latest.opened_at, latest.fresh_after = self.clock(), max(latest.fresh_after, fresh_after)
             return unfinished[-1]
         for n in unfinished:
             self.checks[n].state = "expired"
-        self.checks.append(Sheet(options, self.clock(), fresh_after, force, max_checks))
+        self.checks.append(Sheet(options, self.clock(), self.clock(), fresh_after, force, max_checks))
         return len(self.checks) - 1
 
     def fill(self, n, inputs):
@@ -161,7 +173,8 @@ class Model:
 
         def is_known(known):
             asked_at = known.forced_at if check.force else known.asked_at
-            return asked_at >= check.created_at or (not check.force and self._is_fresh(known, check.fresh_after))
+            asked_since = max(check.created_at, self.clock() - WEEK)
+            return asked_at >= asked_since or (not check.force and self._is_fresh(known, check.fresh_after))
 
         return self._claim(n, numbers, is_known, force=check.force, is_new=True)
 
@@ -215,8 +228,7 @@ class Model:
         self._free(n)
         check.state, check.recheck_failed = "open", recheck_failed
         for row in check.rows:
-            is_open = row.status not in (None, "rejected", "not_asked", *FINAL)
-            row.waiting |= is_open or (row.status == "failed" and row.failures <= recheck_failed)
+            row.waiting |= row.status not in (None, "rejected", "not_asked") and row.is_rechecked(recheck_failed)
         check.settle()
         return check.totals()
 

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
 from airflow_provider_wacontacts.store.checks.model import (
+    CACHED_FOR,
     FINAL,
+    MAX_OMISSIONS,
+    MISSING,
     UNCHECKED,
     CheckInput,
     CheckResults,
@@ -27,6 +30,8 @@ ANALYZE_AFTER_ROWS = 1_000
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 #: No request is later: while a check waits, earlier requests do not count.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+#: Statuses that a wait ends with, or never begins for; of ``failed`` and ``missing``, some are requested again.
+SETTLED = (*FINAL, MISSING, *UNCHECKED)
 
 QUEUED = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
@@ -50,6 +55,7 @@ START_WAITING = """
 UPDATE {at}wacontacts_check_result SET waiting = true
 WHERE check_id = :check_id AND NOT waiting AND status IS NOT NULL AND (
     status NOT IN :settled OR (status = 'failed' AND failures <= :recheck_failed)
+    OR (status = 'missing' AND omissions < :max_omissions)
 )
 """
 STOP_WAITING = "UPDATE {at}wacontacts_check_result SET waiting = false WHERE check_id = :check_id AND waiting"
@@ -189,7 +195,8 @@ class Check:
 
         def work(db: Database) -> CheckTotals:
             leases.release_all(db, self.check_id, self._holder)
-            self._execute(db, START_WAITING, recheck_failed=recheck_failed, settled=(*FINAL, *UNCHECKED))
+            own = {"recheck_failed": recheck_failed, "settled": SETTLED, "max_omissions": MAX_OMISSIONS}
+            self._execute(db, START_WAITING, **own)
             self._execute(db, REOPEN, deadline=deadline, recheck_failed=recheck_failed)
             return self._resolve_and_count(db)
 
@@ -252,7 +259,7 @@ class Check:
             self._holder,
             self._sender,
             fresh_after=row.fresh_after,
-            asked_since=row.created_at,
+            asked_since=max(row.created_at, self._context.now() - CACHED_FOR),
             force_check=row.force_check,
             is_waiting=False,
             daily_checks=self._daily_checks,

@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 __all__ = [
     "CACHED_FOR",
     "FINAL",
+    "MAX_OMISSIONS",
     "MISSING",
     "OPTED_OUT",
     "REUSABLE",
@@ -30,6 +31,8 @@ REUSABLE = ("valid", "invalid")
 FINAL = (*REUSABLE, "failed")
 #: The status of a number that was in a request, and not in its response.
 MISSING = "missing"
+#: A number that so many responses left out while a check waited is ``missing`` for good in that check.
+MAX_OMISSIONS = 4
 #: Statuses of inputs that no request is made for.
 UNCHECKED = ("rejected", "not_asked")
 #: The reason of an input that is not asked because its contact has not opted in.

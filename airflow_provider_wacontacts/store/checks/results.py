@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     FINAL,
+    MAX_OMISSIONS,
     MISSING,
     UNCHECKED,
     CheckResults,
@@ -82,10 +83,12 @@ WHERE number_id IN :number_ids
 """
 COPY = """
 UPDATE {at}wacontacts_check_result AS r
-SET (status, wa_id, reason, checked_at, from_store, failures, waiting) = (
+SET (status, wa_id, reason, checked_at, from_store, failures, omissions, waiting) = (
     SELECT n.status, n.wa_id, CAST(NULL AS text), n.checked_at, {from_store},
         r.failures + CASE WHEN n.status = 'failed' THEN 1 ELSE 0 END,
-        n.status NOT IN :final OR (n.status = 'failed' AND r.failures + 1 <= c.recheck_failed)
+        r.omissions + CASE WHEN n.status = 'missing' THEN 1 ELSE 0 END,
+        CASE n.status WHEN 'failed' THEN r.failures + 1 <= c.recheck_failed
+            WHEN 'missing' THEN r.omissions + 1 < :max_omissions ELSE n.status NOT IN :final END
     FROM {at}wacontacts_number n, {at}wacontacts_check c
     WHERE n.number_id = r.number_id AND c.check_id = r.check_id
 )
@@ -191,7 +194,8 @@ def copy_to_results(
     """
     sql = COPY.replace("{rows}", rows.rows).replace("{from_store}", rows.from_store)
     own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
-    db.execute(sql, number_ids=list(number_ids), news=list(news), final=FINAL, **own)
+    counted: dict[str, Any] = {"final": FINAL, "max_omissions": MAX_OMISSIONS}
+    db.execute(sql, number_ids=list(number_ids), news=list(news), **counted, **own)
 
 
 def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:

@@ -12,25 +12,32 @@ from uuid import uuid4
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
-from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, OPTED_OUT, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["SenderChecks"]
 
 UNFINISHED = """
-SELECT check_id, filled_at FROM {at}wacontacts_check
+SELECT check_id, filled_at IS NOT NULL AND opened_at > :resumable_after AS is_resumable
+FROM {at}wacontacts_check
 WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index
     AND options_digest = :options_digest AND state = 'open' AND finished_at IS NULL
 ORDER BY check_number DESC
 """
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
+#: What was fresh when the check was opened first may be stale by now.
+RESUME = """
+UPDATE {at}wacontacts_check SET opened_at = :now,
+    fresh_after = CASE WHEN fresh_after > :fresh_after THEN fresh_after ELSE CAST(:fresh_after AS {time}) END
+WHERE check_id = :check_id
+"""
 ADD = """
 INSERT INTO {at}wacontacts_check (
-    check_id, sender, state, created_at, fresh_after, force_check, dag_id, run_id, task_id, map_index, options_digest,
-    package_version
+    check_id, sender, state, created_at, opened_at, fresh_after, force_check, dag_id, run_id, task_id, map_index,
+    options_digest, package_version
 ) VALUES (
-    :check_id, :sender, 'open', :now, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
+    :check_id, :sender, 'open', :now, :now, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
     :options_digest, :package_version
 )
 """
@@ -77,7 +84,8 @@ class SenderChecks:
         """
         Open a check, or resume the unfinished one of the same task and options.
 
-        Leases of its earlier attempts are released. A check without all its inputs is not resumed.
+        Leases of its earlier attempts are released. A check is not resumed without all its inputs, or where its own
+        results may be stale: the last attempt was so long ago that neither the store nor the client would reuse them.
 
         :raises LandingError: the database failed.
         """
@@ -85,11 +93,10 @@ class SenderChecks:
         def work(db: Database) -> CheckRow:
             self.context.locks.named(db.connection, "wacontacts check", *spec.task)
             own = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
-            unfinished = db.execute(UNFINISHED, **own).all()
-            if unfinished and unfinished[0].filled_at is not None:
-                check_id = unfinished[0].check_id
-                leases.release_all(db, check_id, check_id)
-                return self._row(db, check_id)
+            resumable_after = min(spec.fresh_after, self.context.now() - CACHED_FOR)
+            unfinished = db.execute(UNFINISHED, resumable_after=resumable_after, **own).all()
+            if unfinished and unfinished[0].is_resumable:
+                return self._resume(db, spec, unfinished[0].check_id)
             if unfinished:
                 db.execute(EXPIRE, check_ids=[row.check_id for row in unfinished])
             return self._add(db, spec, own)
@@ -156,6 +163,11 @@ class SenderChecks:
         return Check(
             self.context, self.sender, row, daily_checks=self.daily_checks, max_checks=max_checks, waiter=waiter
         )
+
+    def _resume(self, db: Database, spec: CheckSpec, check_id: str) -> CheckRow:
+        leases.release_all(db, check_id, check_id)
+        db.execute(RESUME, check_id=check_id, now=self.context.now(), fresh_after=spec.fresh_after)
+        return self._row(db, check_id)
 
     def _add(self, db: Database, spec: CheckSpec, own: dict[str, Any]) -> CheckRow:
         check_id = uuid4().hex

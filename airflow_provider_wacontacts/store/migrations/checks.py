@@ -44,6 +44,7 @@ STATEMENTS = (
         sender text NOT NULL,
         state text NOT NULL,
         created_at {time} NOT NULL,
+        opened_at {time} NOT NULL,
         filled_at {time},
         finished_at {time},
         deadline_at {time},
@@ -77,6 +78,7 @@ STATEMENTS = (
         duplicate boolean NOT NULL DEFAULT false,
         waiting boolean NOT NULL DEFAULT false,
         failures integer NOT NULL DEFAULT 0,
+        omissions integer NOT NULL DEFAULT 0,
         checked_at {time},
         PRIMARY KEY (check_id, ordinal)
     ){roomy}

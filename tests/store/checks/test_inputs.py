@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
-from airflow_provider_wacontacts.store.checks import inputs
+from airflow_provider_wacontacts.store.checks import inputs, lifecycle
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckTotals
 from tests.store.checks.conftest import ALICE, BOB, CAROL, DAVE, WEEK
 
@@ -212,3 +213,13 @@ def test_senders_know_nothing_of_one_another(desk, desk_of):
         {ALICE: None},
         {ALICE: "valid"},
     )
+
+
+def test_a_check_is_filled_beside_a_vacuum_of_its_tables(desk, monkeypatch):
+    if desk.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no VACUUM that runs beside others, and no statistics to gather")
+    monkeypatch.setattr(lifecycle, "ANALYZE_AFTER_ROWS", 1)
+    with desk.engine.begin() as vacuum:
+        vacuum.execute(text("LOCK TABLE wacontacts_check_result, wacontacts_number IN SHARE UPDATE EXCLUSIVE MODE"))
+        vacuum.execute(text("SET LOCAL lock_timeout = '1s'"))
+        assert desk.filled(ALICE, BOB).totals() == CheckTotals("open", given=2, queued=2)

@@ -114,6 +114,39 @@ def test_a_retry_keeps_to_the_moment_the_check_was_opened_at(desk):
     assert desk.results(again, "status, from_store") == [("failed", True)]
 
 
+@pytest.mark.parametrize("cleared_by", ["another check", "the same check"])
+def test_a_check_that_is_cleared_long_after_reuses_no_old_results(desk_of, cleared_by):
+    desk = desk_of(daily_checks=1)
+    check = desk.filled(ALICE, BOB)
+    desk.say(check, dict.fromkeys(desk.lease(check).numbers, "valid"))
+    if cleared_by == "another check":
+        desk.clock.move(days=1)
+        desk.asked(BOB, task="other")
+    desk.clock.move(days=58)
+    cleared = desk_of(sender=desk.sender)
+    cleared.clock.now = desk.clock()
+    again = cleared.open()
+    if not again.is_filled:
+        again.fill([desk.input(number) for number in (ALICE, BOB)])
+
+    assert cleared.lease(again) == LeasedNumbers([ALICE, BOB])
+    assert check.totals().state == "expired"
+
+
+def test_a_check_that_goes_on_from_day_to_day_is_one_check_and_reuses_nothing_stale(desk_of):
+    desk = desk_of(daily_checks=1)
+    check = desk.filled(ALICE, BOB, CAROL)
+    desk.say(check, dict.fromkeys(desk.lease(check).numbers, "valid"))
+    desk.deliver({CAROL: "valid"})
+    for _ in range(5):
+        desk.clock.move(days=2)
+        again = desk.open()
+        assert again.check_id == check.check_id
+
+    assert desk.lease(again) == LeasedNumbers([BOB], over_budget=True)
+    assert desk.results(again, "status") == ["valid", None, None]
+
+
 def test_a_retry_begins_anew_where_not_all_inputs_had_come(desk):
     first = desk.open()
 

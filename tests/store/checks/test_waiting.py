@@ -210,6 +210,31 @@ def test_a_failure_that_is_told_twice_counts_once(desk):
     assert desk.results(check, "failures, waiting") == [(1, True)]
 
 
+def test_a_number_that_responses_always_leave_out_is_missing_in_the_end(desk):
+    check = desk.filled(ALICE, ALICE, BOB)
+    desk.lease(check)
+    desk.say(check, {ALICE: "missing", BOB: "processing"})
+    check.finish()
+    check.start_waiting(DEADLINE)
+    asked = []
+    while ALICE in (numbers := ask_again(desk, check, "missing")):
+        asked.append(numbers)
+        desk.deliver({BOB: "valid"})
+
+    assert asked == [[ALICE, BOB], [ALICE], [ALICE]]
+    assert check.totals() == CheckTotals("resolved", given=3, duplicates=1, asked=2, valid=1, missing=1)
+    assert desk.results(check) == ["missing", "missing", "valid"]
+    assert check.start_waiting(DEADLINE + timedelta(hours=1)).state == "resolved"
+
+
+def test_a_missing_number_that_is_answered_for_after_all_is_known(desk):
+    check = waiting(desk, ALICE, says="missing")
+    ask_again(desk, check, "missing")
+    ask_again(desk, check, "valid")
+
+    assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
+
+
 def test_without_budget_what_failed_is_left(desk):
     check = desk.filled(ALICE, BOB)
     desk.say(check, {ALICE: "failed", BOB: "processing"})
