@@ -69,6 +69,6 @@ def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 def _root(path: str) -> ObjectPath:
     if "://" not in path:
         return Path(path)
-    from airflow_provider_wacontacts.hooks.paths import object_path
+    from airflow_provider_wacontacts.hooks.arguments import object_path
 
     return object_path(path, "--path")

@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import Clock, Failure, RetryLoop
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
-__all__ = ["LOOP_CLOCK", "AsyncDriver", "Route", "open_session", "route_to"]
+__all__ = ["LOOP_CLOCK", "AsyncDriver", "Route", "open_session", "resolve_route"]
 
 T = TypeVar("T")
 LOOP_CLOCK = Clock(sleep=asyncio.sleep)
@@ -47,7 +47,7 @@ class Route:
     proxy: str | None = field(default=None, repr=False)
 
 
-def route_to(
+def resolve_route(
     base_url: str,
     *,
     verify: bool | str = True,

@@ -48,7 +48,7 @@ GATEWAY_TIMEOUT = 504
 @dataclass(frozen=True, slots=True)
 class _ErrorSpec:
     kind: type[ApiError]
-    words: str
+    message: str
 
 
 _SCAN = "scan its QR code in GREEN-API's console"
@@ -79,7 +79,7 @@ _BY_STATUS = {
     ),
 }
 _REFUSED = _ErrorSpec(RejectedError, "the server refuses the request")
-_ELSEWHERE = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
+_REDIRECT = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
 
 _BY_STATE = {
     "": _ErrorSpec(TransientError, "the instance has no state yet: it is being created; try again in some minutes"),
@@ -101,7 +101,7 @@ def normalize_status(response: Response) -> Response:
 
 def error_from_response(response: Response, operation: str) -> ApiError:
     """Make the error that an answer amounts to."""
-    return _error(_meaning(response), operation, response.status)
+    return _error(_error_spec(response), operation, response.status)
 
 
 def contract_error(what: str, operation: str, response: Response) -> ContractError:
@@ -125,14 +125,14 @@ def expect_usable(state: str, operation: str) -> None:
 
 
 def _error(meaning: _ErrorSpec, operation: str, status: int | None = None) -> ApiError:
-    return meaning.kind(meaning.words, source=SOURCE, operation=operation, status=status)
+    return meaning.kind(meaning.message, source=SOURCE, operation=operation, status=status)
 
 
-def _meaning(response: Response) -> _ErrorSpec:
+def _error_spec(response: Response) -> _ErrorSpec:
     if 300 <= response.status < 400:
-        return _ELSEWHERE
+        return _REDIRECT
     if response.status == 400:
-        said = _said(response.body)
+        said = _error_message(response.body)
         return next((meaning for text, meaning in _BY_TEXT.items() if text in said), _REFUSED)
     return _BY_STATUS.get(response.status, _REFUSED)
 
@@ -141,7 +141,7 @@ class _Message(msgspec.Struct):
     message: str = ""
 
 
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     """Return a refusal's own words, in small letters: its ``message``, or all of it where it is no object with one."""
     try:
         return msgspec.json.decode(body, type=_Message).message.lower()
@@ -229,7 +229,7 @@ def get_state(instance: Instance) -> Flow[str]:
     :raises ContractError: the answer holds none.
     """
     response = yield Request(STATE, "GET", instance.path("getStateInstance"), ACCEPT)
-    return _state_in(_object_in(response, STATE), STATE, response)
+    return _read_state(_read_object(response, STATE), STATE, response)
 
 
 def get_usable_state(instance: Instance) -> Flow[str]:
@@ -252,12 +252,12 @@ def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
     :raises ContractError: the answer is not an object with a state.
     """
     response = yield Request(SETTINGS, "GET", instance.path("getWaSettings"), ACCEPT)
-    answer = _object_in(response, SETTINGS)
-    state = _state_in(answer, SETTINGS, response)
+    answer = _read_object(response, SETTINGS)
+    state = _read_state(answer, SETTINGS, response)
     return WaSettings(state, _percent((answer or {}).get("historySyncProgress")))
 
 
-def _object_in(response: Response, operation: str) -> dict[str, Any] | None:
+def _read_object(response: Response, operation: str) -> dict[str, Any] | None:
     """Return the object in an answer; ``None`` for the null, or nothing, of an instance that is being created."""
     if not response.is_success:
         raise error_from_response(response, operation)
@@ -268,7 +268,7 @@ def _object_in(response: Response, operation: str) -> dict[str, Any] | None:
     raise wrong
 
 
-def _state_in(answer: dict[str, Any] | None, operation: str, response: Response) -> str:
+def _read_state(answer: dict[str, Any] | None, operation: str, response: Response) -> str:
     state = None if answer is None else answer.get("stateInstance", answer)
     if state is not None and type(state) is not str:
         raise contract_error("not an object with a stateInstance", operation, response)

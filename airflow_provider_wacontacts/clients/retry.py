@@ -84,21 +84,21 @@ class RetryPolicy:
     How long one request is retried.
 
     :param budget: from the first attempt to the last, pauses included. A pause that does not fit is not begun.
-    :param longest_pause: the longest pause that a worker may sleep through at once.
+    :param max_pause: the longest pause that a worker may sleep through at once.
     :param first_backoff: upper bound of the pause after the first failure. It doubles with each attempt; half of it is
         jitter.
     :param max_backoff: what that bound grows to.
     """
 
     budget: timedelta = timedelta(minutes=10)
-    longest_pause: timedelta = timedelta(minutes=2)
+    max_pause: timedelta = timedelta(minutes=2)
     first_backoff: timedelta = timedelta(seconds=1)
     max_backoff: timedelta = timedelta(seconds=60)
 
     def backoff(self, number: int, jitter: float) -> timedelta:
         """Return the pause after attempt ``number``, 1 and up; ``jitter`` is of [0, 1)."""
         doublings = min(number - 1, 16)
-        bound = min(self.first_backoff * (1 << doublings), self.max_backoff, self.longest_pause)
+        bound = min(self.first_backoff * (1 << doublings), self.max_backoff, self.max_pause)
         return bound * (0.5 + jitter / 2)
 
 
@@ -245,7 +245,7 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     request that is not idempotent is retried only if the server certainly did not process it.
 
     :returns: the pause before the next attempt; ``None`` if the response is the flow's to handle.
-    :raises RateLimitedError: 429, and the pause exceeds ``longest_pause`` or what is left of the budget.
+    :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or what is left of the budget.
     :raises ServerError: 5xx, likewise.
     :raises NetworkError: no complete response arrived within the budget.
     :raises PermanentError: the server's certificate is not trusted.
@@ -257,10 +257,10 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     retry_after = read_retry_after(last.outcome, last.now) if isinstance(last.outcome, Response) else None
     if not last.request.idempotent and _may_be_processed(last.outcome):
         raise _gave_up(last, retry_after)
-    if retry_after is not None and retry_after > policy.longest_pause:
+    if retry_after is not None and retry_after > policy.max_pause:
         raise _gave_up(last, retry_after)
     spread = (retry_after or timedelta(0)) * (1 + last.jitter / 10)
-    pause = min(max(policy.backoff(last.number, last.jitter), spread), policy.longest_pause)
+    pause = min(max(policy.backoff(last.number, last.jitter), spread), policy.max_pause)
     if last.elapsed + pause > policy.budget:
         raise _gave_up(last, retry_after)
     return pause

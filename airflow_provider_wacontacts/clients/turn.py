@@ -30,7 +30,7 @@ from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage, parse_page
 from airflow_provider_wacontacts.records.windows import MILLISECOND, Window
 
-__all__ = ["Export", "ExportOptions", "create_cursor", "schemas"]
+__all__ = ["Export", "ExportOptions", "create_cursor", "get_schemas"]
 
 CREATE = "turn.contacts.cursor"
 READ = "turn.contacts.page"
@@ -139,7 +139,7 @@ class Export:
         #: The server's time of the first response.
         self.server_time: datetime | None = None
         self.pages = 0
-        self._leaves_out = False
+        self._has_left_out = False
         self._cursor: str | None = None
         self._seen: set[str] = set()
         self._done = False
@@ -177,7 +177,7 @@ class Export:
         remaining = self._remaining()
         cursor, server_time = yield from create_cursor(remaining, self.options)
         self.server_time = self.server_time or server_time
-        self._leaves_out = self._leaves_out or remaining.start > self.window.start
+        self._has_left_out = self._has_left_out or remaining.start > self.window.start
         self._follow(cursor)
 
     def _remaining(self) -> Window:
@@ -190,21 +190,21 @@ class Export:
     def _read(self) -> Flow[TurnPage]:
         path = f"/v1/data/contacts/cursor/{quote(self._cursor or '', safe='')}"
         response = yield Request(READ, "GET", path, ACCEPT)
-        if response.status == 400 and _says_expired(response.body):
+        if response.status == 400 and _is_expired(response.body):
             raise CursorExpiredError("the cursor has expired", source=SOURCE, operation=READ, status=400)
         if not response.is_success:
-            _refuse(response, READ)
+            _raise_error(response, READ)
         try:
             return parse_page(response.body)
         except ValueError as error:
-            raise _broken(READ, str(error), response) from None
+            raise _contract_error(READ, str(error), response) from None
 
     def _follow(self, cursor: str | None) -> None:
         self._cursor = cursor
         if cursor is None:
             self._done = True
         elif cursor in self._seen:
-            raise _broken(READ, "a cursor that was followed before came again; the export would never end")
+            raise _contract_error(READ, "a cursor that was followed before came again; the export would never end")
         else:
             self._seen.add(cursor)
 
@@ -217,21 +217,21 @@ class Export:
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
         self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
         if self._empty_in_row > MAX_EMPTY_PAGES:
-            raise _broken(READ, f"more than {MAX_EMPTY_PAGES} empty pages in a row")
+            raise _contract_error(READ, f"more than {MAX_EMPTY_PAGES} empty pages in a row")
         self._follow(page.next_cursor)
         if self._cursor_per_page and came_forward:
             self._drop_cursor()
-        if self._leaves_out and not self._order.ascends:
+        if self._has_left_out and not self._order.ascends:
             self._restart_whole()
 
     def _restart_whole(self) -> None:
-        self._done = self._leaves_out = False
+        self._done = self._has_left_out = False
         self._drop_cursor()
 
     def _restart_expired(self) -> None:
         self._restarts_in_row += 1
         if self._restarts_in_row > MAX_RESTARTS:
-            raise _broken(READ, f"{MAX_RESTARTS} cursors in a row expired before they brought anything new")
+            raise _contract_error(READ, f"{MAX_RESTARTS} cursors in a row expired before they brought anything new")
         self._drop_cursor()
 
     def _drop_cursor(self) -> None:
@@ -249,14 +249,14 @@ def create_cursor(window: Window, options: ExportOptions) -> Flow[tuple[str, dat
     :raises ContractError: the answer holds no cursor.
     :raises PermanentError: the server made none, and says why.
     """
-    asked = {"from": _wire_time(window.start), "until": _wire_time(_ceiled(window.end)), **options.given()}
+    asked = {"from": _wire_time(window.start), "until": _wire_time(_round_up(window.end)), **options.given()}
     response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
     if not response.is_success:
-        _refuse(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
-    return _cursor_in(response), response.date
+        _raise_error(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
+    return _read_cursor(response), response.date
 
 
-def schemas() -> Flow[list[dict[str, Any]]]:
+def get_schemas() -> Flow[list[dict[str, Any]]]:
     """
     Ask for the contact fields of the number: the one documented way to learn the types of custom fields.
 
@@ -266,11 +266,11 @@ def schemas() -> Flow[list[dict[str, Any]]]:
     """
     response = yield Request(SCHEMAS, "GET", "/v1/contacts/schemas", ACCEPT_AND_SEND)
     if not response.is_success:
-        _refuse(response, SCHEMAS)
+        _raise_error(response, SCHEMAS)
     try:
         return msgspec.json.decode(response.body, type=_Schemas).fields
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _broken(SCHEMAS, "not an object with a list of fields", response) from None
+        raise _contract_error(SCHEMAS, "not an object with a list of fields", response) from None
 
 
 class _Schemas(msgspec.Struct):
@@ -297,17 +297,17 @@ class _Created(msgspec.Struct):
     cursor: str
 
 
-def _cursor_in(response: Response) -> str:
+def _read_cursor(response: Response) -> str:
     try:
         cursor = msgspec.json.decode(response.body, type=_Created).cursor
     except (msgspec.DecodeError, UnicodeDecodeError):
         cursor = ""
     if not cursor:
-        raise _broken(CREATE, "an answer without a cursor", response)
+        raise _contract_error(CREATE, "an answer without a cursor", response)
     return cursor
 
 
-def _ceiled(moment: datetime) -> datetime:
+def _round_up(moment: datetime) -> datetime:
     """Round up to the milliseconds that the wire has: asking for a little more loses nothing."""
     spare = moment.microsecond % 1000
     return moment + MILLISECOND - moment.resolution * spare if spare else moment
@@ -318,17 +318,17 @@ def _wire_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-def _says_expired(body: bytes) -> bool:
+def _is_expired(body: bytes) -> bool:
     text = body.lower()
     return b"cursor" in text and b"expired" in text
 
 
-def _broken(operation: str, what: str, response: Response | None = None) -> ContractError:
+def _contract_error(operation: str, what: str, response: Response | None = None) -> ContractError:
     status = response.status if response else None
     return ContractError(what, source=SOURCE, operation=operation, status=status)
 
 
-def _refuse(response: Response, operation: str, *, options: bool = False) -> NoReturn:
+def _raise_error(response: Response, operation: str, *, options: bool = False) -> NoReturn:
     kind, advice = _ADVICE.get(response.status, (RejectedError, "the server refused the request"))
     if response.status == 400 and options:
         advice = "the server refused the request; some numbers do not take page_size or scrubbing_rules"

@@ -17,12 +17,12 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     SOURCE,
     UnknownUserError,
-    codes_in,
     contract_error,
+    error_codes,
     error_from_response,
-    error_items,
     from_epoch,
     normalize_status,
+    parse_errors,
     read_object,
 )
 from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
@@ -30,12 +30,12 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     MAX_HASH_LENGTH,
     MAX_WA_ID_LENGTH,
     Callback,
-    CheckAnswer,
+    CheckResponse,
     ContactResult,
     is_resolved,
     next_pause,
-    parse_answer,
     parse_callback,
+    parse_check_response,
     status_is_reliable,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -50,13 +50,12 @@ __all__ = [
     "REQUESTS_A_SECOND",
     "SOURCE",
     "Callback",
-    "CheckAnswer",
+    "CheckResponse",
     "ContactResult",
     "Token",
     "TokenCache",
     "UnknownUserError",
     "acknowledge_identity",
-    "ask_about_nobody",
     "check_contacts",
     "get_identity",
     "is_resolved",
@@ -64,6 +63,7 @@ __all__ = [
     "next_pause",
     "normalize_status",
     "parse_callback",
+    "probe_contacts",
     "status_is_reliable",
 ]
 
@@ -83,7 +83,7 @@ UNKNOWN_USER = "the server knows no identity of this user"
 
 def check_contacts(
     inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, idempotent: bool = True
-) -> Flow[CheckAnswer]:
+) -> Flow[CheckResponse]:
     """
     Ask which numbers are on WhatsApp, and under which ids.
 
@@ -102,29 +102,29 @@ def check_contacts(
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
     if blocking not in ("no_wait", "wait"):
         raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
-    response = yield _question(asked, blocking=blocking, force_check=force_check, idempotent=idempotent)
+    response = yield _check_request(asked, blocking=blocking, force_check=force_check, idempotent=idempotent)
     if not response.is_success:
         raise error_from_response(response, CHECK)
-    return parse_answer(response, asked, CHECK)
+    return parse_check_response(response, asked, CHECK)
 
 
-def ask_about_nobody() -> Flow[None]:
+def probe_contacts() -> Flow[None]:
     """
     Send a check without a number: it shows that the host and the credentials are right, and changes nothing.
 
     :raises WaContactsError: they are not.
     """
-    response = yield _question((), blocking="no_wait", force_check=False)
+    response = yield _check_request((), blocking="no_wait", force_check=False)
     try:
         answer = read_object(response.body)
     except ValueError as error:
         raise (
             contract_error(str(error), CHECK, response) if response.is_success else error_from_response(response, CHECK)
         ) from None
-    troubles = error_items(answer)
-    codes = codes_in(troubles)
+    errors = parse_errors(answer)
+    codes = error_codes(errors)
     is_told_so = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
-    if not is_told_so and (troubles or not response.is_success):
+    if not is_told_so and (errors or not response.is_success):
         raise error_from_response(response, CHECK)
     if answer and not is_told_so and not {"contacts", "meta"} & set(answer):
         raise contract_error("not an object with a list of contacts", CHECK, response)
@@ -148,7 +148,7 @@ def get_identity(wa_id: str) -> Flow[Identity]:
     identity = answer.get("contacts")
     if identity is None and answer.get("errors"):
         raise error_from_response(response, IDENTITY, unknown=UNKNOWN_USER)
-    return _identity_in(identity, response)
+    return _read_identity(identity, response)
 
 
 def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - the vendor's word
@@ -166,7 +166,7 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
         raise error_from_response(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
 
 
-def _question(asked: Sequence[str], *, blocking: str, force_check: bool, idempotent: bool = True) -> Request:
+def _check_request(asked: Sequence[str], *, blocking: str, force_check: bool, idempotent: bool = True) -> Request:
     body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
     return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, idempotent=idempotent)
 
@@ -178,7 +178,7 @@ def _identity_path(wa_id: str) -> str:
     return f"{CONTACTS_PATH}/{digits}/identity"
 
 
-def _identity_in(value: Any, response: Response) -> Identity:
+def _read_identity(value: Any, response: Response) -> Identity:
     if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= MAX_HASH_LENGTH:
         raise contract_error("not an object with the hash of a contact", IDENTITY, response)
     acknowledged = str(value.get("acknowledged") or False).lower()
@@ -190,6 +190,6 @@ def _identity_in(value: Any, response: Response) -> Identity:
 
 def _has_errors(body: bytes) -> bool:
     try:
-        return bool(error_items(read_object(body)))
+        return bool(parse_errors(read_object(body)))
     except ValueError:
         return False

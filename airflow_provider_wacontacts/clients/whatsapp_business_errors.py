@@ -35,12 +35,12 @@ __all__ = [
     "ApiErrorItem",
     "UnknownUserError",
     "client_version",
-    "codes_in",
     "contract_error",
+    "error_codes",
     "error_from_response",
-    "error_items",
     "from_epoch",
     "normalize_status",
+    "parse_errors",
     "read_object",
     "read_wa_id",
 ]
@@ -79,10 +79,10 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def error_items(answer: dict[str, Any]) -> list[ApiErrorItem]:
+def parse_errors(answer: dict[str, Any]) -> list[ApiErrorItem]:
     """Return the errors of an answer, in its order; empty where it has none."""
     errors = answer.get("errors") or answer.get("error") or []
-    found = [_trouble(error) for error in (errors if type(errors) is list else [errors])]
+    found = [_parse_error(error) for error in (errors if type(errors) is list else [errors])]
     meta = answer.get("meta")
     if not found and type(meta) is dict and meta.get("success") is False:
         found = [ApiErrorItem(None, _text(meta.get("developerMessage")))]
@@ -121,15 +121,15 @@ def _decode(body: bytes) -> Any:
     return repair(decode_leniently(body))[0]
 
 
-def _trouble(error: object) -> ApiErrorItem:
+def _parse_error(error: object) -> ApiErrorItem:
     if type(error) is not dict:
         return ApiErrorItem(None, _text(error))
     code = error.get("code", error.get("errorcode"))
     title = _text(error.get("title")) or _text(error.get("errortext"))
-    return ApiErrorItem(_whole(code), title, _text(error.get("details")) or _text(error.get("detail")))
+    return ApiErrorItem(_int(code), title, _text(error.get("details")) or _text(error.get("detail")))
 
 
-def _whole(value: object) -> int | None:
+def _int(value: object) -> int | None:
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= 9:
         return int(value)
     # What is longer is no code, and may be a number.
@@ -151,7 +151,7 @@ class UnknownUserError(RejectedError):
 @dataclass(frozen=True, slots=True)
 class _ErrorSpec:
     kind: type[ApiError]
-    words: str
+    message: str
 
 
 _RATE = _ErrorSpec(RateLimitedError, "the server's rate limit is reached; try again later")
@@ -161,20 +161,20 @@ _FAILED = _ErrorSpec(ServerError, "the server failed; try again later")
 _UNREADABLE = _ErrorSpec(
     RejectedError, "the server does not take a parameter of the request; it may be another version"
 )
-_NOT_THIS = _ErrorSpec(RejectedError, "the server refuses the request")
+_REFUSED = _ErrorSpec(RejectedError, "the server refuses the request")
 
 _BY_CODE = {
     429: _RATE,
     1000: _FAILED,
-    1001: _NOT_THIS,
-    1002: _NOT_THIS,
-    1003: _NOT_THIS,
-    1004: _NOT_THIS,
+    1001: _REFUSED,
+    1002: _REFUSED,
+    1003: _REFUSED,
+    1004: _REFUSED,
     1005: _ErrorSpec(
         AuthError, "access denied: the login or token, or the client's own certificate or version, is refused"
     ),
     1006: _ErrorSpec(RejectedError, "not found: the server does not know this user, or this path"),
-    1007: _NOT_THIS,
+    1007: _REFUSED,
     1008: _UNREADABLE,
     1009: _UNREADABLE,
     1010: _UNREADABLE,
@@ -196,10 +196,10 @@ _BY_CODE = {
         " into the connection",
     ),
     1025: _UNREADABLE,
-    1026: _NOT_THIS,
+    1026: _REFUSED,
     1028: _ErrorSpec(RejectedError, "this user's identity has changed, which has to be acknowledged first"),
     1031: _ErrorSpec(NotEnabledError, "the sender's account is locked: it may be banned; ask its operator"),
-    2048: _NOT_THIS,
+    2048: _REFUSED,
 }
 _BY_STATUS = {
     401: _ErrorSpec(AuthError, "the login, token or key is not accepted; correct the connection"),
@@ -210,7 +210,7 @@ _BY_STATUS = {
     409: _ErrorSpec(RejectedError, "the server has another hash for this user; read the identity anew"),
     429: _RATE,
 }
-_ELSEWHERE = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
+_REDIRECT = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
 _TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerError: 503}
 
 
@@ -225,7 +225,7 @@ def normalize_status(response: Response) -> Response:
     """
     if response.is_success or response.status in (401, 429):
         return response
-    meaning = _meaning_of(_troubles(response))
+    meaning = _most_severe(_errors(response))
     if meaning is None:
         return response
     status = 500 if meaning is _FAILED else _TRANSIENT.get(meaning.kind, 400)
@@ -240,13 +240,13 @@ def error_from_response(response: Response, operation: str, *, unknown: str = ""
 
     :param unknown: what to say where the server does not know whom it was asked about.
     """
-    troubles = _troubles(response)
-    meaning = _meaning_of(troubles) or _by_status(response)
-    if unknown and (response.status == 404 or 1006 in codes_in(troubles)):
+    errors = _errors(response)
+    meaning = _most_severe(errors) or _by_status(response)
+    if unknown and (response.status == 404 or 1006 in error_codes(errors)):
         meaning = _ErrorSpec(UnknownUserError, unknown)
-    code = troubles[0].code if troubles else None
-    words = f"{meaning.words} (error code {code})" if code else meaning.words
-    return meaning.kind(words, source=SOURCE, operation=operation, status=response.status)
+    code = errors[0].code if errors else None
+    message = f"{meaning.message} (error code {code})" if code else meaning.message
+    return meaning.kind(message, source=SOURCE, operation=operation, status=response.status)
 
 
 def contract_error(what: str, operation: str, response: Response | None = None) -> ContractError:
@@ -254,20 +254,20 @@ def contract_error(what: str, operation: str, response: Response | None = None) 
     return ContractError(what, source=SOURCE, operation=operation, status=response.status if response else None)
 
 
-def codes_in(troubles: Sequence[ApiErrorItem]) -> set[int]:
+def error_codes(errors: Sequence[ApiErrorItem]) -> set[int]:
     """Return the codes of errors."""
-    return {trouble.code for trouble in troubles if trouble.code is not None}
+    return {error.code for error in errors if error.code is not None}
 
 
-def _troubles(response: Response) -> list[ApiErrorItem]:
+def _errors(response: Response) -> list[ApiErrorItem]:
     try:
-        return error_items(read_object(response.body))
+        return parse_errors(read_object(response.body))
     except ValueError:
         return []
 
 
-def _meaning_of(troubles: Sequence[ApiErrorItem]) -> _ErrorSpec | None:
-    meanings = [meaning for trouble in troubles if (meaning := _meaning(trouble))]
+def _most_severe(errors: Sequence[ApiErrorItem]) -> _ErrorSpec | None:
+    meanings = [meaning for error in errors if (meaning := _error_spec(error))]
     return min(meanings, key=_gravity, default=None)
 
 
@@ -276,16 +276,16 @@ def _gravity(meaning: _ErrorSpec) -> int:
     return 2 if meaning.kind in _TRANSIENT else int(meaning.kind is RejectedError)
 
 
-def _meaning(trouble: ApiErrorItem) -> _ErrorSpec | None:
-    said = f"{trouble.title} {trouble.details}".lower()
-    if trouble.code == INTERNAL and "already exist" in said:
-        return _NOT_THIS
-    if trouble.code is None and "limit" in said and ("rate" in said or "exceed" in said):
+def _error_spec(error: ApiErrorItem) -> _ErrorSpec | None:
+    said = f"{error.title} {error.details}".lower()
+    if error.code == INTERNAL and "already exist" in said:
+        return _REFUSED
+    if error.code is None and "limit" in said and ("rate" in said or "exceed" in said):
         return _RATE
-    return _BY_CODE.get(trouble.code) if trouble.code is not None else None
+    return _BY_CODE.get(error.code) if error.code is not None else None
 
 
 def _by_status(response: Response) -> _ErrorSpec:
     if 300 <= response.status < 400:
-        return _ELSEWHERE
-    return _BY_STATUS.get(response.status, _NOT_THIS if response.status < 500 else _FAILED)
+        return _REDIRECT
+    return _BY_STATUS.get(response.status, _REFUSED if response.status < 500 else _FAILED)

@@ -54,7 +54,7 @@ def login(username: str, password: str) -> Flow[Token]:
     response = yield Request(LOGIN, "POST", "/v1/users/login", {"authorization": f"Basic {basic}"})
     if not response.is_success:
         raise error_from_response(response, LOGIN)
-    user = _user_in(response)
+    user = _read_user(response)
     token = user.get("token")
     if type(token) is not str or not token or not token.isascii() or not token.isprintable():
         raise contract_error("an answer without a token", LOGIN, response)
@@ -87,7 +87,7 @@ class TokenCache:
         return token.token
 
 
-def _user_in(response: Response) -> dict[str, Any]:
+def _read_user(response: Response) -> dict[str, Any]:
     try:
         answer = read_object(response.body)
     except ValueError as error:

@@ -18,8 +18,8 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     client_version,
     contract_error,
     error_from_response,
-    error_items,
     from_epoch,
+    parse_errors,
     read_object,
     read_wa_id,
 )
@@ -30,12 +30,12 @@ __all__ = [
     "RESOLVED",
     "STATUSES",
     "Callback",
-    "CheckAnswer",
+    "CheckResponse",
     "ContactResult",
     "is_resolved",
     "next_pause",
-    "parse_answer",
     "parse_callback",
+    "parse_check_response",
     "status_is_reliable",
 ]
 
@@ -54,19 +54,19 @@ def is_resolved(status: str) -> bool:
     return status in RESOLVED
 
 
-def next_pause(attempt: int, chance: float, retry_after: timedelta | None = None) -> timedelta:
+def next_pause(attempt: int, jitter: float, retry_after: timedelta | None = None) -> timedelta:
     """
     Say how long to wait before asking again about what is not resolved.
 
-    It grows from 5 seconds to 2 minutes, a third of it chance, so that many who wait do not ask at once.
+    It grows from 5 seconds to 2 minutes, a third of it jitter, so that tasks do not send at once.
 
     :param attempt: how often was asked so far, 1 and up.
-    :param chance: of [0, 1).
+    :param jitter: of [0, 1).
     :param retry_after: what the server asked for: never less is waited, and up to a tenth more.
     """
     growing = min(MIN_PAUSE * (1 << min(attempt - 1, 16)), MAX_PAUSE / 1.5)
-    pause = growing * (1 + chance / 2)
-    return pause if retry_after is None else max(pause, retry_after * (1 + chance / 10))
+    pause = growing * (1 + jitter / 2)
+    return pause if retry_after is None else max(pause, retry_after * (1 + jitter / 10))
 
 
 def status_is_reliable(client_version: str | None) -> bool | None:
@@ -110,7 +110,7 @@ class ContactResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckAnswer:
+class CheckResponse:
     """
     The answer to one request.
 
@@ -148,7 +148,7 @@ class Callback:
     client_version: str | None = None
 
 
-def parse_answer(response: Response, asked: Sequence[str], operation: str) -> CheckAnswer:
+def parse_check_response(response: Response, asked: Sequence[str], operation: str) -> CheckResponse:
     """
     Read a successful answer, matching results to inputs by what they say, never by position.
 
@@ -159,12 +159,12 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
         answer = read_object(response.body)
     except ValueError as error:
         raise contract_error(str(error), operation, response) from None
-    contacts, errors = answer.get("contacts"), tuple(item.code for item in error_items(answer))
+    contacts, errors = answer.get("contacts"), tuple(item.code for item in parse_errors(answer))
     if contacts is None and errors:
         raise error_from_response(response, operation)
     if type(contacts) is not list:
         raise contract_error("not an object with a list of contacts", operation, response)
-    found, unmatched = _matched(contacts, frozenset(asked))
+    found, unmatched = _match_results(contacts, frozenset(asked))
     results = {text: found[text] for text in asked if text in found}
     missing = [text for text in dict.fromkeys(asked) if text not in found]
     refused = error_from_response(response, operation) if errors and missing else None
@@ -173,7 +173,7 @@ def parse_answer(response: Response, asked: Sequence[str], operation: str) -> Ch
         refused = None
     if refused is not None and not results:
         raise refused
-    return CheckAnswer(results, missing, errors, unmatched, client_version(answer), response.date, refused)
+    return CheckResponse(results, missing, errors, unmatched, client_version(answer), response.date, refused)
 
 
 def parse_callback(body: bytes) -> Callback:
@@ -190,20 +190,20 @@ def parse_callback(body: bytes) -> Callback:
     except ValueError as error:
         raise contract_error(str(error), CALLBACK) from None
     return Callback(
-        results=[result for entry in _objects(delivery, "contacts") if (result := _result(entry))],
-        identities=[change for message in _objects(delivery, "messages") if (change := _identity_change(message))],
+        results=[result for entry in _json_objects(delivery, "contacts") if (result := _parse_result(entry))],
+        identities=[change for message in _json_objects(delivery, "messages") if (change := _identity_change(message))],
         client_version=client_version(delivery),
     )
 
 
-def _matched(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
+def _match_results(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
     """Return results by input, and how many belong to none."""
     found: dict[str, ContactResult] = {}
     unmatched = 0
     for entry in contacts:
         if type(entry) is not dict:
             continue
-        result = _result({"status": ""} | {name: value for name, value in entry.items() if value is not None})
+        result = _parse_result({"status": ""} | {name: value for name, value in entry.items() if value is not None})
         if result is None or result.input not in asked:
             unmatched += 1
         elif result.input not in found or _rank(result) > _rank(found[result.input]):
@@ -216,7 +216,7 @@ def _rank(result: ContactResult) -> tuple[bool, bool]:
     return result.status in RESOLVED, result.status in ("valid", "invalid")
 
 
-def _result(entry: Mapping[str, Any]) -> ContactResult | None:
+def _parse_result(entry: Mapping[str, Any]) -> ContactResult | None:
     text, status = entry.get("input"), entry.get("status")
     if type(text) is not str or status is None:
         return None
@@ -235,6 +235,6 @@ def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:
     return IdentityChange(wa_id, identity, from_epoch(message.get("timestamp"), timedelta(seconds=1)))
 
 
-def _objects(delivery: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+def _json_objects(delivery: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
     entries = delivery.get(name)
     yield from (entry for entry in (entries if type(entries) is list else []) if type(entry) is dict)

@@ -1,13 +1,16 @@
-"""Arguments of operators and sensors: a wrong constant fails as the DAG is parsed."""
+"""Arguments of operators and sensors: a wrong constant fails when the DAG is parsed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["ValidatedArguments", "Validator", "optional", "validate_choice"]
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.files import ObjectPath
+
+__all__ = ["ValidatedArguments", "Validator", "object_path", "optional", "validate_choice"]
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
@@ -65,3 +68,22 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         given = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
         raise ConfigError(f"{name} is {given}. It must be one of {', '.join(choices)}.")
+
+
+def object_path(path: str, argument: str = "path") -> ObjectPath:
+    """
+    Return a path that takes its keys from the Airflow connection it names.
+
+    :param path: such as ``s3://aws_default@bucket/contacts``.
+    :param argument: the name the user knows it by, for the error.
+    :raises ConfigError: no installed file system reads it.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    try:
+        found: ObjectPath = ObjectStoragePath(path)
+    except (ImportError, ValueError):
+        scheme, is_uri, _ = path.partition("://")
+        reason = f"begins with '{scheme}://', which no installed file system reads" if is_uri else "is not a valid path"
+        raise ConfigError(f"`{argument}` {reason}. Correct it, or install the provider of that storage.") from None
+    return found

@@ -21,15 +21,15 @@ from airflow_provider_wacontacts.get_provider_info import get_provider_info
 
 __all__ = [
     "Endpoint",
-    "endpoint_of",
-    "extras_of",
     "field_behaviour",
-    "flag",
     "form_widgets",
     "invalid_field",
+    "parse_endpoint",
+    "read_bool",
     "read_connection",
     "read_connection_async",
-    "token_of",
+    "read_extras",
+    "read_token",
 ]
 
 DEFAULT_TIMEOUT = 60.0
@@ -82,7 +82,7 @@ async def read_connection_async(conn_id: str) -> Connection:
     return connection
 
 
-def extras_of(connection: Connection) -> dict[str, Any]:
+def read_extras(connection: Connection) -> dict[str, Any]:
     """
     Return a connection's extras; empty if it has none.
 
@@ -98,36 +98,36 @@ def extras_of(connection: Connection) -> dict[str, Any]:
     return extras
 
 
-def endpoint_of(connection: Connection) -> Endpoint:
+def parse_endpoint(connection: Connection) -> Endpoint:
     """
     Read the URL and the options of an HTTP connection.
 
     :raises ConfigError: a field is invalid, there is no host, or it is ``http://`` to another machine
         without extra ``allow_http``.
     """
-    extras = extras_of(connection)
-    url = _url_of(connection)
+    extras = read_extras(connection)
+    url = _parse_url(connection)
     is_local = _is_loopback(url.hostname or "")
-    is_open = flag(connection, extras, "allow_http", default=False)
+    is_open = read_bool(connection, extras, "allow_http", default=False)
     if url.scheme == "http" and not is_local and not is_open:
         raise invalid_field(
             connection, "host", "would get the token over unencrypted http://; use https, or set extra 'allow_http'"
         )
-    proxies = _proxies(connection, extras)
+    proxies = _read_proxies(connection, extras)
     if is_local and not proxies:
         proxies = {"no_proxy": url.hostname or ""}
     return Endpoint(
-        account=_account(connection, extras),
+        account=_read_account(connection, extras),
         base_url=url.geturl().rstrip("/"),
-        timeout=_timeout(connection, extras),
-        verify=_verify(connection, extras),
-        cert=_cert(connection, extras),
+        timeout=_read_timeout(connection, extras),
+        verify=_read_verify(connection, extras),
+        cert=_read_cert(connection, extras),
         proxies=proxies,
-        trust_env=flag(connection, extras, "trust_env", default=True),
+        trust_env=read_bool(connection, extras, "trust_env", default=True),
     )
 
 
-def token_of(connection: Connection) -> str:
+def read_token(connection: Connection) -> str:
     """
     Return the token in a connection's password, without blanks around it, and have Airflow mask it in logs.
 
@@ -142,7 +142,7 @@ def token_of(connection: Connection) -> str:
     return token
 
 
-def flag(connection: Connection, extras: dict[str, Any], name: str, *, default: bool) -> bool:
+def read_bool(connection: Connection, extras: dict[str, Any], name: str, *, default: bool) -> bool:
     """
     Read a yes or no, which forms and URIs write as text.
 
@@ -165,12 +165,12 @@ def invalid_field(connection: Connection, name: str, what: str) -> ConfigError:
     return ConfigError(f"connection {connection.conn_id!r}: {name} {what}")
 
 
-def _url_of(connection: Connection) -> SplitResult:
+def _parse_url(connection: Connection) -> SplitResult:
     host = (connection.host or "").strip()
     if not host:
         raise invalid_field(connection, "host", "is empty")
     if "://" not in host:
-        host = f"{connection.schema or 'https'}://{_bracketed(host)}"
+        host = f"{connection.schema or 'https'}://{_bracket_ipv6(host)}"
     try:
         url = urlsplit(host)
         has_port = url.port is not None
@@ -183,7 +183,7 @@ def _url_of(connection: Connection) -> SplitResult:
     return url if has_port or not connection.port else url._replace(netloc=f"{url.netloc}:{connection.port}")
 
 
-def _bracketed(host: str) -> str:
+def _bracket_ipv6(host: str) -> str:
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
 
 
@@ -194,11 +194,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _account(connection: Connection, extras: dict[str, Any]) -> str:
+def _read_account(connection: Connection, extras: dict[str, Any]) -> str:
     return str(extras.get("account") or "").strip() or connection.conn_id
 
 
-def _timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float, float]:
+def _read_timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float, float]:
     value = extras.get("timeout")
     if value is None or value == "":
         return DEFAULT_TIMEOUT, DEFAULT_TIMEOUT
@@ -212,14 +212,14 @@ def _timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float, flo
     return connect, read
 
 
-def _verify(connection: Connection, extras: dict[str, Any]) -> bool | str:
+def _read_verify(connection: Connection, extras: dict[str, Any]) -> bool | str:
     value = extras.get("verify", extras.get("verify_ssl"))
     if isinstance(value, str) and value.strip().lower() not in ("", *_FLAGS):
         return value.strip()
-    return flag(connection, {"verify": value}, "verify", default=True)
+    return read_bool(connection, {"verify": value}, "verify", default=True)
 
 
-def _cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[str, str] | None:
+def _read_cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[str, str] | None:
     match extras.get("cert"):
         case None | "":
             return None
@@ -230,7 +230,7 @@ def _cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[str, st
     raise invalid_field(connection, "extra 'cert'", "is neither a file nor a pair of files")
 
 
-def _proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
+def _read_proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
     value = extras.get("proxies", extras.get("proxy"))
     if isinstance(value, str) and value:
         value = {"http": value, "https": value}

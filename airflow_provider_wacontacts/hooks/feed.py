@@ -22,9 +22,9 @@ from airflow_provider_wacontacts.clients.retry import DEFAULT_POLICY, SYSTEM_CLO
 from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
-    endpoint_of,
     field_behaviour,
     form_widgets,
+    parse_endpoint,
     read_connection,
 )
 from airflow_provider_wacontacts.hooks.metrics import send_retry
@@ -34,7 +34,7 @@ __all__ = ["USER_AGENT", "FeedHook"]
 T = TypeVar("T")
 
 USER_AGENT = f"airflow-provider-wacontacts/{__version__}"
-QUICK = RetryPolicy(budget=timedelta(seconds=10), longest_pause=timedelta(seconds=5))
+QUICK = RetryPolicy(budget=timedelta(seconds=10), max_pause=timedelta(seconds=5))
 QUICK_TIMEOUT = 15.0
 
 
@@ -123,10 +123,10 @@ class FeedHook(BaseHook):
         :returns: a 2xx response.
         :raises WaContactsError: there was none.
         """
-        query, kind, body = _encoded(self.method, data, json)
+        query, kind, body = _encode(self.method, data, json)
         path = _with_query(f"/{(endpoint or '').lstrip('/')}", query)
         sent = kind | {name.lower(): str(value) for name, value in (headers or {}).items()}
-        return self.run_flow(_one(Request(f"{self.conn_type}.run", self.method, path, sent, body)))
+        return self.run_flow(_run_request(Request(f"{self.conn_type}.run", self.method, path, sent, body)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Send a request that changes nothing, and describe its outcome without secrets."""
@@ -147,7 +147,7 @@ class FeedHook(BaseHook):
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        return endpoint_of(self._connection)
+        return parse_endpoint(self._connection)
 
     @cached_property
     def _auth(self) -> Auth | None:
@@ -188,7 +188,7 @@ class _SessionHook(HttpHook):
         return Connection(conn_id=conn_id, conn_type="http", host=endpoint.base_url, extra=jsonlib.dumps(extra))
 
 
-def _one(request: Request) -> Flow[Response]:
+def _run_request(request: Request) -> Flow[Response]:
     response = yield request
     if not response.is_success:
         raise RejectedError(
@@ -204,7 +204,7 @@ def _with_query(path: str, query: str) -> str:
     return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
 
 
-def _encoded(
+def _encode(
     method: str, data: Mapping[str, Any] | str | bytes | None, json: Any
 ) -> tuple[str, dict[str, str], bytes | None]:
     """Return the query, the header with the body's type, and the body."""

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, token_of
+from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.green_api import Snapshot
 
@@ -110,7 +110,7 @@ class GreenApiHook(FeedHook):
 
     @cached_property
     def _instance(self) -> green_api.Instance:
-        return _instance_of(self._connection, self._endpoint)
+        return _parse_instance(self._connection, self._endpoint)
 
     @property
     def _normalize(self) -> Callable[[Response], Response]:
@@ -121,7 +121,7 @@ class GreenApiHook(FeedHook):
         return RATE_LIMITERS[self._endpoint.base_url, self._instance.id_instance]
 
 
-def _instance_of(connection: Connection, endpoint: Endpoint) -> green_api.Instance:
+def _parse_instance(connection: Connection, endpoint: Endpoint) -> green_api.Instance:
     """
     Read which instance a connection speaks for, and have Airflow mask its token as it is and as a path has it.
 
@@ -136,7 +136,7 @@ def _instance_of(connection: Connection, endpoint: Endpoint) -> green_api.Instan
         raise invalid_field(connection, "login", "is empty; it holds the idInstance")
     if not (id_instance.isascii() and id_instance.isdecimal()):
         raise invalid_field(connection, "login", "is not an idInstance, which has digits only")
-    instance = green_api.Instance(id_instance, token_of(connection))
+    instance = green_api.Instance(id_instance, read_token(connection))
     for secret in instance.secrets:
         mask_secret(secret)
     return instance

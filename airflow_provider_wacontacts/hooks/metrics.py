@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_wacontacts.clients.retry import Attempt
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 
-__all__ = ["KINDS", "load", "send", "send_retry", "statuses_of"]
+__all__ = ["KINDS", "count_statuses", "load", "send", "send_retry"]
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def send_retry(last: Attempt, pause: timedelta) -> None:
     send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
 
 
-def statuses_of(answer: CheckAnswer) -> dict[str, int]:
+def count_statuses(answer: CheckResponse) -> dict[str, int]:
     """Count the numbers of an answer by what it says of them."""
     said = Counter(result.status if result.known else "unknown" for result in answer.results.values())
     return dict.fromkeys(STATUSES, 0) | said | {"missing": len(answer.missing)}

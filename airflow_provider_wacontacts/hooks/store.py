@@ -1,9 +1,10 @@
-"""The store's Airflow connection, made into a SQLAlchemy engine."""
+"""SQL databases of Airflow connections: the store, and queries on any other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,26 +16,31 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError
 
-from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import extras_of, flag, read_connection, read_connection_async
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.hooks.connections import read_bool, read_connection, read_connection_async, read_extras
 
 if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     from airflow_provider_wacontacts.store import Store
 
 __all__ = [
     "StoreConnection",
-    "engine_of",
+    "create_store",
     "open_store",
+    "parse_store_connection",
     "postgres_hook",
     "pseudonym_key",
-    "store_at",
+    "read_rows",
     "store_engine",
     "store_engine_async",
 ]
 
-OWN_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
+STORE_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
+
+#: Rows fetched at a time.
+FETCH_SIZE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,10 @@ def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
 
     :param late_after: how long after its end a window may be pulled in time; the store's own choice by default.
     """
-    return store_at(store_engine(conn_id), late_after=late_after)
+    return create_store(store_engine(conn_id), late_after=late_after)
 
 
-def store_at(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
+def create_store(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
     """Open the store of a connection that was read, see :func:`open_store`."""
     from airflow_provider_wacontacts.store import Store
 
@@ -83,7 +89,7 @@ def pseudonym_key(conn_id: str) -> bytes:
 
     :raises ConfigError: the connection is missing, or has none.
     """
-    secret = _secret_in(extras_of(read_connection(conn_id)))
+    secret = _read_secret(read_extras(read_connection(conn_id)))
     if secret is None:
         raise ConfigError(f"connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty")
     return secret
@@ -98,21 +104,21 @@ def store_engine(conn_id: str) -> StoreConnection:
     :raises ConfigError: the connection is missing, of another type, or cannot be understood, or the provider or the
         driver of its database is not installed.
     """
-    return engine_of(read_connection(conn_id))
+    return parse_store_connection(read_connection(conn_id))
 
 
 async def store_engine_async(conn_id: str) -> StoreConnection:
     """Read a PostgreSQL or SQLite connection without blocking the event loop, see :func:`store_engine`."""
     connection = await read_connection_async(conn_id)
     # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
-    return await sync_to_async(engine_of)(connection)
+    return await sync_to_async(parse_store_connection)(connection)
 
 
-def engine_of(connection: Connection) -> StoreConnection:
+def parse_store_connection(connection: Connection) -> StoreConnection:
     """Make the engine of a connection that was read, see :func:`store_engine`."""
     conn_id = connection.conn_id
-    extras = extras_of(connection)
-    driver_extras = _without_own(extras)
+    extras = read_extras(connection)
+    driver_extras = _driver_extras(extras)
     make = _ENGINES.get(connection.conn_type or "")
     if make is None:
         raise ConfigError(f"connection {conn_id!r}: the store is of type postgres or sqlite, and this is another")
@@ -122,21 +128,21 @@ def engine_of(connection: Connection) -> StoreConnection:
     return StoreConnection(
         engine=make(connection, driver_extras),
         table_schema=table_schema,
-        auto_upgrade=flag(connection, extras, "auto_upgrade", default=True),
-        secret=_secret_in(extras),
+        auto_upgrade=read_bool(connection, extras, "auto_upgrade", default=True),
+        secret=_read_secret(extras),
     )
 
 
 def postgres_hook(connection: Connection) -> PostgresHook:
     """Make Airflow's own hook of a PostgreSQL connection; it would take the store's extras for options of libpq's."""
-    return _hook_with(connection, _without_own(extras_of(connection)))
+    return _make_postgres_hook(connection, _driver_extras(read_extras(connection)))
 
 
-def _without_own(extras: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in extras.items() if name not in OWN_EXTRAS}
+def _driver_extras(extras: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extras.items() if name not in STORE_EXTRAS}
 
 
-def _secret_in(extras: Mapping[str, Any]) -> bytes | None:
+def _read_secret(extras: Mapping[str, Any]) -> bytes | None:
     secret = str(extras.get("pseudonym_secret") or "")
     if not secret:
         return None
@@ -159,7 +165,7 @@ def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
 
 
 def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[PostgresHook, URL]:
-    hook = _hook_with(connection, extras)
+    hook = _make_postgres_hook(connection, extras)
     url = hook.sqlalchemy_url
     if scheme := extras.get("sqlalchemy_scheme"):  # which the hook itself obeys only from 7.1 on
         url = url.set(drivername=scheme)
@@ -168,7 +174,7 @@ def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[Postg
     return hook, url
 
 
-def _hook_with(connection: Connection, extras: dict[str, Any]) -> PostgresHook:
+def _make_postgres_hook(connection: Connection, extras: dict[str, Any]) -> PostgresHook:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     return PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
@@ -200,3 +206,69 @@ def _sqlite_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
 
 
 _ENGINES = {"postgres": _postgres_engine, "postgresql": _postgres_engine, "sqlite": _sqlite_engine}
+
+
+def read_rows(conn_id: str, sql: str, *, columns: str | Sequence[str] = "number") -> Iterator[Mapping[str, Any]]:
+    """
+    Run a query, and yield its rows, fetched 5,000 at a time.
+
+    :param conn_id: connection whose hook is a ``DbApiHook``.
+    :param sql: one SELECT.
+    :param columns: a required column, or several of which one is required.
+    :returns: values by the column's name, in lower case.
+    :raises ConfigError: the connection is missing or has no SQL hook, or the result lacks the column.
+    :raises LandingError: the database failed; the message does not quote it.
+    """
+    from airflow_provider_wacontacts.store.errors import sqlstate_of
+
+    hook = _sql_hook(conn_id)
+    problem: LandingError | None = None
+    try:
+        with closing(hook.get_conn()) as connection, closing(_cursor(hook, connection)) as cursor:
+            cursor.execute(sql)
+            while rows := cursor.fetchmany(FETCH_SIZE):
+                # A server-side cursor knows its columns only after the first fetch.
+                names = _column_names(cursor.description, columns)
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
+            _column_names(cursor.description, columns)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each driver has its own; all of them quote the statement
+        problem = LandingError(f"The query on connection {conn_id!r} failed ({sqlstate_of(error)}).")
+    if problem is not None:
+        raise problem
+
+
+def _sql_hook(conn_id: str) -> DbApiHook:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    connection = read_connection(conn_id)
+    problem = f"Connection {conn_id!r} has no SQL hook. Use a connection to a database."
+    try:
+        is_postgres = connection.conn_type == "postgres"
+        hook = postgres_hook(connection) if is_postgres else connection.get_hook()  # type: ignore[no-untyped-call]
+    except ConfigError:
+        raise
+    except Exception:  # noqa: BLE001 - an unknown type, or a provider that is not installed
+        hook = None
+        problem = f"The provider of connection {conn_id!r} is not installed."
+    if not isinstance(hook, DbApiHook):
+        raise ConfigError(problem)
+    return hook
+
+
+def _cursor(hook: DbApiHook, connection: Any) -> Any:
+    """Open a cursor; on PostgreSQL a server-side one, which does not fetch all rows at once."""
+    return connection.cursor(name="wacontacts") if hook.conn_type == "postgres" else connection.cursor()
+
+
+def _column_names(description: Sequence[Sequence[Any]] | None, columns: str | Sequence[str]) -> list[str]:
+    names = [str(column[0]).lower() for column in description or ()]
+    wanted = [columns] if isinstance(columns, str) else columns
+    if not set(wanted) & set(names):
+        # A column without an alias may be named by its value, for example a phone number.
+        shown = [name if name.isidentifier() and name.isascii() else "an unnamed column" for name in names]
+        raise ConfigError(
+            f"The query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(shown) or 'none'}."
+        )
+    return names

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.clients import turn
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials, bearer_header
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
-from airflow_provider_wacontacts.hooks.connections import endpoint_of, read_connection, token_of
+from airflow_provider_wacontacts.hooks.connections import parse_endpoint, read_connection, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.turn import TurnPage
 from airflow_provider_wacontacts.records.windows import Window
@@ -95,10 +95,10 @@ class TurnHook(FeedHook):
         :returns: one object a field (``name``, ``type``, ``custom``, …).
         :raises WaContactsError: they could not be read.
         """
-        return self.run_flow(turn.schemas())
+        return self.run_flow(turn.get_schemas())
 
     def _probe(self) -> Flow[str]:
-        fields = yield from turn.schemas()
+        fields = yield from turn.get_schemas()
         return f"Turn.io answered: contacts have {len(fields)} fields"
 
     @cached_property
@@ -114,9 +114,9 @@ class TurnHook(FeedHook):
     def _read_credentials(self) -> Credentials | None:
         """Read the token once more; none if the connection's host has changed, which must not receive it."""
         connection = read_connection(self.turn_conn_id)
-        is_same_host = endpoint_of(connection).base_url == self._endpoint.base_url
+        is_same_host = parse_endpoint(connection).base_url == self._endpoint.base_url
         return _credentials(connection) if is_same_host else None
 
 
 def _credentials(connection: Connection) -> Credentials:
-    return Credentials(header=bearer_header(token_of(connection)))
+    return Credentials(header=bearer_header(read_token(connection)))

@@ -16,7 +16,13 @@ from airflow.providers.common.compat.sdk import mask_secret
 from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import whatsapp_business
-from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, Route, open_session, route_to
+from airflow_provider_wacontacts.clients.aiohttp_driver import (
+    LOOP_CLOCK,
+    AsyncDriver,
+    Route,
+    open_session,
+    resolve_route,
+)
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter, RateLimiter, RateLimiters
@@ -98,7 +104,7 @@ class WhatsAppBusinessHook(FeedHook):
         blocking: str = "no_wait",
         force_check: bool = False,
         idempotent: bool = True,
-    ) -> whatsapp_business.CheckAnswer:
+    ) -> whatsapp_business.CheckResponse:
         """
         Ask which numbers are on WhatsApp, and under which ids.
 
@@ -144,7 +150,7 @@ class WhatsAppBusinessHook(FeedHook):
         return AsyncContacts(self.whatsapp_business_conn_id, policy=self._policy, clock=clock)
 
     def _probe(self) -> Flow[str]:
-        yield from whatsapp_business.ask_about_nobody()
+        yield from whatsapp_business.probe_contacts()
         return "the WhatsApp Business API answered"
 
     @cached_property
@@ -249,7 +255,7 @@ class AsyncContacts:
 
     async def check_contacts(
         self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
-    ) -> whatsapp_business.CheckAnswer:
+    ) -> whatsapp_business.CheckResponse:
         """Ask which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
         return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
 
@@ -283,7 +289,7 @@ async def _read_async(conn_id: str) -> WhatsAppConnection:
 
 
 def _route(endpoint: Endpoint) -> Route:
-    return route_to(
+    return resolve_route(
         endpoint.base_url,
         verify=endpoint.verify,
         cert=endpoint.cert,

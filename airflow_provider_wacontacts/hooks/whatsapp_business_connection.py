@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
 from airflow_provider_wacontacts.clients.auth import Credentials, bearer_header
-from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, extras_of, invalid_field, token_of
+from airflow_provider_wacontacts.hooks.connections import (
+    Endpoint,
+    invalid_field,
+    parse_endpoint,
+    read_extras,
+    read_token,
+)
 
 __all__ = ["UNVERIFIED", "WhatsAppConnection", "parse_connection"]
 
@@ -39,7 +45,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
 
     :raises ConfigError: a field or an extra is missing or invalid; the message names it.
     """
-    endpoint, extras = endpoint_of(connection), extras_of(connection)
+    endpoint, extras = parse_endpoint(connection), read_extras(connection)
     sender = str(extras.get("sender") or "").strip() or connection.conn_id
     auth = _auth_kind(connection, extras, endpoint)
     return WhatsAppConnection(
@@ -48,7 +54,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
         _daily_checks(connection, extras),
         Credentials(
             login=_login(connection) if auth == "login" else None,
-            header=_HEADERS[auth](token_of(connection)) if auth in _HEADERS else None,
+            header=_HEADERS[auth](read_token(connection)) if auth in _HEADERS else None,
         ),
     )
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer, next_pause
+from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
-from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
-from airflow_provider_wacontacts.hooks.store import StoreConnection, store_at, store_engine_async
+from airflow_provider_wacontacts.hooks.store import StoreConnection, create_store, store_engine_async
 from airflow_provider_wacontacts.hooks.whatsapp_business import AsyncContacts
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SharedClient:
         """Wait while the server accepts no requests."""
         await self._rate_limiter.wait_unblocked()
 
-    async def ask(self, numbers: Sequence[str]) -> tuple[datetime, CheckAnswer]:
+    async def send_check(self, numbers: Sequence[str]) -> tuple[datetime, CheckResponse]:
         """
         Send a request within the rate limit. A ``Retry-After`` blocks all triggers of the connection.
 
@@ -78,7 +78,7 @@ class SharedClient:
             except TransientError as error:
                 send("whatsapp_business", retries=1, rate_limit_waits=self._block_for(error))
                 raise
-            send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
+            send("whatsapp_business", asked_again=len(numbers), **count_statuses(answer))
             return asked_at, answer
 
     def _block_for(self, error: TransientError) -> timedelta | None:
@@ -133,16 +133,16 @@ async def _connection(conn_id: str) -> AsyncIterator[_Connection]:
 async def _store(conn_id: str, threads: ThreadPoolExecutor) -> AsyncIterator[Store]:
     connection = await store_engine_async(conn_id)
     try:
-        yield await _run_in_thread(threads, _opened, connection)
+        yield await _run_in_thread(threads, _open_store, connection)
     finally:
         await _run_in_thread(threads, connection.engine.dispose)
 
 
-def _opened(connection: StoreConnection) -> Store:
+def _open_store(connection: StoreConnection) -> Store:
     """Open a store, and import the modules of checks."""
     import airflow_provider_wacontacts.store.checks.sender  # noqa: F401
 
-    return store_at(connection)
+    return create_store(connection)
 
 
 async def _run_in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *given: object) -> T:

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
 from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
-from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.operators.task_context import (
     defer_for_rate_limit,
     defer_until,
@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.records.arguments import validate_bool, validat
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
@@ -153,11 +153,11 @@ class CheckOperator(ValidatedArguments, BaseOperator):
                 defer_until(self, tomorrow, why="there is a new budget")
         return check.finish()
 
-    def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
+    def _ask(self, numbers: Sequence[str]) -> CheckResponse:
         answer = self.hook.check_contacts(
             numbers, blocking=self.blocking, force_check=self.force_check, idempotent=False
         )
-        send("whatsapp_business", asked=len(numbers), **statuses_of(answer))
+        send("whatsapp_business", asked=len(numbers), **count_statuses(answer))
         return answer
 
     def _publish_summary(
@@ -197,7 +197,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
 
     def _read_contacts(self) -> Iterator[Mapping[str, Any]]:
         """Read the rows of ``contacts_sql``."""
-        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
+        from airflow_provider_wacontacts.hooks.store import read_rows
 
         return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
 

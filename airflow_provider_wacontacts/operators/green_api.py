@@ -321,7 +321,7 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         return self.pseudonym_conn_id or "wacontacts_store"
 
     def _writer(self, spec: SnapshotSpec) -> Callable[[FetchedSnapshot], SnapshotSummary]:
-        from airflow_provider_wacontacts.hooks.paths import object_path
+        from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_files
 
         return partial(

@@ -66,7 +66,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         :returns: the summary: counts.
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
-        from airflow_provider_wacontacts.hooks.paths import object_path
+        from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
         from airflow_provider_wacontacts.store import ShrinkGuard
@@ -139,9 +139,8 @@ class EraseContactsOperator(BaseOperator):
         :returns: the summary: counts.
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
-        from airflow_provider_wacontacts.hooks.paths import object_path
-        from airflow_provider_wacontacts.hooks.sql_rows import read_rows
-        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.hooks.arguments import object_path
+        from airflow_provider_wacontacts.hooks.store import open_store, read_rows
         from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, parse_people, people_in_rows
 
         with fail_without_retry():

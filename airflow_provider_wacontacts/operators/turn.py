@@ -359,7 +359,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
         return self.pseudonym_conn_id or "wacontacts_store"
 
     def _write(self, spec: SyncSpec) -> SyncSummary:
-        from airflow_provider_wacontacts.hooks.paths import object_path
+        from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
         return sync_to_files(

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, Clock, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckAnswer
+from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
@@ -54,7 +54,7 @@ class CheckRun:
 
     check: Check
     checks: SenderChecks
-    ask: Callable[[Sequence[str]], CheckAnswer]
+    ask: Callable[[Sequence[str]], CheckResponse]
     batch_size: int = 100
     force_check: bool = False
     on_progress: Callable[[int], None] = lambda _: None
@@ -169,7 +169,7 @@ class CheckRun:
                 if (
                     attempts >= MAX_ATTEMPTS
                     or error.status == UNAVAILABLE
-                    or pause > RETRY_POLICY.longest_pause
+                    or pause > RETRY_POLICY.max_pause
                     or elapsed > RETRY_POLICY.budget
                 ):
                     self._failed = True
@@ -223,7 +223,7 @@ class CheckRun:
         )
 
 
-def _log_response_errors(answer: CheckAnswer) -> None:
+def _log_response_errors(answer: CheckResponse) -> None:
     for code in answer.error_codes:
         log.warning("The response has an error beside its results: code %s", code)
     if answer.missing or answer.unmatched:

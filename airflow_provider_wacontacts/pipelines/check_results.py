@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults
 
 __all__ = ["to_store_results", "to_store_status"]
@@ -19,7 +19,7 @@ MAX_BEHIND = timedelta(days=365)
 
 
 def to_store_results(
-    answer: CheckAnswer, numbers: Sequence[str], *, asked_at: datetime, forced: bool = False
+    answer: CheckResponse, numbers: Sequence[str], *, asked_at: datetime, forced: bool = False
 ) -> CheckResults:
     """
     Return a result for each number of a request: ``missing`` if the response has none and does not refuse the number.

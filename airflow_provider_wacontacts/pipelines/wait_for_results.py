@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckAnswer, next_pause
+from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import (
     NON_RETRYABLE,
     ConfigError,
@@ -143,7 +143,7 @@ class PendingCheck:
                 break
         return self._leased
 
-    def record(self, asked_at: datetime, answer: CheckAnswer) -> None:
+    def record(self, asked_at: datetime, answer: CheckResponse) -> None:
         """
         Record the results of the leased numbers, and release them.
 
@@ -165,21 +165,21 @@ class PendingCheck:
 
 def poll_results(
     pending: PendingCheck,
-    ask: Callable[[Sequence[str]], CheckAnswer],
+    send_check: Callable[[Sequence[str]], CheckResponse],
     *,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CheckTotals:
     """
     Request all missing results once.
 
-    :param ask: sends a request, without ``force_check``.
+    :param send_check: sends a request, without ``force_check``.
     :param now: timezone-aware.
     :raises WaContactsError: the results so far are kept, and nothing stays leased.
     """
     pending.start_round()
     try:
         while numbers := pending.lease_next():
-            pending.record(now(), ask(numbers))
+            pending.record(now(), send_check(numbers))
     except BaseException:
         pending.release()
         raise
@@ -195,7 +195,7 @@ class AsyncCheckClient(Protocol):
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
 
-    async def ask(self, numbers: Sequence[str]) -> tuple[datetime, CheckAnswer]:
+    async def send_check(self, numbers: Sequence[str]) -> tuple[datetime, CheckResponse]:
         """Send a request within the rate limit; return when it was sent, and the response."""
 
 
@@ -262,7 +262,7 @@ async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
     try:
         await client.wait_unblocked()
         while numbers := await client.run_in_thread(pending.lease_next):
-            await client.run_in_thread(pending.record, *await client.ask(numbers))
+            await client.run_in_thread(pending.record, *await client.send_check(numbers))
             await client.wait_unblocked()
     except BaseException:
         await client.run_in_thread(pending.release)

@@ -26,14 +26,14 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
-from airflow_provider_wacontacts.hooks.metrics import send, statuses_of
+from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer
+    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
@@ -235,10 +235,10 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         self._failures = 0
         return totals
 
-    def _ask(self, numbers: Sequence[str]) -> CheckAnswer:
+    def _ask(self, numbers: Sequence[str]) -> CheckResponse:
         # Only rechecks of failed numbers count against the budget.
         answer = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
-        send("whatsapp_business", asked_again=len(numbers), **statuses_of(answer))
+        send("whatsapp_business", asked_again=len(numbers), **count_statuses(answer))
         return answer
 
     def _handle_error(self, error: WaContactsError) -> None:

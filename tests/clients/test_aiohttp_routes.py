@@ -6,7 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, Route, open_session, route_to
+from airflow_provider_wacontacts.clients.aiohttp_driver import (
+    LOOP_CLOCK,
+    AsyncDriver,
+    Route,
+    open_session,
+    resolve_route,
+)
 from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.exceptions import ConfigError, NetworkError, PermanentError
 from tests.clients.test_requests_driver import ask
@@ -37,7 +43,7 @@ def test_a_private_authority_can_be_trusted(tmp_path):
     path = certificate(tmp_path / "pem", address="127.0.0.1")
 
     with served_with(path) as wire:
-        assert reach(route_to(wire.url, verify=path)).status == 200
+        assert reach(resolve_route(wire.url, verify=path)).status == 200
 
 
 def test_a_private_authority_of_the_environment_is_trusted_unless_it_does_not_count(tmp_path, monkeypatch):
@@ -45,15 +51,15 @@ def test_a_private_authority_of_the_environment_is_trusted_unless_it_does_not_co
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
 
     with served_with(path) as wire:
-        assert reach(route_to(wire.url)).status == 200
+        assert reach(resolve_route(wire.url)).status == 200
         with pytest.raises(PermanentError, match="certificate is not trusted"):
-            reach(route_to(wire.url, trust_env=False))
+            reach(resolve_route(wire.url, trust_env=False))
 
 
 def test_an_unknown_authority_is_refused_at_once_and_named(tmp_path):
     with served_with(certificate(tmp_path / "pem", address="127.0.0.1")) as wire:
         with pytest.raises(PermanentError, match="certificate is not trusted; extra 'verify'"):
-            reach(route_to(wire.url))
+            reach(resolve_route(wire.url))
         assert wire.asked == []
 
 
@@ -62,13 +68,13 @@ def test_a_certificate_of_another_host_is_refused_at_once(tmp_path):
 
     with served_with(path) as wire:
         with pytest.raises(PermanentError, match="certificate is not trusted"):
-            reach(route_to(wire.url, verify=path))
+            reach(resolve_route(wire.url, verify=path))
         assert wire.asked == []
 
 
 def test_certificates_are_not_looked_at_where_that_is_switched_off(tmp_path):
     with served_with(certificate(tmp_path / "pem", address="192.0.2.1")) as wire:
-        assert reach(route_to(wire.url, verify=False)).status == 200
+        assert reach(resolve_route(wire.url, verify=False)).status == 200
 
 
 @pytest.mark.parametrize("pair", [True, False])
@@ -80,15 +86,15 @@ def test_a_certificate_of_ones_own_is_shown(tmp_path, pair):
     context.verify_mode = ssl.CERT_REQUIRED
 
     with Wire(tls=context) as wire:
-        assert reach(route_to(wire.url, verify=path, cert=(path, path) if pair else path)).status == 200
+        assert reach(resolve_route(wire.url, verify=path, cert=(path, path) if pair else path)).status == 200
         with pytest.raises(NetworkError):
-            reach(route_to(wire.url, verify=path))
+            reach(resolve_route(wire.url, verify=path))
 
 
 @pytest.mark.parametrize("given", [{"verify": "/no/such/file"}, {"cert": "/no/such/file"}, {"cert": ("/no", "/such")}])
 def test_a_file_that_cannot_be_read_is_a_matter_of_configuration(given):
     with pytest.raises(ConfigError, match="'verify' or 'cert'") as caught:
-        route_to("https://127.0.0.1:9", **given)
+        resolve_route("https://127.0.0.1:9", **given)
     assert "/no" not in str(caught.value)
 
 
@@ -109,18 +115,18 @@ def test_the_proxy_is_the_one_that_requests_would_take(monkeypatch, proxies, env
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert route_to("https://waba.example.org", proxies=proxies).proxy == proxy
+    assert resolve_route("https://waba.example.org", proxies=proxies).proxy == proxy
 
 
 def test_the_environments_proxy_may_not_count(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:2")
 
-    assert route_to("https://waba.example.org", trust_env=False).proxy is None
+    assert resolve_route("https://waba.example.org", trust_env=False).proxy is None
 
 
 def test_a_proxy_of_another_kind_is_refused():
     with pytest.raises(ConfigError, match="extra 'proxies'"):
-        route_to("https://waba.example.org", proxies={"https": "socks5://proxy.example:1"})
+        resolve_route("https://waba.example.org", proxies={"https": "socks5://proxy.example:1"})
 
 
 def test_a_proxy_is_asked():

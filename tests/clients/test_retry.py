@@ -116,7 +116,7 @@ def test_the_other_half_of_a_backoff_is_jitter():
 
 
 def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
-    policy = RetryPolicy(longest_pause=timedelta(seconds=5))
+    policy = RetryPolicy(max_pause=timedelta(seconds=5))
 
     assert judge(Failure.CUT_OFF, policy=policy, number=2000, jitter=0.999) <= 5
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.turn import Export, ExportOptions, schemas
+from airflow_provider_wacontacts.clients.turn import Export, ExportOptions, get_schemas
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
@@ -364,7 +364,7 @@ def test_the_server_s_time_is_that_of_the_first_answer() -> None:
 def test_fields_are_read_in_the_server_s_order() -> None:
     fields = [{"name": "surname", "type": "STRING"}, {"name": "current_savings", "custom": True}]
 
-    value, asked = drive(schemas(), [Response(200, body=json.dumps({"fields": fields}).encode())])
+    value, asked = drive(get_schemas(), [Response(200, body=json.dumps({"fields": fields}).encode())])
 
     assert (value, [request.path for request in asked]) == (fields, ["/v1/contacts/schemas"])
 
@@ -372,4 +372,4 @@ def test_fields_are_read_in_the_server_s_order() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"fields":{}}', b"<html></html>"])
 def test_fields_that_are_no_list_are_a_broken_contract(body: bytes) -> None:
     with pytest.raises(ContractError):
-        drive(schemas(), [Response(200, body=body)])
+        drive(get_schemas(), [Response(200, body=body)])

@@ -12,12 +12,12 @@ import pytest
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     MAX_INPUTS,
-    CheckAnswer,
+    CheckResponse,
     ContactResult,
     acknowledge_identity,
-    ask_about_nobody,
     check_contacts,
     get_identity,
+    probe_contacts,
 )
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
@@ -56,7 +56,7 @@ def answer(body: object, status: int = 200, **headers: str) -> Response:
     return Response(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
-def check(*contacts: object, asked: list[str] | None = None, status: int = 200, **members: object) -> CheckAnswer:
+def check(*contacts: object, asked: list[str] | None = None, status: int = 200, **members: object) -> CheckResponse:
     inputs = asked or [VALID, PROCESSING, INVALID, FAILED]
     found, _ = drive(check_contacts(inputs), answer({"contacts": contacts} | members, status))
     return found
@@ -83,7 +83,7 @@ def test_by_default_it_neither_waits_nor_forces() -> None:
 
 
 def test_the_contracts_answer_is_read_with_its_values() -> None:
-    assert check(*THE_CONTRACTS) == CheckAnswer(
+    assert check(*THE_CONTRACTS) == CheckResponse(
         {
             VALID: ContactResult(VALID, "valid", "16315551000"),
             PROCESSING: ContactResult(PROCESSING, "processing", "16315551001"),
@@ -134,7 +134,7 @@ def test_any_success_is_one(status: int) -> None:
 def test_what_is_not_answered_is_missing_and_errors_beside_results_are_told() -> None:
     dropped = {"code": 1009, "title": "Parameter value is not valid", "details": f"bad number {INVALID}"}
 
-    assert check(THE_CONTRACTS[0], asked=[INVALID, VALID], errors=[dropped]) == CheckAnswer(
+    assert check(THE_CONTRACTS[0], asked=[INVALID, VALID], errors=[dropped]) == CheckResponse(
         {VALID: ContactResult(VALID, "valid", "16315551000")},
         missing=[INVALID],
         error_codes=(1009,),
@@ -255,7 +255,7 @@ def test_nothing_personal_shows_where_an_answer_is_printed() -> None:
     ],
 )
 def test_asking_about_nobody_shows_that_somebody_answers(response: Response) -> None:
-    _, asked = drive(ask_about_nobody(), response)
+    _, asked = drive(probe_contacts(), response)
 
     assert [json.loads(request.body or b"")["contacts"] for request in asked] == [[]]
 
@@ -278,7 +278,7 @@ def test_asking_about_nobody_shows_that_somebody_answers(response: Response) -> 
 )
 def test_asking_about_nobody_shows_what_is_wrong(response: Response, kind: type[Exception]) -> None:
     with pytest.raises(kind):
-        drive(ask_about_nobody(), response)
+        drive(probe_contacts(), response)
 
 
 THE_IDENTITY = {"hash": "UKD6Y/5SqDU=", "created_timestamp": 1600132094000, "acknowledged": True}

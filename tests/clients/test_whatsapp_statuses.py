@@ -27,19 +27,19 @@ def test_pauses_grow_from_five_seconds_to_two_minutes():
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_a_pause_is_never_shorter_than_five_seconds_nor_longer_than_two_minutes(attempt, chance):
-    assert timedelta(seconds=5) <= next_pause(attempt, chance) <= timedelta(minutes=2)
+def test_a_pause_is_never_shorter_than_five_seconds_nor_longer_than_two_minutes(attempt, jitter):
+    assert timedelta(seconds=5) <= next_pause(attempt, jitter) <= timedelta(minutes=2)
 
 
 def test_those_who_wait_do_not_ask_at_once():
-    assert len({next_pause(1, chance / 100) for chance in range(100)}) == 100
+    assert len({next_pause(1, jitter / 100) for jitter in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "chance", "pause"), [(1, 0.0, 5), (300, 0.0, 300), (300, 0.5, 315), (0, 0.5, 6.25)]
+    ("retry_after", "jitter", "pause"), [(1, 0.0, 5), (300, 0.0, 300), (300, 0.5, 315), (0, 0.5, 6.25)]
 )
-def test_what_the_server_asks_for_is_honoured_in_full(retry_after, chance, pause):
-    assert next_pause(1, chance, timedelta(seconds=retry_after)).total_seconds() == pytest.approx(pause)
+def test_what_the_server_asks_for_is_honoured_in_full(retry_after, jitter, pause):
+    assert next_pause(1, jitter, timedelta(seconds=retry_after)).total_seconds() == pytest.approx(pause)
 
 
 @pytest.mark.parametrize(

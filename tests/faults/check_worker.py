@@ -13,7 +13,7 @@ import requests
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, check_contacts
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, check_contacts
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
@@ -51,12 +51,12 @@ def _inputs(numbers: list[str] | None, checks: SenderChecks) -> Iterable[CheckIn
     return parse_inputs(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
 
 
-def _asking(url: str, token: str) -> Callable[[Sequence[str]], CheckAnswer]:
+def _asking(url: str, token: str) -> Callable[[Sequence[str]], CheckResponse]:
     session = requests.Session()
     session.trust_env = False
     session.headers["authorization"] = f"Bearer {token}"
 
-    def ask(inputs: Sequence[str]) -> CheckAnswer:
+    def ask(inputs: Sequence[str]) -> CheckResponse:
         driver = Driver(session, url)
         return driver.run(check_contacts(inputs))
 

@@ -4,7 +4,13 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection, redact
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, endpoint_of, extras_of, read_connection, token_of
+from airflow_provider_wacontacts.hooks.connections import (
+    Endpoint,
+    parse_endpoint,
+    read_connection,
+    read_extras,
+    read_token,
+)
 
 
 def connection(*, extra=None, **fields):
@@ -12,7 +18,7 @@ def connection(*, extra=None, **fields):
 
 
 def test_a_host_is_all_it_takes():
-    assert endpoint_of(connection()) == Endpoint(
+    assert parse_endpoint(connection()) == Endpoint(
         account="my_turn",
         base_url="https://whatsapp.turn.io",
         timeout=(60.0, 60.0),
@@ -43,7 +49,7 @@ def test_a_host_is_all_it_takes():
     ],
 )
 def test_where_a_connection_leads(fields, base_url):
-    assert endpoint_of(connection(**fields)).base_url == base_url
+    assert parse_endpoint(connection(**fields)).base_url == base_url
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ def test_where_a_connection_leads(fields, base_url):
 )
 def test_what_cannot_be_meant_is_named(fields, told):
     with pytest.raises(ConfigError) as caught:
-        endpoint_of(connection(**fields))
+        parse_endpoint(connection(**fields))
 
     assert str(caught.value).startswith(told)
     assert "example-token" not in str(caught.value)
@@ -84,7 +90,7 @@ def test_what_cannot_be_meant_is_named(fields, told):
 @pytest.mark.parametrize("extra", [None, '{"allow_http": false}', '{"allow_http": ""}'])
 def test_http_leads_to_this_machine_only(host, extra):
     with pytest.raises(ConfigError, match="'my_turn': host would get the token over unencrypted http://"):
-        endpoint_of(connection(host=host, extra=extra))
+        parse_endpoint(connection(host=host, extra=extra))
 
 
 @pytest.mark.parametrize(
@@ -111,38 +117,38 @@ def test_http_leads_to_this_machine_only(host, extra):
     ],
 )
 def test_what_extras_mean(extra, name, value):
-    assert getattr(endpoint_of(connection(extra=extra)), name) == value
+    assert getattr(parse_endpoint(connection(extra=extra)), name) == value
 
 
 def test_no_proxy_of_the_environment_stands_between_two_programs_of_one_machine():
-    assert endpoint_of(connection(host="http://127.0.0.1:8080")).proxies == {"no_proxy": "127.0.0.1"}
+    assert parse_endpoint(connection(host="http://127.0.0.1:8080")).proxies == {"no_proxy": "127.0.0.1"}
 
 
 def test_a_proxys_login_does_not_show():
-    endpoint = endpoint_of(connection(extra='{"proxies": {"https": "http://somebody:example-token@proxy:3128"}}'))
+    endpoint = parse_endpoint(connection(extra='{"proxies": {"https": "http://somebody:example-token@proxy:3128"}}'))
 
     assert "example-token" not in repr(endpoint)
 
 
 def test_no_extras_are_none():
-    assert [extras_of(connection(extra=extra)) for extra in (None, "", "{}")] == [{}, {}, {}]
+    assert [read_extras(connection(extra=extra)) for extra in (None, "", "{}")] == [{}, {}, {}]
 
 
 def test_a_token_is_the_password_without_blanks_and_airflow_masks_it():
-    assert token_of(connection(password=" sample-5ec2e7-of-a-token\n")) == "sample-5ec2e7-of-a-token"
+    assert read_token(connection(password=" sample-5ec2e7-of-a-token\n")) == "sample-5ec2e7-of-a-token"
     assert redact("Bearer sample-5ec2e7-of-a-token") == "Bearer ***"
 
 
 @pytest.mark.parametrize("password", [None, "", "  "])
 def test_a_missing_token_is_named(password):
     with pytest.raises(ConfigError, match=r"^connection 'my_turn': password is empty; it holds the API token$"):
-        token_of(connection(password=password))
+        read_token(connection(password=password))
 
 
 @pytest.mark.parametrize("password", ["example token", "example\ntoken", "exämple-token", "example-token\x7f1"])
 def test_what_cannot_be_a_token_is_not_told(password):
     with pytest.raises(ConfigError, match=r"^connection 'my_turn': password holds blanks or characters") as caught:
-        token_of(connection(password=password))
+        read_token(connection(password=password))
     assert password not in str(caught.value)
 
 

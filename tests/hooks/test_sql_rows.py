@@ -9,8 +9,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.hooks import sql_rows as contacts
-from airflow_provider_wacontacts.hooks.sql_rows import read_rows
+from airflow_provider_wacontacts.hooks import store as store_hooks
+from airflow_provider_wacontacts.hooks.store import read_rows
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,7 +50,7 @@ def test_a_store_s_own_extras_are_no_options_of_its_database(request: Any, conne
 
 
 def test_a_large_result_comes_in_pieces(crm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contacts, "FETCH_SIZE", 3)
+    monkeypatch.setattr(store_hooks, "FETCH_SIZE", 3)
 
     assert len(list(read_rows(crm, "SELECT phone AS number FROM people"))) == 7
 
@@ -58,7 +58,7 @@ def test_a_large_result_comes_in_pieces(crm: str, monkeypatch: pytest.MonkeyPatc
 def test_postgresql_keeps_a_large_result_to_itself_until_it_is_asked_for(
     connect: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contacts, "FETCH_SIZE", 2)
+    monkeypatch.setattr(store_hooks, "FETCH_SIZE", 2)
     connect("crm", conn_type="postgres", **place(make_url(postgres_url)))
 
     rows = read_rows("crm", "SELECT 12 / (5 - number) AS number FROM generate_series(0, 9) number")

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS, CheckRun
@@ -47,7 +47,7 @@ class Server:
         self._now = 0
         self._lock = threading.Lock()
 
-    def __call__(self, inputs: Sequence[str]) -> CheckAnswer:
+    def __call__(self, inputs: Sequence[str]) -> CheckResponse:
         with self._lock:
             self.asked.update(inputs)
             self.sizes.append(len(inputs))
@@ -59,7 +59,7 @@ class Server:
         finally:
             with self._lock:
                 self._now -= 1
-        return CheckAnswer({text: ContactResult(text, "valid", text.strip("+")) for text in inputs})
+        return CheckResponse({text: ContactResult(text, "valid", text.strip("+")) for text in inputs})
 
 
 class Setting:
@@ -319,9 +319,9 @@ def test_unavailable_is_left_to_the_client_s_retries(setting: Setting) -> None:
 def test_results_beside_a_refusal_are_kept(setting: Setting) -> None:
     locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
 
-    def server(inputs: Sequence[str]) -> CheckAnswer:
+    def server(inputs: Sequence[str]) -> CheckResponse:
         first, *others = inputs
-        return CheckAnswer({first: ContactResult(first, "valid")}, others, error=locked)
+        return CheckResponse({first: ContactResult(first, "valid")}, others, error=locked)
 
     with pytest.raises(NotEnabledError):
         setting.ask(server, 30)

@@ -81,7 +81,7 @@ def take_both(store, root, file_format, *contacts, at, account="main", **pull):
     snapshot_to_files(plan, answered, root=root, file_format=file_format)
 
 
-def engine_of(store):
+def parse_store_connection(store):
     return store.context.transactions._reader
 
 
@@ -102,7 +102,7 @@ def test_windows_make_the_same_store(store, anew, tmp_path, file_format, dump_st
     summary = import_files(FILES, root=root, store=anew)
 
     assert summary == ImportSummary(prefixes=3, rows=6, new_versions=4, rejected=1)
-    assert dump_store(engine_of(anew), "main") == dump_store(engine_of(store), "main")
+    assert dump_store(parse_store_connection(anew), "main") == dump_store(parse_store_connection(store), "main")
     assert rejects(anew) == rejects(store) != []
 
 
@@ -118,7 +118,7 @@ def test_snapshots_make_the_same_store_in_the_order_in_which_they_were_taken(
     summary = import_files(FILES, root=root, store=anew)
 
     assert (summary.prefixes, summary.known, summary.refused, summary.rejected) == (6, 0, 0, 1)
-    assert dump_store(engine_of(anew), "main") == dump_store(engine_of(store), "main")
+    assert dump_store(parse_store_connection(anew), "main") == dump_store(parse_store_connection(store), "main")
     assert rejects(anew) == rejects(store) != []
 
 
@@ -127,10 +127,10 @@ def test_landing_the_same_files_again_changes_nothing(store, anew, tmp_path, dum
     pull_both(store, root, "jsonl.gz", CONTACT.format("a", "2026-11-02T01:00:00Z", 1), start=MONDAY, at=MONDAY + DAY)
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY)
     import_files(FILES, root=root, store=anew)
-    before = dump_store(engine_of(anew), "main")
+    before = dump_store(parse_store_connection(anew), "main")
 
     assert import_files(FILES, root=root, store=anew) == ImportSummary(prefixes=2, known=2)
-    assert dump_store(engine_of(anew), "main") == before
+    assert dump_store(parse_store_connection(anew), "main") == before
 
 
 def test_only_what_is_asked_for_is_landed(store, anew, tmp_path):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckAnswer, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import (
     BudgetExceededError,
     ConfigError,
@@ -144,12 +144,12 @@ def test_a_poll_keeps_results_and_releases_refused_numbers(place):
     pending = pending_check(place, place.check(numbers(3)))
     pending.begin()
 
-    def ask(given):
+    def send_check(given):
         first, *others = given
-        return CheckAnswer({first: ContactResult(first, "valid")}, others, error=api_error(NotEnabledError))
+        return CheckResponse({first: ContactResult(first, "valid")}, others, error=api_error(NotEnabledError))
 
     with pytest.raises(NotEnabledError):
-        poll_results(pending, ask)
+        poll_results(pending, send_check)
 
     totals = pending.count()
     assert (totals.valid, totals.processing, totals.missing, place.leased()) == (1, 2, 0, 0)
@@ -160,12 +160,12 @@ def test_two_waiters_never_request_a_number_at_the_same_time(place):
     one, other = (pending_check(place, check, waiter=name) for name in ("one", "other"))
     one.begin()
     place.api.whatsapp.checks.clear_counts()
-    ask = WhatsAppBusinessHook().check_contacts
+    send_check = WhatsAppBusinessHook().check_contacts
 
     def ask_while_the_other_begins(given):
         other.begin()
-        assert poll_results(other, ask).processing == 3
-        return ask(given)
+        assert poll_results(other, send_check).processing == 3
+        return send_check(given)
 
     assert poll_results(one, ask_while_the_other_begins).state == "resolved"
     assert place.api.whatsapp.asked == dict.fromkeys(numbers(3), 1)

@@ -160,9 +160,9 @@ def test_a_whole_number_is_read_as_its_digits_whatever_type_it_has(tasks: Any, a
 def test_rows_are_read_in_chunks(
     tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, *, kind: str
 ) -> None:
-    from airflow_provider_wacontacts.hooks import sql_rows as contacts
+    from airflow_provider_wacontacts.hooks import store as store_hooks
 
-    monkeypatch.setattr(contacts, "FETCH_SIZE", 7)
+    monkeypatch.setattr(store_hooks, "FETCH_SIZE", 7)
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
     crm(*((f"{key:03}", number, True) for key, number in enumerate(numbers(50))), url=url)
 
