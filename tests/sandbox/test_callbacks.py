@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+
 QUICK, SLOW = "+16315551000", "+16315551001"
 RESULT = {"contacts": [{"input": SLOW, "status": "valid", "wa_id": "16315551001"}]}
 
@@ -46,7 +48,7 @@ def receiver():
 @pytest.fixture
 def hooked(receiver, whatsapp):
     """What can be done to a client whose callbacks go to the receiver."""
-    whatsapp.change(callback_url=receiver.url)
+    whatsapp.change(callback_url=receiver.url, callback_backoff_s=0.01)
     return whatsapp
 
 
@@ -65,6 +67,21 @@ def test_what_is_not_answered_with_200_is_posted_again(business, hooked, receive
     assert hooked.callbacks.wait_for(1)
     assert receiver.bodies == [RESULT] * 4
     assert [callback.outcomes for callback in hooked.callbacks.log] == [[500, 201, 302, 200]]
+
+
+def test_a_callback_is_posted_again_after_3_seconds_and_then_after_6(receiver):
+    receiver.statuses = [500, 500]
+    times = [1_000.0]
+    with Sandbox(World(), whatsapp=WhatsAppBehaviour(callback_url=receiver.url), real_time=lambda: times[0]) as sandbox:
+        callbacks = sandbox.whatsapp.callbacks
+        sandbox.whatsapp.call_back(RESULT)
+        posted = [callbacks.wait_for(1, 500), callbacks.wait_for(2, 500, timeout_s=0.1)]
+        times[0] += 3
+        posted += [callbacks.wait_for(2, 500), callbacks.wait_for(1, timeout_s=0.1)]
+        times[0] += 6
+
+        assert (posted, callbacks.wait_for(1)) == ([True, False, True, False], True)
+        assert [callback.outcomes for callback in callbacks.log] == [[500, 500, 200]]
 
 
 def test_a_callback_may_come_more_than_once(business, hooked, receiver):

@@ -69,6 +69,8 @@ class WhatsAppBehaviour:
     :param callback_url: where callbacks are posted to, once they are due; None makes them only when they are asked
         for, and keeps them in the log.
     :param callback_copies: how often each is delivered.
+    :param callback_backoff_s: real seconds until a callback that was not answered with 200 is posted again; they
+        double each time, up to 900.
     :param security_notifications: a changed identity is told by a callback.
     :param created_as: an identity's time is a number of milliseconds, or that number as text.
     :param acknowledged_as: whether an identity was acknowledged is a truth value, or text.
@@ -120,6 +122,7 @@ class WhatsAppBehaviour:
 
     callback_url: str | None = None
     callback_copies: int = 1
+    callback_backoff_s: float = 3.0
 
     security_notifications: bool = True
     created_as: Literal["number", "text"] = "number"
@@ -138,6 +141,8 @@ class WhatsAppBehaviour:
             raise ValueError("rate_burst is at least 1")
         if self.callback_url is not None and not self.callback_url.startswith(("http://", "https://")):
             raise ValueError("callback_url begins with http:// or https://")
+        if self.callback_backoff_s <= 0:
+            raise ValueError("callback_backoff_s is more than 0")
 
     @property
     def everybody_is_valid(self) -> bool:

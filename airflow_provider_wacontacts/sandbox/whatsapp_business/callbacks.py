@@ -28,6 +28,7 @@ class Callback:
 
     :ivar url: where it goes; None if it only goes into the log.
     :ivar due: real time of the next attempt.
+    :ivar backoff_s: seconds until the attempt after the next failure; each failure doubles them.
     :ivar copies: how many deliveries are still to succeed.
     :ivar outcomes: of each attempt so far: a status, or 0 where there was no answer.
     """
@@ -35,8 +36,8 @@ class Callback:
     body: bytes
     url: str | None
     due: float
+    backoff_s: float
     copies: int = 1
-    backoff_s: float = 0.1
     outcomes: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class WhatsAppClient:
         behaviour = self.behaviour
         body = json.dumps(content).encode()
         now, copies = self._dispatcher.real_time(), behaviour.callback_copies
-        self.callbacks.add(Callback(body, behaviour.callback_url, now, copies=copies))
+        self.callbacks.add(Callback(body, behaviour.callback_url, now, behaviour.callback_backoff_s, copies))
         return body
 
     def check(self, inputs: Sequence[str], *, force: bool = False, wait: bool = False) -> list[Result]:
