@@ -79,7 +79,7 @@ def pull(
 
     def between() -> None:
         number = next(numbers, None)
-        newest = number and bench.turn.world.newest(number, bench.turn.clock.now())
+        newest = number and bench.turn.world.state_at(number, bench.turn.clock.now())
         if newest and not newest.deleted:
             bench.turn.delete(number)
 

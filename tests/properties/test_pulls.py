@@ -299,4 +299,4 @@ def test_a_contact_is_the_same_whoever_shares_its_page(lab: Any, place: str) -> 
 
     found = bench.where[place].read()["version"]
     assert (len(found), len({row["contact_id"] for row in found})) == (len(ODD) + 1,) * 2
-    assert [row["contact_id"] for row in found if row["repaired"]] == [bench.turn.world.newest(99, TUESDAY).uuid]
+    assert [row["contact_id"] for row in found if row["repaired"]] == [bench.turn.world.state_at(99, TUESDAY).uuid]
