@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -115,6 +115,7 @@ class Export:
     ``updated_at``, otherwise for the whole window. Rows can then arrive twice. If rows descend after the start of the
     window was left out, the whole window is exported again.
 
+    :param lookback: how much before the window is exported, too.
     :param resume_from: ``updated_at`` of the last row that an earlier extraction stored; rows before it are not
         requested.
     :param cursor_per_page: create a new cursor after each page, if rows ascend. It doubles the requests, and misses no
@@ -127,31 +128,31 @@ class Export:
         window: Window,
         options: ExportOptions | None = None,
         *,
+        lookback: timedelta = timedelta(0),
         resume_from: datetime | None = None,
         cursor_per_page: bool = False,
     ) -> None:
         self.window = window
+        self._start = window.start - lookback
         self.options = options or ExportOptions()
         if cursor_per_page and self.options.ordering is None:
             self.options = replace(self.options, ordering="asc")
         self._cursor_per_page = cursor_per_page
         self._order = _Order(resume_from)
+        #: The last ``updated_at``, while the rows ascend; ``None`` before two did and after one did not.
+        self.position = resume_from
         #: The server's time of the first response.
         self.server_time: datetime | None = None
         self.pages = 0
         self._has_left_out = False
         self._cursor: str | None = None
         self._seen: set[str] = set()
-        self._done = False
+        #: Whether all pages were read.
+        self.done = False
         self._restarts_in_row = 0
         self._pages_of_cursor = 0
         self._most_pages = 0
         self._empty_in_row = 0
-
-    @property
-    def position(self) -> datetime | None:
-        """The last ``updated_at``, while the rows ascend; ``None`` before two did and after one did not."""
-        return self._order.position
 
     def next_page(self) -> Flow[TurnPage | None]:
         """
@@ -161,7 +162,7 @@ class Export:
         :raises ContractError: an answer that is not what is documented, a cursor that was followed before, or ten new
             cursors without a row of progress.
         """
-        while not self._done:
+        while not self.done:
             try:
                 if self._cursor is None:
                     yield from self._open()
@@ -174,18 +175,14 @@ class Export:
         return None
 
     def _open(self) -> Flow[None]:
-        remaining = self._remaining()
-        cursor, server_time = yield from create_cursor(remaining, self.options)
+        start = self._start
+        if self.position is not None:
+            # Never the window's very end, as a server may send rows of it.
+            start = max(start, min(self.position, self.window.end) - MILLISECOND)
+        cursor, server_time = yield from create_cursor(start, self.window.end, self.options)
         self.server_time = self.server_time or server_time
-        self._has_left_out = self._has_left_out or remaining.start > self.window.start
+        self._has_left_out = self._has_left_out or start > self._start
         self._follow(cursor)
-
-    def _remaining(self) -> Window:
-        """Return the rest of the window: never empty, as a server may send rows of the window's very end."""
-        if self.position is None:
-            return self.window
-        start = min(self.position, self.window.end) - MILLISECOND
-        return Window(max(self.window.start, start), self.window.end)
 
     def _read(self) -> Flow[TurnPage]:
         path = f"/v1/data/contacts/cursor/{quote(self._cursor or '', safe='')}"
@@ -202,7 +199,7 @@ class Export:
     def _follow(self, cursor: str | None) -> None:
         self._cursor = cursor
         if cursor is None:
-            self._done = True
+            self.done = True
         elif cursor in self._seen:
             raise _contract_error(READ, "a cursor that was followed before came again; the export would never end")
         else:
@@ -212,6 +209,7 @@ class Export:
         self.pages += 1
         self._pages_of_cursor += 1
         came_forward = self._order.advance([key.updated_at for key in page.keys])
+        self.position = self._order.position
         if came_forward or self._pages_of_cursor > self._most_pages:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
@@ -225,7 +223,7 @@ class Export:
             self._restart_whole()
 
     def _restart_whole(self) -> None:
-        self._done = self._has_left_out = False
+        self.done = self._has_left_out = False
         self._drop_cursor()
 
     def _restart_expired(self) -> None:
@@ -241,15 +239,16 @@ class Export:
         self._pages_of_cursor = 0
 
 
-def create_cursor(window: Window, options: ExportOptions) -> Flow[tuple[str, datetime | None]]:
+def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flow[tuple[str, datetime | None]]:
     """
-    Make a cursor for the contacts whose latest update fell into a window.
+    Create a cursor for the contacts that were last updated in a window.
 
+    :param end: exclusive.
     :returns: the cursor, and the server's time of answering where it told one.
     :raises ContractError: the answer holds no cursor.
     :raises PermanentError: the server made none, and says why.
     """
-    asked = {"from": _wire_time(window.start), "until": _wire_time(_round_up(window.end)), **options.given()}
+    asked = {"from": _wire_time(start), "until": _wire_time(_round_up(end)), **options.given()}
     response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
     if not response.is_success:
         _raise_error(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))

@@ -168,10 +168,8 @@ class FeedHook(BaseHook):
         return session
 
     def _make_driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        session, rate_limiter = self._session, self._rate_limiter
-        loop = RetryLoop(
-            self._auth, policy=policy, clock=self._clock, normalize=self._normalize, before_sleep=send_retry
-        )
+        session, rate_limiter, normalize = self._session, self._rate_limiter, self._normalize
+        loop = RetryLoop(self._auth, policy=policy, clock=self._clock, normalize=normalize, before_sleep=send_retry)
         return Driver(session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=rate_limiter)
 
 

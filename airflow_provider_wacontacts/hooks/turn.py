@@ -58,7 +58,7 @@ class TurnHook(FeedHook):
         :returns: the cursor: a secret, as whoever holds it and the token can read the contacts.
         :raises WaContactsError: the server made none.
         """
-        cursor, _ = self.run_flow(turn.create_cursor(window, options or turn.ExportOptions()))
+        cursor, _ = self.run_flow(turn.create_cursor(window.start, window.end, options or turn.ExportOptions()))
         return cursor
 
     def read_pages(

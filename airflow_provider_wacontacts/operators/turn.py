@@ -128,18 +128,19 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _sync(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
         self.hook.check()
         try:
-            summary = self._write(self._spec(context, window))
+            summary = self._write(context, window)
         except RateLimitedError as error:
             defer_for_rate_limit(self, error, attempt)
         self._log_summary(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
-    def _spec(self, context: Mapping[str, Any], window: Window) -> SyncSpec:
+    def _spec(self, context: Mapping[str, Any], account: str, window: Window) -> SyncSpec:
         from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
+        pseudonyms = get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id())
         return SyncSpec(
-            account=self.account or self.hook.account,
+            account=account,
             window=window,
             task=TaskInstanceKey.from_task_instance(context["ti"]),
             package_version=__version__,
@@ -147,14 +148,14 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
-            pseudonyms=get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id()),
+            pseudonyms=pseudonyms,
             late_after=self.late_after,
         )
 
     def _pseudonym_conn_id(self) -> str:
         raise NotImplementedError
 
-    def _write(self, spec: SyncSpec) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
         raise NotImplementedError
 
     def _log_progress(self, progress: Progress) -> None:
@@ -258,19 +259,19 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or self.store_conn_id
 
-    def _write(self, spec: SyncSpec) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_store
 
-        store = open_store(self.store_conn_id, late_after=spec.late_after)
-        uri = store_uri(self.store_conn_id, "turn", spec.account)
+        store = open_store(self.store_conn_id, late_after=self.late_after)
+        account = self.account or self.hook.account
         return sync_to_store(
-            spec,
-            run=self.hook.run_flow,
+            run=self.hook.driver.run,
             store=store,
-            uri=uri,
+            uri=store_uri(self.store_conn_id, "turn", account),
             on_progress=self._log_progress,
             on_commit=metrics_on_commit("turn"),
+            spec=self._spec(context, account, window),
         )
 
 
@@ -358,16 +359,16 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or "wacontacts_store"
 
-    def _write(self, spec: SyncSpec) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
         return sync_to_files(
-            spec,
-            run=self.hook.run_flow,
+            run=self.hook.driver.run,
             root=object_path(self.path),
             file_format=self.file_format,
             suppressed=get_suppression_list(self.erased_conn_id),
             on_progress=self._log_progress,
             on_commit=metrics_on_commit("turn"),
+            spec=self._spec(context, self.account or self.hook.account, window),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -64,15 +64,10 @@ class SyncSpec:
     pseudonyms: Pseudonymizer | None = None
 
     @property
-    def fetched_window(self) -> Window:
-        """The window with its lookback."""
-        return Window(self.window.start - self.lookback, self.window.end)
-
-    @property
     def options_digest(self) -> str:
         """A short string that changes with every option of the requests or the rows."""
         fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
-        return options_digest(sorted(self.options.given().items()), self.lookback, fields)
+        return options_digest(astuple(self.options), self.lookback, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +111,14 @@ def sync_to_store(
     :raises ApiError: a request failed. Committed rows stay.
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     """
+    digest = spec.options_digest
     store.prepare()
     extraction = store.begin(
         source=SOURCE,
         account=spec.account,
         window=spec.window,
         task=spec.task,
-        options_digest=spec.options_digest,
+        options_digest=digest,
         package_version=spec.package_version,
         uri=uri,
     )
@@ -198,27 +194,34 @@ class _Download:
     """
     The pages of a sync, pseudonymized if the spec says so.
 
+    :ivar export: the export, which starts with the iteration.
     :ivar extracted_at: time of the server's first response; by the worker's clock if it sends no ``Date``.
     """
 
+    export: Export
     extracted_at: datetime
 
     def __init__(
         self, spec: SyncSpec, run: RunFlow, *, now: Callable[[], datetime], resume_from: datetime | None = None
     ) -> None:
-        self._pseudonyms = spec.pseudonyms
+        self._spec = spec
         self._run = run
         self._now = now
-        self.export = Export(
-            spec.fetched_window, spec.options, resume_from=resume_from, cursor_per_page=spec.cursor_per_page
-        )
+        self._resume_from = resume_from
 
     def __iter__(self) -> Iterator[TurnPage]:
-        page = self._run(self.export.next_page())
-        self.extracted_at = self.export.server_time or self._now()
-        while page is not None:
-            yield page.pseudonymized(self._pseudonyms) if self._pseudonyms else page
-            page = self._run(self.export.next_page())
+        spec = self._spec
+        export = self.export = Export(
+            spec.window,
+            spec.options,
+            lookback=spec.lookback,
+            resume_from=self._resume_from,
+            cursor_per_page=spec.cursor_per_page,
+        )
+        while not export.done and (page := self._run(export.next_page())) is not None:
+            if export.pages == 1:
+                self.extracted_at = export.server_time or self._now()
+            yield page.pseudonymized(spec.pseudonyms) if spec.pseudonyms else page
 
 
 class _Batch:
