@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
-from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
 from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
 from airflow_provider_wacontacts.hooks.failures import fail_without_retry
@@ -144,7 +143,9 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
             window=window,
             task=TaskInstanceKey.from_task_instance(context["ti"]),
             package_version=__version__,
-            options=ExportOptions(self.ordering, self.page_size, self.scrubbing_rules),
+            ordering=self.ordering,
+            page_size=self.page_size,
+            scrubbing_rules=self.scrubbing_rules,
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,

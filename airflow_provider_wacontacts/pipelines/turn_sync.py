@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
@@ -45,6 +45,8 @@ class SyncSpec:
     What a sync fetches, and how it is written.
 
     :param window: window that the contacts are stored under. The sync also fetches ``lookback`` before it.
+    :param ordering: like ``page_size`` and ``scrubbing_rules``, see
+        :class:`~airflow_provider_wacontacts.clients.turn.ExportOptions`.
     :param lookback: overlap with the window before, for updates that arrived late.
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn.Export`.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
@@ -56,7 +58,9 @@ class SyncSpec:
     window: Window
     task: TaskInstanceKey
     package_version: str
-    options: ExportOptions = field(default_factory=ExportOptions)
+    ordering: str | None = None
+    page_size: int | None = None
+    scrubbing_rules: Mapping[str, Any] | None = None
     lookback: timedelta = timedelta(minutes=10)
     cursor_per_page: bool = False
     max_rejected: float = 0.01
@@ -67,7 +71,7 @@ class SyncSpec:
     def options_digest(self) -> str:
         """A short string that changes with every option of the requests or the rows."""
         fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
-        return options_digest(astuple(self.options), self.lookback, fields)
+        return options_digest(self.ordering, self.page_size, self.scrubbing_rules, self.lookback, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ class _Download:
         spec = self._spec
         export = self.export = Export(
             spec.window,
-            spec.options,
+            ExportOptions(spec.ordering, spec.page_size, spec.scrubbing_rules),
             lookback=spec.lookback,
             resume_from=self._resume_from,
             cursor_per_page=spec.cursor_per_page,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.store import ledger
@@ -77,7 +78,9 @@ class Extraction:
             if number_ids:
                 ledger.pin_number_id(connection, tables, account_id, set(number_ids))
             suppressed = context.suppressions.locked(connection)
-            kept = suppressed.remove_suppressed(self._started.source, self._started.account, records)
+            kept = records
+            if suppressed is not NO_SUPPRESSIONS:
+                kept = suppressed.remove_suppressed(self._started.source, self._started.account, records)
             batch = Batch(account_id, extracted_at, dedupe_and_number(kept, first))
             new, refused = write_bisecting(connection, context.write_batch, batch)
             flag_repaired(connection, tables, batch)

@@ -21,7 +21,6 @@ from sqlalchemy.engine import Engine
 from airflow_provider_wacontacts import files as objects
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import ApiError
 from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec, sync_to_files, sync_to_store
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -202,7 +201,8 @@ class Bench:
             window=window,
             task=TaskInstanceKey("dag", run_id or f"run {next(NUMBERS)}", "task"),
             package_version="0",
-            options=ExportOptions(ordering, page_size),
+            ordering=ordering,
+            page_size=page_size,
             lookback=lookback,
             cursor_per_page=cursor_per_page,
         )
