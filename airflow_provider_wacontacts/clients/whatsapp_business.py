@@ -40,7 +40,6 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
-from airflow_provider_wacontacts.records.arguments import validate_bool
 from airflow_provider_wacontacts.records.identities import Identity
 
 __all__ = [
@@ -97,7 +96,8 @@ def check_contacts(
     asked = tuple(inputs)
     if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
         raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
-    validate_bool("force_check", force_check)
+    if not isinstance(force_check, bool):
+        raise ConfigError("force_check must be True or False.")
     if not 1 <= len(asked) <= MAX_INPUTS:
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
     if blocking not in ("no_wait", "wait"):

@@ -116,19 +116,22 @@ class CheckOperator(ValidatedArguments, BaseOperator):
         stop = self._stop = StopSignal()
         self._validate_rendered()
         self.hook.check()
+        sender, daily_checks = self.hook.sender, self.hook.daily_checks
         store = open_store(self.store_conn_id)
         store.prepare()
-        checks = SenderChecks(store.context, self.hook.sender, daily_checks=self.hook.daily_checks)
+        checks = SenderChecks(store.context, sender, daily_checks=daily_checks)
+        started_at = store.context.now()
         check = checks.open(self._spec(context))
         if not check.is_filled:
             check.fill(stop.interruptible(self._inputs(context, checks)))
-        totals = self._check_all(check, checks, stop, attempt)
+        totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
 
-    def _check_all(self, check: Check, checks: SenderChecks, stop: StopSignal, attempt: int) -> CheckTotals:
+    def _check_all(
+        self, check: Check, checks: SenderChecks, stop: StopSignal, attempt: int, started_at: datetime
+    ) -> CheckTotals:
         from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
 
-        tomorrow = _tomorrow(checks)
         run = CheckRun(
             check=check,
             checks=checks,
@@ -150,7 +153,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                defer_until(self, tomorrow, why="there is a new budget")
+                defer_until(self, _next_day(started_at), why="there is a new budget")
         return check.finish()
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:
@@ -219,7 +222,7 @@ class CheckOperator(ValidatedArguments, BaseOperator):
         raise NotImplementedError
 
 
-def _tomorrow(checks: SenderChecks) -> datetime:
+def _next_day(time: datetime) -> datetime:
     """Return the start of the next UTC day."""
-    today = checks.context.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=1)
+    day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)

@@ -64,7 +64,10 @@ def _to_text(value: object) -> str:
     is_nan = isinstance(value, Decimal) and value.is_nan()
     if isinstance(value, (float, Decimal)) and not is_nan and float(value).is_integer():
         value = f"{value:.0f}"
-    repaired: str = repair(str(value))[0]
+    text = str(value)
+    if text.isprintable():
+        return text
+    repaired: str = repair(text)[0]
     return repaired
 
 

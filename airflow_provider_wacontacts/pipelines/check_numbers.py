@@ -64,7 +64,6 @@ class CheckRun:
 
     def __post_init__(self) -> None:
         self._rate_limiter = RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
-        self._clock = Clock(sleep=self.stop.sleep, monotonic=self.monotonic)
         self._reported_at = self.monotonic()
         self._checked = 0
         self._average_s = 0.0
@@ -122,10 +121,12 @@ class CheckRun:
                 for batch in batches:
                     if self._failed:
                         break
+                    limit = self._concurrency()
                     running.add(threads.submit(self._run_batch, batch))
-                    while len(running) >= self._concurrency():
+                    while len(running) >= limit:
                         done, running = wait(running, return_when=FIRST_COMPLETED)
                         yield from (future.result() for future in done)
+                        limit = self._concurrency()
                 while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -152,7 +153,7 @@ class CheckRun:
 
     def _wait_for_rate_limit(self) -> None:
         self.stop.sleep(0)
-        self._rate_limiter.acquire(self._clock)
+        self._rate_limiter.acquire(Clock(sleep=self.stop.sleep, monotonic=self.monotonic))
 
     def _check_with_retries(self, batch: Sequence[int]) -> LeasedNumbers:
         """Check a batch, and again if no response says whether the server did. The budget is spent again."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
 
@@ -135,7 +135,7 @@ def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
 
 
 def _is_erased(row: Mapping[str, Any], erased: SuppressionList) -> bool:
-    if not erased:
+    if erased is NO_SUPPRESSIONS:
         return False
     number = row["number"]
     return erased.has_person(number.removeprefix("+")) if number else erased.found_in(row["input"])

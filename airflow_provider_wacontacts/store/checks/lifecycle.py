@@ -121,8 +121,8 @@ class Check:
         self.is_filled = True
 
     def queued(self, size: int) -> Iterator[list[int]]:
-        """Return the queued numbers in the order of the inputs, in batches."""
-        return self._batches(QUEUED, size)
+        """Yield the queued numbers in the order of the inputs, in batches."""
+        yield from self._batches(QUEUED, size)
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
         """Return those of the queued numbers that the budget is not charged for, or that other workers have leased."""
@@ -130,8 +130,8 @@ class Check:
         return self._pages(lambda db, after: leases.queued_free(db, request, now, after=after, size=size))
 
     def waiting(self, size: int) -> Iterator[list[int]]:
-        """Return the numbers that are requested again, in the order of the inputs, in batches."""
-        return self._batches(WAITING, size)
+        """Yield the numbers that are requested again, in the order of the inputs, in batches."""
+        yield from self._batches(WAITING, size)
 
     def lease(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """

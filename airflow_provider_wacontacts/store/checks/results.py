@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     FINAL,
@@ -231,10 +232,12 @@ def without_suppressed(
     A number whose WhatsApp id is on the suppression list is erased as well, with its rows.
     """
     erased = suppressions.locked(db.connection)
+    if erased is NO_SUPPRESSIONS:
+        return results
     theirs = [
         number
         for number, (_, wa_id) in results.results.items()
-        if erased and (erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id))
+        if erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id)
     ]
     if not theirs:
         return results
