@@ -97,7 +97,7 @@ def check_contacts(
     if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
         raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
     if not isinstance(force_check, bool):
-        raise ConfigError("force_check must be True or False.")
+        raise ConfigError(f"force_check is of type {type(force_check).__name__}. It must be True or False.")
     if not 1 <= len(asked) <= MAX_INPUTS:
         raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
     if blocking not in ("no_wait", "wait"):
