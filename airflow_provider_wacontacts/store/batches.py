@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
-from airflow_provider_wacontacts.store.errors import is_refusal, refusal
+from airflow_provider_wacontacts.store.errors import is_data_error, reject_reason
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
 __all__ = [
@@ -193,10 +193,10 @@ def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple
     try:
         new = write(connection, batch)
     except Exception as error:
-        if not is_refusal(error):
+        if not is_data_error(error):
             raise
         savepoint.rollback()
-        reason = refusal(error)
+        reason = reject_reason(error)
     else:
         savepoint.commit()
         return new, []

@@ -1,4 +1,4 @@
-"""What was pulled too late, and what was not pulled at all. Pure: it is handed the windows that were."""
+"""Lossy intervals, which were synced too late, and gaps, which were not synced. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.records.windows import Window
 
-__all__ = ["Pulled", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among", "merge_interval"]
+__all__ = ["SyncedWindow", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among", "merge_interval"]
 
 T = TypeVar("T", datetime, str)
 
 
-class Pulled(NamedTuple):
-    """A window that an extraction covers completely, and when that extraction began. All times aware, UTC."""
+class SyncedWindow(NamedTuple):
+    """The window of a complete extraction, and when that began. All times timezone-aware, UTC."""
 
     start: datetime
     end: datetime
@@ -23,7 +23,7 @@ class Pulled(NamedTuple):
 
     @property
     def covered_until(self) -> datetime:
-        """The end of what it covers: nobody has seen the time after its extraction."""
+        """The end of what it covers: the window's end, or the extraction if that came first."""
         return min(self.end, self.extracted_at)
 
 
@@ -32,74 +32,74 @@ def lateness_s(window: Window, extracted_at: datetime) -> float:
     return (extracted_at - window.end).total_seconds()
 
 
-def is_lossy(window: Window, pulled: Iterable[Pulled], late_after: timedelta) -> bool:
+def is_lossy(window: Window, synced: Iterable[SyncedWindow], late_after: timedelta) -> bool:
     """
-    Tell whether some stretch of a window is in nothing that was pulled in time.
+    Return whether any interval of a window was never synced in time.
 
-    :param pulled: in any order; those that lie elsewhere do not matter.
-    :param late_after: how long after its end a window may be pulled and be in time, itself included.
+    :param synced: in any order; windows elsewhere do not matter.
+    :param late_after: how long after its end a window may be synced in time, inclusive.
     """
     covered = window.start
-    for one in sorted(pulled):
-        if one.extracted_at - one.end <= late_after and one.start <= covered:
-            covered = max(covered, one.covered_until)
+    for earlier in sorted(synced):
+        if earlier.extracted_at - earlier.end <= late_after and earlier.start <= covered:
+            covered = max(covered, earlier.covered_until)
     return covered < window.end
 
 
-def gap_before(window: Window, reached: datetime | None) -> tuple[datetime, datetime] | None:
+def gap_before(window: Window, covered_until: datetime | None) -> tuple[datetime, datetime] | None:
     """
-    Find the stretch right before a window that nothing covers.
+    Find the gap right before a window.
 
-    :param reached: how far reaches what was pulled of windows that start earlier; ``None`` where there are none.
-    :returns: its start and end; ``None`` where there is none, or where nothing earlier was ever pulled.
+    :param covered_until: the latest end of coverage of windows that start earlier; ``None`` without such windows.
+    :returns: start and end; ``None`` if there is no gap, or no earlier window.
     """
-    return (reached, window.start) if reached is not None and reached < window.start else None
+    return (covered_until, window.start) if covered_until is not None and covered_until < window.start else None
 
 
-def merge_interval(stretches: list[tuple[T, T]], start: T, end: T) -> None:
+def merge_interval(intervals: list[tuple[T, T]], start: T, end: T) -> None:
     """
-    Add a window to the stretches that windows cover: to the last of them, where it touches or overlaps that.
+    Merge an interval into the last of some intervals if they touch or overlap; append it otherwise.
 
-    :param stretches: start and end of each, ascending, with time between each and the next; changed.
-    :param start: not before the start of the last; any kind of value that sorts as time does.
+    :param intervals: start and end of each, ascending and disjoint; changed in place.
+    :param start: not before the start of the last one. Times may be of any type that sorts as time does.
     """
-    if stretches and start <= stretches[-1][1]:
-        stretches[-1] = (stretches[-1][0], max(stretches[-1][1], end))
+    if intervals and start <= intervals[-1][1]:
+        intervals[-1] = (intervals[-1][0], max(intervals[-1][1], end))
     else:
-        stretches.append((start, end))
+        intervals.append((start, end))
 
 
 def gaps_between(covered: Sequence[Window]) -> list[Window]:
     """
-    Find the stretches between those that something covers.
+    Return the gaps between covered intervals.
 
-    :param covered: ascending, with time between each and the next.
+    :param covered: ascending and disjoint.
     """
-    return [Window(one.end, after.start) for one, after in pairwise(covered)]
+    return [Window(earlier.end, later.start) for earlier, later in pairwise(covered)]
 
 
 def lossy_among(covered: Iterable[Window], in_time: Sequence[Window], *, baseline_until: datetime) -> list[Window]:
     """
-    Find the stretches that were pulled, but never in time.
+    Return the intervals that were synced, but never in time.
 
-    :param covered: the stretches that were pulled at all; ascending, with time between each and the next.
-    :param in_time: those that were pulled in time, likewise; they lie within the others.
-    :param baseline_until: when the account was first pulled. Of what precedes it nobody could see more than the newest
-        states, so it is the account's baseline, and not lossy.
-    :returns: ascending, with time between each and the next.
+    :param covered: the synced intervals, ascending and disjoint.
+    :param in_time: the intervals that were synced in time, likewise; each lies within a covered one.
+    :param baseline_until: when the account was first synced. Before it only latest versions could be seen: that is the
+        baseline, which is not lossy.
+    :returns: ascending and disjoint.
     """
     found: list[Window] = []
-    punctual = iter([*in_time, None])
-    hole = next(punctual)
-    for stretch in covered:
-        reached = max(stretch.start, baseline_until)
-        while hole is not None and hole.end <= stretch.end:
-            found += _stretch(reached, hole.start)
-            reached = max(reached, hole.end)
-            hole = next(punctual)
-        found += _stretch(reached, stretch.end)
+    remaining = iter([*in_time, None])
+    timely = next(remaining)
+    for interval in covered:
+        reached = max(interval.start, baseline_until)
+        while timely is not None and timely.end <= interval.end:
+            found += _interval(reached, timely.start)
+            reached = max(reached, timely.end)
+            timely = next(remaining)
+        found += _interval(reached, interval.end)
     return found
 
 
-def _stretch(start: datetime, end: datetime) -> list[Window]:
+def _interval(start: datetime, end: datetime) -> list[Window]:
     return [Window(start, end)] if start < end else []

@@ -1,4 +1,4 @@
-"""What a database's errors mean, without the rows, addresses and passwords that they quote."""
+"""Errors of the store's database, without the rows, hosts and passwords that drivers quote in them."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ __all__ = [
     "RetryableStoreError",
     "StoreError",
     "failure",
-    "is_refusal",
-    "refusal",
+    "is_data_error",
+    "reject_reason",
     "sqlstate_of",
 ]
 
-#: The line broke, the server is shutting down or starting, or it has no place for another connection.
+#: Dropped connection, server starting or shutting down, too many connections.
 LOST = ("08", "57P", "53300")
-#: A value that its type cannot hold, one that is too large, and one that a column does not take.
-REFUSALS = ("22", "54", "23502", "23514", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_NOTNULL")
+#: A value that its type cannot hold, is too large, or violates a constraint of its column.
+DATA_ERRORS = ("22", "54", "23502", "23514", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_NOTNULL")
 
 
 class StoreError(LandingError):
-    """The store's database did not do what it was asked."""
+    """The store's database failed."""
 
 
 class RetryableStoreError(StoreError):
-    """Workers were in each other's way; nothing was committed, and trying again can help."""
+    """A deadlock, serialization failure or dropped connection: nothing was committed, and a retry may succeed."""
 
 
 class PermissionDeniedError(StoreError):
-    """There is no right to do it."""
+    """The database user lacks a privilege, or the database is read-only."""
 
 
 class LockTimeoutError(StoreError):
-    """Somebody else held a lock for too long."""
+    """Another session held a lock for too long."""
 
 
-#: Of a deadlock, say, or of a transaction that cannot be put in order with another; what they mean, and how to say so.
-MEANINGS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+#: SQLSTATE prefixes and SQLite's error names, with the exception and message of each.
+KINDS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (("40P01", "40001"), RetryableStoreError, "the store's workers were in each other's way"),
     (("55P03", "SQLITE_BUSY", "SQLITE_LOCKED"), LockTimeoutError, "the store is locked by somebody else"),
     (
@@ -58,32 +58,32 @@ MEANINGS: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
 )
 
 
-def failure(error: Exception, *, may_be_done: bool = False) -> StoreError:
+def failure(error: Exception, *, during_commit: bool = False) -> StoreError:
     """
-    Say what a database's error means.
+    Make a :class:`StoreError` of a driver's error.
 
-    :param may_be_done: the transaction was committing when it failed.
+    :param during_commit: the transaction was committing when it failed.
     """
     code = sqlstate_of(error)
     if _is_lost(error, code):
-        if may_be_done:
+        if during_commit:
             return StoreError("the connection to the store was lost while it committed")
         return RetryableStoreError("the connection to the store was lost, or cannot be made")
-    for codes, kind, what in MEANINGS:
+    for codes, kind, message in KINDS:
         if code.startswith(codes):
-            return kind(f"{what} ({code})")
+            return kind(f"{message} ({code})")
     return StoreError(f"the store's database failed ({code})")
 
 
-def is_refusal(error: Exception) -> bool:
-    """Tell whether a database, or its driver, refuses a value, whoever writes it and however often."""
+def is_data_error(error: Exception) -> bool:
+    """Return whether the database or driver rejects a value, so that a retry cannot help."""
     if isinstance(error, ValueError):
         return True
-    return sqlstate_of(error).startswith(REFUSALS) or type(_driver_error(error)).__name__ == "DataError"
+    return sqlstate_of(error).startswith(DATA_ERRORS) or type(_driver_error(error)).__name__ == "DataError"
 
 
-def refusal(error: Exception) -> str:
-    """Say in a few words why a row was refused."""
+def reject_reason(error: Exception) -> str:
+    """Return the reason of a reject."""
     return f"refused by the database ({sqlstate_of(error)})"
 
 
@@ -92,7 +92,7 @@ def _driver_error(error: Exception) -> Any:
 
 
 def sqlstate_of(error: Exception) -> str:
-    """Return what names a database's error and quotes nothing: its code, else its class."""
+    """Return the SQLSTATE or SQLite's error name; the name of the exception's class if there is neither."""
     driver = _driver_error(error)
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(driver, name, None)
@@ -104,5 +104,5 @@ def sqlstate_of(error: Exception) -> str:
 def _is_lost(error: Exception, code: str) -> bool:
     if code.startswith(LOST) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
-    # Drivers give no code where no server answered.
+    # Drivers give no code if no server responded.
     return code in {"OperationalError", "InterfaceError", "ConnectionTimeout"}

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.context import StoreContext
-from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
+from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before, is_lossy, lateness_s
 from airflow_provider_wacontacts.store.tables import Tables
 
 __all__ = [
@@ -223,12 +223,12 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
     if row.window_start is not None:
         window = Window(row.window_start, row.window_end)
         covered_until = min(window.end, row.extracted_at)
-        pulled = _overlapping(connection, tables, row.account_id, window)
+        synced = _overlapping(connection, tables, row.account_id, window)
         if state == "complete":
-            pulled.append(Pulled(window.start, window.end, row.extracted_at))
+            synced.append(SyncedWindow(window.start, window.end, row.extracted_at))
         loss = {
             "lateness_s": lateness_s(window, row.extracted_at),
-            "lossy": is_lossy(window, pulled, context.late_after),
+            "lossy": is_lossy(window, synced, context.late_after),
         }
         gap = gap_before(window, _covered_before(connection, tables, row.account_id, window))
     closed = {**loss, "state": state, "finished_at": context.now()}
@@ -308,7 +308,7 @@ def _columns(key: ExtractionKey) -> dict[str, Any]:
     }
 
 
-def _overlapping(connection: Connection, tables: Tables, account_id: int, window: Window) -> list[Pulled]:
+def _overlapping(connection: Connection, tables: Tables, account_id: int, window: Window) -> list[SyncedWindow]:
     """Return the complete windows that share time with this one."""
     ledger = tables.extraction.c
     found = connection.execute(
@@ -319,7 +319,7 @@ def _overlapping(connection: Connection, tables: Tables, account_id: int, window
             ledger.window_start < window.end,
         )
     )
-    return [Pulled(*row) for row in found]
+    return [SyncedWindow(*row) for row in found]
 
 
 def _covered_before(connection: Connection, tables: Tables, account_id: int, window: Window) -> datetime | None:

@@ -23,9 +23,9 @@ KEY_BYTES = 32
 
 class StoredSuppressionList:
     """
-    Who was erased from one store. Threads may share it.
+    The suppression list of one store. Threads may share it.
 
-    :param secret: that of pseudonyms, which the hashes are made with; ``None`` for a key that the store keeps.
+    :param secret: the secret of pseudonyms, which keys the hashes; ``None`` for a key that the store keeps.
     """
 
     def __init__(self, tables: Tables, locks: Locks, secret: bytes | None) -> None:
@@ -36,17 +36,17 @@ class StoredSuppressionList:
 
     def locked(self, connection: Connection) -> SuppressionList:
         """
-        Return who was erased, and let nobody be erased until the transaction ends.
+        Return the list, and keep erasures out until the transaction ends.
 
-        One look at a small table; who was erased is read again only where somebody was, since.
+        It costs one query of a small table; the hashes are read again only after another erasure.
 
-        :raises ConfigError: somebody was erased with another secret than this connection's.
+        :raises ConfigError: people were erased with another secret than this connection's.
         """
         self._locks.shared_lock(connection)
         return self.cached(connection)
 
     def cached(self, connection: Connection) -> SuppressionList:
-        """Return who was erased; see :meth:`locked`."""
+        """Return the list without a lock; see :meth:`locked`."""
         erased = self._tables.erased.c
         count, last = connection.execute(
             select(func.count(), func.coalesce(func.max(erased.erased_number), 0)).select_from(self._tables.erased)
@@ -59,11 +59,11 @@ class StoredSuppressionList:
         return found
 
     def read(self, connection: Connection) -> SuppressionList:
-        """Return who was erased, those of the transaction among them."""
+        """Read the list, with the changes of this transaction."""
         return SuppressionList(self._hashes(connection))
 
     def key(self, connection: Connection, now: datetime) -> SuppressionKey:
-        """Return what the next hashes are made with, under the exclusive lock."""
+        """Return the key of new hashes, under the exclusive lock; create it if there is none."""
         if self._own is not None:
             return self._own
         table = self._tables.erased_key
@@ -76,9 +76,9 @@ class StoredSuppressionList:
         return key
 
     def add(self, connection: Connection, key: SuppressionKey, hashes: Iterable[bytes], now: datetime) -> None:
-        """Write down who is erased."""
+        """Add hashes to the list."""
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        rows = [{"key_id": key.key_id, "hash": one, "erased_at": now} for one in sorted(set(hashes))]
+        rows = [{"key_id": key.key_id, "hash": digest, "erased_at": now} for digest in sorted(set(hashes))]
         if rows:
             connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), rows)
 
@@ -87,11 +87,11 @@ class StoredSuppressionList:
         keys = [SuppressionKey(key) for (key,) in connection.execute(select(table.c.key))]
         by_id = {key.key_id: key for key in (*keys, *([self._own] if self._own else []))}
         hashes: dict[SuppressionKey, list[bytes]] = defaultdict(list)
-        for key_id, one in connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)):
+        for key_id, digest in connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)):
             if key_id not in by_id:
                 raise ConfigError(
                     "people were erased from this store with a 'pseudonym_secret' that is not the store's now, and "
                     "could come back unnoticed: put the one back that the store's connection had then"
                 )
-            hashes[by_id[key_id]].append(one)
+            hashes[by_id[key_id]].append(digest)
         return dict(hashes)

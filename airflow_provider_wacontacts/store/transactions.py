@@ -1,4 +1,4 @@
-"""Transactions on a store's engine: how they begin, when they are tried again, and what their failures are called."""
+"""Transactions on a store's engine: how they begin, when they are retried, and what their failures are called."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 class Transactions:
     """
-    Transactions on one engine. The engine is left as it is; its pool is shared.
+    Transactions on one engine, whose pool is shared.
 
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
@@ -57,9 +57,9 @@ class Transactions:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """
-        Open a connection outside of any transaction, which waits for nobody who writes.
+        Open a connection in autocommit mode, which never waits for writers.
 
-        :raises LandingError: the database failed; nothing of what was asked is in it.
+        :raises LandingError: the database failed.
         """
         problem: StoreError | None = None
         try:
@@ -74,48 +74,48 @@ class Transactions:
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """
-        Do work in a transaction, again where it clashed with another worker's or lost its connection on the way.
+        Do work in a transaction. Retry it after a deadlock or a dropped connection.
 
-        A connection that is lost while it commits is not tried again: nobody knows whether the work is done.
+        A connection that drops during COMMIT is not retried: the transaction may have been committed.
 
-        :param work: may be called several times; what it raises undoes all of it.
-        :raises LandingError: the database failed; nothing of what was written is in it.
+        :param work: may be called several times; an exception rolls everything back.
+        :raises LandingError: the database failed; nothing was written, unless the connection dropped during COMMIT.
         """
-        again = Retrying(
+        retrying = Retrying(
             retry=retry_if_exception_type(RetryableStoreError),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.05, max=MAX_PAUSE_S),
             reraise=True,
         )
-        done: T = again(self._once, work)
+        done: T = retrying(self._once, work)
         return done
 
     def enable_wal(self) -> None:
-        """Let readers and one writer of a SQLite file go on side by side, from now on."""
+        """Switch a SQLite file to WAL mode, in which readers and one writer do not block each other."""
         if self.is_sqlite:
-            # SQLite does not wait for other connections to leave here, whatever its busy timeout is.
-            again = Retrying(
+            # The busy timeout does not apply to this PRAGMA.
+            retrying = Retrying(
                 retry=retry_if_exception_type(LockTimeoutError),
                 stop=stop_after_delay(BUSY_TIMEOUT_S),
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            again(self._enable_wal)
+            retrying(self._enable_wal)
 
     def _enable_wal(self) -> None:
         with self.read() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     def _once(self, work: Callable[[Connection], T]) -> T:
-        is_done = False
+        is_committing = False
         try:
             with self._writer.connect() as connection, connection.begin():
                 if not self.is_sqlite:
                     _set_timeouts(connection)
                 result = work(connection)
-                is_done = True
+                is_committing = True
         except self._failures as error:
-            problem = failure(error, may_be_done=is_done)
+            problem = failure(error, during_commit=is_committing)
         else:
             return result
         # Raised here, so that the driver's error, which quotes rows and addresses, is not in its context.
@@ -129,45 +129,45 @@ class Transactions:
 
 def _set_timeouts(connection: Connection) -> None:
     """
-    Wait for a lock as long as SQLite does, not for ever, and let go of one's own when this worker is frozen.
+    Limit waits for locks, and how long a frozen worker may hold its own.
 
-    Notices are not sent at all: SQLAlchemy logs them, and a trigger of somebody else's may quote rows in them. Nothing
-    is compiled: of tables without statistics PostgreSQL expects too much, and compiles for longer than it works.
+    Notices are switched off: SQLAlchemy logs them, and a user's trigger may quote rows in them. JIT is switched off: on
+    tables without statistics, compiling takes longer than the query.
     """
-    own = {
+    settings = {
         "jit": "off",
         "lock_timeout": f"{BUSY_TIMEOUT_S}s",
         "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         "client_min_messages": "error",
     }
-    connection.execute(select(*(func.set_config(name, value, true()) for name, value in own.items())))
+    connection.execute(select(*(func.set_config(name, value, true()) for name, value in settings.items())))
 
 
-def _hide_parameters(own: Engine) -> Engine:
-    """Let an engine log its statements, if it is told to, but neither their parameters nor, at DEBUG, their rows."""
-    own.hide_parameters = True
-    own.logging_name = LOGGED_AS
-    own.echo = own.echo  # makes the logger of that name
-    # Each time, as a logging configuration that is loaded later may have thrown it out; it does nothing twice.
-    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGED_AS}").addFilter(_without_rows)
-    return own
+def _hide_parameters(engine: Engine) -> Engine:
+    """Keep parameters and rows out of the engine's log, at DEBUG too."""
+    engine.hide_parameters = True
+    engine.logging_name = LOGGED_AS
+    engine.echo = engine.echo  # makes the logger of that name
+    # Added each time: loading a logging configuration removes filters. Adding it twice has no effect.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGED_AS}").addFilter(_is_above_debug)
+    return engine
 
 
-def _without_rows(record: logging.LogRecord) -> bool:
+def _is_above_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
 def _immediate(engine: Engine) -> Engine:
     """
-    Let an engine's transactions take SQLite's write lock when they begin.
+    Let transactions take SQLite's write lock when they begin.
 
-    The driver's own BEGIN comes late and asks for a read lock only, which fails, instead of waiting, when it is raised.
+    The driver's own BEGIN takes a read lock, and upgrading it fails instead of waiting.
     """
-    own = engine.execution_options(isolation_level="AUTOCOMMIT")
+    immediate = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    @event.listens_for(own, "begin")
+    @event.listens_for(immediate, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return own
+    return immediate

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store.coverage import Pulled, gap_before, is_lossy, lateness_s
+from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before, is_lossy, lateness_s
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -21,7 +21,7 @@ def at(hours):
 
 def pulled(start, end, late):
     """A window in hours of Monday, pulled so many hours after its end."""
-    return Pulled(at(start), at(end), at(end + late))
+    return SyncedWindow(at(start), at(end), at(end + late))
 
 
 def test_lateness_is_counted_in_seconds_from_the_windows_end():
