@@ -39,20 +39,20 @@ UNIDENTIFIED = "nameless"
 SHRUNKEN = "shrunken"
 #: Why one is refused.
 OLDER = "older"
-#: What is believed when it stays like that, or when it is accepted.
+#: Reasons that repetition, or the user, can overrule.
 DOUBTFUL = (UNIDENTIFIED, SHRUNKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class ShrinkGuard:
     """
-    When a snapshot is believed that has fewer contacts than before, or rejects whose id cannot be read.
+    When to accept a snapshot as complete that has fewer contacts than before, or rejects without a readable id.
 
-    :param share: 0 to 1: how large it has to be, measured by the last complete one.
-    :param confirmations: 1 and up: it is believed when it is the so manieth like-sized one of its kind in a row. Two
-        are like-sized where neither is below ``share`` of the other.
-    :param accepted: believe it as it is. An empty one is never believed.
-    :raises ConfigError: a number that cannot be.
+    :param share: 0 to 1: the least size, as a share of the last complete snapshot.
+    :param confirmations: 1 and up: how many snapshots of the same kind and of similar size in a row are accepted. Sizes
+        are similar if neither is below ``share`` of the other.
+    :param accepted: accept it as it is. An empty snapshot is never accepted.
+    :raises ConfigError: a value is out of range.
     """
 
     share: float = 0.8
@@ -67,12 +67,12 @@ class ShrinkGuard:
 
 class Answer(NamedTuple):
     """
-    What is known of a snapshot.
+    A snapshot that is judged.
 
-    :param size: contacts in it, each once, of the type that was asked for.
-    :param is_cut: only so many contacts were asked for, and so many came.
-    :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
-    :param has_unidentified: there are rejects whose id cannot be read: whoever is missing may be one of them.
+    :param size: contacts in it, each once, of the requested type.
+    :param is_cut: a limited number of contacts was requested, and as many came.
+    :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
+    :param has_unidentified: there are rejects without a readable id, which may be of missing contacts.
     """
 
     size: int
@@ -83,10 +83,10 @@ class Answer(NamedTuple):
 
 class Earlier(NamedTuple):
     """
-    What is known of the snapshots that landed before.
+    Earlier snapshots.
 
-    :param last_complete: size of the last complete one; ``None`` where there is none.
-    :param others: size of those of the same kind, the newest first, each with what it lacked to be complete.
+    :param last_complete: size of the last complete one; ``None`` if there is none.
+    :param others: sizes of snapshots of the same kind, newest first, each with the reason why it was incomplete.
     """
 
     last_complete: int | None
@@ -95,9 +95,9 @@ class Earlier(NamedTuple):
 
 def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
     """
-    Tell what a snapshot lacks to be complete, in a word; ``None`` where it is.
+    Return the first reason why a snapshot is incomplete, in a word; ``None`` if it is complete.
 
-    The first that applies: nobody may be gone on the strength of it, whatever else it lacks.
+    Contacts that are missing from an incomplete snapshot are not gone.
     """
     if answer.size == 0:
         return EMPTY

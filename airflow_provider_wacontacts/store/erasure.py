@@ -1,8 +1,8 @@
 """
-Erasing people from a store: every row of theirs goes, and hashes stay that keep them from coming back.
+Erasure of people from a store: their rows are deleted, and keyed hashes are added to the suppression list.
 
-It is one transaction, alone: it waits for all who land, and all who land wait for it. So nobody who is erased is in a
-batch that is committed later.
+It is one transaction under an exclusive lock, which waits for transactions that load contacts and blocks new ones. So
+no batch that is committed later holds an erased contact.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["ErasedRows", "erase"]
 
-AT_ONCE = 1_000
-#: Other spellings of a WhatsApp id that a contact may be filed under without having one.
+CHUNK = 1_000
+#: Domains of a WhatsApp id in a contact id, for contacts without a WhatsApp id of their own.
 SERVERS = ("c.us", "s.whatsapp.net")
 
-#: A list of values behind IN is looked up by both databases; SQLite would go through the table for each row of a join.
-EVERYBODY = """
+#: Values behind IN are looked up by index in both databases; for a join, SQLite would scan the table for each value.
+ALL_IDS = """
 SELECT substr(number, 2) AS id FROM {at}wacontacts_number UNION SELECT wa_id FROM {at}wacontacts_number
 UNION SELECT wa_id FROM {at}wacontacts_identity UNION SELECT wa_id FROM {at}wacontacts_contact_payload
 """
@@ -44,30 +44,30 @@ SELECT a.source, a.account, s.account_id, s.contact_id FROM (
         AND contact_id IN (SELECT given.id FROM {given})
 ) s JOIN {at}wacontacts_account a ON a.account_id = s.account_id
 """
-NAMED = """
+BY_CONTACT_ID = """
 SELECT a.source, a.account, h.account_id, h.contact_id FROM {given}
 JOIN {at}wacontacts_account a ON a.source = given.source AND a.account = given.account
 JOIN {at}wacontacts_contact_current h ON h.account_id = a.account_id AND h.contact_id = given.contact_id
 """
-THEIRS = "(account_id, contact_id) IN (SELECT given.account_id, given.contact_id FROM {given})"
+OF_CONTACTS = "(account_id, contact_id) IN (SELECT given.account_id, given.contact_id FROM {given})"
 VERSION_IDS = f"""
-SELECT account_id, version_id FROM {{at}}wacontacts_contact_version WHERE {THEIRS} ORDER BY account_id, version_id
+SELECT account_id, version_id FROM {{at}}wacontacts_contact_version WHERE {OF_CONTACTS} ORDER BY account_id, version_id
 """
 PAYLOADS = """
 DELETE FROM {at}wacontacts_contact_payload WHERE (account_id, version_id) IN (
     SELECT given.account_id, given.version_id FROM {given}
 )
 """
-VERSIONS = f"DELETE FROM {{at}}wacontacts_contact_version WHERE {THEIRS}"
-CURRENT = f"DELETE FROM {{at}}wacontacts_contact_current WHERE {THEIRS}"
+VERSIONS = f"DELETE FROM {{at}}wacontacts_contact_version WHERE {OF_CONTACTS}"
+CURRENT = f"DELETE FROM {{at}}wacontacts_contact_current WHERE {OF_CONTACTS}"
 
 NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.number_id FROM {given})"
 IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE wa_id IN (SELECT given.id FROM {given})"
-OF_NUMBERS = """
+RESULTS_OF_NUMBERS = """
 SELECT check_id, ordinal FROM {at}wacontacts_check_result
 WHERE number_id IN (SELECT given.number_id FROM {given})
 """
-OF_PEOPLE = """
+RESULTS_OF_IDS = """
 SELECT check_id, ordinal FROM {at}wacontacts_check_result
 WHERE wa_id IN (SELECT given.id FROM {given}) OR number IN (SELECT '+' || given.id FROM {given})
 """
@@ -81,7 +81,7 @@ DELETE FROM {at}wacontacts_check_result WHERE (check_id, ordinal) IN (
     SELECT given.check_id, given.ordinal FROM {given}
 )
 """
-BODIES_ASIDE = """
+REJECTED_BODIES = """
 SELECT reject_id, body FROM {at}wacontacts_reject WHERE reject_id > :after ORDER BY reject_id LIMIT :size
 """
 REJECTS = "DELETE FROM {at}wacontacts_reject WHERE reject_id IN (SELECT given.reject_id FROM {given})"
@@ -89,12 +89,12 @@ REJECTS = "DELETE FROM {at}wacontacts_reject WHERE reject_id IN (SELECT given.re
 
 class ErasedRows(NamedTuple):
     """
-    What was erased from a store, in figures.
+    Counts of erased rows.
 
-    :param contacts: of all accounts.
-    :param versions: states of these.
-    :param numbers: numbers that were asked about, a sender's each.
-    :param results: of checks.
+    :param contacts: contacts of all accounts.
+    :param versions: versions of these contacts.
+    :param numbers: checked numbers, once for each sender.
+    :param results: results of checks.
     """
 
     contacts: int = 0
@@ -105,31 +105,31 @@ class ErasedRows(NamedTuple):
     rejects: int = 0
 
     def plus(self, other: ErasedRows) -> ErasedRows:
-        """Add up."""
-        return ErasedRows(*(one + more for one, more in zip(self, other, strict=True)))
+        """Return the sums."""
+        return ErasedRows(*map(sum, zip(self, other, strict=True)))
 
 
 def erase(context: StoreContext, people: Collection[str], contacts: Collection[Contact] = ()) -> ErasedRows:
     """
-    Erase people, with their numbers and contacts, and remember them by hashes. Doing so again finds nothing more.
+    Delete people's numbers and contacts, and add their hashes to the suppression list. It is idempotent.
 
-    A number and a WhatsApp id are one person's where the API has answered the one for the other.
+    A number and a WhatsApp id belong to one person if the API returned the one for the other.
 
     :param people: as :func:`~airflow_provider_wacontacts.identifiers.suppression.read_person` reads them.
-    :param contacts: of people who are erased, whatever the store knows of them.
-    :raises ConfigError: who was erased before is known by another secret than the store's.
-    :raises LandingError: the database failed; nobody was erased.
+    :param contacts: contacts to erase, whether the store has them or not.
+    :raises ConfigError: the suppression list is keyed with another secret than the store's.
+    :raises LandingError: the database failed; nothing was erased.
     """
 
     def work(db: Database) -> ErasedRows:
         context.locks.exclusive_lock(db.connection)
-        return _Erasing(context, db).run(people, contacts)
+        return _Erasure(context, db).run(people, contacts)
 
     return context.run(work)
 
 
-class _Erasing:
-    """People who are erased, in the transaction in which they are."""
+class _Erasure:
+    """One erasure, in its transaction."""
 
     def __init__(self, context: StoreContext, db: Database) -> None:
         self._suppressions = context.suppressions
@@ -140,11 +140,11 @@ class _Erasing:
         self._key: SuppressionKey = context.suppressions.key(db.connection, self._now)
 
     def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:
-        everybody, number_ids = self._linked(set(given) | self._behind(given))
-        pseudonyms = {found for person in everybody if (found := self._key.pseudonymize(person))}
-        people = [{"id": person} for person in sorted(everybody | pseudonyms)]
+        ids, number_ids = self._linked(set(given) | self._resolve_pseudonyms(given))
+        pseudonyms = {found for person in ids if (found := self._key.pseudonymize(person))}
+        people = [{"id": person} for person in sorted(ids | pseudonyms)]
         contacts = self._contacts(people, named)
-        self._remember(everybody, {*named, *(Contact(row.source, row.account, row.contact_id) for row in contacts)})
+        self._suppress(ids, {*named, *(Contact(row.source, row.account, row.contact_id) for row in contacts)})
         erased = self._suppressions.read(self._db.connection)
         versions = self._erase_contacts(contacts)
         numbers = self._delete(NUMBERS, [{"number_id": number_id} for number_id in number_ids], number_id="bigint")
@@ -160,16 +160,16 @@ class _Erasing:
             changes.write(self._db.connection, self._context)
         return rows
 
-    def _behind(self, given: Iterable[str]) -> set[str]:
-        """Find the digits in the store that pseudonyms stand for."""
+    def _resolve_pseudonyms(self, given: Iterable[str]) -> set[str]:
+        """Find the digits in the store that the given pseudonyms were made of."""
         wanted = {person for person in given if is_pseudonym(person)}
         if not wanted:
             return set()
-        found = (row.id for row in self._db.execute(EVERYBODY) if row.id)
+        found = (row.id for row in self._db.execute(ALL_IDS) if row.id)
         return {digits for digits in found if self._key.pseudonymize(digits) in wanted}
 
     def _linked(self, given: set[str]) -> tuple[set[str], list[int]]:
-        """Add the numbers that the API has answered an id for, and the ids; return all, and the numbers' keys."""
+        """Follow numbers to WhatsApp ids that the API returned, and back; return all, and the keys of the numbers."""
         known, number_ids, new = set(given), set(), set(given)
         while new:
             rows = self._select(LINKED, [{"id": person} for person in sorted(new)], id="text")
@@ -182,21 +182,21 @@ class _Erasing:
         spelled = [{"id": f"{person['id']}@{server}"} for person in people for server in SERVERS]
         found = self._select(CONTACTS, [*people, *spelled], id="text")
         found += self._select(
-            NAMED, [contact._asdict() for contact in named], source="text", account="text", contact_id="text"
+            BY_CONTACT_ID, [contact._asdict() for contact in named], source="text", account="text", contact_id="text"
         )
         return sorted(set(found), key=lambda row: (row.account_id, row.contact_id))
 
-    def _remember(self, people: Iterable[str], contacts: Iterable[Contact]) -> None:
+    def _suppress(self, people: Iterable[str], contacts: Iterable[Contact]) -> None:
         hashes = {*map(self._key.hash_person, people), *map(self._key.hash_contact, contacts)}
         self._suppressions.add(self._db.connection, self._key, hashes, self._now)
 
     def _erase_contacts(self, contacts: list[Any]) -> int:
-        theirs = [{"account_id": row.account_id, "contact_id": row.contact_id} for row in contacts]
+        contact_keys = [{"account_id": row.account_id, "contact_id": row.contact_id} for row in contacts]
         types = {"account_id": "bigint", "contact_id": "text"}
-        versions = [row._asdict() for row in self._select(VERSION_IDS, theirs, **types)]
+        versions = [row._asdict() for row in self._select(VERSION_IDS, contact_keys, **types)]
         self._delete(PAYLOADS, versions, account_id="bigint", version_id="bigint")
-        self._delete(VERSIONS, theirs, **types)
-        self._delete(CURRENT, theirs, **types)
+        self._delete(VERSIONS, contact_keys, **types)
+        self._delete(CURRENT, contact_keys, **types)
         for row in versions:
             self._changes.setdefault(row["account_id"], Changes(row["account_id"])).add({row["version_id"]: "erased"})
         return len(versions)
@@ -204,8 +204,8 @@ class _Erasing:
     def _erase_results(self, people: list[dict[str, str]], number_ids: list[int], erased: SuppressionList) -> int:
         of_numbers = [{"number_id": number_id} for number_id in number_ids]
         found = {
-            *((row.check_id, row.ordinal) for row in self._select(OF_NUMBERS, of_numbers, number_id="bigint")),
-            *((row.check_id, row.ordinal) for row in self._select(OF_PEOPLE, people, id="text")),
+            *((row.check_id, row.ordinal) for row in self._select(RESULTS_OF_NUMBERS, of_numbers, number_id="bigint")),
+            *((row.check_id, row.ordinal) for row in self._select(RESULTS_OF_IDS, people, id="text")),
             *self._inputs_with(erased),
         }
         rows = [{"check_id": check_id, "ordinal": ordinal} for check_id, ordinal in sorted(found)]
@@ -214,9 +214,9 @@ class _Erasing:
         return results
 
     def _inputs_with(self, erased: SuppressionList) -> Iterator[tuple[str, int]]:
-        """Find the results of what was taken for no number, but holds one of somebody who is erased."""
+        """Find inputs that were read as no number, and contain an erased one."""
         last: dict[str, Any] = {"check_id": "", "ordinal": -1}
-        while rows := self._db.execute(INPUTS, size=AT_ONCE, **last).all():
+        while rows := self._db.execute(INPUTS, size=CHUNK, **last).all():
             yield from (
                 (row.check_id, row.ordinal)
                 for row in rows
@@ -226,7 +226,7 @@ class _Erasing:
 
     def _erase_rejects(self, erased: SuppressionList) -> int:
         after, deleted = 0, 0
-        while rows := self._db.execute(BODIES_ASIDE, after=after, size=AT_ONCE).all():
+        while rows := self._db.execute(REJECTED_BODIES, after=after, size=CHUNK).all():
             after = rows[-1].reject_id
             found = [{"reject_id": row.reject_id} for row in rows if erased.found_in(bytes(row.body))]
             deleted += self._delete(REJECTS, found, reject_id="bigint")

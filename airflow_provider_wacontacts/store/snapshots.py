@@ -1,11 +1,10 @@
 """
-Snapshots on their way into the tables: answers that hold all contacts of an account at once, and no time of theirs.
+Snapshots on their way into the tables: responses that hold all contacts of an account at once, without times.
 
-One snapshot is one transaction: who reads sees all of it or nothing, and a worker that is killed leaves nothing but a
-row in the ledger that still runs. The transaction takes the account's row before anything else, so snapshots of an
-account land one after the other while those of others go on, and a try that waits for its turn can still be taken over.
-Contacts pass through it in batches, so that memory is that of a batch; what was known of them, and who is missing, is
-left to the database.
+A snapshot is one transaction: readers see all of it or nothing, and a worker that is killed leaves only a running row
+in the ledger. The transaction locks the account's row first, so snapshots of one account are written one after the
+other, and an attempt that waits for the lock can still be taken over. Contacts are written in batches, which bounds
+memory. The database finds which contacts are known and which are missing.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ GROUP = "@g.us"
 
 
 class _Sums(NamedTuple):
-    """What landed: contacts received and kept, new versions, rows put aside, and contacts that had been gone."""
+    """Counts of contacts written, new versions, rejects, and contacts that returned."""
 
     rows: int = 0
     new_versions: int = 0
@@ -58,15 +57,15 @@ class _Sums(NamedTuple):
     back: int = 0
 
     def plus(self, other: _Sums) -> _Sums:
-        return _Sums(*(one + more for one, more in zip(self, other, strict=True)))
+        return _Sums(*map(sum, zip(self, other, strict=True)))
 
 
 class SnapshotExtraction:
     """
-    One try at landing a snapshot; made by :meth:`Store.begin_snapshot`.
+    One attempt at a snapshot; made by :meth:`.Store.begin_snapshot`.
 
     :ivar extraction_id: 32 hexadecimal digits.
-    :ivar resumes: how many tries came before it, 0 and up. Nothing of theirs is there.
+    :ivar resumes: how many attempts came before it, 0 and up. They have committed nothing.
     """
 
     def __init__(self, context: StoreContext, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
@@ -91,32 +90,32 @@ class SnapshotExtraction:
         pages: int = 1,
     ) -> ledger.ExtractionResult:
         """
-        Commit a snapshot, all of it, and close the try; wait for the snapshots of the account that land just now.
+        Commit a whole snapshot and close the attempt, after other snapshots of the account that are being written.
 
-        A new or changed contact becomes a version of the snapshot's time, an unchanged one is widened. Where the
-        snapshot is complete, whoever is missing becomes a ``gone`` version, which keeps the last known payload. One
-        that is older than the newest that landed of the same types of contacts is ``refused``, and nothing of it lands.
-        Of rows with the same id the first counts. Rows that the database refuses become rejects. Who was erased is
-        passed over, and counts only where this snapshot is measured by others.
+        A new or changed contact gets a version of the snapshot's time. The seen times of an unchanged one widen. If the
+        snapshot is complete, a missing contact gets a ``gone`` version, which keeps the last known payload. A snapshot
+        older than the newest one of the same types of contacts is ``refused``, and nothing of it is written. Of rows
+        with the same id the first counts. Rows that the database refuses become rejects. Erased contacts are skipped,
+        and count only when snapshots are compared in size.
 
-        :param records: makes an iterable of the contacts, in the order of the answer; called again where the
-            transaction is tried again. Their ``updated_at`` is not looked at.
-        :param extracted_at: when the system answered.
+        :param records: makes an iterable of the contacts, in the order of the response; called again if the transaction
+            is retried. Their ``updated_at`` is ignored.
+        :param extracted_at: when the system responded.
         :param size: bytes received.
-        :param is_cut: only so many contacts were asked for, and so many came.
-        :param is_synchronised: whether the system has loaded everybody; ``None`` where it does not say.
-        :param guard: when fewer contacts than before are believed.
-        :param unkept: ids of contacts that are in the answer but only as rejects: they are not gone.
-        :param has_unidentified: there are rejects whose id cannot be read, so of whichever contact.
-        :param pages: answers received.
-        :returns: what it brought, in the state ``complete``, ``incomplete`` or ``refused``.
-        :raises LandingError: another try has taken over, or the database failed; nothing is kept.
+        :param is_cut: a limited number of contacts was requested, and as many came.
+        :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
+        :param guard: when fewer contacts than before are accepted as complete.
+        :param unkept: ids of contacts that are in the response only as rejects: they are not gone.
+        :param has_unidentified: there are rejects without a readable id, which may be of any contact.
+        :param pages: responses received.
+        :returns: the result, ``complete``, ``incomplete`` or ``refused``.
+        :raises LandingError: another attempt has taken over, or the database failed; nothing was written.
         """
         shrinking, context = guard or ShrinkGuard(), self._context
 
         def work(connection: Connection) -> ledger.ExtractionResult:
             landing = _Landing(connection, context, self._begun, extracted_at)
-            landing.take_turn()
+            landing.lock()
             if landing.is_late(group=self._group):
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
@@ -152,12 +151,12 @@ class _Landing:
         self._begun = begun
         self._extracted_at = extracted_at
         self._erased = NO_SUPPRESSIONS
-        self._passed_over: set[str] = set()
+        self._skipped: set[str] = set()
         self._changes = Changes(begun.account_id)
         self._first = 0
 
-    def take_turn(self) -> None:
-        """Wait for the account, then lock the try: what waits, a retry may still take over."""
+    def lock(self) -> None:
+        """Lock the account, then the extraction: until then a retry may take over."""
         account = self._tables.account.c.account_id
         own = select(account).where(account == self._begun.account_id)
         self._connection.execute(own.with_for_update())
@@ -165,12 +164,12 @@ class _Landing:
         self._erased = self._context.suppressions.locked(self._connection)
 
     def is_late(self, *, group: bool | None) -> bool:
-        """Tell whether a newer snapshot has landed."""
+        """Return whether a newer snapshot has been written."""
         newest = newest_snapshot(self._connection, self._tables, self._begun.account_id, group=group)
         return newest is not None and self._extracted_at < newest
 
     def earlier(self, seen: Seen, at_most: int) -> Earlier:
-        """Find what to measure the snapshot by."""
+        """Find the snapshots that this one is compared with."""
         return earlier_snapshots(
             self._connection,
             self._tables,
@@ -181,13 +180,13 @@ class _Landing:
         )
 
     def seen(self) -> tuple[int, int]:
-        """Count the groups, and the others, in the answer: as before, where somebody is passed over now."""
+        """Count the groups, and the others, in the response, skipped ones included."""
         groups, others = self.rows.seen()
-        passed_over = sum(name.endswith(GROUP) for name in self._passed_over)
-        return groups + passed_over, others + len(self._passed_over) - passed_over
+        skipped_groups = sum(name.endswith(GROUP) for name in self._skipped)
+        return groups + skipped_groups, others + len(self._skipped) - skipped_groups
 
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
-        """Land what the answer holds."""
+        """Write the contacts of the response."""
         kept = self._erased.remove_suppressed_rejects(rejects)
         self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
@@ -215,7 +214,7 @@ class _Landing:
         groups_seen: int | None = None,
         others_seen: int | None = None,
     ) -> ledger.ExtractionResult:
-        """Write down what the snapshot brought."""
+        """Close the extraction with what the snapshot brought, and write the change log."""
         connection, tables, own = self._connection, self._tables, self._begun.extraction_id
         counts = ledger.CommitCounts(sums.rows, sums.new_versions, sums.rejected, pages, size)
         ledger.count(connection, tables, own, counts, position=None, extracted_at=self._extracted_at)
@@ -229,11 +228,11 @@ class _Landing:
         return result
 
     def _land_batch(self, records: Sequence[Record], first: int) -> _Sums:
-        foremost: dict[str, Record] = {}
+        first_rows: dict[str, Record] = {}
         for record in records:
-            foremost.setdefault(record.contact_id, record)
-        known = self.rows.known(foremost)
-        landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in foremost.items()]
+            first_rows.setdefault(record.contact_id, record)
+        known = self.rows.known(first_rows)
+        landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in first_rows.items()]
         kept = [record for record in landed if record is not None]
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
         new, refused = write_bisecting(self._connection, self._context.write_batch, batch)
@@ -255,7 +254,7 @@ class _Landing:
     def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
             if self._erased and self._erased.has_record(self._begun.source, self._begun.account, record):
-                self._passed_over.add(record.contact_id)
+                self._skipped.add(record.contact_id)
             else:
                 yield record
 

@@ -191,9 +191,9 @@ class Feed:
     :param newest: ``None`` where nothing was ever pulled completely.
     :param covered_from: the start of the first complete window; ``None``, like ``baseline_until``, of snapshots.
     :param baseline_until: when the account was first pulled: of what precedes it only the newest states were seen.
-    :param gaps: stretches between the first window and the last that nothing covers, ascending.
-    :param lossy: stretches that were pulled, but never in time, so that states in them may have been overwritten
-        unseen; ascending, the baseline not among them.
+    :param gaps: intervals between the first window and the last that no extraction covers, ascending.
+    :param lossy: intervals that were synced, but never in time, so that versions in them may have been overwritten;
+        ascending, without the baseline.
     :param extractions: how many there are, by state.
     :param contacts: how many are ``present`` and ``gone``; ``None`` where they were not counted.
     """
@@ -258,7 +258,7 @@ def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, wit
     known = _feeds(db, selection)
     account_ids = [account_id for account_id, _, _ in known]
     read = partial(_rows, db, account_ids)
-    covered, in_time = _stretches(db, account_ids, late_after)
+    covered, in_time = _intervals(db, account_ids, late_after)
     unfinished, rejects = read(UNFINISHED), read(REJECTS)
     contacts = read(CONTACTS) if with_contacts else None
 
@@ -314,13 +314,13 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
     return {"present": 0, "gone": 0} | {row["state"]: row["contacts"] for row in rows}
 
 
-def _stretches(
+def _intervals(
     db: Database, account_ids: Sequence[int], late_after: timedelta
 ) -> tuple[Mapping[int, list[Window]], Mapping[int, list[Window]]]:
     """
-    Return what windows cover, and what those that were pulled in time do, by account.
+    Return the covered intervals, and those that were synced in time, by account.
 
-    The times of all windows stay as the database sends them; only the borders of stretches are read.
+    Times of windows stay as the database sends them; only the ends of merged intervals are parsed.
     """
     covered: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
     in_time: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
@@ -333,9 +333,9 @@ def _stretches(
     return _windows(covered), _windows(in_time)
 
 
-def _windows(stretches: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
-    found = {key: [Window(_utc(start), _utc(end)) for start, end in own] for key, own in stretches.items()}
-    return defaultdict(list, found)
+def _windows(intervals: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
+    windows = {key: [Window(_utc(start), _utc(end)) for start, end in found] for key, found in intervals.items()}
+    return defaultdict(list, windows)
 
 
 def _utc(value: Any) -> datetime:

@@ -29,14 +29,14 @@ def _worker_time() -> datetime:
 
 class Store:
     """
-    Tables that contacts land in.
+    The tables that contacts are loaded into.
 
     :param engine: PostgreSQL by psycopg or psycopg2, or SQLite. Nothing is connected to yet.
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
-    :param auto_upgrade: create tables, or bring them up to date, where they are not.
-    :param late_after: how long after its end a window may be pulled and still count as pulled in time.
-    :param now: the worker's clock, aware.
-    :param secret: that of pseudonyms, where there is one: who was erased is known by it, and the directory joins by it.
+    :param auto_upgrade: create or upgrade the tables if needed.
+    :param late_after: how long after its end a window may be synced in time, inclusive.
+    :param now: the worker's clock, timezone-aware.
+    :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
 
@@ -66,19 +66,19 @@ class Store:
 
     def prepare(self) -> None:
         """
-        Make sure that the tables can be written; to be called before anything is asked of a system.
+        Make sure that the tables can be written; to be called before any request is sent.
 
-        :raises ConfigError: they are of a newer version of the package, or may not be created or brought up to date; or
-            people were erased with another secret.
+        :raises ConfigError: they are of a newer or an unreleased version of the package, or may not be created or
+            upgraded; or people were erased with another secret.
         :raises LandingError: the database failed.
         """
         schema.prepare(self.context)
 
     def suppression_list(self) -> SuppressionList:
         """
-        Tell who was erased until now.
+        Return the suppression list.
 
-        :raises ConfigError: somebody was erased with another secret than the store's.
+        :raises ConfigError: people were erased with another secret than the store's.
         :raises LandingError: the database failed.
         """
         with self.context.transactions.read() as connection:
@@ -96,17 +96,17 @@ class Store:
         uri: str | None = None,
     ) -> Extraction:
         """
-        Begin a try, taking over from the unfinished one of the same task, window and options where there is one.
+        Begin an extraction, taking over from the unfinished one of the same task, window and options, if there is one.
 
-        The try that is taken over is ``abandoned``: what it still sends is refused. A finished one is left alone.
+        The extraction that is taken over becomes ``abandoned``, and its further commits fail.
 
-        :param window: ``None`` for what has none; a snapshot begins with :meth:`begin_snapshot`.
-        :param options_digest: a short text that differs where the system is asked for something else.
-        :param uri: names the place in the ledger, without login and password.
+        :param window: ``None`` without one; a snapshot begins with :meth:`begin_snapshot`.
+        :param options_digest: a short string that differs if the request differs.
+        :param uri: where the contacts are loaded to or from, without login and password.
         :raises LandingError: the database failed.
         """
-        claim = ledger.ExtractionKey(source, account, window, task, options_digest)
-        return Extraction(self.context, self._begin(claim, package_version, uri))
+        key = ledger.ExtractionKey(source, account, window, task, options_digest)
+        return Extraction(self.context, self._begin(key, package_version, uri))
 
     def begin_snapshot(
         self,
@@ -120,28 +120,27 @@ class Store:
         uri: str | None = None,
     ) -> SnapshotExtraction:
         """
-        Begin a try at a snapshot, taking over as :meth:`begin` does; nothing of the try before is there.
+        Begin a snapshot, taking over as :meth:`begin` does. The attempt before it has committed nothing.
 
-        :param group: groups only, or persons only; both where it is ``None``.
-        :param options_digest: a short text that differs where the system is asked for something else, ``group``
-            included.
-        :param uri: names the place in the ledger, without login and password.
+        :param group: ``True`` for groups only, ``False`` for persons only, ``None`` for both.
+        :param options_digest: a short string that differs if the request, ``group`` included, differs.
+        :param uri: where the contacts are loaded to or from, without login and password.
         :raises LandingError: the database failed.
         """
-        claim = ledger.ExtractionKey(source, account, None, task, options_digest)
-        return SnapshotExtraction(self.context, self._begin(claim, package_version, uri), group=group)
+        key = ledger.ExtractionKey(source, account, None, task, options_digest)
+        return SnapshotExtraction(self.context, self._begin(key, package_version, uri), group=group)
 
     def has_landed(self, source: str, account: str, uri: str) -> bool:
         """
-        Tell whether what is at an address was landed, whole, by whatever try.
+        Return whether an extraction has loaded all that is at a URI.
 
         :raises LandingError: the database failed.
         """
         with self.context.transactions.read() as connection:
             return ledger.has_landed(connection, self.context.tables, source, account, uri)
 
-    def _begin(self, claim: ledger.ExtractionKey, package_version: str, uri: str | None) -> ledger.StartedExtraction:
+    def _begin(self, key: ledger.ExtractionKey, package_version: str, uri: str | None) -> ledger.StartedExtraction:
         def work(connection: Connection) -> ledger.StartedExtraction:
-            return ledger.begin(connection, self.context, claim, package_version=package_version, uri=uri)
+            return ledger.begin(connection, self.context, key, package_version=package_version, uri=uri)
 
         return self.context.transactions.run(work)
