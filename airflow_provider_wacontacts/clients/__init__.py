@@ -1,1 +1,1 @@
-"""What the three systems say, and the loop that asks them."""
+"""Requests and responses of the three systems, and the loop that sends them."""

@@ -37,9 +37,9 @@ class Route:
     """
     How a host is reached.
 
-    :param base_url: scheme and host, and a path where there is one; without a slash at the end.
-    :param tls: whom to trust, and with which certificate to show oneself; not used for ``http``.
-    :param proxy: URL of a proxy; ``None`` for none.
+    :param base_url: scheme, host and optional path; without a slash at the end.
+    :param tls: trusted CAs and client certificate; unused for ``http``.
+    :param proxy: URL of a proxy, or ``None``.
     """
 
     base_url: str
@@ -58,11 +58,11 @@ def resolve_route(
     """
     Decide how to reach a host, as requests would. It reads files: do not call it on an event loop.
 
-    :param verify: whether certificates are verified, or a file or directory of the authorities to trust.
+    :param verify: whether certificates are verified, or a file or directory of the CAs to trust.
     :param cert: file of the client's certificate, or that and its key.
     :param proxies: proxy URL by scheme.
-    :param trust_env: whether the environment's proxies and authorities count.
-    :raises ConfigError: a file cannot be read, or the proxy is of another kind than http.
+    :param trust_env: whether the environment's proxies and CAs apply.
+    :raises ConfigError: a file cannot be read, or the proxy is not an HTTP proxy.
     """
     with requests.Session() as session:
         session.trust_env = trust_env
@@ -79,7 +79,7 @@ def resolve_route(
 
 
 def open_session(user_agent: str) -> aiohttp.ClientSession:
-    """Open a session that keeps its lines, and nothing else, from one request to the next; the caller closes it."""
+    """Open a session that keeps connections alive, but no cookies; the caller closes it."""
     return aiohttp.ClientSession(headers={"user-agent": user_agent}, cookie_jar=aiohttp.DummyCookieJar())
 
 

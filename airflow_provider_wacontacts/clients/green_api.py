@@ -1,5 +1,5 @@
 """
-GREEN-API's methods that tell of an account's contacts, as flows.
+GREEN-API's methods for the contacts of an account, as flows.
 
 Public sources: https://green-api.com/en/docs/api/service/GetContacts/,
 https://green-api.com/en/docs/api/account/GetStateInstance and
@@ -55,7 +55,7 @@ _SCAN = "scan its QR code in GREEN-API's console"
 _STARTING = _ErrorSpec(TransientError, "the instance is starting, which takes up to 5 minutes; try again later")
 _NOT_AUTHORIZED = _ErrorSpec(NotEnabledError, f"the instance is not authorized; {_SCAN}")
 
-#: By what a 400 says; the first that fits counts.
+#: By the text of a 400 Bad Request; the first match counts.
 _BY_TEXT = {
     "starting or not authorized": _ErrorSpec(
         TransientError, f"the instance is starting, or not authorized; try again in 5 minutes, and then {_SCAN}"
@@ -93,31 +93,31 @@ _BY_STATE = {
 
 
 def normalize_status(response: Response) -> Response:
-    """Read 499, which says that the server was too slow and not that the request was wrong, as the 504 that it is."""
+    """Turn 499 into 504 Gateway Timeout: the server was too slow, and the request was not wrong."""
     if response.status != CLIENT_CLOSED_REQUEST:
         return response
     return Response(GATEWAY_TIMEOUT, response.headers, response.body)
 
 
 def error_from_response(response: Response, operation: str) -> ApiError:
-    """Make the error that an answer amounts to."""
+    """Return the error for a response."""
     return _error(_error_spec(response), operation, response.status)
 
 
 def contract_error(what: str, operation: str, response: Response) -> ContractError:
-    """Make the error of an answer that is not what is documented."""
+    """Return the error for a response that is not as documented."""
     return ContractError(what, source=SOURCE, operation=operation, status=response.status)
 
 
 def expect_usable(state: str, operation: str) -> None:
     """
-    Refuse the states in which contacts cannot be read.
+    Raise an error for a state in which contacts cannot be read.
 
-    A state that nobody has heard of yet is let through, as are ``yellowCard`` and ``suspended``, which limit sending.
+    Unknown states are accepted, and so are ``yellowCard`` and ``suspended``, which limit sending only.
 
-    :param state: as an answer had it; empty where it had none.
-    :raises TransientError: it passes by itself.
-    :raises NotEnabledError: somebody has to do something.
+    :param state: as the response has it; empty if it has none.
+    :raises TransientError: the state ends without intervention.
+    :raises NotEnabledError: the user has to intervene; the message says how.
     """
     meaning = _BY_STATE.get(state)
     if meaning is not None:
@@ -142,7 +142,7 @@ class _Message(msgspec.Struct):
 
 
 def _error_message(body: bytes) -> str:
-    """Return a refusal's own words, in small letters: its ``message``, or all of it where it is no object with one."""
+    """Return an error's ``message`` in lower case, or the whole body if it has none."""
     try:
         return msgspec.json.decode(body, type=_Message).message.lower()
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -153,7 +153,7 @@ CONTACTS = "green_api.contacts.get"
 STATE = "green_api.state.get"
 SETTINGS = "green_api.wa_settings.get"
 ACCEPT = {"accept": "application/json"}
-#: The one state in which what an instance says of its contacts is to be trusted.
+#: The only state in which an instance's contact list is reliable.
 AUTHORIZED = "authorized"
 UNKNOWN = "unknown"
 _WORD = re.compile("[A-Za-z]{1,40}")
@@ -162,9 +162,9 @@ _WORD = re.compile("[A-Za-z]{1,40}")
 @dataclass(frozen=True, slots=True)
 class Instance:
     """
-    An account at GREEN-API, and the token that opens it.
+    An account at GREEN-API, and its token.
 
-    :param id_instance: digits, of any number.
+    :param id_instance: digits, any number of them.
     :param api_token: ``apiTokenInstance``, as the console shows it.
     """
 
@@ -184,10 +184,10 @@ class Instance:
 @dataclass(frozen=True, slots=True)
 class WaSettings:
     """
-    What an instance says of the WhatsApp account behind it.
+    Settings of the WhatsApp account of an instance.
 
     :param state: see :func:`get_state`.
-    :param history_sync_progress: percent of the account's history that is loaded, 0 to 100; ``None`` where not told.
+    :param history_sync_progress: percent of the account's history that is loaded, 0 to 100; ``None`` if unknown.
     """
 
     state: str
@@ -196,15 +196,15 @@ class WaSettings:
 
 def get_contacts(instance: Instance, *, group: bool | None = None, count: int | None = None) -> Flow[Snapshot]:
     """
-    Ask for all contacts of an account. They are up to 5 minutes old.
+    Request all contacts of an account. They are up to 5 minutes old.
 
-    :param group: groups only, or persons only; both by default.
-    :param count: how many at most, 1 and up; all by default. Which ones is not documented.
-    :returns: the contacts, in the server's order. None of them can mean that there are none, or to ask again.
-    :raises ConfigError: a count that cannot be; nothing is sent.
+    :param group: ``True`` for groups only, ``False`` for people only; both by default.
+    :param count: maximum number of contacts, 1 and up; all by default. The API does not document which ones.
+    :returns: the contacts, in the server's order. An empty list can mean no contacts, or that they are not loaded yet.
+    :raises ConfigError: ``count`` is invalid; nothing is sent.
     :raises TransientError: the instance is starting.
-    :raises PermanentError: the server answers with an error, and says why.
-    :raises ContractError: a success that is not a list of objects.
+    :raises PermanentError: the server refused the request.
+    :raises ContractError: a 2xx response that is not a list of objects.
     """
     if count is not None:
         validate_int("count", count, 1)
@@ -222,11 +222,11 @@ def get_contacts(instance: Instance, *, group: bool | None = None, count: int | 
 
 def get_state(instance: Instance) -> Flow[str]:
     """
-    Ask for the state of an instance.
+    Request the state of an instance.
 
-    :returns: ``authorized``, ``notAuthorized``, ``blocked``, ``starting``, …, or another word where the server has
-        another, and ``unknown`` where that is no word; empty while the instance is being created.
-    :raises ContractError: the answer holds none.
+    :returns: ``authorized``, ``notAuthorized``, ``blocked``, ``starting`` or any other word that the server sends;
+        ``unknown`` if it is not a word; empty while the instance is being created.
+    :raises ContractError: the response has no state.
     """
     response = yield Request(STATE, "GET", instance.path("getStateInstance"), ACCEPT)
     return _read_state(_read_object(response, STATE), STATE, response)
@@ -234,11 +234,11 @@ def get_state(instance: Instance) -> Flow[str]:
 
 def get_usable_state(instance: Instance) -> Flow[str]:
     """
-    Ask for the state of an instance from which contacts are to be read.
+    Request the state of an instance, and raise an error if contacts cannot be read in it.
 
-    :returns: as :func:`get_state`, one that is not known to stand in the way.
-    :raises TransientError: contacts cannot be read now: it starts, or is being created.
-    :raises NotEnabledError: contacts cannot be read until somebody does something.
+    :returns: see :func:`get_state`.
+    :raises TransientError: the instance is starting, or is being created.
+    :raises NotEnabledError: the user has to intervene; the message says how.
     """
     state = yield from get_state(instance)
     expect_usable(state, STATE)
@@ -247,9 +247,9 @@ def get_usable_state(instance: Instance) -> Flow[str]:
 
 def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
     """
-    Ask how far an instance has loaded the history of its account.
+    Request how much of the account's history an instance has loaded.
 
-    :raises ContractError: the answer is not an object with a state.
+    :raises ContractError: the response is not an object with a state.
     """
     response = yield Request(SETTINGS, "GET", instance.path("getWaSettings"), ACCEPT)
     answer = _read_object(response, SETTINGS)
@@ -258,7 +258,7 @@ def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
 
 
 def _read_object(response: Response, operation: str) -> dict[str, Any] | None:
-    """Return the object in an answer; ``None`` for the null, or nothing, of an instance that is being created."""
+    """Return a response's object; ``None`` for null or an empty body, while the instance is being created."""
     if not response.is_success:
         raise error_from_response(response, operation)
     try:

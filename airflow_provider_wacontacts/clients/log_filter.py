@@ -1,8 +1,8 @@
 """
-Keeps urllib3 quiet about what this package sends.
+Suppresses urllib3's logs of the requests of this package.
 
-At DEBUG urllib3 logs the path of every request, and with some broken answers the whole URL at WARNING: both hold a
-cursor, or a token.
+urllib3 logs the path of each request at DEBUG and, after some invalid responses, the whole URL at WARNING. Both can
+hold a cursor or a token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOGGERS = tuple(
 
 
 class _WhileSending(logging.Filter):
-    """Drops the records of a thread for as long as that thread sends; those of others pass."""
+    """Drops log records of threads that are sending."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ _FILTER = _WhileSending()
 
 @contextmanager
 def quiet_urllib3() -> Iterator[None]:
-    """Let no record of urllib3 pass that this thread makes in the block."""
+    """Drop urllib3's log records of this thread in the block."""
     for logger in LOGGERS:
-        # Each time, as a logging configuration that is loaded later may have thrown it out; it does nothing twice.
+        # Each time, because a logging configuration that is loaded later may remove it. Adding it twice has no effect.
         logger.addFilter(_FILTER)
     sending = _FILTER.sending
     sending.depth = getattr(sending, "depth", 0) + 1

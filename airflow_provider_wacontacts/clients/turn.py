@@ -1,7 +1,7 @@
 """
 Turn.io's Data Export API for contacts, as flows.
 
-Two steps: a cursor is made for a window, then pages are read with it. Public sources: "Getting data from the Contacts
+An export creates a cursor for a window, then reads pages with it. Public sources: "Getting data from the Contacts
 API endpoint" (https://learn.turn.io/article/l8g9u42mpr-getting-data-from-the-contacts-api-endpoint) and the Data Export
 API (https://whatsapp.turn.io/docs/api/data_export_api).
 """
@@ -44,13 +44,13 @@ MAX_EMPTY_PAGES = 100
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """
-    What may be asked of an export beside its window. Nothing of it is sent unless it is given.
+    Options of an export. Only those that are set are sent.
 
     :param ordering: ``asc`` or ``desc``, by the time of update; the server's choice by default.
-    :param page_size: contacts a page, 1 and up. Some numbers answer 400 to it.
-    :param scrubbing_rules: field to rule, such as ``{"details.surname": {"type": "hash"}}``. A number that refuses them
-        fails the export: it never goes on with data that is not scrubbed.
-    :raises ConfigError: an ordering or a size that cannot be.
+    :param page_size: contacts per page, 1 and up. Some numbers refuse it with 400 Bad Request.
+    :param scrubbing_rules: field to rule, such as ``{"details.surname": {"type": "hash"}}``. If the
+        server refuses them, the export fails, so that unscrubbed data is never returned.
+    :raises ConfigError: the ordering or the page size is invalid.
     """
 
     ordering: str | None = None
@@ -64,7 +64,7 @@ class ExportOptions:
             validate_int("page_size", self.page_size, 1)
 
     def given(self) -> dict[str, Any]:
-        """Return the options that are to be sent, by their names on the wire."""
+        """Return the options that are set, by their names in the API."""
         options = {"ordering": self.ordering, "page_size": self.page_size, "scrubbing_rules": self.scrubbing_rules}
         return {name: value for name, value in options.items() if value is not None}
 
@@ -156,10 +156,10 @@ class Export:
 
     def next_page(self) -> Flow[TurnPage | None]:
         """
-        Read the next page; making a cursor first where one is needed.
+        Read the next page; create a cursor first if needed.
 
-        :returns: the page, which may be empty, or ``None`` when there is none left.
-        :raises ContractError: an answer that is not what is documented, a cursor that was followed before, or ten new
+        :returns: the page, which may be empty; ``None`` after the last one.
+        :raises ContractError: a response that is not as documented, a cursor that repeats, or ten new
             cursors without a row of progress.
         """
         while not self.done:
@@ -241,12 +241,12 @@ class Export:
 
 def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flow[tuple[str, datetime | None]]:
     """
-    Create a cursor for the contacts that were last updated in a window.
+    Create a cursor for the contacts whose latest update is in a window.
 
     :param end: exclusive.
-    :returns: the cursor, and the server's time of answering where it told one.
-    :raises ContractError: the answer holds no cursor.
-    :raises PermanentError: the server made none, and says why.
+    :returns: the cursor, and the response's ``Date``; ``None`` if it has none.
+    :raises ContractError: the response has no cursor.
+    :raises PermanentError: the server refused the request.
     """
     asked = {"from": _wire_time(start), "until": _wire_time(_round_up(end)), **options.given()}
     response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
@@ -257,11 +257,11 @@ def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flo
 
 def get_schemas() -> Flow[list[dict[str, Any]]]:
     """
-    Ask for the contact fields of the number: the one documented way to learn the types of custom fields.
+    Request the contact fields of the number: the only documented source of the types of custom fields.
 
     Source: https://whatsapp.turn.io/docs/api/contacts
 
-    :returns: one object a field (``name``, ``type``, ``custom``, …), in the server's order.
+    :returns: one object per field (``name``, ``type``, ``custom``, …), in the server's order.
     """
     response = yield Request(SCHEMAS, "GET", "/v1/contacts/schemas", ACCEPT_AND_SEND)
     if not response.is_success:
@@ -307,7 +307,7 @@ def _read_cursor(response: Response) -> str:
 
 
 def _round_up(moment: datetime) -> datetime:
-    """Round up to the milliseconds that the wire has: asking for a little more loses nothing."""
+    """Round up to milliseconds, as the API has no finer times; a slightly longer window loses nothing."""
     spare = moment.microsecond % 1000
     return moment + MILLISECOND - moment.resolution * spare if spare else moment
 

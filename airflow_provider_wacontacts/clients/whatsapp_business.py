@@ -1,8 +1,8 @@
 """
-The contacts node of the WhatsApp Business API, as flows: which numbers are on WhatsApp, and who has changed.
+The contacts node of the WhatsApp Business API, as flows: checks of numbers, and identities.
 
-The contract is that of https://developers.facebook.com/docs/whatsapp/api/contacts, as the on-premises client and the
-gateways that speak its language serve it.
+The on-premises client and compatible gateways implement it:
+https://developers.facebook.com/docs/whatsapp/api/contacts
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ IDENTITY = "whatsapp_business.identity.get"
 ACKNOWLEDGE = "whatsapp_business.identity.acknowledge"
 CONTACTS_PATH = "/v1/contacts"
 JSON = {"accept": "application/json", "content-type": "application/json"}
-#: More numbers than this in one request were never seen to be answered.
+#: No server is known to accept more numbers in one request.
 MAX_INPUTS = 1000
-#: Clients allow 20, checks and all else together.
+#: Clients allow 20 requests per second of all kinds.
 REQUESTS_A_SECOND = 19.5
-#: Codes that say that a parameter is missing, or that it cannot be: so says a client that is asked about nobody.
+#: Error codes for a missing or invalid parameter: the response to a check without numbers.
 NO_NUMBER = {1008, 1009}
 UNKNOWN_USER = "the server knows no identity of this user"
 
@@ -84,17 +84,17 @@ def check_contacts(
     inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, idempotent: bool = True
 ) -> Flow[CheckResponse]:
     """
-    Ask which numbers are on WhatsApp, and under which ids.
+    Check which numbers are on WhatsApp, and with which WhatsApp IDs.
 
-    :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
-    :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
-    :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
+    :param inputs: 1 to 1,000 distinct numbers, preferably with plus sign and country code.
+    :param blocking: ``wait`` until all are resolved, or ``no_wait``: unresolved numbers are ``processing``.
+    :param force_check: bypass the client's 7-day cache. Avoid: it is the main cause of bans.
     :param idempotent: see :class:`~.http.Request`.
-    :raises ConfigError: arguments that cannot be.
-    :raises WaContactsError: there was no answer that says anything about them.
+    :raises ConfigError: an argument is invalid.
+    :raises WaContactsError: there was no response with results.
     """
     asked = tuple(inputs)
-    if isinstance(inputs, (str, bytes)) or not all(isinstance(one, str) for one in asked):
+    if isinstance(inputs, (str, bytes)) or not all(isinstance(number, str) for number in asked):
         raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
     if not isinstance(force_check, bool):
         raise ConfigError(f"force_check is of type {type(force_check).__name__}. It must be True or False.")
@@ -110,9 +110,9 @@ def check_contacts(
 
 def probe_contacts() -> Flow[None]:
     """
-    Send a check without a number: it shows that the host and the credentials are right, and changes nothing.
+    Send a check without numbers: it tests host and credentials, and changes nothing.
 
-    :raises WaContactsError: they are not.
+    :raises WaContactsError: the host or the credentials are wrong.
     """
     response = yield _check_request((), blocking="no_wait", force_check=False)
     try:
@@ -132,11 +132,11 @@ def probe_contacts() -> Flow[None]:
 
 def get_identity(wa_id: str) -> Flow[Identity]:
     """
-    Ask for the latest identity of a user.
+    Request the latest identity of a user.
 
-    :param wa_id: as a check returned it.
-    :raises UnknownUserError: the server knows none.
-    :raises ContractError: the answer holds none.
+    :param wa_id: WhatsApp ID that a check returned.
+    :raises UnknownUserError: the server does not know the user.
+    :raises ContractError: the response has no identity.
     """
     response = yield Request(IDENTITY, "GET", _identity_path(wa_id), {"accept": "application/json"})
     if not response.is_success:
@@ -153,9 +153,9 @@ def get_identity(wa_id: str) -> Flow[Identity]:
 
 def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - the vendor's word
     """
-    Tell the client that a user's change is known, so that messages to the user may go on. Doing it twice is no harm.
+    Acknowledge a user's identity change, so that messages to the user are sent again. It is idempotent.
 
-    :param hash: the one that was looked at: another one since is not acknowledged by it.
+    :param hash: hash of the identity that was reviewed; a newer identity stays unacknowledged.
     :raises RejectedError: the server has another hash, or no such user (:class:`UnknownUserError`).
     """
     if not hash:

@@ -1,5 +1,5 @@
 """
-JSON bodies and errors of the WhatsApp Business API: retry, log in, or stop.
+JSON bodies and errors of the WhatsApp Business API.
 
 Bodies may be empty, damaged or of another shape. Errors are documented as ``{"errors": [{"code", "title",
 "details"}]}``; clients before v1 and gateways have forms of their own. The table of codes is that of
@@ -52,10 +52,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class ApiErrorItem:
     """
-    One error of a body.
+    One error in a response.
 
-    :param code: of the API; ``None`` where it has none.
-    :param title: as the server wrote it: not fit for a log.
+    :param code: the API's error code; ``None`` if it has none.
+    :param title: the server's text. It may hold personal data: never logged.
     :param details: likewise.
     """
 
@@ -66,9 +66,9 @@ class ApiErrorItem:
 
 def read_object(body: bytes) -> dict[str, Any]:
     """
-    Decode a JSON object, with what databases refuse replaced by U+FFFD.
+    Decode a JSON object, and replace text that databases refuse by U+FFFD.
 
-    :raises ValueError: the body is anything else.
+    :raises ValueError: the body is not a JSON object.
     """
     try:
         value = _decode(body)
@@ -80,7 +80,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def parse_errors(answer: dict[str, Any]) -> list[ApiErrorItem]:
-    """Return the errors of an answer, in its order; empty where it has none."""
+    """Return the errors of a response, in its order; empty if it has none."""
     errors = answer.get("errors") or answer.get("error") or []
     found = [_parse_error(error) for error in (errors if type(errors) is list else [errors])]
     meta = answer.get("meta")
@@ -97,14 +97,14 @@ def client_version(answer: dict[str, Any]) -> str | None:
 
 
 def read_wa_id(value: object) -> str | None:
-    """Return a WhatsApp id as digits, whether it comes as a number, with a plus sign, or as ``…@s.whatsapp.net``."""
+    """Return the digits of a WhatsApp ID: a JSON number, or a string with optional plus sign or domain."""
     if type(value) is int:
         value = str(value)
     return wa_id_digits(value.partition("@")[0].partition(":")[0]) if type(value) is str else None
 
 
 def from_epoch(value: object, unit: timedelta) -> datetime | None:
-    """Read a time that is a count since 1970, as a number or as text; ``None`` where it is none."""
+    """Read a Unix time, as a number or a string; ``None`` if it is invalid."""
     try:
         count = float(value) if type(value) in (int, float, str) else math.nan  # type: ignore[arg-type]
         return EPOCH + unit * count
@@ -132,7 +132,7 @@ def _parse_error(error: object) -> ApiErrorItem:
 def _int(value: object) -> int | None:
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= 9:
         return int(value)
-    # What is longer is no code, and may be a number.
+    # Longer values are not error codes, and may be phone numbers.
     return value if type(value) is int and abs(value) < 10**9 else None
 
 
@@ -145,7 +145,7 @@ INTERNAL = 1014
 
 
 class UnknownUserError(RejectedError):
-    """The server does not know the user that it was asked about."""
+    """The server does not know the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +216,12 @@ _TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerError: 503
 
 def normalize_status(response: Response) -> Response:
     """
-    Read an answer by its error code, where that and the HTTP status disagree on whether to try again.
+    Correct the status of a response if its error code disagrees on whether a retry helps.
 
-    Gateways answer 400 when they are asked too fast, and clients 500 to a password that has to be changed first.
+    Gateways return 400 Bad Request for a rate limit; clients return 500 for a password that must be changed.
 
-    :returns: the answer with status 429, 503 or, where the server may have done what it was asked for, 500, if trying
-        again can help; 400 where it cannot; else as it is.
+    :returns: the response, with status 429 or 503 if a retry helps, 500 if the server may also have processed the
+        request, 400 if a retry does not help; otherwise unchanged.
     """
     if response.is_success or response.status in (401, 429):
         return response
@@ -236,9 +236,9 @@ def normalize_status(response: Response) -> Response:
 
 def error_from_response(response: Response, operation: str, *, unknown: str = "") -> ApiError:
     """
-    Make the error that an answer amounts to.
+    Return the error for a response.
 
-    :param unknown: what to say where the server does not know whom it was asked about.
+    :param unknown: message if the server does not know the user.
     """
     errors = _errors(response)
     meaning = _most_severe(errors) or _by_status(response)
@@ -250,7 +250,7 @@ def error_from_response(response: Response, operation: str, *, unknown: str = ""
 
 
 def contract_error(what: str, operation: str, response: Response | None = None) -> ContractError:
-    """Make the error of an answer that is not what is documented."""
+    """Return the error for a response that is not as documented."""
     return ContractError(what, source=SOURCE, operation=operation, status=response.status if response else None)
 
 
@@ -272,15 +272,15 @@ def _most_severe(errors: Sequence[ApiErrorItem]) -> _ErrorSpec | None:
 
 
 def _gravity(meaning: _ErrorSpec) -> int:
-    """Put first what is about the account, then what is about the request, and last what passes."""
+    """Order errors: those of the account first, then of the request, transient ones last."""
     return 2 if meaning.kind in _TRANSIENT else int(meaning.kind is RejectedError)
 
 
 def _error_spec(error: ApiErrorItem) -> _ErrorSpec | None:
-    said = f"{error.title} {error.details}".lower()
-    if error.code == INTERNAL and "already exist" in said:
+    text = f"{error.title} {error.details}".lower()
+    if error.code == INTERNAL and "already exist" in text:
         return _REFUSED
-    if error.code is None and "limit" in said and ("rate" in said or "exceed" in said):
+    if error.code is None and "limit" in text and ("rate" in text or "exceed" in text):
         return _RATE
     return _BY_CODE.get(error.code) if error.code is not None else None
 

@@ -1,5 +1,5 @@
 """
-Logging in to the WhatsApp Business API client: a name and a password for a token of some days.
+Login to the WhatsApp Business API client: exchanges a user name and a password for a token.
 
 Source: https://developers.facebook.com/docs/whatsapp/api/users/login
 """
@@ -21,9 +21,9 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
 __all__ = ["Token", "TokenCache", "login"]
 
 LOGIN = "whatsapp_business.login"
-#: Tokens last 7 days; where the server does not say so in a way that can be read, less is taken.
+#: Assumed if the server sends no readable expiry. Tokens last 7 days.
 DEFAULT_LIFETIME = timedelta(days=6)
-#: One that never ends, as some say it, would end past the last day that there is.
+#: Upper bound, because some servers send expiries that overflow a ``datetime``.
 MAX_LIFETIME = timedelta(days=365)
 MAX_MARGIN = timedelta(minutes=5)
 
@@ -31,11 +31,11 @@ MAX_MARGIN = timedelta(minutes=5)
 @dataclass(frozen=True, slots=True)
 class Token:
     """
-    What a login brings.
+    The token that a login returned.
 
     :param token: for ``Authorization: Bearer``.
-    :param expires_at: by the server's clock, aware; ``None`` where it does not say, or not readably.
-    :param server_time: when it was given out, by the same clock; ``None`` where the server does not tell.
+    :param expires_at: by the server's clock, timezone-aware; ``None`` if missing or unreadable.
+    :param server_time: when it was issued, by the same clock; ``None`` if unknown.
     """
 
     token: str = field(repr=False)
@@ -45,10 +45,10 @@ class Token:
 
 def login(username: str, password: str) -> Flow[Token]:
     """
-    Exchange a name and a password for a token.
+    Exchange a user name and a password for a token.
 
-    :raises AuthError: they are not accepted, or the password has to be changed first.
-    :raises ContractError: the answer holds no token.
+    :raises AuthError: they are not accepted, or the password must be changed first.
+    :raises ContractError: the response has no token.
     """
     basic = base64.b64encode(f"{username}:{password}".encode()).decode()
     response = yield Request(LOGIN, "POST", "/v1/users/login", {"authorization": f"Basic {basic}"})
@@ -63,9 +63,9 @@ def login(username: str, password: str) -> Flow[Token]:
 
 class TokenCache:
     """
-    The token in use, and when it is time for the next one.
+    The current token, and when to renew it.
 
-    What counts is how long the server says that it lasts, so its clock may differ from ours.
+    It uses the token's lifetime, not its expiry, because the server's clock may differ from the local one.
     """
 
     def __init__(self) -> None:
@@ -73,11 +73,11 @@ class TokenCache:
         self._renew_at: datetime | None = None
 
     def current(self, now: datetime) -> str | None:
-        """Return the token; ``None`` where there is none, or its end is within 5 minutes or a tenth of its life."""
+        """Return the token; ``None`` if there is none, or if 5 minutes or a tenth of its lifetime are left."""
         return self._token if self._renew_at is not None and now < self._renew_at else None
 
     def keep(self, token: Token, now: datetime) -> str:
-        """Put a new one in its place, and return it."""
+        """Store a new token, and return it."""
         life = token.expires_at - (token.server_time or now) if token.expires_at else DEFAULT_LIFETIME
         if life <= timedelta(0):
             life = DEFAULT_LIFETIME

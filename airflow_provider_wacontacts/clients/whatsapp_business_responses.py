@@ -1,7 +1,7 @@
 """
-What the contacts node says about numbers: in its answers, and in the callbacks that follow them.
+Responses and callbacks of the contacts node.
 
-Shapes: https://developers.facebook.com/docs/whatsapp/api/contacts and, for what a webhook delivers,
+Sources: https://developers.facebook.com/docs/whatsapp/api/contacts and, for callbacks,
 https://developers.facebook.com/docs/whatsapp/on-premises/webhooks/inbound
 """
 
@@ -44,25 +44,25 @@ STATUSES = RESOLVED | {"processing"}
 
 MIN_PAUSE = timedelta(seconds=5)
 MAX_PAUSE = timedelta(minutes=2)
-#: From this version on a client answers ``valid`` for every number.
+#: From this version on, clients return ``valid`` for every number.
 ALWAYS_VALID = (2, 43)
 _VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\D.*)?", re.DOTALL)
 
 
 def is_resolved(status: str) -> bool:
-    """Tell whether a status is final; a word that nobody has documented is not."""
+    """Return whether a status is final; an undocumented one is not."""
     return status in RESOLVED
 
 
 def next_pause(attempt: int, jitter: float, retry_after: timedelta | None = None) -> timedelta:
     """
-    Say how long to wait before asking again about what is not resolved.
+    Return the pause before unresolved numbers are requested again.
 
     It grows from 5 seconds to 2 minutes, a third of it jitter, so that tasks do not send at once.
 
-    :param attempt: how often was asked so far, 1 and up.
+    :param attempt: number of requests so far, 1 and up.
     :param jitter: of [0, 1).
-    :param retry_after: what the server asked for: never less is waited, and up to a tenth more.
+    :param retry_after: lower bound that the server sent; up to a tenth is added.
     """
     growing = min(MIN_PAUSE * (1 << min(attempt - 1, 16)), MAX_PAUSE / 1.5)
     pause = growing * (1 + jitter / 2)
@@ -71,13 +71,13 @@ def next_pause(attempt: int, jitter: float, retry_after: timedelta | None = None
 
 def status_is_reliable(client_version: str | None) -> bool | None:
     """
-    Tell whether ``valid`` means that somebody is on WhatsApp.
+    Return whether ``valid`` means that the number is on WhatsApp.
 
-    Clients from v2.43 on answer ``valid`` for everybody. Source:
+    Clients from v2.43 on return ``valid`` for every number. Source:
     https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts
 
-    :param client_version: as the answer's ``meta`` has it, with or without its ``v``.
-    :returns: ``None`` where the version is not known.
+    :param client_version: from the response's ``meta``, with or without its ``v``.
+    :returns: ``None`` if the version is unknown.
     """
     match = _VERSION.fullmatch((client_version or "").strip())
     return (int(match[1]), int(match[2])) < ALWAYS_VALID if match else None
@@ -85,7 +85,7 @@ def status_is_reliable(client_version: str | None) -> bool | None:
 
 CALLBACK = "whatsapp_business.callback"
 UNKNOWN = "unknown"
-#: Longer than any that WhatsApp gives out, and short enough for every index.
+#: Longer than any hash of WhatsApp, and short enough for every index.
 MAX_HASH_LENGTH = 200
 MAX_WA_ID_LENGTH = 32
 _WORD = re.compile(r"[a-z][a-z_]{0,29}")
@@ -94,13 +94,13 @@ _WORD = re.compile(r"[a-z][a-z_]{0,29}")
 @dataclass(frozen=True, slots=True)
 class ContactResult:
     """
-    What is said about one number.
+    The result for one number.
 
-    :param input: as it was sent.
-    :param status: ``valid``, ``invalid``, ``failed`` or ``processing``; another word where the server has another, and
-        ``unknown`` where that is no word.
-    :param wa_id: digits; may be there, or not, whatever the status.
-    :param known: whether the status is one of the four that are documented.
+    :param input: the number as it was sent.
+    :param status: ``valid``, ``invalid``, ``failed``, ``processing`` or any other word that the server sends;
+        ``unknown`` if it is not a word.
+    :param wa_id: digits; independent of the status.
+    :param known: whether the status is documented.
     """
 
     input: str = field(repr=False)
@@ -112,16 +112,16 @@ class ContactResult:
 @dataclass(frozen=True, slots=True)
 class CheckResponse:
     """
-    The answer to one request.
+    The response to one check request.
 
     :param results: by input, in the order of the request.
-    :param missing: inputs that it says nothing about, in the order of the request.
-    :param error_codes: of the errors beside the results; ``None`` for one without a code.
-    :param unmatched: results that belong to no input, such as one without it.
-    :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
-    :param date: the server's own time, aware; ``None`` where it sent none.
-    :param error: what the errors amount to for the inputs that are missing, where those have to be asked about later,
-        or nothing more may be; ``None`` where they are no reason not to go on.
+    :param missing: inputs without a result, in the order of the request.
+    :param error_codes: codes of its errors; ``None`` for an error without a code.
+    :param unmatched: number of results without an input of the request.
+    :param client_version: for example ``v2.45.1``; ``None`` if unknown.
+    :param date: its ``Date`` header, timezone-aware; ``None`` if missing.
+    :param error: why inputs are missing, if they must be requested later, or no more requests may be sent; otherwise
+        ``None``.
     """
 
     results: Mapping[str, ContactResult] = field(repr=False)
@@ -136,11 +136,11 @@ class CheckResponse:
 @dataclass(frozen=True, slots=True)
 class Callback:
     """
-    What of a webhook delivery concerns contacts; both lists are empty where nothing does.
+    The part of a webhook's body that concerns contacts; both lists may be empty.
 
     :param results: in its order.
     :param identities: in its order.
-    :param client_version: such as ``v2.45.1``; ``None`` where it does not say.
+    :param client_version: for example ``v2.45.1``; ``None`` if unknown.
     """
 
     results: Sequence[ContactResult] = ()
@@ -150,7 +150,7 @@ class Callback:
 
 def parse_check_response(response: Response, asked: Sequence[str], operation: str) -> CheckResponse:
     """
-    Read a successful answer, matching results to inputs by what they say, never by position.
+    Parse a 2xx response, and match results to inputs by their ``input``, never by position.
 
     :raises ApiError: it has errors instead of results.
     :raises ContractError: it is not an object with a list of contacts.
@@ -169,7 +169,7 @@ def parse_check_response(response: Response, asked: Sequence[str], operation: st
     missing = [text for text in dict.fromkeys(asked) if text not in found]
     refused = error_from_response(response, operation) if errors and missing else None
     if isinstance(refused, RejectedError):
-        # It is about those numbers, and the others may be asked about all the same.
+        # It concerns these numbers only; others may still be requested.
         refused = None
     if refused is not None and not results:
         raise refused
@@ -178,10 +178,9 @@ def parse_check_response(response: Response, asked: Sequence[str], operation: st
 
 def parse_callback(body: bytes) -> Callback:
     """
-    Take what concerns contacts from the body of a webhook delivery.
+    Parse the part of a webhook's body that concerns contacts: results of checks and identity changes.
 
-    That is the results of checks, and the news that users have potentially changed. Profiles of people who wrote,
-    messages and their receipts are left alone.
+    Profiles, messages and receipts are ignored.
 
     :raises ContractError: the body is not a JSON object.
     """
@@ -197,7 +196,7 @@ def parse_callback(body: bytes) -> Callback:
 
 
 def _match_results(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
-    """Return results by input, and how many belong to none."""
+    """Return results by input, and the number of results without one."""
     found: dict[str, ContactResult] = {}
     unmatched = 0
     for entry in contacts:
@@ -212,7 +211,7 @@ def _match_results(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict
 
 
 def _rank(result: ContactResult) -> tuple[bool, bool]:
-    """Of two entries about one input, what is final counts, and of those what says more than that it failed."""
+    """Rank two results of one input: final before unresolved, ``valid`` and ``invalid`` before ``failed``."""
     return result.status in RESOLVED, result.status in ("valid", "invalid")
 
 

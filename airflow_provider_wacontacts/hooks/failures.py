@@ -1,4 +1,4 @@
-"""How a task of Airflow fails by an error of this package."""
+"""How errors of this package fail a task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fail_without_retry"]
 
 @contextmanager
 def fail_without_retry() -> Iterator[None]:
-    """Turn errors that no retry can mend into Airflow's exception for just that; let the others go to its retries."""
+    """Raise ``AirflowFailException`` for errors that a retry cannot fix; Airflow retries the others."""
     try:
         yield
     except NON_RETRYABLE as error:

@@ -59,28 +59,28 @@ class GreenApiHook(FeedHook):
 
     def get_contacts(self, *, group: bool | None = None, count: int | None = None) -> Snapshot:
         """
-        Ask for all contacts of the account. They are up to 5 minutes old.
+        Request all contacts of the account. They are up to 5 minutes old.
 
-        :param group: groups only, or persons only; both by default.
-        :param count: how many at most, 1 and up; all by default. Which ones is not documented.
-        :returns: the contacts, in the server's order. None of them can mean that there are none, or to ask again.
+        :param group: ``True`` for groups only, ``False`` for people only; both by default.
+        :param count: maximum number of contacts, 1 and up; all by default. The API does not document which ones.
+        :returns: the contacts, in the server's order. An empty list can mean that they are not loaded yet.
         :raises WaContactsError: they could not be read.
         """
         return self.run_flow(green_api.get_contacts(self._instance, group=group, count=count))
 
     def get_state(self) -> str:
         """
-        Ask for the instance's state.
+        Request the instance's state.
 
-        :returns: ``authorized``, ``notAuthorized``, ``blocked``, ``starting``, …, or another word where the server has
-            another, and ``unknown`` where that is no word; empty while the instance is being created.
+        :returns: ``authorized``, ``notAuthorized``, ``blocked``, ``starting`` or any other word that the server
+            sends; ``unknown`` if it is not a word; empty while the instance is being created.
         :raises WaContactsError: it could not be read.
         """
         return self.run_flow(green_api.get_state(self._instance))
 
     def get_wa_settings(self) -> green_api.WaSettings:
         """
-        Ask how far the instance has loaded the history of its account.
+        Request how much of the account's history the instance has loaded.
 
         :raises WaContactsError: it could not be read.
         """
@@ -123,9 +123,9 @@ class GreenApiHook(FeedHook):
 
 def _parse_instance(connection: Connection, endpoint: Endpoint) -> green_api.Instance:
     """
-    Read which instance a connection speaks for, and have Airflow mask its token as it is and as a path has it.
+    Read the instance of a connection, and have Airflow mask its token, both plain and URL-quoted.
 
-    :raises ConfigError: a field is missing or cannot be.
+    :raises ConfigError: a field is missing or invalid.
     """
     if "/wainstance" in endpoint.base_url.lower():
         raise invalid_field(

@@ -1,8 +1,8 @@
 """
-What is told to whoever watches Airflow: figures of what was pulled, asked and waited for, as metrics of Airflow.
+Metrics of syncs, checks and waits, sent through Airflow.
 
-They are named ``wacontacts.<source>.<metric>``, as plain StatsD knows no tags. No account and no sender is in a name or
-in a tag: either may be a phone number.
+Names are ``wacontacts.<source>.<metric>``, because plain StatsD has no tags. Names and tags hold no account and no
+sender, because either may be a phone number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["KINDS", "count_statuses", "load", "send", "send_retry"]
 
 log = logging.getLogger(__name__)
 
-#: What an answer says of a number; ``unknown`` is any other word.
+#: Statuses of numbers in a response; ``unknown`` is any other word.
 STATUSES = ("valid", "invalid", "processing", "failed", "missing", "unknown")
 
 _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -51,18 +51,18 @@ KINDS = {f"{source}.{name}": kind for kind, of in _NAMES.items() for source, nam
 
 def send(source: str, conn_id: str = "", /, **figures: int | timedelta | None) -> None:
     """
-    Send figures to where Airflow sends its own. It never raises: what cannot be sent is not.
+    Send metrics to where Airflow sends its own. It never raises an error.
 
     :param source: the feed, or ``files``.
-    :param conn_id: the connection that a gauge is of: the last part of its name.
-    :param figures: by the metric's name; a timer's is a span of time. ``None`` for one that is not known.
+    :param conn_id: a gauge's connection: the last part of its name.
+    :param figures: values by the metric's name; a ``timedelta`` for a timer. ``None`` is not sent.
     """
     try:
         tags = {"source": source, **_task()}
         for name, figure in figures.items():
             if figure is not None:
                 _send_one(f"{source}.{name}", figure, conn_id, tags)
-    except Exception as error:  # noqa: BLE001 - of whatever Airflow was told to send with; no task is to fail of it
+    except Exception as error:  # noqa: BLE001 - any client of metrics; a task must not fail because of it
         log.debug("Metrics of %s were not sent: %s", source, type(error).__name__)
 
 
@@ -71,14 +71,14 @@ def send_retry(last: Attempt, pause: timedelta) -> None:
     send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
 
 
-def count_statuses(answer: CheckResponse) -> dict[str, int]:
-    """Count the numbers of an answer by what it says of them."""
-    said = Counter(result.status if result.known else "unknown" for result in answer.results.values())
-    return dict.fromkeys(STATUSES, 0) | said | {"missing": len(answer.missing)}
+def count_statuses(response: CheckResponse) -> dict[str, int]:
+    """Count the numbers of a response by status."""
+    counts = Counter(result.status if result.known else "unknown" for result in response.results.values())
+    return dict.fromkeys(STATUSES, 0) | counts | {"missing": len(response.missing)}
 
 
 def load() -> None:
-    """Have Airflow read what it needs and look up the host, which would block an event loop the first time."""
+    """Load Airflow's metrics and resolve the host, which would block an event loop the first time."""
     send("whatsapp_business", asked_again=0)
 
 
@@ -88,7 +88,7 @@ def _send_one(name: str, figure: Any, conn_id: str, tags: dict[str, str]) -> Non
         case "counter":
             stats.incr(full_name, figure, tags=tags)
         case "timer":
-            # Not as a span: of those, some versions of Airflow send seconds, and others milliseconds.
+            # Not as a timedelta: some versions of Airflow send it in seconds, others in milliseconds.
             stats.timing(full_name, figure.total_seconds() * 1000, tags=tags)
         case _:
             part = re.sub(r"[^A-Za-z0-9_-]", "_", conn_id)
@@ -99,14 +99,14 @@ def _task() -> dict[str, str]:
     """Return the tags of the task that runs in this process; none in a triggerer."""
     try:
         ti = _airflow()[1]()["ti"]
-    except Exception:  # noqa: BLE001 - each Airflow has its own for "nobody runs here"
+    except Exception:  # noqa: BLE001 - each version of Airflow has its own error if no task runs
         return {}
     return {"dag_id": ti.dag_id, "task_id": ti.task_id}
 
 
 @cache
 def _airflow() -> tuple[Any, Callable[[], Any]]:
-    """Import late what only a task or a trigger that has figures needs."""
+    """Import what only a task or a trigger that sends metrics needs."""
     from airflow.providers.common.compat.sdk import Stats, get_current_context
 
     # Airflow 3.2 sets this up in a triggerer only when it is imported; older ones do without, newer ones have done it.

@@ -46,12 +46,12 @@ FETCH_SIZE = 5_000
 @dataclass(frozen=True, slots=True)
 class StoreConnection:
     """
-    Where the store is, and what may be done to it.
+    A parsed connection of the store.
 
-    :param engine: connects when it is first used; its errors hide the parameters of statements.
+    :param engine: connects when first used; its errors hide statement parameters.
     :param table_schema: PostgreSQL's schema for the tables; ``None`` for the first of the search path.
     :param auto_upgrade: whether tasks may create and upgrade the tables.
-    :param secret: that of pseudonyms, by which who was erased is known; ``None`` where the connection has none.
+    :param secret: secret of pseudonyms and of the suppression list; ``None`` if the connection has none.
     """
 
     engine: Engine = field(repr=False)
@@ -64,13 +64,13 @@ def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
     """
     Open the store of a PostgreSQL or SQLite connection, without connecting; see :func:`store_engine`.
 
-    :param late_after: how long after its end a window may be pulled in time; the store's own choice by default.
+    :param late_after: how long after its end a window may be synced without being lossy; ``None``: the store's default.
     """
     return create_store(store_engine(conn_id), late_after=late_after)
 
 
 def create_store(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
-    """Open the store of a connection that was read, see :func:`open_store`."""
+    """Open the store of a parsed connection, see :func:`open_store`."""
     from airflow_provider_wacontacts.store import Store
 
     options: dict[str, Any] = {} if late_after is None else {"late_after": late_after}
@@ -87,7 +87,7 @@ def pseudonym_key(conn_id: str) -> bytes:
     """
     Read the secret for pseudonyms: extra ``pseudonym_secret`` of a connection, whatever its type.
 
-    :raises ConfigError: the connection is missing, or has none.
+    :raises ConfigError: the connection is not defined, or has no secret.
     """
     secret = _read_secret(read_extras(read_connection(conn_id)))
     if secret is None:
@@ -99,10 +99,10 @@ def store_engine(conn_id: str) -> StoreConnection:
     """
     Read a PostgreSQL or SQLite connection, without connecting.
 
-    Extras ``table_schema`` and ``auto_upgrade`` are the store's; the others mean what they mean to Airflow's own hook.
+    Extras ``table_schema`` and ``auto_upgrade`` are the store's; the others mean what they mean to Airflow's hook.
 
-    :raises ConfigError: the connection is missing, of another type, or cannot be understood, or the provider or the
-        driver of its database is not installed.
+    :raises ConfigError: the connection is not defined, of another type or invalid, or its provider or driver is not
+        installed.
     """
     return parse_store_connection(read_connection(conn_id))
 
@@ -110,12 +110,12 @@ def store_engine(conn_id: str) -> StoreConnection:
 async def store_engine_async(conn_id: str) -> StoreConnection:
     """Read a PostgreSQL or SQLite connection without blocking the event loop, see :func:`store_engine`."""
     connection = await read_connection_async(conn_id)
-    # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
+    # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_store_connection)(connection)
 
 
 def parse_store_connection(connection: Connection) -> StoreConnection:
-    """Make the engine of a connection that was read, see :func:`store_engine`."""
+    """Parse a connection and create its engine, see :func:`store_engine`."""
     conn_id = connection.conn_id
     extras = read_extras(connection)
     driver_extras = _driver_extras(extras)
@@ -134,7 +134,7 @@ def parse_store_connection(connection: Connection) -> StoreConnection:
 
 
 def postgres_hook(connection: Connection) -> PostgresHook:
-    """Make Airflow's own hook of a PostgreSQL connection; it would take the store's extras for options of libpq's."""
+    """Return Airflow's PostgreSQL hook, without the store's extras: it would pass them to libpq."""
     return _make_postgres_hook(connection, _driver_extras(read_extras(connection)))
 
 
@@ -154,20 +154,20 @@ def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
     conn_id = connection.conn_id
     try:
         hook, url = _postgres_url(connection, extras)
-        # The hook puts no extra but `sqlalchemy_query` into its URL, so an `sslmode` would be lost.
+        # The hook's URL has no extra except `sqlalchemy_query`, so an `sslmode` would be lost.
         options = {name: value for name, value in extras.items() if name not in hook.ignored_extra_options}
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
     except ImportError:
-        wrong = "PostgreSQL needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"
+        problem = "PostgreSQL needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"
     except (TypeError, ValueError, ArgumentError, AirflowException):
-        wrong = "an extra is not what PostgresHook takes"
-    raise ConfigError(f"connection {conn_id!r}: {wrong}")
+        problem = "an extra is not what PostgresHook takes"
+    raise ConfigError(f"connection {conn_id!r}: {problem}")
 
 
 def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[PostgresHook, URL]:
     hook = _make_postgres_hook(connection, extras)
     url = hook.sqlalchemy_url
-    if scheme := extras.get("sqlalchemy_scheme"):  # which the hook itself obeys only from 7.1 on
+    if scheme := extras.get("sqlalchemy_scheme"):  # the hook applies it from version 7.1 on
         url = url.set(drivername=scheme)
     if url.get_backend_name() != "postgresql":
         raise ValueError

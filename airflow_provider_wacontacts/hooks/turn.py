@@ -53,10 +53,10 @@ class TurnHook(FeedHook):
 
     def create_cursor(self, window: Window, options: turn.ExportOptions | None = None) -> str:
         """
-        Make a cursor for the contacts whose latest update fell into a window.
+        Create a cursor for the contacts whose latest update is in a window.
 
-        :returns: the cursor: a secret, as whoever holds it and the token can read the contacts.
-        :raises WaContactsError: the server made none.
+        :returns: the cursor. It is a secret: with the token, it gives access to the contacts.
+        :raises WaContactsError: the server created none.
         """
         cursor, _ = self.run_flow(turn.create_cursor(window.start, window.end, options or turn.ExportOptions()))
         return cursor
@@ -71,15 +71,15 @@ class TurnHook(FeedHook):
         resume_from: datetime | None = None,
     ) -> Iterator[TurnPage]:
         """
-        Read the contacts whose latest update fell into a window, a page at a time.
+        Read the contacts whose latest update is in a window, a page at a time.
 
-        Where a cursor expires on the way, contacts that were read already can come again.
+        If a cursor expires, contacts can repeat.
 
-        :param window: half-open; a contact that was updated since is not in it any more.
+        :param window: half-open; it does not return contacts that were updated after it.
         :param ordering: ``asc`` or ``desc``, by time of update; the server's choice by default.
-        :param page_size: contacts a page, 1 and up; some numbers answer 400 to it.
-        :param scrubbing_rules: field to rule; some numbers answer 400 to them.
-        :param resume_from: ``updated_at`` of the last contact that is already kept.
+        :param page_size: contacts per page, 1 and up; some numbers refuse it with 400 Bad Request.
+        :param scrubbing_rules: field to rule; some numbers refuse them with 400 Bad Request.
+        :param resume_from: ``updated_at`` of the last contact that is already stored.
         :returns: pages in the server's order; an empty page does not end the export.
         :raises WaContactsError: a page could not be read.
         """
@@ -90,9 +90,9 @@ class TurnHook(FeedHook):
 
     def get_schemas(self) -> list[dict[str, Any]]:
         """
-        Return the fields that the number's contacts can have: the one official way to learn custom fields' types.
+        Return the contact fields of the number: the only documented source of the types of custom fields.
 
-        :returns: one object a field (``name``, ``type``, ``custom``, …).
+        :returns: one object per field (``name``, ``type``, ``custom``, …).
         :raises WaContactsError: they could not be read.
         """
         return self.run_flow(turn.get_schemas())

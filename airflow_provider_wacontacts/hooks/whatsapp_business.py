@@ -49,7 +49,7 @@ RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / whatsapp_business.REQUESTS_A_
 
 class WhatsAppBusinessHook(FeedHook):
     """
-    Asks a WhatsApp Business API client, or a gateway that speaks its language, about numbers and identities.
+    Checks numbers and reads identities at a WhatsApp Business API client or a compatible gateway.
 
     The connection's login and password are exchanged for a token, which is renewed before it expires and once when it
     is not accepted; with extra ``auth`` the password itself is the token (``bearer``) or 360dialog's key (``d360``).
@@ -79,22 +79,22 @@ class WhatsAppBusinessHook(FeedHook):
 
     @property
     def sender(self) -> str:
-        """What numbers are filed under: extra ``sender``, the registered number, else the connection's id."""
+        """What numbers are stored under: extra ``sender``, the registered number, or the connection's ID."""
         return self._whatsapp.sender
 
     @property
     def account(self) -> str:
-        """The sender: this feed has no other."""
+        """The sender."""
         return self.sender
 
     @property
     def daily_checks(self) -> int:
-        """How many numbers the sender may ask about in a UTC day, 1 and up."""
+        """The daily check budget: numbers per UTC day, 1 and up."""
         return self._whatsapp.daily_checks
 
     @property
     def region(self) -> str | None:
-        """The sender's region, for numbers without a plus sign; ``None`` where the sender is no number with one."""
+        """The sender's region, for numbers without a plus sign; ``None`` if the sender is not a number."""
         return infer_region(self.sender)
 
     def check_contacts(
@@ -106,15 +106,15 @@ class WhatsAppBusinessHook(FeedHook):
         idempotent: bool = True,
     ) -> whatsapp_business.CheckResponse:
         """
-        Ask which numbers are on WhatsApp, and under which ids.
+        Check which numbers are on WhatsApp, and with which WhatsApp IDs.
 
-        :param inputs: 1 to 1,000 numbers, each once, best with their plus sign and country code.
-        :param blocking: ``wait`` until all are resolved, or ``no_wait``: those that take longer are ``processing``.
-        :param force_check: look anew, past what the client remembers for 7 days. Too much of it gets a number banned.
-        :param idempotent: ``False`` if each time that the numbers may be looked up counts. The request is then retried
-            only after 429, 503, or if no connection was made.
-        :returns: results by input, and the inputs that nothing was said about.
-        :raises WaContactsError: there was no answer.
+        :param inputs: 1 to 1,000 distinct numbers, preferably with plus sign and country code.
+        :param blocking: ``wait`` until all are resolved, or ``no_wait``: unresolved numbers are ``processing``.
+        :param force_check: bypass the client's 7-day cache. Avoid: it is the main cause of bans.
+        :param idempotent: ``False`` if each lookup counts against a budget. The request is then retried only after 429,
+            503, or if no connection was made.
+        :returns: results by input, and the inputs without a result.
+        :raises WaContactsError: there was no response with results.
         """
         return self.run_flow(
             whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, idempotent=idempotent)
@@ -122,19 +122,19 @@ class WhatsAppBusinessHook(FeedHook):
 
     def get_identity(self, wa_id: str) -> Identity:
         """
-        Ask for the latest identity of a user.
+        Request the latest identity of a user.
 
-        :param wa_id: as a check returned it.
-        :raises RejectedError: the server knows none.
+        :param wa_id: WhatsApp ID that a check returned.
+        :raises RejectedError: the server does not know the user.
         """
         return self.run_flow(whatsapp_business.get_identity(wa_id))
 
     def acknowledge_identity(self, wa_id: str, hash: str) -> None:  # noqa: A002 - the vendor's word
         """
-        Tell the client that a user's change is known, so that messages to the user may go on.
+        Acknowledge a user's identity change, so that messages to the user are sent again. It is idempotent.
 
-        :param wa_id: as a check returned it.
-        :param hash: the one that was looked at; doing it twice is no harm.
+        :param wa_id: WhatsApp ID that a check returned.
+        :param hash: hash of the identity that was reviewed.
         :raises RejectedError: the server has no such user, or another hash.
         """
         self.run_flow(whatsapp_business.acknowledge_identity(wa_id, hash))
@@ -143,7 +143,7 @@ class WhatsAppBusinessHook(FeedHook):
         """
         Return the same client for an event loop: ``async with hook.open_async() as contacts``.
 
-        It reads the connection by itself, so a hook that is made for it touches nothing.
+        It reads the connection when it is opened; creating it blocks nothing.
 
         :param clock: for tests.
         """
@@ -188,10 +188,10 @@ class WhatsAppBusinessHook(FeedHook):
 
 class AsyncContacts:
     """
-    Asks about numbers and identities without blocking the event loop.
+    Checks numbers and reads identities without blocking the event loop.
 
-    ``async with AsyncContacts(conn_id) as contacts`` opens it, and closes it in the end. The tasks of one loop may
-    share it, and with it its lines and its token.
+    ``async with AsyncContacts(conn_id) as contacts`` opens and closes it. The tasks of one event loop may share it,
+    its HTTP connections and its token.
 
     :param conn_id: the connection, which is read when it is opened.
     :param policy: how long a request is retried.
@@ -245,22 +245,22 @@ class AsyncContacts:
 
     @property
     def sender(self) -> str:
-        """What numbers are filed under, see :attr:`.WhatsAppBusinessHook.sender`."""
+        """What numbers are stored under, see :attr:`.WhatsAppBusinessHook.sender`."""
         return self._connection.sender
 
     @property
     def daily_checks(self) -> int:
-        """How many numbers the sender may ask about in a UTC day, 1 and up."""
+        """The daily check budget: numbers per UTC day, 1 and up."""
         return self._connection.daily_checks
 
     async def check_contacts(
         self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
     ) -> whatsapp_business.CheckResponse:
-        """Ask which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
+        """Check which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
         return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
 
     async def get_identity(self, wa_id: str) -> Identity:
-        """Ask for the latest identity of a user, see :meth:`.WhatsAppBusinessHook.get_identity`."""
+        """Request the latest identity of a user, see :meth:`.WhatsAppBusinessHook.get_identity`."""
         return await self.run_flow(whatsapp_business.get_identity(wa_id))
 
     async def acknowledge_identity(self, wa_id: str, hash: str) -> None:  # noqa: A002 - the vendor's word
@@ -284,7 +284,7 @@ def _same_host(connection: WhatsAppConnection, endpoint: Endpoint) -> Credential
 
 async def _read_async(conn_id: str) -> WhatsAppConnection:
     connection = await read_connection_async(conn_id)
-    # In Airflow's own thread: masking talks to the supervisor, which must not be done on the loop.
+    # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_connection)(connection)
 
 

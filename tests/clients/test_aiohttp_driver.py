@@ -60,7 +60,7 @@ def test_a_request_without_a_body_has_none(drive, wire):
     assert (wire.asked[0].body, wire.asked[0].headers["content-length"]) == (b"", "0")
 
 
-def test_an_answer_arrives_whole_with_its_header_names_in_lower_case(drive, wire):
+def test_a_response_has_its_body_and_lower_case_header_names(drive, wire):
     wire.will(Answer(201, b"0123", {"X-Some-Thing": "Value"}))
 
     assert drive(ask()) == [Response(201, {"content-length": "4", "x-some-thing": "Value"}, b"0123")]
@@ -79,7 +79,7 @@ def test_an_answer_in_chunks_arrives_joined(drive, wire):
     assert drive(ask())[0].body == b"0123"
 
 
-def test_flows_of_one_session_use_one_line(drive, wire):
+def test_flows_of_one_session_share_a_connection(drive, wire):
     drive(ask("/a"), ask("/b"), ask("/c"))
 
     assert ([asked.path for asked in wire.asked], wire.lines) == (["/a", "/b", "/c"], 1)
@@ -101,7 +101,7 @@ def test_a_silent_server_times_out(drive, wire):
     assert len(wire.asked) == 2
 
 
-def test_a_silent_server_is_said_to_take_too_long(drive, wire):
+def test_a_timeout_has_its_own_message(drive, wire):
     wire.will(ever_after=SILENCE)
 
     with pytest.raises(NetworkError, match="the server took too long"):
@@ -109,14 +109,14 @@ def test_a_silent_server_is_said_to_take_too_long(drive, wire):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_that_may_have_no_body_is_whole_without(drive, wire, status):
+def test_a_response_without_a_body_is_complete(drive, wire, status):
     wire.will(Answer(status, b"", {"content-length": "10"}))
 
     assert drive(ask())[0].status == status
     assert len(wire.asked) == 1
 
 
-def test_a_host_that_nobody_listens_on_is_a_failure_of_the_network(drive, unused_url, clock):
+def test_an_unreachable_host_is_a_network_error(drive, unused_url, clock):
     with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
         drive(ask(), url=unused_url, policy=RetryPolicy(budget=timedelta(seconds=2)))
 
@@ -170,7 +170,7 @@ def test_a_path_cannot_change_the_host(drive, wire, path):
     assert wire.asked == []
 
 
-def test_credentials_that_are_no_header_are_not_sent_nor_told(drive, wire):
+def test_invalid_header_values_are_neither_sent_nor_revealed(drive, wire):
     with pytest.raises(ConfigError) as caught:
         drive(ask(), token="example\r\ntoken")
     assert ("example" in str(caught.value), wire.asked) == (False, [])
@@ -178,7 +178,7 @@ def test_credentials_that_are_no_header_are_not_sent_nor_told(drive, wire):
 
 @pytest.mark.parametrize("answers", WAYS_TO_FAIL.values(), ids=WAYS_TO_FAIL.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_no_failure_tells_a_secret(drive, wire, caplog, answers):
+def test_no_failure_reveals_a_secret(drive, wire, caplog, answers):
     caplog.set_level(logging.DEBUG)
     for name in ("aiohttp", "asyncio", "airflow_provider_wacontacts"):
         caplog.set_level(logging.DEBUG, logger=name)

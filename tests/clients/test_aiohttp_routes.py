@@ -92,7 +92,7 @@ def test_a_certificate_of_ones_own_is_shown(tmp_path, pair):
 
 
 @pytest.mark.parametrize("given", [{"verify": "/no/such/file"}, {"cert": "/no/such/file"}, {"cert": ("/no", "/such")}])
-def test_a_file_that_cannot_be_read_is_a_matter_of_configuration(given):
+def test_an_unreadable_file_is_a_config_error(given):
     with pytest.raises(ConfigError, match="'verify' or 'cert'") as caught:
         resolve_route("https://127.0.0.1:9", **given)
     assert "/no" not in str(caught.value)

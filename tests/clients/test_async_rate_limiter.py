@@ -37,11 +37,11 @@ def passings(clock, limiter, count, meanwhile=None):
     return passed
 
 
-def test_tasks_are_let_through_one_after_another_in_their_order(clock, loop_clock):
+def test_tasks_acquire_in_order(clock, loop_clock):
     assert passings(clock, AsyncRateLimiter(QUARTER, clock=loop_clock), 4) == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
 
 
-def test_a_hold_keeps_all_back_and_then_they_go_at_their_pace(clock, loop_clock):
+def test_block_for_delays_all_tasks_which_then_keep_the_interval(clock, loop_clock):
     limiter = AsyncRateLimiter(QUARTER, clock=loop_clock)
 
     def hold(number):
@@ -51,7 +51,7 @@ def test_a_hold_keeps_all_back_and_then_they_go_at_their_pace(clock, loop_clock)
     assert passings(clock, limiter, 4, hold) == [(0, 0.0), (1, 0.25), (2, 60.25), (3, 60.5)]
 
 
-def test_a_shorter_hold_does_not_end_a_longer_one(clock, loop_clock):
+def test_a_shorter_block_does_not_end_a_longer_one(clock, loop_clock):
     limiter = AsyncRateLimiter(QUARTER, clock=loop_clock)
     limiter.block_for(timedelta(seconds=60))
     limiter.block_for(timedelta(seconds=5))
@@ -59,7 +59,7 @@ def test_a_shorter_hold_does_not_end_a_longer_one(clock, loop_clock):
     assert passings(clock, limiter, 1) == [(0, 60.0)]
 
 
-def test_a_hold_tells_by_how_much_longer_it_is(clock, loop_clock):
+def test_block_for_returns_the_additional_time(clock, loop_clock):
     limiter = AsyncRateLimiter(QUARTER, clock=loop_clock)
     clock.sleep(10.0)
 
@@ -68,7 +68,7 @@ def test_a_hold_tells_by_how_much_longer_it_is(clock, loop_clock):
     assert longer == [60.0, 0.0, 0.0, 30.0]
 
 
-def test_waiting_for_it_to_open_takes_no_turn(clock, loop_clock):
+def test_wait_unblocked_uses_no_slot(clock, loop_clock):
     limiter = AsyncRateLimiter(QUARTER, clock=loop_clock)
     limiter.block_for(timedelta(seconds=60))
     asyncio.run(limiter.wait_unblocked())
@@ -77,7 +77,7 @@ def test_waiting_for_it_to_open_takes_no_turn(clock, loop_clock):
     assert passings(clock, limiter, 1) == [(0, 60.0)]
 
 
-def test_no_more_are_on_the_other_side_than_may_be():
+def test_max_in_flight_is_not_exceeded():
     limiter, there, most = AsyncRateLimiter(timedelta(0), max_in_flight=3), set(), []
 
     async def task(number):
@@ -94,7 +94,7 @@ def test_no_more_are_on_the_other_side_than_may_be():
     assert max(most) == 3
 
 
-def test_whoever_is_cancelled_gives_their_turn_and_place_away(clock):
+def test_a_cancelled_task_frees_its_slot(clock):
     passed = []
 
     async def task(limiter, number):

@@ -58,12 +58,12 @@ def test_a_method_is_asked_for_with_the_token_in_its_path_and_nothing_else(flow,
         ({"group": False, "count": 250}, "?group=false&count=250"),
     ],
 )
-def test_nothing_is_narrowed_unless_it_is_asked_for(given, query):
+def test_only_given_filters_are_sent(given, query):
     assert asked(get_contacts(INSTANCE, **given)).path == f"/waInstance7103000000/getContacts/example-token{query}"
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_count_that_cannot_be_is_refused_before_anything_is_sent(count):
+def test_an_invalid_count_fails_before_a_request(count):
     with pytest.raises(ConfigError, match=f"count is {count}. It must be a whole number, 1 or more."):
         asked(get_contacts(INSTANCE, count=count))
 
@@ -102,7 +102,7 @@ def test_a_snapshot_has_the_servers_time():
     assert (snapshot.rows, snapshot.date) == (1, datetime(2020, 4, 20, 19, 54, 33, tzinfo=UTC))
 
 
-def test_an_empty_list_is_an_answer():
+def test_an_empty_list_is_accepted():
     assert answered(get_contacts(INSTANCE), b"[]").rows == 0
 
 
@@ -181,7 +181,7 @@ def test_progress_is_a_percentage_or_unknown(progress, percent):
 
 
 @pytest.mark.parametrize("state", ["authorized", "yellowCard", "suspended", "brandNew", "7"])
-def test_a_state_that_nobody_knows_to_stand_in_the_way_is_let_through(state):
+def test_an_unknown_state_is_accepted(state):
     assert answered(get_usable_state(INSTANCE), {"stateInstance": state}) == ("unknown" if state == "7" else state)
 
 
@@ -197,7 +197,7 @@ def test_a_state_that_nobody_knows_to_stand_in_the_way_is_let_through(state):
         (None, TransientError, "being created"),
     ],
 )
-def test_a_state_that_stands_in_the_way_says_what_to_do(state, kind, told):
+def test_an_unusable_state_raises_an_error_with_advice(state, kind, told):
     with pytest.raises(kind, match=rf"^green_api\.state\.get: .*{told}"):
         answered(get_usable_state(INSTANCE), {"stateInstance": state})
 

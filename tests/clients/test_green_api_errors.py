@@ -37,7 +37,7 @@ SAID = [
     [echoing, lambda message: json.dumps({"message": message}).encode(), str.encode, lambda text: f'"{text}"'.encode()],
     ids=["echoing", "message only", "text", "JSON text"],
 )
-def test_a_400_means_what_it_says_whatever_its_form(message, kind, told, body):
+def test_a_400_is_classified_by_its_message_in_any_form(message, kind, told, body):
     error = error_from_response(Response(400, {}, body(message)), CONTACTS)
 
     assert (type(error), error.source, error.operation, error.status) == (kind, "green_api", CONTACTS, 400)
@@ -48,7 +48,7 @@ SAYING_NOTHING = [b"", b"null", b"{}", b"[]", b"<html>", b'{"message":["a"]}', b
 
 
 @pytest.mark.parametrize("body", SAYING_NOTHING)
-def test_a_400_that_says_nothing_is_refused_for_good(body):
+def test_a_400_without_a_message_is_a_rejected_error(body):
     assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError
 
 
@@ -92,19 +92,19 @@ def test_every_other_status_has_its_class_whatever_its_body(status, kind, told, 
 @pytest.mark.parametrize(
     "body", [echoing("instance is starting or not authorized example-token"), b"example-token 11001234567@c.us"]
 )
-def test_an_error_tells_nothing_of_its_body(status, body):
+def test_an_error_does_not_quote_the_body(status, body):
     error = error_from_response(Response(status, {}, body), CONTACTS)
 
     shown = str(error) + repr(error) + repr(vars(error))
     assert [secret for secret in ("example-token", "11001234567", "waInstance", "7103000000") if secret in shown] == []
 
 
-def test_a_server_that_was_too_slow_is_tried_again():
+def test_499_becomes_504():
     assert normalize_status(Response(499, {"date": "x"}, b"body")) == Response(504, {"date": "x"}, b"body")
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 466, 500, 502, 503])
-def test_every_other_answer_is_what_its_status_says(status):
+def test_other_statuses_are_unchanged(status):
     response = Response(status, {}, echoing("instance in starting process try later"))
 
     assert normalize_status(response) is response

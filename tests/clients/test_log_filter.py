@@ -66,7 +66,7 @@ def told(records):
 
 @pytest.mark.parametrize("answers", WAYS_TO_FAIL.values(), ids=WAYS_TO_FAIL.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_no_failure_tells_a_secret(wire, clock, everything, answers):
+def test_no_failure_reveals_a_secret(wire, clock, everything, answers):
     wire.will(*answers)
     with requests.Session() as session:
         driver = Driver(session, wire.url, RetryLoop(Tokens(TOKEN), clock=clock), timeout=(5, 0.02))
@@ -79,7 +79,7 @@ def test_no_failure_tells_a_secret(wire, clock, everything, answers):
     assert [secret for secret in SECRETS if secret in shown or secret in told(everything.records)] == []
 
 
-def test_what_is_waited_for_is_told(wire, clock, everything):
+def test_retries_are_logged(wire, clock, everything):
     wire.will(Answer(429, headers={"retry-after": "7"}))
     with requests.Session() as session, pytest.raises(ContractError):
         Driver(session, wire.url, RetryLoop(clock=clock, jitter=lambda: 0.0)).run(strict())
@@ -89,7 +89,7 @@ def test_what_is_waited_for_is_told(wire, clock, everything):
     ]
 
 
-def test_others_may_talk_at_the_same_time(wire, everything):
+def test_other_threads_may_log_at_the_same_time(wire, everything):
     with quiet_urllib3():
         requests.get(f"{wire.url}/quiet", timeout=5)
         other = threading.Thread(target=requests.get, args=(f"{wire.url}/other",), kwargs={"timeout": 5})

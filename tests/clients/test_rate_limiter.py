@@ -15,7 +15,7 @@ def limiter():
     return RateLimiter(timedelta(seconds=1.5))
 
 
-def test_the_first_turn_is_at_once_and_the_next_an_interval_later(limiter, clock):
+def test_the_first_request_is_immediate_and_the_next_an_interval_later(limiter, clock):
     limiter.acquire(clock)
     assert clock.sleeps == []
 
@@ -24,7 +24,7 @@ def test_the_first_turn_is_at_once_and_the_next_an_interval_later(limiter, clock
     assert clock.sleeps == [1.5, 1.5]
 
 
-def test_time_that_passed_anyway_is_not_waited_for_again(limiter, clock):
+def test_elapsed_time_counts_towards_the_interval(limiter, clock):
     limiter.acquire(clock)
     clock.passed += 1
     limiter.acquire(clock)
@@ -35,7 +35,7 @@ def test_time_that_passed_anyway_is_not_waited_for_again(limiter, clock):
     assert clock.sleeps == [0.5]
 
 
-def test_a_long_rest_saves_no_turns_up(limiter, clock):
+def test_idle_time_is_not_saved_for_a_burst(limiter, clock):
     limiter.acquire(clock)
     clock.passed += 60
     limiter.acquire(clock)
@@ -52,7 +52,7 @@ def test_each_key_has_a_limiter_of_its_own(clock):
     assert clock.sleeps == [1.5]
 
 
-def test_threads_that_come_at_once_get_turns_of_their_own(limiter):
+def test_concurrent_threads_get_different_slots(limiter):
     sleeps, barrier = [], threading.Barrier(8)
     stopped = Clock(sleep=sleeps.append, monotonic=lambda: 1000.0)
 

@@ -57,7 +57,7 @@ def test_a_request_arrives_as_the_flow_made_it(driver, wire):
     assert asked.headers["authorization"] == "Bearer example-token"
 
 
-def test_an_answer_arrives_whole_with_its_header_names_in_lower_case(driver, wire):
+def test_a_response_has_its_body_and_lower_case_header_names(driver, wire):
     wire.will(Answer(201, b"0123", {"X-Some-Thing": "Value"}))
 
     assert driver.run(ask()) == Response(201, {"content-length": "4", "x-some-thing": "Value"}, b"0123")
@@ -76,7 +76,7 @@ def test_an_answer_in_chunks_arrives_joined(driver, wire):
     assert driver.run(ask()).body == b"0123"
 
 
-def test_a_flow_of_many_requests_uses_one_line(driver, wire):
+def test_requests_of_a_flow_share_a_connection(driver, wire):
     def three():
         for path in ("/a", "/b", "/c"):
             yield Request("turn.a", "GET", path)
@@ -117,7 +117,7 @@ def test_a_silent_server_times_out(wire, session, clock):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_that_may_have_no_body_is_whole_without(driver, wire, status):
+def test_a_response_without_a_body_is_complete(driver, wire, status):
     wire.will(Answer(status, b"", {"content-length": "10"}))
 
     assert driver.run(ask()).status == status
@@ -188,7 +188,7 @@ def test_no_cookie_is_sent_back(driver, wire):
     ("attribute", "value"),
     [("verify", "/no/such/file"), ("cert", "/no/such/file"), ("proxies", {"https": "http://"})],
 )
-def test_a_session_that_cannot_send_is_a_matter_of_configuration(session, clock, attribute, value):
+def test_an_invalid_session_is_a_config_error(session, clock, attribute, value):
     setattr(session, attribute, value)
     driver = Driver(session, "https://127.0.0.1:9", RetryLoop(clock=of_clock(clock)))
 
@@ -205,7 +205,7 @@ def test_a_path_cannot_change_the_host(driver, wire, path):
 
 
 @pytest.mark.parametrize("token", ["example\r\ntoken", "exämple-tøken-\u0142"])
-def test_credentials_that_are_no_header_are_not_sent_nor_told(wire, session, clock, token):
+def test_invalid_header_values_are_neither_sent_nor_revealed(wire, session, clock, token):
     with pytest.raises(ConfigError) as caught:
         driver_for(wire, session, clock, token=token).run(ask())
     assert (token in str(caught.value), wire.asked) == (False, [])

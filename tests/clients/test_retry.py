@@ -65,7 +65,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize(("headers", "seconds"), ASKED.values(), ids=ASKED.keys())
-def test_what_the_headers_ask_for(headers, seconds):
+def test_retry_after_is_read_from_the_headers(headers, seconds):
     asked = read_retry_after(answer(429, **headers), NOW)
 
     assert asked == (None if seconds is None else timedelta(seconds=seconds))
@@ -76,7 +76,7 @@ def test_what_the_headers_ask_for(headers, seconds):
     [{"x_ratelimit_reset": str(EPOCH + 3620)}, {"retry_after": "Mon, 10 Aug 2026 04:15:20 GMT"}],
     ids=["moment", "date"],
 )
-def test_moments_are_the_servers_whose_clock_may_differ(headers):
+def test_dates_are_compared_with_the_servers_clock(headers):
     ahead = answer(429, date="Mon, 10 Aug 2026 04:15:00 GMT", **headers)
 
     assert read_retry_after(ahead, NOW) == timedelta(seconds=20)
@@ -107,7 +107,7 @@ def test_a_short_retry_after_still_backs_off():
 
 
 @pytest.mark.parametrize("outcome", [answer(429), answer(429, retry_after="0"), answer(500), *NETWORK])
-def test_where_no_wait_is_asked_for_it_backs_off(outcome):
+def test_without_retry_after_it_backs_off(outcome):
     assert [judge(outcome, number=number) for number in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
@@ -122,7 +122,7 @@ def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
 
 
 @pytest.mark.parametrize("status", [*range(200, 429), *range(430, 500)])
-def test_every_other_answer_is_the_flows(status):
+def test_other_responses_are_passed_to_the_flow(status):
     assert judge(answer(status, retry_after="5"), elapsed=10_000) is None
 
 
@@ -146,7 +146,7 @@ def test_a_wait_longer_than_the_budget_has_left_is_not_begun():
     assert caught.value.retry_after == timedelta(seconds=60)
 
 
-def test_a_server_that_fails_for_too_long_is_given_up():
+def test_5xx_beyond_the_budget_raises_a_server_error():
     with pytest.raises(ServerError) as caught:
         judge(answer(502), number=9, elapsed=599.9)
 
@@ -163,7 +163,7 @@ def test_a_server_that_asks_for_too_much_patience_says_so():
 
 
 @pytest.mark.parametrize("failure", NETWORK)
-def test_a_network_that_fails_for_too_long_is_given_up(failure):
+def test_network_failures_beyond_the_budget_raise_a_network_error(failure):
     with pytest.raises(NetworkError) as caught:
         judge(failure, number=4, elapsed=600)
 
@@ -172,7 +172,7 @@ def test_a_network_that_fails_for_too_long_is_given_up(failure):
     assert str(error) == f"turn.contacts.page, 4 attempts: {failure.value}; try again later"
 
 
-def test_a_certificate_that_is_not_trusted_is_not_tried_again():
+def test_an_untrusted_certificate_is_not_retried():
     with pytest.raises(PermanentError, match="'verify'"):
         judge(Failure.NOT_TRUSTED)
 
@@ -184,7 +184,7 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again():
     elapsed=st.floats(0, 1000),
     jitter=st.floats(0, 1, exclude_max=True),
 )
-def test_it_never_asks_earlier_than_it_was_told_to(status, seconds, number, elapsed, jitter):
+def test_a_retry_is_never_earlier_than_retry_after(status, seconds, number, elapsed, jitter):
     outcome = answer(status, retry_after=repr(seconds))
     try:
         pause = judge(outcome, number=number, elapsed=elapsed, jitter=jitter)
@@ -203,7 +203,7 @@ TEXTS = st.text(max_size=40) | st.from_regex(
 
 
 @given(status=st.sampled_from([429, 503]), retry_after=TEXTS, reset=TEXTS)
-def test_no_header_makes_it_stumble(status, retry_after, reset):
+def test_arbitrary_headers_raise_no_unexpected_error(status, retry_after, reset):
     asked = read_retry_after(answer(status, retry_after=retry_after, x_ratelimit_reset=reset), NOW)
 
     assert asked is None or timedelta(0) <= asked <= timedelta(days=31)
@@ -217,7 +217,7 @@ def judge_counted(outcome):
 
 
 @pytest.mark.parametrize("outcome", [answer(429), answer(503), Failure.UNREACHABLE])
-def test_what_is_counted_is_sent_again_where_it_surely_was_not_done(outcome):
+def test_a_non_idempotent_request_is_retried_if_it_was_not_processed(outcome):
     assert judge_counted(outcome) == timedelta(seconds=0.5)
 
 
@@ -228,6 +228,6 @@ def test_what_is_counted_is_sent_again_where_it_surely_was_not_done(outcome):
         *((failure, NetworkError) for failure in (Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF)),
     ],
 )
-def test_what_is_counted_is_not_sent_again_where_it_may_have_been_done(outcome, kind):
+def test_a_non_idempotent_request_is_not_retried_if_it_may_have_been_processed(outcome, kind):
     with pytest.raises(kind):
         judge_counted(outcome)

@@ -38,7 +38,7 @@ def test_those_who_wait_do_not_ask_at_once():
 @pytest.mark.parametrize(
     ("retry_after", "jitter", "pause"), [(1, 0.0, 5), (300, 0.0, 300), (300, 0.5, 315), (0, 0.5, 6.25)]
 )
-def test_what_the_server_asks_for_is_honoured_in_full(retry_after, jitter, pause):
+def test_retry_after_is_a_lower_bound(retry_after, jitter, pause):
     assert next_pause(1, jitter, timedelta(seconds=retry_after)).total_seconds() == pytest.approx(pause)
 
 

@@ -26,7 +26,7 @@ def counts(source: str, **figures: int) -> dict[str, int]:
     return {f"{source}.{name}": figures.get(name, 0) for name in names}
 
 
-def test_who_is_new_gone_and_back_is_told(told: Told, green: Sandbox, run: Context) -> None:
+def test_new_gone_and_returned_contacts_are_counted(told: Told, green: Sandbox, run: Context) -> None:
     for day, change in enumerate([lambda: None, lambda: green.green_api.remove(ANN), lambda: green.green_api.put(ANN)]):
         green.clock.set(MONDAY + day * DAY)
         change()
@@ -36,13 +36,13 @@ def test_who_is_new_gone_and_back_is_told(told: Told, green: Sandbox, run: Conte
 
 
 @pytest.mark.usefixtures("green")
-def test_in_files_nobody_is_compared(told: Told, run: Context, tmp_path: Path) -> None:
+def test_files_have_no_comparison_counts(told: Told, run: Context, tmp_path: Path) -> None:
     to_files(tmp_path).execute(run())
 
     assert told() == {"green_api.pages": 1, "green_api.rows": 4, "green_api.rejected": 0}
 
 
-def test_each_empty_answer_is_told(told: Told, green: Sandbox, run: Context) -> None:
+def test_empty_responses_are_counted(told: Told, green: Sandbox, run: Context) -> None:
     green.fail(Fault(on="contacts", kind="body", body="[]", times=2))
 
     with pytest.raises(TaskDeferred):

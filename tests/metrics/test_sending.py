@@ -76,7 +76,7 @@ def test_tags_are_the_feed_and_the_task_and_of_a_gauge_its_connection(tagged: St
     ]
 
 
-def test_what_is_not_known_is_not_sent_and_nothing_is_sent_as_zero(statsd: StatsdServer) -> None:
+def test_unknown_values_are_not_sent_and_zero_is(statsd: StatsdServer) -> None:
     metrics.send("turn", rows=0, new_versions=None)
 
     assert statsd.told() == {"turn.rows": 0}

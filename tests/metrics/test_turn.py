@@ -50,7 +50,7 @@ def test_in_files_nothing_is_known_to_be_new(told: Told, context: Context, tmp_p
     assert told() == BOB | IN_TIME
 
 
-def test_what_is_pulled_again_is_received_again_and_not_new(told: Told, context: Context) -> None:
+def test_a_repeated_sync_counts_rows_but_no_new_versions(told: Told, context: Context) -> None:
     for _ in range(2):
         to_store().execute(context(MONDAY, TUESDAY))
 
@@ -58,7 +58,7 @@ def test_what_is_pulled_again_is_received_again_and_not_new(told: Told, context:
     assert (figures["turn.rows"], figures["turn.new_versions"], figures["turn.lateness"]) == (2, 1, [600_000.0] * 2)
 
 
-def test_a_window_that_came_too_late_and_after_a_hole_is_told_of(told: Told, context: Context, turn: Sandbox) -> None:
+def test_a_late_window_after_a_gap_is_counted(told: Told, context: Context, turn: Sandbox) -> None:
     to_store().execute(context(MONDAY, TUESDAY))
     turn.clock.set("2022-09-15T02:00:00Z")
 

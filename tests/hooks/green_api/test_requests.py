@@ -59,7 +59,7 @@ def test_contacts_are_narrowed_when_it_is_asked_for(hook, wire):
 
 
 @pytest.mark.parametrize("count", [0, -5])
-def test_a_count_that_cannot_be_is_refused_before_anything_is_sent(hook, wire, count):
+def test_an_invalid_count_fails_before_a_request(hook, wire, count):
     with pytest.raises(ConfigError, match=f"count is {count}. It must be a whole number, 1 or more."):
         hook.get_contacts(count=count)
     assert wire.asked == []
@@ -101,7 +101,7 @@ def test_an_empty_list_is_asked_for_once_and_handed_over(hook, wire):
     ],
     ids=["429", "502", "500", "503", "504", "499", "dropped", "cut off"],
 )
-def test_what_can_change_is_waited_for_longer_each_time(hook, wire, clock, broken):
+def test_transient_failures_are_retried_with_growing_pauses(hook, wire, clock, broken):
     wire.will(broken, broken, CONTACTS)
 
     assert ids(hook.get_contacts()) == [IVAN["id"]]
@@ -109,7 +109,7 @@ def test_what_can_change_is_waited_for_longer_each_time(hook, wire, clock, broke
     assert clock.passed >= 3
 
 
-def test_after_a_429_nobody_asks_again_within_the_second(hook, wire, clock):
+def test_no_retry_within_a_second_of_a_429(hook, wire, clock):
     wire.will(TOO_MANY, CONTACTS)
     hook.get_contacts()
 
@@ -134,7 +134,7 @@ def test_a_429_that_says_when_is_waited_for_as_it_says(hook, wire, clock):
     ],
     ids=["429", "502", "499", "dropped", "silent"],
 )
-def test_what_does_not_change_is_given_up_within_the_budget(connect, wire, clock, broken, kind):
+def test_lasting_failures_end_within_the_budget(connect, wire, clock, broken, kind):
     define(connect, wire, extra={"timeout": 0.05})
     wire.will(ever_after=broken)
 
@@ -167,7 +167,7 @@ def test_what_does_not_change_is_given_up_within_the_budget(connect, wire, clock
         (answer(["11001234567@c.us"]), ContractError),
     ],
 )
-def test_what_asking_again_at_once_cannot_help_fails_at_once(hook, wire, clock, said, kind):
+def test_permanent_failures_are_not_retried(hook, wire, clock, said, kind):
     wire.will(ever_after=said)
 
     with pytest.raises(kind, match=rf"^green_api\.contacts\.get, HTTP {said.status}: ") as caught:

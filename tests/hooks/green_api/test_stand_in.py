@@ -48,7 +48,7 @@ def stand_in(connect, clock):
     ],
     ids=str,
 )
-def test_everybody_is_read(stand_in, behaviour):
+def test_all_contacts_are_read(stand_in, behaviour):
     _, hook = stand_in(**behaviour)
 
     assert ids(hook.get_contacts()) == EXAMPLE
@@ -58,7 +58,7 @@ def test_everybody_is_read(stand_in, behaviour):
     assert hook.test_connection()[0] is True
 
 
-def test_rows_that_are_none_cost_no_others(stand_in):
+def test_invalid_rows_do_not_affect_others(stand_in):
     _, hook = stand_in(odd_rows=("null", '{"name":"x"}', "[]"))
     snapshot = hook.get_contacts()
 
@@ -72,7 +72,7 @@ def test_a_snapshot_has_the_stand_ins_time(stand_in):
     assert abs(hook.get_contacts().date - sandbox.clock.now()) < timedelta(seconds=5)
 
 
-def test_nobody_is_an_answer(stand_in):
+def test_an_empty_list_is_accepted(stand_in):
     _, hook = stand_in(empty_answers=1)
 
     assert [len(list(hook.get_contacts().records(NOON))) for _ in range(2)] == [0, 3]

@@ -15,7 +15,7 @@ from tests.hooks.green_api.api import CONTACTS, NO_SUPPRESSIONS, define, hook_of
 SECOND = green_api.REQUEST_INTERVAL.total_seconds()
 
 
-def test_a_turn_is_no_shorter_than_the_servers_second():
+def test_the_interval_is_at_least_a_second():
     assert timedelta(seconds=1) <= green_api.REQUEST_INTERVAL < timedelta(seconds=1.5)
 
 
@@ -37,7 +37,7 @@ def test_hooks_of_one_instance_keep_it_together_whichever_connection_they_have(c
     assert clock.sleeps == [pytest.approx(SECOND)]
 
 
-def test_other_instances_and_other_hosts_are_not_waited_for(connect, wire, clock):
+def test_other_instances_and_hosts_have_their_own_rate_limiter(connect, wire, clock):
     with Wire() as other:
         for n, (server, login) in enumerate([(wire, "1101"), (wire, "1102"), (other, "1101")]):
             server.will(ever_after=NO_SUPPRESSIONS)

@@ -55,12 +55,12 @@ def test_a_connection_that_cannot_be_is_refused_before_anything_is_sent(connect,
         process.do(check)
 
 
-def test_a_connection_that_is_not_there_is_refused(process):
+def test_an_undefined_connection_is_a_config_error(process):
     with pytest.raises(ConfigError, match="connection 'whatsapp_business_default' is not defined"):
         process.do(check)
 
 
-def test_whoever_checks_the_connection_first_sends_nothing(by_login, wire):
+def test_check_sends_nothing(by_login, wire):
     WhatsAppBusinessHook().check()
     assert wire.asked == []
 
@@ -99,7 +99,7 @@ def test_certificates_that_are_not_verified_are_warned_of_once(connect, process,
 
 
 @pytest.mark.parametrize("answer", [Answer(body=b'{"contacts": []}'), failed(400, 1009)])
-def test_a_working_connection_says_so_and_asks_about_nobody(by_login, wire, answer):
+def test_the_connection_test_checks_no_numbers(by_login, wire, answer):
     wire.will(granted(), answer)
 
     assert WhatsAppBusinessHook().test_connection() == (True, "the WhatsApp Business API answered")

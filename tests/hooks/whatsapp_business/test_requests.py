@@ -76,7 +76,7 @@ DIALOG_360 = Answer(400, b'{"meta": {"success": false, "httpCode": 400, "develop
         Answer(cut=1),
     ],
 )
-def test_what_can_change_is_waited_for(by_token, process, wire, clock, broken):
+def test_transient_failures_are_retried(by_token, process, wire, clock, broken):
     wire.will(broken, broken, checked())
 
     assert process.do(check)[0].results == VALID
@@ -108,7 +108,7 @@ def test_a_rate_limit_that_is_too_long_is_for_the_caller(by_token, process, wire
     ],
 )
 @pytest.mark.usefixtures("by_token_impatiently")
-def test_what_does_not_change_is_given_up_within_the_budget(process, wire, clock, broken, kind):
+def test_lasting_failures_end_within_the_budget(process, wire, clock, broken, kind):
     wire.will(ever_after=broken)
 
     with pytest.raises(kind, match=r"^whatsapp_business\.contacts\.check, "):
@@ -132,7 +132,7 @@ def test_what_does_not_change_is_given_up_within_the_budget(process, wire, clock
     ],
 )
 @pytest.mark.usefixtures("by_token")
-def test_what_trying_again_cannot_help_fails_at_once(process, wire, clock, answer, kind):
+def test_permanent_failures_are_not_retried(process, wire, clock, answer, kind):
     wire.will(ever_after=answer)
 
     with pytest.raises(kind) as caught:

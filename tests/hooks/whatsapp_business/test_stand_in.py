@@ -18,7 +18,7 @@ from tests.hooks.whatsapp_business.api import (
 
 
 @pytest.mark.parametrize("auth", ["login", "bearer", "d360"])
-def test_a_stand_in_is_spoken_to(connect, process, auth):
+def test_the_mock_server_is_checked(connect, process, auth):
     with Sandbox() as sandbox:
         kind = sandbox.whatsapp.behaviour
         secret = {"login": kind.password, "bearer": kind.token, "d360": kind.api_key}[auth]
