@@ -69,18 +69,19 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, person_key)
     SELECT version_id, account_id, at + interval '2 days', at + interval '2 days', at + interval '2 days', contact_id,
-        decode(md5(version_id::text), 'hex')
+        decode(md5(version_id::text), 'hex'), CASE WHEN n % 2 = 0 THEN wa_id ELSE digits END
     FROM states WHERE state = 2
     """,
     """
-    INSERT INTO wacontacts_number (sender, number, wa_id, status, checked_at, answered_at, asked_at)
-    SELECT '+12015550100', '+' || digits, wa_id, 'valid', at, at, at FROM people WHERE n % 2 = 0
+    INSERT INTO wacontacts_number
+        (sender, number, wa_id, status, checked_at, answered_at, asked_at, number_key, wa_id_key, person_key)
+    SELECT '+12015550100', '+' || digits, wa_id, 'valid', at, at, at, digits, wa_id, wa_id FROM people WHERE n % 2 = 0
     """,
     """
-    INSERT INTO wacontacts_identity (sender, wa_id, hash, created_at, detected_at)
-    SELECT '+12015550100', wa_id, md5(wa_id), at, at FROM people WHERE n % 100 = 0
+    INSERT INTO wacontacts_identity (sender, wa_id, hash, created_at, detected_at, wa_id_key, person_key)
+    SELECT '+12015550100', wa_id, md5(wa_id), at, at, wa_id, wa_id FROM people WHERE n % 100 = 0
     """,
 )
 PERSON = "SELECT * FROM wacontacts_directory WHERE wa_id = '999{:08}'"

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.rejects import Reject
 from airflow_provider_wacontacts.store.errors import is_data_error, reject_reason
+from airflow_provider_wacontacts.store.person_keys import PERSON_KEY
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
 __all__ = [
@@ -38,7 +39,8 @@ WHERE NOT repaired AND account_id = :account_id AND version_id = (
 UPSERT_CURRENT = """
 ON CONFLICT (account_id, contact_id) DO UPDATE
 SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
-    last_seen_at = excluded.last_seen_at, row_hash = excluded.row_hash
+    last_seen_at = excluded.last_seen_at, row_hash = excluded.row_hash, is_present = excluded.is_present,
+    person_key = CASE WHEN excluded.version_id = kept.version_id THEN kept.person_key ELSE excluded.person_key END
 WHERE (excluded.updated_at, excluded.last_seen_at, excluded.row_hash)
         > (kept.updated_at, kept.last_seen_at, kept.row_hash)
     OR (excluded.version_id = kept.version_id AND excluded.first_seen_at < kept.first_seen_at)
@@ -48,15 +50,17 @@ WHERE (excluded.updated_at, excluded.last_seen_at, excluded.row_hash)
 #: each in the order of the contacts' code points: no two workers lock rows the other way round. A version that is not
 #: widened cannot become the current one: what was seen before and after it has done so.
 POSTGRES_KEYS = f"""
-WITH landed AS (
+WITH given AS (
+    SELECT * FROM unnest(
+        CAST(%(numbers)s AS bigint[]), CAST(%(times)s AS timestamptz[]), CAST(%(contacts)s AS text[]),
+        CAST(%(hashes)s AS bytea[]), CAST(%(present)s AS boolean[]), CAST(%(wa_ids)s AS text[])
+    ) AS given (version_id, updated_at, contact_id, row_hash, is_present, wa_id)
+), landed AS (
     INSERT INTO {{at}}wacontacts_contact_version AS kept
         (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
     SELECT given.version_id, %(account_id)s, given.updated_at, %(seen_at)s, %(seen_at)s, given.contact_id,
         given.row_hash
-    FROM unnest(
-        CAST(%(numbers)s AS bigint[]), CAST(%(times)s AS timestamptz[]), CAST(%(contacts)s AS text[]),
-        CAST(%(hashes)s AS bytea[])
-    ) AS given (version_id, updated_at, contact_id, row_hash)
+    FROM given
     ON CONFLICT (account_id, contact_id, updated_at, row_hash) DO UPDATE
     SET first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
         last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at)
@@ -64,11 +68,13 @@ WITH landed AS (
     RETURNING version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
 ), became_current AS (
     INSERT INTO {{at}}wacontacts_contact_current AS kept
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
-    SELECT DISTINCT ON (contact_id)
-        version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
-    FROM landed
-    ORDER BY contact_id, updated_at DESC, last_seen_at DESC, row_hash DESC
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, is_present, person_key)
+    SELECT DISTINCT ON (l.contact_id)
+        l.version_id, l.account_id, l.updated_at, l.first_seen_at, l.last_seen_at, l.contact_id, l.row_hash,
+        g.is_present, {PERSON_KEY.format("g.wa_id")}
+    FROM landed l
+    JOIN given g ON g.contact_id = l.contact_id AND g.updated_at = l.updated_at AND g.row_hash = l.row_hash
+    ORDER BY l.contact_id, l.updated_at DESC, l.last_seen_at DESC, l.row_hash DESC
     {UPSERT_CURRENT}
     RETURNING version_id, xmax = 0 AS is_inserted
 )
@@ -102,10 +108,12 @@ VALUES (?, ?, ?, ?, ?, ?)
 """
 SQLITE_CURRENT = f"""
 INSERT INTO wacontacts_contact_current AS kept
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
-SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
-FROM wacontacts_contact_version
-WHERE account_id = ? AND contact_id = ? AND updated_at = ? AND row_hash = ?
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, is_present, person_key)
+SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash,
+    p.state = 'present', {PERSON_KEY.format("p.wa_id").format(at="")}
+FROM wacontacts_contact_version v
+JOIN wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id
+WHERE v.account_id = ? AND v.contact_id = ? AND v.updated_at = ? AND v.row_hash = ?
 {UPSERT_CURRENT}
 """
 SQLITE_IS_CURRENT = """
@@ -234,13 +242,19 @@ def _arrays(batch: Batch) -> dict[str, Any]:
         "last": rows[-1].version_id,
         "numbers": _array(str(row.version_id) for row in rows),
         "times": _array(row.record.updated_at.isoformat() for row in rows),
-        "contacts": _array('"' + SPECIAL.sub(r"\\\g<0>", row.record.contact_id) + '"' for row in rows),
+        "contacts": _array(_quoted(row.record.contact_id) for row in rows),
+        "present": _array("t" if row.record.state == "present" else "f" for row in rows),
+        "wa_ids": _array(_quoted(row.record.wa_id) for row in rows),
         "hashes": _array(rf'"\\x{row.record.row_hash.hex()}"' for row in rows),
     }
 
 
 def _array(elements: Iterable[str]) -> str:
     return "{" + ",".join(elements) + "}"
+
+
+def _quoted(element: str | None) -> str:
+    return "NULL" if element is None else '"' + SPECIAL.sub(r"\\\g<0>", element) + '"'
 
 
 def _copy_line(row: Row, account_id: int) -> bytes:

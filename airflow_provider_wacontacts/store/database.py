@@ -17,7 +17,12 @@ from airflow_provider_wacontacts.store.tables import HexId, Tables, UtcDateTime
 __all__ = ["Database"]
 
 NUL = b"\\u0000"
-TIMES = {"postgresql": "timestamptz", "sqlite": "text"}
+TYPES = {
+    "postgresql": {"time": "timestamptz", "bytewise": 'COLLATE "C"'},
+    "sqlite": {"time": "text", "bytewise": ""},
+}
+#: Parameters that need a type: PostgreSQL compares no text with them, and SQLite stores them as text.
+BOUND_AS = ((datetime, UtcDateTime), (date, Date))
 
 
 class Database(NamedTuple):
@@ -31,9 +36,9 @@ class Database(NamedTuple):
     tables: Tables
     secret: bytes | None = None
 
-    def pseudonym(self, digits: str | None) -> str | None:
-        """Return what stands for digits in pseudonymised rows; ``None`` where the store has no secret for that."""
-        return pseudonymize(digits, self.secret) if digits and self.secret else None
+    def key_of(self, digits: str) -> str:
+        """Return what contacts carry in place of digits: their pseudonym, or the digits if the store has no secret."""
+        return pseudonymize(digits, self.secret) if self.secret else digits
 
     @property
     def is_sqlite(self) -> bool:
@@ -69,7 +74,7 @@ class Database(NamedTuple):
         """
         Execute a statement.
 
-        :param sql: ``{at}`` is the schema with its dot, ``{time}`` the type of times.
+        :param sql: ``{at}`` is the schema with its dot; ``{time}`` and ``{bytewise}`` are the database's words.
         :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
         :param ids: those that are ids of 32 hexadecimal digits.
@@ -77,7 +82,7 @@ class Database(NamedTuple):
         """
         if rows is not None:
             parameters["rows"] = _json(list(rows))
-        statement = text(sql.format(at=self.tables.prefix, time=TIMES[self.connection.dialect.name]))
+        statement = text(sql.format(at=self.tables.prefix, **TYPES[self.connection.dialect.name]))
         typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
         types = {**dict.fromkeys(times, UtcDateTime), **dict.fromkeys(ids, HexId)}
         return self.connection.execute(typed.columns(**types) if types else typed, parameters)
@@ -94,8 +99,7 @@ def _json(rows: list[Mapping[str, Any]]) -> str:
 
 
 def _parameter(name: str, value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return bindparam(name, expanding=True)
-    if isinstance(value, datetime):
-        return bindparam(name, type_=UtcDateTime)
-    return bindparam(name, type_=Date) if isinstance(value, date) else bindparam(name)
+    is_list = isinstance(value, (list, tuple))
+    sample = value[0] if is_list and value else value
+    type_ = next((type_ for kind, type_ in BOUND_AS if isinstance(sample, kind)), None)
+    return bindparam(name, type_=type_, expanding=is_list)

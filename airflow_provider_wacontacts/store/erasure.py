@@ -82,9 +82,9 @@ DELETE FROM {at}wacontacts_check_result WHERE (check_id, ordinal) IN (
 )
 """
 REJECTED_BODIES = """
-SELECT reject_id, body FROM {at}wacontacts_reject WHERE reject_id > :after ORDER BY reject_id LIMIT :size
+SELECT reject_id, body FROM {at}wacontacts_rejected_row WHERE reject_id > :after ORDER BY reject_id LIMIT :size
 """
-REJECTS = "DELETE FROM {at}wacontacts_reject WHERE reject_id IN (SELECT given.reject_id FROM {given})"
+REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN (SELECT given.reject_id FROM {given})"
 
 
 class ErasedRows(NamedTuple):

@@ -13,16 +13,20 @@ from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
+from airflow_provider_wacontacts.store.person_keys import refresh_new_keys
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
 
 LARGEST_ID = 2**63 - 1
 UPSERT = """
-INSERT INTO {at}wacontacts_identity AS kept (sender, wa_id, wa_id_pseudonym, hash, created_at, detected_at)
-SELECT :sender, given.wa_id, given.pseudonym, given.hash, CAST(given.created_at AS {time}), CAST(:detected_at AS {time})
+INSERT INTO {at}wacontacts_identity AS kept
+    (sender, wa_id, wa_id_key, person_key, hash, created_at, detected_at)
+SELECT CAST(:sender AS text), given.wa_id, given.wa_id_key, given.wa_id_key, given.hash,
+    CAST(given.created_at AS {time}), CAST(:detected_at AS {time})
 FROM {given} WHERE true ORDER BY given.wa_id, given.hash
 ON CONFLICT (sender, wa_id, hash) DO UPDATE SET
-    wa_id_pseudonym = excluded.wa_id_pseudonym,
+    wa_id_key = excluded.wa_id_key,
+    person_key = CASE WHEN kept.wa_id_key = excluded.wa_id_key THEN kept.person_key ELSE excluded.person_key END,
     created_at = CASE WHEN kept.created_at IS NULL OR excluded.created_at < kept.created_at
         THEN excluded.created_at ELSE kept.created_at END,
     detected_at = CASE WHEN excluded.detected_at < kept.detected_at THEN excluded.detected_at ELSE kept.detected_at END
@@ -167,18 +171,22 @@ class SenderIdentities:
     def _upsert(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> bool:
         """Store identities of users that are not erased; return whether there were any."""
         erased = self.context.suppressions.locked(db.connection)
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "wa_id": change.wa_id,
-                "pseudonym": db.pseudonym(change.wa_id),
+                "wa_id_key": db.key_of(change.wa_id),
                 "hash": change.hash,
                 "created_at": change.at and format_time(change.at),
             }
             for change in changes
             if not erased.has_person(change.wa_id)
         ]
-        given = db.given(wa_id="text", pseudonym="text", hash="text", created_at="text")
-        db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
+        if rows:
+            # Identities are a log of changes, too: their ids appear in the order of commits.
+            self.context.locks.change_log_lock(db.connection)
+            given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
+            db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
+            refresh_new_keys(db, self.context.locks, {row["wa_id_key"] for row in rows})
         return bool(rows)
 
 

@@ -64,13 +64,13 @@ WHERE s.account_id = :account_id AND s.version_id BETWEEN :first AND :last
 """
 MAKE_CURRENT = """
 INSERT INTO {at}wacontacts_contact_current
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
-SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, is_present)
+SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, false
 FROM {at}wacontacts_contact_version
 WHERE account_id = :account_id AND version_id BETWEEN :first AND :last
 ON CONFLICT (account_id, contact_id) DO UPDATE
 SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
-    last_seen_at = excluded.last_seen_at
+    last_seen_at = excluded.last_seen_at, is_present = excluded.is_present
 """
 
 

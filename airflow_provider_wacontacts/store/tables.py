@@ -121,7 +121,7 @@ class Tables:
     def reject(self) -> Table:
         """What could not be kept."""
         return Table(
-            "wacontacts_reject",
+            "wacontacts_rejected_row",
             self._metadata,
             Column("reject_id", BigInteger, primary_key=True),
             Column("extraction_id", HexId),

@@ -202,7 +202,12 @@ def test_who_is_known_to_one_feed_alone_is_there_too_and_all_in_order(feeds):
 
 def test_a_number_that_nobody_has_answered_for_stands_under_its_digits(feeds):
     with feeds.engine.begin() as connection:
-        connection.execute(text("INSERT INTO wacontacts_number (sender, number) VALUES ('+4400', '+44500')"))
+        connection.execute(
+            text(
+                "INSERT INTO wacontacts_number (sender, number, number_key, person_key) "
+                "VALUES ('+4400', '+44500', '44500', '44500')"
+            )
+        )
 
     assert feeds.rows() == {"44500": NOTHING | {"sender": "+4400", "senders": 1, "number": "+44500"}}
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.store import upgrade
+from airflow_provider_wacontacts.store import Store, schema
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
 
 DIGITS = ("1", "2", "3", "4", "5", "6")
 SENDERS = ("+41", "+42")
@@ -86,17 +88,20 @@ def write(connection, contacts, numbers, identities):
         key = {name: getattr(one, name) for name in ("version_id", "account_id", "contact_id", "updated_at")}
         key |= {"last_seen_at": one.last_seen_at, "row_hash": b"%d" % one.version_id}
         key |= {"first_seen_at": one.updated_at}
-        body = {"version_id": one.version_id, "account_id": one.account_id, "state": one.state, "wa_id": one.digits}
+        payload = {"version_id": one.version_id, "account_id": one.account_id, "state": one.state, "wa_id": one.digits}
         _insert(connection, "contact_version", [key])
-        _insert(connection, "contact_payload", [body | {"repaired": False, "payload": "{}"}])
+        _insert(connection, "contact_payload", [payload | {"repaired": False, "payload": "{}"}])
         if one.is_newest:
-            _insert(connection, "contact_current", [key])
+            current = {"is_present": one.state == "present", "person_key": one.digits}
+            _insert(connection, "contact_current", [key | current])
     for one in numbers:
         known = {name: getattr(one, name) for name in ("sender", "wa_id", "status", "answered_at")}
-        _insert(connection, "number", [known | {"number": f"+{one.digits}"}])
+        keys = {"number_key": one.digits, "wa_id_key": one.wa_id, "person_key": one.digits}
+        _insert(connection, "number", [known | keys | {"number": f"+{one.digits}"}])
     for one in identities:
         known = one._asdict()
-        _insert(connection, "identity", [known | {"wa_id": known.pop("digits"), "detected_at": one.created_at}])
+        keys = dict.fromkeys(("wa_id", "wa_id_key", "person_key"), known.pop("digits"))
+        _insert(connection, "identity", [known | keys | {"detected_at": one.created_at}])
 
 
 def _insert(connection, table, rows):
@@ -156,12 +161,14 @@ def _pending(found):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_store_reads_as_the_model_does_all_at_once_and_one_by_one(store_engine, seed):
-    upgrade(store_engine)
+    context = Store(store_engine).context
+    schema.prepare(context)
     chance = random.Random(seed)
     for _ in range(25):
         rows = made(chance)
         with store_engine.begin() as connection:
             write(connection, *rows)
+            refresh_person_keys(Database(connection, context.tables), context.locks, DIGITS)
             query = f"SELECT {COLUMNS} FROM wacontacts_directory"
             found = [tuple(row) for row in connection.execute(text(f"{query} ORDER BY wa_id"))]
             one_by_one = [

@@ -31,6 +31,7 @@ NAMES = [
     "wacontacts_identity",
     "wacontacts_number",
     "wacontacts_reject",
+    "wacontacts_rejected_row",
     "wacontacts_schema_version",
     "wacontacts_version",
 ]

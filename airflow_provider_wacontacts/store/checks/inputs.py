@@ -10,21 +10,16 @@ from typing import Any
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.person_keys import add_numbers
 
 __all__ = ["add", "batches", "close"]
 
 ERASED = "erased"
-ADD_NUMBERS = """
-INSERT INTO {at}wacontacts_number (sender, number, number_pseudonym)
-SELECT DISTINCT CAST(:sender AS text), given.number, given.pseudonym FROM {given} WHERE given.number IS NOT NULL
-ORDER BY 2
-ON CONFLICT (sender, number) DO NOTHING
-"""
 ADD_ROWS = """
 INSERT INTO {at}wacontacts_check_result
     (check_id, ordinal, contact_key, input, number_id, number, status, reason, duplicate)
-SELECT CAST(:check_id AS text), given.ordinal, given.contact_key, given.input, n.number_id, given.number, given.status,
-    given.reason, given.is_repeated OR (
+SELECT CAST(:check_id AS text), given.ordinal, given.contact_key, given.input, n.number_id, given.number,
+    given.status, given.reason, given.is_repeated OR (
         n.number_id IS NOT NULL AND EXISTS (
             SELECT 1 FROM {at}wacontacts_check_result r WHERE r.check_id = :check_id AND r.number_id = n.number_id
         )
@@ -39,14 +34,7 @@ TYPES = {
     "status": "text",
     "reason": "text",
     "is_repeated": "boolean",
-    "pseudonym": "text",
 }
-ADD_REJECTS = """
-INSERT INTO {at}wacontacts_reject (check_id, reason, body)
-SELECT r.check_id, r.reason, {body} FROM {at}wacontacts_check_result r
-WHERE r.check_id = :check_id AND r.status = 'rejected' AND r.ordinal BETWEEN :first AND :last
-"""
-BODIES = {"postgresql": "convert_to(r.input, 'UTF8')", "sqlite": "CAST(r.input AS blob)"}
 OPTED_OUT_NUMBERS = """
 SELECT DISTINCT number_id FROM {at}wacontacts_check_result WHERE check_id = :check_id AND reason = :opted_out
 """
@@ -76,25 +64,17 @@ def batches(inputs: Iterable[CheckInput]) -> Iterator[list[CheckInput]]:
 
 
 def add(
-    db: Database, own: Mapping[str, str], first: int, inputs: Sequence[CheckInput], *, erased: SuppressionList
+    db: Database, sender: str, check_id: str, inputs: Sequence[CheckInput], *, first: int, erased: SuppressionList
 ) -> None:
     """
     Add inputs to a check.
 
-    :param own: ``sender`` and ``check_id``.
     :param first: the ordinal of the first of them, 0 and up.
     :param erased: people that are not asked, and whose inputs are not stored.
     """
     rows = [_emptied(row, erased) if _is_erased(row, erased) else row for row in _rows(inputs, first)]
-    for row in rows if db.secret else ():
-        row["pseudonym"] = db.pseudonym(row["number"] and row["number"][1:])
-    given = db.given(**TYPES)
-    db.execute(ADD_NUMBERS.replace("{given}", given), rows=rows, sender=own["sender"])
-    db.execute(ADD_ROWS.replace("{given}", given), rows=rows, sender=own["sender"], check_id=own["check_id"])
-    if any(row["status"] == "rejected" for row in rows):
-        body = BODIES["sqlite" if db.is_sqlite else "postgresql"]
-        last = first + len(inputs) - 1
-        db.execute(ADD_REJECTS.replace("{body}", body), check_id=own["check_id"], first=first, last=last)
+    add_numbers(db, sender, {row["number"] for row in rows if row["number"] is not None})
+    db.execute(ADD_ROWS.replace("{given}", db.given(**TYPES)), rows=rows, sender=sender, check_id=check_id)
 
 
 def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: datetime) -> None:

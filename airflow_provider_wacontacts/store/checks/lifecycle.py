@@ -21,6 +21,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.person_keys import refresh_new_keys
 
 __all__ = ["Check", "CheckRow"]
 
@@ -30,6 +31,7 @@ ANALYZE_AFTER_ROWS = 1_000
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 #: No request is later: while a check waits, earlier requests do not count.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
 #: Statuses that a wait ends with, or never begins for; of ``failed`` and ``missing``, some are requested again.
 SETTLED = (*FINAL, MISSING, *UNCHECKED)
 
@@ -101,7 +103,7 @@ class Check:
         self._sender = sender
         self._row = row
         self._daily_checks = daily_checks
-        self._holder = f"{row.check_id}/{waiter}" if waiter else row.check_id
+        self._holder = f"{self.check_id}/{waiter}" if waiter else self.check_id
 
     def fill(self, given: Iterable[CheckInput]) -> None:
         """
@@ -115,7 +117,7 @@ class Check:
             self._add(first, batch)
             first += len(batch)
         fresh_after = None if self._row.force_check else self._row.fresh_after
-        context.run(lambda db: inputs.close(db, self.check_id, fresh_after=fresh_after, now=context.now()))
+        context.run(lambda db: inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=context.now()))
         if first >= ANALYZE_AFTER_ROWS:
             context.analyze("check_result", "number")
         self.is_filled = True
@@ -157,13 +159,7 @@ class Check:
         :raises LandingError: the database failed.
         """
         context, sender = self._context, self._sender
-
-        def work(db: Database) -> None:
-            now = context.now()
-            kept = results.without_suppressed(db, context.suppressions, sender, received, now)
-            results.record(db, sender, self.check_id, kept, now, holder=self._holder)
-
-        context.run(work)
+        context.run(lambda db: results.record(db, context, sender, self._row.check_id, received, holder=self._holder))
 
     def release(self, numbers: Sequence[str]) -> None:
         """Release numbers that no result came for."""
@@ -194,7 +190,7 @@ class Check:
         """
 
         def work(db: Database) -> CheckTotals:
-            leases.release_all(db, self.check_id, self._holder)
+            leases.release_all(db, self._row.check_id, self._holder)
             own = {"recheck_failed": recheck_failed, "settled": SETTLED, "max_omissions": MAX_OMISSIONS}
             self._execute(db, START_WAITING, **own)
             self._execute(db, REOPEN, deadline=deadline, recheck_failed=recheck_failed)
@@ -211,7 +207,7 @@ class Check:
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)
-            results.resolve_checks(db, [self.check_id], self._context.now())
+            results.resolve_checks(db, [self._row.check_id], self._context.now())
 
         self._context.run(work)
 
@@ -222,25 +218,28 @@ class Check:
             self._resolve_and_count(db)
             self._execute(db, STOP_WAITING)
             self._execute(db, EXPIRE)
-            return results.count_totals(db, self.check_id)
+            return results.count_totals(db, self._row.check_id)
 
         return self._context.run(work)
 
     def client_versions(self) -> set[str | None]:
         """Return the versions of the clients that returned ``valid``; ``None`` for a response without one."""
         with self._context.read() as db:
-            return results.client_versions(db, self.check_id)
+            return results.client_versions(db, self._row.check_id)
 
     def _add(self, first: int, batch: Sequence[CheckInput]) -> None:
-        def work(db: Database) -> None:
-            erased = self._context.suppressions.locked(db.connection)
-            own = {"sender": self._sender, "check_id": self.check_id}
-            inputs.add(db, own, first, batch, erased=erased)
+        context = self._context
 
-        self._context.run(work)
+        def work(db: Database) -> None:
+            erased = context.suppressions.locked(db.connection)
+            inputs.add(db, self._sender, self._row.check_id, batch, first=first, erased=erased)
+            keys = {db.key_of(given.number[1:]) for given in batch if given.number is not None}
+            refresh_new_keys(db, context.locks, keys)
+
+        context.run(work)
 
     def _batches(self, sql: str, size: int) -> Iterator[list[int]]:
-        return self._pages(lambda db, after: db.execute(sql, check_id=self.check_id, after=after, size=size).all())
+        return self._pages(lambda db, after: db.execute(sql, check_id=self._row.check_id, after=after, size=size).all())
 
     def _pages(self, read: Callable[[Database, int], Sequence[Any]]) -> Iterator[list[int]]:
         after = -1
@@ -255,7 +254,7 @@ class Check:
     def _first_request(self) -> LeaseRequest:
         row = self._row
         return LeaseRequest(
-            self.check_id,
+            row.check_id,
             self._holder,
             self._sender,
             fresh_after=row.fresh_after,
@@ -270,8 +269,8 @@ class Check:
         return self._context.run(lambda db: leases.lease(db, request, number_ids, self._context.now()))
 
     def _resolve_and_count(self, db: Database) -> CheckTotals:
-        results.resolve_checks(db, [self.check_id], self._context.now())
-        return results.count_totals(db, self.check_id)
+        results.resolve_checks(db, [self._row.check_id], self._context.now())
+        return results.count_totals(db, self._row.check_id)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:
-        db.execute(sql, check_id=self.check_id, **parameters)
+        db.execute(sql, check_id=self._row.check_id, **parameters)

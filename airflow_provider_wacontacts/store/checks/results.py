@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     FINAL,
@@ -17,8 +17,10 @@ from airflow_provider_wacontacts.store.checks.model import (
     CheckResults,
     CheckTotals,
 )
+from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
+from airflow_provider_wacontacts.store.locks import Locks
+from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_keys, refresh_person_keys
 
 __all__ = [
     "KNOWN",
@@ -29,15 +31,9 @@ __all__ = [
     "record",
     "record_delivered",
     "resolve_checks",
-    "without_suppressed",
 ]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-ADD = """
-INSERT INTO {at}wacontacts_number (sender, number)
-SELECT CAST(:sender AS text), given.number FROM {given} WHERE true ORDER BY given.number
-ON CONFLICT (sender, number) DO NOTHING
-"""
 NUMBERS = """
 SELECT number_id, number, status, checked_at, answered_at, asked_at FROM {at}wacontacts_number
 WHERE sender = :sender AND number IN :numbers ORDER BY number_id
@@ -52,19 +48,19 @@ IS_REAL = """
 """
 UPSERT = f"""
 INSERT INTO {{at}}wacontacts_number AS kept (
-    sender, number, status, wa_id, number_pseudonym, wa_id_pseudonym, checked_at, answered_at, client_version, failures
+    sender, number, status, wa_id, number_key, wa_id_key, person_key, checked_at, answered_at, client_version, failures
 )
-SELECT CAST(:sender AS text), given.number, given.status, given.wa_id, given.number_pseudonym, given.wa_id_pseudonym,
-    CASE WHEN given.status IN :final THEN CAST(:answered_at AS {{time}}) END,
+SELECT CAST(:sender AS text), given.number, given.status, given.wa_id, given.number_key, given.wa_id_key,
+    given.number_key, CASE WHEN given.status IN :final THEN CAST(:answered_at AS {{time}}) END,
     CAST(:answered_at AS {{time}}), CAST(:client_version AS text), CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
 FROM {{given}} WHERE true
 ORDER BY given.number
 ON CONFLICT (sender, number) DO UPDATE SET
     status = excluded.status,
     wa_id = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid' THEN kept.wa_id ELSE excluded.wa_id END,
-    number_pseudonym = excluded.number_pseudonym,
-    wa_id_pseudonym = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid'
-        THEN kept.wa_id_pseudonym ELSE excluded.wa_id_pseudonym END,
+    number_key = excluded.number_key,
+    wa_id_key = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid'
+        THEN kept.wa_id_key ELSE excluded.wa_id_key END,
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
     answered_at = CASE WHEN kept.answered_at > excluded.answered_at THEN kept.answered_at ELSE excluded.answered_at END,
@@ -151,17 +147,25 @@ UPDATE {at}wacontacts_check_result SET
     contact_key = {contact_key}, waiting = false, from_store = false, checked_at = NULL
 WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
 """
+RENAMED = """
+SELECT DISTINCT number_key FROM {at}wacontacts_number
+WHERE number_id IN :number_ids AND coalesce(wa_id_key, number_key) <> person_key
+"""
 DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
-def record(db: Database, sender: str, check_id: str, results: CheckResults, now: datetime, *, holder: str) -> None:
+def record(
+    db: Database, context: StoreContext, sender: str, check_id: str, received: CheckResults, *, holder: str
+) -> None:
     """
     Store the results of a check's request, copy them to it and to each check that waits for them, and end the leases.
 
     :param holder: whose leases end.
     """
+    now = context.now()
+    results = _without_suppressed(db, context, sender, received, now)
     if results.results:
-        number_ids, news = _store(db, sender, results, is_response=True)
+        number_ids, news = _store(db, context.locks, sender, results, is_response=True)
         asked: dict[str, Any] = {"asked_at": results.asked_at, "forced": results.forced}
         db.execute(END_LEASES, number_ids=number_ids, holder=holder, **asked)
         waiting = _waiting_checks(db, number_ids)
@@ -169,15 +173,19 @@ def record(db: Database, sender: str, check_id: str, results: CheckResults, now:
         if set(waiting) - {check_id}:
             copy_to_results(db, number_ids, WAITING_ELSEWHERE, news=news, check_id=check_id)
         resolve_checks(db, [check_id, *waiting], now)
+        _refresh_keys(db, context, news)
 
 
-def record_delivered(db: Database, sender: str, results: CheckResults, now: datetime) -> None:
+def record_delivered(db: Database, context: StoreContext, sender: str, received: CheckResults) -> None:
     """Store the results of a callback where they are news, and copy them to each check that waits for them."""
+    now = context.now()
+    results = _without_suppressed(db, context, sender, received, now)
     if results.results:
-        number_ids, news = _store(db, sender, results, is_response=False)
+        number_ids, news = _store(db, context.locks, sender, results, is_response=False)
         waiting = _waiting_checks(db, number_ids)
         copy_to_results(db, number_ids, WAITING, news=news)
         resolve_checks(db, waiting, now)
+        _refresh_keys(db, context, news)
 
 
 def copy_to_results(
@@ -223,47 +231,51 @@ def client_versions(db: Database, check_id: str) -> set[str | None]:
     return {version for (version,) in db.execute(VERSIONS, check_id=check_id)}
 
 
-def without_suppressed(
-    db: Database, suppressions: StoredSuppressionList, sender: str, results: CheckResults, now: datetime
+def _without_suppressed(
+    db: Database, context: StoreContext, sender: str, received: CheckResults, now: datetime
 ) -> CheckResults:
     """
     Leave out results about erased people.
 
     A number whose WhatsApp id is on the suppression list is erased as well, with its rows.
     """
+    suppressions = context.suppressions
     erased = suppressions.locked(db.connection)
     if erased is NO_SUPPRESSIONS:
-        return results
+        return received
     theirs = [
         number
-        for number, (_, wa_id) in results.results.items()
+        for number, (_, wa_id) in received.results.items()
         if erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id)
     ]
     if not theirs:
-        return results
+        return received
     key = suppressions.key(db.connection, now)
     suppressions.add(db.connection, key, [key.hash_person(number.removeprefix("+")) for number in theirs], now)
-    _erase_numbers(db, suppressions, {"sender": sender, "numbers": theirs}, now)
-    kept = {number: result for number, result in results.results.items() if number not in set(theirs)}
-    return results._replace(results=kept)
+    _erase_numbers(db, suppressions.read(db.connection), {"sender": sender, "numbers": theirs}, now)
+    refresh_person_keys(db, context.locks, [db.key_of(number[1:]) for number in theirs])
+    kept = {number: result for number, result in received.results.items() if number not in set(theirs)}
+    return received._replace(results=kept)
 
 
-def _store(db: Database, sender: str, results: CheckResults, *, is_response: bool) -> tuple[list[int], list[int]]:
+def _store(
+    db: Database, locks: Locks, sender: str, results: CheckResults, *, is_response: bool
+) -> tuple[list[int], list[int]]:
     """
     Store the results that are news.
 
     :returns: the numbers that the results are about, and those of them with news.
     """
     is_news = _is_newer if is_response else _is_expected
-    rows = _locked_numbers(db, sender, list(results.results))
+    rows = _locked_numbers(db, locks, sender, list(results.results))
     news = [row for row in rows if is_news(row, results.results[row.number][0], results)]
     given = [
         {
             "number": row.number,
             "status": status,
             "wa_id": wa_id,
-            "number_pseudonym": db.pseudonym(row.number[1:]),
-            "wa_id_pseudonym": db.pseudonym(wa_id),
+            "number_key": db.key_of(row.number[1:]),
+            "wa_id_key": wa_id and db.key_of(wa_id),
         }
         for row in news
         for status, wa_id in [results.results[row.number]]
@@ -283,19 +295,25 @@ def _store(db: Database, sender: str, results: CheckResults, *, is_response: boo
     return [row.number_id for row in rows], [row.number_id for row in news]
 
 
-def _locked_numbers(db: Database, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
+def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
     """Return the rows of numbers, locked in the order of their keys, as each writer does."""
     wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
     rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     if len(rows) < len(numbers):
-        given = db.given(number="text")
-        db.execute(ADD.replace("{given}", given), rows=[{"number": number} for number in numbers], sender=sender)
+        add_numbers(db, sender, numbers)
+        refresh_new_keys(db, locks, {db.key_of(number[1:]) for number in numbers})
         rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     return rows
 
 
+def _refresh_keys(db: Database, context: StoreContext, news: Sequence[int]) -> None:
+    """Update the person keys of rows that a new result is about, where it names another WhatsApp id than before."""
+    keys = [key for (key,) in db.execute(RENAMED, number_ids=list(news))] if news else []
+    refresh_person_keys(db, context.locks, keys)
+
+
 def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
-    return [check_id for (check_id,) in db.execute(WAITING_CHECKS, number_ids=number_ids)]
+    return [row.check_id for row in db.execute(WAITING_CHECKS, number_ids=number_ids)]
 
 
 def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
@@ -334,8 +352,7 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
     return [result, "from_store" if from_store else "asked", *(["waiting"] if waiting else [])]
 
 
-def _erase_numbers(db: Database, suppressions: StoredSuppressionList, own: dict[str, Any], now: datetime) -> None:
-    erased = suppressions.read(db.connection)
+def _erase_numbers(db: Database, erased: SuppressionList, own: dict[str, Any], now: datetime) -> None:
     rows = db.execute(ROWS_OF_NUMBERS, **own).all()
     for contact_key, names_person in (("contact_key", False), ("NULL", True)):
         found = [

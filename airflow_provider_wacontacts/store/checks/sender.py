@@ -120,13 +120,7 @@ class SenderChecks:
 
         Idempotent and order-independent. Results about erased people are not stored.
         """
-
-        def work(db: Database) -> None:
-            now = self.context.now()
-            kept = results.without_suppressed(db, self.context.suppressions, self.sender, received, now)
-            results.record_delivered(db, self.sender, kept, now)
-
-        self.context.run(work)
+        self.context.run(lambda db: results.record_delivered(db, self.context, self.sender, received))
 
     def budget_left(self) -> int:
         """Return how many numbers may still be requested today, 0 and up."""

@@ -51,14 +51,14 @@ VERSIONS: tuple[Mapping[str, Sequence[str]], ...] = (
             *contacts.TABLES,
             *contacts.POSTGRES,
             *contacts.VIEWS,
-            *checks.STATEMENTS,
-            *directory.STATEMENTS["postgresql"],
+            *checks.POSTGRES,
+            *directory.POSTGRES,
         ),
         "sqlite": (
             *contacts.TABLES,
             *contacts.VIEWS,
-            *checks.STATEMENTS,
-            *directory.STATEMENTS["sqlite"],
+            *checks.SQLITE,
+            *directory.SQLITE,
         ),
     },
 )

@@ -1,8 +1,8 @@
-"""Tables of numbers and what is known of them, checks and their results, budgets, identities."""
+"""Tables of numbers and what is known of them, of checks and their results, of budgets and identities."""
 
 from __future__ import annotations
 
-__all__ = ["IS_PENDING", "STATEMENTS"]
+__all__ = ["IS_PENDING", "POSTGRES", "SQLITE"]
 
 #: Whether identity ``i`` is pending: the latest that a sender knows of a user, not acknowledged, and not superseded by
 #: one that the API returned since.
@@ -15,34 +15,44 @@ IS_PENDING = """
     )
 """
 
-STATEMENTS = (
+TABLES = (
+    # ``number_key`` and ``wa_id_key`` are what contacts carry: digits, or their pseudonyms if the store has a secret.
     """
     CREATE TABLE {at}wacontacts_number (
         number_id {identity},
         sender text NOT NULL,
-        number text NOT NULL,
-        wa_id text,
+        number text {bytewise} NOT NULL CHECK (substr(number, 1, 1) = '+'),
+        wa_id text {bytewise},
+        lid text {bytewise},
+        user_id text {bytewise},
         status text,
         checked_at {time},
         answered_at {time},
         asked_at {time},
         forced_at {time},
         client_version text,
-        failures integer NOT NULL DEFAULT 0,
+        failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
         leased_by text,
         leased_until {time},
-        number_pseudonym text,
-        wa_id_pseudonym text,
+        number_key text {bytewise} NOT NULL,
+        wa_id_key text {bytewise},
+        person_key text {bytewise} NOT NULL,
         UNIQUE (sender, number)
     ){roomy}
     """,
     "CREATE INDEX wacontacts_number_age ON {at}wacontacts_number (sender, status, coalesce(checked_at, answered_at))",
+    "CREATE INDEX wacontacts_number_number ON {at}wacontacts_number (number)",
+    "CREATE INDEX wacontacts_number_wa_id ON {at}wacontacts_number (wa_id)",
+    "CREATE INDEX wacontacts_number_lid ON {at}wacontacts_number (lid) WHERE lid IS NOT NULL",
+    "CREATE INDEX wacontacts_number_user_id ON {at}wacontacts_number (user_id) WHERE user_id IS NOT NULL",
+    "CREATE INDEX wacontacts_number_number_key ON {at}wacontacts_number (number_key)",
+    "CREATE INDEX wacontacts_number_renamed ON {at}wacontacts_number (number_key) WHERE person_key <> number_key",
     """
     CREATE TABLE {at}wacontacts_check (
         check_number {identity},
         check_id text NOT NULL UNIQUE,
         sender text NOT NULL,
-        state text NOT NULL,
+        state text NOT NULL CHECK (state IN ('open', 'resolved', 'expired', 'failed')),
         created_at {time} NOT NULL,
         opened_at {time} NOT NULL,
         filled_at {time},
@@ -63,15 +73,16 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX wacontacts_check_task ON {at}wacontacts_check (run_id, task_id)",
+    "CREATE INDEX wacontacts_check_open ON {at}wacontacts_check (sender) WHERE state = 'open'",
     """
     CREATE TABLE {at}wacontacts_check_result (
         check_id text NOT NULL,
-        ordinal bigint NOT NULL,
+        ordinal bigint NOT NULL CHECK (ordinal >= 0),
         contact_key text,
         input text NOT NULL,
         number_id bigint,
-        number text,
-        wa_id text,
+        number text {bytewise},
+        wa_id text {bytewise},
         status text,
         reason text,
         from_store boolean NOT NULL DEFAULT false,
@@ -87,10 +98,13 @@ STATEMENTS = (
     "CREATE INDEX wacontacts_check_result_waiting ON {at}wacontacts_check_result (check_id, ordinal) WHERE waiting",
     "CREATE INDEX wacontacts_check_result_awaited ON {at}wacontacts_check_result (number_id) WHERE waiting",
     """
+    CREATE INDEX wacontacts_check_result_rejected ON {at}wacontacts_check_result (check_id) WHERE status = 'rejected'
+    """,
+    """
     CREATE TABLE {at}wacontacts_budget (
         sender text NOT NULL,
         day {date} NOT NULL,
-        spent bigint NOT NULL,
+        spent bigint NOT NULL CHECK (spent >= 0),
         PRIMARY KEY (sender, day)
     )
     """,
@@ -98,16 +112,34 @@ STATEMENTS = (
     CREATE TABLE {at}wacontacts_identity (
         identity_id {identity},
         sender text NOT NULL,
-        wa_id text NOT NULL,
+        wa_id text {bytewise} NOT NULL,
+        user_id text {bytewise},
         hash text NOT NULL,
         created_at {time},
         acknowledged boolean NOT NULL DEFAULT false,
         detected_at {time} NOT NULL,
         superseded boolean NOT NULL DEFAULT false,
         unknown_at {time},
-        wa_id_pseudonym text,
+        wa_id_key text {bytewise} NOT NULL,
+        person_key text {bytewise} NOT NULL,
         UNIQUE (sender, wa_id, hash)
     )
     """,
     "CREATE INDEX wacontacts_identity_open ON {at}wacontacts_identity (sender) WHERE NOT acknowledged",
+    "CREATE INDEX wacontacts_identity_wa_id ON {at}wacontacts_identity (wa_id)",
+    "CREATE INDEX wacontacts_identity_user_id ON {at}wacontacts_identity (user_id) WHERE user_id IS NOT NULL",
+    "CREATE INDEX wacontacts_identity_wa_id_key ON {at}wacontacts_identity (wa_id_key)",
 )
+
+#: Inputs that are not numbers are stored once, with the other inputs of their check.
+REJECTS = """
+CREATE VIEW {{at}}wacontacts_reject{{invoker}} AS
+SELECT r.extraction_id, CAST(NULL AS text) AS check_id, r.reason, r.body, r.received_at
+FROM {{at}}wacontacts_rejected_row r
+UNION ALL
+SELECT NULL, r.check_id, r.reason, {body}, c.created_at
+FROM {{at}}wacontacts_check_result r JOIN {{at}}wacontacts_check c ON c.check_id = r.check_id
+WHERE r.status = 'rejected'
+"""
+POSTGRES = (*TABLES, REJECTS.format(body="convert_to(r.input, 'UTF8')"))
+SQLITE = (*TABLES, REJECTS.format(body="CAST(r.input AS blob)"))

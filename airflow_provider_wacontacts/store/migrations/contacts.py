@@ -68,17 +68,15 @@ TABLES = (
     "CREATE INDEX wacontacts_extraction_covered ON {at}wacontacts_extraction (account_id, covered_until)",
     "CREATE INDEX wacontacts_extraction_uri ON {at}wacontacts_extraction (account_id, uri) WHERE uri IS NOT NULL",
     """
-    CREATE TABLE {at}wacontacts_reject (
+    CREATE TABLE {at}wacontacts_rejected_row (
         reject_id {identity},
-        extraction_id {uuid},
-        check_id text,
+        extraction_id {uuid} NOT NULL,
         reason text NOT NULL,
         body {bytes} NOT NULL,
         received_at {time} NOT NULL DEFAULT {now}
     )
     """,
-    "CREATE INDEX wacontacts_reject_extraction ON {at}wacontacts_reject (extraction_id)",
-    "CREATE INDEX wacontacts_reject_check ON {at}wacontacts_reject (check_id)",
+    "CREATE INDEX wacontacts_rejected_row_extraction ON {at}wacontacts_rejected_row (extraction_id)",
     """
     CREATE TABLE {at}wacontacts_contact_version (
         version_id bigint NOT NULL,
@@ -120,6 +118,8 @@ TABLES = (
         last_seen_at {time} NOT NULL,
         contact_id text {bytewise} NOT NULL,
         row_hash {bytes} NOT NULL,
+        is_present boolean NOT NULL DEFAULT true,
+        person_key text {bytewise},
         PRIMARY KEY (account_id, contact_id)
     ){roomy}
     """,

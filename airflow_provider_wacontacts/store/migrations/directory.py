@@ -1,153 +1,110 @@
 """
-The directory: one row for each WhatsApp id over all feeds.
+The directory: one row for each person over all feeds, found by the person keys that are stored with the rows.
 
-Nothing is kept twice: the directory is a view. What stands under a WhatsApp id is found by indexes on the digits that
-each row brought. The digits of a number that the API answered another WhatsApp id for stand under that one, whichever
-feed they came from; that is looked up as the view is asked, so that the order in which contacts and answers come in
-makes no difference. Where the store has a secret for pseudonyms, what stands for digits and ids is kept beside them,
-and people stand under that.
+Each row of a person counts once: the rows of all tables are merged in the order of their keys, by indexes, and numbered
+within a key. So one key and one page read only their own rows, and the whole directory is read in one pass.
 
-The keys come from the indexes in order, and are numbered where they repeat instead of made distinct: PostgreSQL expects
-a DISTINCT over a union to leave two hundred, and would sort all of them for the sake of the first. Both databases have
-the same keys and the same columns. They differ in how the newest rows of a key are found: SQLite has no LATERAL.
+Values are counted with window functions instead of GROUP BY: PostgreSQL expects a grouped union to leave two hundred
+rows, and would compute all of them for the sake of the first. Where a person has several contacts of one source, or
+several numbers, the newest is looked up for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 
-__all__ = ["STATEMENTS"]
+__all__ = ["POSTGRES", "SQLITE"]
 
-#: SQLite finds a text by an index on an expression only where the expression is known to be text.
-DIGITS = "CAST(coalesce({0}number_pseudonym, substr({0}number, 2)) AS text) {{bytewise}}"
-#: The digits that a number stands under by its own answer.
-ANSWERED = (
-    "CAST(coalesce({0}wa_id_pseudonym, {0}wa_id, {0}number_pseudonym, substr({0}number, 2)) AS text) {{bytewise}}"
-)
-#: The id of a user who has changed.
-CHANGED = "CAST(coalesce({0}wa_id_pseudonym, {0}wa_id) AS text) {{bytewise}}"
-N_DIGITS, N_ANSWERED, I_CHANGED = DIGITS.format("n."), ANSWERED.format("n."), CHANGED.format("i.")
-
-INDEXES = (
-    f"CREATE INDEX wacontacts_number_wa_id ON {{at}}wacontacts_number (({ANSWERED.format('')}))",
-    f"CREATE INDEX wacontacts_number_digits ON {{at}}wacontacts_number (({DIGITS.format('')}))",
-    f"CREATE INDEX wacontacts_identity_wa_id ON {{at}}wacontacts_identity (({CHANGED.format('')}))",
-)
-
-KEYS = f"""
-    SELECT x.wa_id, row_number() OVER (PARTITION BY x.wa_id) AS place FROM (
-        SELECT b.wa_id FROM {{at}}wacontacts_contact_payload b
-        UNION ALL SELECT {N_ANSWERED} FROM {{at}}wacontacts_number n
-        UNION ALL SELECT {I_CHANGED} FROM {{at}}wacontacts_identity i
-    ) x WHERE x.wa_id IS NOT NULL
-"""
-#: All digits that stand under a key. Of the answers about a number, the newest by any sender that names an id counts.
-STANDING = f"""
-    SELECT c.digits FROM (
-        SELECT k.wa_id AS digits
-        UNION SELECT {N_DIGITS} FROM {{at}}wacontacts_number n WHERE {N_ANSWERED} = k.wa_id
-    ) c
-    WHERE coalesce((
-        SELECT coalesce(n.wa_id_pseudonym, n.wa_id) FROM {{at}}wacontacts_number n
-        WHERE {N_DIGITS} = c.digits AND n.wa_id IS NOT NULL
-        ORDER BY n.answered_at DESC, n.sender {{bytewise}} LIMIT 1
-    ), c.digits) = k.wa_id
-"""
-
-CONTACTS = """
-    {at}wacontacts_contact_payload b
-    JOIN {at}wacontacts_contact_current s ON s.account_id = b.account_id AND s.version_id = b.version_id
-    JOIN {at}wacontacts_account a ON a.account_id = s.account_id
-"""
-#: Who is gone comes last: one account that has lost a contact does not hide another that still has it.
-BEST_CONTACT = "b.state = 'gone', s.updated_at DESC, s.last_seen_at DESC, s.row_hash DESC, a.account {bytewise}"
+SOURCES = ("turn", "green_api")
+#: A contact that is gone comes last: an account that has lost a contact does not hide one that still has it.
+BEST_CONTACT = "NOT c.is_present, c.updated_at DESC, c.last_seen_at DESC, c.row_hash DESC, a.account {bytewise}"
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
-CHANGED_AT = "max(coalesce(i.created_at, i.detected_at))"
 
-LATERAL = f"""
-    SELECT k.wa_id, c.turn_version_id, c.turn_account_id, c.turn_accounts, c.green_api_version_id,
-        c.green_api_account_id, c.green_api_accounts,
-        m.number_id, m.senders, j.identity_pending, j.identity_changed_at
-    FROM ({KEYS}) k
-    CROSS JOIN LATERAL (SELECT array_agg(e.digits) AS digits FROM ({STANDING}) e) d
-    CROSS JOIN LATERAL (
-        SELECT (array_agg(b.version_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'turn'))[1]
-                AS turn_version_id,
-            (array_agg(b.account_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'turn'))[1]
-                AS turn_account_id,
-            count(DISTINCT s.account_id) FILTER (WHERE a.source = 'turn' AND b.state = 'present') AS turn_accounts,
-            (array_agg(b.version_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'green_api'))[1]
-                AS green_api_version_id,
-            (array_agg(b.account_id ORDER BY {BEST_CONTACT}) FILTER (WHERE a.source = 'green_api'))[1]
-                AS green_api_account_id,
-            count(DISTINCT s.account_id) FILTER (WHERE a.source = 'green_api' AND b.state = 'present')
-                AS green_api_accounts
-        FROM {CONTACTS} WHERE b.wa_id = ANY (d.digits)
-    ) c
-    CROSS JOIN LATERAL (
-        SELECT (array_agg(n.number_id ORDER BY {BEST_NUMBER}))[1] AS number_id, count(DISTINCT n.sender) AS senders
-        FROM {{at}}wacontacts_number n WHERE {N_DIGITS} = ANY (d.digits)
-    ) m
-    CROSS JOIN LATERAL (
-        SELECT bool_or({IS_PENDING}) AS identity_pending, {CHANGED_AT} AS identity_changed_at
-        FROM {{at}}wacontacts_identity i WHERE {I_CHANGED} = ANY (d.digits)
-    ) j
-    WHERE k.place < 2 AND d.digits IS NOT NULL
+#: Without conditions of their own: PostgreSQL then merges their indexes.
+ROWS = """
+    SELECT c.person_key, c.account_id, c.version_id, c.is_present, CAST(NULL AS bigint) AS number_id,
+        CAST(NULL AS bigint) AS identity_id
+    FROM {at}wacontacts_contact_current c
+    UNION ALL SELECT n.person_key, NULL, NULL, NULL, n.number_id, NULL FROM {at}wacontacts_number n
+    UNION ALL SELECT i.person_key, NULL, NULL, NULL, NULL, i.identity_id FROM {at}wacontacts_identity i
 """
 
 
-def _scalar() -> str:
-    def contacts(source: str) -> str:
-        # Were it a bare column, SQLite might go through all contacts of a source.
-        return f"FROM {CONTACTS} WHERE b.wa_id IN ({STANDING}) AND a.source || '' = '{source}'"
-
-    def of_source(source: str) -> str:
-        found = contacts(source)
-        return f"""
-            (SELECT b.version_id {found} ORDER BY {BEST_CONTACT} LIMIT 1) AS {source}_version_id,
-            (SELECT b.account_id {found} ORDER BY {BEST_CONTACT} LIMIT 1) AS {source}_account_id,
-            (SELECT count(DISTINCT s.account_id) {found} AND b.state = 'present') AS {source}_accounts
-        """
-
-    numbers = f"FROM {{at}}wacontacts_number n WHERE {N_DIGITS} IN ({STANDING})"
-    identities = f"FROM {{at}}wacontacts_identity i WHERE {I_CHANGED} IN ({STANDING})"
+def _counted(source: str) -> str:
+    own = f"r.account_id IN (SELECT a.account_id FROM {{at}}wacontacts_account a WHERE a.source = '{source}')"
     return f"""
-        SELECT k.wa_id, {of_source("turn")}, {of_source("green_api")},
-            (SELECT n.number_id {numbers} ORDER BY {BEST_NUMBER} LIMIT 1) AS number_id,
-            (SELECT count(DISTINCT n.sender) {numbers}) AS senders,
-            (SELECT max({IS_PENDING}) {identities}) AS identity_pending,
-            (SELECT {CHANGED_AT} {identities}) AS identity_changed_at
-        FROM ({KEYS}) k WHERE k.place < 2
+        count(*) FILTER (WHERE {own}) OVER person AS {source}_contacts,
+        count(*) FILTER (WHERE {own} AND r.is_present) OVER person AS {source}_present,
+        min(r.account_id) FILTER (WHERE {own}) OVER person AS {source}_account_id,
+        min(r.version_id) FILTER (WHERE {own}) OVER person AS {source}_version_id
     """
 
 
-def _view(found: str, turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
+PEOPLE = f"""
+    SELECT r.person_key, row_number() OVER person AS place, {", ".join(map(_counted, SOURCES))},
+        count(r.number_id) OVER person AS numbers, min(r.number_id) OVER person AS number_id,
+        count(r.identity_id) OVER person AS identities
+    FROM ({ROWS}) r WHERE r.person_key IS NOT NULL
+    WINDOW person AS (PARTITION BY r.person_key)
+"""
+
+
+def _chosen(source: str) -> str:
+    contacts = f"""
+        FROM {{at}}wacontacts_contact_current c JOIN {{at}}wacontacts_account a ON a.account_id = c.account_id
+        WHERE c.person_key = p.person_key AND a.source = '{source}'
+    """
+    best = f"{contacts} ORDER BY {BEST_CONTACT} LIMIT 1"
+    return f"""
+        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_present
+            ELSE (SELECT count(DISTINCT c.account_id) {contacts} AND c.is_present) END AS {source}_accounts,
+        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_account_id
+            ELSE (SELECT c.account_id {best}) END AS {source}_account_id,
+        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_version_id
+            ELSE (SELECT c.version_id {best}) END AS {source}_version_id
+    """
+
+
+NUMBERS = "FROM {at}wacontacts_number n WHERE n.person_key = p.person_key"
+IDENTITIES = "FROM {at}wacontacts_identity i WHERE i.person_key = p.person_key"
+CHOSEN = f"""
+    SELECT p.person_key, {", ".join(map(_chosen, SOURCES))},
+        CASE WHEN p.numbers < 2 THEN p.number_id
+            ELSE (SELECT n.number_id {NUMBERS} ORDER BY {BEST_NUMBER} LIMIT 1) END AS number_id,
+        CASE WHEN p.numbers < 2 THEN p.numbers ELSE (SELECT count(DISTINCT n.sender) {NUMBERS}) END AS senders,
+        CASE WHEN p.identities > 0 THEN EXISTS (SELECT 1 {IDENTITIES} AND {IS_PENDING}) END AS identity_pending,
+        CASE WHEN p.identities > 0 THEN (SELECT max(coalesce(i.created_at, i.detected_at)) {IDENTITIES}) END
+            AS identity_changed_at
+    FROM ({PEOPLE}) p WHERE p.place < 2
+"""
+
+
+def _joined(alias: str, table: str, source: str) -> str:
+    return f"""
+    LEFT JOIN {{at}}wacontacts_contact_{table} {alias}
+        ON {alias}.account_id = p.{source}_account_id AND {alias}.version_id = p.{source}_version_id
+    """
+
+
+def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
     return f"""
     CREATE VIEW {{at}}wacontacts_directory{{invoker}} AS
-    SELECT p.wa_id, coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
+    SELECT p.person_key AS wa_id,
+        coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
         p.turn_accounts + p.green_api_accounts AS accounts,
-        ta.account AS turn_account, p.turn_accounts, ts.contact_id AS turn_contact_id, {turn_name} AS turn_name,
-        {turn_details} AS turn_details, ts.updated_at AS turn_updated_at, ts.last_seen_at AS turn_last_seen_at,
-        ga.account AS green_api_account, p.green_api_accounts, gs.contact_id AS green_api_contact_id,
-        {contact_name} AS green_api_contact_name, {name} AS green_api_name, gb.state AS green_api_state,
-        gs.updated_at AS green_api_updated_at, gs.last_seen_at AS green_api_last_seen_at,
-        n.sender, p.senders, CASE WHEN n.number_pseudonym IS NULL THEN n.number END AS number, n.status, n.checked_at,
-        p.identity_pending, p.identity_changed_at
-    FROM ({found}) p
-    LEFT JOIN {{at}}wacontacts_contact_current ts
-        ON ts.account_id = p.turn_account_id AND ts.version_id = p.turn_version_id
-    LEFT JOIN {{at}}wacontacts_contact_payload tb
-        ON tb.account_id = ts.account_id AND tb.version_id = ts.version_id
-    LEFT JOIN {{at}}wacontacts_account ta ON ta.account_id = ts.account_id
-    LEFT JOIN {{at}}wacontacts_contact_current gs
-        ON gs.account_id = p.green_api_account_id AND gs.version_id = p.green_api_version_id
-    LEFT JOIN {{at}}wacontacts_contact_payload gb
-        ON gb.account_id = gs.account_id AND gb.version_id = gs.version_id
-    LEFT JOIN {{at}}wacontacts_account ga ON ga.account_id = gs.account_id
+        ta.account AS turn_account, p.turn_accounts, tv.contact_id AS turn_contact_id, {turn_name} AS turn_name,
+        {turn_details} AS turn_details, tv.updated_at AS turn_updated_at, tv.last_seen_at AS turn_last_seen_at,
+        ga.account AS green_api_account, p.green_api_accounts, gv.contact_id AS green_api_contact_id,
+        {contact_name} AS green_api_contact_name, {name} AS green_api_name, gp.state AS green_api_state,
+        gv.updated_at AS green_api_updated_at, gv.last_seen_at AS green_api_last_seen_at,
+        n.sender, p.senders, CASE WHEN n.number_key = substr(n.number, 2) THEN n.number END AS number, n.status,
+        n.checked_at, p.identity_pending, p.identity_changed_at
+    FROM ({CHOSEN}) p
+    {_joined("tv", "version", "turn")} {_joined("tp", "payload", "turn")}
+    LEFT JOIN {{at}}wacontacts_account ta ON ta.account_id = p.turn_account_id
+    {_joined("gv", "version", "green_api")} {_joined("gp", "payload", "green_api")}
+    LEFT JOIN {{at}}wacontacts_account ga ON ga.account_id = p.green_api_account_id
     LEFT JOIN {{at}}wacontacts_number n ON n.number_id = p.number_id
-    WHERE coalesce(ts.version_id, gs.version_id, n.number_id) IS NOT NULL OR p.identity_changed_at IS NOT NULL
     """
 
 
@@ -155,29 +112,36 @@ def _jsonb_text(member: str) -> str:
     return f"CASE WHEN jsonb_typeof({member}) = 'string' THEN {member} #>> '{{{{}}}}' END"
 
 
-def _json_text(body: str, path: str) -> str:
-    return f"CASE WHEN json_type({body}, '{path}') = 'text' THEN json_extract({body}, '{path}') END"
+def _json_text(payload: str, path: str) -> str:
+    return f"CASE WHEN json_type({payload}, '{path}') = 'text' THEN json_extract({payload}, '{path}') END"
 
 
-STATEMENTS: Mapping[str, Sequence[str]] = {
-    "postgresql": (
-        *INDEXES,
-        _view(
-            LATERAL,
-            _jsonb_text("(tb.payload->'details'->'name')"),
-            "CASE WHEN jsonb_typeof(tb.payload->'details') = 'object' THEN tb.payload->'details' END",
-            _jsonb_text("(gb.payload->'contactName')"),
-            _jsonb_text("(gb.payload->'name')"),
-        ),
+POSTGRES = (
+    # The index alone has what the directory counts.
+    """
+    CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)
+    INCLUDE (account_id, version_id, is_present)
+    """,
+    "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
+    "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
+    _view(
+        _jsonb_text("(tp.payload->'details'->'name')"),
+        "CASE WHEN jsonb_typeof(tp.payload->'details') = 'object' THEN tp.payload->'details' END",
+        _jsonb_text("(gp.payload->'contactName')"),
+        _jsonb_text("(gp.payload->'name')"),
     ),
-    "sqlite": (
-        *INDEXES,
-        _view(
-            _scalar(),
-            _json_text("tb.payload", "$.details.name"),
-            "CASE WHEN json_type(tb.payload, '$.details') = 'object' THEN json_extract(tb.payload, '$.details') END",
-            _json_text("gb.payload", "$.contactName"),
-            _json_text("gb.payload", "$.name"),
-        ),
+)
+SQLITE = (
+    """
+    CREATE INDEX wacontacts_contact_current_person
+    ON wacontacts_contact_current (person_key, account_id, version_id, is_present)
+    """,
+    "CREATE INDEX wacontacts_number_person ON wacontacts_number (person_key)",
+    "CREATE INDEX wacontacts_identity_person ON wacontacts_identity (person_key)",
+    _view(
+        _json_text("tp.payload", "$.details.name"),
+        "CASE WHEN json_type(tp.payload, '$.details') = 'object' THEN json_extract(tp.payload, '$.details') END",
+        _json_text("gp.payload", "$.contactName"),
+        _json_text("gp.payload", "$.name"),
     ),
-}
+)
