@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -42,5 +41,5 @@ def told(statsd: StatsdServer) -> Callable[[], dict[str, Any]]:
 def sleepless(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Sleep through no pause between two tries; gives how long they were, in seconds."""
     slept: list[float] = []
-    monkeypatch.setattr(feed, "Clock", partial(Clock, sleep=slept.append))
+    monkeypatch.setattr(feed, "SYSTEM_CLOCK", Clock(sleep=slept.append))
     return slept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -50,7 +49,7 @@ class Business:
 @pytest.fixture
 def business(connect: Callable[..., None], store_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Business]:
     monkeypatch.setattr(jobs, "REQUESTS_A_SECOND", 1_000.0)
-    monkeypatch.setattr(feed, "RetryPolicy", partial(feed.RetryPolicy, budget=timedelta(0)))
+    monkeypatch.setattr(feed, "DEFAULT_POLICY", feed.RetryPolicy(budget=timedelta(0)))
     with Sandbox(World(), now=NOW, whatsapp=WhatsAppBehaviour(sender=SENDER)) as sandbox:
         connect(
             "whatsapp_business_default",

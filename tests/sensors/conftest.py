@@ -21,4 +21,4 @@ def airflow_2_knows_who_looked_first(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     """Send every request once."""
-    monkeypatch.setattr("airflow_provider_wacontacts.hooks.feed.RetryPolicy", lambda: RetryPolicy(budget=timedelta(0)))
+    monkeypatch.setattr("airflow_provider_wacontacts.hooks.feed.DEFAULT_POLICY", RetryPolicy(budget=timedelta(0)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -187,8 +186,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_wacontacts.hooks import feed
     from airflow_provider_wacontacts.pipelines import check_numbers
 
-    once = partial(feed.RetryPolicy, budget=timedelta(0))
-    monkeypatch.setattr(feed, "RetryPolicy", once)
+    monkeypatch.setattr(feed, "DEFAULT_POLICY", feed.RetryPolicy(budget=timedelta(0)))
     monkeypatch.setattr(check_numbers, "MAX_ATTEMPTS", 1)
 
 
