@@ -147,7 +147,7 @@ def test_a_rate_limit_while_poking_is_told_with_its_pause(told: Told, waiting_fo
 def test_a_deadline_that_has_come_is_told(told: Told, waiting_for: str, behave: Behave) -> None:
     behave(resolved_by="never")
     with pytest.raises(AirflowSensorTimeout):
-        sensor(waiting_for, deadline=datetime.now(UTC) + timedelta(seconds=0.2)).execute({"ti": SimpleNamespace()})
+        sensor(waiting_for, deadline=datetime.now(UTC) + timedelta(seconds=2)).execute({"ti": SimpleNamespace()})
 
     figures = told()
     assert figures["whatsapp_business.expired"] == 1
