@@ -7,7 +7,6 @@ Airflow imports this module by its name, in every service.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,4 +20,4 @@ def task_policy(task: Any) -> None:
     """Try again after seconds, not minutes; and send many small requests where the pace of all is looked at."""
     task.retry_delay = timedelta(seconds=2)
     if task.task_id == "part.check":
-        task.check_options = replace(task.check_options, batch_size=2)
+        task.batch_size = 2
