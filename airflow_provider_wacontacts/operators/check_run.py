@@ -79,6 +79,10 @@ class CheckOperator(ValidatedArguments, BaseOperator):
     on_budget: str
     _stop: StopSignal | None = None
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        super().__init__(**kwargs)
+
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
         Check the numbers.

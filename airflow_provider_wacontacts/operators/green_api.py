@@ -81,6 +81,10 @@ class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     max_rejected: float
     pseudonymize: Sequence[str] | None
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        super().__init__(**kwargs)
+
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
         Take a snapshot of the account, and write it.

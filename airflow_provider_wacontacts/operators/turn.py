@@ -75,6 +75,10 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
     max_rejected: float
     pseudonymize: Sequence[str] | None
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        super().__init__(**kwargs)
+
     @classmethod
     def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """

@@ -45,6 +45,10 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     limit: int
     _stop: StopSignal | None = None
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        super().__init__(**kwargs)
+
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
         Process each identity in turn.

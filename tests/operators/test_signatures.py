@@ -69,3 +69,13 @@ def test_the_docstring_has_every_argument_in_order(cls: Any) -> None:
     documented = DOCUMENTED.findall(inspect.getdoc(cls) or "")
 
     assert [name for name in documented if name != "_later"] == list(arguments(cls))
+
+
+@pytest.mark.parametrize("cls", OPERATORS)
+def test_a_mapped_task_keeps_airflow_s_defaults(cls: Any) -> None:
+    name, *_ = arguments(cls)
+    required = {key for key, parameter in arguments(cls).items() if parameter.default is parameter.empty}
+    constants = {key: REQUIRED[key] for key in required - {name}}
+    mapped = cls.partial(task_id="task", **constants).expand(**{name: [REQUIRED.get(name, "a")]})
+
+    assert (list(mapped.inlets), list(mapped.outlets)) == ([], [])
