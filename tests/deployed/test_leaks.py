@@ -14,7 +14,8 @@ SHORTEST = 6
 URL = "/v1/data/contacts"
 #: Tables of the store that are there to hold contacts, and the one that a DAG hands them on to.
 CONTACTS = (
-    *("wacontacts_contact_payload", "wacontacts_reject"),
+    *("wacontacts_contact_version", "wacontacts_contact_payload", "wacontacts_contact_current"),
+    "wacontacts_rejected_row",
     *("wacontacts_number", "wacontacts_check_result", "wacontacts_identity", "whatsapp_ids"),
 )
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")

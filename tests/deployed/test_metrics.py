@@ -33,7 +33,7 @@ def sums(datagrams):
 
 
 def test_the_tasks_that_pull_tell_what_the_ledger_says(runs, sums):
-    columns = ", ".join(f"sum({name})" for name in COUNTS)
+    columns = ", ".join(f"sum({'row_count' if name == 'rows' else name})" for name in COUNTS)
     (ledger,) = runs.rows(
         f"SELECT {columns} FROM wacontacts_extraction WHERE dag_id = :dag_id AND task_id = 'to_store'", dag_id=DAILY
     )

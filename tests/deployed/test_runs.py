@@ -43,7 +43,7 @@ def test_both_of_bobs_states_are_in_history_and_the_newer_is_current(runs):
 
 
 def test_pulling_the_days_again_brings_fewer_contacts_and_takes_nothing_away(runs):
-    ledger = runs.rows(LEDGER.format("rows, new_versions"), dag="turn_contacts_daily")
+    ledger = runs.rows(LEDGER.format("row_count, new_versions"), dag="turn_contacts_daily")
     first, again = ledger[:3], ledger[3:]
     assert sum(rows for rows, _ in again) < sum(rows for rows, _ in first)
     assert [new for _, new in again] == [0, 0, 0]

@@ -201,14 +201,15 @@ class Task:
     def _hook(self, before_page: Callable[[int], None]) -> Any:
         from airflow_provider_wacontacts.hooks.turn import TurnHook
 
-        class Hook(TurnHook):
-            numbers = count(1)
+        hook, numbers = TurnHook(clock=self.pause.clock()), count(1)
+        run = hook.driver.run
 
-            def run_flow(self, flow: Any) -> Any:
-                before_page(next(self.numbers))
-                return super().run_flow(flow)
+        def run_flow(flow: Any) -> Any:
+            before_page(next(numbers))
+            return run(flow)
 
-        return Hook(clock=self.pause.clock())
+        hook.__dict__["driver"] = SimpleNamespace(run=run_flow)
+        return hook
 
     def operator(self, **arguments: Any) -> Any:
         from airflow_provider_wacontacts.operators import turn
