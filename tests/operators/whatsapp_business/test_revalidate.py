@@ -199,7 +199,7 @@ def test_a_retry_goes_on_with_the_numbers_that_were_picked(tasks: Any, api: Sand
         ({"stale_after": timedelta(seconds=-1)}, "stale_after"),
         ({"statuses": "valid"}, "statuses"),
         ({"statuses": []}, "statuses"),
-        ({"statuses": ["valid", "vaild"]}, "statuses is 'vaild'; .* valid, invalid, failed, processing, missing"),
+        ({"statuses": ["valid", "vaild"]}, "statuses is 'vaild'\\. .* valid, invalid, failed, processing, missing"),
         ({"statuses": [None]}, "statuses is of type NoneType"),
         ({"max_checks": 0}, "max_checks"),
     ],
