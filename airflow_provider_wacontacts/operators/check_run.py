@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CHECK_VALIDATORS", "CheckOperator"]
+__all__ = ["CHECK_VALIDATORS"]
 
 #: Metrics of inputs that need no request: sent once a check, when it is finished.
 COUNTED_ONCE = ("given", "duplicates", "rejected", "not_asked", "from_store")
@@ -60,7 +60,7 @@ CHECK_VALIDATORS: dict[str, Validator] = {
 }
 
 
-class CheckOperator(ValidatedArguments, BaseOperator):
+class _CheckOperator(ValidatedArguments, BaseOperator):
     """Runs a check. Subclasses set the attributes, and say which numbers to check and how old a result may be."""
 
     template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")

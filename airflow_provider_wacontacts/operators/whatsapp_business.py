@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.arguments import validate_choice
-from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, CheckOperator
+from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, _CheckOperator
 from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
@@ -43,7 +43,7 @@ def _validate_statuses(name: str, value: object) -> None:
         validate_choice(name, word, STATUSES)
 
 
-class WhatsAppCheckContactsOperator(CheckOperator):
+class WhatsAppCheckContactsOperator(_CheckOperator):
     """
     Check which numbers are on WhatsApp, as seldom as possible and within the sender's daily budget.
 
@@ -138,7 +138,7 @@ class WhatsAppCheckContactsOperator(CheckOperator):
         return given
 
 
-class WhatsAppRevalidateContactsOperator(CheckOperator):
+class WhatsAppRevalidateContactsOperator(_CheckOperator):
     """
     Recheck the numbers whose last real check will be stale by the end of the run's day, oldest first.
 
