@@ -202,10 +202,15 @@ def test_no_personal_data_in_logs_and_errors(place, caplog, capfd, is_deferrable
     place.api.fail(Fault(on="check", kind="status", status=status, body=leaky, times=50))
     made = sensor(check, deferrable=is_deferrable, timeout=0.5, max_failures=1)
 
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever it is
+    error = ""
+    try:
         through_the_triggerer(made) if is_deferrable else made.execute(context())
+    except Exception as raised:  # noqa: BLE001 - whatever it is
+        error = "".join(traceback.format_exception(raised))
 
-    shown = "".join(traceback.format_exception(raised.value)) + caplog.text + "".join(capfd.readouterr())
+    # Numbers that responses leave out may be missing, which ends the wait, before its deadline.
+    assert error or status == 200
+    shown = error + caplog.text + "".join(capfd.readouterr())
     shown += repr([vars(record) for record in caplog.records])
     assert [number for number in given if number[1:] in shown] == []
     assert place.api.whatsapp.behaviour.token not in shown
