@@ -47,7 +47,7 @@ def attempts(postgres_landing):
     event.listen(
         postgres_landing.engine,
         "before_cursor_execute",
-        lambda *given: sent.append(1) if "WITH landed" in given[2] else None,
+        lambda *given: sent.append(1) if "landed AS (" in given[2] else None,
     )
     return sent
 
@@ -63,7 +63,7 @@ def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine,
         records = landing.record("a"), landing.record("z")
         worker = threading.Thread(target=landing.land, args=(landing.begin("later"), *records), kwargs=later)
         worker.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%WITH landed%'"
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%landed AS (%'"
         while not other.execute(text(waiting)).scalar():
             other.execute(text("SELECT pg_stat_clear_snapshot()"))
         other.execute(text(f"UPDATE {head} SET version_id = version_id WHERE contact_id = 'a'"))
