@@ -42,9 +42,9 @@ def filled(postgres, postgres_engine):
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA directory_plans"))
     url = f"{postgres.url()}?options=-csearch_path%3Ddirectory_plans"
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(url)
     Store(engine).prepare()
-    with engine.connect() as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in FILL.split(";\n"):
             connection.exec_driver_sql(statement.replace("%", "%%"))
         connection.exec_driver_sql("VACUUM ANALYZE")

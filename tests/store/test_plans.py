@@ -81,9 +81,9 @@ def filled(postgres, postgres_engine):
     """A store of 200,000 versions, by psycopg2, and none of the planner's ways shut."""
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA plans"))
-    engine = create_engine(f"{postgres.url()}?options=-csearch_path%3Dplans", isolation_level="AUTOCOMMIT")
+    engine = create_engine(f"{postgres.url()}?options=-csearch_path%3Dplans")
     Store(engine).prepare()
-    with engine.connect() as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in FILL.split(";\n"):
             connection.exec_driver_sql(statement.replace("%", "%%"))
         connection.exec_driver_sql("VACUUM ANALYZE")
