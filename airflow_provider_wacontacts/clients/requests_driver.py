@@ -7,8 +7,10 @@ credentials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import requests
@@ -23,12 +25,46 @@ from urllib3.exceptions import (
 )
 
 from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep
-from airflow_provider_wacontacts.clients.log_filter import quiet_urllib3
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.retry import Failure, RetryLoop
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "quiet_urllib3"]
+
+#: They log the path of each request at DEBUG, and a whole URL at WARNING: both can hold a cursor or a token.
+LOGGERS = tuple(
+    logging.getLogger(f"urllib3.{module}")
+    for module in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+)
+
+
+class _WhileSending(logging.Filter):
+    """Drops log records of threads that are sending."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sending = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        return not getattr(self.sending, "depth", 0)
+
+
+_FILTER = _WhileSending()
+
+
+@contextmanager
+def quiet_urllib3() -> Iterator[None]:
+    """Drop urllib3's log records of this thread in the block."""
+    for logger in LOGGERS:
+        # Each time, because a logging configuration that is loaded later may remove it. Adding it twice has no effect.
+        logger.addFilter(_FILTER)
+    sending = _FILTER.sending
+    sending.depth = getattr(sending, "depth", 0) + 1
+    try:
+        yield
+    finally:
+        sending.depth -= 1
+
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.records.pages import Page
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 

@@ -29,8 +29,7 @@ from airflow_provider_wacontacts.files.layout import (
 from airflow_provider_wacontacts.files.parquet import read_parquet
 from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET, validate_file_format
 from airflow_provider_wacontacts.records import green_api, turn
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject
 
 __all__ = [
     "CompletePrefix",

@@ -1,16 +1,23 @@
-"""Arguments of operators and sensors: a wrong constant fails when the DAG is parsed."""
+"""
+Arguments of operators and sensors, and how their errors fail a task.
+
+A wrong constant fails when the DAG is parsed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import ObjectPath
 
-__all__ = ["ValidatedArguments", "Validator", "object_path", "optional", "validate_choice"]
+__all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "object_path", "optional", "validate_choice"]
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
@@ -87,3 +94,12 @@ def object_path(path: str, argument: str = "path") -> ObjectPath:
         reason = f"begins with '{scheme}://', which no installed file system reads" if is_uri else "is not a valid path"
         raise ConfigError(f"`{argument}` {reason}. Correct it, or install the provider of that storage.") from None
     return found
+
+
+@contextmanager
+def fail_without_retry() -> Iterator[None]:
+    """Raise ``AirflowFailException`` for errors that a retry cannot fix; Airflow retries the others."""
+    try:
+        yield
+    except NON_RETRYABLE as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

@@ -13,8 +13,13 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
-from airflow_provider_wacontacts.hooks.failures import fail_without_retry
+from airflow_provider_wacontacts.hooks.arguments import (
+    ValidatedArguments,
+    Validator,
+    fail_without_retry,
+    optional,
+    validate_choice,
+)
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.operators.task_context import (
     defer_for_rate_limit,

@@ -12,8 +12,13 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import NotEnabledError
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, Validator, optional, validate_choice
-from airflow_provider_wacontacts.hooks.failures import fail_without_retry
+from airflow_provider_wacontacts.hooks.arguments import (
+    ValidatedArguments,
+    Validator,
+    fail_without_retry,
+    optional,
+    validate_choice,
+)
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
     SHRINK_VALIDATORS,

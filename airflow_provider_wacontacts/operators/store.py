@@ -8,8 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments
-from airflow_provider_wacontacts.hooks.failures import fail_without_retry
+from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 

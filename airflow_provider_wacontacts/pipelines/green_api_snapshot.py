@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS,
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SnapshotSummary, check_rejected
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.rejects import has_unidentified
+from airflow_provider_wacontacts.records.record import has_unidentified
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.store import ShrinkGuard, Store
 

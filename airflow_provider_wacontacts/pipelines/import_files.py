@@ -13,8 +13,7 @@ from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, comple
 from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix, read_rejects
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import has_unidentified, ids_in_rejects
+from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store

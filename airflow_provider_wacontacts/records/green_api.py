@@ -20,8 +20,7 @@ import msgspec
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 from airflow_provider_wacontacts.records.json import canonical, split_leniently
 from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
-from airflow_provider_wacontacts.records.record import Record, in_utc, row_hash
-from airflow_provider_wacontacts.records.rejects import Reject, ids_in_rejects
+from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer

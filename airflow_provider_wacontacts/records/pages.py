@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 
 __all__ = ["ContactKeys", "Page", "RepairedRow", "Text", "repair_row"]
 

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.identifiers.pseudonyms import hmac_hex
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
 from airflow_provider_wacontacts.records.pages import Text
-from airflow_provider_wacontacts.records.rejects import Reject, ids_in_rejects
+from airflow_provider_wacontacts.records.record import Reject, ids_in_rejects
 
 __all__ = ["Pseudonymizer"]
 

@@ -21,8 +21,7 @@ import msgspec
 from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.json import canonical, decode_leniently
 from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
-from airflow_provider_wacontacts.records.record import Record, in_utc, read_time, row_hash
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer

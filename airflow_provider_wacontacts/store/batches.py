@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store.errors import is_data_error, reject_reason
 from airflow_provider_wacontacts.store.person_keys import PERSON_KEY
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time

@@ -18,8 +18,7 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import ledger
 from airflow_provider_wacontacts.store.batches import (
     Batch,

@@ -9,8 +9,7 @@ from sqlalchemy import create_engine, text
 from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.records.json import canonical
-from airflow_provider_wacontacts.records.record import Record, row_hash
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject, row_hash
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec

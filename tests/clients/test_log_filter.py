@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_wacontacts.clients.http import Request
-from airflow_provider_wacontacts.clients.log_filter import quiet_urllib3
-from airflow_provider_wacontacts.clients.requests_driver import Driver
+from airflow_provider_wacontacts.clients.requests_driver import Driver, quiet_urllib3
 from airflow_provider_wacontacts.clients.retry import RetryLoop
 from airflow_provider_wacontacts.exceptions import ContractError, WaContactsError
 from tests.clients.test_retry_loop import Tokens

@@ -11,8 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import StoredContact, complete_prefixes, read_contacts
-from airflow_provider_wacontacts.records.record import Record, row_hash
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject, row_hash
 from airflow_provider_wacontacts.records.windows import parse_time
 
 

@@ -12,8 +12,7 @@ from airflow_provider_wacontacts.identifiers.suppression import (
     read_person,
 )
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.windows import parse_time
 
 BOB, EVE = "44623456700", "44623456799"

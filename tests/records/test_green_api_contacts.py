@@ -16,8 +16,7 @@ from airflow_provider_wacontacts.records.green_api import (
     parse_wa_id,
 )
 from airflow_provider_wacontacts.records.pages import Page
-from airflow_provider_wacontacts.records.record import Record, row_hash
-from airflow_provider_wacontacts.records.rejects import Reject, has_unidentified
+from airflow_provider_wacontacts.records.record import Record, Reject, has_unidentified, row_hash
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SOUND = b'{"id":"11001234567@c.us"}'

@@ -13,8 +13,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.record import row_hash
-from airflow_provider_wacontacts.records.rejects import Reject, ids_in_rejects
+from airflow_provider_wacontacts.records.record import Reject, ids_in_rejects, row_hash
 from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 
 KEY = b"example-secret"

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.store import ExtractionResult, snapshots
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.store import Store, snapshots
 from airflow_provider_wacontacts.store.errors import RetryableStoreError
 

@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ExtractionResult, TaskInstanceKey
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.records.rejects import Reject
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import TaskInstanceKey
 
