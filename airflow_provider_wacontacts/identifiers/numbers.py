@@ -1,81 +1,158 @@
 """
-Phone numbers: any dialable spelling as E.164.
+Phone numbers as people and spreadsheets write them: any dialable spelling as E.164, or a reason why it is none.
 
-The rules are those of phonenumbers, Google's library. A number without a plus sign belongs to the region of the sender.
-Whether a number is on WhatsApp is not decided here.
+The numbering plans are those of phonenumbers, Google's library. A number without a country code belongs to the region
+of the sender. Whether a number is on WhatsApp is not decided here.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+import unicodedata
+from collections.abc import Iterator
+from decimal import Decimal
 
 import phonenumbers
-from phonenumbers import NumberParseException, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, ValidationResult
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, InvalidIdentifierError, Kind
 
-__all__ = ["NotANumberError", "Number", "infer_region", "normalize", "validate_region"]
+__all__ = [
+    "NO_COUNTRY_CODE",
+    "REASONS",
+    "infer_region",
+    "read_international_number",
+    "read_number",
+    "read_sender",
+    "validate_region",
+    "written_text",
+]
 
-PLUS_SIGNS = "+\uff0b"
-NO_REGION = "no region for a number without +"
+#: Longer text holds no number.
+MAX_LENGTH = 250
+#: Digits of a number in E.164.
+MAX_DIGITS = 15
+NO_COUNTRY_CODE = "no country code"
+TWO_NUMBERS = "two numbers"
+LETTERS = "letters"
+NOT_A_NUMBER = "not a number"
+TOO_LONG = "too long"
+NOT_WHOLE = "not a whole number"
+REPEATED = "one digit repeated"
 
-_REASONS = {
+PARSE_REASONS = {
     NumberParseException.INVALID_COUNTRY_CODE: "unknown country code",
-    NumberParseException.NOT_A_NUMBER: "not a number",
+    NumberParseException.NOT_A_NUMBER: NOT_A_NUMBER,
     NumberParseException.TOO_SHORT_AFTER_IDD: "too short",
     NumberParseException.TOO_SHORT_NSN: "too short",
-    NumberParseException.TOO_LONG: "too long",
+    NumberParseException.TOO_LONG: TOO_LONG,
 }
-_IMPOSSIBLE = {
+PLAN_REASONS = {
     ValidationResult.INVALID_COUNTRY_CODE: "unknown country code",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "no area code",
     ValidationResult.TOO_SHORT: "too short",
-    ValidationResult.TOO_LONG: "too long",
-    ValidationResult.INVALID_LENGTH: "not as long as numbers of its country are",
+    ValidationResult.TOO_LONG: TOO_LONG,
+    ValidationResult.INVALID_LENGTH: "wrong length for its country",
 }
+OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
+#: What numbers are mistaken for, by the reason of their refusal.
+OTHER_VALUES = {
+    "scientific notation": re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+"),
+    "date": re.compile(
+        r"(?:(?:19|20)[0-9]{2}(?P<a>[-/.])(?:0?[1-9]|1[0-2])(?P=a)(?:0?[1-9]|[12][0-9]|3[01])"
+        r"|(?:0?[1-9]|[12][0-9]|3[01])(?P<b>[-/.])(?:0?[1-9]|1[0-2])(?P=b)(?:19|20)[0-9]{2}"
+        r"|(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12][0-9]|3[01])/(?:19|20)[0-9]{2})"
+        r"(?:[t ][0-9]{1,2}:[0-9]{2}.*)?"
+    ),
+    "IP address": re.compile(rf"(?:{OCTET}\.){{3}}{OCTET}(?::[0-9]{{1,5}})?"),
+    NOT_WHOLE: re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}"),
+}
+#: Every reason why a value is no number. They are stored with results of checks, and stay as they are.
+REASONS = frozenset(
+    {
+        *PARSE_REASONS.values(),
+        *PLAN_REASONS.values(),
+        *OTHER_VALUES,
+        *(NO_COUNTRY_CODE, TWO_NUMBERS, LETTERS, NOT_A_NUMBER, TOO_LONG, NOT_WHOLE, REPEATED),
+        "empty",
+        "neither text nor a whole number",
+    }
+)
+
+SCHEME = re.compile(r"(?:tel|callto|sms|whatsapp):(?://)?", re.IGNORECASE)
+LINK = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:wa\.me/|api\.whatsapp\.com/send/?\?(?:.*&)?phone=|whatsapp://send/?\?(?:.*&)?phone=)"
+    r"(?:\+|%2B)?(?P<digits>[0-9]+)(?:[/?&#].*)?",
+    re.IGNORECASE,
+)
+#: Of RFC 3966.
+PARAMETER = re.compile(r";(?P<name>[a-z-]+)=(?P<value>[^;]*)", re.IGNORECASE)
+EXTENSION = re.compile(
+    r"(?<=[0-9)])[ ,;]*(?:,,|(?:ext(?:ension|n)?|extensi[oó]n|anexo|int|доб|x|#)[.:=]?) *[0-9]{1,15}#?$",
+    re.IGNORECASE,
+)
+INTEGRAL_FLOAT = re.compile(r"^(\+?[0-9]+)[.,]0+$")
+LINE_BREAKS = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+SEPARATORS = re.compile(r"[;,|&\n]")
+ALLOWED = re.compile(r"[+0-9A-Za-z ().\[\]~/\\-]+")
+VANITY = re.compile(r"[+(]*[0-9](?:.*?[A-Za-z]){3}.*")
+#: What only a number is made of. A sender with anything else is a name.
+NUMBER_SIGNS = re.compile(r"(?=.*[0-9])[+0-9 ().\[\]~/;,|&-]+")
+NOT_A_DECIMAL = Decimal("nan")
+INVISIBLE = dict.fromkeys(
+    [0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)]
+)
 
 
-class NotANumberError(ValueError):
+def read_number(value: object, region: str | None) -> Identifier:
     """
-    The text cannot be a phone number. The message does not contain it.
+    Read a number in any dialable spelling: E.164, international, national, RFC 3966, a link of WhatsApp.
 
-    :param reason: a few words, for example ``too short``.
-    """
+    A number without a country code belongs to the region, or is dialed from there: ``6315551002`` in India becomes
+    ``+916315551002``, and ``00`` before a country code replaces the plus sign. An extension is left out.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Number(NamedTuple):
-    """
-    A number that can be dialed.
-
-    :param e164: ``+``, country code and national number, digits only; an extension is not part of it.
-    """
-
-    e164: str
-
-
-def normalize(text: str, region: str | None) -> Number:
-    """
-    Parse a number in any dialable spelling: E.164, international, national, RFC 3966.
-
-    A number without a plus sign belongs to the region, or is dialed from there: ``6315551002`` in India becomes
-    ``+916315551002``, and ``00`` before a country code replaces the plus sign.
-
+    :param value: a string, an integer, or an integral float of a spreadsheet.
     :param region: two letters, upper case, for example ``IN``; ``None`` if unknown.
-    :raises NotANumberError: no number of any country could look like this.
+    :raises InvalidIdentifierError: it is no number, or of no numbering plan; the reason is one of :data:`REASONS`.
     """
-    try:
-        number = phonenumbers.parse(text, region)
-    except NumberParseException as error:
-        reason = _REASONS[error.error_type]
-        if region is None and error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
-            reason = reason if any(sign in text for sign in PLUS_SIGNS) else NO_REGION
-        raise NotANumberError(reason) from None
-    if not phonenumbers.is_possible_number(number):
-        raise NotANumberError(_IMPOSSIBLE[phonenumbers.is_possible_number_with_reason(number)])
-    return Number(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    text = _dialed(written_text(value))
+    _refuse_other_values(text)
+    text = _single_number(text, region)
+    number = _parse(text, region)
+    _refuse_letters(text, number)
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    if possible != ValidationResult.IS_POSSIBLE:
+        raise InvalidIdentifierError(PLAN_REASONS[possible])
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if len(e164) > MAX_DIGITS + 1:
+        raise InvalidIdentifierError(TOO_LONG)
+    if _repeats_one_digit(text, number) and not phonenumbers.is_valid_number(number):
+        raise InvalidIdentifierError(REPEATED)
+    return Identifier(Kind.NUMBER, e164)
+
+
+def read_international_number(value: object) -> Identifier:
+    """
+    Read a number whose country code may lack its plus sign, for example of a registered sender.
+
+    :raises InvalidIdentifierError: as :func:`read_number`.
+    """
+    text = _dialed(written_text(value))
+    if text.startswith("0") and not text.startswith("00"):
+        raise InvalidIdentifierError(NO_COUNTRY_CODE)
+    return read_number(f"+{text}" if text[:1].isdigit() and text[0] != "0" else text, None)
+
+
+def read_sender(sender: str) -> str:
+    """
+    Return the one name of a sender: E.164 if it is a number, however it is spelled; otherwise its name unchanged.
+
+    :raises InvalidIdentifierError: it has only the characters of a number, and cannot be one.
+    """
+    sender = sender.strip()
+    is_number = NUMBER_SIGNS.fullmatch(SCHEME.sub("", _plain(sender), count=1))
+    return read_international_number(sender).value if is_number else sender
 
 
 def infer_region(sender: str) -> str | None:
@@ -108,3 +185,124 @@ def validate_region(region: str) -> str:
         shown = f"region {region!r}" if normalized.isalpha() else "a region without letters"
         raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
     return normalized
+
+
+def written_text(value: object) -> str:
+    """
+    Return a number as text. A float or a string with zeros behind the decimal point is the integer.
+
+    :raises InvalidIdentifierError: neither text nor a whole number.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        if len(value) > MAX_LENGTH:
+            raise InvalidIdentifierError(TOO_LONG)
+        return INTEGRAL_FLOAT.sub(r"\1", _plain(value))
+    return _integral_text(value)
+
+
+def _integral_text(value: object) -> str:
+    is_number = isinstance(value, float | Decimal | int) and not isinstance(value, bool)
+    number = Decimal(value) if is_number else NOT_A_DECIMAL  # type: ignore[arg-type]
+    if not number.is_finite():
+        raise InvalidIdentifierError("neither text nor a whole number")
+    if number.adjusted() > MAX_DIGITS:
+        raise InvalidIdentifierError(TOO_LONG)
+    if number != number.to_integral_value():
+        raise InvalidIdentifierError(NOT_WHOLE)
+    if number < 0:
+        raise InvalidIdentifierError(NOT_A_NUMBER)
+    return f"{number:.0f}"
+
+
+def _plain(text: str) -> str:
+    """Write digits, spaces, dashes and plus signs of all scripts as in ASCII, and leave out what is invisible."""
+    text = LINE_BREAKS.sub("\n", text.strip("\0").strip())
+    return "".join(_plain_characters(text)).strip()
+
+
+def _plain_characters(text: str) -> Iterator[str]:
+    for sign in text.translate(INVISIBLE):
+        if sign.isascii():
+            yield " " if sign.isspace() and sign != "\n" else sign
+        elif (digit := unicodedata.decimal(sign, None)) is not None:
+            yield str(digit)
+        elif sign.isspace():
+            yield " "
+        elif unicodedata.category(sign) == "Pd" or sign == "\N{MINUS SIGN}":
+            yield "-"
+        else:
+            folded = unicodedata.normalize("NFKC", sign)
+            yield folded if folded in {*"+().[]/~"} else sign
+
+
+def _dialed(text: str) -> str:
+    """Return what is dialed: without scheme, link, quotes and extension."""
+    text = text.removeprefix("'").strip('"').strip()
+    if link := LINK.fullmatch(text):
+        return f"+{link['digits']}"
+    text = SCHEME.sub("", text, count=1)
+    parameters = {name.lower(): value for name, value in PARAMETER.findall(text)}
+    text = EXTENSION.sub("", PARAMETER.sub("", text).strip()).strip()
+    context = parameters.get("phone-context", "")
+    return context + text if context.startswith("+") and not text.startswith("+") else text
+
+
+def _refuse_other_values(text: str) -> None:
+    if not text:
+        raise InvalidIdentifierError("empty")
+    lower = text.lower()
+    for reason, pattern in OTHER_VALUES.items():
+        if pattern.fullmatch(lower):
+            raise InvalidIdentifierError(reason)
+
+
+def _single_number(text: str, region: str | None) -> str:
+    """
+    Return the text of a single number.
+
+    :raises InvalidIdentifierError: it holds two.
+    """
+    if text.count("+") > 1 or sum(any(map(str.isdigit, part)) for part in SEPARATORS.split(text)) > 1:
+        raise InvalidIdentifierError(TWO_NUMBERS)
+    first, slash, rest = text.partition("/")
+    if slash and any(map(str.isdigit, rest)) and _is_valid(first, region):
+        # A slash after an area code is how numbers are written in German.
+        raise InvalidIdentifierError(TWO_NUMBERS)
+    return text
+
+
+def _is_valid(text: str, region: str | None) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(text, region))
+    except NumberParseException:
+        return False
+
+
+def _parse(text: str, region: str | None) -> PhoneNumber:
+    if region is None and text.startswith("00"):
+        text = f"+{text[2:]}"
+    if not ALLOWED.fullmatch(text):
+        has_letters = any(map(str.isalpha, text)) and any(map(str.isdigit, text))
+        raise InvalidIdentifierError(LETTERS if has_letters else NOT_A_NUMBER)
+    try:
+        return phonenumbers.parse(text, region)
+    except NumberParseException as error:
+        reason = PARSE_REASONS[error.error_type]
+        if region is None and error.error_type == NumberParseException.INVALID_COUNTRY_CODE and "+" not in text:
+            reason = NO_COUNTRY_CODE
+    if any(map(str.isdigit, text)) and any(map(str.isalpha, text)):
+        reason = LETTERS
+    raise InvalidIdentifierError(reason)
+
+
+def _refuse_letters(text: str, number: PhoneNumber) -> None:
+    """Refuse letters, unless they spell a valid number as in +1 800 FLOWERS."""
+    if any(map(str.isalpha, text)) and not (VANITY.fullmatch(text) and phonenumbers.is_valid_number(number)):
+        raise InvalidIdentifierError(LETTERS)
+
+
+def _repeats_one_digit(text: str, number: PhoneNumber) -> bool:
+    digits = {sign for sign in text if sign.isdigit()}
+    return len(digits) == 1 or len(set(phonenumbers.national_significant_number(number))) == 1

@@ -1,13 +1,87 @@
-"""Pseudonyms: HMAC-SHA256 with a secret, so that the same value has the same pseudonym everywhere."""
+"""
+Pseudonyms: HMAC-SHA256 with a secret.
+
+The same identifier has the same pseudonym everywhere, so rows of different feeds can be joined. Other values have a
+pseudonym that depends on their field, so nobody who chooses such a value can find an identifier by it.
+"""
 
 from __future__ import annotations
 
 import hmac
+import re
+from hashlib import blake2b
 
-__all__ = ["hmac_hex", "pseudonymize"]
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+
+__all__ = [
+    "PSEUDONYM_PATTERN",
+    "VERSION",
+    "hmac_hex",
+    "is_pseudonym",
+    "pseudonymize",
+    "pseudonymize_digits",
+    "pseudonymize_field",
+    "secret_id",
+    "validate_secret",
+]
+
+#: How pseudonyms are computed; every pseudonym begins with it.
+VERSION = "1"
+PSEUDONYM_PATTERN = f"(?-i:p{VERSION}_[0-9a-f]{{64}})"
+PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?:@(?:lid|user_id|g\.us))?")
+MIN_SECRET_BYTES = 16
+#: They tell the kinds of pseudonyms apart, as in clear.
+DOMAINS = {Kind.LID: "@lid", Kind.USER_ID: "@user_id", Kind.GROUP: "@g.us"}
 
 
-def pseudonymize(digits: str, secret: bytes) -> str:
+def validate_secret(secret: bytes) -> bytes:
+    """
+    Return a secret that is long enough.
+
+    :raises ConfigError: it is shorter than 16 bytes.
+    """
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"The pseudonym secret is shorter than {MIN_SECRET_BYTES} bytes, and could be guessed. Create one with"
+            " `python -c 'import secrets; print(secrets.token_hex(32))'`."
+        )
+    return secret
+
+
+def secret_id(secret: bytes) -> str:
+    """Return 32 hexadecimal digits that differ between secrets and versions, and do not reveal the secret."""
+    return blake2b(secret, digest_size=16, person=b"wacontacts secre").hexdigest() + f".{VERSION}"
+
+
+def pseudonymize(identifier: Identifier, secret: bytes) -> str:
+    """
+    Return the pseudonym of an identifier: ``p1_``, 64 hexadecimal digits, and a domain that shows its kind.
+
+    A number has the same pseudonym as the WhatsApp ID with its digits. A pseudonym is returned unchanged.
+    """
+    if is_pseudonym(identifier.value):
+        return identifier.value
+    kind = Kind.WA_ID if identifier.kind is Kind.NUMBER else identifier.kind
+    domain = DOMAINS.get(kind, "")
+    return f"p{VERSION}_{_hmac(secret, kind, identifier.key.removesuffix(domain).encode())}{domain}"
+
+
+def pseudonymize_field(field: str, value: bytes, secret: bytes) -> str:
+    """
+    Return the pseudonym of a value that is no identifier: ``f1_`` and 64 hexadecimal digits.
+
+    :param field: the same value has another pseudonym in another field.
+    """
+    return f"f{VERSION}_{_hmac(secret, f'field {field}', value)}"
+
+
+def is_pseudonym(value: str) -> bool:
+    """Return whether a value is the pseudonym of an identifier."""
+    return PSEUDONYM.fullmatch(value) is not None
+
+
+def pseudonymize_digits(digits: str, secret: bytes) -> str:
     """Return the pseudonym of the digits of a WhatsApp id or a number, 64 hexadecimal digits."""
     return hmac_hex(digits.encode(), secret)
 
@@ -15,3 +89,9 @@ def pseudonymize(digits: str, secret: bytes) -> str:
 def hmac_hex(data: bytes, key: bytes) -> str:
     """Return HMAC-SHA256 as 64 hexadecimal digits."""
     return hmac.digest(key, data, "sha256").hex()
+
+
+def _hmac(secret: bytes, label: str, value: bytes) -> str:
+    return hmac.digest(
+        secret, b"\0".join((VERSION.encode(), label.encode(errors="surrogatepass"), value)), "sha256"
+    ).hex()

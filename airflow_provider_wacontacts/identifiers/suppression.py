@@ -13,7 +13,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeVar
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize_digits
 from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
@@ -117,7 +117,7 @@ class SuppressionKey:
         """Return the pseudonym of digits; ``None`` without a secret, or if it is a pseudonym already."""
         if self._secret is None or is_pseudonym(person):
             return None
-        return pseudonymize(person, self._secret)
+        return pseudonymize_digits(person, self._secret)
 
     def _hash(self, kind: bytes, text: str) -> bytes:
         hasher = self._hashers[kind].copy()

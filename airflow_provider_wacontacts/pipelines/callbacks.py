@@ -21,7 +21,8 @@ from airflow_provider_wacontacts.clients.whatsapp_business import (
     parse_callback,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, infer_region, normalize
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
 from airflow_provider_wacontacts.pipelines.check_results import to_store_status
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults
@@ -106,8 +107,8 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
     invalid, region = 0, infer_region(sender)
     for entry in entries:
         try:
-            number = normalize(entry.input, region).e164
-        except NotANumberError:
+            number = read_number(entry.input, region).value
+        except InvalidIdentifierError:
             invalid += 1
             continue
         if number not in results or is_resolved(entry.status):

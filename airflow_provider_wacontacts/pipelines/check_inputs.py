@@ -8,7 +8,8 @@ from numbers import Integral
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.numbers import read_number
 from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.checks.model import CheckInput
 
@@ -17,7 +18,6 @@ __all__ = ["parse_inputs"]
 YES = frozenset({"true", "t", "yes", "y", "1", "on"})
 NO = frozenset({"false", "f", "no", "n", "0", "off"})
 INVALID_OPTED_IN = "opted_in is neither true nor false"
-INVALID_TYPE = "neither text nor a whole number"
 
 
 def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[CheckInput]:
@@ -46,16 +46,10 @@ def _parse_row(row: Mapping[str, Any], region: str | None) -> CheckInput:
     text = "" if given is None else _to_text(given)
     contact_key = None if key is None else _to_text(key)
     try:
-        number, opted_in = _normalize(given, text, region), _parse_opted_in(row.get("opted_in"))
-    except NotANumberError as error:
+        number, opted_in = read_number(given, region).value, _parse_opted_in(row.get("opted_in"))
+    except InvalidIdentifierError as error:
         return CheckInput(text, None, contact_key, reason=error.reason)
     return CheckInput(text, number, contact_key, opted_in=opted_in)
-
-
-def _normalize(given: object, text: str, region: str | None) -> str:
-    if not (given is None or isinstance(given, str) or text.isdecimal()):
-        raise NotANumberError(INVALID_TYPE)
-    return normalize(text, region).e164
 
 
 def _to_text(value: object) -> str:
@@ -78,4 +72,4 @@ def _parse_opted_in(value: object) -> bool | None:
     if word in YES or word in NO:
         return word in YES
     # A guess could check a number without consent.
-    raise NotANumberError(INVALID_OPTED_IN)
+    raise InvalidIdentifierError(INVALID_OPTED_IN)

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Date, bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize_digits
 from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.tables import HexId, Tables, UtcDateTime
 
@@ -38,7 +38,7 @@ class Database(NamedTuple):
 
     def key_of(self, digits: str) -> str:
         """Return what contacts carry in place of digits: their pseudonym, or the digits if the store has no secret."""
-        return pseudonymize(digits, self.secret) if self.secret else digits
+        return pseudonymize_digits(digits, self.secret) if self.secret else digits
 
     @property
     def is_sqlite(self) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import create_engine, text
 
-from airflow_provider_wacontacts.identifiers.numbers import NotANumberError, normalize
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.numbers import read_number
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
 
 
@@ -16,8 +17,8 @@ def crm(tmp_path):
 
 def read(written):
     try:
-        return normalize(written, "US").e164
-    except NotANumberError:
+        return read_number(written, "US").value
+    except InvalidIdentifierError:
         return None
 
 

@@ -1,36 +1,44 @@
-"""Phone numbers: every spelling is one number, and what cannot be one says why."""
+"""Phone numbers: every spelling is one number, and anything else is refused with a reason."""
 
 import re
+import sys
+import unicodedata
+from datetime import date
+from decimal import Decimal
 
 import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from phonenumbers import PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import (
-    NotANumberError,
-    Number,
+    REASONS,
     infer_region,
-    normalize,
+    read_international_number,
+    read_number,
+    read_sender,
     validate_region,
 )
+from airflow_provider_wacontacts.identifiers.reader import read_identifier
 
-REASONS = {
-    "not a number",
-    "too short",
-    "too long",
-    "not as long as numbers of its country are",
-    "unknown country code",
-    "no region for a number without +",
-}
+CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
+ZEROS = [sign for sign in CHARACTERS if unicodedata.decimal(sign, None) == 0]
+SPACES = [sign for sign in CHARACTERS if sign.isspace() and len(f"a{sign}b".splitlines()) == 1]
+MARKS = [*"\u200b\u200e\u200f\u202a\u202c\u2066\u2069\u2060\ufeff\xad"]
 KINDS = [value for name, value in vars(PhoneNumberType).items() if name.isupper() and name != "UNKNOWN"]
 
 
 def examples_of(region):
     numbers = (phonenumbers.example_number_for_type(region, kind) for kind in KINDS)
-    return {phonenumbers.format_number(number, PhoneNumberFormat.E164): number for number in numbers if number}
+    return {
+        phonenumbers.format_number(number, PhoneNumberFormat.E164): number
+        for number in numbers
+        # One number of Canada is dialed locally only.
+        if number and phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
+    }
 
 
 def spellings(number, region):
@@ -50,7 +58,7 @@ def spellings(number, region):
     ],
 )
 def test_the_contracts_table_of_formats_under_an_indian_sender(text, translated):
-    assert normalize(text, "IN") == Number(translated)
+    assert read_number(text, "IN").value == translated
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_the_contracts_table_of_formats_under_an_indian_sender(text, translated)
     ],
 )
 def test_the_contracts_request_under_an_american_sender(text, translated):
-    assert normalize(text, "US") == Number(translated)
+    assert read_number(text, "US").value == translated
 
 
 def test_the_examples_of_phonenumbers_are_many():
@@ -75,8 +83,8 @@ def test_the_examples_of_phonenumbers_are_many():
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_every_spelling_of_a_number_is_the_same_number(region):
     for e164, number in examples_of(region).items():
-        found = {normalize(text, within) for text, within in spellings(number, region)}
-        assert found == {Number(e164)}
+        found = {read_number(text, within).value for text, within in spellings(number, region)}
+        assert found == {e164}
 
 
 @pytest.mark.parametrize("code", sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS))
@@ -85,7 +93,39 @@ def test_numbers_of_no_region_are_numbers(code):
     styles = (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.RFC3966)
     written = [phonenumbers.format_number(number, style) for style in styles]
 
-    assert {normalize(text, None).e164 for text in written} == {written[0]}
+    assert {read_number(text, None).value for text in written} == {written[0]}
+
+
+def example_numbers():
+    return [phonenumbers.example_number(region) for region in sorted(phonenumbers.SUPPORTED_REGIONS)]
+
+
+def test_a_number_is_read_in_every_script_and_with_every_space():
+    assert len(ZEROS) > 60
+    assert len(SPACES) > 15
+    for number in example_numbers():
+        written = phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)
+        expected = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        translated = [
+            *(re.sub("[0-9]", lambda digit, zero=zero: chr(ord(zero) + int(digit[0])), written) for zero in ZEROS),
+            *(written.replace(" ", space) for space in SPACES),
+            *(f"{mark}{written[:4]}{mark}{written[4:]}{mark}" for mark in MARKS),
+        ]
+        assert {read_number(text, None).value for text in translated} == {expected}
+
+
+def test_checks_erasures_and_senders_read_a_number_alike():
+    for number in example_numbers():
+        e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        for style in (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.RFC3966):
+            written = phonenumbers.format_number(number, style)
+            assert read_number(written, None).value == read_sender(written) == e164
+            assert read_identifier(written).key == e164[1:]
+        assert read_sender(e164[1:]) == read_international_number(e164[1:]).value == e164
+        assert read_identifier(e164[1:]).key == e164[1:]
+        region = phonenumbers.region_code_for_number(number)
+        national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+        assert read_identifier(national, region).value == e164
 
 
 @pytest.mark.parametrize(
@@ -93,22 +133,42 @@ def test_numbers_of_no_region_are_numbers(code):
     [
         (" +1 631 555 1002 ", None, "+16315551002"),
         ("+1 631 555 1002 ext. 5", None, "+16315551002"),
+        ("+1 631 555 1002 x5", None, "+16315551002"),
+        ("+16315551002,,5", None, "+16315551002"),
+        ("tel:+1-631-555-1002;ext=5", None, "+16315551002"),
         ("tel:631-555-1002;phone-context=+1", "IN", "+16315551002"),
         ("001 631 555 1002", "IN", "+16315551002"),
+        ("001 631 555 1002", None, "+16315551002"),
         ("\uff0b\uff11 \uff16\uff13\uff11 555 1002", None, "+16315551002"),
         ("081234567890", "ID", "+6281234567890"),
         ("62812345678", "ID", "+6262812345678"),
         ("+39 06 6982 1234", None, "+390669821234"),
+        ("+44 (0) 20 7946 0958", None, "+442079460958"),
+        ("030/1234567", "DE", "+49301234567"),
+        ("whatsapp:+27821234567", None, "+27821234567"),
+        ("https://wa.me/27821234567?text=hello", None, "+27821234567"),
+        ("https://api.whatsapp.com/send?phone=27821234567&text=5", None, "+27821234567"),
+        ("27821234567.0", "ZA", "+27821234567"),
+        (27821234567.0, "ZA", "+27821234567"),
+        (27821234567, "ZA", "+27821234567"),
+        (Decimal("27821234567.00"), "ZA", "+27821234567"),
+        ("'+27821234567", None, "+27821234567"),
+        ("+1 800 FLOWERS", None, "+18003569377"),
+        ("1-800-FLOWERS", "US", "+18003569377"),
+        ("+4522222222", None, "+4522222222"),
+        ("+6588888888", None, "+6588888888"),
     ],
 )
-def test_every_dialable_spelling_is_parsed(text, region, translated):
-    assert normalize(text, region) == Number(translated)
+def test_every_dialable_spelling_is_read(text, region, translated):
+    assert read_number(text, region).value == translated
 
 
 @pytest.mark.parametrize(
     ("text", "region", "reason"),
     [
-        ("", "IN", "not a number"),
+        ("", "IN", "empty"),
+        (" \u200e\t", "IN", "empty"),
+        (None, "IN", "empty"),
         ("+", None, "not a number"),
         ("nobody", "US", "not a number"),
         ("+163155588", "US", "too short"),
@@ -116,28 +176,128 @@ def test_every_dialable_spelling_is_parsed(text, region, translated):
         ("911", "US", "too short"),
         ("+16315551002345", None, "too long"),
         ("6" * 300, "US", "too long"),
-        ("+7 470 900 547 49", None, "not as long as numbers of its country are"),
+        (10**40, "US", "too long"),
+        ("+7 470 900 547 49", None, "wrong length for its country"),
         ("+999123456789", None, "unknown country code"),
         ("+08123456789", "ID", "unknown country code"),
-        ("6315551002", None, "no region for a number without +"),
-        ("tel:6315551002", None, "no region for a number without +"),
+        ("6315551002", None, "no country code"),
+        ("tel:6315551002", None, "no country code"),
+        ("27821234ba569", "ZA", "letters"),
+        ("VNTRIP082A123B4570", "ZA", "letters"),
+        ("082 123 4567 (home)", "ZA", "letters"),
+        ("0821234567 or 0839876543", "ZA", "letters"),
+        ("1-800-FLOWERS", "ZA", "letters"),
+        ("2022-09-12", "ZA", "date"),
+        ("12/09/2022", "ZA", "date"),
+        ("12.9.2022", "ZA", "date"),
+        ("2022-09-12T08:30:00.000Z", "ZA", "date"),
+        ("192.168.10.25", "ZA", "IP address"),
+        ("192.168.10.25:8080", "ZA", "IP address"),
+        ("0000000000", "ZA", "one digit repeated"),
+        ("+27000000000", None, "one digit repeated"),
+        ("0821234577; 0839876543", "ZA", "two numbers"),
+        ("0821234577, 0839876543", "ZA", "two numbers"),
+        ("0821234577\n0839876543", "ZA", "two numbers"),
+        ("0821234567/8", "ZA", "two numbers"),
+        ("+27821234567 +27839876543", None, "two numbers"),
+        ("5550100", "US", "no area code"),
+        ("+441111", None, "no area code"),
+        ("2.7821234567E+10", "ZA", "scientific notation"),
+        ("2,78e10", "ZA", "scientific notation"),
+        ("27821234567.5", "ZA", "not a whole number"),
+        (1.5, "ZA", "not a whole number"),
+        (float("nan"), "ZA", "neither text nor a whole number"),
+        (float("inf"), "ZA", "neither text nor a whole number"),
+        (Decimal("sNaN"), "ZA", "neither text nor a whole number"),
+        (Decimal("1E+999999"), "ZA", "too long"),
+        (True, "ZA", "neither text nor a whole number"),
+        (b"27821234567", "ZA", "neither text nor a whole number"),
     ],
 )
 def test_anything_else_is_refused_with_a_reason(text, region, reason):
-    with pytest.raises(NotANumberError) as caught:
-        normalize(text, region)
+    with pytest.raises(InvalidIdentifierError) as caught:
+        read_number(text, region)
     assert (caught.value.reason, str(caught.value)) == (reason, reason)
+    assert caught.value.reason in REASONS
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-@given(st.text(max_size=30) | st.text("+0123456789 ()-", max_size=20), st.sampled_from(["IN", "US", "DE", None]))
-def test_any_text_is_a_number_or_is_rejected(text, region):
+def outcome_of(value, region):
     try:
-        outcome = normalize(text, region).e164
-    except NotANumberError as error:
-        outcome = error.reason
+        return read_number(value, region).value
+    except InvalidIdentifierError as error:
+        return error.reason
 
-    assert outcome in REASONS or re.fullmatch(r"\+[1-9][0-9]{2,19}", outcome)
+
+REGIONS = st.sampled_from(["IN", "US", "DE", "ZA", "BR", None])
+E164 = st.sampled_from([phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in example_numbers()])
+
+
+@given(
+    st.text(max_size=30)
+    | st.text("+0123456789 ()-./;,xeE", max_size=25)
+    | st.floats()
+    | st.integers()
+    | st.decimals()
+    | st.none(),
+    REGIONS,
+)
+def test_any_value_is_a_number_or_is_refused(value, region):
+    outcome = outcome_of(value, region)
+
+    assert outcome in REASONS or re.fullmatch(r"\+[1-9][0-9]{4,14}", outcome)
+
+
+@given(E164, st.integers(1, 8), st.sampled_from("abcdghijklmnopqrstuvwyzABZéд"), REGIONS)
+def test_a_letter_within_a_number_is_no_spelling_of_another(e164, place, letter, region):
+    assert outcome_of(e164[:place] + letter + e164[place:], region) in REASONS
+
+
+@given(st.dates(date(1900, 1, 1), date(2099, 12, 31)), st.times(), REGIONS)
+def test_a_date_is_no_number(day, time, region):
+    assert {outcome_of(text, region) for text in (f"{day}", f"{day:%d.%m.%Y}", f"{day} {time}")} == {"date"}
+
+
+@given(st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str), REGIONS)
+def test_an_ip_address_is_no_number(text, region):
+    assert outcome_of(text, region) in REASONS
+
+
+@given(E164, E164, st.sampled_from([";", ",", "/", " / ", "\n", " or ", "|", " & ", "; "]), REGIONS)
+def test_two_numbers_in_a_cell_are_not_the_first_of_them(first, second, separator, region):
+    assert outcome_of(f"{first}{separator}{second}", region) in {"two numbers", "letters"}
+
+
+@given(E164, REGIONS)
+def test_the_float_of_a_spreadsheet_is_the_integer(e164, region):
+    digits = e164[1:]
+
+    assert outcome_of(f"{digits}.0", region) == outcome_of(float(digits), region) == outcome_of(int(digits), region)
+    assert read_identifier(f"{digits}.0").key == read_identifier(float(digits)).key == digits
+
+
+@pytest.mark.parametrize(
+    ("sender", "name"),
+    [
+        ("27820009999", "+27820009999"),
+        ("+27820009999", "+27820009999"),
+        (" 27820009999", "+27820009999"),
+        ("+27 82 000 9999", "+27820009999"),
+        ("tel:+27-82-000-9999", "+27820009999"),
+        ("0027820009999", "+27820009999"),
+        ("green_api:1101000001", "green_api:1101000001"),
+        ("whatsapp_business_default", "whatsapp_business_default"),
+        ("line 2", "line 2"),
+    ],
+)
+def test_a_sender_has_one_name_in_every_spelling(sender, name):
+    assert read_sender(sender) == name
+
+
+@pytest.mark.parametrize("sender", ["0820009999", "123", "+27820009999; +27820009998", "0000000000"])
+def test_a_sender_that_looks_like_a_number_and_is_none_is_refused(sender):
+    with pytest.raises(InvalidIdentifierError):
+        read_sender(sender)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""WhatsApp's own identifiers, as systems write them: WhatsApp IDs, LIDs, business-scoped user IDs, and groups."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
+
+__all__ = ["IdsByKind", "group_creator", "ids_by_kind", "read_group", "read_lid", "read_user_id", "read_wa_id"]
+
+#: The device that a message came from: part of an address, not of an identity.
+DEVICE = r"(?:[._][0-9]{1,3})?(?::[0-9]{1,5})?"
+PATTERNS = {
+    Kind.WA_ID: rf"\+?(?P<wa_id>[1-9][0-9]{{6,14}}|{PSEUDONYM_PATTERN})(?:{DEVICE}@(?:c\.us|s\.whatsapp\.net))?",
+    Kind.LID: rf"(?P<lid>[1-9][0-9]{{0,19}}|{PSEUDONYM_PATTERN}){DEVICE}@(?:hosted\.)?lid",
+    Kind.USER_ID: rf"(?P<user_id>(?-i:[A-Z]{{2}}\.(?:ENT\.)?[A-Za-z0-9]{{1,128}})|{PSEUDONYM_PATTERN}@user_id)",
+    Kind.GROUP: rf"(?P<group>(?P<creator>[1-9][0-9]{{6,14}})-[0-9]{{1,12}}|[0-9]{{8,24}}|{PSEUDONYM_PATTERN})@g\.us",
+}
+COMPILED = {kind: re.compile(pattern, re.IGNORECASE | re.ASCII) for kind, pattern in PATTERNS.items()}
+ANY_KIND = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values()), re.IGNORECASE | re.ASCII)
+DOMAINS = {Kind.LID: "@lid", Kind.GROUP: "@g.us"}
+WA_ID_LENGTHS = range(7, 16)
+
+
+class IdsByKind(NamedTuple):
+    """The identifiers of a contact by which its rows are joined; ``None`` for a kind that it has none of."""
+
+    wa_id: str | None = None
+    lid: str | None = None
+    user_id: str | None = None
+
+
+def read_wa_id(value: object) -> Identifier | None:
+    """
+    Read a WhatsApp ID: 7 to 15 digits, alone or with one of its domains; ``None`` if the value is none.
+
+    A plus sign in front and the device behind are left out.
+    """
+    return _read(value, Kind.WA_ID)
+
+
+def read_lid(value: object) -> Identifier | None:
+    """Read a linked ID, with its domain ``@lid``; ``None`` if the value is none."""
+    return _read(value, Kind.LID)
+
+
+def read_user_id(value: object) -> Identifier | None:
+    """Read a business-scoped user ID, for example ``US.13491208655302741918``; ``None`` if the value is none."""
+    return _read(value, Kind.USER_ID)
+
+
+def read_group(value: object) -> Identifier | None:
+    """Read the ID of a group, with its domain ``@g.us``; ``None`` if the value is none."""
+    return _read(value, Kind.GROUP)
+
+
+def group_creator(group: Identifier) -> Identifier | None:
+    """Return the WhatsApp ID of the creator, which IDs of groups in the old form begin with; otherwise ``None``."""
+    found = COMPILED[Kind.GROUP].fullmatch(group.value) if group.kind is Kind.GROUP else None
+    return Identifier(Kind.WA_ID, found["creator"]) if found and found["creator"] else None
+
+
+def ids_by_kind(*values: object) -> IdsByKind:
+    """
+    Sort what a system says about one contact by kind.
+
+    :param values: of any type; those that are no identifier of a person are left out. The first of a kind counts.
+    """
+    found: dict[str, str] = {}
+    for value in values:
+        if type(value) is not str or not value:
+            continue
+        if len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0":
+            # Most contacts have this spelling; it is read in a tenth of the time.
+            found.setdefault(Kind.WA_ID, value)
+        elif (identifier := _match(value, ANY_KIND)) and identifier.kind in IdsByKind._fields:
+            found.setdefault(identifier.kind, identifier.value)
+    return IdsByKind(**found)
+
+
+def _read(value: object, kind: Kind) -> Identifier | None:
+    return _match(value, COMPILED[kind]) if type(value) is str else None
+
+
+def _match(value: str, pattern: re.Pattern[str]) -> Identifier | None:
+    found = pattern.fullmatch(value.strip())
+    if found is None:
+        return None
+    kind = next(kind for kind in PATTERNS if found.groupdict().get(kind))
+    return Identifier(kind, found[kind] + DOMAINS.get(kind, ""))
