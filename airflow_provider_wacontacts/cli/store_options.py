@@ -60,19 +60,19 @@ def store_name(options: argparse.Namespace) -> str:
     return str(options.url_env or options.conn_id)
 
 
-def create_store_engine(options: argparse.Namespace) -> tuple[Engine, str | None]:
+def create_store_engine(options: argparse.Namespace) -> tuple[Engine, str | None, dict[str, int]]:
     """
-    Return the store's engine and table schema, without connecting.
+    Return the store's engine and table schema, and the connection's ``file_mode`` if there is one, without connecting.
 
     :raises ConfigError: the connection or the URL is missing or invalid.
     """
     if options.url_env:
-        return _create_engine(options.url_env), options.table_schema
+        return _create_engine(options.url_env), options.table_schema, {}
     with airflow_to_stderr():
         from airflow_provider_wacontacts.hooks.store import store_engine
 
         store = store_engine(options.conn_id)
-    return store.engine, store.table_schema
+    return store.engine, store.table_schema, {"file_mode": store.file_mode}
 
 
 def open_store(

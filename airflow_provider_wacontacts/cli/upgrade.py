@@ -36,9 +36,9 @@ def _upgrade(command: argparse.ArgumentParser, options: argparse.Namespace) -> N
     require_url_env(command, options, "table_schema")
     from airflow_provider_wacontacts.store import upgrade
 
-    engine, table_schema = create_store_engine(options)
+    engine, table_schema, given = create_store_engine(options)
     try:
-        was, now = upgrade(engine, table_schema)
+        was, now = upgrade(engine, table_schema, **given)
     finally:
         engine.dispose()
     if options.json:

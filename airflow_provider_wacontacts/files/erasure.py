@@ -19,7 +19,14 @@ from uuid import uuid4
 
 import msgspec
 
-from airflow_provider_wacontacts.files.layout import MANIFEST, FileEntry, ObjectPath, encode_manifest, storage_errors
+from airflow_provider_wacontacts.files.layout import (
+    FILE_NAME,
+    MANIFEST,
+    FileEntry,
+    ObjectPath,
+    encode_manifest,
+    storage_errors,
+)
 from airflow_provider_wacontacts.files.parquet import copy_parquet
 from airflow_provider_wacontacts.files.reader import (
     CompletePrefix,
@@ -39,8 +46,6 @@ __all__ = ["ErasedFiles", "erase_files"]
 ABANDONED_AFTER = timedelta(days=2)
 BATCH_LINES = 1_000
 PREFIX = re.compile(r"(?:turn|green_api)/[^/]+/\d{4}-\d\d-\d\d/[^/]+")
-#: Names of files as an extraction writes them, and as an erasure does.
-FILE_NAME = re.compile(r"(?P<stem>part-\d+|_rejects)(?:-[0-9a-f]{8})?\.(?P<suffix>jsonl\.gz|parquet)")
 
 
 class ErasedFiles(NamedTuple):
@@ -117,7 +122,7 @@ class _Rewriter:
             write_whole(path, MANIFEST, encode_manifest(manifest))
         named = {file.name for file in (*manifest.parts, manifest.rejects) if file}
         replaced = {file.name for file in (*self._prefix.manifest.parts, self._prefix.manifest.rejects) if file} - named
-        leftovers = {name for name in names if FILE_NAME.fullmatch(name)} - named - replaced
+        leftovers = set(filter(FILE_NAME.fullmatch, names)) - named - replaced
         _delete(path, replaced | leftovers)
         return ErasedFiles(
             frozenset(self._contacts),

@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.files.layout import (
     safe_uri,
     storage_errors,
 )
+from airflow_provider_wacontacts.files.local import FILE_MODE, create_folder, local_path, refuse_links
 from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
@@ -48,11 +49,12 @@ class ExtractionWriter:
     :param day: date in the prefix. Default: the UTC day on which the window starts.
     :param extraction_id: Default: a new UUID, hexadecimal.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param file_mode: permissions of files in a local directory. Default: 0o600, for their owner only.
     :param part_bytes: stored bytes after which a part is closed, 1 and up. Default: 64 MiB.
     :param part_rows: most rows of a part, 1 and up. Default: 1,000,000.
     :param suppression_list: called before each page; contacts on the list are skipped.
-    :raises ConfigError: an invalid argument; nothing was written.
-    :raises LandingError: the prefix exists already, or the storage cannot be read.
+    :raises ConfigError: an invalid argument, or a folder that is a symbolic link; nothing was written.
+    :raises LandingError: the prefix exists already, or the storage cannot be read or written.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ExtractionWriter:
         day: date | None = None,
         extraction_id: str | None = None,
         file_format: str = JSON_LINES,
+        file_mode: int = FILE_MODE,
         part_bytes: int = PART_BYTES,
         part_rows: int = PART_ROWS,
         suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
@@ -100,6 +103,10 @@ class ExtractionWriter:
         )
         self._rejects: _Rejects | None = None
         self._is_open = True
+        self._file_mode = file_mode
+        self._folder = local_path(self._prefix)
+        if self._folder is not None:
+            refuse_links(self._folder.parents[3], self._folder.parts[-4:])
         _refuse_existing(self._prefix)
 
     def __enter__(self) -> Self:
@@ -123,6 +130,7 @@ class ExtractionWriter:
         """
         if not self._is_open:
             raise LandingError("The extraction is finished or abandoned. Nothing more can be written to it.")
+        self._create_folder()
         suppression_list = self._suppression_list()
         rows = self._remove_suppressed(suppression_list, page)
         rejects = suppression_list.remove_suppressed_rejects(page.rejects)
@@ -157,6 +165,7 @@ class ExtractionWriter:
         """
         if not self._is_open:
             raise LandingError("The extraction is finished or abandoned. It cannot be finished again.")
+        self._create_folder()
         self._parts.close()
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -193,6 +202,11 @@ class ExtractionWriter:
             [page.keys[index] for index in kept],
             frozenset(row for row, index in enumerate(kept) if index in page.repaired),
         )
+
+    def _create_folder(self) -> None:
+        if self._folder is not None:
+            with storage_errors("The folder of the extraction could not be created"):
+                create_folder(self._folder, self._file_mode)
 
     def abandon(self) -> None:
         """Close the files without a manifest, so that no reader sees them. Does nothing after :meth:`finish`."""

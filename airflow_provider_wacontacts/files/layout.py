@@ -7,19 +7,21 @@ The manifest is written last. A prefix without one belongs to an extraction that
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.files.local import local_path
 from airflow_provider_wacontacts.records.windows import format_time
 
 __all__ = [
+    "FILE_NAME",
     "FORMAT_VERSION",
     "MANIFEST",
     "REJECTS",
@@ -29,7 +31,6 @@ __all__ = [
     "decode_manifest",
     "encode_manifest",
     "extraction_prefix",
-    "local_path",
     "path_segment",
     "safe_uri",
     "storage_errors",
@@ -40,6 +41,8 @@ REJECTS = "_rejects.jsonl.gz"
 #: Of the manifest, and of the layout around it.
 FORMAT_VERSION = 1
 MANIFEST_END = b"}\n"
+#: Names of files as an extraction writes them, and as an erasure does.
+FILE_NAME = re.compile(r"(?P<stem>part-\d{5,9}|_rejects)(?:-[0-9a-f]{8})?\.(?P<suffix>jsonl\.gz|parquet)")
 #: Longest name, in bytes, that common file systems accept.
 MAX_SEGMENT_LENGTH = 255
 
@@ -95,15 +98,6 @@ def extraction_prefix(root: ObjectPath, source: str, account: str, day: date, ex
     return root / "/".join((*below, path_segment("extraction_id", extraction_id)))
 
 
-def local_path(path: ObjectPath) -> Path | None:
-    """Return the path in the local file system; ``None`` for object storage."""
-    protocol = getattr(path, "protocol", None)
-    if protocol in {"file", "local"}:
-        return Path(path.path)  # type: ignore[attr-defined]
-    # In Airflow 2.11 paths of object storage are PathLike too.
-    return Path(path) if isinstance(path, os.PathLike) and not protocol else None
-
-
 def safe_uri(path: ObjectPath) -> str:
     """Return a URI for logs and summaries: without credentials, and ``ObjectStoragePath`` accepts it."""
     local = local_path(path)
@@ -123,11 +117,11 @@ def storage_errors(what: str) -> Iterator[None]:
     Replace errors of the storage by one that contains neither a URI nor data.
 
     :param what: what failed, such as ``part-00000.jsonl.gz could not be written``.
-    :raises LandingError: instead of any other exception.
+    :raises LandingError: instead of any other exception, except those of the package.
     """
     try:
         yield
-    except LandingError:
+    except (ConfigError, LandingError):
         raise
     except Exception as error:  # noqa: BLE001 - each storage has errors of its own
         raise LandingError(f"{what} ({_describe(error)})") from None
@@ -216,7 +210,8 @@ def decode_manifest(data: bytes) -> Manifest | None:
     Read a manifest.
 
     :returns: ``None`` for one that is truncated, which storage without atomic writes may hold.
-    :raises LandingError: not a manifest, or written by a newer version of this package.
+    :raises LandingError: not a manifest, or written by a newer version of this package, or it names files that this
+        package does not write: they may lie outside of the extraction.
     """
     if not data.endswith(MANIFEST_END):
         return None
@@ -226,9 +221,12 @@ def decode_manifest(data: bytes) -> Manifest | None:
             raise LandingError(
                 f"A manifest has format version {version}. Install a newer version of the package to read it."
             )
-        return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise LandingError("A manifest was not written by this package.") from None
+    if not all(FILE_NAME.fullmatch(file.name) for file in (*manifest.parts, manifest.rejects) if file):
+        raise LandingError("A manifest names files that this package does not write. Nothing was read or deleted.")
+    return manifest
 
 
 class _Version(msgspec.Struct):

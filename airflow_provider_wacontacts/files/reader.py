@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.files.layout import (
     safe_uri,
     storage_errors,
 )
+from airflow_provider_wacontacts.files.local import local_path, walk
 from airflow_provider_wacontacts.files.parquet import read_parquet
 from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET, validate_file_format
 from airflow_provider_wacontacts.records import green_api, turn
@@ -111,7 +112,7 @@ def complete_prefixes(
 
     :param source: only of this feed.
     :param account: only of this account, of any feed.
-    :raises ConfigError: an invalid source or account.
+    :raises ConfigError: an invalid source or account, or a folder that is a symbolic link.
     :raises LandingError: the storage failed, or this version of the package cannot read a manifest.
     """
     wanted = _wanted("source", source), _wanted("account", account)
@@ -228,22 +229,21 @@ def _wanted(name: str, value: str | None) -> str | None:
 
 def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
     """Yield the path of each manifest below, split into its names."""
-    return (names for names in files_below(path, MANIFEST) if names[-1] == MANIFEST)
+    return (names for names in files_below(path) if names[-1] == MANIFEST)
 
 
-def files_below(path: ObjectPath, pattern: str = "*") -> list[tuple[str, ...]]:
+def files_below(path: ObjectPath) -> list[tuple[str, ...]]:
     """
     List the files of all extractions, finished or not, as ``(source, account, day, extraction_id, name)``.
 
-    :param pattern: of names in a local directory; object storage is listed as a whole.
+    :raises ConfigError: a folder in a local directory is a symbolic link.
     :raises LandingError: the storage failed.
     """
     with storage_errors("the path could not be listed"):
-        if hasattr(path, "fs") and hasattr(path, "path"):
-            base = path.path.rstrip("/") + "/"
-            below = [name.removeprefix(base) for name in _uncached(path.fs, base).find(path.path)]
-        else:
-            below = [found.relative_to(path).as_posix() for found in path.rglob(pattern)]  # type: ignore[attr-defined]
+        if (root := local_path(path)) is not None:
+            return list(walk(root, DEPTH, RECORD_PARSERS))
+        fs, base = path.fs, path.path.rstrip("/") + "/"  # type: ignore[attr-defined]
+        below = [name.removeprefix(base) for name in _uncached(fs, base).find(path.path)]  # type: ignore[attr-defined]
     return [names for name in below if len(names := tuple(name.split("/"))) == DEPTH]
 
 

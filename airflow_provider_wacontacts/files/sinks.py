@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_wacontacts.files.layout import ObjectPath, local_path, storage_errors
+from airflow_provider_wacontacts.files.layout import ObjectPath, storage_errors
+from airflow_provider_wacontacts.files.local import create_file, local_path
 from airflow_provider_wacontacts.records.pages import Text
 
 __all__ = ["JsonLines", "PartWriter", "Rows", "Sink", "write_whole"]
@@ -143,6 +144,8 @@ def _write(path: ObjectPath, data: bytes) -> None:
 
 def _create(path: ObjectPath) -> Any:
     """Open a new file. Only if that fails, create its directory, because object storage has no directories."""
+    if (local := local_path(path)) is not None:
+        return create_file(local)
     try:
         return path.open("wb")
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, cast
@@ -29,10 +30,12 @@ __all__ = [
     "read_connection",
     "read_connection_async",
     "read_extras",
+    "read_file_mode",
     "read_token",
 ]
 
 DEFAULT_TIMEOUT = 60.0
+FILE_MODE = re.compile(r"0?[0-6]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Endpoint:
     :param cert: file of the client's certificate, or that and its key.
     :param proxies: proxy URL by scheme.
     :param trust_env: whether the environment's proxies and CAs apply.
+    :param file_mode: permissions of files that its contacts are written to in a local directory.
     """
 
     account: str
@@ -56,6 +60,7 @@ class Endpoint:
     cert: str | tuple[str, str] | None
     proxies: dict[str, str] = field(repr=False)
     trust_env: bool
+    file_mode: int
 
 
 def read_connection(conn_id: str) -> Connection:
@@ -124,6 +129,7 @@ def parse_endpoint(connection: Connection) -> Endpoint:
         cert=_read_cert(connection, extras),
         proxies=proxies,
         trust_env=read_bool(connection, extras, "trust_env", default=True),
+        file_mode=read_file_mode(connection, extras),
     )
 
 
@@ -155,6 +161,21 @@ def read_bool(connection: Connection, extras: dict[str, Any], name: str, *, defa
     if choice is None:
         raise invalid_field(connection, f"extra {name!r}", "is neither true nor false")
     return choice
+
+
+def read_file_mode(connection: Connection, extras: dict[str, Any]) -> int:
+    """
+    Read the permissions of new files, as octal digits.
+
+    :raises ConfigError: they are none, or the owner could not read and write.
+    """
+    value = str(extras.get("file_mode") or "0600").strip()
+    mode = int(value, 8) if FILE_MODE.fullmatch(value) else 0
+    if mode & 0o600 != 0o600:
+        raise invalid_field(
+            connection, "extra 'file_mode'", "is not like 0600 or 0640, with read and write for the owner"
+        )
+    return mode
 
 
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

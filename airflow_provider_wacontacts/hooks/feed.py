@@ -80,6 +80,11 @@ class FeedHook(BaseHook):
         """The account that the contacts are stored under: extra ``account``, or the connection's ID."""
         return self._endpoint.account
 
+    @property
+    def file_mode(self) -> int:
+        """Permissions of files in a local directory: extra ``file_mode``, by default for their owner only."""
+        return self._endpoint.file_mode
+
     def check(self) -> None:
         """
         Validate the connection; nothing is sent.

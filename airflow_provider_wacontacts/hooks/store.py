@@ -17,7 +17,13 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.hooks.connections import read_bool, read_connection, read_connection_async, read_extras
+from airflow_provider_wacontacts.hooks.connections import (
+    read_bool,
+    read_connection,
+    read_connection_async,
+    read_extras,
+    read_file_mode,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -37,7 +43,7 @@ __all__ = [
     "store_engine_async",
 ]
 
-STORE_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret")
+STORE_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret", "file_mode")
 
 #: Rows fetched at a time.
 FETCH_SIZE = 5_000
@@ -51,12 +57,14 @@ class StoreConnection:
     :param engine: connects when first used; its errors hide statement parameters.
     :param table_schema: PostgreSQL's schema for the tables; ``None`` for the first of the search path.
     :param auto_upgrade: whether tasks may create and upgrade the tables.
+    :param file_mode: permissions of a new SQLite file.
     :param secret: secret of pseudonyms and of the suppression list; ``None`` if the connection has none.
     """
 
     engine: Engine = field(repr=False)
     table_schema: str | None
     auto_upgrade: bool
+    file_mode: int
     secret: bytes | None = field(default=None, repr=False)
 
 
@@ -78,6 +86,7 @@ def create_store(connection: StoreConnection, *, late_after: timedelta | None = 
         connection.engine,
         table_schema=connection.table_schema,
         auto_upgrade=connection.auto_upgrade,
+        file_mode=connection.file_mode,
         secret=connection.secret,
         **options,
     )
@@ -129,6 +138,7 @@ def parse_store_connection(connection: Connection) -> StoreConnection:
         engine=make(connection, driver_extras),
         table_schema=table_schema,
         auto_upgrade=read_bool(connection, extras, "auto_upgrade", default=True),
+        file_mode=read_file_mode(connection, extras),
         secret=_read_secret(extras),
     )
 

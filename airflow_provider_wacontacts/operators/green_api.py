@@ -338,6 +338,7 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
             spec,
             root=object_path(self.path),
             file_format=self.file_format,
+            file_mode=self.hook.file_mode,
             suppressed=get_suppression_list(self.erased_conn_id),
             on_commit=metrics_on_commit("green_api"),
         )

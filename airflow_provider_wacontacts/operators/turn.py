@@ -377,6 +377,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
             run=self.hook.driver.run,
             root=object_path(self.path),
             file_format=self.file_format,
+            file_mode=self.hook.file_mode,
             suppressed=get_suppression_list(self.erased_conn_id),
             on_progress=self._log_progress,
             on_commit=metrics_on_commit("turn"),

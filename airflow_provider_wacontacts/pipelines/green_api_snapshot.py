@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
 from airflow_provider_wacontacts.exceptions import NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
+from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SnapshotSummary, check_rejected
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
@@ -165,6 +166,7 @@ def snapshot_to_files(
     *,
     root: ObjectPath,
     file_format: str,
+    file_mode: int = FILE_MODE,
     suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     on_commit: OnCommit | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -174,6 +176,7 @@ def snapshot_to_files(
 
     :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param file_mode: permissions of files in a local directory.
     :param suppressed: returns the suppression list. Its contacts are skipped.
     :param on_commit: called when the manifest is written.
     :raises ConfigError: the file format is unknown.
@@ -188,6 +191,7 @@ def snapshot_to_files(
         task=spec.task,
         package_version=spec.package_version,
         file_format=file_format,
+        file_mode=file_mode,
         suppression_list=suppressed,
     ) as extraction:
         for page in fetched.snapshot.pages(fetched.taken_at):

@@ -12,6 +12,7 @@ from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
+from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SyncSummary, check_rejected
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
@@ -144,6 +145,7 @@ def sync_to_files(
     run: RunFlow,
     root: ObjectPath,
     file_format: str,
+    file_mode: int = FILE_MODE,
     suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: OnCommit | None = None,
@@ -156,6 +158,7 @@ def sync_to_files(
     :param run: sends the requests.
     :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
+    :param file_mode: permissions of files in a local directory.
     :param suppressed: returns the suppression list. Its contacts are skipped.
     :param on_progress: called about every ten seconds.
     :param on_commit: called when the manifest is written.
@@ -173,6 +176,7 @@ def sync_to_files(
         task=spec.task,
         package_version=spec.package_version,
         file_format=file_format,
+        file_mode=file_mode,
         suppression_list=suppressed,
     ) as extraction:
         for page in _reporting(download, on_progress, monotonic):

@@ -19,7 +19,7 @@ from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations import LATEST, WRITABLE_FROM, statements
 from airflow_provider_wacontacts.store.tables import Tables
-from airflow_provider_wacontacts.store.transactions import Transactions
+from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactions
 
 __all__ = ["check", "prepare", "upgrade", "version_of"]
 
@@ -42,16 +42,17 @@ class _Found(NamedTuple):
         return self.version <= LATEST or _release(__version__) >= _release(self.writable_from)
 
 
-def upgrade(engine: Engine, table_schema: str | None = None) -> tuple[int, int]:
+def upgrade(engine: Engine, table_schema: str | None = None, file_mode: int = FILE_MODE) -> tuple[int, int]:
     """
     Create the store's tables, or bring them to what this version of the package writes; safe to run at any time.
 
     :param table_schema: PostgreSQL schema, created where it is missing; ``None`` for the connection's own.
+    :param file_mode: permissions of a new SQLite file.
     :returns: the version that was found, 0 where there were no tables, and the one that they are of now.
     :raises ConfigError: the tables are of a newer or an unreleased version of the package, or may not be created.
     :raises LandingError: the database failed.
     """
-    found = check(Transactions(engine), Tables(engine.dialect, table_schema), auto_upgrade=True)
+    found = check(Transactions(engine, file_mode), Tables(engine.dialect, table_schema), auto_upgrade=True)
     return found, max(found, LATEST)
 
 
@@ -87,6 +88,8 @@ def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> 
     :returns: the version that was found; 0 where there were no tables.
     :raises ConfigError: they are newer, unreleased, or older and may not be changed.
     """
+    if auto_upgrade:
+        transactions.create_file()
     with _naming_the_command(), transactions.read() as connection:
         found = _require_writable(_find(connection, tables))
     if found < LATEST and not auto_upgrade:

@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.snapshots import SnapshotExtraction
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
 from airflow_provider_wacontacts.store.tables import Tables
-from airflow_provider_wacontacts.store.transactions import Transactions
+from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactions
 
 __all__ = ["Store"]
 
@@ -37,6 +37,7 @@ class Store:
     :param late_after: how long after its end a window may be synced in time, inclusive.
     :param now: the worker's clock, timezone-aware.
     :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
+    :param file_mode: permissions of a new SQLite file.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
 
@@ -49,8 +50,9 @@ class Store:
         late_after: timedelta = timedelta(hours=1),
         now: Callable[[], datetime] = _worker_time,
         secret: bytes | None = None,
+        file_mode: int = FILE_MODE,
     ) -> None:
-        transactions, tables = Transactions(engine), Tables(engine.dialect, table_schema)
+        transactions, tables = Transactions(engine, file_mode), Tables(engine.dialect, table_schema)
         locks = Locks(transactions, tables)
         self.context = StoreContext(
             transactions=transactions,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.errors import LockTimeoutError, RetryableStoreError, StoreError, failure
 
-__all__ = ["Transactions"]
+__all__ = ["FILE_MODE", "Transactions"]
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 MAX_IDLE_S = 300
 LOGGED_AS = "wacontacts"
+#: Permissions of a new SQLite file: its owner may read and write it.
+FILE_MODE = 0o600
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 
@@ -33,10 +36,11 @@ class Transactions:
     """
     Transactions on one engine, whose pool is shared.
 
+    :param file_mode: permissions of a new SQLite file.
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file_mode: int = FILE_MODE) -> None:
         if engine.dialect.driver not in DRIVERS.get(engine.dialect.name, ()):
             raise ConfigError(
                 f"store_conn_id leads to {engine.dialect.name} by {engine.dialect.driver}; "
@@ -46,13 +50,29 @@ class Transactions:
         self._reader = _hide_parameters(engine.execution_options(isolation_level="AUTOCOMMIT"))
         self._writer = _hide_parameters(_immediate(engine) if self.is_sqlite else engine.execution_options())
         self._url = engine.url
+        self._file_mode = file_mode
 
     def has_database(self) -> bool:
         """Return whether there is something to connect to: connecting to a missing SQLite file creates it."""
+        path = self._path()
+        return path is None or path.exists()
+
+    def create_file(self) -> None:
+        """Create a SQLite file that is missing: SQLite itself would let other users read it, as the umask has it."""
+        path = self._path()
+        # Where it cannot be created, connecting fails with the reason.
+        with suppress(OSError):
+            if path is not None:
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL, FILE_MODE)
+                os.fchmod(descriptor, self._file_mode)
+                os.close(descriptor)
+
+    def _path(self) -> Path | None:
+        """Return where SQLite's file is; ``None`` for a database without one."""
         path = (self._url.database or "") if self.is_sqlite else ""
         if path in ("", ":memory:") or self._url.query.get("mode") == "memory":
-            return True
-        return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path).exists()
+            return None
+        return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -19,13 +19,15 @@ class Upgrades:
         self.disposed = 0
         self.error = None
         store = types.ModuleType("airflow_provider_wacontacts.hooks.store")
-        store.store_engine = lambda conn_id: types.SimpleNamespace(engine=self, table_schema=f"schema of {conn_id}")
+        store.store_engine = lambda conn_id: types.SimpleNamespace(
+            engine=self, table_schema=f"schema of {conn_id}", file_mode=0o640
+        )
         landing = types.ModuleType("airflow_provider_wacontacts.store")
         landing.upgrade = self.upgrade
         monkeypatch.setitem(sys.modules, store.__name__, store)
         monkeypatch.setitem(sys.modules, landing.__name__, landing)
 
-    def upgrade(self, engine, table_schema):
+    def upgrade(self, engine, table_schema, file_mode=0o600):
         if self.error:
             raise self.error
         self.done.append((str(getattr(engine, "url", "airflow")), table_schema))

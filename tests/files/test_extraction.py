@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import sys
 import traceback
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,8 @@ PERSONAL = "s3://somebody:example-secret@lake", "44623456700"
 
 class ReadOnly(type(Path())):
     """A store that takes nothing, and says so with everything it knows."""
+
+    protocol = "read-only"
 
     def open(self, *arguments, **options):
         raise PermissionError(13, *PERSONAL)
@@ -42,6 +45,8 @@ class FullFile:
 
 class Full(type(Path())):
     """A store that opens files, and is full."""
+
+    protocol = "full"
 
     def open(self, *arguments, **options):
         return FullFile()
@@ -200,14 +205,14 @@ def test_an_extraction_whose_manifest_cannot_be_written_is_not_read(tmp_path, be
 
 def test_the_manifest_is_the_last_file_to_appear(*, tmp_path, begin, page_of, contact, window, monkeypatch):
     appeared = []
-    original = Path.open
+    original = os.open
 
-    def watched(path, mode="r", *arguments, **options):
-        if "w" in mode:
-            appeared.append(path.name)
-        return original(path, mode, *arguments, **options)
+    def watched(path, flags, *arguments, **options):
+        if flags & os.O_CREAT:
+            appeared.append(Path(path).name)
+        return original(path, flags, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", watched)
+    monkeypatch.setattr(os, "open", watched)
     with begin(tmp_path, extraction_id="1", part_rows=1) as extraction:
         extraction.write(page_of(contact("a"), {"uuid": "x"}, contact("b")))
         assert not list(tmp_path.rglob("*manifest*"))

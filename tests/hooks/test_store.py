@@ -1,8 +1,10 @@
 """The store's connection: which database it is, and what its extras mean to whom."""
 
 import logging
+import os
 import sys
 from importlib.util import find_spec
+from stat import S_IMODE
 
 import airflow
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.store import store_engine
+from airflow_provider_wacontacts.hooks.store import create_store, store_engine
 
 POSTGRES = {"conn_type": "postgres", "host": "db.example.org", "login": "airflow", "password": "example-password"}
 OURS = {"table_schema": "contacts", "auto_upgrade": False, "pseudonym_secret": "example-secret"}
@@ -54,6 +56,21 @@ def test_what_is_not_said_of_a_store(connect):
 
     assert (store.table_schema, store.auto_upgrade) == (None, True)
     assert url_of(store) == "sqlite:///store.db"
+
+
+@pytest.mark.parametrize(("extra", "mode"), [({}, 0o600), ({"file_mode": "0660"}, 0o660), ({"file_mode": 640}, 0o640)])
+def test_a_new_sqlite_file_is_its_owners_whatever_the_umask(connect, tmp_path, extra, mode):
+    connect("store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra=extra)
+    before = os.umask(0)
+    try:
+        store = create_store(store_engine("store"))
+        store.prepare()
+        with store.context.transactions.read() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            modes = {S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {mode}
 
 
 @pytest.mark.parametrize("conn_type", ["postgres", "postgresql"])
@@ -120,6 +137,10 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
             "connection 'store': extra 'table_schema'",
         ),
         ({**POSTGRES, "extra": {"auto_upgrade": "perhaps"}}, "connection 'store': extra 'auto_upgrade' is neither"),
+        *(
+            ({**POSTGRES, "extra": {"file_mode": mode}}, "connection 'store': extra 'file_mode' is not like 0600")
+            for mode in ("0700", "0400", "rw", "0o600", "06000", True)
+        ),
         (
             {**POSTGRES, "extra": {"sqlalchemy_scheme": "mysql"}},
             "connection 'store': an extra is not what PostgresHook",
