@@ -17,42 +17,42 @@ README = ROOT / "README.md"
 BEGINS, ENDS = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
 #: By how a contender's name begins, in README's order.
 CONTENDERS = {
-    "(a)": "the bytes, copied to a file through one `requests` session",
+    "(a)": "the response bytes, copied to a file through one `requests` session",
     "ours": "**`TurnContactsToObjectStorageOperator`**",
-    "(b) ": "`HttpOperator` with a `pagination_function`, as it comes",
-    "(b')": "the same at gzip level 1",
+    "(b) ": "`HttpOperator` with a `pagination_function`, default settings",
+    "(b')": "the same, at gzip level 1",
     "(d)": "a tap of the Singer SDK, which writes no file",
-    "(c')": "dlt, `details` left in one piece",
-    "(c) ": "dlt, as it comes",
+    "(c')": "dlt, `details` kept as one column",
+    "(c) ": "dlt, default settings",
 }
 EXPORT = """\
-{export[rows]:,} contacts of about one kilobyte, 1,000 a page from a server on loopback, into gzipped files. Medians of
-{fewest} to {most} runs, taken turn by turn on two shared cores: the ratios travel, the seconds do not.
+{export[rows]:,} contacts of about 1 kB, 1,000 a page, from a server on loopback into gzipped files. Medians of {fewest}
+to {most} runs on two shared cores. The ratios carry over to other machines; the seconds do not.
 """
 MEMORY = """\
-With {largest[rows]:,} contacts the peak is {largest[peak_mb]:.0f} MB; {smallest[peak_mb]:.0f} MB of it is there
-with {smallest[rows]:,}. Importing the operators on top of Airflow and its HTTP hook takes {imports[wall_ms]:.0f} ms.
+With {largest[rows]:,} contacts the peak is {largest[peak_mb]:.0f} MB. With {smallest[rows]:,} contacts it is
+{smallest[peak_mb]:.0f} MB. Importing the operators takes {imports[wall_ms]:.0f} ms, on top of Airflow and its HTTP
+hook.
 """
 LANDING = """\
-The same contacts into PostgreSQL, with history, current state and ledger, beside a bare `COPY` and
-`INSERT … ON CONFLICT` into one plain table: the first load takes {landing[wall_s_ratio_first_load]:.2f} times as long,
-pulling all of them again {landing[wall_s_ratio_re_pull]:.2f} times. The tables do not grow by pulling again; the plain
-one grows to {landing[plain_growth_on_re_pull]:.2f} times its size.
+Loading the same contacts into PostgreSQL, with history, latest versions and ledger, is compared with a bare `COPY` and
+`INSERT … ON CONFLICT` into one plain table. The first load takes {landing[wall_s_ratio_first_load]:.2f} times as long;
+loading all of them again takes {landing[wall_s_ratio_re_pull]:.2f} times as long. The second load does not grow the
+tables; it grows the plain table to {landing[plain_growth_on_re_pull]:.2f} times its size.
 """
 CHECKS = """\
-Checking {checks[rows]:,} numbers in batches of {checks[batch_size]}, a tenth of which take a while, takes
-{checks[sqlite][by_limit]:.2f} times the {checks[allowed_s]:.0f} seconds that 20 requests a second allow with SQLite,
-and {checks[postgres][by_limit]:.2f} times with PostgreSQL: normalising, storing and asking together.
-{waiting[triggers]:,} deferred sensors in one triggerer send no more than 20 requests a second together, and stop its
-loop no more often than as many timers do.
+Checking {checks[rows]:,} numbers in batches of {checks[batch_size]}, a tenth of them with a delayed result, is limited
+to 20 requests a second: {checks[allowed_s]:.0f} seconds. It takes {checks[sqlite][by_limit]:.2f} times as long with
+SQLite and {checks[postgres][by_limit]:.2f} times with PostgreSQL. {waiting[triggers]:,} deferred sensors in one
+triggerer send at most 20 requests a second together, and block its event loop no more often than plain timers do.
 """
 ENDING = """\
-`make bench` measures all of it on your machine, and sets the others up in environments of their own.
+`make bench` measures all of this on your machine, with each contender in an environment of its own.
 """
 
 
 def keep(measured: Mapping[str, Any]) -> None:
-    """Keep the parts that were measured, beside those that were before, and write README's section anew."""
+    """Keep the parts that were measured, beside those that were before, and rewrite README's section."""
     before = json.loads(KEPT.read_text())
     figures = before | {part: measured[part] for part in before.keys() & measured.keys()}
     KEPT.write_text(json.dumps(figures, indent=2) + "\n")
@@ -71,7 +71,7 @@ def section(figures: Mapping[str, Any]) -> str:
     Write the section.
 
     :raises KeyError: a figure is missing.
-    :raises ValueError: a figure does not bear out what the section says.
+    :raises ValueError: a figure contradicts what the section says.
     """
     _hold(figures)
     took = [_contender(figures, mark) for mark in CONTENDERS]
@@ -103,12 +103,12 @@ def _short(figure: float) -> str:
 
 
 def _hold(figures: Mapping[str, Any]) -> None:
-    """Make sure that what is said in words is so."""
+    """Check that the figures support what the section says in words."""
     landing, sensors, timers = figures["landing"], figures["waiting"]["sensors"], figures["waiting"]["timers"]
     claims = {
-        "the tables do not grow by pulling again": landing["ours_growth_on_re_pull"] < 1.01,
-        "sensors send no more than 20 requests a second": sensors["most_per_s"] <= 20,
-        "sensors stop a loop no more often than timers": sensors["blocked"] <= timers["blocked"],
+        "the second load does not grow the tables": landing["ours_growth_on_re_pull"] < 1.01,
+        "sensors send at most 20 requests a second": sensors["most_per_s"] <= 20,
+        "sensors block the loop no more often than timers": sensors["blocked"] <= timers["blocked"],
     }
     if wrong := [claim for claim, is_so in claims.items() if not is_so]:
-        raise ValueError(f"not so, by the figures: {'; '.join(wrong)}")
+        raise ValueError(f"the figures contradict README: {'; '.join(wrong)}")

@@ -26,15 +26,17 @@ def test_no_figure_stands_outside_of_the_section():
     assert [word for word in ("CPU", " MB", "times as long", "requests a second") if word in outside] == []
 
 
-def test_a_figure_that_nobody_measured_is_not_made_up(figures):
+def test_a_missing_figure_is_an_error(figures):
     del figures["landing"]
 
     with pytest.raises(KeyError, match="landing"):
         section(figures)
 
 
-def test_what_a_figure_does_not_bear_out_is_not_said(figures):
+def test_a_figure_that_contradicts_the_text_is_refused(figures):
     figures["waiting"]["sensors"]["blocked"] = figures["waiting"]["timers"]["blocked"] + 1
 
-    with pytest.raises(ValueError, match="not so, by the figures: sensors stop a loop no more often than timers"):
+    with pytest.raises(
+        ValueError, match="the figures contradict README: sensors block the loop no more often than timers"
+    ):
         section(figures)
