@@ -41,27 +41,18 @@ The sandbox shares no code with the client, so the two cannot share a misreading
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from airflow_provider_wacontacts.sandbox.core.clock import Clock
-    from airflow_provider_wacontacts.sandbox.core.faults import Fault
-    from airflow_provider_wacontacts.sandbox.core.raw_json import Raw
-    from airflow_provider_wacontacts.sandbox.green_api.account import GreenApiAccount
-    from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
-    from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
-    from airflow_provider_wacontacts.sandbox.population import (
-        bob,
-        example_contact_list,
-        seeded_contact_list,
-        seeded_world,
-    )
-    from airflow_provider_wacontacts.sandbox.server import Sandbox
-    from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
-    from airflow_provider_wacontacts.sandbox.turn.world import Event, World
-    from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
-    from airflow_provider_wacontacts.sandbox.whatsapp_business.client import WhatsAppClient
+from airflow_provider_wacontacts.sandbox.core.clock import Clock
+from airflow_provider_wacontacts.sandbox.core.faults import Fault
+from airflow_provider_wacontacts.sandbox.core.malformed import Raw
+from airflow_provider_wacontacts.sandbox.green_api.account import GreenApiAccount
+from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
+from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
+from airflow_provider_wacontacts.sandbox.population import bob, example_contact_list, seeded_contact_list, seeded_world
+from airflow_provider_wacontacts.sandbox.server import Sandbox
+from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
+from airflow_provider_wacontacts.sandbox.turn.world import Event, World
+from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
+from airflow_provider_wacontacts.sandbox.whatsapp_business.client import WhatsAppClient
 
 __all__ = [
     "Clock",
@@ -83,30 +74,3 @@ __all__ = [
     "seeded_contact_list",
     "seeded_world",
 ]
-
-_MODULES = {
-    "Clock": "core.clock",
-    "ContactList": "green_api.contact_list",
-    "Event": "turn.world",
-    "Fault": "core.faults",
-    "GreenApiAccount": "green_api.account",
-    "GreenApiBehaviour": "green_api.behaviour",
-    "ListedContact": "green_api.contact_list",
-    "ListedState": "green_api.contact_list",
-    "Raw": "core.raw_json",
-    "Sandbox": "server",
-    "TurnBehaviour": "turn.behaviour",
-    "WhatsAppBehaviour": "whatsapp_business.behaviour",
-    "WhatsAppClient": "whatsapp_business.client",
-    "World": "turn.world",
-    "bob": "population",
-    "example_contact_list": "population",
-    "seeded_contact_list": "population",
-    "seeded_world": "population",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,8 +1,12 @@
 """
-The control API: routes by which tests and demos change the sandbox. They need no token and are not counted.
+The control API: tests and demos change the sandbox by these routes, which need no token and are not counted.
+
+A body holds the arguments of a Python method, where one is named, and the response is what the method returns. A list
+of bodies calls it once for each, and returns a list. Times are ISO 8601 strings with an offset. ``{"$raw": …}`` is
+a :class:`~airflow_provider_wacontacts.sandbox.Raw` value.
 
 ==============================  =======================================================================================
-route                           what it does
+Route                           What it does
 ==============================  =======================================================================================
 ``GET /sandbox``                time, number of contacts, behaviour, pending faults, ``whatsapp``, ``green_api``
 ``GET /sandbox/clock``          ``{"now": …, "rate": …}``
@@ -12,101 +16,92 @@ route                           what it does
 ``POST /sandbox/behaviour``     changes the given fields: ``{"cursor_kind": "offset", "page_size": 10}``
 ``DELETE /sandbox/behaviour``   restores the behaviour that the sandbox started with
 ``GET /sandbox/faults``         pending faults
-``POST /sandbox/faults``        adds one :class:`~airflow_provider_wacontacts.sandbox.Fault` or a list of them:
+``POST /sandbox/faults``        adds a :class:`~airflow_provider_wacontacts.sandbox.Fault`:
                                 ``{"kind": "status", "on": "page", "status": 503, "times": 3}``
 ``DELETE /sandbox/faults``      removes all faults
-``POST /sandbox/contacts``      changes a contact now, or makes one: ``{"id": 7, "details": {"name": …}}``, or a list;
-                                other fields stay; optional ``at``, ``uuid``, ``extra``; a value ``{"$raw": …}`` is
-                                sent as it is, one character a byte (Latin-1). Returns the states that it made
+``POST /sandbox/contacts``      changes a contact now, or adds one: ``{"id": 7, "details": {"name": …}}``; other fields
+                                stay; optional ``at``, ``uuid``, ``extra``
 ``DELETE /sandbox/contacts/7``  deletes a contact now
 ``POST /sandbox/world``         replaces all contacts: ``{"name": "bob"}``, ``{"seed": 1, "contacts": 300, "start": …,
-                                "days": 14, "deleted_share": 0.1}`` or
-                                ``{"events": [{"at": …, "id": 1, "details": …}]}``. Forgets requests, faults and
-                                everything that was set; the clock stays. GREEN-API's list follows from the same
-                                arguments, or is its documentation's beside Bob and beside ``events``
-``GET /sandbox/truth``          ``{"now", "contacts", "states"}``: every state up to now, oldest first
+                                "days": 14}`` or ``{"events": [{"at": …, "id": 1, "details": …}]}``. Resets everything
+                                except the clock. GREEN-API's list has the same people, or the documented example
+``GET /sandbox/truth``          every :class:`~airflow_provider_wacontacts.sandbox.Event` up to now, oldest first
 ``GET /sandbox/requests``       counts by kind of request, ``outcomes`` within each, and ``asked``: the bodies of
                                 requests for a cursor
 ``DELETE /sandbox/requests``    resets the counts
 ==============================  =======================================================================================
 
-The WhatsApp Business API client, below ``/sandbox/whatsapp``:
+Below ``/sandbox/whatsapp``, methods of :class:`~airflow_provider_wacontacts.sandbox.WhatsAppClient`:
 
 =========================  ============================================================================================
-route                      what it does
+Route                      What it does
 =========================  ============================================================================================
 ``GET``                    ``behaviour``, messages ``sent``, ``real_checks``, whether the sender is ``banned``
 ``… /behaviour``           as above, of :class:`~airflow_provider_wacontacts.sandbox.WhatsAppBehaviour`
-``POST /people``           sets the status of a number, or of a list: ``{"number": "+1…", "status": "invalid"}``;
-                           optional ``wa_id``, ``slow``, ``missing``
-``POST /truth``            ``["+1…", …]``: what a check of each number finds in the end
+``POST /people``           ``put``: sets the status of a number: ``{"number": "+1…", "status": "invalid"}``
+``POST /truth``            ``truth``: the final result of a check of a number: ``{"number": "+1…"}``
 ``GET /numbers``           how often each number was ``asked`` and really ``checked``, and the ``calls``: real time
                            ``at``, ``size``, ``force_check``, ``blocking``
 ``DELETE /numbers``        resets these counts
-``POST /sent``             ``{"count": 50}``: counts messages as sent
-``DELETE /tokens``         revokes all tokens
-``POST /identities``       ``{"wa_id": "…"}``: changes a user's identity now
-``POST /messages``         ``{"from": "…", "text": "…"}``: receives a user's message
-``POST /finish``           finishes every pending check, and makes the callbacks
+``POST /sent``             ``send``: counts messages as sent: ``{"count": 50}``
+``DELETE /tokens``         ``revoke_tokens``
+``POST /identities``       ``change_identity``: ``{"wa_id": "…"}``
+``POST /messages``         ``receive``: receives a user's message: ``{"wa_id": "…", "text": "…"}``
+``POST /finish``           ``finish``: finishes every pending check, and makes the callbacks
 ``GET /callbacks``         the log of callbacks: ``body``, ``url``, ``outcomes`` (a status for each attempt, 0 for no
                            response)
 ``POST /callbacks``        makes a callback of the body
-``DELETE /callbacks``      forgets all callbacks
+``DELETE /callbacks``      removes all callbacks
 =========================  ============================================================================================
 
-The GREEN-API account, below ``/sandbox/green_api``:
+Below ``/sandbox/green_api``, methods of :class:`~airflow_provider_wacontacts.sandbox.GreenApiAccount`:
 
 =====================  ================================================================================================
-route                  what it does
+Route                  What it does
 =====================  ================================================================================================
 ``GET``                ``behaviour``, number of ``contacts`` in the list now, ``used_quota``
 ``… /behaviour``       as above, of :class:`~airflow_provider_wacontacts.sandbox.GreenApiBehaviour`
-``POST /contacts``     puts a contact into the list, or a list of them: ``{"id": "…@c.us", "name": "…", "contact_name":
-                       "…"}``; optional ``type``, ``extra``, ``at``; ``{"$raw": …}`` as above
-``POST /names``        renames one or a list: ``{"id": …, "name": …}``, or ``contact_name``; optional ``at``
-``POST /gone``         removes one or a list: ``{"id": …}``; optional ``at``
+``POST /contacts``     ``put``: sets a row: ``{"chat_id": "…@c.us", "name": "…", "contact_name": "…"}``
+``POST /names``        ``rename``: ``{"chat_id": …, "name": …}``, or ``contact_name``
+``POST /gone``         ``remove``: ``{"chat_id": …}``
 ``POST /list``         replaces the list: ``{"name": "example"}``, or ``{"seed": 1, "contacts": 300, "start": …,
-                       "days": 14, "changing_share": 0.3}``
-``GET /rows``          the list as it truly is now
-``GET /truth``         every state up to now, oldest first: ``at``, ``id``, and the ``row``, null where it was removed
+                       "days": 14}``
+``GET /rows``          the list as it is now
+``GET /truth``         every :class:`~airflow_provider_wacontacts.sandbox.ListedState` up to now, oldest first
 ``GET /calls``         the requests so far: real time ``at``, ``kind``, ``outcome``, ``parameters``, ``authorization``
-``DELETE /calls``      forgets the requests
+``DELETE /calls``      resets them
 =====================  ================================================================================================
 
-An invalid body is answered with 400 Bad Request and ``{"error": …}``, and changes nothing.
+An invalid body gets 400 Bad Request and ``{"error": …}``, and changes nothing; of a list, the bodies before it count.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import fields, is_dataclass
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from msgspec import structs
+import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_wacontacts.sandbox.control_bodies import (
-    Clock,
-    Contact,
-    ListPopulation,
-    Message,
-    Number,
-    Population,
-    Removal,
-    Renaming,
-    Row,
-    Sent,
-    User,
-)
 from airflow_provider_wacontacts.sandbox.core.clock import read_time, write_time
 from airflow_provider_wacontacts.sandbox.core.faults import Fault
+from airflow_provider_wacontacts.sandbox.core.malformed import Raw
 from airflow_provider_wacontacts.sandbox.core.options import read_json, to_json
-from airflow_provider_wacontacts.sandbox.core.raw_json import as_json, from_json
 from airflow_provider_wacontacts.sandbox.core.responses import Response, json_response
-from airflow_provider_wacontacts.sandbox.green_api.contact_list import ListedState
+from airflow_provider_wacontacts.sandbox.population import (
+    DEFAULT_START,
+    bob,
+    example_contact_list,
+    seeded_contact_list,
+    seeded_world,
+)
 from airflow_provider_wacontacts.sandbox.turn.world import Event, World
 
 if TYPE_CHECKING:
@@ -116,239 +111,218 @@ if TYPE_CHECKING:
 
 __all__ = ["control_routes"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """
-    One route.
-
-    :param body: the type of the request's body, a list of one type for one value or many, or None for none.
-    :param change: takes the body; its result is the response unless there is a view.
-    :param view: makes the response.
-    """
-
-    method: str
-    path: str
-    view: Callable[[], Any] | None = None
-    body: Any = None
-    change: Callable[[Any], Any] | None = None
-
-    def run(self, body: Any) -> Any:
-        result = self.change(body) if self.change else None
-        return self.view() if self.view else result
-
-    def read(self, content: Any) -> Any:
-        if isinstance(self.body, list):
-            return [read_json(item, self.body[0]) for item in (content if isinstance(content, list) else [content])]
-        return content if self.body is None else read_json(content, self.body)
+_Calls = dict[str, Callable[..., Any]]
 
 
 def control_routes(sandbox: Sandbox) -> list[Route]:
-    """Return the routes of the control API of a sandbox."""
-    owners = {"": sandbox, "/whatsapp": sandbox.whatsapp, "/green_api": sandbox.green_api}
-    calls = [
-        *_turn_calls(sandbox),
-        *_whatsapp_calls(sandbox, sandbox.whatsapp, "/whatsapp"),
-        *_green_api_calls(sandbox, sandbox.green_api, "/green_api"),
-        *(call for path, owner in owners.items() for call in _behaviour_calls(owner, path + "/behaviour")),
-    ]
-    return [Route("/sandbox" + call.path, _endpoint(sandbox, call), methods=[call.method]) for call in calls]
+    """Return the routes of the control API of a :class:`~airflow_provider_wacontacts.sandbox.Sandbox`."""
+    rooms = {
+        "/sandbox": _turn_calls(sandbox) | _behaviour_calls(sandbox),
+        "/sandbox/whatsapp": _whatsapp_calls(sandbox) | _behaviour_calls(sandbox.whatsapp),
+        "/sandbox/green_api": _green_api_calls(sandbox) | _behaviour_calls(sandbox.green_api),
+    }
+    routes = []
+    for prefix, calls in rooms.items():
+        for name, call in calls.items():
+            method, _, path = name.partition(" ")
+            routes.append(Route(prefix + path, _endpoint(sandbox, call), methods=[method]))
+    return routes
 
 
-def _endpoint(sandbox: Sandbox, call: _Call) -> Callable[[Request], Any]:
-    async def respond(request: Request) -> Response:
-        try:
-            content = json.loads(await request.body() or b"{}")
-            with sandbox.lock:
-                return json_response(call.run(request.path_params or call.read(content)))
-        except (LookupError, TypeError, ValueError, OverflowError) as error:
-            return json_response({"error": str(error)}, 400)
-
-    return respond
-
-
-def _behaviour_calls(owner: Any, path: str) -> list[_Call]:
+def _behaviour_calls(owner: Any) -> _Calls:
     first = to_json(owner.behaviour)
-
-    def view() -> dict[str, Any]:
-        return to_json(owner.behaviour)
-
-    return [
-        _Call("GET", path, view),
-        _Call("POST", path, view, dict[str, Any], lambda changes: owner.change(**changes)),
-        _Call("DELETE", path, view, None, lambda _: owner.change(**first)),
-    ]
+    return {
+        "GET /behaviour": lambda: owner.behaviour,
+        "POST /behaviour": owner.change,
+        "DELETE /behaviour": lambda: owner.change(**first),
+    }
 
 
-def _turn_calls(sandbox: Sandbox) -> list[_Call]:
-    def faults() -> list[dict[str, Any]]:
-        return sandbox.faults.to_json()
+def _turn_calls(sandbox: Sandbox) -> _Calls:
+    def set_clock(*, now: str | None = None, advance_s: float = 0.0, rate: float | None = None) -> dict[str, Any]:
+        if now is None:
+            sandbox.clock.advance(advance_s, rate=rate)
+        else:
+            sandbox.clock.set(now, rate=rate)
+        return _clock(sandbox)
 
-    def requests() -> dict[str, Any]:
-        return sandbox.requests.to_json()
+    def put_contact(
+        *,
+        id: int | None = None,  # noqa: A002 - Turn.io's word
+        details: dict[str, Any] = {},  # noqa: B006 - never changed
+        extra: dict[str, Any] = {},  # noqa: B006
+        uuid: str = "",
+        at: str | None = None,
+    ) -> Event:
+        moment = sandbox.clock.now() if at is None else read_time(at)
+        return sandbox.world.upsert(id, details, at=moment, extra=extra, uuid=uuid)
 
-    clock, status = partial(_clock, sandbox), partial(_status, sandbox)
-    return [
-        _Call("GET", "", status),
-        _Call("GET", "/clock", clock),
-        _Call("POST", "/clock", clock, Clock, lambda body: _set_clock(sandbox, body)),
-        _Call("GET", "/faults", faults),
-        _Call("POST", "/faults", faults, [Fault], lambda body: sandbox.fail(*body)),
-        _Call("DELETE", "/faults", faults, None, lambda _: sandbox.faults.clear()),
-        _Call("POST", "/contacts", None, [Contact], lambda body: [_upsert(sandbox, contact) for contact in body]),
-        _Call(
-            "DELETE",
-            "/contacts/{contact_id:int}",
-            None,
-            None,
-            lambda key: _describe(sandbox.world, sandbox.delete(**key)),
-        ),
-        _Call("POST", "/world", status, Population, lambda body: _load(sandbox, body)),
-        _Call("GET", "/truth", partial(_truth, sandbox)),
-        _Call("GET", "/requests", requests),
-        _Call("DELETE", "/requests", requests, None, lambda _: sandbox.requests.clear()),
-    ]
+    def load_world(
+        *,
+        name: Literal["bob"] | None = None,
+        seed: int = 0,
+        contacts: int = 300,
+        start: str | None = None,
+        days: int = 14,
+        events: list[Event] | None = None,
+    ) -> None:
+        size: dict[str, Any] = {"contacts": contacts, "start": _start(start), "days": days}
+        contact_list = example_contact_list()
+        if name:
+            world = bob()
+        elif events is not None:
+            world = World.from_events(events, seed=seed)
+        else:
+            world = seeded_world(seed, **size)
+            contact_list = seeded_contact_list(seed, **size)
+        sandbox.load(world, now=sandbox.clock.now(), contact_list=contact_list)
+
+    return {
+        "GET ": partial(_status, sandbox),
+        "GET /clock": partial(_clock, sandbox),
+        "POST /clock": set_clock,
+        "GET /faults": sandbox.faults.to_json,
+        "POST /faults": lambda **fault: sandbox.fail(read_json(fault, Fault)),
+        "DELETE /faults": sandbox.faults.clear,
+        "POST /contacts": put_contact,
+        "DELETE /contacts/{contact_id:int}": sandbox.delete,
+        "POST /world": load_world,
+        "GET /truth": sandbox.truth,
+        "GET /requests": sandbox.requests.to_json,
+        "DELETE /requests": sandbox.requests.clear,
+    }
 
 
-def _whatsapp_calls(sandbox: Sandbox, client: WhatsAppClient, path: str) -> list[_Call]:
-    status, numbers, callbacks = partial(_whatsapp_status, sandbox), partial(_numbers, client), client.callbacks
-    return [
-        _Call("GET", path, status),
-        _Call("POST", f"{path}/people", None, [Number], lambda body: [_put(client, number) for number in body]),
-        _Call("POST", f"{path}/truth", None, list[str], lambda body: [asdict(client.truth(text)) for text in body]),
-        _Call("GET", f"{path}/numbers", numbers),
-        _Call("DELETE", f"{path}/numbers", numbers, None, lambda _: client.checks.clear_counts()),
-        _Call("POST", f"{path}/sent", status, Sent, lambda body: client.send(body.count)),
-        _Call("DELETE", f"{path}/tokens", status, None, lambda _: client.revoke_tokens()),
-        _Call("POST", f"{path}/identities", None, User, lambda body: asdict(client.change_identity(body.wa_id))),
-        _Call("POST", f"{path}/messages", None, Message, lambda body: _receive(client, body)),
-        _Call("POST", f"{path}/finish", lambda: [json.loads(body) for body in client.finish()]),
-        _Call("GET", f"{path}/callbacks", callbacks.to_json),
-        _Call("POST", f"{path}/callbacks", None, dict[str, Any], lambda body: json.loads(client.call_back(body))),
-        _Call("DELETE", f"{path}/callbacks", callbacks.to_json, None, lambda _: callbacks.clear()),
-    ]
+def _whatsapp_calls(sandbox: Sandbox) -> _Calls:
+    client = sandbox.whatsapp
+    return {
+        "GET ": partial(_whatsapp_status, client),
+        "POST /people": client.put,
+        "POST /truth": client.truth,
+        "GET /numbers": lambda: {"asked": client.asked, "checked": client.checked, "calls": client.calls},
+        "DELETE /numbers": client.clear_counts,
+        "POST /sent": client.send,
+        "DELETE /tokens": client.revoke_tokens,
+        "POST /identities": client.change_identity,
+        "POST /messages": client.receive,
+        "POST /finish": client.finish,
+        "GET /callbacks": client.callbacks.to_json,
+        "POST /callbacks": lambda **content: client.call_back(content),
+        "DELETE /callbacks": client.callbacks.clear,
+    }
 
 
-def _green_api_calls(sandbox: Sandbox, account: GreenApiAccount, path: str) -> list[_Call]:
-    def calls() -> list[dict[str, Any]]:
-        return [asdict(call) for call in account.calls]
+def _green_api_calls(sandbox: Sandbox) -> _Calls:
+    account = sandbox.green_api
 
-    change = partial(_change_list, account)
-    status = partial(_green_api_status, sandbox)
-    return [
-        _Call("GET", path, status),
-        _Call("POST", f"{path}/contacts", None, [Row], partial(change, account.put)),
-        _Call("POST", f"{path}/names", None, [Renaming], partial(change, account.rename)),
-        _Call("POST", f"{path}/gone", None, [Removal], partial(change, account.remove)),
-        _Call("POST", f"{path}/list", status, ListPopulation, lambda body: account.load(body.contact_list())),
-        _Call("GET", f"{path}/rows", lambda: [as_json(row) for row in account.rows()]),
-        _Call("GET", f"{path}/truth", lambda: [_describe_row(state) for state in account.truth()]),
-        _Call("GET", f"{path}/calls", calls),
-        _Call("DELETE", f"{path}/calls", calls, None, lambda _: account.clear_calls()),
-    ]
+    def load_list(
+        *,
+        name: Literal["example"] | None = None,
+        seed: int = 0,
+        contacts: int = 300,
+        start: str | None = None,
+        days: int = 14,
+    ) -> None:
+        seeded = seeded_contact_list(seed, contacts=contacts, start=_start(start), days=days)
+        account.load(example_contact_list() if name else seeded)
+
+    return {
+        "GET ": partial(_green_api_status, account),
+        "POST /contacts": account.put,
+        "POST /names": account.rename,
+        "POST /gone": account.remove,
+        "POST /list": load_list,
+        "GET /rows": account.rows,
+        "GET /truth": account.truth,
+        "GET /calls": lambda: account.calls,
+        "DELETE /calls": account.clear_calls,
+    }
 
 
 def _clock(sandbox: Sandbox) -> dict[str, Any]:
-    return {"now": write_time(sandbox.clock.now()), "rate": sandbox.clock.rate}
-
-
-def _set_clock(sandbox: Sandbox, body: Clock) -> None:
-    if body.now is None:
-        sandbox.clock.advance(body.advance_s, rate=body.rate)
-    else:
-        sandbox.clock.set(body.now, rate=body.rate)
+    return {"now": sandbox.clock.now(), "rate": sandbox.clock.rate}
 
 
 def _status(sandbox: Sandbox) -> dict[str, Any]:
     return {
         **_clock(sandbox),
         "contacts": len(sandbox.world),
-        "behaviour": to_json(sandbox.behaviour),
-        "whatsapp": _whatsapp_status(sandbox),
-        "green_api": _green_api_status(sandbox),
+        "behaviour": sandbox.behaviour,
+        "whatsapp": _whatsapp_status(sandbox.whatsapp),
+        "green_api": _green_api_status(sandbox.green_api),
         "faults": sandbox.faults.to_json(),
     }
 
 
-def _whatsapp_status(sandbox: Sandbox) -> dict[str, Any]:
-    client = sandbox.whatsapp
-    behaviour = to_json(client.behaviour)
-    return {
-        "behaviour": behaviour,
-        "sent": client.sent,
-        "real_checks": client.checks.real,
-        "banned": client.is_banned,
-    }
+def _whatsapp_status(client: WhatsAppClient) -> dict[str, Any]:
+    counts = {"sent": client.sent, "real_checks": client.checks.real}
+    return {"behaviour": client.behaviour, **counts, "banned": client.is_banned}
 
 
-def _green_api_status(sandbox: Sandbox) -> dict[str, Any]:
-    account = sandbox.green_api
-    behaviour = to_json(account.behaviour)
-    return {"behaviour": behaviour, "contacts": len(account.rows()), "used_quota": account.used_quota}
+def _green_api_status(account: GreenApiAccount) -> dict[str, Any]:
+    return {"behaviour": account.behaviour, "contacts": len(account.rows()), "used_quota": account.used_quota}
 
 
-def _upsert(sandbox: Sandbox, contact: Contact) -> dict[str, Any]:
-    event = sandbox.world.upsert(
-        contact.id,
-        from_json(contact.details),
-        at=sandbox.clock.now() if contact.at is None else read_time(contact.at),
-        extra=from_json(contact.extra),
-        uuid=contact.uuid,
+def _start(start: str | None) -> datetime:
+    return read_time(start) if start else DEFAULT_START
+
+
+def _endpoint(sandbox: Sandbox, call: Callable[..., Any]) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
+        try:
+            content = json.loads(await request.body() or b"{}", object_hook=_decode)
+            with sandbox.lock:
+                if isinstance(content, list):
+                    result: Any = [call(**_arguments(call, item)) for item in content]
+                else:
+                    result = call(**_arguments(call, content | request.path_params))
+                return Response(200, json.dumps(result, default=_encode).encode())
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            return json_response({"error": str(error)}, 400)
+
+    return respond
+
+
+def _arguments(call: Callable[..., Any], content: Any) -> dict[str, Any]:
+    """
+    Read the arguments of a function from JSON.
+
+    :raises ValueError: one is unknown, missing or of another type.
+    """
+    parameters = inspect.signature(call).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(content)
+    hints = get_type_hints(call) if parameters else {}
+    body = msgspec.defstruct(
+        "body",
+        [
+            (each.name, _json_type(hints[each.name]), *([] if each.default is each.empty else [each.default]))
+            for each in parameters
+        ],
+        forbid_unknown_fields=True,
+        kw_only=True,
     )
-    return _describe(sandbox.world, event)
+    return msgspec.structs.asdict(msgspec.convert(content, body))
 
 
-def _describe(world: World, event: Event) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "uuid": event.uuid,
-        "inserted_at": write_time(world.inserted_at(event.id)),
-        "updated_at": write_time(event.at),
-        "deleted": event.deleted,
-        "details": as_json(event.details),
-        "extra": as_json(event.extra),
-    }
+def _json_type(hint: Any) -> Any:
+    """Leave ``datetime`` out of a union with ``str``: the function reads the string."""
+    if get_origin(hint) in (Union, UnionType) and {str, datetime} <= set(get_args(hint)):
+        return Union[tuple(each for each in get_args(hint) if each is not datetime)]  # noqa: UP007
+    return hint
 
 
-def _load(sandbox: Sandbox, body: Population) -> None:
-    sandbox.load(body.world(), now=sandbox.clock.now(), contact_list=body.contact_list())
+def _decode(values: dict[str, Any]) -> Any:
+    return Raw(str(values["$raw"]).encode("latin-1")) if set(values) == {"$raw"} else values
 
 
-def _truth(sandbox: Sandbox) -> dict[str, Any]:
-    states = sandbox.truth()
-    return {
-        "now": write_time(sandbox.clock.now()),
-        "contacts": len({event.id for event in states}),
-        "states": [_describe(sandbox.world, event) for event in states],
-    }
-
-
-def _put(client: WhatsAppClient, number: Number) -> dict[str, Any]:
-    return asdict(client.put(**structs.asdict(number)))
-
-
-def _receive(client: WhatsAppClient, message: Message) -> Any:
-    return json.loads(client.receive(message.sender, message.text))
-
-
-def _numbers(client: WhatsAppClient) -> dict[str, Any]:
-    calls = [asdict(call) for call in client.calls]
-    return {"asked": dict(client.asked), "checked": dict(client.checked), "calls": calls}
-
-
-def _change_list(
-    account: GreenApiAccount, change: Callable[..., ListedState], rows: list[Removal]
-) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = [from_json(structs.asdict(row)) for row in rows]
-    for item in items:
-        item["at"] = item["at"] and read_time(item["at"])
-        if "extra" in item:
-            item["extra"] = from_json(item["extra"])
-        elif account.find(item["id"], item["at"]) is None:
-            raise LookupError(f"Contact '{item['id']}' is not in the list.")
-    return [_describe_row(change(item.pop("id"), **item)) for item in items]
-
-
-def _describe_row(state: ListedState) -> dict[str, Any]:
-    row = None if state.contact is None else as_json(state.contact.row())
-    return {"at": write_time(state.at), "id": state.id, "row": row}
+def _encode(value: Any) -> Any:
+    if isinstance(value, Raw):
+        return {"$raw": value.content.decode("latin-1")}
+    if isinstance(value, datetime):
+        return write_time(value)
+    if isinstance(value, bytes):
+        return json.loads(value)
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -7,7 +7,6 @@ Numbers are of ranges that no carrier assigns: Ofcom's drama range, North Americ
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,7 +38,6 @@ SURNAMES = (
 )  # fmt: skip
 
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S = 86_400
 _OTHER_NAMES = ("Zoë Žlutoučká", "זורבלט", "قويليمار", "Mizzelby 👩🏽‍⚕️", "Øxånthe", "瓦克松贝")
 _PROFILE_NAMES = NAMES + _OTHER_NAMES
 _LANGUAGES = ("eng", "zul", "fra", "swh", "por", "hin", "ara")
@@ -77,27 +75,18 @@ def bob() -> World:
     )
 
 
-def seeded_world(
-    seed: int = 0,
-    *,
-    contacts: int = 300,
-    start: datetime = DEFAULT_START,
-    days: int = 14,
-    deleted_share: float = 0.0,
-) -> World:
+def seeded_world(seed: int = 0, *, contacts: int = 300, start: datetime = DEFAULT_START, days: int = 14) -> World:
     """
     Make a world that follows from its arguments alone.
 
-    Most things happen by day. About one update in six falls on 09:00 sharp, as a broadcast's do, so that many contacts
-    share one ``updated_at``. Every state differs from the one before it. A contact is the same however many others
-    there are.
+    Most updates are by day, and one in six is at 09:00 exactly, as of a broadcast: many contacts share one
+    ``updated_at``. Every state differs from the one before. A contact does not depend on the number of contacts.
 
     :param contacts: how many there are in the end.
-    :param start: the midnight before anything happens.
-    :param days: how long things happen.
-    :param deleted_share: how many of the contacts are deleted at some time, of 1.
+    :param start: the midnight before the first contact.
+    :param days: for how long contacts are added and change.
     """
-    people = (_Person(seed, contact_id, start, days, deleted_share) for contact_id in range(1, contacts + 1))
+    people = (_Person(seed, number, start, days) for number in range(1, contacts + 1))
     return World.from_events((event for person in people for event in person.events()), seed=seed)
 
 
@@ -113,13 +102,42 @@ def synthetic_number(index: int) -> str:
     return f"1{201 + area:03d}55501{line:02d}" if area < 700 else f"999{index:09d}"
 
 
+def example_contact_list() -> ContactList:
+    """Make the list of the contract's example: two users and a group, who never change."""
+    contacts = (
+        ListedContact("11001234567@c.us", "Ivan Petrov", "Ivan Petorov Work"),
+        ListedContact("79001234568@c.us", "Lyusya Sidorova", "Liusya Sidorova Sewing Circle"),
+        ListedContact("79001234569-1479621234@g.us", "My group"),
+    )
+    return ContactList.from_states(ListedState(_ALWAYS, contact.id, contact) for contact in contacts)
+
+
+def seeded_contact_list(
+    seed: int = 0, *, contacts: int = 300, start: datetime = DEFAULT_START, days: int = 14
+) -> ContactList:
+    """
+    Make a list of the same people that follows from its arguments alone.
+
+    Of twenty contacts, sixteen are users with a number, one is a user with a ``@lid``, two are groups with an ID of
+    either form; the fourth of all is ``null@c.us``. One user in four is not in the phone book, one in four has no
+    profile name. A contact does not depend on the number of contacts.
+
+    :param contacts: how many there are in all.
+    :param start: when four in five of them are there.
+    :param days: for how long the others are added, and three in ten are renamed, leave or return; 0 for no changes.
+    """
+    people = (_Person(seed, number, start, days) for number in range(1, contacts + 1))
+    return ContactList.from_states(state for person in people for state in person.states())
+
+
 class _Person:
-    def __init__(self, seed: int, contact_id: int, start: datetime, days: int, deleted_share: float) -> None:
-        self.contact_id = contact_id
+    """An invented person: the states of a contact at Turn.io, or of a row at GREEN-API."""
+
+    def __init__(self, seed: int, number: int, start: datetime, days: int) -> None:
+        self.number = number
         self.start = start
         self.days = days
-        self.rng = random.Random(f"{seed}:{contact_id}")  # noqa: S311
-        self.deleted = self.rng.random() < deleted_share
+        self.rng = random.Random(f"{seed}:{number}")  # noqa: S311
 
     def events(self) -> list[Event]:
         first_day = int(self.days * self.rng.random() ** 1.7)
@@ -127,14 +145,21 @@ class _Person:
         updates = min(int(self.rng.expovariate(1 / 3)), 12)
         later = {self._update_time(self.rng.randrange(first_day, self.days)) for _ in range(updates)}
         details = self._first_details()
-        events = [Event(at=created, id=self.contact_id, details=details)]
+        events = [Event(at=created, id=self.number, details=details)]
         for at in sorted(moment for moment in later if moment > created):
             details = {**self._changed(details, at), "visits": len(events)}
-            events.append(Event(at=at, id=self.contact_id, details=details))
-        if self.deleted:
-            gone = events[-1].at + timedelta(hours=self.rng.randrange(1, 48))
-            events.append(Event(at=gone, id=self.contact_id, details=dict(RESERVED_FIELDS), deleted=True))
+            events.append(Event(at=at, id=self.number, details=details))
         return events
+
+    def states(self) -> Iterator[ListedState]:
+        row, renamed = self._row(), self._row()
+        joins_late, changes = (self.rng.random() < share and self.days > 0 for share in (0.2, 0.3))
+        first, *later = sorted(self._moment(self.rng.randrange(max(self.days, 1))) for _ in range(3))
+        yield ListedState(first if joins_late else self.start, row.id, row)
+        if changes:
+            courses = ((renamed,), (renamed, row), (None,), (None, row), (None, renamed))
+            for moment, changed in zip(later, self.rng.choice(courses), strict=False):
+                yield ListedState(moment, row.id, changed)
 
     def _moment(self, day: int) -> datetime:
         hour = self.rng.choices(range(24), _HOURS)[0]
@@ -151,7 +176,7 @@ class _Person:
             **RESERVED_FIELDS,
             "language": self.rng.choice(_LANGUAGES),
             "name": name,
-            "whatsapp_id": synthetic_number(self.contact_id - 1),
+            "whatsapp_id": synthetic_number(self.number - 1),
             "whatsapp_profile_name": name,
             "clinic": None,
             "consent": None,
@@ -176,81 +201,12 @@ class _Person:
         )
         return {**details, **self.rng.choice(changes)()}
 
-
-def example_contact_list() -> ContactList:
-    """Make the list of the contract's example: two users and a group, who never change."""
-    contacts = (
-        ListedContact("11001234567@c.us", "Ivan Petrov", "Ivan Petorov Work"),
-        ListedContact("79001234568@c.us", "Lyusya Sidorova", "Liusya Sidorova Sewing Circle"),
-        ListedContact("79001234569-1479621234@g.us", "My group"),
-    )
-    return ContactList.from_states(ListedState(_ALWAYS, contact.id, contact) for contact in contacts)
-
-
-def seeded_contact_list(
-    seed: int = 0,
-    *,
-    contacts: int = 300,
-    start: datetime = DEFAULT_START,
-    days: int = 14,
-    changing_share: float = 0.3,
-) -> ContactList:
-    """
-    Make a list that follows from its arguments alone. 200,000 contacts take a few seconds.
-
-    Of twenty contacts, sixteen are users with a number, one is a user with a ``@lid``, two are groups, one with an old
-    id and one with a new one; the fourth of all is ``null@c.us``. One user in four is not in the phone book, one in
-    four has no profile name. A contact is the same however many others there are.
-
-    :param contacts: how many there are in all.
-    :param start: when four in five of them are already there.
-    :param days: how long the others join, and contacts change; 0 has all of them there, and nothing change.
-    :param changing_share: how many of them change, of 1: renamed in the phone book or by themselves, renamed and
-        renamed back, gone, gone and back.
-    """
-    people = (_Seeded(seed, number, start, days * _DAY_S) for number in range(1, contacts + 1))
-    return ContactList.from_states(state for each in people for state in each.states(changing_share))
-
-
-class _Seeded:
-    def __init__(self, seed: int, number: int, start: datetime, span_s: int) -> None:
-        self._draw = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=24).digest()
-        self._number = number
-        self._start = start
-        self._span_s = span_s
-
-    def states(self, changing_share: float) -> Iterator[ListedState]:
-        draw = self._draw
-        contact = self._contact(draw[0], draw[1])
-        joins_late = self._span_s > 0 and draw[2] < 51
-        changes = self._changes(contact) if self._span_s and draw[3] < changing_share * 256 else ()
-        moments = sorted({self._moment(at) for at in (8, 12, 16)}) if joins_late or changes else []
-        yield ListedState(moments.pop(0) if joins_late else self._start, contact.id, contact)
-        for moment, changed in zip(moments, changes, strict=False):
-            yield ListedState(moment, contact.id, changed)
-
-    def _changes(self, contact: ListedContact) -> tuple[ListedContact | None, ...]:
-        draw = self._draw
-        other = self._contact(draw[4], draw[5])
-        if contact.is_group:
-            renamed = ListedContact(contact.id, f"{other.name} {draw[6]}")
-        elif draw[7] % 2:
-            renamed = ListedContact(contact.id, contact.name, f"{NAMES[draw[4] % len(NAMES)]} at work")
-        else:
-            renamed = ListedContact(contact.id, f"{other.name} {draw[6]}", contact.contact_name)
-        return ((renamed,), (renamed, contact), (None,), (None, contact), (None, renamed))[draw[7] // 2 % 5]
-
-    def _contact(self, name: int, surname: int) -> ListedContact:
-        family = SURNAMES[surname % len(SURNAMES)]
-        chat_id = _chat_id(self._number)
+    def _row(self) -> ListedContact:
+        chat_id, given, family = _chat_id(self.number), self.rng.choice(_PROFILE_NAMES), self.rng.choice(SURNAMES)
         if chat_id.endswith("@g.us"):
-            return ListedContact(chat_id, f"{family} circle" if surname % 8 else "")
-        given = _PROFILE_NAMES[name % len(_PROFILE_NAMES)]
-        return ListedContact(chat_id, given if name % 4 else "", f"{given} {family}" if surname % 4 else None)
-
-    def _moment(self, at: int) -> datetime:
-        drawn = int.from_bytes(self._draw[at : at + 4])
-        return self._start + timedelta(seconds=1 + drawn % (self._span_s - 1))
+            return ListedContact(chat_id, f"{family} circle {self.rng.randrange(100)}")
+        in_phone_book, has_profile_name = (self.rng.random() < 0.75 for _ in range(2))
+        return ListedContact(chat_id, given if has_profile_name else "", f"{given} {family}" if in_phone_book else None)
 
 
 def _chat_id(number: int) -> str:

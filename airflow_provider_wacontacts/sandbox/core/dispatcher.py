@@ -33,14 +33,15 @@ class Dispatcher:
         self.real_time = real_time
         self._connections = connections
         self._resets = 0
-        self.reset()
+        self.faults = Faults()
+        self.requests = Requests()
 
     def reset(self) -> None:
         """Forget faults and counts; drop requests that are delayed at the moment."""
         with self.lock:
             self._resets += 1
-            self.faults = Faults()
-            self.requests = Requests()
+            self.faults.clear()
+            self.requests.clear()
 
     def handler(
         self, kind: RequestKind, respond: Callable[[Request, bytes, Fault | None], Response]

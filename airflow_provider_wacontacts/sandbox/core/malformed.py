@@ -1,11 +1,24 @@
-"""JSON values that are hard to parse or hard to store, as sent."""
+"""JSON text that is sent as it is, and values that are hard to parse or hard to store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["MALFORMED"]
+__all__ = ["MALFORMED", "Raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """
+    JSON text that is sent as it is, also where no encoder would write it.
+
+    The control API writes it as ``{"$raw": "<one character for each byte, Latin-1>"}``.
+    """
+
+    content: bytes
+
 
 MALFORMED: Mapping[str, bytes] = MappingProxyType(
     {

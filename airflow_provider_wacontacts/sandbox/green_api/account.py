@@ -16,8 +16,8 @@ from urllib.parse import quote
 from airflow_provider_wacontacts.sandbox.core.clock import read_time
 from airflow_provider_wacontacts.sandbox.core.dispatcher import Dispatcher
 from airflow_provider_wacontacts.sandbox.core.faults import RequestKind
+from airflow_provider_wacontacts.sandbox.core.malformed import Raw
 from airflow_provider_wacontacts.sandbox.core.options import changed
-from airflow_provider_wacontacts.sandbox.core.raw_json import Raw
 from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
 from airflow_provider_wacontacts.sandbox.green_api.rows import in_order, shown, write_list

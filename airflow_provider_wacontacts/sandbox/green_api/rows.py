@@ -9,8 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from airflow_provider_wacontacts.sandbox.core.malformed import MALFORMED
-from airflow_provider_wacontacts.sandbox.core.raw_json import Raw
+from airflow_provider_wacontacts.sandbox.core.malformed import MALFORMED, Raw
 from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ListedContact
 

@@ -10,7 +10,6 @@ from typing import Self
 from uuid import UUID
 
 from airflow_provider_wacontacts.sandbox.core.clock import read_time
-from airflow_provider_wacontacts.sandbox.core.raw_json import from_json
 from airflow_provider_wacontacts.sandbox.core.timeline import Timeline
 
 __all__ = ["RESERVED_FIELDS", "Event", "World", "next_midnight"]
@@ -49,28 +48,6 @@ class Event:
     extra: Mapping[str, object] = field(default_factory=dict)
     deleted: bool = False
     sequence: int = field(default=0, compare=False)
-
-    @classmethod
-    def from_json(cls, item: Mapping[str, object]) -> Self:
-        """
-        Read an event as control routes write it.
-
-        :raises ValueError: a key is unknown, missing or of another type.
-        """
-        unknown = set(item) - {"at", "id", "details", "uuid", "extra", "deleted"}
-        at, contact, details, extra = item.get("at"), item.get("id"), item.get("details", {}), item.get("extra", {})
-        if unknown or not isinstance(at, str) or not isinstance(contact, int):
-            raise ValueError("an event has at (time), id (integer), and may have details, uuid, extra, deleted")
-        if not isinstance(details, dict) or not isinstance(extra, dict):
-            raise ValueError("details and extra are objects")  # noqa: TRY004
-        return cls(
-            at=read_time(at),
-            id=contact,
-            details=from_json(details),
-            uuid=str(item.get("uuid", "")),
-            extra=from_json(extra),
-            deleted=bool(item.get("deleted", False)),
-        )
 
 
 class World(Timeline[Event]):

@@ -138,7 +138,12 @@ class WhatsAppClient:
                 status = "valid"
             return Truth(f"+{digits}", status, person.wa_id if status in self.behaviour.wa_id_with else None)
 
-    def send(self, count: int = 1) -> None:
+    def clear_counts(self) -> None:
+        """Reset the counts of numbers and calls; what is known stays known."""
+        with self._dispatcher.lock:
+            self.checks.clear_counts()
+
+    def send(self, count: int) -> None:
         """Count messages as sent, which the ban weighs against the checks."""
         with self._dispatcher.lock:
             self.sent += count
