@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from airflow_provider_wacontacts.sandbox.core.clock import Clock
 from airflow_provider_wacontacts.sandbox.core.faults import Fault
-from airflow_provider_wacontacts.sandbox.core.malformed import Raw
+from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.green_api.account import GreenApiAccount
 from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState

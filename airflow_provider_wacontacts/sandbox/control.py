@@ -92,8 +92,8 @@ from starlette.routing import Route
 
 from airflow_provider_wacontacts.sandbox.core.clock import read_time, write_time
 from airflow_provider_wacontacts.sandbox.core.faults import Fault
-from airflow_provider_wacontacts.sandbox.core.malformed import Raw
 from airflow_provider_wacontacts.sandbox.core.options import read_json, to_json
+from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.core.responses import Response, json_response
 from airflow_provider_wacontacts.sandbox.population import (
     DEFAULT_START,

@@ -7,10 +7,7 @@ import pytest
 
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import (
-    AuthError,
-    ContractError,
     NotEnabledError,
-    RejectedError,
     TransientError,
 )
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
@@ -65,11 +62,6 @@ def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_
     assert fetch_snapshot(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
 
 
-@pytest.mark.parametrize("state", ["authorized", "yellowCard", "suspended", "somethingNew"])
-def test_contacts_are_asked_for_in_every_state_that_is_not_known_to_stand_in_the_way(state):
-    assert fetch_snapshot(PULL, Instance([ANN], settings={"stateInstance": state})).snapshot.rows == 1
-
-
 @pytest.mark.parametrize(
     ("state", "kind"),
     [
@@ -95,37 +87,3 @@ def test_an_instance_that_does_not_tell_its_settings_may_tell_its_contacts(statu
     answered = fetch_snapshot(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
 
     assert (answered.snapshot.rows, answered.is_synchronised) == (1, None)
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [
-        (Response(401), AuthError),
-        (Response(403, {}, b"<html>"), NotEnabledError),
-        (Response(466, {}, b"{}"), NotEnabledError),
-        (Response(400, {}, b'{"message": "Instance is deleted"}'), NotEnabledError),
-        (Response(400, {}, b'{"message": "instance in starting process try later"}'), TransientError),
-        (Response(200, {}, b"<html>"), ContractError),
-    ],
-)
-def test_any_other_refusal_ends_it_before_contacts_are_asked_for(settings, kind):
-    instance = Instance([ANN], settings=settings)
-
-    with pytest.raises(kind):
-        fetch_snapshot(PULL, instance)
-    assert instance.asked == ["settings"]
-
-
-@pytest.mark.parametrize(
-    ("contacts", "kind"),
-    [
-        (Response(404, {}, b"{}"), NotEnabledError),
-        (Response(405), RejectedError),
-        ({"code": 401, "description": "Unauthorized"}, ContractError),
-        (["12015550101@c.us"], ContractError),
-        (Response(200), ContractError),
-    ],
-)
-def test_what_is_no_list_of_contacts_is_an_error_and_no_empty_answer(contacts, kind):
-    with pytest.raises(kind):
-        fetch_snapshot(PULL, Instance(contacts))

@@ -1,10 +1,8 @@
 """A snapshot of an account: what the store and files make of it."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
-from threading import Barrier
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -35,10 +33,6 @@ from tests.pipelines.green_api_instance import (
     Instance,
 )
 
-HISTORY = """
-SELECT state, valid_from, valid_to, {name} FROM wacontacts_history WHERE contact_id = :contact_id ORDER BY valid_from
-"""
-
 
 @pytest.fixture
 def store(store_engine):
@@ -56,24 +50,6 @@ def rows(store):
     return run
 
 
-@pytest.fixture
-def history(store, rows):
-    """Tell a contact's states, the days since Monday on which each began and ended, and its names."""
-    name = "payload->>'name'" if not store.context.transactions.is_sqlite else "json_extract(payload, '$.name')"
-
-    def run(contact):
-        found = rows(HISTORY.format(name=name), contact_id=contact["id"])
-        return [(state, day(start), day(end), who) for state, start, end, who in found]
-
-    return run
-
-
-def day(moment):
-    if moment is None:
-        return None
-    return ((datetime.fromisoformat(moment) if isinstance(moment, str) else moment) - MONDAY) / DAY
-
-
 def take(store, contacts, days=0, *, pull=PULL, run=None, **told):
     """Take a snapshot so many days after Monday, and land it in the store."""
     at = MONDAY + days * DAY
@@ -83,99 +59,6 @@ def take(store, contacts, days=0, *, pull=PULL, run=None, **told):
 
 def brought(summary):
     return summary.state, summary.reason, summary.rows, summary.new_versions, summary.gone, summary.back
-
-
-def test_the_summary_says_what_came_of_it(store):
-    take(store, [ANN, BEN, CAT, DAN, GROUP])
-    summary = take(store, [ANNA, BEN, CAT, DAN], 1).as_dict()
-
-    assert len(summary.pop("extraction_id")) == 32
-    assert summary == {
-        "source": "green_api",
-        "account": "main",
-        "window_start": None,
-        "window_end": None,
-        "state": "complete",
-        "pages": 1,
-        "rows": 4,
-        "new_versions": 2,
-        "rejected": 0,
-        "bytes": len(json.dumps([ANNA, BEN, CAT, DAN])),
-        "lateness_s": None,
-        "lossy": False,
-        "gap_before": None,
-        "uri": "here",
-        "gone": 1,
-        "back": 0,
-        "reason": None,
-    }
-    assert json.loads(json.dumps(summary)) == summary
-
-
-def test_a_contact_that_changes_and_changes_back_has_three_states(store, history):
-    for days, contact in enumerate([ANN, ANNA, ANN, ANN]):
-        take(store, [contact], days)
-
-    assert history(ANN) == [("present", 0, 1, "Ann"), ("present", 1, 2, "Anna"), ("present", 2, None, "Ann")]
-
-
-def test_a_contact_that_is_missing_is_gone_until_it_is_back(store, history):
-    others = [BEN, CAT, DAN, GROUP]
-    came = [
-        brought(take(store, who, days)) for days, who in enumerate([[ANN, *others], others, others, [ANN, *others]])
-    ]
-
-    assert came == [
-        ("complete", None, 5, 5, 0, 0),
-        ("complete", None, 4, 1, 1, 0),
-        ("complete", None, 4, 0, 0, 0),
-        ("complete", None, 5, 1, 0, 1),
-    ]
-    assert history(ANN) == [("present", 0, 1, "Ann"), ("gone", 1, 3, "Ann"), ("present", 3, None, "Ann")]
-
-
-@pytest.mark.parametrize(
-    ("contacts", "given", "told", "reason"),
-    [
-        ([], {}, {}, "empty"),
-        ([ANN], {"count": 1}, {}, "cut"),
-        ([ANN, BEN, CAT, DAN], {}, {"settings": AUTHORIZED | {"historySyncProgress": 99}}, "unsynchronised"),
-        ([ANN, BEN], {}, {}, "shrunken"),
-    ],
-)
-def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot(store, rows, *, contacts, given, told, reason):
-    take(store, [ANN, BEN, CAT, DAN, GROUP])
-    summary = take(store, contacts, 1, pull=replace(PULL, **given), **told)
-
-    assert brought(summary) == ("incomplete", reason, len(contacts), 0, 0, 0)
-    assert rows("SELECT count(*) FROM wacontacts_current WHERE state = 'present'") == [(5,)]
-    assert rows("SELECT state, reason FROM wacontacts_extraction WHERE reason IS NOT NULL") == [("incomplete", reason)]
-
-
-def test_the_third_like_sized_snapshot_in_a_row_is_believed(store):
-    take(store, [ANN, BEN, CAT, DAN, GROUP])
-    came = [brought(take(store, [ANN, BEN], days))[:5] for days in (1, 2, 3)]
-
-    assert came == [
-        ("incomplete", "shrunken", 2, 0, 0),
-        ("incomplete", "shrunken", 2, 0, 0),
-        ("complete", None, 2, 3, 3),
-    ]
-
-
-@pytest.mark.parametrize("guard", [ShrinkGuard(accepted=True), ShrinkGuard(share=0.4), ShrinkGuard(confirmations=1)])
-def test_shrinking_is_believed_at_once_where_it_is_expected(store, guard):
-    take(store, [ANN, BEN, CAT, DAN, GROUP])
-
-    assert brought(take(store, [ANN, BEN], 1, pull=replace(PULL, guard=guard))) == ("complete", None, 2, 3, 3, 0)
-
-
-def test_an_older_snapshot_is_refused_and_nothing_of_it_lands(store, rows):
-    take(store, [ANN, BEN], 1)
-    before = rows("SELECT contact_id, updated_at, last_seen_at FROM wacontacts_version ORDER BY 1")
-
-    assert brought(take(store, [ANNA, CAT], 0)) == ("refused", "older", 0, 0, 0, 0)
-    assert rows("SELECT contact_id, updated_at, last_seen_at FROM wacontacts_version ORDER BY 1") == before
 
 
 @pytest.mark.parametrize(
@@ -256,23 +139,6 @@ def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
 )
 def test_what_asks_for_something_else_takes_nothing_over(other):
     assert replace(PULL, **other).options_digest != PULL.options_digest
-
-
-def test_workers_that_take_snapshots_at_once_agree(store, rows, history):
-    take(store, [ANN, BEN, CAT, DAN, GROUP])
-    line = Barrier(4)
-
-    def work(number):
-        line.wait()
-        return take(store, [ANNA, BEN, CAT, DAN], 1, run=f"run {number}")
-
-    with ThreadPoolExecutor(4) as workers:
-        came = list(workers.map(work, range(4)))
-
-    assert {(one.state, one.rows) for one in came} == {("complete", 4)}
-    assert [sum(figures) for figures in zip(*((one.new_versions, one.gone) for one in came), strict=True)] == [2, 1]
-    assert history(ANN) == [("present", 0, 1, "Ann"), ("present", 1, None, "Anna")]
-    assert history(GROUP) == [("present", 0, 1, "Choir"), ("gone", 1, None, "Choir")]
 
 
 # Into files

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox import Event, Fault, Raw, TurnBehaviour, World, bob
 from airflow_provider_wacontacts.sandbox.core.clock import read_time, write_time
-from airflow_provider_wacontacts.sandbox.core.malformed import MALFORMED
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))
 MILLISECOND, MINUTE, HOUR, DAY = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -297,7 +296,7 @@ ODD = [
 def test_a_contact_is_the_same_whoever_shares_its_page(lab: Any, place: str) -> None:
     """One contact whose bytes are no UTF-8 sends its whole page through the lenient decoder."""
     events = [Event(MONDAY + n * HOUR / 2, n, details={"odd": Raw(content)}) for n, content in enumerate(ODD)]
-    spoiler = Event(MONDAY, 99, details={"spoils": Raw(MALFORMED["invalid_utf8"])})
+    spoiler = Event(MONDAY, 99, details={"spoils": Raw(b'"bytes \xff\xfe here"')})
     bench = lab.bench(World.from_events([spoiler, *events]), now=TUESDAY, places=(place,))
     for page_size in (1, 99):
         bench.pull(place, Window(MONDAY, TUESDAY), page_size=page_size)

@@ -16,11 +16,11 @@ from urllib.parse import quote
 from airflow_provider_wacontacts.sandbox.core.clock import read_time
 from airflow_provider_wacontacts.sandbox.core.dispatcher import Dispatcher
 from airflow_provider_wacontacts.sandbox.core.faults import RequestKind
-from airflow_provider_wacontacts.sandbox.core.malformed import Raw
 from airflow_provider_wacontacts.sandbox.core.options import changed
+from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
-from airflow_provider_wacontacts.sandbox.green_api.rows import in_order, shown, write_list
+from airflow_provider_wacontacts.sandbox.green_api.rows import shown, write_list
 
 __all__ = ["GreenApiAccount", "GreenApiCall"]
 
@@ -64,7 +64,6 @@ class GreenApiAccount:
             self._calls: list[GreenApiCall] = []
             self._used: Counter[tuple[int, int]] = Counter()
             self._empty_responses = 0
-            self._lists = 0
             self._written: tuple[object, bytes] | None = None
 
     @property
@@ -191,19 +190,16 @@ class GreenApiAccount:
     def write(self, *, group: bool | None = None, count: int | None = None) -> bytes:
         """Write the list as a request gets it, and count it."""
         self._used[self._month()] += 1
-        self._lists += 1
         if self._is_empty_once_more():
             return b"[]"
         behaviour, now = self.behaviour, self._dispatcher.clock.now()
-        turn = self._lists if behaviour.order == "shuffled" else 0
-        asked = (behaviour, self.contact_list.edition(now), group, count, turn)
+        asked = (behaviour, self.contact_list.edition(now), group, count)
         if self._written is None or self._written[0] != asked:
             self._written = asked, write_list(self._select(now, group, count), behaviour)
         return self._written[1]
 
     def _select(self, now: datetime, group: bool | None, count: int | None) -> list[ListedContact]:  # noqa: FBT001
-        behaviour = self.behaviour
-        contacts = in_order(shown(self.contact_list.listed(now), behaviour), behaviour, self._lists)
+        contacts = shown(self.contact_list.listed(now), self.behaviour)
         if group is not None:
             contacts = [contact for contact in contacts if contact.is_group is group]
         if count is not None:

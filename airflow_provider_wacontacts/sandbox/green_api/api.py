@@ -9,10 +9,8 @@ Public sources: GetContacts (https://green-api.com/en/docs/api/service/GetContac
 
 from __future__ import annotations
 
-import gzip
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -94,7 +92,7 @@ class GreenApiApi:
             token = self._read_path(request)
             headers = self._check_rate(kind)
             self._check_access(token)
-            answer = self._compressed(call(request), request)
+            answer = call(request)
         except GreenApiError as refusal:
             answer = self._word(refusal, request)
         return answer.with_headers({**headers, **answer.headers})
@@ -148,12 +146,6 @@ class GreenApiApi:
         path = _raw_path(request) + (f"?{request.url.query}" if request.url.query else "")
         timestamp = write_time(self._dispatcher.clock.now(), "millis")
         return refusal.answer(request.method, path, timestamp, self._behaviour)
-
-    def _compressed(self, answer: Response, request: Request) -> Response:
-        if not self._behaviour.compressed or "gzip" not in request.headers.get("accept-encoding", ""):
-            return answer
-        body = gzip.compress(answer.body, compresslevel=1)
-        return replace(answer, body=body).with_headers({"Content-Encoding": "gzip"})
 
     def _get_contacts(self, request: Request) -> Response:
         behaviour = self._behaviour

@@ -45,13 +45,8 @@ class GreenApiBehaviour:
     :param retry_after: how a 429 says when to come back; a date is in the time that ``Date`` tells.
     :param empty_answers: so many times, from when this was set, the list is empty before it is told; None for ever.
     :param shown_share: share of the contacts that the list holds.
-    :param order: of the list: as contacts first came up, backwards, by id, or another one with each request.
     :param group_option: what becomes of ``group``; ``ignore`` tells users and groups.
-    :param no_contact_name: a contact that is not in the phone book has no ``contactName``, an empty one, or ``null``.
-    :param extra_keys: add keys that are not documented for this method.
     :param odd_rows: JSON texts at the end of the list, for rows that are no contacts: ``null``, ``{"name":"x"}``.
-    :param malformed_share: share of the contacts that get a key ``malformed`` with a value that is hard to store.
-    :param compressed: send gzip to whoever takes it.
     :param seed: what follows for each contact.
     """
 
@@ -73,14 +68,9 @@ class GreenApiBehaviour:
 
     empty_answers: int | None = 0
     shown_share: float = 1.0
-    order: Literal["listed", "reversed", "id", "shuffled"] = "listed"
     group_option: Option = "accept"
 
-    no_contact_name: Literal["absent", "empty", "null"] = "absent"
-    extra_keys: bool = False
     odd_rows: tuple[str, ...] = ()
-    malformed_share: float = 0.0
-    compressed: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Self
 
 from airflow_provider_wacontacts.sandbox.core.clock import read_time
-from airflow_provider_wacontacts.sandbox.core.malformed import Raw
+from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.core.timeline import Timeline
 
 __all__ = ["ContactList", "ListedContact", "ListedState"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from airflow_provider_wacontacts.sandbox.core.clock import write_time
-from airflow_provider_wacontacts.sandbox.core.malformed import Raw
+from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
 from airflow_provider_wacontacts.sandbox.turn.world import RESERVED_FIELDS, Event, World
 

@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.sandbox.whatsapp_business.errors import (
     error_item,
     with_meta,
 )
-from airflow_provider_wacontacts.sandbox.whatsapp_business.logins import is_good_password, write_expiry
+from airflow_provider_wacontacts.sandbox.whatsapp_business.logins import is_good_password
 
 __all__ = ["WhatsAppApi"]
 
@@ -102,7 +102,9 @@ class WhatsAppApi:
         behaviour = self._behaviour
         if behaviour.rate_limit is None:
             return None
-        wait_s = self._bucket.ask(behaviour.rate_limit, behaviour.rate_burst, self._dispatcher.real_time())
+        wait_s = self._bucket.ask(
+            behaviour.rate_limit, max(1, int(3 * behaviour.rate_limit)), self._dispatcher.real_time()
+        )
         return self._rate_limited(wait_s) if wait_s else None
 
     def _check_access(self, request: Request) -> Response | None:
@@ -133,10 +135,8 @@ class WhatsAppApi:
             raise WhatsAppError(400, 1024, "The password must be changed at the first login.")
         logins.password = asked.get("new_password", logins.password)
         token, expires_at = logins.make(self._dispatcher.clock.now())
-        user = {"token": token, "expires_after": write_expiry(expires_at, behaviour)}
-        if user["expires_after"] is None:
-            del user["expires_after"]
-        return json_response(with_meta({"users": user if behaviour.users_as == "object" else [user]}, behaviour))
+        user = {"token": token, "expires_after": expires_at.strftime("%Y-%m-%d %H:%M:%S+00:00")}
+        return json_response(with_meta({"users": [user]}, behaviour))
 
     def _check(self, request: Request, body: bytes) -> Response:
         behaviour = self._behaviour

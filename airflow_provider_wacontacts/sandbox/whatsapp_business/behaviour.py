@@ -38,12 +38,8 @@ class WhatsAppBehaviour:
     :param token: what ``Authorization: Bearer`` may carry without a login.
     :param api_key: what ``D360-API-KEY`` carries.
     :param must_change_password: a login is answered with code 1024 until one brings a ``new_password``.
-    :param expires_after: how a login writes when its token ends: ``space`` as documented
-        (``2018-03-01 15:29:26+00:00``), ISO 8601 with ``Z`` and milliseconds (``zulu``) or as Python writes it
-        (``iso``), in another zone than UTC (``offset``), not as a time at all (``words``), or not (``missing``).
-    :param users_as: a login's ``users`` is a ``list``, or one ``object``.
-    :param rate_limit: requests a second of real time, None for no limit; 20 is documented.
-    :param rate_burst: requests at once, after a rest; 60 is documented.
+    :param rate_limit: requests a second of real time, after a burst of three seconds' worth; None for no limit; 20 is
+        documented.
     :param rate_answer: one too many is 429 with ``errors``, 429 without a body (``empty``), or 400 in 360dialog's own
         form (``dialog360``).
     :param retry_after: how that says when to come back; a date is in the time that ``Date`` tells.
@@ -92,11 +88,8 @@ class WhatsAppBehaviour:
     token: str = "example-bearer"  # noqa: S105
     api_key: str = "example-key"
     must_change_password: bool = False
-    expires_after: Literal["space", "zulu", "iso", "offset", "words", "missing"] = "space"
-    users_as: Literal["list", "object"] = "list"
 
     rate_limit: float | None = None
-    rate_burst: int = 60
     rate_answer: Literal["errors", "empty", "dialog360"] = "errors"
     retry_after: RetryAfter = "missing"
 
@@ -137,8 +130,6 @@ class WhatsAppBehaviour:
         read_sender(self.sender)
         if self.rate_limit is not None and self.rate_limit <= 0:
             raise ValueError("rate_limit is more than 0")
-        if self.rate_burst < 1:
-            raise ValueError("rate_burst is at least 1")
         if self.callback_url is not None and not self.callback_url.startswith(("http://", "https://")):
             raise ValueError("callback_url begins with http:// or https://")
         if self.callback_backoff_s <= 0:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Literal
 
 from airflow_provider_wacontacts.sandbox.whatsapp_business.behaviour import WhatsAppBehaviour
 
-__all__ = ["Logins", "Verdict", "is_good_password", "read_basic", "write_expiry"]
+__all__ = ["Logins", "Verdict", "is_good_password", "read_basic"]
 
 Verdict = Literal["let_in", "unknown", "expired"]
 _LIFETIME = timedelta(days=7)
-_ZONE = timezone(timedelta(hours=5, minutes=30))
 
 
 @dataclass(slots=True)
@@ -81,21 +80,3 @@ def is_good_password(password: object) -> bool:
         return False
     kinds = (str.isdigit, str.islower, str.isupper, lambda character: not character.isalnum())
     return all(any(kind(character) for character in password) for kind in kinds)
-
-
-def write_expiry(expires_at: datetime, behaviour: WhatsAppBehaviour) -> str | None:
-    """Write when a token ends, as the behaviour does; None if it does not."""
-    expires_at = expires_at.astimezone(UTC)
-    match behaviour.expires_after:
-        case "space":
-            return expires_at.strftime("%Y-%m-%d %H:%M:%S+00:00")
-        case "zulu":
-            return expires_at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{expires_at.microsecond // 1000:03d}Z"
-        case "iso":
-            return expires_at.isoformat()
-        case "offset":
-            return expires_at.astimezone(_ZONE).isoformat(" ", "seconds")
-        case "words":
-            return "in a week"
-        case "missing":
-            return None

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, RateLimitedError, ServerError
+from airflow_provider_wacontacts.exceptions import ContractError, NetworkError
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.whatsapp_business.cases import numbers, on_both
 
@@ -130,15 +130,6 @@ def test_7_a_token_that_is_not_accepted_is_renewed_once(
     assert (api.requests.count("login"), api.requests.count("check")) == (2, 2)
 
 
-def test_7_threads_of_a_task_share_one_login(
-    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None]
-) -> None:
-    log_in(api, connect_api, behave)
-
-    assert tasks.check(MANY_NUMBERS, batch_size=5)["valid"] == 40
-    assert api.requests.count("login") == 1
-
-
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
@@ -155,38 +146,6 @@ def test_8_a_rate_limit_in_any_words_is_waited_for(
 
     assert tasks.check(numbers(1))["valid"] == 1
     assert api.requests.count("check") == 2
-
-
-@pytest.mark.parametrize("answer", ["empty", "dialog360", "errors"])
-def test_8_a_long_wait_is_deferred(tasks: Any, api: Sandbox, behave: Callable[..., None], answer: str) -> None:
-    behave(rate_answer=answer)
-    api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "600"}))
-
-    with pytest.raises(TaskDeferred):
-        tasks.check(numbers(1))
-
-
-@pytest.mark.usefixtures("impatient")
-def test_8_a_wait_that_nobody_says_the_length_of_goes_to_airflow_s_retries(
-    tasks: Any, api: Sandbox, behave: Callable[..., None]
-) -> None:
-    behave(rate_answer="empty")
-    api.fail(Fault(on="check", kind="rate_limited"))
-
-    with pytest.raises(RateLimitedError):
-        tasks.check(numbers(1))
-
-
-@pytest.mark.parametrize("users_as", ["list", "object"])
-@pytest.mark.parametrize("expires_after", ["space", "zulu", "iso", "offset", "words", "missing"])
-def test_9_a_login_in_every_form(
-    tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None], *, users_as: str,
-    expires_after: str
-) -> None:  # fmt: skip
-    log_in(api, connect_api, behave, users_as=users_as, expires_after=expires_after)
-
-    assert tasks.check(numbers(10), batch_size=2)["valid"] == 10
-    assert api.requests.count("login") == 1
 
 
 def test_10_a_password_that_has_to_be_changed_first_is_said_so(
@@ -225,16 +184,6 @@ def test_14_a_server_that_does_not_answer_in_time(
         tasks.check(numbers(1))
 
     assert store.rows("SELECT leased_until FROM wacontacts_number") == [(None,)]
-    assert tasks.check(numbers(1))["valid"] == 1
-
-
-@pytest.mark.usefixtures("impatient")
-def test_15_a_502_in_html(tasks: Any, api: Sandbox) -> None:
-    api.fail(Fault(on="check", kind="html", status=502))
-
-    with pytest.raises(ServerError, match="HTTP 502"):
-        tasks.check(numbers(1))
-
     assert tasks.check(numbers(1))["valid"] == 1
 
 
