@@ -3,6 +3,7 @@ The exceptions of this package.
 
 WaContactsError
 ├─ ConfigError                nothing was sent; the message names the argument or the connection field
+│   └─ PermissionDeniedError   the database user lacks a privilege
 ├─ BudgetExceededError        the sender's daily check budget is spent
 ├─ ApiError                   a request to one of the three systems failed
 │   ├─ TransientError         a retry can help
@@ -16,6 +17,9 @@ WaContactsError
 │   ├─ CursorExpiredError     resume from the last checkpoint
 │   └─ ContractError          a 2xx response that does not match the documentation
 └─ LandingError               contacts were received and could not be written
+    └─ StoreError             the store's database failed
+        ├─ RetryableStoreError   a deadlock, or no connection: nothing was committed, and a retry can help
+        └─ LockTimeoutError      another session held a lock for too long
 
 No message contains a URL, a body, a token, a cursor, a name or a phone number. An error names its operation.
 """
@@ -32,12 +36,16 @@ __all__ = [
     "ContractError",
     "CursorExpiredError",
     "LandingError",
+    "LockTimeoutError",
     "NetworkError",
     "NotEnabledError",
     "PermanentError",
+    "PermissionDeniedError",
     "RateLimitedError",
     "RejectedError",
+    "RetryableStoreError",
     "ServerError",
+    "StoreError",
     "TransientError",
     "WaContactsError",
 ]
@@ -49,6 +57,10 @@ class WaContactsError(Exception):
 
 class ConfigError(WaContactsError):
     """An argument or a connection is invalid. Nothing was sent."""
+
+
+class PermissionDeniedError(ConfigError):
+    """The database user lacks a privilege. The message has the GRANT that is missing."""
 
 
 class BudgetExceededError(WaContactsError):
@@ -161,6 +173,18 @@ class ContractError(ApiError):
 
 class LandingError(WaContactsError):
     """Contacts were received and could not be written."""
+
+
+class StoreError(LandingError):
+    """The store's database failed."""
+
+
+class RetryableStoreError(StoreError):
+    """A deadlock, a serialization failure or no connection: nothing was committed, and a retry can help."""
+
+
+class LockTimeoutError(StoreError):
+    """Another session held a lock of the database for too long."""
 
 
 #: Errors that fail a task at once.

@@ -3,7 +3,7 @@
 __all__ = ["get_provider_info"]
 
 GREEN_API = "GREEN-API"
-STORE = "Store of WhatsApp contacts"
+STORE = "WhatsApp contacts store"
 TURN = "Turn.io"
 WHATSAPP_BUSINESS = "WhatsApp Business"
 
@@ -20,7 +20,11 @@ TIMEOUT = {
 VERIFY = {
     "label": "Verify TLS",
     "description": "true, false, or the path of a CA bundle. Default: true.",
-    "schema": {"type": ["string", "null"], "default": "true"},
+    "schema": {
+        "type": ["string", "null"],
+        "default": "true",
+        "examples": ["true", "false", "/etc/ssl/certs/ca-certificates.crt"],
+    },
 }
 ALLOW_HTTP = {
     "label": "Allow http://",
@@ -85,6 +89,7 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": ["airflow_provider_wacontacts.hooks.whatsapp_business"],
             },
+            {"integration-name": STORE, "python-modules": ["airflow_provider_wacontacts.hooks.store"]},
         ],
         "triggers": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.triggers.wait"]},
@@ -159,13 +164,17 @@ def get_provider_info() -> dict[str, object]:
                         "label": "Authentication",
                         "description": "login: exchange user and password for a token. bearer: the password is a"
                         " token. d360: the password is a 360dialog API key. Default: login.",
-                        "schema": {"type": ["string", "null"], "default": "login"},
+                        "schema": {
+                            "type": ["string", "null"],
+                            "default": "login",
+                            "enum": ["login", "bearer", "d360", None],
+                        },
                     },
                     "sender": {
                         "label": "Sender",
                         "description": "Registered number with its plus sign. Results are stored under it, and its"
                         " country is the default region of numbers. Default: the connection ID.",
-                        "schema": {"type": ["string", "null"]},
+                        "schema": {"type": ["string", "null"], "examples": ["+12015550100"]},
                     },
                     "daily_checks": {
                         "label": "Daily checks",
@@ -180,6 +189,44 @@ def get_provider_info() -> dict[str, object]:
                         "description": "Allow unencrypted requests to other machines. They expose password and"
                         " token. Default: false.",
                         "schema": {"type": ["boolean", "null"], "default": False},
+                    },
+                },
+            },
+            {
+                "connection-type": "wacontacts_store",
+                "hook-class-name": "airflow_provider_wacontacts.hooks.store.StoreHook",
+                "hook-name": STORE,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {"host": "Host or SQLite file", "schema": "Database"},
+                    "placeholders": {
+                        "host": "db.example.org, or /srv/airflow/contacts.db",
+                        "port": "5432",
+                        "schema": "PostgreSQL only",
+                    },
+                },
+                "conn-fields": {
+                    "table_schema": {
+                        "label": "Table schema",
+                        "description": "PostgreSQL schema of the tables, created if it is missing. Default: the first"
+                        " schema of the search path.",
+                        "schema": {"type": ["string", "null"], "examples": ["contacts"]},
+                    },
+                    "auto_upgrade": {
+                        "label": "Automatic upgrade",
+                        "description": "Let tasks create and upgrade the tables. Default: true.",
+                        "schema": {"type": ["boolean", "null"], "default": True},
+                    },
+                    "file_mode": {
+                        "label": "File mode",
+                        "description": "Permissions of a new SQLite file, octal. Default: 0600, its owner only.",
+                        "schema": {"type": ["string", "null"], "examples": ["0600", "0640"]},
+                    },
+                    "pseudonym_secret": {
+                        "label": "Pseudonym secret",
+                        "description": "Secret of pseudonyms and of the suppression list, at least 16 bytes. Never"
+                        " change it. Default: none.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
                     },
                 },
             },

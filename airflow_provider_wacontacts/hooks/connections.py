@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
@@ -269,23 +271,32 @@ def field_behaviour(conn_type: str) -> dict[str, Any]:
 
 def form_widgets(conn_type: str) -> dict[str, Any]:
     """Return a form field for each extra of the connection form."""
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
-    from wtforms import BooleanField, IntegerField, StringField
-    from wtforms.validators import Optional
 
-    kinds = {"boolean": BooleanField, "integer": IntegerField, "string": StringField}
-    widgets = {}
-    for name, form_field in _connection_type(conn_type)["conn-fields"].items():
-        kind = form_field["schema"]["type"][0]
-        looks = {} if kind == "boolean" else {"widget": BS3TextFieldWidget(), "validators": [Optional()]}
-        widgets[name] = kinds[kind](
+    return {
+        name: _form_field(form_field["schema"])(
             lazy_gettext(form_field["label"]),
             description=form_field["description"],
             default=form_field["schema"].get("default"),
-            **looks,
         )
-    return widgets
+        for name, form_field in _connection_type(conn_type)["conn-fields"].items()
+    }
+
+
+def _form_field(schema: dict[str, Any]) -> Callable[..., Any]:
+    """Return what makes a field of a form: a check box, a select, a password or a line of text."""
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget, Select2Widget
+    from wtforms import BooleanField, IntegerField, PasswordField, SelectField, StringField
+    from wtforms.validators import Optional
+
+    if schema["type"][0] == "boolean":
+        return partial(BooleanField)
+    if choices := schema.get("enum"):
+        return partial(SelectField, choices=[choice for choice in choices if choice], widget=Select2Widget())
+    if schema.get("format") == "password":
+        return partial(PasswordField, widget=BS3PasswordFieldWidget(), validators=[Optional()])
+    kind = IntegerField if schema["type"][0] == "integer" else StringField
+    return partial(kind, widget=BS3TextFieldWidget(), validators=[Optional()])
 
 
 def _connection_type(conn_type: str) -> dict[str, Any]:

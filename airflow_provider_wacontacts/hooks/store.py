@@ -1,76 +1,50 @@
-"""SQL databases of Airflow connections: the store, and queries on any other."""
+"""The store, through an Airflow connection: opened for the package's own work, and as a hook for any SQL."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowException, Connection, mask_secret
+from airflow.providers.common.sql.hooks.sql import DbApiHook
 from asgiref.sync import sync_to_async
-from sqlalchemy import create_engine
+from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError
 
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import (
-    read_bool,
+    field_behaviour,
+    form_widgets,
     read_connection,
     read_connection_async,
     read_extras,
-    read_file_mode,
+)
+from airflow_provider_wacontacts.hooks.store_connection import (
+    CONN_TYPE,
+    StoreConnection,
+    parse_store_connection,
+    read_secret,
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
     from airflow_provider_wacontacts.store import Store
+    from airflow_provider_wacontacts.store.transactions import Transactions
 
-__all__ = [
-    "StoreConnection",
-    "create_store",
-    "open_store",
-    "parse_store_connection",
-    "postgres_hook",
-    "pseudonym_key",
-    "read_rows",
-    "store_engine",
-    "store_engine_async",
-]
+__all__ = ["StoreHook", "create_store", "open_store", "pseudonym_key", "store_engine", "store_engine_async"]
 
-STORE_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret", "file_mode")
-
-#: Rows fetched at a time.
-FETCH_SIZE = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoreConnection:
-    """
-    A parsed connection of the store.
-
-    :param engine: connects when first used; its errors hide statement parameters.
-    :param table_schema: PostgreSQL's schema for the tables; ``None`` for the first of the search path.
-    :param auto_upgrade: whether tasks may create and upgrade the tables.
-    :param file_mode: permissions of a new SQLite file.
-    :param secret: secret of pseudonyms and of the suppression list; ``None`` if the connection has none.
-    """
-
-    engine: Engine = field(repr=False)
-    table_schema: str | None
-    auto_upgrade: bool
-    file_mode: int
-    secret: bytes | None = field(default=None, repr=False)
+#: A pooler between us and the server makes up the process ID that it states when a client connects. It may give each
+#: transaction another session, so the path is then set for the transaction only.
+SET_SEARCH_PATH = """
+SELECT set_config('search_path', concat_ws(', ', quote_ident(%s), nullif(current_setting('search_path'), '')), pooled)
+    AS search_path, pooled FROM (SELECT pg_backend_pid() <> %s AS pooled) AS connection
+"""
 
 
 def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
     """
-    Open the store of a PostgreSQL or SQLite connection, without connecting; see :func:`store_engine`.
+    Open the store of a connection, without connecting; see :func:`store_engine`.
 
     :param late_after: how long after its end a window may be synced without being lossy; ``None``: the store's default.
     """
@@ -88,6 +62,7 @@ def create_store(connection: StoreConnection, *, late_after: timedelta | None = 
         auto_upgrade=connection.auto_upgrade,
         file_mode=connection.file_mode,
         secret=connection.secret,
+        name=f"Connection {connection.conn_id!r}",
         **options,
     )
 
@@ -98,7 +73,7 @@ def pseudonym_key(conn_id: str) -> bytes:
 
     :raises ConfigError: the connection is not defined, or has no secret.
     """
-    secret = _read_secret(read_extras(read_connection(conn_id)))
+    secret = read_secret(read_extras(read_connection(conn_id)))
     if secret is None:
         raise ConfigError(f"connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty")
     return secret
@@ -106,9 +81,7 @@ def pseudonym_key(conn_id: str) -> bytes:
 
 def store_engine(conn_id: str) -> StoreConnection:
     """
-    Read a PostgreSQL or SQLite connection, without connecting.
-
-    Extras ``table_schema`` and ``auto_upgrade`` are the store's; the others mean what they mean to Airflow's hook.
+    Read a connection of type ``wacontacts_store``, ``postgres`` or ``sqlite``, without connecting.
 
     :raises ConfigError: the connection is not defined, of another type or invalid, or its provider or driver is not
         installed.
@@ -117,168 +90,182 @@ def store_engine(conn_id: str) -> StoreConnection:
 
 
 async def store_engine_async(conn_id: str) -> StoreConnection:
-    """Read a PostgreSQL or SQLite connection without blocking the event loop, see :func:`store_engine`."""
+    """Read the store's connection without blocking the event loop, see :func:`store_engine`."""
     connection = await read_connection_async(conn_id)
     # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_store_connection)(connection)
 
 
-def parse_store_connection(connection: Connection) -> StoreConnection:
-    """Parse a connection and create its engine, see :func:`store_engine`."""
-    conn_id = connection.conn_id
-    extras = read_extras(connection)
-    driver_extras = _driver_extras(extras)
-    make = _ENGINES.get(connection.conn_type or "")
-    if make is None:
-        raise ConfigError(f"connection {conn_id!r}: the store is of type postgres or sqlite, and this is another")
-    table_schema = str(extras.get("table_schema") or "").strip() or None
-    if table_schema and connection.conn_type == "sqlite":
-        raise ConfigError(f"connection {conn_id!r}: extra 'table_schema' is PostgreSQL's; SQLite has no schemas")
-    return StoreConnection(
-        engine=make(connection, driver_extras),
-        table_schema=table_schema,
-        auto_upgrade=read_bool(connection, extras, "auto_upgrade", default=True),
-        file_mode=read_file_mode(connection, extras),
-        secret=_read_secret(extras),
-    )
-
-
-def postgres_hook(connection: Connection) -> PostgresHook:
-    """Return Airflow's PostgreSQL hook, without the store's extras: it would pass them to libpq."""
-    return _make_postgres_hook(connection, _driver_extras(read_extras(connection)))
-
-
-def _driver_extras(extras: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in extras.items() if name not in STORE_EXTRAS}
-
-
-def _read_secret(extras: Mapping[str, Any]) -> bytes | None:
-    secret = str(extras.get("pseudonym_secret") or "")
-    if not secret:
-        return None
-    mask_secret(secret)
-    return secret.encode()
-
-
-def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
-    conn_id = connection.conn_id
-    try:
-        hook, url = _postgres_url(connection, extras)
-        # The hook's URL has no extra except `sqlalchemy_query`, so an `sslmode` would be lost.
-        options = {name: value for name, value in extras.items() if name not in hook.ignored_extra_options}
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
-    except ImportError:
-        problem = "PostgreSQL needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"
-    except (TypeError, ValueError, ArgumentError, AirflowException):
-        problem = "an extra is not what PostgresHook takes"
-    raise ConfigError(f"connection {conn_id!r}: {problem}")
-
-
-def _postgres_url(connection: Connection, extras: dict[str, Any]) -> tuple[PostgresHook, URL]:
-    hook = _make_postgres_hook(connection, extras)
-    url = hook.sqlalchemy_url
-    if scheme := extras.get("sqlalchemy_scheme"):  # the hook applies it from version 7.1 on
-        url = url.set(drivername=scheme)
-    if url.get_backend_name() != "postgresql":
-        raise ValueError
-    return hook, url
-
-
-def _make_postgres_hook(connection: Connection, extras: dict[str, Any]) -> PostgresHook:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    return PostgresHook(postgres_conn_id=connection.conn_id, connection=_with_extras(connection, extras))
-
-
-def _with_extras(connection: Connection, extras: dict[str, Any]) -> Connection:
-    return Connection(
-        conn_id=connection.conn_id,
-        conn_type="postgres",
-        host=connection.host,
-        login=connection.login,
-        password=connection.password,
-        schema=connection.schema,
-        port=connection.port,
-        extra=json.dumps(extras),
-    )
-
-
-def _sqlite_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
-    path = connection.host or ""
-    if connection.schema:
-        path = f"{path}/{connection.schema}"
-    if not path:
-        raise ConfigError(f"connection {connection.conn_id!r}: host is empty; it holds the path of SQLite's file")
-    if not extras:
-        return create_engine(URL.create("sqlite", database=path), hide_parameters=True)
-    query = {name: str(value) for name, value in extras.items()} | {"uri": "true"}
-    return create_engine(URL.create("sqlite", database=f"file:{quote(path)}", query=query), hide_parameters=True)
-
-
-_ENGINES = {"postgres": _postgres_engine, "postgresql": _postgres_engine, "sqlite": _sqlite_engine}
-
-
-def read_rows(conn_id: str, sql: str, *, columns: str | Sequence[str] = "number") -> Iterator[Mapping[str, Any]]:
+class StoreHook(DbApiHook):
     """
-    Run a query, and yield its rows, fetched 5,000 at a time.
+    Runs SQL on the store, for the operators, checks and sensors of Airflow's common SQL provider.
 
-    :param conn_id: connection whose hook is a ``DbApiHook``.
-    :param sql: one SELECT.
-    :param columns: a required column, or several of which one is required.
-    :returns: values by the column's name, in lower case.
-    :raises ConfigError: the connection is missing or has no SQL hook, or the result lacks the column.
-    :raises LandingError: the database failed; the message does not quote it.
+    The store's tables need no schema before their names: ``table_schema`` comes first on PostgreSQL's search path.
+    Statements are not logged, because their parameters may be personal data; ``log_sql=True`` logs them.
+
+    :param store_conn_id: connection of type ``wacontacts_store``, ``postgres`` or ``sqlite``.
+    :param kwargs: of ``DbApiHook``. Airflow's SQL operators pass the connection's extras, too, which are ignored.
     """
-    from airflow_provider_wacontacts.store.errors import sqlstate_of
 
-    hook = _sql_hook(conn_id)
-    problem: LandingError | None = None
-    try:
-        with closing(hook.get_conn()) as connection, closing(_cursor(hook, connection)) as cursor:
-            cursor.execute(sql)
-            while rows := cursor.fetchmany(FETCH_SIZE):
-                # A server-side cursor knows its columns only after the first fetch.
-                names = _column_names(cursor.description, columns)
-                yield from (dict(zip(names, row, strict=True)) for row in rows)
-            _column_names(cursor.description, columns)
-    except ConfigError:
-        raise
-    except Exception as error:  # noqa: BLE001 - each driver has its own; all of them quote the statement
-        problem = LandingError(f"The query on connection {conn_id!r} failed ({sqlstate_of(error)}).")
-    if problem is not None:
-        raise problem
+    conn_name_attr = "store_conn_id"
+    default_conn_name = "wacontacts_store"
+    conn_type = CONN_TYPE
+    hook_name = "WhatsApp contacts store"
+    supports_executemany = True
+
+    def __init__(self, store_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**{"log_sql": False, **kwargs, self.conn_name_attr: store_conn_id})
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of the extras, for Airflow before 3.2."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the standard fields look, for Airflow before 3.2."""
+        return field_behaviour(cls.conn_type)
+
+    @property
+    def supports_autocommit(self) -> bool:  # type: ignore[override]
+        """Whether the database has an autocommit mode: PostgreSQL does."""
+        return not self._is_sqlite
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for a parameter in SQL: ``?`` in SQLite, ``%s`` in PostgreSQL."""
+        return "?" if self._is_sqlite else "%s"
+
+    @property
+    def sqlalchemy_url(self) -> URL:
+        """The database's URL, with the password."""
+        return self._store.engine.url
+
+    def get_uri(self) -> str:
+        """Return the database's URL as a string, with the password."""
+        return self.sqlalchemy_url.render_as_string(hide_password=False)
+
+    def get_sqlalchemy_engine(self, engine_kwargs: dict[str, Any] | None = None) -> Engine:  # noqa: ARG002 - as Airflow has it
+        """Return the store's engine. ``engine_kwargs`` are ignored: the connection's extras configure it."""
+        return self._engine
+
+    def get_conn(self) -> Any:
+        """
+        Return a new connection of the database's driver.
+
+        :raises ConfigError: the connection is invalid.
+        :raises LandingError: the database cannot be reached.
+        """
+        with self._store_errors() as transactions:
+            transactions.create_file()
+            pooled = self._engine.raw_connection()
+        is_behind_pooler = pooled.info.get(POOLER, False)
+        # The caller closes the connection, which would return it to the engine's pool.
+        pooled.detach()
+        connection: Any = pooled.dbapi_connection
+        return _TransactionScoped(connection, str(self._store.table_schema)) if is_behind_pooler else connection
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:  # noqa: FBT001 - as Airflow has it
+        """
+        Set the autocommit mode of a connection.
+
+        :raises ConfigError: it cannot be set behind a connection pooler, where ``table_schema`` would be lost.
+        """
+        if autocommit and isinstance(conn, _TransactionScoped):
+            raise ConfigError(
+                f"Connection {self.get_conn_id()!r} leads to PostgreSQL through a connection pooler, which may run each"
+                " statement of autocommit mode in another session, where extra 'table_schema' is not in effect. Run the"
+                " SQL without autocommit, or let the connection lead to PostgreSQL itself."
+            )
+        if conn.autocommit != autocommit:
+            super().set_autocommit(conn, autocommit)
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        Run SQL, see ``DbApiHook.run``.
+
+        :raises ConfigError: the SQL or the connection is wrong.
+        :raises LandingError: the database failed. No message quotes a value.
+        """
+        with self._store_errors():
+            return super().run(*args, **kwargs)
+
+    def insert_rows(self, *args: Any, **kwargs: Any) -> Any:
+        """Insert rows, see ``DbApiHook.insert_rows``; errors are those of :meth:`run`."""
+        with self._store_errors():
+            return super().insert_rows(*args, **kwargs)
+
+    def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]
+        """Connect, and describe the server, the schema, its version and the user's privileges."""
+        from airflow_provider_wacontacts.store.access import check_access
+
+        try:
+            return True, check_access(create_store(self._store).context)
+        except WaContactsError as error:
+            return False, str(error)
+
+    @cached_property
+    def _store(self) -> StoreConnection:
+        return store_engine(self.get_conn_id())
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._store.engine.dialect.name == "sqlite"
+
+    @cached_property
+    def _engine(self) -> Engine:
+        store = self._store
+        if store.table_schema:
+            _put_first_on_search_path(store.engine, store.table_schema)
+        return store.engine
+
+    @contextmanager
+    def _store_errors(self) -> Iterator[Transactions]:
+        transactions = create_store(self._store).context.transactions
+        with transactions.failures():
+            yield transactions
 
 
-def _sql_hook(conn_id: str) -> DbApiHook:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-    connection = read_connection(conn_id)
-    problem = f"Connection {conn_id!r} has no SQL hook. Use a connection to a database."
-    try:
-        is_postgres = connection.conn_type == "postgres"
-        hook = postgres_hook(connection) if is_postgres else connection.get_hook()  # type: ignore[no-untyped-call]
-    except ConfigError:
-        raise
-    except Exception:  # noqa: BLE001 - an unknown type, or a provider that is not installed
-        hook = None
-        problem = f"The provider of connection {conn_id!r} is not installed."
-    if not isinstance(hook, DbApiHook):
-        raise ConfigError(problem)
-    return hook
+#: In the ``info`` of an engine's connection: whether it leads through a connection pooler.
+POOLER = "wacontacts_pooler"
 
 
-def _cursor(hook: DbApiHook, connection: Any) -> Any:
-    """Open a cursor; on PostgreSQL a server-side one, which does not fetch all rows at once."""
-    return connection.cursor(name="wacontacts") if hook.conn_type == "postgres" else connection.cursor()
+def _put_first_on_search_path(engine: Engine, schema: str) -> None:
+    """Let every session of an engine find the tables of a schema: behind a pooler, every transaction."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        record.info[POOLER] = _set_search_path(connection, schema)
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        if connection.info.get(POOLER):
+            _set_search_path(connection.connection.dbapi_connection, schema)
 
 
-def _column_names(description: Sequence[Sequence[Any]] | None, columns: str | Sequence[str]) -> list[str]:
-    names = [str(column[0]).lower() for column in description or ()]
-    wanted = [columns] if isinstance(columns, str) else columns
-    if not set(wanted) & set(names):
-        # A column without an alias may be named by its value, for example a phone number.
-        shown = [name if name.isidentifier() and name.isascii() else "an unnamed column" for name in names]
-        raise ConfigError(
-            f"The query has no column {' or '.join(map(repr, wanted))}; it has {', '.join(shown) or 'none'}."
-        )
-    return names
+def _set_search_path(connection: Any, schema: str) -> bool:
+    """Put a schema first on the search path of a driver's connection; return whether only for this transaction."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(SET_SEARCH_PATH, (schema, connection.info.backend_pid))
+        return bool(cursor.fetchone()[1])
+
+
+class _TransactionScoped:
+    """A driver's connection through a pooler: the search path is set at the start of each transaction."""
+
+    def __init__(self, connection: Any, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+        _set_search_path(connection, schema)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        self._connection.commit()
+        _set_search_path(self._connection, self._schema)
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+        _set_search_path(self._connection, self._schema)

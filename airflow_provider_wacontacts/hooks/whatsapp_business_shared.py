@@ -18,7 +18,8 @@ from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SEC
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
-from airflow_provider_wacontacts.hooks.store import StoreConnection, create_store, store_engine_async
+from airflow_provider_wacontacts.hooks.store import create_store, store_engine_async
+from airflow_provider_wacontacts.hooks.store_connection import StoreConnection
 from airflow_provider_wacontacts.hooks.whatsapp_business import AsyncContacts
 
 if TYPE_CHECKING:

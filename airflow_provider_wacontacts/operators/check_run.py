@@ -166,11 +166,11 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         return check.finish()
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:
-        response = self.hook.check_contacts(
+        answer = self.hook.check_contacts(
             numbers, blocking=self.blocking, force_check=self.force_check, idempotent=False
         )
-        send("whatsapp_business", asked=len(numbers), **count_statuses(response))
-        return response
+        send("whatsapp_business", asked=len(numbers), **count_statuses(answer))
+        return answer
 
     def _publish_summary(
         self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
@@ -209,7 +209,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _read_contacts(self) -> Iterator[Mapping[str, Any]]:
         """Read the rows of ``contacts_sql``."""
-        from airflow_provider_wacontacts.hooks.store import read_rows
+        from airflow_provider_wacontacts.hooks.queries import read_rows
 
         return read_rows(str(self.contacts_conn_id), str(self.contacts_sql))
 

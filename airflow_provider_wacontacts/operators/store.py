@@ -139,7 +139,8 @@ class EraseContactsOperator(BaseOperator):
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
         from airflow_provider_wacontacts.hooks.arguments import object_path
-        from airflow_provider_wacontacts.hooks.store import open_store, read_rows
+        from airflow_provider_wacontacts.hooks.queries import read_rows
+        from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, parse_people, people_in_rows
 
         with fail_without_retry():

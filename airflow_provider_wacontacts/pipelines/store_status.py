@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDeniedError
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
 from airflow_provider_wacontacts.store.status import (

@@ -13,9 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDeniedError
 from airflow_provider_wacontacts.store.context import StoreContext
-from airflow_provider_wacontacts.store.errors import PermissionDeniedError
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations import LATEST, WRITABLE_FROM, statements
 from airflow_provider_wacontacts.store.tables import Tables
@@ -23,7 +22,7 @@ from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactio
 
 __all__ = ["check", "prepare", "upgrade", "version_of"]
 
-REMEDY = "run `wacontacts store upgrade` as somebody who may create tables there"
+REMEDY = "run `wacontacts store upgrade` as a role that may create tables there"
 
 
 class _Found(NamedTuple):
@@ -52,7 +51,11 @@ def upgrade(engine: Engine, table_schema: str | None = None, file_mode: int = FI
     :raises ConfigError: the tables are of a newer or an unreleased version of the package, or may not be created.
     :raises LandingError: the database failed.
     """
-    found = check(Transactions(engine, file_mode), Tables(engine.dialect, table_schema), auto_upgrade=True)
+    found = check(
+        Transactions(engine, file_mode, table_schema=table_schema),
+        Tables(engine.dialect, table_schema),
+        auto_upgrade=True,
+    )
     return found, max(found, LATEST)
 
 
@@ -90,23 +93,32 @@ def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> 
     """
     if auto_upgrade:
         transactions.create_file()
-    with _naming_the_command(), transactions.read() as connection:
+    with transactions.read() as connection:
         found = _require_writable(_find(connection, tables))
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
-        with _naming_the_command():
+        with _naming_what_creates(transactions, tables):
             transactions.enable_wal()
             transactions.run(lambda connection: _migrate(connection, Locks(transactions, tables), tables))
     return found
 
 
 @contextmanager
-def _naming_the_command() -> Iterator[None]:
+def _naming_what_creates(transactions: Transactions, tables: Tables) -> Iterator[None]:
     try:
         yield
     except PermissionDeniedError:
-        raise ConfigError(f"store_conn_id may not read, or not create, the store's tables: {REMEDY}") from None
+        if transactions.is_sqlite:
+            raise
+        database = transactions.database
+    else:
+        return
+    role, schema = database.url.username or "the_role", tables.table_schema or "contacts"
+    raise PermissionDeniedError(
+        f"{database.name} may not create the store's tables. Run as the database's owner: CREATE SCHEMA {schema}"
+        f" AUTHORIZATION {role}; and set extra 'table_schema' to {schema!r}. Or {REMEDY}."
+    )
 
 
 def _migrate(connection: Connection, locks: Locks, tables: Tables) -> None:
@@ -128,7 +140,7 @@ def _migrate(connection: Connection, locks: Locks, tables: Tables) -> None:
 def _require_utf8(connection: Connection) -> None:
     encoding = connection.execute(select(func.current_setting("server_encoding"))).scalar()
     if encoding != "UTF8":
-        raise ConfigError(f"store_conn_id leads to a database in {encoding}; contacts need one in UTF8")
+        raise ConfigError(f"The store's database is in {encoding}. Contacts need one in UTF8.")
 
 
 def _create_schema(connection: Connection, tables: Tables) -> None:

@@ -38,6 +38,7 @@ class Store:
     :param now: the worker's clock, timezone-aware.
     :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
     :param file_mode: permissions of a new SQLite file.
+    :param name: of the store, for errors: for example ``Connection 'wacontacts_store'``.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
 
@@ -51,8 +52,10 @@ class Store:
         now: Callable[[], datetime] = _worker_time,
         secret: bytes | None = None,
         file_mode: int = FILE_MODE,
+        name: str = "The store",
     ) -> None:
-        transactions, tables = Transactions(engine, file_mode), Tables(engine.dialect, table_schema)
+        transactions = Transactions(engine, file_mode, name=name, table_schema=table_schema)
+        tables = Tables(engine.dialect, table_schema)
         locks = Locks(transactions, tables)
         self.context = StoreContext(
             transactions=transactions,

@@ -13,10 +13,22 @@ from urllib.parse import unquote
 from sqlalchemy import event, func, select, true
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.errors import LockTimeoutError, RetryableStoreError, StoreError, failure
+from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    LockTimeoutError,
+    RetryableStoreError,
+    WaContactsError,
+)
+from airflow_provider_wacontacts.store.errors import DatabaseName, failure, is_unknown_host
 
 __all__ = ["FILE_MODE", "Transactions"]
 
@@ -26,6 +38,8 @@ ATTEMPTS = 8
 MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 MAX_IDLE_S = 300
+#: How long a host name may be unknown, for example while a container restarts.
+UNKNOWN_HOST_S = 20
 LOGGED_AS = "wacontacts"
 #: Permissions of a new SQLite file: its owner may read and write it.
 FILE_MODE = 0o600
@@ -37,19 +51,29 @@ class Transactions:
     Transactions on one engine, whose pool is shared.
 
     :param file_mode: permissions of a new SQLite file.
+    :param name: of the database, for errors.
+    :param table_schema: schema of the store's tables, for errors.
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
 
-    def __init__(self, engine: Engine, file_mode: int = FILE_MODE) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        file_mode: int = FILE_MODE,
+        *,
+        name: str = "The store",
+        table_schema: str | None = None,
+    ) -> None:
+        self.database = DatabaseName(name, engine.url, table_schema)
         if engine.dialect.driver not in DRIVERS.get(engine.dialect.name, ()):
             raise ConfigError(
-                f"store_conn_id leads to {engine.dialect.name} by {engine.dialect.driver}; "
-                "the store is PostgreSQL by psycopg or psycopg2, or SQLite"
+                f"{name} leads to {engine.dialect.name} by {engine.dialect.driver}. The store needs PostgreSQL by"
+                " psycopg or psycopg2, or SQLite."
             )
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._reader = _hide_parameters(engine.execution_options(isolation_level="AUTOCOMMIT"))
         self._writer = _hide_parameters(_immediate(engine) if self.is_sqlite else engine.execution_options())
-        self._url = engine.url
+        self._was_connected = False
         self._file_mode = file_mode
 
     def has_database(self) -> bool:
@@ -69,8 +93,9 @@ class Transactions:
 
     def _path(self) -> Path | None:
         """Return where SQLite's file is; ``None`` for a database without one."""
-        path = (self._url.database or "") if self.is_sqlite else ""
-        if path in ("", ":memory:") or self._url.query.get("mode") == "memory":
+        url = self.database.url
+        path = (url.database or "") if self.is_sqlite else ""
+        if path in ("", ":memory:") or url.query.get("mode") == "memory":
             return None
         return Path(unquote(path.removeprefix("file:")) if path.startswith("file:") else path)
 
@@ -81,14 +106,24 @@ class Transactions:
 
         :raises LandingError: the database failed.
         """
-        problem: StoreError | None = None
+        with self.failures(), self._connect(self._reader) as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            yield connection
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """
+        Replace the errors of the driver and of SQLAlchemy by those of this package.
+
+        :raises ConfigError: a name, a privilege or a statement is wrong.
+        :raises LandingError: the database failed.
+        """
+        problem: WaContactsError | None = None
         try:
-            with self._reader.connect() as connection:
-                if self.is_sqlite:
-                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-                yield connection
+            yield
         except self._failures as error:
-            problem = failure(error)
+            problem = failure(error, self.database, was_connected=self._was_connected)
         if problem is not None:
             raise problem from None
 
@@ -129,17 +164,28 @@ class Transactions:
     def _once(self, work: Callable[[Connection], T]) -> T:
         is_committing = False
         try:
-            with self._writer.connect() as connection, connection.begin():
+            with self._connect(self._writer) as connection, connection.begin():
                 if not self.is_sqlite:
                     _set_timeouts(connection)
                 result = work(connection)
                 is_committing = True
         except self._failures as error:
-            problem = failure(error, during_commit=is_committing)
+            problem = failure(error, self.database, during_commit=is_committing, was_connected=self._was_connected)
         else:
             return result
         # Raised here, so that the driver's error, which quotes rows and addresses, is not in its context.
         raise problem
+
+    def _connect(self, engine: Engine) -> Connection:
+        retrying = Retrying(
+            retry=retry_if_exception(is_unknown_host),
+            stop=stop_after_delay(UNKNOWN_HOST_S),
+            wait=wait_random_exponential(multiplier=1, max=MAX_PAUSE_S),
+            reraise=True,
+        )
+        connection: Connection = retrying(engine.connect)
+        self._was_connected = True
+        return connection
 
     @property
     def _failures(self) -> tuple[type[Exception], ...]:

@@ -21,6 +21,10 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 NOW = MONDAY + 7 * DAY + 9 * HOUR
 ALICE = "+16315551001"
+REFUSED = (
+    "The store cannot reach 127.0.0.1:1: the connection was refused."
+    " Check host and port, and that PostgreSQL is running."
+)
 PAYLOAD = canonical(b'{"id": "12015550123@c.us"}')
 CONTACT = Record("12015550123@c.us", MONDAY, row_hash(PAYLOAD), PAYLOAD, "12015550123", repaired=False)
 TABLES = """\
@@ -243,7 +247,7 @@ def test_programs_get_the_verdict_too(week, status, limit, code, is_fresh):
 
 def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeypatch):
     monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
-    problem = "the connection to the store was lost, or cannot be made"
+    problem = REFUSED
     code, out = status("--json", "--max-age", "26h")
 
     assert (code, json.loads(out)) == (
@@ -300,7 +304,7 @@ def test_where_nothing_was_ever_pulled_a_monitor_hears_of_it(week, status):
     [
         ("", "Environment variable STORE_URL is not set"),
         ("sqlite:////nonexistent/store.db", "The store's SQLite file does not exist"),
-        ("postgresql://user:secret-word@127.0.0.1:1/db", "the connection to the store was lost, or cannot be made"),
+        ("postgresql://user:secret-word@127.0.0.1:1/db", REFUSED),
     ],
 )
 def test_a_monitor_gets_one_line_where_the_store_cannot_be_read(status, monkeypatch, url, said):

@@ -63,15 +63,16 @@ def test_a_connection_that_is_not_there_is_named(capsys, command):
 def test_a_file_in_a_directory_that_is_not_there_is_one_line(fails_with, monkeypatch, command):
     monkeypatch.setenv("STORE_URL", "sqlite:////nonexistent/store.db")
 
-    assert fails_with("store", command, "--url-env", "STORE_URL").lower().startswith("wacontacts: the store's ")
+    assert fails_with("store", command, "--url-env", "STORE_URL").lower().startswith("wacontacts: the store")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_server_that_does_not_answer_is_one_line_without_its_address(fails_with, monkeypatch, command):
+def test_a_server_that_does_not_answer_is_one_line_without_its_password(fails_with, monkeypatch, command):
     monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
 
     assert fails_with("store", command, "--url-env", "STORE_URL") == (
-        "wacontacts: the connection to the store was lost, or cannot be made\n"
+        "wacontacts: The store cannot reach 127.0.0.1:1: the connection was refused. Check host and port, and that"
+        " PostgreSQL is running.\n"
     )
 
 

@@ -204,7 +204,9 @@ def test_documented_columns_exist(store, table):
 
 @pytest.mark.parametrize("connection_type", get_provider_info()["connection-types"], ids=lambda kind: kind["hook-name"])
 def test_every_extra_of_a_connection_form_is_documented(connection_type):
-    documented = first_column(section("connections.md", connection_type["hook-name"]))
+    is_store = connection_type["connection-type"] == "wacontacts_store"
+    heading = "The store" if is_store else connection_type["hook-name"]
+    documented = first_column(section("connections.md", heading))
 
     assert set(connection_type["conn-fields"]) <= set(documented)
 
@@ -215,6 +217,7 @@ PUBLIC = {
     "exceptions": (),
     "hooks.turn": (),
     "hooks.green_api": (),
+    "hooks.store": ("create_store", "pseudonym_key", "store_engine_async"),
     "hooks.whatsapp_business": ("AsyncContacts",),
     "pipelines.callbacks": (),
     "files": (

@@ -116,8 +116,13 @@ def recording(kind):
 
 STAND_INS = {
     "flask_appbuilder": {},
-    "flask_appbuilder.fieldwidgets": {"BS3TextFieldWidget": object},
+    "flask_appbuilder.fieldwidgets": dict.fromkeys(
+        ("BS3PasswordFieldWidget", "BS3TextFieldWidget", "Select2Widget"), lambda: None
+    ),
     "flask_babel": {"lazy_gettext": str},
-    "wtforms": {kind: recording(kind) for kind in ("BooleanField", "IntegerField", "StringField")},
+    "wtforms": {
+        kind: recording(kind)
+        for kind in ("BooleanField", "IntegerField", "PasswordField", "SelectField", "StringField")
+    },
     "wtforms.validators": {"Optional": object},
 }

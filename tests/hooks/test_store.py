@@ -129,9 +129,14 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"conn_type": "mysql", "host": "db"}, "connection 'store': the store is of type postgres or sqlite"),
-        ({"host": "db"}, "connection 'store': the store is of type postgres or sqlite"),
-        ({"conn_type": "sqlite"}, "connection 'store': host is empty; it holds the path of SQLite's file"),
+        (
+            {"conn_type": "mysql", "host": "db"},
+            "Connection 'store' is of type 'mysql'. The store needs",
+        ),
+        ({"host": "db"}, "Connection 'store' has no type. The store needs a connection of type wacontacts_store"),
+        ({"conn_type": "sqlite"}, "connection 'store': host is empty. Set it to the path of the SQLite file"),
+        ({"conn_type": "wacontacts_store"}, "connection 'store': host is empty. Set it to PostgreSQL's host, or"),
+        ({"conn_type": "wacontacts_store", "host": "data/store.db"}, "connection 'store': host is a relative path"),
         (
             {"conn_type": "sqlite", "host": "x", "extra": {"table_schema": "y"}},
             "connection 'store': extra 'table_schema'",
@@ -143,9 +148,12 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
         ),
         (
             {**POSTGRES, "extra": {"sqlalchemy_scheme": "mysql"}},
-            "connection 'store': an extra is not what PostgresHook",
+            "Connection 'store' has an extra that PostgresHook does not accept",
         ),
-        ({**POSTGRES, "extra": {"sqlalchemy_query": "x"}}, "connection 'store': an extra is not what PostgresHook"),
+        (
+            {**POSTGRES, "extra": {"sqlalchemy_query": "x"}},
+            "Connection 'store' has an extra that PostgresHook does not accept",
+        ),
         pytest.param(
             {**POSTGRES, "extra": "{"},
             "connection 'store': extra is not a JSON object",

@@ -87,8 +87,9 @@ def test_a_connection_type_is_what_its_hook_says(told):
     hook = resolve(told["hook-class-name"])
 
     assert (hook.conn_type, hook.hook_name) == (told["connection-type"], told["hook-name"])
-    assert hook.default_conn_name == f"{hook.conn_type}_default"
-    assert hook.conn_name_attr == f"{hook.conn_type}_conn_id"
+    is_store = hook.conn_type == "wacontacts_store"
+    assert hook.default_conn_name == ("wacontacts_store" if is_store else f"{hook.conn_type}_default")
+    assert hook.conn_name_attr == ("store_conn_id" if is_store else f"{hook.conn_type}_conn_id")
 
 
 @pytest.mark.parametrize("told", TYPES, ids=lambda told: told["connection-type"])

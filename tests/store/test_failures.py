@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine, event, text
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store import transactions as sessions
 
@@ -108,7 +108,7 @@ def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
     monkeypatch.setattr(sessions, "BUSY_TIMEOUT_S", 1)
     with postgres_engine.begin() as frozen:
         frozen.execute(text(f"SELECT * FROM {ledger} FOR UPDATE"))
-        with pytest.raises(LandingError, match="locked by somebody else"):
+        with pytest.raises(LandingError, match="locked by another session"):
             landing.begin()
     assert landing.begin().resumes == 1
 
@@ -130,12 +130,11 @@ def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, monkeypatc
     assert contacts(landing) == []
 
 
-def test_a_server_that_is_not_there_is_named_without_its_address(landing_on):
+def test_a_server_that_is_not_there_is_named_without_the_password(landing_on):
     engine = create_engine(f"postgresql+psycopg2://somebody:{SECRET}@127.0.0.1:1/contacts")
-    with pytest.raises(LandingError, match="cannot be made") as raised:
+    with pytest.raises(LandingError, match=r"^The store cannot reach 127\.0\.0\.1:1: the connection was") as raised:
         landing_on(Store(engine), engine)
-    said = everything_said(raised.value)
-    assert [word for word in (SECRET, "somebody", "127.0.0.1") if word in said.replace(__file__, "")] == []
+    assert SECRET not in everything_said(raised.value)
 
 
 def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
@@ -156,13 +155,13 @@ def test_errors_quote_nothing_of_the_rows(landing):
     with landing.engine.begin() as connection:
         for statement in (head,) if head else ("DROP VIEW wacontacts_current", "DROP TABLE wacontacts_contact_current"):
             connection.execute(text(statement))
-    with pytest.raises(LandingError, match="the store's database failed") as raised:
+    with pytest.raises(ConfigError, match="has no table or view") as raised:
         landing.land(extraction, one)
     said = everything_said(raised.value)
-    assert [word for word in ("example-", "INSERT", "wacontacts_contact_current") if word in said] == []
+    assert [word for word in ("example-", "INSERT") if word in said] == []
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 
 def test_a_sqlite_file_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(LandingError, match="its directory is missing"):
+    with pytest.raises(ConfigError, match="its directory is missing"):
         Store(create_engine(f"sqlite:///{tmp_path}/missing/store.db")).prepare()

@@ -8,10 +8,9 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import LandingError, RetryableStoreError
 from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.store import Store, snapshots
-from airflow_provider_wacontacts.store.errors import RetryableStoreError
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

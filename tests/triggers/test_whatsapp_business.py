@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.exceptions import LockTimeoutError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckResults
-from airflow_provider_wacontacts.store.errors import LockTimeoutError
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
 

@@ -140,7 +140,7 @@ def test_the_form_is_the_same_before_3_2(monkeypatch):
 
     widgets = WhatsAppBusinessHook.get_connection_form_widgets()
     assert {name: (kind, options["default"]) for name, (kind, _, options) in widgets.items()} == {
-        "auth": ("StringField", "login"),
+        "auth": ("SelectField", "login"),
         "sender": ("StringField", None),
         "daily_checks": ("IntegerField", 1000),
         "timeout": ("IntegerField", 60),
