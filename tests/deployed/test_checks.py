@@ -30,23 +30,23 @@ def test_both_runs_succeed(runs):
     assert [*runs.states["whatsapp_revalidate_stale"].values()] == ["success"]
 
 
-def test_every_number_of_the_table_is_asked_about_that_may_be(runs):
+def test_every_number_that_is_not_opted_out_is_checked(runs):
     assert runs.checked.times.keys() == runs.checked.allowed
     assert len(runs.crm.opted_out) > 1
     assert not runs.crm.opted_out & runs.whatsapp.asked_numbers.keys()
 
 
-def test_only_what_has_grown_old_is_asked_about_again(runs):
+def test_only_stale_numbers_are_rechecked(runs):
     assert runs.revalidated.times.keys() == grown_old(runs)
     assert 0 < len(grown_old(runs)) < len(runs.checked.allowed)
 
 
-def test_a_number_is_asked_about_again_only_while_it_is_processing(asked):
+def test_a_number_is_polled_only_while_it_is_processing(asked):
     again = [number for number, times in asked.times.items() if times > 1]
     assert len(again) == asked.summary["processing"] > 0
 
 
-def test_a_wait_goes_on_with_another_triggerer_when_its_own_is_lost(runs):
+def test_a_wait_moves_to_another_triggerer_when_its_own_is_lost(runs):
     first, second = runs.checked.triggerers
     assert first != second
 
@@ -61,26 +61,26 @@ def test_the_wait_ends_with_every_answer(runs, asked):
     assert (state, drawn) == ("resolved", True)
 
 
-def test_the_store_knows_of_each_number_what_is_true(runs):
+def test_the_store_has_the_true_status_of_each_number(runs):
     known = runs.rows("SELECT number, status, wa_id FROM wacontacts_number WHERE status IS NOT NULL")
     true = [runs.whatsapp.whatsapp.truth(number) for number, _, _ in known]
     assert known == [(one.number, one.status, one.wa_id) for one in true]
     assert len(known) == len(runs.checked.allowed)
 
 
-def test_an_answer_is_as_old_as_the_server_says(runs):
+def test_a_result_has_the_servers_time(runs):
     stale = grown_old(runs)
     checked = runs.rows("SELECT number, checked_at FROM wacontacts_number WHERE checked_at IS NOT NULL")
     days = {number: (datetime.now(UTC) - at).days for number, at in checked}
     assert days == {number: 0 if number in stale else 8 for number in runs.checked.allowed}
 
 
-def test_the_budget_is_drawn_once_for_each_number_of_each_run(runs):
+def test_the_budget_is_spent_once_for_each_number_of_each_run(runs):
     (spent,) = runs.rows("SELECT sum(spent) FROM wacontacts_budget WHERE sender = :sender", sender=SENDER)
     assert spent == (sum(len(one.times) for one in (runs.checked, runs.revalidated)),)
 
 
-def test_valid_ids_are_handed_on_with_the_companys_own_keys(runs):
+def test_valid_ids_are_passed_downstream_with_contact_keys(runs):
     first, truth = results(runs, runs.checked), runs.whatsapp.whatsapp.truth
     valid = [one for one in runs.crm.contacts if first.get(one.e164) == "valid"]
     handed_on = dict(runs.rows("SELECT contact_key, wa_id FROM whatsapp_ids"))

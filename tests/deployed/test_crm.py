@@ -22,7 +22,7 @@ def read(written):
         return None
 
 
-def test_a_contact_stands_for_the_number_that_its_spelling_means():
+def test_a_contact_of_a_callback_is_matched_in_any_spelling():
     contacts = [*invented_contacts(), *newcomers()]
     assert [read(one.number) for one in contacts] == [one.e164 for one in contacts]
     assert SENDER not in {one.e164 for one in contacts}
@@ -47,7 +47,7 @@ def test_one_row_that_opted_out_speaks_for_all_rows_of_its_number(crm):
     assert not contacts.opted_out & set(contacts.numbers)
 
 
-def test_the_table_holds_what_it_says_after_somebody_opts_out(crm):
+def test_the_table_is_correct_after_an_opt_out(crm):
     contacts, engine = crm
     gone = contacts.numbers[:2]
     contacts.opt_out(gone)

@@ -50,13 +50,13 @@ def _row_text(row):
     return "\t".join(values)
 
 
-def test_there_is_something_to_look_for(needles, runs):
+def test_there_are_secrets_to_search_for(needles, runs):
     numbers = {needle for needle in needles if needle.isdigit()}
     assert len(numbers) >= len(runs.sandbox.world)
     assert len(needles) > len(numbers) + 10
 
 
-def test_every_number_that_was_given_and_every_token_that_was_issued_is_looked_for(needles, runs):
+def test_the_search_covers_all_numbers_and_tokens(needles, runs):
     known = runs.rows("SELECT input, number, wa_id FROM wacontacts_check_result WHERE number IS NOT NULL")
     texts = {value.strip("+") for row in known for value in row if value}
     assert len(texts) > 100

@@ -32,7 +32,7 @@ def sums(datagrams):
     return sums
 
 
-def test_the_tasks_that_pull_tell_what_the_ledger_says(runs, sums):
+def test_sync_metrics_match_the_ledger(runs, sums):
     columns = ", ".join(f"sum({'row_count' if name == 'rows' else name})" for name in COUNTS)
     (ledger,) = runs.rows(
         f"SELECT {columns} FROM wacontacts_extraction WHERE dag_id = :dag_id AND task_id = 'to_store'", dag_id=DAILY
@@ -43,7 +43,7 @@ def test_the_tasks_that_pull_tell_what_the_ledger_says(runs, sums):
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), [(CHECK, "check"), (REVALIDATE, "revalidate")])
-def test_the_tasks_that_check_tell_what_their_summaries_say(runs, sums, dag_id, task_id):
+def test_check_metrics_match_the_summaries(runs, sums, dag_id, task_id):
     summary = (runs.checked if dag_id == CHECK else runs.revalidated).summary
     names = ("given", "duplicates", "rejected", "not_asked", "from_store", "asked")
 
@@ -51,17 +51,17 @@ def test_the_tasks_that_check_tell_what_their_summaries_say(runs, sums, dag_id, 
     assert summary["asked"] > 0
 
 
-def test_what_a_triggerer_asks_is_told_by_it(sums):
+def test_polls_are_measured_by_the_triggerer(sums):
     asked = sums["whatsapp_business.asked_again", None, None]
 
     assert asked == sum(sums[f"whatsapp_business.{status}", None, None] for status in STATUSES) > 0
 
 
-def test_a_wait_that_ends_is_told_by_the_task_that_goes_on(sums):
+def test_the_end_of_a_wait_is_measured_by_the_resumed_task(sums):
     assert [sums["whatsapp_business.resolved", dag_id, "wait"] for dag_id in (CHECK, REVALIDATE)] == [1, 1]
 
 
-def test_a_wait_for_a_rate_limit_is_told_when_it_is_deferred(sums):
+def test_a_deferred_rate_limit_is_measured(sums):
     waits = {dag_id: waited for (name, dag_id, _), waited in sums.items() if name == "turn.rate_limit_waits"}
 
     assert waits["limited"] == pytest.approx(900_000, rel=0.1)

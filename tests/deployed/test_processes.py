@@ -76,12 +76,12 @@ def test_a_process_that_ends_by_itself_is_reported_with_its_last_words(processes
         processes.check()
 
 
-def test_a_command_gives_back_what_it_wrote(processes, tmp_path):
+def test_a_command_returns_its_output(processes, tmp_path):
     argv = [sys.executable, "-c", "print('done')"]
     assert processes.run("command", argv, env=dict(os.environ), cwd=tmp_path, timeout=30) == "done\n"
 
 
-def test_a_command_that_fails_is_reported_with_what_it_wrote(processes, tmp_path):
+def test_a_failed_command_is_reported_with_its_output(processes, tmp_path):
     argv = [sys.executable, "-c", "import sys; sys.exit('because')"]
     with pytest.raises(ProcessEndedError, match="command failed with exit code 1:\n    because"):
         processes.run("command", argv, env=dict(os.environ), cwd=tmp_path, timeout=30)

@@ -31,7 +31,7 @@ def connect(runs, turn):
     return put
 
 
-def test_a_worker_goes_on_with_the_token_that_was_put_into_the_connection(runs, turn, connect):
+def test_a_worker_continues_with_the_connection_s_new_token(runs, turn, connect):
     connect(OLD)
     runs.airflow.unpause("rotated")
     window = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}

@@ -49,7 +49,7 @@ def test_pulling_the_days_again_brings_fewer_contacts_and_takes_nothing_away(run
     assert [new for _, new in again] == [0, 0, 0]
 
 
-def test_the_ledger_tells_how_late_each_window_was_pulled_and_that_nothing_was_lost(runs):
+def test_the_ledger_has_the_sync_lag_of_each_window_and_no_loss(runs):
     ledger = runs.rows(LEDGER.format("state, lateness_s, lossy"), dag="turn_contacts_daily")
     assert ledger[:3] == [("complete", 900.0, False)] * 3
     assert all(lateness > 900 and not lossy for _, lateness, lossy in ledger[3:])

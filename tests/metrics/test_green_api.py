@@ -54,7 +54,7 @@ def test_empty_responses_are_counted(told: Told, green: Sandbox, run: Context) -
 
 
 @pytest.mark.usefixtures("sleepless")
-def test_a_rate_limit_is_told_with_its_pause(
+def test_a_rate_limit_is_measured_with_its_pause(
     told: Told, green: Sandbox, run: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(green_api, "RETRY_POLICY", RetryPolicy())
@@ -69,7 +69,7 @@ def test_a_rate_limit_is_told_with_its_pause(
     )
 
 
-def test_files_that_land_in_a_store_are_told_apart_from_what_is_pulled(
+def test_imported_files_are_measured_apart_from_syncs(
     told: Told, green: Sandbox, run: Context, tmp_path: Path, connect: Connect
 ) -> None:
     connect("anew", conn_type="sqlite", host=str(tmp_path / "anew.db"))

@@ -83,7 +83,7 @@ def test_unknown_values_are_not_sent_and_zero_is(statsd: StatsdServer) -> None:
 
 
 @pytest.mark.parametrize("figures", [{"unheard_of": 1}, {"lateness": 1}], ids=["name", "kind"])
-def test_what_cannot_be_sent_raises_nothing(statsd: StatsdServer, figures: dict[str, Any]) -> None:
+def test_a_metric_that_cannot_be_sent_raises_nothing(statsd: StatsdServer, figures: dict[str, Any]) -> None:
     metrics.send("turn", **figures)
     metrics.send("turn", rows=1)
 

@@ -38,7 +38,7 @@ def to_files(path: Path, **arguments: Any) -> TurnContactsToObjectStorageOperato
     return TurnContactsToObjectStorageOperator(task_id="pull", path=f"file://{path}", **arguments)
 
 
-def test_a_window_is_told_in_full(told: Told, context: Context) -> None:
+def test_a_window_is_measured_in_full(told: Told, context: Context) -> None:
     to_store().execute(context(MONDAY, TUESDAY))
 
     assert told() == BOB | IN_TIME | {"turn.new_versions": 1}
@@ -69,7 +69,7 @@ def test_a_late_window_after_a_gap_is_counted(told: Told, context: Context, turn
     assert (figures["turn.lossy"], figures["turn.gaps"]) == (1, 1)
 
 
-def test_a_try_that_failed_and_the_next_are_told_as_what_each_committed(
+def test_each_attempt_is_measured_by_what_it_committed(
     told: Told, context: Context, turn: Sandbox, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn_pull, "BATCH_ROWS", 1)
@@ -90,7 +90,7 @@ def test_a_try_that_failed_and_the_next_are_told_as_what_each_committed(
 
 
 @pytest.mark.parametrize("kind", ["store", "files"])
-def test_what_was_rejected_is_told_although_the_task_fails_of_it(
+def test_rejected_rows_are_measured_although_the_task_fails(
     told: Told, context: Context, turn: Sandbox, tmp_path: Path, kind: str
 ) -> None:
     turn.fail(Fault(on="page", kind="body", body=ODD))
@@ -102,7 +102,7 @@ def test_what_was_rejected_is_told_although_the_task_fails_of_it(
     assert (figures["turn.rows"], figures["turn.rejected"]) == (1, 1)
 
 
-def test_requests_that_are_sent_again_are_told_and_the_waits_for_a_rate_limit(
+def test_retries_and_rate_limits_are_measured(
     told: Told, context: Context, turn: Sandbox, sleepless: list[float]
 ) -> None:
     turn.fail(
@@ -118,7 +118,7 @@ def test_requests_that_are_sent_again_are_told_and_the_waits_for_a_rate_limit(
     assert (len(sleepless), sleepless[0]) == (3, pytest.approx(94.5, abs=4.5))
 
 
-def test_a_wait_that_is_deferred_is_told_when_it_begins(told: Told, context: Context, turn: Sandbox) -> None:
+def test_a_deferred_wait_is_measured_when_it_starts(told: Told, context: Context, turn: Sandbox) -> None:
     turn.fail(Fault(on="create", kind="rate_limited", headers={"retry-after": "3600"}))
 
     with pytest.raises(TaskDeferred):

@@ -49,7 +49,7 @@ def waiting_for(told: Told, tasks: Tasks, behave: Behave) -> str:
     return check_id
 
 
-def test_a_check_is_told_by_question_and_by_answer(told: Told, tasks: Tasks, behave: Behave) -> None:
+def test_a_check_is_measured_by_requests_and_by_results(told: Told, tasks: Tasks, behave: Behave) -> None:
     behave(on_whatsapp=0.5)
     summary = tasks.check([*numbers(20), numbers(1)[0], "no number"])
 
@@ -58,20 +58,20 @@ def test_a_check_is_told_by_question_and_by_answer(told: Told, tasks: Tasks, beh
     assert told() == asked(asked=20, **known) | given(given=22, duplicates=1, rejected=1) | {BUDGET: [980.0]}
 
 
-def test_what_the_store_knows_is_told_and_not_as_asked(told: Told, tasks: Tasks) -> None:
+def test_reused_results_are_measured_apart_from_requests(told: Told, tasks: Tasks) -> None:
     for run_id in ("first", "second"):
         tasks.check(numbers(2), run_id=run_id)
 
     assert told() == asked(asked=2, valid=2) | given(given=4, from_store=2) | {BUDGET: [998.0, 998.0]}
 
 
-def test_numbers_that_are_asked_about_in_batches_add_up(told: Told, tasks: Tasks) -> None:
+def test_batches_are_measured_in_total(told: Told, tasks: Tasks) -> None:
     tasks.check(numbers(25), batch_size=10)
 
     assert told() == asked(asked=25, valid=25) | given(given=25) | {BUDGET: [975.0]}
 
 
-def test_a_budget_that_is_spent_is_told_although_the_task_fails_of_it(
+def test_a_spent_budget_is_measured_although_the_task_fails(
     told: Told, tasks: Tasks, connect_api: Callable[..., None]
 ) -> None:
     connect_api(extra={"daily_checks": 2})
@@ -82,7 +82,7 @@ def test_a_budget_that_is_spent_is_told_although_the_task_fails_of_it(
     assert told() == asked(asked=2, valid=2) | {BUDGET: [0.0]}
 
 
-def test_what_is_left_out_past_the_budget_is_told(told: Told, tasks: Tasks, connect_api: Callable[..., None]) -> None:
+def test_numbers_past_the_budget_are_measured(told: Told, tasks: Tasks, connect_api: Callable[..., None]) -> None:
     connect_api(extra={"daily_checks": 2})
 
     tasks.check(numbers(3), on_budget="partial")
@@ -101,7 +101,7 @@ def test_a_question_that_was_refused_for_a_while_counts_once(told: Told, tasks: 
     assert (figures["whatsapp_business.retries"], figures["whatsapp_business.asked"], len(waits)) == (2, 2, 1)
 
 
-def test_poking_is_told_as_asking_again(told: Told, waiting_for: str) -> None:
+def test_poking_is_measured_as_polling(told: Told, waiting_for: str) -> None:
     sensor(waiting_for).execute({"ti": SimpleNamespace()})
 
     assert told() == {
@@ -112,7 +112,7 @@ def test_poking_is_told_as_asking_again(told: Told, waiting_for: str) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_what_the_triggerer_asks_is_told_by_it_and_the_end_by_the_task(told: Told, waiting_for: str) -> None:
+def test_polls_are_measured_by_the_triggerer_and_the_end_by_the_task(told: Told, waiting_for: str) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         sensor(waiting_for, deferrable=True).execute({})
     event = asyncio.run(event_of(deferred.value.trigger))
@@ -124,7 +124,7 @@ def test_what_the_triggerer_asks_is_told_by_it_and_the_end_by_the_task(told: Tol
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_rate_limit_in_the_triggerer_is_told_with_its_pause(told: Told, waiting_for: str, api: Sandbox) -> None:
+def test_a_rate_limit_in_the_triggerer_is_measured_with_its_pause(told: Told, waiting_for: str, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "0.25"}))
     with pytest.raises(TaskDeferred) as deferred:
         sensor(waiting_for, deferrable=True).execute({})
@@ -136,7 +136,7 @@ def test_a_rate_limit_in_the_triggerer_is_told_with_its_pause(told: Told, waitin
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_rate_limit_while_poking_is_told_with_its_pause(told: Told, waiting_for: str, api: Sandbox) -> None:
+def test_a_rate_limit_while_poking_is_measured_with_its_pause(told: Told, waiting_for: str, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "900"}))
 
     assert not sensor(waiting_for).poke({"ti": SimpleNamespace()})
@@ -144,7 +144,7 @@ def test_a_rate_limit_while_poking_is_told_with_its_pause(told: Told, waiting_fo
     assert told()["whatsapp_business.rate_limit_waits"] == [900_000.0]
 
 
-def test_a_deadline_that_has_come_is_told(told: Told, waiting_for: str, behave: Behave) -> None:
+def test_a_reached_deadline_is_measured(told: Told, waiting_for: str, behave: Behave) -> None:
     behave(resolved_by="never")
     with pytest.raises(AirflowSensorTimeout):
         sensor(waiting_for, deadline=datetime.now(UTC) + timedelta(seconds=2)).execute({"ti": SimpleNamespace()})

@@ -176,14 +176,14 @@ def test_every_outlet_s_event_carries_the_summary(days: Path, anew: Any, run: Co
     assert events[outlet].extra == summary
 
 
-def test_templates_are_what_is_promised(tmp_path: Path) -> None:
+def test_template_fields_are_as_documented(tmp_path: Path) -> None:
     assert set(land(tmp_path).template_fields) == {"path", "store_conn_id", "source", "account"}
 
 
 @pytest.mark.parametrize(
     "arguments", [{"shrink_guard": -0.1}, {"shrink_guard": 1.1}, {"shrink_confirmations": 0}], ids=str
 )
-def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
+def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(
     tmp_path: Path, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):

@@ -201,7 +201,7 @@ def test_a_retry_after_the_store_was_lost_lands_the_list_of_its_own_time(
     ]
 
 
-def test_templates_are_what_is_promised(tmp_path: Path) -> None:
+def test_template_fields_are_as_documented(tmp_path: Path) -> None:
     assert set(to_store().template_fields) == {"green_api_conn_id", "store_conn_id", "account"}
     assert set(to_files(tmp_path).template_fields) == {"green_api_conn_id", "account", "path", "erased_conn_id"}
 

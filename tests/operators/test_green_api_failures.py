@@ -146,7 +146,7 @@ def test_nothing_that_has_failed_becomes_an_empty_answer(green: Sandbox, run: Co
 
 
 @pytest.mark.parametrize("event", [None, {}, {"attempt": "1"}, {"attempt": 0}, "text"])
-def test_an_event_that_is_none_of_ours_fails_loudly(green: Sandbox, run: Context, event: Any) -> None:
+def test_an_unknown_event_fails(green: Sandbox, run: Context, event: Any) -> None:
     with pytest.raises(ValueError, match="attempt"):
         to_store().execute_after_wait(run(), event)
 
@@ -213,7 +213,7 @@ def test_errors_fail_at_once_where_no_retry_can_mend_them(
         ({"host": "http://green.example", "login": "1101000001", "password": "example-token"}, "allow_http"),
     ],
 )
-def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+def test_an_invalid_connection_is_rejected_by_field_before_any_request(
     connect: Connect, run: Context, store_path: Path, *, operator: Any, fields: Any, named: str
 ) -> None:
     connect("green_api_default", conn_type="green_api", **fields)
@@ -255,7 +255,7 @@ def test_a_store_that_cannot_be_used_is_found_out_before_anything_is_asked(
         ({"max_rejected": 1.1}, "max_rejected"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
+def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(
     operator: Any, arguments: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ConfigError, match=named):

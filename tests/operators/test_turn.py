@@ -174,7 +174,7 @@ def test_a_settled_window_is_pulled_after_the_wait(context: Context) -> None:
 
 @pytest.mark.parametrize("event", [None, {}, {"attempt": "1"}, {"attempt": 0}, "text"])
 @pytest.mark.usefixtures("connections")
-def test_an_event_that_is_none_of_ours_fails_loudly(context: Context, event: Any) -> None:
+def test_an_unknown_event_fails(context: Context, event: Any) -> None:
     with pytest.raises(ValueError, match="attempt"):
         to_store().execute_after_wait(context(MONDAY, TUESDAY), event)
 
@@ -210,7 +210,7 @@ def test_what_no_retry_can_mend_fails_at_once(turn: Sandbox, context: Context, s
 
 
 @pytest.mark.usefixtures("connections")
-def test_what_a_retry_may_mend_goes_to_airflow_s_retries(turn: Sandbox, context: Context) -> None:
+def test_transient_errors_are_left_to_airflow_s_retries(turn: Sandbox, context: Context) -> None:
     turn.fail(Fault(on="create", kind="html"))
 
     with pytest.raises(ContractError):
@@ -225,7 +225,7 @@ def test_what_a_retry_may_mend_goes_to_airflow_s_retries(turn: Sandbox, context:
         ({"host": "http://turn.example", "password": "example-token"}, "allow_http"),
     ],
 )
-def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+def test_an_invalid_connection_is_rejected_by_field_before_any_request(
     connect: Callable[..., None], context: Context, store_path: Path, fields: dict[str, str], named: str
 ) -> None:
     connect("turn_default", conn_type="turn", **fields)
@@ -249,9 +249,7 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
         ({"page_size": 0}, "page_size"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
-    arguments: dict[str, Any], named: str
-) -> None:
+def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         to_store(**arguments)
 
@@ -261,7 +259,7 @@ def test_an_unknown_file_format_is_refused_as_the_dag_is_read(tmp_path: Path) ->
         to_files(tmp_path, file_format="csv")
 
 
-def test_templates_are_what_is_promised(tmp_path: Path) -> None:
+def test_template_fields_are_as_documented(tmp_path: Path) -> None:
     assert set(to_store().template_fields) == {"turn_conn_id", "store_conn_id", "account", "start", "end"}
     assert set(to_files(tmp_path).template_fields) == {
         *("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")

@@ -166,7 +166,7 @@ def test_the_members_of_a_summary_are_outputs_of_their_own() -> None:
     assert acknowledge().multiple_outputs
 
 
-def test_templates_are_what_is_promised() -> None:
+def test_template_fields_are_as_documented() -> None:
     for operator in (get(), acknowledge()):
         assert set(operator.template_fields) == {"whatsapp_business_conn_id", "store_conn_id", "identity_ids"}
 
@@ -193,7 +193,7 @@ def test_a_limit_below_one_is_refused_as_the_dag_is_read(kind: Any) -> None:
         kind(limit=0)
 
 
-def test_a_user_who_has_changed_again_is_warned_of_and_the_task_succeeds(
+def test_a_newer_identity_is_a_warning_and_the_task_succeeds(
     business: Business, run: Any, logged: Callable[[], str]
 ) -> None:
     business.change(ANNA, BERT)
@@ -263,7 +263,7 @@ def test_an_error_fails_at_once_where_no_retry_can_mend_it(
         ({"host": "http://wa.example", "password": "x", "extra": {"auth": "bearer"}}, "allow_http"),
     ],
 )
-def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+def test_an_invalid_connection_is_rejected_by_field_before_any_request(
     connect: Callable[..., None], run: Any, store_path: Any, fields: dict[str, Any], named: str
 ) -> None:
     connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
@@ -275,9 +275,7 @@ def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
     assert not store_path.exists()
 
 
-def test_an_element_of_a_mapped_list_that_is_none_does_not_select_pending_identities(
-    business: Business, context: Context
-) -> None:
+def test_a_mapped_none_does_not_select_pending_identities(business: Business, context: Context) -> None:
     business.change(ANNA)
     mapped = context(None, NOW)
     mapped["ti"].map_index = 0

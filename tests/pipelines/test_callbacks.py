@@ -146,7 +146,7 @@ def test_messages_are_ignored_without_a_connection(whatsapp, setting):
         {"contacts": None, "messages": {}},
     ],
 )
-def test_what_does_not_concern_contacts_is_left_alone(members):
+def test_callbacks_about_other_topics_are_ignored(members):
     assert record_callback("sqlite:////nowhere/at/all.db", SENDER, delivery(**members)) == RecordedCallback()
 
 
@@ -167,7 +167,7 @@ def test_one_delivery_may_carry_everything(store_engine):
         ("whatsapp_business_default", "tel:+54-9-11-5612-1008", "+5491156121008"),
     ],
 )
-def test_a_number_in_any_spelling_is_the_one_that_is_known(sqlite_url, sender, spelling, number):
+def test_a_known_number_is_recognized_in_any_spelling(sqlite_url, sender, spelling, number):
     record_callback(sqlite_url, sender, delivery(contacts=[result(spelling)]))
 
     with create_engine(sqlite_url).connect() as connection:
@@ -184,7 +184,7 @@ def test_a_number_in_any_spelling_is_the_one_that_is_known(sqlite_url, sender, s
         {"messages": [change(user="9" * 5_000)]},
     ],
 )
-def test_what_cannot_be_a_number_or_an_identity_is_counted_and_costs_no_connection(members):
+def test_invalid_contacts_are_counted_without_a_connection(members):
     recorded = record_callback("sqlite:////nowhere/at/all.db", "a sender without a region", delivery(**members))
 
     assert recorded == RecordedCallback(ignored=1)
@@ -234,7 +234,7 @@ def test_a_store_is_an_engine_or_its_url_and_a_body_is_bytes_or_text(postgres_ur
     engine.dispose()
 
 
-def test_an_engine_is_asked_once_whether_the_tables_are_there(store_engine):
+def test_tables_are_looked_up_once_per_engine(store_engine):
     asked = []
     for _ in range(2):
         statements = []
@@ -278,7 +278,7 @@ def test_a_body_that_is_no_object_is_refused_and_not_quoted(sqlite_url, body):
         ({"table_schema": "contacts"}, "table_schema"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_by_name(sqlite_url, arguments, named):
+def test_an_invalid_argument_is_rejected_by_name(sqlite_url, arguments, named):
     given_ = {"store": sqlite_url, "sender": SENDER, "body": delivery(messages=[change()])} | arguments
 
     with pytest.raises(ConfigError, match=named) as refused:

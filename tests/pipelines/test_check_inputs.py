@@ -20,7 +20,7 @@ def read(*rows: Any, region: str | None = "US") -> list[CheckInput]:
     return list(parse_inputs(rows, region))
 
 
-def test_a_number_may_stand_alone_or_in_a_mapping_with_the_caller_s_key() -> None:
+def test_a_number_may_be_alone_or_in_a_mapping_with_a_contact_key() -> None:
     assert read(NUMBER, {"number": "212 555 0000", "contact_key": 7, "opted_in": True, "city": "Elsewhere"}) == [
         CheckInput(NUMBER, NUMBER),
         CheckInput("212 555 0000", NUMBER, "7", opted_in=True),
@@ -80,7 +80,7 @@ def test_nothing_at_all_is_no_number() -> None:
     ]
 
 
-def test_without_a_region_only_a_plus_sign_will_do() -> None:
+def test_without_a_region_a_number_needs_a_plus_sign() -> None:
     assert read("212 555 0000", NUMBER, region=None) == [
         CheckInput("212 555 0000", None, reason="no country code"),
         CheckInput(NUMBER, NUMBER),

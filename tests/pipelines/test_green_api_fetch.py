@@ -24,14 +24,14 @@ from tests.pipelines.green_api_instance import ANN, AUTHORIZED, BEN, MONDAY, PUL
         ({"group": False, "count": 7}, "?group=false&count=7"),
     ],
 )
-def test_the_state_is_asked_for_first_and_then_the_contacts_that_are_wanted(given, query):
+def test_the_state_is_requested_before_the_contacts(given, query):
     instance = Instance([ANN])
     fetch_snapshot(replace(PULL, **given), instance)
 
     assert instance.asked == ["settings", query]
 
 
-def test_the_server_says_when_it_answered_and_else_the_worker():
+def test_a_snapshot_has_the_time_of_the_server_or_else_of_the_worker():
     now = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
     assert fetch_snapshot(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY
@@ -42,7 +42,7 @@ def test_the_server_says_when_it_answered_and_else_the_worker():
     ("progress", "known"),
     [(100, True), (99, False), (0, False), ("100%", True), ("57", False), (None, None), ("soon", None)],
 )
-def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(progress, known):
+def test_history_progress_is_read_from_the_settings(progress, known):
     settings = AUTHORIZED | {"historySyncProgress": progress}
 
     assert fetch_snapshot(PULL, Instance([ANN], settings=settings)).is_synchronised is known
@@ -58,7 +58,7 @@ def test_how_much_of_the_history_is_loaded_is_known_where_the_instance_says_so(p
         (2, [ANN, {"name": "nobody"}], True),
     ],
 )
-def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_cut):
+def test_a_list_as_long_as_count_was_truncated(count, contacts, is_cut):
     assert fetch_snapshot(replace(PULL, count=count), Instance(contacts)).is_cut is is_cut
 
 
@@ -74,7 +74,7 @@ def test_an_answer_of_so_many_as_were_asked_for_was_cut_off(count, contacts, is_
         (None, TransientError),
     ],
 )
-def test_contacts_are_not_asked_for_in_the_others(state, kind):
+def test_contacts_are_not_fetched_in_an_unusable_state(state, kind):
     instance = Instance([ANN], settings={"stateInstance": state})
 
     with pytest.raises(kind):
@@ -83,7 +83,7 @@ def test_contacts_are_not_asked_for_in_the_others(state, kind):
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
-def test_an_instance_that_does_not_tell_its_settings_may_tell_its_contacts(status):
+def test_contacts_are_fetched_without_settings(status):
     answered = fetch_snapshot(PULL, Instance([ANN], settings=Response(status, {}, b'{"message": "not here"}')))
 
     assert (answered.snapshot.rows, answered.is_synchronised) == (1, None)

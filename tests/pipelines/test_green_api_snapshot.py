@@ -65,7 +65,7 @@ def brought(summary):
     ("group", "there", "gone"),
     [(True, [GROUP | {"id": "120363043968066562@g.us"}], {GROUP["id"]}), (False, [ANN, BEN, CAT], {DAN["id"]})],
 )
-def test_a_snapshot_of_one_type_lets_nobody_of_the_other_be_gone(store, rows, group, there, gone):
+def test_a_snapshot_of_one_type_marks_none_of_the_other_as_gone(store, rows, group, there, gone):
     take(store, [ANN, BEN, CAT, DAN, GROUP])
     guard = ShrinkGuard(share=0.5)
 
@@ -87,7 +87,7 @@ def test_a_contact_whose_row_is_rejected_is_not_gone(store, rows):
 
 
 @pytest.mark.parametrize("odd", [{"name": "Dan"}, {"id": "", "name": "Dan"}, {"id": 7}, None])
-def test_a_rejected_row_without_an_id_may_be_of_whoever_is_missing(store, rows, odd):
+def test_a_rejected_row_without_an_id_makes_a_snapshot_incomplete(store, rows, odd):
     everybody = [ANN, BEN, CAT, DAN, GROUP]
     take(store, everybody)
     pull = replace(PULL, max_rejected=1)
@@ -137,7 +137,7 @@ def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
     ],
     ids=lambda other: next(iter(other)),
 )
-def test_what_asks_for_something_else_takes_nothing_over(other):
+def test_other_options_have_another_digest(other):
     assert replace(PULL, **other).options_digest != PULL.options_digest
 
 
@@ -145,7 +145,7 @@ def test_what_asks_for_something_else_takes_nothing_over(other):
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_snapshot_is_filed_whole_and_compared_with_nothing(tmp_path, file_format):
+def test_a_snapshot_is_written_whole_and_compared_with_nothing(tmp_path, file_format):
     answered = fetch_snapshot(
         PULL, Instance([ANN, DAN, GROUP, {"name": "nobody"}], settings={"stateInstance": "authorized"})
     )
@@ -174,7 +174,7 @@ def test_a_snapshot_is_filed_whole_and_compared_with_nothing(tmp_path, file_form
         ({"group": False, "count": 1}, AUTHORIZED | {"historySyncProgress": 5}, (False, True, False)),
     ],
 )
-def test_the_manifest_says_what_a_store_needs_to_know_of_the_answer(tmp_path, given, settings, known):
+def test_the_manifest_has_what_an_import_needs(tmp_path, given, settings, known):
     pull = replace(PULL, **given)
     snapshot_to_files(
         pull, fetch_snapshot(pull, Instance([ANN], settings=settings)), root=tmp_path, file_format="jsonl.gz"
@@ -191,7 +191,7 @@ def test_the_manifest_says_what_a_store_needs_to_know_of_the_answer(tmp_path, gi
         ({}, AUTHORIZED | {"historySyncProgress": 5}, "unsynchronised"),
     ],
 )
-def test_what_was_incomplete_is_so_when_it_is_landed_from_files(store, rows, tmp_path, *, given, settings, reason):
+def test_an_incomplete_snapshot_is_incomplete_when_imported(store, rows, tmp_path, *, given, settings, reason):
     pull = replace(PULL, **given)
     take(store, [ANN, BEN, CAT])
     answered = fetch_snapshot(pull, Instance([ANN, BEN], at=MONDAY + DAY, settings=settings))

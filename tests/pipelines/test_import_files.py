@@ -133,7 +133,7 @@ def test_landing_the_same_files_again_changes_nothing(store, anew, tmp_path, dum
     assert dump_store(parse_store_connection(anew), "main") == before
 
 
-def test_only_what_is_asked_for_is_landed(store, anew, tmp_path):
+def test_only_selected_files_are_loaded(store, anew, tmp_path):
     root = tmp_path / "files"
     pull_both(store, root, "jsonl.gz", CONTACT.format("a", "2026-11-02T01:00:00Z", 1), start=MONDAY, at=MONDAY + DAY)
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY)
@@ -145,7 +145,7 @@ def test_only_what_is_asked_for_is_landed(store, anew, tmp_path):
     assert (of_turn.prefixes, of_turn.rows, of_other.prefixes, of_other.rows) == (1, 1, 1, 1)
 
 
-def test_a_part_that_is_broken_ends_it_and_what_was_landed_before_stays(store, anew, tmp_path):
+def test_a_corrupt_part_ends_the_import_and_keeps_what_was_loaded(store, anew, tmp_path):
     root = tmp_path / "files"
     take_both(store, root, "jsonl.gz", ANN, at=MONDAY)
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY + DAY)
@@ -165,7 +165,7 @@ def test_an_empty_path_lands_nothing(anew, tmp_path):
     assert import_files(FILES, root=tmp_path / "nowhere", store=anew) == ImportSummary()
 
 
-def test_files_of_snapshots_tell_no_history_by_themselves(store, tmp_path):
+def test_snapshot_files_alone_have_no_history(store, tmp_path):
     take_both(store, tmp_path, "jsonl.gz", ANN, at=MONDAY)
 
     with pytest.raises(LandingError, match="ContactFilesToSqlOperator"):

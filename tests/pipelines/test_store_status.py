@@ -43,7 +43,7 @@ def names_in(engine):
         return engine.dialect.get_table_names(connection)
 
 
-def test_a_store_is_told_as_json_has_it(store):
+def test_a_status_is_json(store):
     store.prepare()
     pulled(store, 0, 1)
     pulled(store, 1.5, 2)
@@ -65,7 +65,7 @@ def test_a_store_is_told_as_json_has_it(store):
     assert (sender["sender"], sender["limit"], sender["left"]) == ("+41", 5, 5)
 
 
-def test_ages_are_told_without_the_rest(store):
+def test_ages_are_available_without_the_rest(store):
     store.prepare()
     pulled(store, 0, 1)
     status = read_ages(store, ALL)
@@ -73,7 +73,7 @@ def test_ages_are_told_without_the_rest(store):
     assert [(status.age_of(feed), feed.covered_from) for feed in status.feeds] == [(2 * DAY, None)]
 
 
-def test_senders_are_not_looked_at_where_only_contacts_are_asked_for(store):
+def test_senders_are_not_read_if_only_contacts_are_requested(store):
     store.prepare()
 
     assert read_status(store, Selection(frozenset({"turn"})), limits={"+41": 5}).senders == ()
@@ -94,7 +94,7 @@ def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store
 @pytest.mark.parametrize(
     ("version", "latest", "said"), [(1, 2, "`wacontacts store upgrade`"), (2, 1, "Install the newer")]
 )
-def test_tables_of_another_version_are_a_problem_that_says_what_to_do(
+def test_tables_of_another_version_are_a_problem_with_a_remedy(
     store, store_engine, monkeypatch, *, version, latest, said
 ):
     monkeypatch.setattr(store_status, "LATEST", latest)
@@ -123,14 +123,14 @@ def test_a_database_in_memory_is_there(address):
     assert read_status(Store(create_engine(address)), ALL).schema_version == 0
 
 
-def test_a_sqlite_file_that_may_only_be_read_is_looked_at(tmp_path):
+def test_a_read_only_sqlite_file_has_a_status(tmp_path):
     Store(create_engine(f"sqlite:///{tmp_path}/store.db")).prepare()
     reader = Store(create_engine(f"sqlite:///file:{tmp_path}/store.db?mode=ro&uri=true"))
 
     assert read_status(reader, ALL).problem is None
 
 
-def test_looking_writes_nothing_and_waits_for_nobody_who_writes(store, store_engine):
+def test_a_status_writes_nothing_and_waits_for_no_lock(store, store_engine):
     store.prepare()
     pulled(store, 0, 1)
     with store_engine.connect() as writer, writer.begin():
@@ -174,20 +174,20 @@ def of(*feeds):
     return StoreStatus(MONDAY, 5, 5, None, feeds)
 
 
-def test_what_is_just_as_old_as_allowed_is_fresh():
+def test_an_age_of_exactly_max_age_is_fresh():
     verdict = check_freshness(of(feed("a", MONDAY - DAY), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale, verdict.oldest) == (True, [], DAY)
 
 
-def test_what_is_older_is_named_with_its_age():
+def test_stale_accounts_are_named_with_their_age():
     older = DAY + timedelta(microseconds=1)
     verdict = check_freshness(of(feed("a", MONDAY - older), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", older)])
 
 
-def test_what_was_never_pulled_is_not_fresh():
+def test_an_account_without_a_sync_is_not_fresh():
     verdict = check_freshness(of(feed("a", None), feed("b", MONDAY)), DAY, ALL)
 
     assert (verdict.is_fresh, verdict.stale) == (False, [("turn a", None)])

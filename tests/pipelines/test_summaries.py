@@ -34,7 +34,7 @@ def checked(checks, results, client_version=None):
     return check
 
 
-def test_it_counts_what_became_of_a_check(checks):
+def test_a_summary_counts_a_check(checks):
     words = ("valid", "invalid", "failed", "processing")
     check = checked(checks, dict(zip(NUMBERS, ((word, None) for word in words), strict=True)), "v2.41.2")
 
@@ -58,7 +58,7 @@ def test_it_counts_what_became_of_a_check(checks):
     }
 
 
-def test_it_takes_the_totals_of_a_caller_who_has_them(checks):
+def test_a_summary_takes_given_totals(checks):
     check = checked(checks, {NUMBERS[0]: ("processing", None)})
     expired = check.expire()
 
@@ -66,7 +66,7 @@ def test_it_takes_the_totals_of_a_caller_who_has_them(checks):
 
 
 @pytest.mark.parametrize(("version", "is_reliable"), [("v2.41.2", True), ("v2.43", False), (None, None)])
-def test_what_valid_is_worth_follows_from_the_client(checks, version, is_reliable):
+def test_status_is_reliable_follows_from_the_client_version(checks, version, is_reliable):
     check = checked(checks, {NUMBERS[0]: ("valid", None)}, version)
 
     assert CheckSummary.of(check, checks).status_is_reliable is is_reliable

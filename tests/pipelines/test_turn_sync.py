@@ -49,7 +49,7 @@ def test_it_reports_when_ten_seconds_have_passed_and_not_before() -> None:
     ("position", "share"),
     [(None, None), (MONDAY - timedelta(minutes=10), 0.0), (MONDAY + timedelta(days=2), 1.0)],
 )
-def test_the_share_stays_within_the_window_and_is_none_if_rows_do_not_ascend(
+def test_progress_stays_within_the_window_and_is_none_if_rows_do_not_ascend(
     position: datetime | None, share: float | None
 ) -> None:
     assert reports((10.0, 50, position)) == [Progress(50, 5.0, share)]

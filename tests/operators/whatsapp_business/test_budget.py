@@ -54,9 +54,7 @@ def test_partial_finishes_and_leaves_the_rest_out(tasks: Any, store: Any) -> Non
 
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
-def test_past_the_budget_what_costs_nothing_is_asked_and_answered_all_the_same(
-    tasks: Any, api: Sandbox, store: Any
-) -> None:
+def test_past_the_budget_free_numbers_are_still_checked(tasks: Any, api: Sandbox, store: Any) -> None:
     slow = numbers(100)[-1]
     api.whatsapp.put(slow, slow=True)
     tasks.check([slow], run_id="asks about one")
@@ -138,7 +136,7 @@ def test_max_checks_never_raises_it(tasks: Any, api: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("budget_of_30")
-def test_what_costs_nothing_is_answered_when_all_is_spent(tasks: Any, api: Sandbox) -> None:
+def test_free_numbers_are_checked_when_the_budget_is_spent(tasks: Any, api: Sandbox) -> None:
     slow = numbers(5)
     for number in slow:
         api.whatsapp.put(number, slow=True)
@@ -151,7 +149,7 @@ def test_what_costs_nothing_is_answered_when_all_is_spent(tasks: Any, api: Sandb
 
 @pytest.mark.usefixtures("budget_of_30")
 @pytest.mark.parametrize("force", [True, False])
-def test_forcing_and_asking_again_about_a_failure_cost(tasks: Any, api: Sandbox, *, force: bool) -> None:
+def test_force_and_rechecks_of_failures_cost_budget(tasks: Any, api: Sandbox, *, force: bool) -> None:
     for number in numbers(20):
         api.whatsapp.put(number, "valid" if force else "failed")
     tasks.check(numbers(20), run_id="first")
@@ -162,7 +160,7 @@ def test_forcing_and_asking_again_about_a_failure_cost(tasks: Any, api: Sandbox,
 
 
 @on_both
-def test_two_checks_at_once_ask_about_each_number_once_and_never_overdraw(
+def test_two_checks_request_each_number_once_and_never_exceed_the_budget(
     tasks: Any, api: Sandbox, connect_api: Callable[..., None], store: Any
 ) -> None:
     connect_api(extra={"daily_checks": 120})
@@ -184,7 +182,7 @@ def test_two_checks_at_once_ask_about_each_number_once_and_never_overdraw(
         assert summary["asked"] + summary["from_store"] + summary["not_asked"] == 100
 
 
-def test_a_wait_that_the_server_asks_for_is_deferred_with_its_attempt_and_goes_on(tasks: Any, api: Sandbox) -> None:
+def test_a_long_rate_limit_is_deferred_with_its_attempt(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "3600"}, skip=1, every=1))
     before = datetime.now(UTC)
 
@@ -215,7 +213,7 @@ def test_waiting_for_the_rate_limit_ends_at_last(tasks: Any, api: Sandbox) -> No
 
 
 @pytest.mark.parametrize("event", [None, {}, {"attempt": "1"}, {"attempt": 0}, "text"])
-def test_an_event_that_is_none_of_ours_fails_loudly(tasks: Any, event: Any) -> None:
+def test_an_unknown_event_fails(tasks: Any, event: Any) -> None:
     with pytest.raises(ValueError, match="attempt"):
         tasks.go_on(event, numbers(1))
 
@@ -231,7 +229,7 @@ def test_an_event_that_is_none_of_ours_fails_loudly(tasks: Any, event: Any) -> N
         ({"fresh_for": timedelta(seconds=-1)}, "fresh_for"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
+def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(
     tasks: Any, arguments: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ConfigError, match=named):
@@ -247,7 +245,7 @@ def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
         ({"extra": {"auth": "login"}, "login": ""}, "login"),
     ],
 )
-def test_a_connection_that_cannot_be_is_refused_by_field_before_anything(
+def test_an_invalid_connection_is_rejected_by_field_before_any_request(
     tasks: Any, api: Sandbox, connect_api: Callable[..., None], *, fields: dict[str, Any], named: str, store: Any
 ) -> None:
     connect_api(**fields)
@@ -267,7 +265,7 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_pauses")
 @pytest.mark.parametrize("force", [False, True])
 @on_both
-def test_no_number_is_looked_up_more_often_than_was_drawn(tasks: Any, api: Sandbox, store: Any, *, force: bool) -> None:
+def test_no_number_is_looked_up_more_often_than_was_spent(tasks: Any, api: Sandbox, store: Any, *, force: bool) -> None:
     api.fail(Fault(on="check", kind="cut", times=2))
 
     summary = tasks.check(numbers(10), force_check=force)
@@ -287,7 +285,7 @@ def test_a_line_that_always_breaks_costs_no_more_than_the_budget(tasks: Any, api
     assert sum(api.asked_numbers.values()) == 30
 
 
-def test_a_number_that_was_left_out_costs_when_another_check_asks(tasks: Any, api: Sandbox, behave: Any) -> None:
+def test_a_missing_number_costs_budget_in_another_check(tasks: Any, api: Sandbox, behave: Any) -> None:
     behave(missing_share=1.0, missing_times=9)
     for run, left in (("one", 999), ("two", 998)):
         assert tasks.check(numbers(1), run_id=run)["budget_left"] == left

@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 
 @on_both
-def test_every_input_has_its_row_with_the_caller_s_key_whatever_came_of_it(
+def test_every_input_has_a_row_with_its_contact_key(
     tasks: Any, api: Sandbox, crm: Any, store: Any, behave: Callable[..., None]
 ) -> None:
     behave(wa_id_with=["valid"])
@@ -76,7 +76,7 @@ def test_every_input_has_its_row_with_the_caller_s_key_whatever_came_of_it(
     }
 
 
-def test_every_number_is_asked_once_however_it_is_spelt_and_in_full_batches(tasks: Any, api: Sandbox) -> None:
+def test_every_number_is_sent_once_in_full_batches(tasks: Any, api: Sandbox) -> None:
     some = numbers(25)
 
     tasks.check([*some, *(f"({n[2:5]}) {n[5:8]}-{n[8:]}" for n in some), *some], batch_size=10)
@@ -115,7 +115,7 @@ def test_opting_out_counts_for_every_spelling_of_a_number(tasks: Any, api: Sandb
 
 
 @on_both
-def test_what_is_fresh_is_answered_from_the_store_and_not_asked(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_fresh_results_are_reused_without_a_request(tasks: Any, api: Sandbox, store: Any) -> None:
     api.whatsapp.put(numbers(3)[2], "invalid")
     tasks.check(numbers(3), run_id="monday")
     kept = store.rows("SELECT number, wa_id, status, checked_at FROM wacontacts_check_result ORDER BY 1")
@@ -138,7 +138,7 @@ def test_what_is_fresh_is_answered_from_the_store_and_not_asked(tasks: Any, api:
     assert store.rows(query.format("duplicate ORDER BY 1"), **ours) == [kept[1]]
 
 
-def test_an_answer_older_than_fresh_for_is_had_again(tasks: Any, api: Sandbox) -> None:
+def test_a_result_older_than_fresh_for_is_checked_again(tasks: Any, api: Sandbox) -> None:
     now = api.clock.now()
     api.clock.set(now - 3 * DAY)
     tasks.check(numbers(1), run_id="before")
@@ -162,7 +162,7 @@ def test_an_answer_out_of_the_client_s_memory_makes_nothing_fresher(tasks: Any, 
     assert store.rows("SELECT checked_at FROM wacontacts_number") == first
 
 
-def test_what_failed_is_never_fresh(tasks: Any, api: Sandbox) -> None:
+def test_a_failure_is_never_fresh(tasks: Any, api: Sandbox) -> None:
     api.whatsapp.put(numbers(1)[0], "failed")
     tasks.check(numbers(1), run_id="first")
 
@@ -171,7 +171,7 @@ def test_what_failed_is_never_fresh(tasks: Any, api: Sandbox) -> None:
     assert summary_of(summary) == {"given": 1, "asked": 1, "failed": 1, "budget_left": 998, "status_is_reliable": None}
 
 
-def test_force_check_asks_again_and_past_the_client_s_memory(tasks: Any, api: Sandbox) -> None:
+def test_force_check_bypasses_the_store_and_the_client_s_cache(tasks: Any, api: Sandbox) -> None:
     tasks.check(numbers(2), run_id="first")
 
     summary = tasks.check(numbers(2), run_id="second", force_check=True)
@@ -182,7 +182,7 @@ def test_force_check_asks_again_and_past_the_client_s_memory(tasks: Any, api: Sa
 
 
 @pytest.mark.parametrize(("blocking", "status"), [("no_wait", "processing"), ("wait", "valid")])
-def test_blocking_is_handed_on(tasks: Any, api: Sandbox, store: Any, blocking: str, status: str) -> None:
+def test_blocking_is_sent(tasks: Any, api: Sandbox, store: Any, blocking: str, status: str) -> None:
     api.whatsapp.put(numbers(1)[0], slow=True)
 
     tasks.check(numbers(1), blocking=blocking)
@@ -192,7 +192,7 @@ def test_blocking_is_handed_on(tasks: Any, api: Sandbox, store: Any, blocking: s
 
 
 @on_both
-def test_a_retry_goes_on_with_the_check_and_asks_only_about_the_rest(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_a_retry_resumes_the_check_with_the_remaining_numbers(tasks: Any, api: Sandbox, store: Any) -> None:
     api.fail(Fault(on="check", kind="status", status=400, code=1009, skip=7, every=1))
     with pytest.raises(AirflowFailException, match="HTTP 400"):
         tasks.check(numbers(100), batch_size=10)
@@ -222,7 +222,7 @@ def test_a_list_that_was_changed_meanwhile_is_another_check(tasks: Any, api: San
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_a_retry_may_mend_goes_to_airflow_s_retries(tasks: Any, api: Sandbox) -> None:
+def test_transient_errors_are_left_to_airflow_s_retries(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="status", status=503))
 
     with pytest.raises(ServerError, match="HTTP 503"):
@@ -238,7 +238,7 @@ def test_another_run_makes_a_check_of_its_own(tasks: Any, store: Any) -> None:
     assert len(ids) == 2
 
 
-def test_an_empty_source_is_success_and_said_so(tasks: Any, api: Sandbox, store: Any, logged: Any) -> None:
+def test_an_empty_source_succeeds_and_is_logged(tasks: Any, api: Sandbox, store: Any, logged: Any) -> None:
     summary = tasks.check([])
 
     assert summary_of(summary) == {"status_is_reliable": None}
@@ -264,7 +264,7 @@ def test_one_bad_number_among_thousands_is_a_rejected_row_and_nothing_more(
 
 
 @pytest.mark.parametrize(("version", "reliable"), [("v2.41.2", True), ("v2.43.0", False), ("v2.45.1", False)])
-def test_a_client_that_calls_everybody_valid_is_told_of(
+def test_a_client_that_returns_valid_for_every_number_is_reported(
     tasks: Any, api: Sandbox, behave: Callable[..., None], logged: Any, *, version: str, reliable: bool
 ) -> None:
     behave(version=version)
@@ -277,7 +277,7 @@ def test_a_client_that_calls_everybody_valid_is_told_of(
     assert ("v2.43 or newer and reports every number as valid" in logged()) is not reliable
 
 
-def test_a_client_that_does_not_tell_its_version_is_not_judged(tasks: Any, behave: Callable[..., None]) -> None:
+def test_a_client_without_a_version_is_of_unknown_reliability(tasks: Any, behave: Callable[..., None]) -> None:
     behave(meta=False)
 
     assert tasks.check(numbers(1))["status_is_reliable"] is None
@@ -319,7 +319,7 @@ def test_a_sender_that_is_no_number_leaves_numbers_without_a_plus_alone(
     ],
     ids=["Brazil", "Mexico", "Argentina"],
 )
-def test_several_numbers_may_have_one_whatsapp_id_which_is_what_was_answered(
+def test_several_numbers_may_have_one_whatsapp_id(
     tasks: Any, store: Any, numbers_of_one: list[str], wa_id: str
 ) -> None:
     tasks.check(numbers_of_one)

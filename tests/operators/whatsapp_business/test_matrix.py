@@ -148,7 +148,7 @@ def test_8_a_rate_limit_in_any_words_is_waited_for(
     assert api.requests.count("check") == 2
 
 
-def test_10_a_password_that_has_to_be_changed_first_is_said_so(
+def test_10_an_initial_password_is_an_error_with_a_remedy(
     tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None]
 ) -> None:
     log_in(api, connect_api, behave, must_change_password=True)

@@ -36,7 +36,7 @@ def age(tasks: Any, api: Sandbox) -> Callable[..., None]:
 
 
 @on_both
-def test_the_oldest_are_asked_first_and_no_more_than_the_limit(
+def test_the_oldest_numbers_are_checked_first_up_to_the_limit(
     tasks: Any, api: Sandbox, age: Callable[..., None], store: Any
 ) -> None:
     first, second, third, fourth = numbers(4)
@@ -57,7 +57,7 @@ def test_the_oldest_are_asked_first_and_no_more_than_the_limit(
 
 
 @pytest.mark.parametrize(("before_midnight", "asked"), [(timedelta(seconds=1), 1), (timedelta(seconds=-1), 0)])
-def test_what_is_too_old_by_the_end_of_the_run_s_utc_day_is_asked_now(
+def test_numbers_stale_by_the_end_of_the_utc_day_are_rechecked(
     tasks: Any, api: Sandbox, age: Callable[..., None], *, before_midnight: timedelta, asked: int
 ) -> None:
     now = api.clock.now()
@@ -80,7 +80,7 @@ def test_a_run_with_an_interval_has_that_for_its_day(
     assert operator.execute(tasks.context() | interval)["given"] == asked
 
 
-def test_statuses_choose_and_invalid_is_none_of_them_by_default(
+def test_statuses_select_numbers_and_exclude_invalid_by_default(
     tasks: Any, age: Callable[..., None], store: Any
 ) -> None:
     ok, gone, broken = numbers(3)
@@ -114,7 +114,7 @@ def test_contacts_sql_leaves_only_those_still_wanted(
     assert store.rows(AGED, check_id=summary["check_id"]) == [(kept,)]
 
 
-def test_those_who_opted_out_take_nobody_s_place(tasks: Any, age: Callable[..., None], crm: Any, store: Any) -> None:
+def test_opted_out_numbers_do_not_use_up_the_limit(tasks: Any, age: Callable[..., None], crm: Any, store: Any) -> None:
     *out, wanted = numbers(6)
     age(9 * DAY, *out)
     age(8 * DAY, wanted)
@@ -139,7 +139,7 @@ def test_stale_after_is_the_caller_s_and_never_forces(tasks: Any, api: Sandbox, 
     assert api.whatsapp.checked == {numbers(1)[0]: 1}
 
 
-def test_past_the_budget_the_others_wait_for_the_next_run(
+def test_past_the_budget_numbers_are_left_to_the_next_run(
     tasks: Any, connect_api: Callable[..., None], age: Callable[..., None]
 ) -> None:
     age(8 * DAY, *numbers(30))
@@ -162,7 +162,7 @@ def test_on_budget_may_be_another(
 
 
 @on_both
-def test_two_at_once_never_ask_about_the_same_number(
+def test_two_tasks_never_check_the_same_number(
     tasks: Any, api: Sandbox, age: Callable[..., None], store: Any, connect_api: Callable[..., None]
 ) -> None:
     connect_api(extra={"daily_checks": 10_000})
@@ -177,7 +177,7 @@ def test_two_at_once_never_ask_about_the_same_number(
     assert store.rows("SELECT spent FROM wacontacts_budget ORDER BY day") == [(400,)]
 
 
-def test_a_retry_goes_on_with_the_numbers_that_were_picked(tasks: Any, api: Sandbox, age: Callable[..., None]) -> None:
+def test_a_retry_keeps_the_numbers_of_the_first_attempt(tasks: Any, api: Sandbox, age: Callable[..., None]) -> None:
     from airflow_provider_wacontacts.sandbox import Fault
 
     age(8 * DAY, *numbers(20))
@@ -204,9 +204,7 @@ def test_a_retry_goes_on_with_the_numbers_that_were_picked(tasks: Any, api: Sand
         ({"max_checks": 0}, "max_checks"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_by_name_as_the_dag_is_read(
-    arguments: dict[str, Any], named: str
-) -> None:
+def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         WhatsAppRevalidateContactsOperator(task_id="revalidate", **arguments)
 

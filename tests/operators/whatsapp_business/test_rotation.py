@@ -37,7 +37,7 @@ def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[],
 
 
 @pytest.mark.parametrize(("auth", "field"), [("bearer", "token"), ("d360", "api_key")])
-def test_a_check_goes_on_with_the_connection_s_new_token_or_key(
+def test_a_check_continues_with_the_connection_s_new_token_or_key(
     tasks: Any, api: Sandbox, connect_api: Any, behave: Any, *, before_batch: Any, auth: str, field: str
 ) -> None:
     def rotate(secret: str) -> None:

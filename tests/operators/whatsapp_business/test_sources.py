@@ -117,7 +117,7 @@ def test_a_task_s_output_makes_the_check_wait_for_it_and_is_not_serialized(dag_f
 
 
 @pytest.mark.usefixtures("tasks", "airflow_database")
-def test_a_task_s_output_is_looked_up_when_the_check_runs(
+def test_a_task_s_output_is_resolved_when_the_check_runs(
     api: Sandbox, store: Any, dag_file: Callable[..., DAG]
 ) -> None:
     run = dag_file().test()
@@ -129,7 +129,7 @@ def test_a_task_s_output_is_looked_up_when_the_check_runs(
 
 
 @pytest.mark.usefixtures("tasks", "airflow_database")
-def test_what_a_mapped_task_group_is_given_is_looked_up_too(
+def test_the_argument_of_a_mapped_task_group_is_resolved(
     api: Sandbox, store: Any, dag_file: Callable[..., DAG]
 ) -> None:
     run = dag_file(program=MAPPED).test()
@@ -139,7 +139,7 @@ def test_what_a_mapped_task_group_is_given_is_looked_up_too(
     assert store.rows("SELECT map_index, state FROM wacontacts_check ORDER BY 1") == [(0, "resolved"), (1, "resolved")]
 
 
-def test_a_list_a_tuple_and_what_is_gone_through_once_will_do(tasks: Any, api: Sandbox) -> None:
+def test_contacts_may_be_a_list_a_tuple_or_an_iterator(tasks: Any, api: Sandbox) -> None:
     kinds: list[Any] = [numbers(1), tuple(numbers(1, 1)), iter(numbers(1, 2)), {numbers(1, 3)[0]: None}.keys()]
     for number, given in enumerate(kinds):
         assert tasks.check(given, run_id=f"run {number}")["valid"] == 1
@@ -147,7 +147,7 @@ def test_a_list_a_tuple_and_what_is_gone_through_once_will_do(tasks: Any, api: S
     assert api.asked_numbers == dict.fromkeys(numbers(4), 1)
 
 
-def test_a_whole_number_is_read_as_its_digits_whatever_type_it_has(tasks: Any, api: Sandbox, crm: Any) -> None:
+def test_a_whole_number_of_any_type_is_read_as_its_digits(tasks: Any, api: Sandbox, crm: Any) -> None:
     crm(("a", 2125550000, None), ("b", 2125550001.0, None), ("c", 2125550002.5, None), kind="")
 
     summary = tasks.check(**SQL)
@@ -180,7 +180,7 @@ def test_an_empty_table_is_success_with_zero(tasks: Any, crm: Any, request: pyte
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
-def test_the_numbers_may_stand_in_the_store_s_own_database(
+def test_numbers_may_be_in_the_store_s_own_database(
     tasks: Any, store: Any, crm: Any, connect: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
     kind = "postgres" if store.fields["conn_type"] == "postgres" else "sqlite"
@@ -192,7 +192,7 @@ def test_the_numbers_may_stand_in_the_store_s_own_database(
     assert (summary["given"], summary["asked"]) == (5500, 10)
 
 
-def test_names_of_columns_may_be_in_any_case_and_others_stand_beside_them(tasks: Any, crm: Any, store: Any) -> None:
+def test_column_names_are_case_insensitive_and_others_are_ignored(tasks: Any, crm: Any, store: Any) -> None:
     crm(("a", numbers(1)[0], True))
 
     tasks.check(contacts_sql="SELECT agreed, phone AS NUMBER, id AS Contact_Key FROM people", contacts_conn_id="crm")
@@ -236,7 +236,7 @@ def test_a_connection_that_speaks_no_sql_is_named(tasks: Any, connect: Callable[
         ("postgres", "SELECT phone::int AS number FROM people", "22003"),
     ],
 )
-def test_a_database_s_error_is_told_by_its_code_and_quotes_nothing(
+def test_a_database_error_has_its_code_and_no_values(
     tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, *, kind: str, sql: str, code: str
 ) -> None:
     crm(("a", "+12125550000", True), url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
@@ -249,7 +249,7 @@ def test_a_database_s_error_is_told_by_its_code_and_quotes_nothing(
     assert api.requests.count() == 0
 
 
-def test_a_source_that_broke_off_is_read_anew_by_the_retry(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_a_retry_reads_an_interrupted_source_again(tasks: Any, api: Sandbox, store: Any) -> None:
     def breaking() -> Iterator[str]:
         yield from numbers(2)
         raise OSError
@@ -277,7 +277,7 @@ def test_a_source_that_broke_off_is_read_anew_by_the_retry(tasks: Any, api: Sand
         ({"contacts": ["+12125550000"], "default_region": "XX"}, "region 'XX'"),
     ],
 )
-def test_a_source_that_cannot_be_is_refused_before_anything_is_sent(
+def test_an_invalid_source_is_rejected_before_any_request(
     tasks: Any, api: Sandbox, arguments: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(AirflowFailException, match=named) as raised:
@@ -287,14 +287,14 @@ def test_a_source_that_cannot_be_is_refused_before_anything_is_sent(
     assert api.requests.count() == 0
 
 
-def test_templates_are_what_is_promised() -> None:
+def test_template_fields_are_as_documented() -> None:
     promised = {"whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql"}
 
     assert set(WhatsAppCheckContactsOperator.template_fields) == promised
     assert set(WhatsAppRevalidateContactsOperator.template_fields) == promised
 
 
-def test_a_query_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_a_query_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "people.sql").write_text(SELECT)
     with DAG("numbers", schedule=None, template_searchpath=str(tmp_path)):
         operator = WhatsAppCheckContactsOperator(task_id="check", contacts_sql="people.sql", contacts_conn_id="crm")

@@ -15,7 +15,7 @@ TODAY, TOMORROW = "2024-01-01", "2024-01-02"
 WEEK_S = 7 * 86_400
 
 
-def test_every_number_that_is_asked_draws(desk):
+def test_every_requested_number_costs_budget(desk):
     check = desk.filled(ALICE, BOB, ALICE)
     assert desk.checks.budget_left() == 1_000
     desk.lease(check)
@@ -23,21 +23,21 @@ def test_every_number_that_is_asked_draws(desk):
     assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 2}, 998)
 
 
-def test_what_the_store_knows_does_not_draw(desk):
+def test_reused_results_cost_nothing(desk):
     desk.asked(ALICE)
     desk.lease(desk.filled(ALICE, task="other"))
 
     assert desk.spent() == {TODAY: 1}
 
 
-def test_what_somebody_else_asks_about_does_not_draw_again(desk):
+def test_numbers_leased_elsewhere_cost_nothing(desk):
     desk.lease(desk.filled(ALICE))
     desk.lease(desk.filled(ALICE, task="other"))
 
     assert desk.spent() == {TODAY: 1}
 
 
-def test_as_many_are_asked_as_the_budget_is_for(desk_of):
+def test_exactly_the_budget_is_requested(desk_of):
     desk = desk_of(daily_checks=3)
     desk.lease(desk.filled(ALICE, task="before"))
     check = desk.filled(BOB, CAROL, DAVE)
@@ -47,7 +47,7 @@ def test_as_many_are_asked_as_the_budget_is_for(desk_of):
     assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 3}, 0)
 
 
-def test_what_does_not_draw_is_asked_when_the_budget_is_spent(desk_of):
+def test_free_requests_are_sent_when_the_budget_is_spent(desk_of):
     desk = desk_of(daily_checks=2)
     desk.asked(ALICE, BOB, task="before", says="processing")
     desk.clock.move(seconds=1)
@@ -56,7 +56,7 @@ def test_what_does_not_draw_is_asked_when_the_budget_is_spent(desk_of):
     assert desk.lease(check) == LeasedNumbers([ALICE, BOB], over_budget=True)
 
 
-def test_a_budget_that_was_lowered_is_not_overdrawn(desk):
+def test_a_lowered_budget_is_not_exceeded(desk):
     desk.asked(ALICE, BOB, CAROL)
     lower = SenderChecks(desk.store.context, desk.sender, daily_checks=2)
     check = desk.filled(DAVE, task="other", checks=lower)
@@ -65,7 +65,7 @@ def test_a_budget_that_was_lowered_is_not_overdrawn(desk):
     assert (desk.spent(), lower.budget_left()) == ({TODAY: 3}, 0)
 
 
-def test_a_claim_of_nothing_begins_no_day(desk):
+def test_a_lease_of_no_number_adds_no_day_to_the_budget(desk):
     desk.lease(desk.filled())
 
     assert desk.spent() == {}
@@ -87,7 +87,7 @@ def test_the_day_is_that_of_utc_wherever_the_worker_is():
     assert budget.utc_day(datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == date(2024, 1, 2)
 
 
-def test_what_was_drawn_is_not_given_back(desk):
+def test_spent_budget_is_not_refunded(desk):
     check = desk.filled(ALICE)
     desk.lease(check)
     check.release([ALICE])
@@ -105,7 +105,7 @@ def test_each_sender_has_its_own(desk, desk_of):
     assert (desk.spent(), other.spent()) == ({TODAY: 2}, {TODAY: 1})
 
 
-def test_a_check_draws_no_more_than_its_own_limit_in_a_day(desk):
+def test_a_check_spends_no_more_than_max_checks_in_a_day(desk):
     check, other = desk.filled(ALICE, BOB, CAROL, max_checks=2), desk.filled(DAVE, task="other", max_checks=2)
 
     assert desk.lease(check) == LeasedNumbers([ALICE, BOB], over_budget=True)
@@ -116,7 +116,7 @@ def test_a_check_draws_no_more_than_its_own_limit_in_a_day(desk):
     assert desk.spent() == {TODAY: 3, TOMORROW: 2}
 
 
-def test_a_retry_does_not_draw_its_limit_again(desk):
+def test_a_retry_does_not_spend_max_checks_again(desk):
     desk.lease(desk.filled(ALICE, BOB, CAROL, max_checks=2))
 
     assert desk.lease(desk.open(max_checks=2)) == LeasedNumbers([], over_budget=True)
@@ -131,7 +131,7 @@ def test_a_limit_does_not_raise_the_budget(desk_of):
     assert desk.spent() == {TODAY: 1}
 
 
-def test_only_what_was_granted_counts_towards_a_limit(desk_of):
+def test_only_granted_checks_count_towards_max_checks(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, max_checks=2)
     desk.lease(check)
@@ -153,7 +153,7 @@ def test_only_what_was_granted_counts_towards_a_limit(desk_of):
         ("invalid", WEEK_S, 1),
     ],
 )
-def test_only_an_answer_under_way_for_less_than_a_week_is_asked_after_for_nothing(desk, says, passed_s, draws):
+def test_polling_is_free_for_less_than_a_week(desk, says, passed_s, draws):
     desk.asked(ALICE, task="before", says=says)
     before = desk.spent()[TODAY]
     desk.clock.move(seconds=passed_s)
@@ -162,7 +162,7 @@ def test_only_an_answer_under_way_for_less_than_a_week_is_asked_after_for_nothin
     assert sum(desk.spent().values()) - before == draws
 
 
-def test_force_always_draws(desk):
+def test_force_always_costs_budget(desk):
     desk.asked(ALICE, task="before", says="processing")
     desk.clock.move(seconds=1)
     desk.lease(desk.filled(ALICE, force_check=True))
@@ -170,14 +170,14 @@ def test_force_always_draws(desk):
     assert desk.spent() == {TODAY: 2}
 
 
-def test_a_number_that_only_a_webhook_told_of_draws(desk):
+def test_a_number_known_by_callback_only_costs_budget(desk):
     desk.deliver({ALICE: "processing"})
 
     assert desk.lease(desk.filled(ALICE)).numbers == [ALICE]
     assert desk.spent() == {TODAY: 1}
 
 
-def test_asking_again_while_waiting_draws_for_what_failed_only(desk):
+def test_only_rechecks_of_failures_cost_budget_while_waiting(desk):
     check = desk.filled(ALICE, BOB, CAROL)
     desk.lease(check)
     desk.say(check, {ALICE: "processing", BOB: "failed", CAROL: "missing"})
@@ -188,7 +188,7 @@ def test_asking_again_while_waiting_draws_for_what_failed_only(desk):
     assert desk.spent() == {TODAY: 4}
 
 
-def test_what_failed_is_left_out_where_the_budget_is_spent(desk_of):
+def test_failures_are_left_out_when_the_budget_is_spent(desk_of):
     desk = desk_of(daily_checks=2)
     check = desk.filled(ALICE, BOB)
     desk.lease(check)

@@ -48,7 +48,7 @@ def hashes(kept):
     return [one.hash for one in kept]
 
 
-def test_what_was_learned_is_kept_with_its_own_time_and_that_of_the_news(identities, store, rows):
+def test_an_identity_has_the_time_of_creation_and_of_detection(identities, store, rows):
     identities.record_changes([changed("A", at=NOW - 5 * MINUTE)], detected_at=NOW - MINUTE)
 
     ((sender, wa_id, hash_, created_at, detected_at, acknowledged),) = rows()
@@ -105,7 +105,7 @@ def test_without_a_time_of_its_own_an_identity_is_as_old_as_its_news(identities)
     assert hashes(identities.pending(10)) == ["newer"]
 
 
-def test_a_user_whose_newest_is_acknowledged_is_not_pending(identities):
+def test_an_acknowledged_latest_identity_is_not_pending(identities):
     identities.record_changes([changed("A", at=NOW - MINUTE), changed("B")])
     (pending,) = identities.pending(10)
 
@@ -126,7 +126,7 @@ def test_another_sender_s_identities_are_its_own(identities, store):
         identities.find([kept.identity_id])
 
 
-def test_identities_are_found_by_their_ids_in_the_order_asked_each_once(identities):
+def test_identities_are_found_by_id_once_and_in_order(identities):
     identities.record_changes([changed("A", at=NOW - MINUTE), changed("B"), changed("C", BERT)])
     ids = [one.identity_id for one in identities.pending(10)]
 
@@ -152,7 +152,7 @@ def test_many_ids_can_be_found_at_once(identities):
     assert len(identities.find(ids)) == len(set(ids)) == 2_100
 
 
-def test_what_the_api_confirms_stays_pending_until_it_is_acknowledged(identities):
+def test_a_confirmed_identity_is_pending_until_acknowledged(identities):
     identities.record_changes([changed("A")])
     (before,) = identities.pending(10)
 
@@ -162,7 +162,7 @@ def test_what_the_api_confirms_stays_pending_until_it_is_acknowledged(identities
     assert identities.pending(10) == []
 
 
-def test_what_the_api_has_instead_is_pending_instead(identities, rows):
+def test_the_api_s_identity_replaces_the_pending_one(identities, rows):
     identities.record_changes([changed("A")])
     (before,) = identities.pending(10)
 
@@ -175,7 +175,7 @@ def test_what_the_api_has_instead_is_pending_instead(identities, rows):
     ]
 
 
-def test_of_two_changes_in_a_second_the_api_knows_which_came_last(identities):
+def test_the_api_decides_between_two_changes_in_a_second(identities):
     tenth = timedelta(milliseconds=100)
     identities.record_latest(ANNA, Identity("first", NOW + tenth, acknowledged=False))
     identities.record_changes([changed("second", at=NOW)])
@@ -196,7 +196,7 @@ def test_an_api_that_has_not_heard_of_the_newest_yet_does_not_end_its_waiting(id
     assert hashes(identities.pending(10)) == ["new"]
 
 
-def test_an_api_that_tells_no_time_does_not_end_the_waiting_of_another(identities):
+def test_an_identity_without_a_time_does_not_replace_a_pending_one(identities):
     identities.record_changes([changed("new", at=NOW + MINUTE)])
     (pending,) = identities.pending(10)
 
@@ -205,7 +205,7 @@ def test_an_api_that_tells_no_time_does_not_end_the_waiting_of_another(identitie
     assert hashes(identities.pending(10)) == ["new"]
 
 
-def test_an_identity_that_comes_back_is_pending_again(identities):
+def test_a_returning_identity_is_pending_again(identities):
     identities.record_changes([changed("A", at=NOW - 2 * MINUTE), changed("B", at=NOW - MINUTE)])
     identities.record_latest(ANNA, Identity("A", NOW - 2 * MINUTE, acknowledged=True))
     (pending,) = identities.pending(10)
@@ -216,7 +216,7 @@ def test_an_identity_that_comes_back_is_pending_again(identities):
     assert hashes(identities.pending(10)) == ["A"]
 
 
-def test_users_whom_the_api_does_not_know_come_last(identities):
+def test_unknown_users_come_last(identities):
     identities.record_changes([changed("A", at=NOW - MINUTE), changed("B", BERT)])
     gone, _ = identities.pending(10)
 
@@ -234,7 +234,7 @@ def test_an_identity_shows_neither_number_nor_hash(identities):
     assert repr(kept) == f"StoredIdentity(identity_id={kept.identity_id}, acknowledged=False)"
 
 
-def test_a_store_that_fails_says_so_and_quotes_nothing(store_engine):
+def test_a_store_error_quotes_no_values(store_engine):
     identities = SenderIdentities(Store(store_engine).context, "sender")
 
     with pytest.raises(LandingError) as failed:

@@ -66,7 +66,7 @@ def test_each_number_has_its_turn_once(desk, chunk):
     assert desk.results(check, "duplicate") == [False, True, False, True, False, True, False]
 
 
-def test_what_an_input_hears_its_duplicates_hear(desk, chunk):
+def test_duplicates_get_the_result_of_their_input(desk, chunk):
     check = desk.filled(ALICE, BOB, ALICE, ALICE)
     desk.say(check, {ALICE: "valid", BOB: "failed"})
 
@@ -97,7 +97,7 @@ def test_rejected_inputs_are_stored_once_and_shown_among_the_rejects(desk, chunk
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
-def test_whoever_opted_out_under_any_spelling_is_never_asked(desk, chunk, place):
+def test_opting_out_in_any_spelling_prevents_the_request(desk, chunk, place):
     spellings = [
         CheckInput(f"spelling {n}", ALICE, opted_in=False if n == place else (None, True)[n % 2]) for n in range(4)
     ]
@@ -112,7 +112,7 @@ def test_whoever_opted_out_under_any_spelling_is_never_asked(desk, chunk, place)
     assert check.totals() == CheckTotals("open", given=5, duplicates=3, not_asked=1, queued=1)
 
 
-def test_whoever_opted_out_is_not_answered_from_the_store_either(desk):
+def test_opted_out_numbers_reuse_no_result(desk):
     desk.asked(ALICE)
     check = desk.open("other")
     check.fill([desk.input(ALICE, opted_in=False)])
@@ -151,7 +151,7 @@ def test_a_check_of_nothing_is_resolved(desk):
 
 
 @pytest.mark.parametrize("says", ["valid", "invalid"])
-def test_what_is_fresh_is_answered_from_the_store(desk, says):
+def test_fresh_results_are_reused(desk, says):
     desk.asked(ALICE, says=says)
     checked_at = desk.clock()
     desk.clock.move(days=6)
@@ -176,7 +176,7 @@ def test_nothing_else_is_ever_fresh(desk, says):
 
 
 @pytest.mark.parametrize(("fresh_for", "is_fresh"), [(WEEK, False), (WEEK + timedelta(microseconds=1), True)])
-def test_fresh_is_what_was_checked_after_a_moment_not_at_it(desk, fresh_for, is_fresh):
+def test_a_result_at_fresh_after_is_not_fresh(desk, fresh_for, is_fresh):
     desk.asked(ALICE)
     desk.clock.move(days=7)
     check = desk.filled(ALICE, task="other", fresh_for=fresh_for)
@@ -193,7 +193,7 @@ def test_with_force_nothing_is_fresh(desk):
     assert desk.lease(check).numbers == [ALICE]
 
 
-def test_what_got_fresh_since_the_check_was_filled_is_not_asked(desk):
+def test_numbers_that_became_fresh_are_not_requested(desk):
     check = desk.filled(ALICE, BOB)
     desk.asked(ALICE, task="other")
 

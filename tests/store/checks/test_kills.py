@@ -101,7 +101,7 @@ def newest(desk):
     )[0][0]
 
 
-def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
+def test_a_worker_killed_while_adding_inputs_starts_a_new_check(desk, monkeypatch):
     monkeypatch.setattr(inputs_module, "BATCH_SIZE", 2)
     inputs = [desk.input(number) for number in (ALICE, BOB, ALICE, CAROL, CAROL)]
     another = desk.open("another")
@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_while_it_fills_begins_anew(desk, monkeypatch):
         ]
 
 
-def test_who_dies_with_numbers_claimed_asks_them_again_and_draws_again(desk):
+def test_a_killed_worker_s_numbers_are_requested_and_charged_again(desk):
     check = desk.filled(ALICE, BOB, CAROL)
     batches = list(check.queued(1))
     check.lease(batches[0])
@@ -137,7 +137,7 @@ def test_who_dies_with_numbers_claimed_asks_them_again_and_draws_again(desk):
     assert retry.finish() == CheckTotals("resolved", given=3, asked=3, valid=3)
 
 
-def test_an_error_of_the_database_undoes_the_action_and_tells_nothing_of_its_rows(desk):
+def test_a_database_error_rolls_back_and_quotes_no_values(desk):
     check = desk.filled(ALICE)
     before = desk.everything()
 

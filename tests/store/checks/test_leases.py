@@ -13,7 +13,7 @@ MINUTES = timedelta(minutes=12)
 CLAIM = "leased_by, leased_until"
 
 
-def test_a_claimed_number_is_not_handed_to_anybody_else(desk):
+def test_a_leased_number_is_not_leased_again(desk):
     one, other = desk.filled(ALICE, BOB, task="one"), desk.filled(BOB, CAROL, task="other")
 
     assert desk.lease(one) == LeasedNumbers([ALICE, BOB])
@@ -27,7 +27,7 @@ def test_a_claimed_number_is_not_handed_to_anybody_else(desk):
 
 
 @pytest.mark.parametrize(("passed", "numbers"), [(MINUTES - timedelta(microseconds=1), []), (MINUTES, [ALICE])])
-def test_a_claim_ends_by_itself_after_twelve_minutes(desk, passed, numbers):
+def test_a_lease_expires_after_twelve_minutes(desk, passed, numbers):
     one, other = desk.filled(ALICE, task="one"), desk.filled(ALICE, task="other")
     desk.lease(one)
     desk.clock.move(seconds=passed.total_seconds())
@@ -35,14 +35,14 @@ def test_a_claim_ends_by_itself_after_twelve_minutes(desk, passed, numbers):
     assert desk.lease(other) == LeasedNumbers(numbers, leased_elsewhere=1 - len(numbers))
 
 
-def test_a_claim_holds_in_other_workers_too(desk, desk_of):
+def test_a_lease_holds_in_other_workers(desk, desk_of):
     desk.lease(desk.filled(ALICE))
     other = desk_of(sender=desk.sender)
 
     assert desk.lease(other.filled(ALICE, task="other")) == LeasedNumbers([], leased_elsewhere=1)
 
 
-def test_an_answer_frees_its_numbers_and_no_others(desk):
+def test_a_result_releases_only_its_own_numbers(desk):
     check = desk.filled(ALICE, BOB)
     desk.lease(check)
     desk.say(check, {ALICE: "processing"})
@@ -50,7 +50,7 @@ def test_an_answer_frees_its_numbers_and_no_others(desk):
     assert desk.numbers(CLAIM) == {ALICE: (None, None), BOB: (check.check_id, NOON + MINUTES)}
 
 
-def test_a_late_answer_does_not_free_what_somebody_else_has_claimed_since(desk):
+def test_a_late_result_does_not_release_a_newer_lease(desk):
     late, other, third = (desk.filled(ALICE, task=task) for task in ("late", "other", "third"))
     desk.lease(late)
     asked_at = desk.clock()
@@ -70,7 +70,7 @@ def test_a_delivery_frees_nothing(desk):
     assert desk.numbers("leased_by") == {ALICE: check.check_id}
 
 
-def test_what_is_given_back_is_free(desk):
+def test_released_numbers_can_be_leased(desk):
     one, other = desk.filled(ALICE, BOB, task="one"), desk.filled(ALICE, BOB, task="other")
     desk.lease(one)
     one.release([ALICE])
@@ -79,7 +79,7 @@ def test_what_is_given_back_is_free(desk):
     assert desk.numbers() == {ALICE: None, BOB: None}
 
 
-def test_nobody_gives_back_what_is_somebody_elses(desk):
+def test_a_release_keeps_the_leases_of_others(desk):
     one, other = desk.filled(ALICE, task="one"), desk.filled(ALICE, task="other")
     desk.lease(one)
     other.release([ALICE])
@@ -88,7 +88,7 @@ def test_nobody_gives_back_what_is_somebody_elses(desk):
     assert desk.numbers("leased_by") == {ALICE: one.check_id}
 
 
-def test_a_retry_goes_on_with_the_check_and_frees_what_it_had_claimed(desk):
+def test_a_retry_resumes_the_check_and_releases_its_leases(desk):
     first, other = desk.filled(ALICE, BOB, CAROL), desk.filled(CAROL, task="other")
     desk.lease(other)
     first.lease(next(first.queued(1)))
@@ -133,7 +133,7 @@ def test_a_check_that_is_cleared_long_after_reuses_no_old_results(desk_of, clear
     assert check.totals().state == "expired"
 
 
-def test_a_check_that_goes_on_from_day_to_day_is_one_check_and_reuses_nothing_stale(desk_of):
+def test_a_check_over_several_days_is_one_check_and_reuses_nothing_stale(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, CAROL)
     desk.say(check, dict.fromkeys(desk.lease(check).numbers, "valid"))
@@ -147,7 +147,7 @@ def test_a_check_that_goes_on_from_day_to_day_is_one_check_and_reuses_nothing_st
     assert desk.results(again, "status") == ["valid", None, None]
 
 
-def test_a_retry_begins_anew_where_not_all_inputs_had_come(desk):
+def test_a_retry_starts_a_new_check_if_inputs_are_incomplete(desk):
     first = desk.open()
 
     def breaks_off():
@@ -183,7 +183,7 @@ def test_another_senders_check_is_not_gone_on_with(desk, desk_of):
     assert desk.filled(ALICE).check_id != desk_of().open().check_id
 
 
-def test_waiting_frees_what_an_earlier_wait_had_claimed(desk):
+def test_a_wait_releases_the_leases_of_an_earlier_wait(desk):
     check = desk.asked(ALICE, says="processing")
     check.finish()
     check.start_waiting(NOON)
@@ -194,7 +194,7 @@ def test_waiting_frees_what_an_earlier_wait_had_claimed(desk):
     assert desk.lease_waiting(check) == LeasedNumbers([ALICE])
 
 
-def test_numbers_are_claimed_in_the_order_of_the_inputs(desk):
+def test_numbers_are_leased_in_the_order_of_the_inputs(desk):
     desk.filled(ALICE, BOB, CAROL, task="before")
     check = desk.filled(CAROL, ALICE, BOB)
 
@@ -202,7 +202,7 @@ def test_numbers_are_claimed_in_the_order_of_the_inputs(desk):
 
 
 @pytest.mark.parametrize("says", ["valid", "invalid", "failed", "processing", "missing"])
-def test_what_anybody_asked_since_the_check_was_opened_is_not_asked_again(desk, says):
+def test_numbers_requested_since_the_check_opened_are_not_requested_again(desk, says):
     check = desk.filled(ALICE, BOB)
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", says=says)
@@ -211,14 +211,14 @@ def test_what_anybody_asked_since_the_check_was_opened_is_not_asked_again(desk, 
     assert desk.results(check, "status, from_store") == [(says, True), (None, False)]
 
 
-def test_asked_at_the_moment_of_opening_is_asked_since(desk):
+def test_a_request_at_the_time_of_opening_counts_as_later(desk):
     check = desk.filled(ALICE)
     desk.asked(ALICE, task="other", says="failed")
 
     assert desk.lease(check).numbers == []
 
 
-def test_what_was_asked_before_the_check_was_opened_is_asked_again(desk):
+def test_numbers_requested_before_the_check_opened_are_requested_again(desk):
     desk.asked(ALICE, task="other", says="failed")
     desk.clock.move(microseconds=1)
 
@@ -226,7 +226,7 @@ def test_what_was_asked_before_the_check_was_opened_is_asked_again(desk):
 
 
 @pytest.mark.parametrize(("force_check", "numbers"), [(True, []), (False, [ALICE])])
-def test_with_force_only_a_question_with_force_will_do(desk, force_check, numbers):
+def test_with_force_only_a_forced_request_counts(desk, force_check, numbers):
     check = desk.filled(ALICE, force_check=True)
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", force_check=force_check)

@@ -43,7 +43,7 @@ def known(desk, columns="status, checked_at"):
         ("missing", None, None),
     ],
 )
-def test_what_a_first_answer_says_is_kept(desk, check, status, wa_id, checked_at):
+def test_a_first_result_is_stored(desk, check, status, wa_id, checked_at):
     say(desk, check, status, DAY, version="v2.39.1")
 
     assert known(desk, KNOWN) == (status, wa_id, checked_at, NOON + DAY, "v2.39.1")
@@ -55,7 +55,7 @@ def test_what_a_first_answer_says_is_kept(desk, check, status, wa_id, checked_at
 
 @pytest.mark.parametrize("first", ["valid", "invalid", "failed", "processing", "missing"])
 @pytest.mark.parametrize("second", ["valid", "invalid", "failed", "processing", "missing"])
-def test_the_newer_of_two_answers_is_kept_whichever_comes_first(desk, first, second):
+def test_the_newer_of_two_results_is_kept_in_any_order(desk, first, second):
     in_order, the_other_way = desk.filled(ALICE, task="one"), desk.filled(BOB, task="other")
     for number, answers, check in (
         (ALICE, [(first, DAY), (second, DAY + TICK)], in_order),
@@ -83,7 +83,7 @@ def test_in_one_instant_the_final_answer_is_kept(desk, check, final, other, is_f
 
 
 @pytest.mark.parametrize("is_in_order", [True, False])
-def test_of_two_final_answers_of_one_instant_the_one_asked_for_later_is_kept(desk, check, is_in_order):
+def test_of_two_results_at_one_time_the_later_request_counts(desk, check, is_in_order):
     answers = [("invalid", NOON), ("valid", NOON + TICK)]
     for status, asked_at in answers if is_in_order else reversed(answers):
         say(desk, check, status, asked_at=asked_at)
@@ -100,7 +100,7 @@ def test_the_same_answer_again_changes_nothing(desk, check, status):
     assert desk.everything() == once
 
 
-def test_an_answer_about_nobody_changes_nothing(desk, check):
+def test_an_empty_response_changes_nothing(desk, check):
     before = desk.everything()
     desk.say(check, {})
     desk.deliver({})
@@ -180,7 +180,7 @@ def test_an_older_answer_does_not_move_the_time(desk, check):
 # Deliveries of webhooks.
 
 
-def test_a_delivery_about_a_number_that_nobody_asked_about_is_kept(desk):
+def test_a_callback_about_an_unknown_number_is_stored(desk):
     desk.deliver({ALICE: "valid", BOB: "failed"})
 
     assert desk.numbers(KNOWN) == {
@@ -231,7 +231,7 @@ def test_a_server_s_clock_that_is_ahead_loses_no_delivery(desk, check, after):
     assert known(desk) == ("valid", NOON + after)
 
 
-def test_an_answer_that_tells_no_version_leaves_none(desk, check):
+def test_a_response_without_a_version_leaves_none(desk, check):
     say(desk, check, "valid", version="v2.41.2")
     say(desk, check, "valid", TICK, version=None)
 

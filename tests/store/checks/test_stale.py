@@ -44,7 +44,7 @@ def test_there_are_no_more_than_the_limit(stale, limit):
 
 
 @pytest.mark.usefixtures("known")
-def test_what_somebody_asks_about_now_is_left_to_them_until_they_have(desk, stale):
+def test_leased_numbers_are_not_polled(desk, stale):
     check = desk.filled(ALICE, force_check=True)
     desk.lease(check)
     assert stale() == stale(wanted=[ALICE, BOB, CAROL]) == [BOB, CAROL]
@@ -63,14 +63,14 @@ def test_a_check_at_the_moment_is_stale_and_one_after_it_is_not(stale, early):
 
 
 @pytest.mark.usefixtures("known")
-def test_only_what_is_wanted_is_found_and_each_once(stale):
+def test_only_wanted_numbers_are_found_once_each(stale):
     assert stale(wanted=iter([CAROL, DAVE, "+16315559999", BOB, CAROL])) == [BOB, CAROL]
     assert stale(wanted=[]) == []
 
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_what_is_wanted_may_be_more_than_is_looked_for_at_once(stale, monkeypatch, at_once):
+def test_wanted_numbers_are_searched_in_batches(stale, monkeypatch, at_once):
     monkeypatch.setattr(sender, "BATCH_SIZE", at_once)
 
     assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE]) == [BOB, ALICE, CAROL]
@@ -86,7 +86,7 @@ def test_the_age_is_that_of_the_last_real_check(desk, stale):
     assert stale(not_after=NOON) == [ALICE, BOB]
 
 
-def test_what_was_never_really_checked_is_as_old_as_its_last_answer(desk, stale):
+def test_without_a_real_check_the_last_result_counts(desk, stale):
     desk.deliver({ALICE: "missing"}, after=2 * DAY)
     desk.deliver({BOB: "missing"}, after=DAY)
 
@@ -94,14 +94,14 @@ def test_what_was_never_really_checked_is_as_old_as_its_last_answer(desk, stale)
     assert stale(statuses=("missing",), not_after=NOON + DAY) == [BOB]
 
 
-def test_what_was_never_answered_is_not_stale(desk, stale):
+def test_a_number_without_a_result_is_not_stale(desk, stale):
     desk.filled(ALICE)
 
     assert stale() == []
     assert stale(wanted=[ALICE]) == []
 
 
-def test_of_one_age_they_come_in_one_order_however_they_are_looked_for(desk, stale):
+def test_numbers_of_one_age_have_a_stable_order(desk, stale):
     numbers = [f"+1631555{n:04}" for n in range(60)]
     random.Random(1).shuffle(numbers)
     desk.filled(*numbers)
@@ -122,7 +122,7 @@ def test_other_senders_numbers_are_not_found(desk_of, stale):
 
 
 @pytest.mark.usefixtures("known")
-def test_whoever_a_check_was_last_told_not_to_ask_about_is_left_alone(desk, stale):
+def test_numbers_opted_out_in_their_last_check_are_not_rechecked(desk, stale):
     desk.open(task="first").fill([desk.input(ALICE), desk.input(BOB, opted_in=False), desk.input(CAROL)])
     desk.open(task="later").fill([desk.input(CAROL, opted_in=False)])
     assert stale() == [ALICE]

@@ -34,7 +34,7 @@ def ask_again(desk, check, says):
     return leased.numbers
 
 
-def test_a_check_whose_numbers_are_all_final_is_resolved_when_it_is_finished(desk):
+def test_a_check_with_only_final_results_is_resolved_when_it_finishes(desk):
     check = desk.asked(ALICE)
     assert check.totals().state == "open"
     desk.clock.move(minutes=1)
@@ -52,7 +52,7 @@ def test_a_check_stays_open_while_it_waits(desk, says):
     assert state(desk, check) == ("open", NOON, None, None)
 
 
-def test_what_is_queued_when_a_check_is_finished_is_left_out(desk_of):
+def test_queued_numbers_are_left_out_when_a_check_finishes(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, CAROL, BOB)
     desk.say(check, dict.fromkeys(desk.lease(check).numbers, "valid"))
@@ -74,7 +74,7 @@ def test_finishing_again_changes_nothing(desk):
     assert desk.everything() == once
 
 
-def test_the_next_answer_resolves_what_waits(desk):
+def test_the_next_result_resolves_waiting_checks(desk):
     check = waiting(desk, ALICE, BOB)
     assert state(desk, check) == ("open", NOON, None, DEADLINE)
 
@@ -89,7 +89,7 @@ def test_the_next_answer_resolves_what_waits(desk):
     assert state(desk, check) == ("resolved", NOON, desk.clock(), DEADLINE)
 
 
-def test_a_delivery_resolves_what_waits(desk):
+def test_a_callback_resolves_waiting_checks(desk):
     check = waiting(desk, ALICE, ALICE)
     desk.clock.move(seconds=9)
     desk.deliver({ALICE: "valid", BOB: "valid"})
@@ -106,7 +106,7 @@ def test_a_check_that_is_not_finished_is_not_resolved_by_an_answer(desk):
     assert check.totals() == CheckTotals("open", given=1, asked=1, valid=1)
 
 
-def test_all_who_wait_hear_of_an_answer_and_nobody_else(desk):
+def test_a_result_reaches_exactly_the_waiting_checks(desk):
     first = waiting(desk, ALICE, BOB, task="first")
     desk.clock.move(minutes=1)
     second = waiting(desk, ALICE, BOB, ALICE, task="second")
@@ -132,7 +132,7 @@ def test_all_who_wait_hear_of_an_answer_and_nobody_else(desk):
     ]
 
 
-def test_who_learns_from_the_store_that_an_answer_is_under_way_waits_for_it(desk):
+def test_a_check_waits_for_a_result_that_another_requested(desk):
     learns = desk.filled(ALICE, task="learns")
     desk.clock.move(seconds=1)
     asks = desk.asked(ALICE, task="asks", says="processing")
@@ -146,7 +146,7 @@ def test_who_learns_from_the_store_that_an_answer_is_under_way_waits_for_it(desk
     assert asks.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
-def test_what_a_check_has_asked_itself_is_not_from_the_store_later(desk):
+def test_a_check_s_own_results_are_not_from_the_store(desk):
     check = desk.asked(ALICE, says="failed")
     check.finish()
     desk.clock.move(minutes=1)
@@ -157,7 +157,7 @@ def test_what_a_check_has_asked_itself_is_not_from_the_store_later(desk):
     assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
-def test_what_a_check_has_to_ask_about_after_all_is_not_from_the_store(desk):
+def test_a_rechecked_result_is_not_from_the_store(desk):
     check = desk.filled(ALICE)
     desk.clock.move(seconds=1)
     desk.asked(ALICE, task="other", says="processing")
@@ -170,7 +170,7 @@ def test_what_a_check_has_to_ask_about_after_all_is_not_from_the_store(desk):
 
 
 @pytest.mark.parametrize("recheck_failed", [0, 1, 2])
-def test_a_number_that_fails_is_asked_again_so_many_times(desk, recheck_failed):
+def test_a_failed_number_is_rechecked_recheck_failed_times(desk, recheck_failed):
     check = waiting(desk, ALICE, ALICE, says="failed", recheck_failed=recheck_failed)
     asked = 0
     while check.totals().state == "open":
@@ -182,7 +182,7 @@ def test_a_number_that_fails_is_asked_again_so_many_times(desk, recheck_failed):
     assert desk.results(check, "failures") == [recheck_failed + 1] * 2
 
 
-def test_what_fails_while_it_is_waited_for_is_asked_again_so_many_times_too(desk):
+def test_a_failure_while_waiting_is_rechecked_recheck_failed_times(desk):
     check = waiting(desk, ALICE, recheck_failed=1)
 
     assert ask_again(desk, check, "failed") == [ALICE]
@@ -191,7 +191,7 @@ def test_what_fails_while_it_is_waited_for_is_asked_again_so_many_times_too(desk
     assert check.totals() == CheckTotals("resolved", given=1, asked=1, failed=1)
 
 
-def test_a_failure_counts_for_all_who_wait_and_once_for_each(desk):
+def test_a_failure_counts_once_for_each_waiting_check(desk):
     one = waiting(desk, ALICE, task="one", says="failed", recheck_failed=2)
     desk.clock.move(minutes=1)
     other = waiting(desk, ALICE, task="other", says="failed", recheck_failed=2)
@@ -202,7 +202,7 @@ def test_a_failure_counts_for_all_who_wait_and_once_for_each(desk):
     assert (one.totals().state, other.totals().state) == ("resolved", "open")
 
 
-def test_a_failure_that_is_told_twice_counts_once(desk):
+def test_a_repeated_failure_counts_once(desk):
     check = waiting(desk, ALICE, says="failed", recheck_failed=1)
     desk.say(check, {ALICE: "failed"})
     desk.deliver({ALICE: "failed"}, after=timedelta(seconds=1))
@@ -235,7 +235,7 @@ def test_a_missing_number_that_is_answered_for_after_all_is_known(desk):
     assert check.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
-def test_without_budget_what_failed_is_left(desk):
+def test_without_budget_failures_are_left_out(desk):
     check = desk.filled(ALICE, BOB)
     desk.say(check, {ALICE: "failed", BOB: "processing"})
     check.finish()
@@ -246,14 +246,14 @@ def test_without_budget_what_failed_is_left(desk):
     assert desk.lease_waiting(check).numbers == [BOB]
 
 
-def test_a_check_that_only_waited_for_what_failed_is_resolved_when_that_is_left(desk):
+def test_a_check_that_only_waits_for_failures_is_resolved_when_they_are_left_out(desk):
     check = waiting(desk, ALICE, says="failed", recheck_failed=1)
     check.stop_rechecking()
 
     assert state(desk, check) == ("resolved", NOON, NOON, DEADLINE)
 
 
-def test_expiring_keeps_what_came_in(desk):
+def test_expiry_keeps_results(desk):
     check = desk.filled(ALICE, BOB, CAROL, DAVE)
     desk.say(check, {ALICE: "valid", BOB: "processing", CAROL: "missing", DAVE: "failed"})
     check.finish()
@@ -302,7 +302,7 @@ def test_expiring_again_changes_nothing(desk):
     assert check.expire() == once
 
 
-def test_somebody_can_wait_on_where_another_gave_up(desk):
+def test_a_new_wait_continues_an_expired_check(desk):
     check = waiting(desk, ALICE, BOB)
     check.expire()
     later = DEADLINE + timedelta(hours=1)
@@ -313,7 +313,7 @@ def test_somebody_can_wait_on_where_another_gave_up(desk):
     assert check.totals().state == "resolved"
 
 
-def test_what_came_in_meanwhile_is_not_asked_again(desk):
+def test_results_that_came_meanwhile_are_not_requested_again(desk):
     check = waiting(desk, ALICE, BOB)
     check.expire()
     desk.deliver({ALICE: "valid"})
@@ -330,7 +330,7 @@ def test_waiting_for_a_check_that_waits_for_nothing_ends_at_once(desk):
     assert check.start_waiting(DEADLINE).state == "resolved"
 
 
-def test_what_was_rejected_or_left_out_is_not_waited_for(desk):
+def test_rejected_and_left_out_inputs_are_not_waited_for(desk):
     check = desk.open()
     check.fill([CheckInput("x", None), desk.input(ALICE, opted_in=False)])
     check.finish()
@@ -338,7 +338,7 @@ def test_what_was_rejected_or_left_out_is_not_waited_for(desk):
     assert check.start_waiting(DEADLINE, recheck_failed=9) == CheckTotals("resolved", given=2, rejected=1, not_asked=1)
 
 
-def test_what_waits_is_gone_through_in_the_order_of_the_inputs(desk):
+def test_missing_results_are_polled_in_the_order_of_the_inputs(desk):
     desk.filled(CAROL, BOB, ALICE, task="before")
     check = waiting(desk, BOB, ALICE, BOB, CAROL)
     batches = list(check.waiting(2))

@@ -61,7 +61,7 @@ def spent(engine):
         ]
 
 
-def test_ten_workers_on_a_budget_of_a_thousand_ask_about_a_thousand_and_not_one_more(store_url, store_engine):
+def test_ten_workers_spend_a_budget_of_a_thousand_exactly(store_url, store_engine):
     Store(store_engine).prepare()
     lists = [[f"+1631{worker}{n:06}" for n in range(150)] for worker in range(WORKERS)]
     done = all_at_once(store_url, lists, BUDGET)
@@ -73,7 +73,7 @@ def test_ten_workers_on_a_budget_of_a_thousand_ask_about_a_thousand_and_not_one_
     assert {totals.state for _, totals in done} == {"resolved"}
 
 
-def test_ten_workers_with_the_same_numbers_ask_about_each_once(store_url, store_engine):
+def test_ten_workers_request_each_number_once(store_url, store_engine):
     Store(store_engine).prepare()
     lists = [[f"+1631555{n:04}" for n in Random(worker).sample(range(200), 200)] for worker in range(WORKERS)]
     done = all_at_once(store_url, lists, BUDGET)
@@ -94,7 +94,7 @@ def test_two_tries_of_one_task_at_once_share_one_check(store_engine):
     assert opened == [first.check_id] * 6
 
 
-def test_tries_that_begin_at_once_begin_no_two_checks_that_both_go_on(store_engine):
+def test_concurrent_attempts_leave_one_resumable_check(store_engine):
     desk = Desk(store_engine)
     with ThreadPoolExecutor(6) as threads:
         opened = list(threads.map(lambda _: desk.open().check_id, range(6)))
