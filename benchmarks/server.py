@@ -1,5 +1,5 @@
 """
-A stand-in of Turn.io's export that answers as fast as a machine can: whole pages, written beforehand, from a file.
+A mock server of Turn.io's export that answers as fast as a machine can: whole pages, written beforehand, from a file.
 
 It runs in a process of its own, so what it takes is in nobody's figures. ``python -m benchmarks.server ROWS`` prints
 its address and serves until its standard input ends.

@@ -1,1 +1,1 @@
-"""A real Airflow beside a stand-in of Turn.io, for the demo and for tests of whole runs."""
+"""A real Airflow beside a mock server of Turn.io, for the demo and for tests of whole runs."""

@@ -1,8 +1,8 @@
 """
-Contacts of three systems in a real Airflow: Turn.io's week, a phone of GREEN-API, and WhatsApp's word on a CRM.
+Contacts of three systems in a real Airflow: a week of Turn.io, snapshots of GREEN-API, and checks of a CRM's numbers.
 
-The week is pulled and pulled again while contacts keep changing; a snapshot of the phone is taken before and after its
-contacts were edited; numbers are checked, and checked again when the answers have grown old.
+The demo syncs the week twice while contacts keep changing, takes a snapshot before and after an edit of the phone, and
+checks numbers, again when their results are stale.
 
 ``make demo`` runs it; ``make demo KEEP=1`` leaves Airflow's UI up until Ctrl-C.
 """
@@ -41,7 +41,7 @@ def main() -> int:
         with exit_on_signals(), fresh_output():
             _run(Progress())
     except (KeyboardInterrupt, SystemExit) as stopped:
-        print("\nStopped. Everything that was started has ended.")
+        print("\nStopped. All processes have ended.")
         return stopped.code if isinstance(stopped, SystemExit) and isinstance(stopped.code, int) else 130
     except (AlreadyRunningError, DeploymentError, NotKeptError, ProcessEndedError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
@@ -55,9 +55,10 @@ def _run(progress: Progress) -> None:
     with Sandbox(make_world(), now=MONDAY) as turn, checks.make_whatsapp(snapshots.address_book()) as whatsapp:
         crm = Crm(create_engine(f"sqlite:///{CRM}"), invented_contacts())
         span = f"{week[0].name} to {week[-1].name} {MONDAY.year}"
-        progress.say(f"a stand-in of Turn.io is up: {len(turn.world)} invented contacts, {span}")
-        progress.say(f"a stand-in of WhatsApp is up, and a CRM with {len(crm.contacts)} invented contacts")
-        progress.say(f"a stand-in of GREEN-API is up: a phone with {len(whatsapp.green_api.rows())} invented contacts")
+        progress.say(f"the mock server of Turn.io is up: {len(turn.world)} invented contacts, {span}")
+        progress.say(f"the mock server of WhatsApp is up, and a CRM with {len(crm.contacts)} invented contacts")
+        listed = len(whatsapp.green_api.rows())
+        progress.say(f"the mock server of GREEN-API is up: a phone with {listed} invented contacts")
         progress.say("Airflow is starting: scheduler, DAG processor, triggerer, API server")
         with _deployment(turn, whatsapp) as airflow:
             progress.say(f"Airflow is up at {airflow.url}")
@@ -72,7 +73,7 @@ def _run(progress: Progress) -> None:
             _pull_the_week(airflow, progress, again=True)
             checks.let_days_pass(whatsapp, crm)
             snapshots.edit(whatsapp, crm)
-            print(heading(f"WhatsApp: what has grown old, and who is new, {whatsapp.clock.now():%d %b %Y}"))
+            print(heading(f"WhatsApp: stale results and new numbers, {whatsapp.clock.now():%d %b %Y}"))
             ran += [checks.run(airflow, progress, whatsapp, crm, REVALIDATE)]
             whatsapp.whatsapp.change(processing_share=0.0)  # from now on every answer comes at once
             ran += [checks.run(airflow, progress, whatsapp, crm, CHECK)]
@@ -84,7 +85,7 @@ def _run(progress: Progress) -> None:
             print_places()
             if ASKED_TO_KEEP:
                 _keep(airflow)
-    progress.say(f"done; everything that was started has ended, {shown_path(OUTPUT)}/ is left to look into")
+    progress.say(f"done; all processes have ended. The output is in {shown_path(OUTPUT)}/")
 
 
 def _deployment(turn: Sandbox, whatsapp: Sandbox) -> AirflowDeployment:
@@ -132,7 +133,7 @@ def _pull_the_week(airflow: AirflowDeployment, progress: Progress, *, again: boo
 
 def _landed(airflow: AirflowDeployment, run_id: str, day: Day) -> str:
     store, files = (airflow.xcom(DAG, run_id, task) for task in ("to_store", "to_files"))
-    new = f"{store['new_versions']:>3} states are new to the store"
+    new = f"{store['new_versions']:>3} versions are new to the store"
     return f"{day.name}: {store['rows']:>3} contacts, {new}; {files['rows']:>3} into files"
 
 

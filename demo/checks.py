@@ -1,4 +1,4 @@
-"""Runs of the DAGs that check numbers, watched from both sides: in Airflow, and at the stand-in of WhatsApp."""
+"""Runs of the DAGs that check numbers, watched from both sides: in Airflow, and at the mock server of WhatsApp."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ran:
     """
     A run, and what it came to.
 
-    :ivar day: the stand-in's time.
+    :ivar day: the mock server's time.
     :ivar allowed: the numbers that might be asked about at that time.
     :ivar summary: what the task returned that asks.
     :ivar asked: how often the server was asked about each number.
@@ -103,7 +103,7 @@ def connection_to(whatsapp: Sandbox) -> dict[str, Any]:
 
 
 def let_days_pass(whatsapp: Sandbox, crm: Crm) -> None:
-    """Bring the stand-in's clock to now: some have left WhatsApp by then, some opted out, and others are new."""
+    """Bring the mock server's clock to now: some have left WhatsApp by then, some opted out, and others are new."""
     client = whatsapp.whatsapp
     there = [number for number in crm.numbers if client.truth(number).status == "valid"]
     for number in there[:LEAVING]:
@@ -158,7 +158,7 @@ class _Watch:
         say, now = self._progress.say, time.monotonic()
         if state == "deferred":
             self._deferred_at = now
-            say(f"{name}: deferred; the triggerer waits, and no worker")
+            say(f"{name}: deferred; the triggerer waits, no worker does")
         if before == "deferred":
             self._ran.deferred_s += now - self._deferred_at
         if state == "success":
@@ -167,8 +167,8 @@ class _Watch:
     def _came_to(self, name: str) -> str:
         told = self._airflow.xcom(self._ran.dag_id, self._run_id, name)
         if name == "hand_on":
-            return f"{told} ids are in the table whatsapp_ids"
+            return f"{told} IDs are in the table whatsapp_ids"
         if name == "wait":
-            return f"all answers are in: {told['valid']} valid, {told['invalid']} invalid, {told['failed']} failed"
+            return f"all results are in: {told['valid']} valid, {told['invalid']} invalid, {told['failed']} failed"
         self._ran.summary = told
-        return f"{told['given']} given, {told['asked']} asked, {told['processing']} of them still processing"
+        return f"{told['given']} given, {told['asked']} checked, {told['processing']} of them still processing"

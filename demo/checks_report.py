@@ -1,4 +1,4 @@
-"""What the checks of numbers cost and what they found, counted at the stand-in of WhatsApp, not asserted."""
+"""Costs and results of the checks, counted at the mock server of WhatsApp, not asserted."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def _needed(ran: Sequence[Ran], first: Sequence[Result]) -> list[frozenset[str]]
 def _print_runs(ran: Sequence[Ran], results: Sequence[Sequence[Result]]) -> None:
     print(heading("Which contacts of the CRM are on WhatsApp"))
     members = {
-        "given": "given to the check",
-        "rejected": "can be no number",
-        "duplicates": "the same number again",
-        "not_asked": "have opted out",
-        "from_store": "answered from the store",
-        "asked": "asked about",
+        "given": "inputs",
+        "rejected": "no valid number",
+        "duplicates": "duplicates",
+        "not_asked": "opted out",
+        "from_store": "reused from the store",
+        "asked": "checked",
     }
     found = [Counter(row.status for row in rows if not row.duplicate) for rows in results]
     rows: list[list[object]] = [[text, *(one.summary[name] for one in ran)] for name, text in members.items()]
@@ -73,20 +73,20 @@ def _print_runs(ran: Sequence[Ran], results: Sequence[Sequence[Result]]) -> None
     rows.append([f"checks left of {DAILY_CHECKS:,} a day", *(one.summary["budget_left"] for one in ran)])
     print(table(["contacts", *map(_name, ran)], rows))
     print(
-        "\n  A number is asked about once in seven days. Who was not on WhatsApp is asked about by a check, not by a"
-        "\n  revalidation. The budget goes by Airflow's clock, for which all three were today."
+        "\n  A number is checked once in seven days. Invalid numbers are rechecked by a check, not by a revalidation."
+        "\n  The budget uses Airflow's clock: all three runs were today."
     )
 
 
 def _print_questions(ran: Sequence[Ran], needed: Sequence[frozenset[str]]) -> None:
-    print(heading("What WhatsApp was asked, counted at its stand-in"))
+    print(heading("Requests to WhatsApp, counted at the mock server"))
     rows: list[list[object]] = [
         ["requests", *(one.requests for one in ran)],
-        ["numbers that were new or had grown old", *(len(numbers) for numbers in needed)],
-        ["numbers asked about", *(len(one.asked) for one in ran)],
-        ["  again, when they had been processing", *(len(one.asked_again) for one in ran)],
-        ["numbers asked about without need", *(len(_needless(*each)) for each in zip(ran, needed, strict=True))],
-        ["seconds that the triggerer waited for them", *(round(one.deferred_s) for one in ran)],
+        ["new and stale numbers", *(len(numbers) for numbers in needed)],
+        ["numbers checked", *(len(one.asked) for one in ran)],
+        ["  again, while processing", *(len(one.asked_again) for one in ran)],
+        ["numbers checked without need", *(len(_needless(*each)) for each in zip(ran, needed, strict=True))],
+        ["seconds in the triggerer", *(round(one.deferred_s) for one in ran)],
     ]
     print(table(["", *map(_name, ran)], rows))
 
@@ -104,7 +104,7 @@ def _print_some(first: Sequence[Result], last: Sequence[Result]) -> None:
         ]
         for row in _one_of_each(then, last)
     ]
-    print(heading("Some of them, masked"))
+    print(heading("Examples, masked"))
     print(table(["contact", "in the CRM", "number", "first check", "last check", "WhatsApp id"], rows))
 
 
@@ -127,28 +127,28 @@ def _one_of_each(then: dict[str, Result], last: Sequence[Result]) -> list[Result
 def _check_questions(ran: Sequence[Ran], needed: Sequence[frozenset[str]]) -> None:
     for one, numbers in zip(ran, needed, strict=True):
         if needless := _needless(one, numbers):
-            raise NotKeptError(f"{len(needless)} numbers were asked about without need by {_name(one)}")
+            raise NotKeptError(f"{len(needless)} numbers were checked without need by {_name(one)}")
         if forgotten := numbers - one.asked.keys():
-            raise NotKeptError(f"{len(forgotten)} numbers were not asked about by {_name(one)}")
-    drawn = DAILY_CHECKS - ran[-1].summary["budget_left"]
-    if drawn != sum(map(len, needed)):
-        raise NotKeptError(f"{drawn} checks were drawn for {sum(map(len, needed))} numbers")
+            raise NotKeptError(f"{len(forgotten)} numbers were not checked by {_name(one)}")
+    spent = DAILY_CHECKS - ran[-1].summary["budget_left"]
+    if spent != sum(map(len, needed)):
+        raise NotKeptError(f"{spent} checks were spent for {sum(map(len, needed))} numbers")
     if not all(one.asked_again for one in ran[:2]):
-        raise NotKeptError("every answer came at once; there was nothing to wait for")
+        raise NotKeptError("every result came at once; there was nothing to wait for")
 
 
 def _check_answers(whatsapp: Sandbox, crm: Crm, last: Sequence[Result]) -> None:
     true = {number: whatsapp.whatsapp.truth(number) for number in crm.numbers}
-    told = {row.number: (row.status, row.wa_id) for row in last if row.number in true}
-    if wrong := [n for n, one in true.items() if told.get(n) != (one.status, one.wa_id)]:
+    results = {row.number: (row.status, row.wa_id) for row in last if row.number in true}
+    if wrong := [n for n, one in true.items() if results.get(n) != (one.status, one.wa_id)]:
         raise NotKeptError(f"the store is wrong about {len(wrong)} of {len(true)} numbers")
-    handed_on = {tuple(row) for row in query(STORE, "SELECT contact_key, wa_id FROM whatsapp_ids")[1]}
-    if handed_on != {(row.contact_key, row.wa_id) for row in last if row.status == "valid"}:
+    passed_on = {tuple(row) for row in query(STORE, "SELECT contact_key, wa_id FROM whatsapp_ids")[1]}
+    if passed_on != {(row.contact_key, row.wa_id) for row in last if row.status == "valid"}:
         raise NotKeptError("whatsapp_ids does not hold the valid ids of the last check")
 
 
 def _needless(one: Ran, needed: frozenset[str]) -> frozenset[str]:
-    """Find what was asked that need not be: only who is processing may be asked about again."""
+    """Return the numbers that were requested without need: only processing numbers may be polled."""
     is_waiting = len(one.asked_again) <= one.summary["processing"]
     return frozenset(one.asked.keys() - needed) | (frozenset() if is_waiting else one.asked_again)
 

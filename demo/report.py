@@ -1,4 +1,4 @@
-"""What landed, and what would have been lost: counted against the stand-in's own history, not asserted."""
+"""What landed, and what would have been lost: counted against the mock server's own history, not asserted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def print_report(world: World, *, pulled_again_at: datetime) -> None:
     """
     Print tables of what landed, compared with what happened.
 
-    :param pulled_again_at: the stand-in's time of the second pulls.
+    :param pulled_again_at: the mock server's time of the second pulls.
     :raises NotKeptError: something that a pull could see is not in the store.
     """
     truth = truth_of(world, pulled_again_at)
@@ -37,17 +37,17 @@ def print_report(world: World, *, pulled_again_at: datetime) -> None:
 
 def _print_windows(pulls: list[Pulled]) -> None:
     first, again = pulls[:DAYS], pulls[DAYS:]
-    print(heading("What Turn.io gave for each day"))
+    print(heading("Contacts that Turn.io returned for each day"))
     rows = [
         [day.name, one.rows, one.new_versions, two.rows, two.new_versions, "yes" if two.lossy else "no"]
         for day, one, two in zip(Day.week(), first, again, strict=True)
     ]
     total = ["the week", *(sum(int(row[i]) for row in rows) for i in range(1, 5)), ""]
-    print(table(["day", "pulled that night", "new states", "pulled again", "new states", "lossy"], [*rows, total]))
+    print(table(["day", "that night", "new versions", "second sync", "new versions", "lossy"], [*rows, total]))
     minutes = int(AFTER.total_seconds() // 60)
     print(
-        f"\n  An old day shrinks, because Turn.io shows a contact only under its newest update. Lossy is a day that was"
-        f"\n  first pulled more than an hour after its end; each was pulled {minutes} minutes after it."
+        f"\n  An old day shrinks, because Turn.io returns a contact only by its latest update. A day is lossy if its"
+        f"\n  first sync was more than an hour after its end. Each was {minutes} minutes after it."
     )
 
 
@@ -55,23 +55,23 @@ def _print_states(truth: Truth) -> None:
     in_store = len(landed.states(STORE) & truth.seen)
     in_files = len(landed.states_in_files(FILES) & truth.seen)
     seen, lost = len(truth.seen), len(truth.lost_by_overwriting)
-    hourly = f"no nightly pull sees them; hourly ones see {len(truth.seen_hourly):,} of {len(truth.happened):,}"
-    print(heading("What is kept, counted against everything that happened"))
+    hourly = f"no nightly sync sees them; hourly syncs see {len(truth.seen_hourly):,} of {len(truth.happened):,}"
+    print(heading("Versions in the store, compared with all that happened"))
     rows = [
-        ["took place in the week", len(truth.happened), f"of {landed.contacts(STORE):,} contacts"],
-        ["a nightly pull could see", seen, "the newest of each contact and day"],
+        ["happened in the week", len(truth.happened), f"of {landed.contacts(STORE):,} contacts"],
+        ["a nightly sync could see", seen, "the latest of each contact and day"],
         ["are in the store", in_store, ""],
         ["are in the files", in_files, ""],
-        ["would be left by overwriting", len(truth.kept_by_overwriting), "a day's first pull with its second"],
+        ["would be left by overwriting", len(truth.kept_by_overwriting), "if the second sync replaced the first"],
         ["would be lost by overwriting", lost, f"{lost / seen:.0%} of what was seen"],
         ["were replaced within their day", len(truth.never_seen), hourly],
     ]
-    print(table(["states of contacts that", "count", ""], rows))
+    print(table(["versions that", "count", ""], rows))
 
 
 def _print_bob(world: World) -> None:
     uuid = next(event.uuid for event in world if event.id == BOB)
-    print(heading("One of them: Bob, of the example in Turn.io's documentation"))
+    print(heading("Example: Bob, of the example in Turn.io's documentation"))
     rows = [[start, end or "(now)", savings] for start, end, savings in landed.history_of(STORE, uuid)]
     print(table(["from", "until", "savings"], rows))
 
@@ -82,12 +82,12 @@ def print_places() -> None:
     numbers = "SELECT status, count(*), min(checked_at), max(checked_at) FROM wacontacts_number GROUP BY status"
     rows = [
         ["store, SQLite", shown_path(STORE)],
-        ["ask it", f'.venv/bin/python -m demo.query "{history}"'],
+        ["query", f'.venv/bin/python -m demo.query "{history}"'],
         ["", f'.venv/bin/python -m demo.query "{numbers}"'],
-        ["of Turn.io", "wacontacts_current, wacontacts_history, wacontacts_extraction (what was pulled when)"],
+        ["of Turn.io", "wacontacts_current, wacontacts_history, wacontacts_extraction (all syncs)"],
         [
             "of WhatsApp",
-            "wacontacts_number, wacontacts_check, wacontacts_check_result; whatsapp_ids, handed on by a DAG",
+            "wacontacts_number, wacontacts_check, wacontacts_check_result; whatsapp_ids, written by a DAG",
         ],
         ["files", shown_path(_an_extraction()) + "/"],
         ["Airflow's logs", shown_path(AIRFLOW_HOME / "logs") + "/"],
@@ -104,10 +104,12 @@ def _an_extraction() -> Path:
 def _check_clock(pulls: list[Pulled]) -> None:
     late = [pull for pull in pulls[:DAYS] if pull.lateness_s != AFTER.total_seconds()]
     if late or len(pulls) != 2 * DAYS:
-        raise NotKeptError(f"not all of {DAYS} windows were pulled {AFTER} after their end, and then once more")
+        raise NotKeptError(f"not all of {DAYS} windows were synced {AFTER} after their end, and then once more")
 
 
 def _check_states(truth: Truth) -> None:
     for place, kept in (("store", landed.states(STORE)), ("files", landed.states_in_files(FILES))):
         if missing := truth.seen - kept:
-            raise NotKeptError(f"{len(missing)} of {len(truth.seen)} states that Turn.io showed are not in the {place}")
+            raise NotKeptError(
+                f"{len(missing)} of {len(truth.seen)} versions that Turn.io returned are not in the {place}"
+            )

@@ -166,11 +166,11 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         return check.finish()
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:
-        answer = self.hook.check_contacts(
+        response = self.hook.check_contacts(
             numbers, blocking=self.blocking, force_check=self.force_check, idempotent=False
         )
-        send("whatsapp_business", asked=len(numbers), **count_statuses(answer))
-        return answer
+        send("whatsapp_business", asked=len(numbers), **count_statuses(response))
+        return response
 
     def _publish_summary(
         self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals

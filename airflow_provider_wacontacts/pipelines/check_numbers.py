@@ -187,18 +187,18 @@ class CheckRun:
             return leased
         try:
             asked_at = self.checks.context.now()
-            answer = self.ask(leased.numbers)
+            response = self.ask(leased.numbers)
         except BaseException as error:
             # Before the release, which may wait for the store: no other batch is to start meanwhile.
             self._failed |= not isinstance(error, (ServerError, NetworkError))
             self.check.release(leased.numbers)
             raise
-        _log_response_errors(answer)
-        self.check.record(to_store_results(answer, leased.numbers, asked_at=asked_at, forced=self.force_check))
-        if answer.error is not None:
-            self._failed |= not isinstance(answer.error, ServerError)
-            self.check.release(answer.missing)
-            raise answer.error
+        _log_response_errors(response)
+        self.check.record(to_store_results(response, leased.numbers, asked_at=asked_at, forced=self.force_check))
+        if response.error is not None:
+            self._failed |= not isinstance(response.error, ServerError)
+            self.check.release(response.missing)
+            raise response.error
         return leased
 
     def _report_progress(self, checked: int) -> None:
@@ -224,12 +224,12 @@ class CheckRun:
         )
 
 
-def _log_response_errors(answer: CheckResponse) -> None:
-    for code in answer.error_codes:
+def _log_response_errors(response: CheckResponse) -> None:
+    for code in response.error_codes:
         log.warning("The response has an error beside its results: code %s", code)
-    if answer.missing or answer.unmatched:
+    if response.missing or response.unmatched:
         log.warning(
             "The response has no result for %s of the numbers, and %s results that match no number",
-            len(answer.missing),
-            answer.unmatched,
+            len(response.missing),
+            response.unmatched,
         )

@@ -19,7 +19,7 @@ MAX_BEHIND = timedelta(days=365)
 
 
 def to_store_results(
-    answer: CheckResponse, numbers: Sequence[str], *, asked_at: datetime, forced: bool = False
+    response: CheckResponse, numbers: Sequence[str], *, asked_at: datetime, forced: bool = False
 ) -> CheckResults:
     """
     Return a result for each number of a request: ``missing`` if the response has none and does not refuse the number.
@@ -27,13 +27,13 @@ def to_store_results(
     :param numbers: E.164, as sent.
     :param asked_at: by the worker's clock. It replaces the response's date if there is none, or a wrong one.
     """
-    expected = numbers if answer.error is None else ()
+    expected = numbers if response.error is None else ()
     results: dict[str, tuple[str, str | None]] = dict.fromkeys(expected, (MISSING, None))
-    results |= {number: (to_store_status(result), result.wa_id) for number, result in answer.results.items()}
-    answered_at = answer.date or asked_at
+    results |= {number: (to_store_status(result), result.wa_id) for number, result in response.results.items()}
+    answered_at = response.date or asked_at
     if not -MAX_BEHIND <= answered_at - asked_at <= MAX_AHEAD:
         answered_at = asked_at
-    return CheckResults(results, asked_at, answered_at, answer.client_version, forced)
+    return CheckResults(results, asked_at, answered_at, response.client_version, forced)
 
 
 def to_store_status(result: ContactResult) -> str:

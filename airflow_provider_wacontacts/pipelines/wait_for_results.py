@@ -143,17 +143,17 @@ class PendingCheck:
                 break
         return self._leased
 
-    def record(self, asked_at: datetime, answer: CheckResponse) -> None:
+    def record(self, asked_at: datetime, response: CheckResponse) -> None:
         """
         Record the results of the leased numbers, and release them.
 
         :raises ApiError: the server refused some of them; those are still leased.
         """
-        self.check.record(to_store_results(answer, self._leased, asked_at=asked_at))
+        self.check.record(to_store_results(response, self._leased, asked_at=asked_at))
         self._leased = ()
-        if answer.error is not None:
-            self._leased = answer.missing
-            raise answer.error
+        if response.error is not None:
+            self._leased = response.missing
+            raise response.error
 
     def release(self) -> None:
         """Release the leased numbers. If the store fails, the lease runs out after a while."""

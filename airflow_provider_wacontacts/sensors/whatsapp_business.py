@@ -236,9 +236,9 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:
         # Only rechecks of failed numbers count against the budget.
-        answer = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
-        send("whatsapp_business", asked_again=len(numbers), **count_statuses(answer))
-        return answer
+        response = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
+        send("whatsapp_business", asked_again=len(numbers), **count_statuses(response))
+        return response
 
     def _handle_error(self, error: WaContactsError) -> None:
         """Poll again later, and not before ``Retry-After``; raise the error after too many in a row."""

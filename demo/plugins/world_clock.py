@@ -1,9 +1,9 @@
 """
-An Airflow plugin of the demo: it moves the stand-in's clock on before a run pulls its day.
+An Airflow plugin of the demo: it moves the mock server's clock on before a run pulls its day.
 
 The DAG is the example as it stands. Airflow tells this listener of each task that is about to run; the clock then goes
 to shortly after the end of the run's data interval, as it would have been on that night. It never goes back: when the
-days are pulled again, the stand-in stays in the time after the last of them.
+days are pulled again, the mock server stays in the time after the last of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-#: Address of the stand-in's clock, and seconds between a day's end and its run.
+#: Address of the mock server's clock, and seconds between a day's end and its run.
 CLOCK, AFTER_S = "DEMO_CLOCK_URL", "DEMO_AFTER_S"
 
 

@@ -20,7 +20,7 @@ from tests.newcomer.readme import Command, Dag, Query, Step
 __all__ = ["StepFailedError", "Walk"]
 
 WEEK = timedelta(days=7)
-#: How long before midnight the hour is over in which most contacts of the stand-in change.
+#: How long before midnight the hour is over in which most contacts of the mock server change.
 BROADCAST = timedelta(hours=14)
 ASK = """\
 import sqlite3, sys
@@ -37,7 +37,7 @@ class Walk(AbstractContextManager["Walk"]):
     """
     One shell, in a clone, to which a page's commands are given as they are written.
 
-    What it does otherwise than the page it says: the DAG meets a stand-in of Turn.io, as the token that is shown is
+    What it does otherwise than the page it says: the DAG meets a mock server of Turn.io, as the token that is shown is
     nobody's, and the store is in the place's home.
 
     :param skip: commands in which it is found are not run.

@@ -41,7 +41,7 @@ class Place:
     """
     What a check is made in, and what of it can be seen.
 
-    :ivar api: the stand-in, over a real socket.
+    :ivar api: the mock server, over a real socket.
     """
 
     def __init__(self, api: Sandbox, store_url: str) -> None:

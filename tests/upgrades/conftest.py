@@ -39,7 +39,7 @@ class Scene:
     """
     Tasks, and what they work on.
 
-    :ivar api: the stand-in for all three systems.
+    :ivar api: the mock server for all three systems.
     :ivar check_id: of a check with numbers that are waited for.
     """
 
