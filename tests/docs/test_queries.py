@@ -148,7 +148,7 @@ def test_missing_windows_are_those_that_nobody_pulled(week):
 
 
 def test_a_second_look_that_brought_something_is_found(week):
-    rows = week.pseudonymized("history.md", "What a lookback brings back")
+    rows = week.pseudonymized("history.md", "Contacts that are skipped during paging")
 
     assert [(moment(row["window_start"]), row["new_versions"]) for row in rows] == [(Day(0).start, 1)]
 
@@ -174,7 +174,7 @@ def test_who_went_and_who_came_back_is_told_in_order(week):
 
 
 def test_who_is_gone_is_who_is_missing_from_the_last_complete_snapshot(week):
-    rows = week.pseudonymized("green_api.md", "Who is gone")
+    rows = week.pseudonymized("green_api.md", "Deleted contacts")
 
     assert [(row["contact_id"], row["name"], moment(row["gone_at"])) for row in rows] == [
         (PhoneDay.REMOVED, "Contact 101", PhoneDay.at(3))
