@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -65,22 +65,20 @@ class SharedClient:
         """Wait while the server accepts no requests."""
         await self._rate_limiter.wait_unblocked()
 
-    async def send_check(self, numbers: Sequence[str]) -> tuple[datetime, CheckResponse]:
+    async def send_check(self, numbers: Sequence[str]) -> CheckResponse:
         """
         Send a request within the rate limit. A ``Retry-After`` blocks all triggers of the connection.
 
-        :returns: when it was sent, and the response.
         :raises WaContactsError: there was no response; the request is not retried.
         """
         async with self._rate_limiter.acquire():
-            asked_at = datetime.now(UTC)
             try:
                 answer = await self._contacts.check_contacts(numbers)
             except TransientError as error:
                 send("whatsapp_business", retries=1, rate_limit_waits=self._block_for(error))
                 raise
             send("whatsapp_business", asked_again=len(numbers), **count_statuses(answer))
-            return asked_at, answer
+            return answer
 
     def _block_for(self, error: TransientError) -> timedelta | None:
         """Block all requests if the server asks for it; return by how much longer, if for a rate limit."""

@@ -186,7 +186,6 @@ class CheckRun:
         if not leased.numbers:
             return leased
         try:
-            asked_at = self.checks.context.now()
             response = self.ask(leased.numbers)
         except BaseException as error:
             # Before the release, which may wait for the store: no other batch is to start meanwhile.
@@ -194,7 +193,7 @@ class CheckRun:
             self.check.release(leased.numbers)
             raise
         _log_response_errors(response)
-        self.check.record(to_store_results(response, leased.numbers, asked_at=asked_at, forced=self.force_check))
+        self.check.record(to_store_results(response, leased.numbers, asked_at=leased.leased_at, forced=self.force_check))
         if response.error is not None:
             self._failed |= not isinstance(response.error, ServerError)
             self.check.release(response.missing)

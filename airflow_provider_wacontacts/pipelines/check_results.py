@@ -25,7 +25,7 @@ def to_store_results(
     Return a result for each number of a request: ``missing`` if the response has none and does not refuse the number.
 
     :param numbers: E.164, as sent.
-    :param asked_at: by the worker's clock. It replaces the response's date if there is none, or a wrong one.
+    :param asked_at: by the database's clock. It replaces the response's date if there is none, or a wrong one.
     """
     expected = numbers if response.error is None else ()
     results: dict[str, tuple[str, str | None]] = dict.fromkeys(expected, (MISSING, None))

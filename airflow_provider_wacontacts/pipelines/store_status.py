@@ -105,7 +105,9 @@ def read_status(
     def work(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
         sources = selection.sources or {*FEEDS, SENDERS}
         feeds = read_feeds(db, selection, late_after=store.context.late_after, with_contacts=with_contacts)
-        return feeds, read_senders(db, selection, now=store.context.now(), limits=limits) if SENDERS in sources else ()
+        return feeds, read_senders(
+            db, selection, now=store.context.now(db.connection), limits=limits
+        ) if SENDERS in sources else ()
 
     return _read(store, work)
 

@@ -28,7 +28,7 @@ from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
-from airflow_provider_wacontacts.store.checks.model import CheckTotals
+from airflow_provider_wacontacts.store.checks.model import NEVER, CheckTotals
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.schema import prepare
 
@@ -83,6 +83,7 @@ class PendingCheck:
         self._now = now
         self._batches: Iterator[list[int]] = iter(())
         self._leased: Sequence[str] = ()
+        self._leased_at = NEVER
 
     @cached_property
     def check(self) -> Check:
@@ -139,17 +140,17 @@ class PendingCheck:
                 log.warning("The sender's budget is spent for today. Numbers with status failed are not rechecked.")
                 self.check.stop_rechecking()
             if leased.numbers:
-                self._leased = leased.numbers
+                self._leased, self._leased_at = leased.numbers, leased.leased_at
                 break
         return self._leased
 
-    def record(self, asked_at: datetime, response: CheckResponse) -> None:
+    def record(self, response: CheckResponse) -> None:
         """
         Record the results of the leased numbers, and release them.
 
         :raises ApiError: the server refused some of them; those are still leased.
         """
-        self.check.record(to_store_results(response, self._leased, asked_at=asked_at))
+        self.check.record(to_store_results(response, self._leased, asked_at=self._leased_at))
         self._leased = ()
         if response.error is not None:
             self._leased = response.missing
@@ -166,20 +167,17 @@ class PendingCheck:
 def poll_results(
     pending: PendingCheck,
     send_check: Callable[[Sequence[str]], CheckResponse],
-    *,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CheckTotals:
     """
     Request all missing results once.
 
     :param send_check: sends a request, without ``force_check``.
-    :param now: timezone-aware.
     :raises WaContactsError: the results so far are kept, and nothing stays leased.
     """
     pending.start_round()
     try:
         while numbers := pending.lease_next():
-            pending.record(now(), send_check(numbers))
+            pending.record(send_check(numbers))
     except BaseException:
         pending.release()
         raise
@@ -195,8 +193,8 @@ class AsyncCheckClient(Protocol):
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
 
-    async def send_check(self, numbers: Sequence[str]) -> tuple[datetime, CheckResponse]:
-        """Send a request within the rate limit; return when it was sent, and the response."""
+    async def send_check(self, numbers: Sequence[str]) -> CheckResponse:
+        """Send a request within the rate limit."""
 
 
 async def wait_for_results(
@@ -262,7 +260,7 @@ async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
     try:
         await client.wait_unblocked()
         while numbers := await client.run_in_thread(pending.lease_next):
-            await client.run_in_thread(pending.record, *await client.send_check(numbers))
+            await client.run_in_thread(pending.record, await client.send_check(numbers))
             await client.wait_unblocked()
     except BaseException:
         await client.run_in_thread(pending.release)

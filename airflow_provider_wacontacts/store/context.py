@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.store.batches import Write
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.suppression import StoredSuppressionList
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 from airflow_provider_wacontacts.store.transactions import Transactions
 
 __all__ = ["StoreContext"]
@@ -26,7 +29,7 @@ class StoreContext:
     """
     What each part of a store is given. Threads may share it.
 
-    :param now: the worker's clock, timezone-aware.
+    :param clock: replaces the database's clock in tests; ``None`` for the database's.
     :param secret: the secret of pseudonyms; ``None`` where the store's connection has none.
     :param suppressions: the suppression list.
     :param write_batch: writes contacts, in the database's own way.
@@ -39,10 +42,28 @@ class StoreContext:
     locks: Locks
     suppressions: StoredSuppressionList
     write_batch: Write
-    now: Callable[[], datetime]
+    clock: Callable[[], datetime] | None
     late_after: timedelta
     auto_upgrade: bool
     secret: bytes | None = field(default=None, repr=False)
+
+    def now(self, connection: Connection | None = None) -> datetime:
+        """
+        Return the time by the database's clock, UTC: leases, budgets and attempts depend on no worker's.
+
+        SQLite has the clock of its machine, which all of its workers share.
+
+        :param connection: where the caller has one.
+        """
+        if self.clock is not None:
+            return self.clock()
+        if self.transactions.is_sqlite:
+            return datetime.now(UTC)
+        if connection is None:
+            with self.transactions.read() as own:
+                return self.now(own)
+        moment: datetime = connection.execute(select(func.clock_timestamp(type_=UtcDateTime))).scalar_one()
+        return moment
 
     @contextmanager
     def read(self) -> Iterator[Database]:

@@ -136,7 +136,7 @@ class _Erasure:
         self._db = db
         self._context = context
         self._changes: dict[int, Changes] = {}
-        self._now = context.now()
+        self._now = context.now(db.connection)
         self._key: SuppressionKey = context.suppressions.key(db.connection, self._now)
 
     def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:

@@ -84,7 +84,7 @@ class Extraction:
             new, refused = write_bisecting(connection, context.write_batch, batch)
             flag_repaired(connection, tables, batch)
             quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
-            insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=context.now())
+            insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=context.now(connection))
             counts = ledger.CommitCounts(len(kept) - len(refused), len(new), len(quarantined), pages, size)
             ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
             changes = Changes(account_id)

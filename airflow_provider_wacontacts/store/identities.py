@@ -92,7 +92,7 @@ class SenderIdentities:
         """
         distinct = _distinct(changes)
         if distinct:
-            self.context.run(lambda db: self._upsert(db, distinct, detected_at or self.context.now()))
+            self.context.run(lambda db: self._upsert(db, distinct, detected_at or self.context.now(db.connection)))
 
     def record_latest(
         self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
@@ -109,7 +109,7 @@ class SenderIdentities:
 
         def work(db: Database) -> StoredIdentity | None:
             change = IdentityChange(wa_id, latest.hash, latest.created_at)
-            if not self._upsert(db, [change], self.context.now()):
+            if not self._upsert(db, [change], self.context.now(db.connection)):
                 return None
             db.execute(RECORD_LATEST, acknowledged=latest.acknowledged, **own)
             if instead_of is not None and latest.created_at is not None:
@@ -166,7 +166,7 @@ class SenderIdentities:
 
         :raises LandingError: the database failed.
         """
-        self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now=self.context.now()))
+        self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now=self.context.now(db.connection)))
 
     def _upsert(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> bool:
         """Store identities of users that are not erased; return whether there were any."""

@@ -116,7 +116,7 @@ def begin(
 ) -> StartedExtraction:
     """Take over from the unfinished extraction of the same key, if there is one, and insert a new one."""
     context.locks.named(connection, "wacontacts begin", *key.task)
-    tables, now = context.tables, context.now()
+    tables, now = context.tables, context.now(connection)
     account_id = _find_or_add_account(connection, tables, key)
     before = _abandon(connection, tables, key, now)
     started = StartedExtraction(
@@ -231,7 +231,7 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
             "lossy": is_lossy(window, synced, context.late_after),
         }
         gap = gap_before(window, _covered_before(connection, tables, row.account_id, window))
-    closed = {**loss, "state": state, "finished_at": context.now()}
+    closed = {**loss, "state": state, "finished_at": context.now(connection)}
     gap_start, gap_end = gap or (None, None)
     connection.execute(
         update(ledger)

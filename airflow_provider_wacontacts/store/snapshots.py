@@ -247,7 +247,7 @@ class _Landing:
         return _Sums(len(records) - len(refused), len(new), len(refused), back)
 
     def _insert_rejects(self, rejects: Sequence[Reject]) -> None:
-        extraction_id, now = self._begun.extraction_id, self._context.now()
+        extraction_id, now = self._begun.extraction_id, self._context.now(self._connection)
         insert_rejects(self._connection, self._tables, extraction_id, rejects, received_at=now)
 
     def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:

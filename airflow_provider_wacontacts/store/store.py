@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection, Engine
 
@@ -23,10 +23,6 @@ from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactio
 __all__ = ["Store"]
 
 
-def _worker_time() -> datetime:
-    return datetime.now(UTC)
-
-
 class Store:
     """
     The tables that contacts are loaded into.
@@ -35,7 +31,7 @@ class Store:
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
     :param auto_upgrade: create or upgrade the tables if needed.
     :param late_after: how long after its end a window may be synced in time, inclusive.
-    :param now: the worker's clock, timezone-aware.
+    :param now: replaces the database's clock in tests, timezone-aware.
     :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
     :param file_mode: permissions of a new SQLite file.
     :param name: of the store, for errors: for example ``Connection 'wacontacts_store'``.
@@ -49,7 +45,7 @@ class Store:
         table_schema: str | None = None,
         auto_upgrade: bool = True,
         late_after: timedelta = timedelta(hours=1),
-        now: Callable[[], datetime] = _worker_time,
+        now: Callable[[], datetime] | None = None,
         secret: bytes | None = None,
         file_mode: int = FILE_MODE,
         name: str = "The store",
@@ -63,7 +59,7 @@ class Store:
             locks=locks,
             suppressions=StoredSuppressionList(tables, locks, secret),
             write_batch=batch_writer(tables, is_sqlite=transactions.is_sqlite),
-            now=now,
+            clock=now,
             late_after=late_after,
             auto_upgrade=auto_upgrade,
             secret=secret,

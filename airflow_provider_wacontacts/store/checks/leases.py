@@ -108,6 +108,7 @@ def lease(db: Database, request: LeaseRequest, number_ids: Sequence[int], now: d
         [row.number for row in leased],
         over_budget=len(leased) < len(available),
         leased_elsewhere=len(unknown) - len(available),
+        leased_at=now,
     )
 
 

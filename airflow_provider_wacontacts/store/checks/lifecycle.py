@@ -117,7 +117,7 @@ class Check:
             self._add(first, batch)
             first += len(batch)
         fresh_after = None if self._row.force_check else self._row.fresh_after
-        context.run(lambda db: inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=context.now()))
+        context.run(lambda db: inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=self._now(db)))
         if first >= ANALYZE_AFTER_ROWS:
             context.analyze("check_result", "number")
         self.is_filled = True
@@ -128,8 +128,12 @@ class Check:
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
         """Return those of the queued numbers that the budget is not charged for, or that other workers have leased."""
-        request, now = self._first_request(), self._context.now()
-        return self._pages(lambda db, after: leases.queued_free(db, request, now, after=after, size=size))
+
+        def read(db: Database, after: int) -> Sequence[Any]:
+            now = self._now(db)
+            return leases.queued_free(db, self._first_request(now), now, after=after, size=size)
+
+        return self._pages(read)
 
     def waiting(self, size: int) -> Iterator[list[int]]:
         """Yield the numbers that are requested again, in the order of the inputs, in batches."""
@@ -141,14 +145,23 @@ class Check:
 
         :raises LandingError: the database failed.
         """
-        return self._lease(number_ids, self._first_request())
+
+        def work(db: Database) -> LeasedNumbers:
+            now = self._now(db)
+            return leases.lease(db, self._first_request(now), number_ids, now)
+
+        return self._context.run(work)
 
     def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """Lease waiting numbers; of these, the budget is charged for those that had failed."""
-        request = self._first_request()._replace(
-            fresh_after=EVER, asked_since=NEVER, force_check=False, is_waiting=True
-        )
-        return self._lease(number_ids, request)
+
+        def work(db: Database) -> LeasedNumbers:
+            now = self._now(db)
+            first = self._first_request(now)
+            again = first._replace(fresh_after=EVER, asked_since=NEVER, force_check=False, is_waiting=True)
+            return leases.lease(db, again, number_ids, now)
+
+        return self._context.run(work)
 
     def record(self, received: CheckResults) -> None:
         """
@@ -174,7 +187,7 @@ class Check:
 
         def work(db: Database) -> CheckTotals:
             self._execute(db, LEAVE_OUT_QUEUED)
-            self._execute(db, FINISH, now=self._context.now())
+            self._execute(db, FINISH, now=self._now(db))
             return self._resolve_and_count(db)
 
         return self._context.run(work)
@@ -207,7 +220,7 @@ class Check:
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)
-            results.resolve_checks(db, [self._row.check_id], self._context.now())
+            results.resolve_checks(db, [self._row.check_id], self._now(db))
 
         self._context.run(work)
 
@@ -251,26 +264,26 @@ class Check:
             after = rows[-1].ordinal
             yield [row.number_id for row in rows]
 
-    def _first_request(self) -> LeaseRequest:
+    def _first_request(self, now: datetime) -> LeaseRequest:
         row = self._row
         return LeaseRequest(
             row.check_id,
             self._holder,
             self._sender,
             fresh_after=row.fresh_after,
-            asked_since=max(row.created_at, self._context.now() - CACHED_FOR),
+            asked_since=max(row.created_at, now - CACHED_FOR),
             force_check=row.force_check,
             is_waiting=False,
             daily_checks=self._daily_checks,
             max_checks=self.max_checks,
         )
 
-    def _lease(self, number_ids: Sequence[int], request: LeaseRequest) -> LeasedNumbers:
-        return self._context.run(lambda db: leases.lease(db, request, number_ids, self._context.now()))
-
     def _resolve_and_count(self, db: Database) -> CheckTotals:
-        results.resolve_checks(db, [self._row.check_id], self._context.now())
+        results.resolve_checks(db, [self._row.check_id], self._now(db))
         return results.count_totals(db, self._row.check_id)
+
+    def _now(self, db: Database) -> datetime:
+        return self._context.now(db.connection)
 
     def _execute(self, db: Database, sql: str, **parameters: Any) -> None:
         db.execute(sql, check_id=self._row.check_id, **parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -13,6 +13,7 @@ __all__ = [
     "FINAL",
     "MAX_OMISSIONS",
     "MISSING",
+    "NEVER",
     "OPTED_OUT",
     "REUSABLE",
     "UNCHECKED",
@@ -23,6 +24,8 @@ __all__ = [
     "LeasedNumbers",
 ]
 
+#: Before all times.
+NEVER = datetime.min.replace(tzinfo=UTC)
 #: How long a WhatsApp Business client answers from its cache, unless ``force_check`` is set.
 CACHED_FOR = timedelta(days=7)
 #: Statuses that a later check may reuse.
@@ -82,11 +85,13 @@ class LeasedNumbers(NamedTuple):
     :param numbers: E.164, in the order of the check; may be empty.
     :param over_budget: the budget did not suffice for the others.
     :param leased_elsewhere: how many other workers hold a lease on.
+    :param leased_at: when, by the database's clock.
     """
 
     numbers: Sequence[str]
     over_budget: bool = False
     leased_elsewhere: int = 0
+    leased_at: datetime = NEVER
 
 
 class CheckResults(NamedTuple):
@@ -94,8 +99,8 @@ class CheckResults(NamedTuple):
     The results in one response, or in one callback.
 
     :param results: status and WhatsApp id by number.
-    :param asked_at: when the request was sent, by the worker's clock.
-    :param answered_at: when the response was sent, by the server's clock where it states it.
+    :param asked_at: when the numbers of the request were leased, by the database's clock.
+    :param answered_at: when the response was sent, by the server's clock where it states a credible time.
     :param client_version: for example ``v2.45.1``; ``None`` where the response has none.
     :param forced: the request had ``force_check``.
     """

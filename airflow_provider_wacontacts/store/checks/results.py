@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.store.checks.model import (
     FINAL,
     MAX_OMISSIONS,
     MISSING,
+    NEVER,
     UNCHECKED,
     CheckResults,
     CheckTotals,
@@ -33,7 +34,6 @@ __all__ = [
     "resolve_checks",
 ]
 
-NEVER = datetime.min.replace(tzinfo=UTC)
 NUMBERS = """
 SELECT number_id, number, status, checked_at, answered_at, asked_at FROM {at}wacontacts_number
 WHERE sender = :sender AND number IN :numbers ORDER BY number_id
@@ -162,7 +162,7 @@ def record(
 
     :param holder: whose leases end.
     """
-    now = context.now()
+    now = context.now(db.connection)
     results = _without_suppressed(db, context, sender, received, now)
     if results.results:
         number_ids, news = _store(db, context.locks, sender, results, is_response=True)
@@ -178,7 +178,7 @@ def record(
 
 def record_delivered(db: Database, context: StoreContext, sender: str, received: CheckResults) -> None:
     """Store the results of a callback where they are news, and copy them to each check that waits for them."""
-    now = context.now()
+    now = context.now(db.connection)
     results = _without_suppressed(db, context, sender, received, now)
     if results.results:
         number_ids, news = _store(db, context.locks, sender, results, is_response=False)
@@ -317,11 +317,19 @@ def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
 
 
 def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
-    """Return whether a result is newer by the server's clock, or at the same time final, or of a later request."""
+    """
+    Return whether the response is to a later request, or to the same one and final, or newer by the server's clock.
+
+    Requests are in order by one clock, while servers, which may be several, have their own. A callback may have brought
+    a final result since the request was sent: only a result that is newer than that by the server's clock replaces it
+    with one that is not final.
+    """
     if row.answered_at is None:
         return True
-    stored = (row.answered_at, row.status in FINAL, row.asked_at or NEVER)
-    return (results.answered_at, status in FINAL, results.asked_at) > stored
+    if row.status in FINAL and status not in FINAL and results.answered_at <= row.answered_at:
+        return False
+    stored = (row.asked_at or NEVER, row.status in FINAL, row.answered_at)
+    return (results.asked_at, status in FINAL, results.answered_at) > stored
 
 
 def _is_expected(row: Any, status: str, results: CheckResults) -> bool:

@@ -93,13 +93,14 @@ class SenderChecks:
         def work(db: Database) -> CheckRow:
             self.context.locks.named(db.connection, "wacontacts check", *spec.task)
             own = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
-            resumable_after = min(spec.fresh_after, self.context.now() - CACHED_FOR)
+            now = self.context.now(db.connection)
+            resumable_after = min(spec.fresh_after, now - CACHED_FOR)
             unfinished = db.execute(UNFINISHED, resumable_after=resumable_after, **own).all()
             if unfinished and unfinished[0].is_resumable:
-                return self._resume(db, spec, unfinished[0].check_id)
+                return self._resume(db, spec, unfinished[0].check_id, now)
             if unfinished:
                 db.execute(EXPIRE, check_ids=[row.check_id for row in unfinished])
-            return self._add(db, spec, own)
+            return self._add(db, spec, own, now)
 
         return self._check(self.context.run(work), max_checks=spec.max_checks)
 
@@ -124,8 +125,8 @@ class SenderChecks:
 
     def budget_left(self) -> int:
         """Return how many numbers may still be requested today, 0 and up."""
-        today = budget.utc_day(self.context.now())
         with self.context.read() as db:
+            today = budget.utc_day(self.context.now(db.connection))
             return max(0, self.daily_checks - budget.spent_on(db, self.sender, today))
 
     def stale(
@@ -141,8 +142,8 @@ class SenderChecks:
         :returns: E.164, oldest first, at most ``limit``.
         """
         own: dict[str, Any] = {"sender": self.sender, "statuses": list(statuses), "not_after": not_after}
-        own["now"] = self.context.now()
         with self.context.read() as db:
+            own["now"] = self.context.now(db.connection)
             if wanted is None:
                 sql = STALE + NOT_OPTED_OUT + OLDEST_FIRST
                 return [row.number for row in db.execute(sql, limit=limit, opted_out=OPTED_OUT, **own)]
@@ -158,17 +159,17 @@ class SenderChecks:
             self.context, self.sender, row, daily_checks=self.daily_checks, max_checks=max_checks, waiter=waiter
         )
 
-    def _resume(self, db: Database, spec: CheckSpec, check_id: str) -> CheckRow:
+    def _resume(self, db: Database, spec: CheckSpec, check_id: str, now: datetime) -> CheckRow:
         leases.release_all(db, check_id, check_id)
-        db.execute(RESUME, check_id=check_id, now=self.context.now(), fresh_after=spec.fresh_after)
+        db.execute(RESUME, check_id=check_id, now=now, fresh_after=spec.fresh_after)
         return self._row(db, check_id)
 
-    def _add(self, db: Database, spec: CheckSpec, own: dict[str, Any]) -> CheckRow:
+    def _add(self, db: Database, spec: CheckSpec, own: dict[str, Any], now: datetime) -> CheckRow:
         check_id = uuid4().hex
         db.execute(
             ADD,
             check_id=check_id,
-            now=self.context.now(),
+            now=now,
             fresh_after=spec.fresh_after,
             force_check=spec.force_check,
             package_version=spec.package_version,
