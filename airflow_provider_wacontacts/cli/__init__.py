@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
+from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
@@ -67,4 +68,5 @@ def _parser() -> argparse.ArgumentParser:
     add_status(store_commands)
     add_upgrade(store_commands)
     add_erase(store_commands)
+    add_forget_account(store_commands)
     return parser

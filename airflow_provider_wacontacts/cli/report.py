@@ -111,7 +111,7 @@ def _rejects(rejects_by_owner: Iterable[tuple[str, Sequence[Rejected]]]) -> str:
 def _sender_tables(senders: Sequence[Sender]) -> Iterator[str]:
     yield format_table(
         "Senders",
-        ("SENDER", "SPENT TODAY", "LIMIT", "OPEN CHECKS", "OVERDUE", "OLDEST OPEN"),
+        ("SENDER", "SPENT TODAY", "LIMIT", "OPEN CHECKS", "OVERDUE", "LOST", "OLDEST OPEN"),
         [_sender(sender) for sender in senders],
     )
     yield format_table(
@@ -129,4 +129,5 @@ def _sender_tables(senders: Sequence[Sender]) -> Iterator[str]:
 
 def _sender(sender: Sender) -> list[Any]:
     oldest = format_utc(sender.oldest_open_at) if sender.oldest_open_at else None
-    return [sender.sender, sender.spent, sender.limit, sender.open_checks, sender.overdue_checks, oldest]
+    checks = (sender.open_checks, sender.overdue_checks, sender.lost_checks)
+    return [sender.sender, sender.spent, sender.limit, *checks, oldest]

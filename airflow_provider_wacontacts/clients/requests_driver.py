@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
@@ -94,10 +94,11 @@ class Driver:
         self._timeout = timeout
         self._rate_limiter = rate_limiter
 
-    def run(self, flow: Flow[T]) -> T:
+    def run(self, flow: Flow[T], *, before_pause: Callable[[float], None] | None = None) -> T:
         """
         Run a flow to its end, see :meth:`.RetryLoop.run`.
 
+        :param before_pause: called with the seconds before each pause.
         :returns: what the flow returns.
         :raises WaContactsError: of the flow.
         """
@@ -105,6 +106,8 @@ class Driver:
             try:
                 step = next(steps)
                 while True:
+                    if before_pause and isinstance(step, Sleep):
+                        before_pause(step.seconds)
                     result = self._result(step)
                     step = steps.throw(result) if isinstance(result, WaContactsError) else steps.send(result)
             except StopIteration as stop:

@@ -39,6 +39,8 @@ ACCEPT = {"accept": "application/vnd.v1+json"}
 ACCEPT_AND_SEND = {**ACCEPT, "content-type": "application/json"}
 MAX_RESTARTS = 10
 MAX_EMPTY_PAGES = 100
+#: By how much rows may lie outside of what was requested.
+TOLERANCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,10 @@ class Export:
         self._has_left_out = False
         self._cursor: str | None = None
         self._seen: set[str] = set()
+        self._pages_seen: set[int] = set()
+        self._requested_from = self._start
+        self._created_at: datetime | None = None
+        self._failure: ContractError | None = None
         #: Whether all pages were read.
         self.done = False
         self._restarts_in_row = 0
@@ -159,10 +165,12 @@ class Export:
         Read the next page; create a cursor first if needed.
 
         :returns: the page, which may be empty; ``None`` after the last one.
-        :raises ContractError: a response that is not as documented, a cursor that repeats, or ten new
-            cursors without a row of progress.
+        :raises ContractError: a response that is not as documented, rows of another window, a page or a cursor that
+            repeats, or ten new cursors without a row of progress. What was received before it was returned.
         """
         while not self.done:
+            if self._failure:
+                raise self._failure
             try:
                 if self._cursor is None:
                     yield from self._open()
@@ -181,6 +189,7 @@ class Export:
             start = max(start, min(self.position, self.window.end) - MILLISECOND)
         cursor, server_time = yield from create_cursor(start, self.window.end, self.options)
         self.server_time = self.server_time or server_time
+        self._requested_from, self._created_at = start, server_time
         self._has_left_out = self._has_left_out or start > self._start
         self._follow(cursor)
 
@@ -192,16 +201,39 @@ class Export:
         if not response.is_success:
             _raise_error(response, READ)
         try:
-            return parse_page(response.body)
+            page = parse_page(response.body)
         except ValueError as error:
             raise _contract_error(READ, str(error), response) from None
+        self._expect_requested(page)
+        return page
+
+    def _expect_requested(self, page: TurnPage) -> None:
+        """
+        Refuse a page with rows of another window, or one that came before.
+
+        Contacts that were updated since the cursor was created may lie behind the window.
+        """
+        times = [keys.updated_at for keys in page.keys]
+        if not times:
+            return
+        if min(times) < self._requested_from - TOLERANCE:
+            raise _contract_error(READ, "contacts were updated before the requested window: this is another export")
+        begun = (self._created_at or datetime.max.replace(tzinfo=UTC)) - TOLERANCE
+        if min(times) > self.window.end + TOLERANCE and min(times) < begun:
+            raise _contract_error(READ, "no contact was updated in the requested window: this is another export")
+        digest = hash(tuple((keys.contact_id, keys.updated_at) for keys in page.keys))
+        if digest in self._pages_seen:
+            raise _contract_error(READ, "a page came again; the export would never end")
+        self._pages_seen.add(digest)
 
     def _follow(self, cursor: str | None) -> None:
         self._cursor = cursor
         if cursor is None:
             self.done = True
         elif cursor in self._seen:
-            raise _contract_error(READ, "a cursor that was followed before came again; the export would never end")
+            self._failure = _contract_error(
+                READ, "a cursor that was followed before came again; the export would never end"
+            )
         else:
             self._seen.add(cursor)
 
@@ -236,6 +268,7 @@ class Export:
         self._cursor = None
         self._order.restart()
         self._seen.clear()
+        self._pages_seen.clear()
         self._pages_of_cursor = 0
 
 

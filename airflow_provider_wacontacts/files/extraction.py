@@ -84,12 +84,15 @@ class ExtractionWriter:
         self.extraction_id = extraction_id or uuid4().hex
         self.pages = self.rows = self.rejected = self.bytes = 0
         self._prefix = extraction_prefix(root, source, account, day, self.extraction_id)
-        self._manifest_fields = {
+        self._manifest_fields: dict[str, Any] = {
             "source": source,
             "account": account,
             "file_format": file_format,
             "package_version": package_version,
-            **task._asdict(),
+            "dag_id": task.dag_id,
+            "run_id": task.run_id,
+            "task_id": task.task_id,
+            "map_index": task.map_index,
         }
         self._window = window
         self._suppression_list = suppression_list

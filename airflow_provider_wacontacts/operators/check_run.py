@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.hooks.arguments import (
 )
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.operators.task_context import (
+    MAX_ATTEMPTS,
     defer_for_rate_limit,
     defer_until,
     publish,
@@ -120,6 +121,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
+        from airflow_provider_wacontacts.store.attempts import recorded
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         stop = self._stop = StopSignal()
@@ -131,9 +133,10 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         checks = SenderChecks(store.context, sender, daily_checks=daily_checks)
         started_at = store.context.now()
         check = checks.open(self._spec(context))
-        if not check.is_filled:
-            check.fill(stop.interruptible(self._inputs(context, checks)))
-        totals = self._check_all(check, checks, stop, attempt, started_at)
+        with recorded(check):
+            if not check.is_filled:
+                check.fill(stop.interruptible(self._inputs(context, checks)))
+            totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
 
     def _check_all(
@@ -154,6 +157,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         try:
             run.run()
         except RateLimitedError as error:
+            if error.retry_after and attempt < MAX_ATTEMPTS:
+                check.defer(error.retry_after)
             defer_for_rate_limit(self, error, attempt)
         except BudgetExceededError as error:
             with suppress(LandingError):
@@ -162,7 +167,9 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                defer_until(self, _next_day(started_at), why="there is a new budget")
+                next_day = _next_day(started_at)
+                check.defer(next_day - started_at)
+                defer_until(self, next_day, why="there is a new budget")
         return check.finish()
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
+    "MAX_ATTEMPTS",
     "SHRINK_VALIDATORS",
     "data_interval",
     "defer_for_rate_limit",

@@ -21,6 +21,7 @@ from airflow_provider_wacontacts.hooks.arguments import (
 )
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
+    MAX_ATTEMPTS,
     data_interval,
     defer_for_rate_limit,
     defer_until,
@@ -44,6 +45,7 @@ from airflow_provider_wacontacts.records.windows import Window, format_time, res
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
+    from airflow_provider_wacontacts.pipelines.stop import StopSignal
     from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
     from airflow_provider_wacontacts.pipelines.turn_sync import Progress, SyncSpec
 
@@ -79,6 +81,7 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
     scrubbing_rules: Mapping[str, Any] | None
     max_rejected: float
     pseudonymize: Sequence[str] | None
+    _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
@@ -117,6 +120,11 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
                 raise ConfigError(f"end {format_time(window.end)} is in the future. Set it to a time that has passed.")
             return self._sync(context, window, attempt=read_attempt(event))
 
+    def on_kill(self) -> None:
+        """End the sync; contacts received so far are kept."""
+        if self._stop is not None:
+            self._stop.interrupt()
+
     @cached_property
     def hook(self) -> TurnHook:
         """The hook of ``turn_conn_id``."""
@@ -134,9 +142,12 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
         )
 
     def _sync(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
+        from airflow_provider_wacontacts.pipelines.stop import StopSignal
+
         self.hook.check()
+        self._stop = StopSignal()
         try:
-            summary = self._write(context, window)
+            summary = self._write(context, window, is_deferrable=attempt < MAX_ATTEMPTS)
         except RateLimitedError as error:
             defer_for_rate_limit(self, error, attempt)
         self._log_summary(summary)
@@ -165,7 +176,7 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _pseudonym_conn_id(self) -> str:
         raise NotImplementedError
 
-    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
         raise NotImplementedError
 
     def _log_progress(self, progress: Progress) -> None:
@@ -269,7 +280,7 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or self.store_conn_id
 
-    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_store
 
@@ -281,6 +292,8 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
             uri=store_uri(self.store_conn_id, "turn", account),
             on_progress=self._log_progress,
             on_commit=metrics_on_commit("turn"),
+            stop=self._stop,
+            is_deferrable=is_deferrable,
             spec=self._spec(context, account, window),
         )
 
@@ -369,7 +382,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or "wacontacts_store"
 
-    def _write(self, context: Mapping[str, Any], window: Window) -> SyncSummary:
+    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:  # noqa: ARG002
         from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
@@ -381,5 +394,6 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
             suppressed=get_suppression_list(self.erased_conn_id),
             on_progress=self._log_progress,
             on_commit=metrics_on_commit("turn"),
+            stop=self._stop,
             spec=self._spec(context, self.account or self.hook.account, window),
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
-from airflow_provider_wacontacts.exceptions import NotEnabledError, RejectedError
+from airflow_provider_wacontacts.exceptions import ContractError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
@@ -17,11 +17,16 @@ from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import has_unidentified
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ShrinkGuard, Store
+from airflow_provider_wacontacts.store.attempts import recorded
 
 __all__ = ["FetchedSnapshot", "GreenApi", "SnapshotSpec", "fetch_snapshot", "snapshot_to_files", "snapshot_to_store"]
 
 SETTINGS = "green_api.wa_settings.get"
+CONTACTS = "green_api.contacts.get"
+#: A response with another date has a wrong clock, or we do.
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 NOT_FOUND = 404
 SYNCHRONISED_PERCENT = 100.0
 
@@ -120,6 +125,7 @@ def snapshot_to_store(
     :param uri: URI of the store's contacts, for the summary.
     :param on_commit: called after the commit.
     :raises ConfigError: the store cannot be used.
+    :raises ContractError: the response is dated in the future, or so far in the past that the snapshot is refused.
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     """
     store.prepare()
@@ -133,19 +139,24 @@ def snapshot_to_store(
         uri=uri,
     )
     snapshot, taken_at = fetched.snapshot, fetched.taken_at
-    result = extraction.land(
-        lambda: snapshot.records(taken_at),
-        snapshot.rejects,
-        extracted_at=taken_at,
-        size=snapshot.size,
-        is_cut=fetched.is_cut,
-        is_synchronised=fetched.is_synchronised,
-        guard=spec.guard,
-        unkept=snapshot.rejected_ids,
-        has_unidentified=has_unidentified(snapshot.rejects),
-    )
+    now = store.context.now()
+    with recorded(extraction):
+        _expect_credible(taken_at, now)
+        result = extraction.land(
+            lambda: snapshot.records(taken_at),
+            snapshot.rejects,
+            extracted_at=taken_at,
+            size=snapshot.size,
+            is_cut=fetched.is_cut,
+            is_synchronised=fetched.is_synchronised,
+            guard=spec.guard,
+            unkept=snapshot.rejected_ids,
+            has_unidentified=has_unidentified(snapshot.rejects),
+        )
     if on_commit:
         on_commit(CommitStats.in_store(result))
+    if result.state == "refused" and taken_at < now - MAX_CLOCK_DIFFERENCE:
+        raise _wrong_date(taken_at, now)
     if error := check_rejected(result, spec.max_rejected):
         raise error
     return SnapshotSummary.of(
@@ -157,6 +168,20 @@ def snapshot_to_store(
         gone=result.gone,
         back=result.back,
         reason=result.reason,
+    )
+
+
+def _expect_credible(taken_at: datetime, now: datetime) -> None:
+    if taken_at > now + MAX_CLOCK_DIFFERENCE:
+        raise _wrong_date(taken_at, now)
+
+
+def _wrong_date(taken_at: datetime, now: datetime) -> ContractError:
+    return ContractError(
+        f"the response is dated {format_time(taken_at)}, and now is {format_time(now)}. Snapshots are kept in the order"
+        " of their dates, so this one was not written. Correct the clock that is wrong",
+        source=SOURCE,
+        operation=CONTACTS,
     )
 
 
@@ -180,8 +205,10 @@ def snapshot_to_files(
     :param suppressed: returns the suppression list. Its contacts are skipped.
     :param on_commit: called when the manifest is written.
     :raises ConfigError: the file format is unknown.
+    :raises ContractError: the response is dated in the future.
     :raises LandingError: the storage failed, or too many rows were rejected.
     """
+    _expect_credible(fetched.taken_at, now())
     with ExtractionWriter(
         root,
         source=SOURCE,

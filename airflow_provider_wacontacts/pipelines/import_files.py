@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.records.record import Record, has_unidentified,
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
+from airflow_provider_wacontacts.store.attempts import recorded
 
 __all__ = ["ImportSpec", "ImportSummary", "import_files"]
 
@@ -113,39 +114,41 @@ def _load_window(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> Extr
     manifest = prefix.manifest
     window = Window(manifest.window_start, manifest.window_end)  # type: ignore[arg-type]
     extraction = store.begin(window=window, **_extraction_key(spec, prefix))
-    records, rejects = read_prefix(prefix), list(read_rejects(prefix))
-    pages, size = manifest.pages, manifest.bytes
-    while (batch := list(islice(records, BATCH_ROWS))) or pages:
-        extraction.land(
-            batch,
-            rejects,
-            position=None,
-            pages=pages,
-            size=size,
-            extracted_at=manifest.extracted_at,
-            number_ids={manifest.number_id} if manifest.number_id else (),
-        )
-        rejects, pages, size = [], 0, 0
-    return extraction.finish()
+    with recorded(extraction):
+        records, rejects = read_prefix(prefix), list(read_rejects(prefix))
+        pages, size = manifest.pages, manifest.bytes
+        while (batch := list(islice(records, BATCH_ROWS))) or pages:
+            extraction.land(
+                batch,
+                rejects,
+                position=None,
+                pages=pages,
+                size=size,
+                extracted_at=manifest.extracted_at,
+                number_ids={manifest.number_id} if manifest.number_id else (),
+            )
+            rejects, pages, size = [], 0, 0
+        return extraction.finish()
 
 
 def _load_snapshot(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> ExtractionResult:
     manifest = prefix.manifest
     extraction = store.begin_snapshot(group=manifest.group, **_extraction_key(spec, prefix))
-    rejects = list(read_rejects(prefix))
-    records: partial[Iterator[Record]] = partial(read_prefix, prefix)
-    return extraction.land(
-        records,
-        rejects,
-        extracted_at=manifest.extracted_at,
-        size=manifest.bytes,
-        is_cut=manifest.is_cut,
-        is_synchronised=manifest.is_synchronised,
-        guard=spec.guard,
-        unkept=ids_in_rejects(rejects),
-        has_unidentified=has_unidentified(rejects),
-        pages=manifest.pages,
-    )
+    with recorded(extraction):
+        rejects = list(read_rejects(prefix))
+        records: partial[Iterator[Record]] = partial(read_prefix, prefix)
+        return extraction.land(
+            records,
+            rejects,
+            extracted_at=manifest.extracted_at,
+            size=manifest.bytes,
+            is_cut=manifest.is_cut,
+            is_synchronised=manifest.is_synchronised,
+            guard=spec.guard,
+            unkept=ids_in_rejects(rejects),
+            has_unidentified=has_unidentified(rejects),
+            pages=manifest.pages,
+        )
 
 
 def _extraction_key(spec: ImportSpec, prefix: CompletePrefix) -> dict[str, Any]:

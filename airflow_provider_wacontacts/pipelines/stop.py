@@ -1,9 +1,10 @@
-"""A signal that ends work early, at the next sleep or the next item."""
+"""A signal that ends work early: at the next sleep or item, or while it waits for a server."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 __all__ = ["StopSignal", "Stopped"]
@@ -17,6 +18,33 @@ class Stopped(BaseException):
 
 class StopSignal(threading.Event):
     """An event that several threads watch; :meth:`set` stops them."""
+
+    _is_interruptible = False
+
+    def interrupt(self) -> None:
+        """
+        Set the signal, from the handler of a signal of the operating system, which runs in the main thread.
+
+        :raises Stopped: the main thread is in a block of :meth:`interruptible_block`, which this ends.
+        """
+        self.set()
+        if self._is_interruptible and threading.current_thread() is threading.main_thread():
+            raise Stopped
+
+    @contextmanager
+    def interruptible_block(self, *, allowed: bool = True) -> Iterator[None]:
+        """
+        Let :meth:`interrupt` end the block, or not: blocks nest.
+
+        :raises Stopped: the signal is set.
+        """
+        if allowed:
+            self.sleep(0)
+        before, self._is_interruptible = self._is_interruptible, allowed
+        try:
+            yield
+        finally:
+            self._is_interruptible = before
 
     def sleep(self, seconds: float) -> None:
         """

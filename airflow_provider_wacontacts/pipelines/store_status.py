@@ -34,7 +34,7 @@ class StoreStatus:
     """
     The status of a store: names of accounts and senders, counts and times.
 
-    :param as_of: time of the worker.
+    :param as_of: time, by the database's clock.
     :param schema_version: version of the tables; 0 if there are none.
     :param writes_version: version that this package writes.
     :param problem: why the rest was not read; ``None`` if it was.
@@ -87,7 +87,7 @@ def read_ages(store: Store, selection: Selection) -> StoreStatus:
     :raises ConfigError: the user lacks this privilege, or there is no store.
     :raises LandingError: the database failed.
     """
-    return _read(store, lambda db: (read_reach(db, selection), ()))
+    return _read(store, lambda db: (read_reach(db, selection, now=store.context.now(db.connection)), ()))
 
 
 def read_status(
@@ -103,11 +103,11 @@ def read_status(
     """
 
     def work(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
-        sources = selection.sources or {*FEEDS, SENDERS}
-        feeds = read_feeds(db, selection, late_after=store.context.late_after, with_contacts=with_contacts)
-        return feeds, read_senders(
-            db, selection, now=store.context.now(db.connection), limits=limits
-        ) if SENDERS in sources else ()
+        now, late_after = store.context.now(db.connection), store.context.late_after
+        feeds = read_feeds(db, selection, now=now, late_after=late_after, with_contacts=with_contacts)
+        if SENDERS not in (selection.sources or {SENDERS}):
+            return feeds, ()
+        return feeds, read_senders(db, selection, now=now, limits=limits)
 
     return _read(store, work)
 
@@ -116,10 +116,13 @@ def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selectio
     """
     Find the accounts that are older than ``max_age``.
 
-    :param selection: what the status was read for. A source or account in it without an extraction is stale.
+    An account counts from its first complete extraction, or if ``selection`` names it.
+
+    :param selection: what the status was read for. A source or account in it that was never synced is stale.
     """
-    ages = [(f"{feed.source} {feed.account}", status.age_of(feed)) for feed in status.feeds]
-    found = {name for feed in status.feeds for name in (feed.source, feed.account)}
+    counted = [feed for feed in status.feeds if feed.newest or feed.account in selection.accounts]
+    ages = [(f"{feed.source} {feed.account}", status.age_of(feed)) for feed in counted]
+    found = {name for feed in counted for name in (feed.source, feed.account)}
     missing = sorted({*selection.accounts, *selection.sources} - found - {SENDERS})
     stale = [(name, age) for name, age in ages if age is None or age > max_age]
     known = [age for _, age in ages if age is not None]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, WaContactsError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SyncSummary, check_rejected
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Record, Reject
@@ -21,22 +23,27 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, 
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
+from airflow_provider_wacontacts.store.attempts import recorded
 
 __all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
 T = TypeVar("T")
 
-#: A batch is committed when it has this many rows or is this old.
+#: A batch is committed when it has this many rows or is this old: at Turn.io's limit of a request a second, with each
+#: page. It is also committed before a pause this long.
 BATCH_ROWS = 5_000
-BATCH_SECONDS = 10.0
+BATCH_SECONDS = 1.0
+LONG_PAUSE_SECONDS = 3.0
+#: A server whose clock is ahead of ours by more is not believed.
+MAX_AHEAD = timedelta(hours=1)
 PROGRESS_SECONDS = 10.0
 
 
 class RunFlow(Protocol):
     """Sends the requests of a flow, as :meth:`.FeedHook.run_flow` does."""
 
-    def __call__(self, flow: Flow[T], /) -> T:
-        """Return what the flow returns."""
+    def __call__(self, flow: Flow[T], /, *, before_pause: Callable[[float], None] | None = None) -> T:
+        """Return what the flow returns; ``before_pause`` is called with the seconds before each pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +108,25 @@ def sync_to_store(
     uri: str,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: OnCommit | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    stop: StopSignal | None = None,
+    is_deferrable: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncSummary:
     """
     Sync a window into the store, resuming an earlier attempt of the same task from its last checkpoint.
 
+    What was received is committed with its position before a long pause, and when an error or ``stop`` ends the sync.
+
     :param run: sends the requests.
     :param uri: URI of the store's contacts, for the summary.
     :param on_progress: called about every ten seconds.
     :param on_commit: called after each committed batch.
+    :param stop: ends the attempt early.
+    :param is_deferrable: the caller defers the task after a ``RateLimitedError`` with a ``retry_after``.
     :raises ConfigError: the store cannot be used, or the token belongs to another number than before.
     :raises ApiError: a request failed. Committed rows stay.
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
+    :raises Stopped: the attempt was stopped.
     """
     digest = spec.options_digest
     store.prepare()
@@ -126,13 +139,22 @@ def sync_to_store(
         package_version=spec.package_version,
         uri=uri,
     )
-    download = _Download(spec, run, now=now, resume_from=extraction.resume_from)
-    batch = _Batch(extraction, download, on_commit, monotonic)
-    for page in _reporting(download, on_progress, monotonic):
-        batch.add(page)
-    batch.commit()
-    error = check_rejected(extraction, spec.max_rejected)
-    finished = extraction.finish("incomplete" if error else "complete")
+    batch = _Batch(extraction, on_commit, monotonic)
+    download = _Download(
+        spec,
+        run,
+        now=store.context.now,
+        resume_from=extraction.resume_from,
+        before_pause=batch.before_pause,
+        stop=stop or StopSignal(),
+    )
+    with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
+        with batch.kept():
+            for received in _reporting(download, on_progress, monotonic):
+                batch.add(received)
+        batch.commit()
+        error = check_rejected(extraction, spec.max_rejected)
+        finished = extraction.finish("incomplete" if error else "complete")
     if error:
         raise error
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
@@ -149,6 +171,7 @@ def sync_to_files(
     suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: OnCommit | None = None,
+    stop: StopSignal | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncSummary:
@@ -162,11 +185,12 @@ def sync_to_files(
     :param suppressed: returns the suppression list. Its contacts are skipped.
     :param on_progress: called about every ten seconds.
     :param on_commit: called when the manifest is written.
+    :param stop: ends the attempt early.
     :raises ConfigError: the file format is unknown, or the contacts belong to several numbers.
     :raises ApiError: a request failed. The prefix has no manifest, so readers skip it.
     :raises LandingError: the storage failed, or too many rows were rejected.
     """
-    download = _Download(spec, run, now=now)
+    download = _Download(spec, run, now=now, stop=stop or StopSignal())
     number_ids: set[str] = set()
     with ExtractionWriter(
         root,
@@ -179,10 +203,10 @@ def sync_to_files(
         file_mode=file_mode,
         suppression_list=suppressed,
     ) as extraction:
-        for page in _reporting(download, on_progress, monotonic):
-            number_ids |= _number_ids(page)
+        for received in _reporting(download, on_progress, monotonic):
+            number_ids |= _number_ids(received.page)
             _expect_one_number(number_ids)
-            extraction.write(page)
+            extraction.write(received.page)
         lag = download.extracted_at - spec.window.end
         manifest = extraction.finish(
             extracted_at=download.extracted_at,
@@ -197,26 +221,48 @@ def sync_to_files(
     return SyncSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
 
 
+class _Received(NamedTuple):
+    """
+    A page, pseudonymized if the spec says so.
+
+    :param position: that of the export when the page was received.
+    :param extracted_at: time of the export's first response.
+    """
+
+    page: TurnPage
+    position: datetime | None
+    extracted_at: datetime
+
+
 class _Download:
     """
-    The pages of a sync, pseudonymized if the spec says so.
+    The pages of a sync.
 
     :ivar export: the export, which starts with the iteration.
-    :ivar extracted_at: time of the server's first response; by the worker's clock if it sends no ``Date``.
+    :ivar extracted_at: time of the server's first response: its own, unless it sends none, or one in the future.
     """
 
     export: Export
     extracted_at: datetime
 
     def __init__(
-        self, spec: SyncSpec, run: RunFlow, *, now: Callable[[], datetime], resume_from: datetime | None = None
+        self,
+        spec: SyncSpec,
+        run: RunFlow,
+        *,
+        now: Callable[[], datetime],
+        stop: StopSignal,
+        resume_from: datetime | None = None,
+        before_pause: Callable[[float], None] | None = None,
     ) -> None:
         self._spec = spec
         self._run = run
         self._now = now
+        self._stop = stop
         self._resume_from = resume_from
+        self._before_pause = before_pause
 
-    def __iter__(self) -> Iterator[TurnPage]:
+    def __iter__(self) -> Iterator[_Received]:
         spec = self._spec
         export = self.export = Export(
             spec.window,
@@ -225,38 +271,75 @@ class _Download:
             resume_from=self._resume_from,
             cursor_per_page=spec.cursor_per_page,
         )
-        while not export.done and (page := self._run(export.next_page())) is not None:
+        while not export.done and (page := self._next_page()) is not None:
             if export.pages == 1:
-                self.extracted_at = export.server_time or self._now()
-            yield page.pseudonymized(spec.pseudonyms) if spec.pseudonyms else page
+                self.extracted_at = self._first_response_at()
+            kept = page.pseudonymized(spec.pseudonyms) if spec.pseudonyms else page
+            yield _Received(kept, export.position, self.extracted_at)
+
+    def _next_page(self) -> TurnPage | None:
+        with self._stop.interruptible_block():
+            return self._run(self.export.next_page(), before_pause=self._pause if self._before_pause else None)
+
+    def _pause(self, seconds: float) -> None:
+        with self._stop.interruptible_block(allowed=False):
+            self._before_pause(seconds)  # type: ignore[misc]
+
+    def _first_response_at(self) -> datetime:
+        ours, theirs = self._now(), self.export.server_time
+        return theirs if theirs is not None and theirs <= ours + MAX_AHEAD else ours
+
+
+@contextmanager
+def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
+    """Store until when the task is deferred, if the server's rate limit ends the block."""
+    try:
+        yield
+    except RateLimitedError as error:
+        if allowed and error.retry_after:
+            with suppress(WaContactsError):
+                extraction.defer(error.retry_after)
+        raise
 
 
 class _Batch:
-    """Rows that are committed together with the position that the export has reached."""
+    """Rows that are committed together with the position that the export had reached when they were added."""
 
-    def __init__(
-        self,
-        extraction: Extraction,
-        download: _Download,
-        on_commit: OnCommit | None,
-        monotonic: Callable[[], float],
-    ) -> None:
+    _last: _Received
+
+    def __init__(self, extraction: Extraction, on_commit: OnCommit | None, monotonic: Callable[[], float]) -> None:
         self._extraction = extraction
-        self._download = download
         self._on_commit = on_commit
         self._monotonic = monotonic
         self._clear()
 
-    def add(self, page: TurnPage) -> None:
+    def add(self, received: _Received) -> None:
         """Add a page; commit if the batch is large or old enough."""
+        page = received.page
         records, rejects = page.records()
         self._records += records
         self._rejects += rejects
         self._size += page.size
         self._pages += 1
         self._number_ids |= _number_ids(page)
+        self._last = received
         if len(self._records) >= BATCH_ROWS or self._monotonic() - self._began >= BATCH_SECONDS:
             self.commit()
+
+    def before_pause(self, seconds: float) -> None:
+        """Commit before a long pause."""
+        if seconds >= LONG_PAUSE_SECONDS:
+            self.commit()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Commit if an error ends the block."""
+        try:
+            yield
+        except BaseException:
+            with suppress(WaContactsError):
+                self.commit()
+            raise
 
     def commit(self) -> None:
         """Write what was added since the last commit."""
@@ -267,17 +350,16 @@ class _Batch:
         new_versions = extraction.land(
             self._records,
             self._rejects,
-            position=self._download.export.position,
+            position=self._last.position,
             pages=self._pages,
             size=self._size,
-            extracted_at=self._download.extracted_at,
+            extracted_at=self._last.extracted_at,
             number_ids=self._number_ids,
         )
-        if self._on_commit:
-            self._on_commit(
-                CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
-            )
+        stats = CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
         self._clear()
+        if self._on_commit:
+            self._on_commit(stats)
 
     def _clear(self) -> None:
         self._records: list[Record] = []
@@ -289,13 +371,13 @@ class _Batch:
 
 def _reporting(
     download: _Download, on_progress: Callable[[Progress], None] | None, monotonic: Callable[[], float]
-) -> Iterator[TurnPage]:
+) -> Iterator[_Received]:
     """Yield the pages, reporting progress every few seconds."""
     rows, began = 0, monotonic()
     reported = began
-    for page in download:
-        yield page
-        rows += len(page.texts)
+    for received in download:
+        yield received
+        rows += len(received.page.texts)
         now = monotonic()
         if on_progress and now - reported >= PROGRESS_SECONDS:
             reported = now

@@ -13,12 +13,15 @@ class TaskInstanceKey(NamedTuple):
     A task instance of Airflow, the same for all of its tries.
 
     :param map_index: -1 if the task is not mapped.
+    :param region_id: of a task in a loop, like ``region_index``: from Airflow 3.4 on; ``None`` elsewhere.
     """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
+    region_id: str | None = None
+    region_index: int | None = None
 
     @classmethod
     def from_task_instance(cls, ti: Any) -> TaskInstanceKey:
@@ -27,7 +30,10 @@ class TaskInstanceKey(NamedTuple):
 
         :param ti: ``context["ti"]`` of Airflow.
         """
-        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+        region_id, region_index = getattr(ti, "region_id", None), getattr(ti, "region_index", None)
+        map_index = -1 if ti.map_index is None else ti.map_index
+        region = None if region_id is None else str(region_id)
+        return cls(ti.dag_id, ti.run_id, ti.task_id, map_index, region, region_index)
 
 
 def options_digest(*options: object) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import ledger
+from airflow_provider_wacontacts.store.attempts import ExtractionAttempt
 from airflow_provider_wacontacts.store.batches import (
     Batch,
     dedupe_and_number,
@@ -23,25 +25,18 @@ from airflow_provider_wacontacts.store.context import StoreContext
 __all__ = ["Extraction"]
 
 
-class Extraction:
+class Extraction(ExtractionAttempt):
     """
     One attempt; made by :meth:`.Store.begin`.
 
-    :ivar extraction_id: 32 hexadecimal digits.
-    :ivar resume_from: the position that the attempt before it committed last; ``None`` to start the window.
-    :ivar resumes: how many attempts came before it, 0 and up.
     :ivar rows: contacts that this attempt has committed, repeated ones included.
     :ivar rejected: what it has quarantined, rows that the database refused among them.
     """
 
     def __init__(self, context: StoreContext, started: ledger.StartedExtraction) -> None:
-        self.extraction_id = started.extraction_id
-        self.resume_from = started.resume_from
-        self.resumes = started.resumes
+        super().__init__(context, started)
         self.rows = 0
         self.rejected = 0
-        self._started = started
-        self._context = context
 
     def land(
         self,
@@ -72,7 +67,7 @@ class Extraction:
         context, account_id = self._context, self._started.account_id
 
         def work(connection: Connection) -> ledger.CommitCounts:
-            tables = context.tables
+            tables, now = context.tables, context.now(connection)
             first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 ledger.pin_number_id(connection, tables, account_id, set(number_ids))
@@ -84,9 +79,10 @@ class Extraction:
             new, refused = write_bisecting(connection, context.write_batch, batch)
             flag_repaired(connection, tables, batch)
             quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
-            insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=context.now(connection))
+            insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=now)
             counts = ledger.CommitCounts(len(kept) - len(refused), len(new), len(quarantined), pages, size)
-            ledger.count(connection, tables, self.extraction_id, counts, position=position, extracted_at=extracted_at)
+            at: dict[str, Any] = {"position": position, "extracted_at": extracted_at, "heartbeat_at": now}
+            ledger.count(connection, tables, self.extraction_id, counts, **at)
             changes = Changes(account_id)
             changes.add(new)
             changes.write(connection, context)

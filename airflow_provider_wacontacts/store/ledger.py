@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -15,9 +15,11 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before, is_lossy, lateness_s
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = [
+    "LOST",
+    "LOST_AFTER",
     "CommitCounts",
     "ExtractionKey",
     "ExtractionResult",
@@ -33,6 +35,10 @@ __all__ = [
 
 #: Versions are numbered by the extraction that brought them, and within it: so many bits are left for that.
 VERSION_BITS = 32
+#: An attempt that was silent for longer, and is not deferred, is lost.
+LOST_AFTER = timedelta(minutes=15)
+#: The error of an attempt that is lost.
+LOST = "Lost"
 #: So many new versions are worth new statistics.
 ANALYZE_AFTER_ROWS = 10_000
 
@@ -114,11 +120,16 @@ class CommitCounts(NamedTuple):
 def begin(
     connection: Connection, context: StoreContext, key: ExtractionKey, *, package_version: str, uri: str | None
 ) -> StartedExtraction:
-    """Take over from the unfinished extraction of the same key, if there is one, and insert a new one."""
+    """
+    Insert an extraction, which resumes from the last one of the same key if that was not finished.
+
+    Extractions of the account that are lost have failed.
+    """
     context.locks.named(connection, "wacontacts begin", *key.task)
     tables, now = context.tables, context.now(connection)
     account_id = _find_or_add_account(connection, tables, key)
-    before = _abandon(connection, tables, key, now)
+    before = _take_over(connection, tables, key, now)
+    _fail_lost(connection, tables, account_id, now)
     started = StartedExtraction(
         extraction_id=uuid4().hex,
         account_id=account_id,
@@ -132,6 +143,7 @@ def begin(
             extraction_id=started.extraction_id,
             account_id=account_id,
             started_at=now,
+            heartbeat_at=now,
             extracted_at=now,
             state="running",
             resumes=started.resumes,
@@ -175,6 +187,7 @@ def count(
     *,
     position: datetime | None,
     extracted_at: datetime,
+    heartbeat_at: datetime,
 ) -> None:
     """Add a batch to its extraction, which is locked."""
     ledger = tables.extraction.c
@@ -189,6 +202,7 @@ def count(
             bytes=ledger.bytes + counts.size,
             position=position,
             extracted_at=extracted_at,
+            heartbeat_at=heartbeat_at,
         )
     )
 
@@ -271,7 +285,9 @@ def _is(tables: Tables, source: str, account: str) -> list[Any]:
 
 
 def _find_or_add_account(connection: Connection, tables: Tables, key: ExtractionKey) -> int:
+    # Locked until the extraction is there: nobody removes the account meanwhile.
     own = select(tables.account.c.account_id).where(*_is(tables, key.source, key.account))
+    own = own.with_for_update(read=True, key_share=True)
     found = connection.execute(own).scalar()
     if found is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -281,19 +297,42 @@ def _find_or_add_account(connection: Connection, tables: Tables, key: Extraction
     return int(found)  # type: ignore[arg-type]
 
 
-def _abandon(connection: Connection, tables: Tables, key: ExtractionKey, now: datetime) -> Any:
-    """Close the unfinished extractions of a key; return the newest of them, as it is after its last commit."""
+def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: datetime) -> Any:
+    """
+    Abandon the running extractions of a key.
+
+    :returns: the last extraction of the key as it is after its last commit; ``None`` if that was finished.
+    """
     ledger = tables.extraction
-    same = [ledger.c.state == "running", *(ledger.c[name] == value for name, value in _columns(key).items())]
-    newest = connection.execute(
-        select(ledger.c.position, ledger.c.resumes)
-        .where(and_(*same))
+    same = and_(*(ledger.c[name] == value for name, value in _columns(key).items()))
+    last = connection.execute(
+        select(ledger.c.state, ledger.c.position, ledger.c.resumes)
+        .where(same)
         .order_by(ledger.c.extraction_number.desc())
         .limit(1)
         .with_for_update()
     ).first()
-    connection.execute(update(ledger).where(and_(*same)).values(state="abandoned", finished_at=now))
-    return newest
+    connection.execute(
+        update(ledger).where(same, ledger.c.state == "running").values(state="abandoned", finished_at=now)
+    )
+    return last if last is not None and last.state in ("running", "failed") else None
+
+
+def _fail_lost(connection: Connection, tables: Tables, account_id: int, now: datetime) -> None:
+    """Close the extractions of an account that have been silent for too long. Those that write right now are not."""
+    ledger = tables.extraction
+    lost = [
+        extraction_id
+        for (extraction_id,) in connection.execute(
+            select(ledger.c.extraction_id)
+            .where(ledger.c.account_id == account_id, ledger.c.state == "running")
+            .where(func.coalesce(ledger.c.deferred_until, ledger.c.heartbeat_at, type_=UtcDateTime) < now - LOST_AFTER)
+            .with_for_update(skip_locked=True)
+        )
+    ]
+    if lost:
+        closed = {"state": "failed", "error": LOST, "finished_at": now}
+        connection.execute(update(ledger).where(ledger.c.extraction_id.in_(lost)).values(**closed))
 
 
 def _columns(key: ExtractionKey) -> dict[str, Any]:

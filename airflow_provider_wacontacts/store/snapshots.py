@@ -17,9 +17,12 @@ from typing import NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
+from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.record import Record, Reject
+from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ledger
+from airflow_provider_wacontacts.store.attempts import ExtractionAttempt
 from airflow_provider_wacontacts.store.batches import (
     Batch,
     dedupe_and_number,
@@ -59,20 +62,12 @@ class _Sums(NamedTuple):
         return _Sums(*map(sum, zip(self, other, strict=True)))
 
 
-class SnapshotExtraction:
-    """
-    One attempt at a snapshot; made by :meth:`.Store.begin_snapshot`.
-
-    :ivar extraction_id: 32 hexadecimal digits.
-    :ivar resumes: how many attempts came before it, 0 and up. They have committed nothing.
-    """
+class SnapshotExtraction(ExtractionAttempt):
+    """One attempt at a snapshot; made by :meth:`.Store.begin_snapshot`. Attempts before it have committed nothing."""
 
     def __init__(self, context: StoreContext, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
-        self.extraction_id = begun.extraction_id
-        self.resumes = begun.resumes
-        self._begun = begun
+        super().__init__(context, begun)
         self._group = group
-        self._context = context
 
     def land(
         self,
@@ -108,14 +103,17 @@ class SnapshotExtraction:
         :param has_unidentified: there are rejects without a readable id, which may be of any contact.
         :param pages: responses received.
         :returns: the result, ``complete``, ``incomplete`` or ``refused``.
-        :raises LandingError: another attempt has taken over, or the database failed; nothing was written.
+        :raises LandingError: another attempt has taken over, the database failed, or the newest snapshot is dated in
+            the future; nothing was written.
         """
         shrinking, context = guard or ShrinkGuard(), self._context
 
         def work(connection: Connection) -> ledger.ExtractionResult:
-            landing = _Landing(connection, context, self._begun, extracted_at)
+            landing = _Landing(connection, context, self._started, extracted_at)
             landing.lock()
-            if landing.is_late(group=self._group):
+            newest = landing.newest(group=self._group)
+            if newest is not None and extracted_at < newest:
+                _expect_past(newest, context.now(connection))
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
             seen = Seen.of(*landing.seen(), group=self._group)
@@ -158,14 +156,13 @@ class _Landing:
         """Lock the account, then the extraction: until then a retry may take over."""
         account = self._tables.account.c.account_id
         own = select(account).where(account == self._begun.account_id)
-        self._connection.execute(own.with_for_update())
+        self._connection.execute(own.with_for_update(key_share=True))
         self._first = ledger.lock_running(self._connection, self._tables, self._begun.extraction_id, 0)
         self._erased = self._context.suppressions.locked(self._connection)
 
-    def is_late(self, *, group: bool | None) -> bool:
-        """Return whether a newer snapshot has been written."""
-        newest = newest_snapshot(self._connection, self._tables, self._begun.account_id, group=group)
-        return newest is not None and self._extracted_at < newest
+    def newest(self, *, group: bool | None) -> datetime | None:
+        """Return the time of the newest snapshot that was written; ``None`` if there is none."""
+        return newest_snapshot(self._connection, self._tables, self._begun.account_id, group=group)
 
     def earlier(self, seen: Seen, at_most: int) -> Earlier:
         """Find the snapshots that this one is compared with."""
@@ -216,7 +213,15 @@ class _Landing:
         """Close the extraction with what the snapshot brought, and write the change log."""
         connection, tables, own = self._connection, self._tables, self._begun.extraction_id
         counts = ledger.CommitCounts(sums.rows, sums.new_versions, sums.rejected, pages, size)
-        ledger.count(connection, tables, own, counts, position=None, extracted_at=self._extracted_at)
+        ledger.count(
+            connection,
+            tables,
+            own,
+            counts,
+            position=None,
+            extracted_at=self._extracted_at,
+            heartbeat_at=self._context.now(connection),
+        )
         connection.execute(
             update(tables.extraction)
             .where(tables.extraction.c.extraction_id == own)
@@ -256,6 +261,15 @@ class _Landing:
                 self._skipped.add(record.contact_id)
             else:
                 yield record
+
+
+def _expect_past(newest: datetime, now: datetime) -> None:
+    if newest > now:
+        raise LandingError(
+            f"The account's newest snapshot is dated {format_time(newest)}, in the future: a clock was wrong. Snapshots"
+            " are refused until then. Correct the clocks, remove the account with `wacontacts store forget-account`,"
+            " and sync it again."
+        )
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -4,8 +4,9 @@ The state of a store: which feeds were synced, how far they are covered and what
 .. code-block:: python
 
     with context.read() as db:
-        feeds = read_feeds(db, selection, late_after=context.late_after)
-        senders = read_senders(db, selection, now=context.now())
+        now = context.now(db.connection)
+        feeds = read_feeds(db, selection, now=now, late_after=context.late_after)
+        senders = read_senders(db, selection, now=now)
 
 Nothing is written, and nothing is locked. The ledger of two years of hourly windows is read in the database; a few rows
 for each account come out of it. All times are timezone-aware, UTC; counts are 0 and up.
@@ -25,6 +26,7 @@ from airflow_provider_wacontacts.store.checks.budget import utc_day
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
+from airflow_provider_wacontacts.store.ledger import LOST_AFTER
 
 __all__ = [
     "SENDERS",
@@ -47,6 +49,8 @@ SELECT sender, sum(CASE WHEN day = :day THEN spent ELSE 0 END) AS spent FROM {at
 CHECKS = """
 SELECT sender, count(CASE WHEN state = 'open' THEN 1 END) AS open_checks,
     count(CASE WHEN state = 'open' AND deadline_at < :now THEN 1 END) AS overdue_checks,
+    count(CASE WHEN state = 'open' AND finished_at IS NULL
+        AND coalesce(deferred_until, heartbeat_at) < :silent_since THEN 1 END) AS lost_checks,
     min(CASE WHEN state = 'open' THEN created_at END) AS oldest_open_at
 FROM {at}wacontacts_check GROUP BY sender
 """
@@ -66,10 +70,15 @@ Row: TypeAlias = dict[str, Any]
 OWN = "+e.account_id IN :account_ids"
 
 ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
+#: An attempt that gives no sign of life, and whose task is not deferred, is lost.
+STATE = """
+CASE WHEN e.state = 'running' AND coalesce(e.deferred_until, e.heartbeat_at) < :silent_since THEN 'lost'
+    ELSE e.state END
+"""
 STATES = f"""
-SELECT e.account_id, e.state, count(*) AS tries, min(e.extracted_at) AS first_at, max(e.covered_until) AS reached_at
-FROM {{at}}wacontacts_extraction e WHERE {OWN} GROUP BY e.account_id, e.state
-ORDER BY e.state
+SELECT e.account_id, {STATE} AS state, count(*) AS tries, min(e.extracted_at) AS first_at,
+    max(e.covered_until) AS reached_at
+FROM {{at}}wacontacts_extraction e WHERE {OWN} GROUP BY 1, 2 ORDER BY 2
 """
 NEWEST = """
 SELECT extraction_id, window_start, window_end, extracted_at, finished_at, covered_until AS reached_at, lateness_s,
@@ -85,7 +94,8 @@ WHERE {OWN} AND e.state = 'complete' AND e.window_start < e.covered_until
 ORDER BY e.account_id, e.window_start
 """
 UNFINISHED = f"""
-SELECT e.account_id, e.state, e.reason, count(*) AS tries, min(e.started_at) AS first_at, max(e.started_at) AS last_at
+SELECT e.account_id, {STATE} AS state, coalesce(e.reason, e.error) AS reason, count(*) AS tries,
+    min(e.started_at) AS first_at, max(e.started_at) AS last_at
 FROM {{at}}wacontacts_extraction e LEFT JOIN (
     SELECT e.account_id, max(e.extraction_number) AS last_number FROM {{at}}wacontacts_extraction e
     WHERE {OWN} AND e.state = 'complete' GROUP BY e.account_id
@@ -93,7 +103,7 @@ FROM {{at}}wacontacts_extraction e LEFT JOIN (
 WHERE {OWN} AND (
     e.state = 'running' OR e.state <> 'complete' AND (c.last_number IS NULL OR e.extraction_number > c.last_number)
 )
-GROUP BY e.account_id, e.state, e.reason ORDER BY e.account_id, e.state, coalesce(e.reason, '')
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 NULLS FIRST
 """
 REJECTS = f"""
 SELECT e.account_id, r.reason, count(*) AS rejects, max(e.extracted_at) AS last_at
@@ -158,8 +168,8 @@ class Unfinished:
     """
     Tries that are not complete: those that run, and others that were begun since the last complete one.
 
-    :param state: ``running``, ``abandoned``, ``incomplete`` or ``refused``.
-    :param reason: of snapshots, why, in a word.
+    :param state: ``running``, ``lost``, ``failed``, ``abandoned``, ``incomplete`` or ``refused``.
+    :param reason: the error's class, or why a snapshot is not complete, in a word.
     :param first_at: when the first of them was begun.
     """
 
@@ -220,6 +230,7 @@ class Sender:
     :param limit: how many may be; ``None`` where that is not known: it is the connection's, not the store's.
     :param open_checks: checks whose answers are not all there.
     :param overdue_checks: open ones whose deadline has passed.
+    :param lost_checks: open ones that no task has given a sign of life for.
     :param oldest_open_at: when the oldest open one was begun.
     :param numbers: how many there are, by status; ``unasked`` for those that have none.
     :param pending_identities: users who have potentially changed, and are not acknowledged.
@@ -230,13 +241,14 @@ class Sender:
     limit: int | None = None
     open_checks: int = 0
     overdue_checks: int = 0
+    lost_checks: int = 0
     oldest_open_at: datetime | None = None
     numbers: Mapping[str, int] = field(default_factory=dict)
     pending_identities: int = 0
     rejects: Sequence[Rejected] = ()
 
 
-def read_reach(db: Database, selection: Selection) -> list[Feed]:
+def read_reach(db: Database, selection: Selection, *, now: datetime) -> list[Feed]:
     """
     Read the newest complete extraction of each account, and how many there are by state; nothing else.
 
@@ -244,10 +256,12 @@ def read_reach(db: Database, selection: Selection) -> list[Feed]:
 
     :returns: by source, then account.
     """
-    return [feed for _, feed, _ in _feeds(db, selection)]
+    return [feed for _, feed, _ in _feeds(db, selection, now - LOST_AFTER)]
 
 
-def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, with_contacts: bool = False) -> list[Feed]:
+def read_feeds(
+    db: Database, selection: Selection, *, now: datetime, late_after: timedelta, with_contacts: bool = False
+) -> list[Feed]:
     """
     Read all that is told of each account.
 
@@ -255,11 +269,12 @@ def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, wit
     :param with_contacts: count the contacts, which goes through all of them.
     :returns: by source, then account.
     """
-    known = _feeds(db, selection)
+    silent_since = now - LOST_AFTER
+    known = _feeds(db, selection, silent_since)
     account_ids = [account_id for account_id, _, _ in known]
     read = partial(_rows, db, account_ids)
     covered, in_time = _intervals(db, account_ids, late_after)
-    unfinished, rejects = read(UNFINISHED), read(REJECTS)
+    unfinished, rejects = read(UNFINISHED, silent_since=silent_since), read(REJECTS)
     contacts = read(CONTACTS) if with_contacts else None
 
     def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
@@ -275,10 +290,10 @@ def read_feeds(db: Database, selection: Selection, *, late_after: timedelta, wit
     return [whole(*one) for one in known]
 
 
-def _feeds(db: Database, selection: Selection) -> list[tuple[int, Feed, datetime | None]]:
+def _feeds(db: Database, selection: Selection, silent_since: datetime) -> list[tuple[int, Feed, datetime | None]]:
     """Return each account with its key, and when it was first pulled."""
     accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
-    states = _rows(db, [account.account_id for account in accounts], STATES)
+    states = _rows(db, [account.account_id for account in accounts], STATES, silent_since=silent_since)
 
     def feed(account: Any) -> tuple[int, Feed, datetime | None]:
         own = states[account.account_id]
@@ -342,12 +357,12 @@ def _utc(value: Any) -> datetime:
     return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
-def _rows(db: Database, account_ids: Sequence[int], sql: str) -> Mapping[int, list[Row]]:
+def _rows(db: Database, account_ids: Sequence[int], sql: str, **parameters: Any) -> Mapping[int, list[Row]]:
     """Ask about some accounts; return each one's rows by its key."""
     found: defaultdict[int, list[Row]] = defaultdict(list)
     if account_ids:
         times = [name for name in TIMES if f" AS {name}" in sql]
-        for row in db.execute(sql, times=times, account_ids=list(account_ids)).mappings():
+        for row in db.execute(sql, times=times, account_ids=list(account_ids), **parameters).mappings():
             own = dict(row)
             found[own.pop("account_id")].append(own)
     return found
@@ -367,7 +382,7 @@ def read_senders(
     found: defaultdict[str, dict[str, Any]] = defaultdict(dict, {sender: {} for sender in known})
     for row in db.execute(SPENT, day=utc_day(now)):
         found[row.sender]["spent"] = int(row.spent)
-    for checks in db.execute(CHECKS, times=("oldest_open_at",), now=now).mappings():
+    for checks in db.execute(CHECKS, times=("oldest_open_at",), now=now, silent_since=now - LOST_AFTER).mappings():
         found[checks["sender"]].update(checks)
     for row in db.execute(NUMBERS):
         found[row.sender].setdefault("numbers", {})[row.status] = row.numbers

@@ -168,17 +168,23 @@ class Tables:
     @cached_property
     def extraction(self) -> Table:
         """The ledger, a row for each extraction."""
-        times = ("started_at", "heartbeat_at", "extracted_at", "finished_at", "covered_until", "position")
-        counts = ("account_id", "resumes", "pages", "row_count", "new_versions", "rejected", "bytes", "map_index")
+        times = (
+            *("started_at", "heartbeat_at", "deferred_until", "extracted_at", "finished_at", "covered_until"),
+            *("position", "window_start", "window_end", "gap_start", "gap_end"),
+        )
+        counts = (
+            *("account_id", "resumes", "pages", "row_count", "new_versions", "rejected", "bytes"),
+            *("map_index", "region_index", "groups_seen", "others_seen", "gone", "back"),
+        )
         texts = ("source", "account", "state", "error", "uri", "dag_id", "run_id", "task_id", "reason")
         return Table(
             "wacontacts_extraction",
             self._metadata,
             Column("extraction_number", BigInteger, primary_key=True),
             Column("extraction_id", HexId),
-            *(Column(name, Text) for name in (*texts, "options_digest", "package_version")),
-            *(Column(name, UtcDateTime) for name in ("window_start", "window_end", "gap_start", "gap_end", *times)),
-            *(Column(name, BigInteger) for name in (*counts, "groups_seen", "others_seen", "gone", "back")),
+            *(Column(name, Text) for name in (*texts, "region_id", "options_digest", "package_version")),
+            *(Column(name, UtcDateTime) for name in times),
+            *(Column(name, BigInteger) for name in counts),
             Column("lateness_s", Float),
             Column("lossy", Boolean),
         )

@@ -204,9 +204,9 @@ class Task:
         hook, numbers = TurnHook(clock=self.pause.clock()), count(1)
         run = hook.driver.run
 
-        def run_flow(flow: Any) -> Any:
+        def run_flow(flow: Any, **given: Any) -> Any:
             before_page(next(numbers))
-            return run(flow)
+            return run(flow, **given)
 
         hook.__dict__["driver"] = SimpleNamespace(run=run_flow)
         return hook

@@ -52,8 +52,8 @@ def stopping(run: Any, after: int | None) -> Any:
     """Let the worker stop itself when it has run so many flows, before it does anything with what came."""
     number = count(1)
 
-    def stop(flow: Any) -> Any:
-        came = run(flow)
+    def stop(flow: Any, **given: Any) -> Any:
+        came = run(flow, **given)
         if next(number) == after:
             os.kill(os.getpid(), signal.SIGSTOP)
         return came

@@ -50,7 +50,7 @@ def file_format(request):
 def answering(*contacts, at):
     """Drive an export of one page."""
 
-    def run(flow):
+    def run(flow, **_):
         try:
             request = next(flow)
             while True:

@@ -27,7 +27,7 @@ class Download:
     def __iter__(self) -> Iterator[Any]:
         for now, rows, position in self._pages:
             self.now, self.export.position = now, position
-            yield SimpleNamespace(texts=[b""] * rows)
+            yield SimpleNamespace(page=SimpleNamespace(texts=[b""] * rows))
 
 
 def reports(*pages: tuple[float, int, datetime | None]) -> list[Progress]:

@@ -184,9 +184,11 @@ class Model:
     def record(self, n, said):
         for number, (status, wa_id) in said.results.items():
             known = self.numbers[number]
-            stored = known.asked_at, known.is_final, known.answered_at or NEVER
-            is_news = known.answered_at is None or (said.asked_at, status in FINAL, said.answered_at) > stored
-            if known.is_final and status not in FINAL and said.answered_at <= known.answered_at:
+            age = known.answered_at or NEVER, known.is_final, known.asked_at
+            is_news = (said.answered_at, status in FINAL, said.asked_at) > age
+            if known.answered_at and status in FINAL and not known.is_final and said.asked_at > known.asked_at:
+                is_news = True
+            if known.answered_at and status not in FINAL and known.is_final and said.asked_at < known.asked_at:
                 is_news = False
             if is_news:
                 known.keep(status, wa_id, said, is_answer=True)

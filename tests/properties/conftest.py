@@ -236,12 +236,12 @@ class Line:
         self._between = between
         self._asked = 0
 
-    def run(self, flow: Any) -> Any:
+    def run(self, flow: Any, **given: Any) -> Any:
         self._between()
         if self._asked == self._pages:
             raise Killed
         self._asked += 1
-        return self._driver.run(overheard(flow, self.answers))
+        return self._driver.run(overheard(flow, self.answers), **given)
 
 
 class Lab:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
@@ -46,6 +46,12 @@ WHERE check_id = :check_id AND waiting AND NOT duplicate AND ordinal > :after OR
 LEAVE_OUT_QUEUED = """
 UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = 'past the budget'
 WHERE check_id = :check_id AND status IS NULL
+"""
+BEAT = "UPDATE {at}wacontacts_check SET heartbeat_at = :now WHERE check_id = :check_id AND state = 'open'"
+DEFER = "UPDATE {at}wacontacts_check SET deferred_until = :until WHERE check_id = :check_id AND state = 'open'"
+FAIL = """
+UPDATE {at}wacontacts_check SET state = 'failed', error = :error, heartbeat_at = :now
+WHERE check_id = :check_id AND state = 'open' AND finished_at IS NULL AND deferred_until IS NULL
 """
 FINISH = "UPDATE {at}wacontacts_check SET finished_at = :now WHERE check_id = :check_id AND finished_at IS NULL"
 REOPEN = """
@@ -177,6 +183,22 @@ class Check:
     def release(self, numbers: Sequence[str]) -> None:
         """Release numbers that no result came for."""
         self._context.run(lambda db: leases.release(db, self._sender, self._holder, numbers))
+
+    def beat(self) -> None:
+        """Store that a task works on the check."""
+        self._context.run(lambda db: self._execute(db, BEAT, now=self._now(db)))
+
+    def defer(self, delay: timedelta) -> None:
+        """Store that the check's task is deferred: until the delay is over, nobody expects a sign of life."""
+        self._context.run(lambda db: self._execute(db, DEFER, until=self._now(db) + delay))
+
+    def fail(self, error: str) -> None:
+        """
+        Store that the attempt at the check failed, unless it is finished or deferred; a retry resumes it.
+
+        :param error: the error's class.
+        """
+        self._context.run(lambda db: self._execute(db, FAIL, error=error, now=self._now(db)))
 
     def finish(self) -> CheckTotals:
         """

@@ -318,18 +318,19 @@ def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
 
 def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
     """
-    Return whether the response is to a later request, or to the same one and final, or newer by the server's clock.
+    Return whether a result is newer by the server's clock, or at the same time final, or of a later request.
 
-    Requests are in order by one clock, while servers, which may be several, have their own. A callback may have brought
-    a final result since the request was sent: only a result that is newer than that by the server's clock replaces it
-    with one that is not final.
+    Servers may be several, whose clocks differ: a final result of a later request wins over one that is not, whatever
+    their dates.
     """
     if row.answered_at is None:
         return True
-    if row.status in FINAL and status not in FINAL and results.answered_at <= row.answered_at:
-        return False
-    stored = (row.asked_at or NEVER, row.status in FINAL, row.answered_at)
-    return (results.asked_at, status in FINAL, results.answered_at) > stored
+    is_final, was_final, asked_before = status in FINAL, row.status in FINAL, row.asked_at or NEVER
+    if is_final != was_final and results.asked_at != asked_before:
+        later_is_final = is_final if results.asked_at > asked_before else was_final
+        if later_is_final:
+            return is_final
+    return (results.answered_at, is_final, results.asked_at) > (row.answered_at, was_final, asked_before)
 
 
 def _is_expected(row: Any, status: str, results: CheckResults) -> bool:

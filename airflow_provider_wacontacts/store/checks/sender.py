@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, OPTED_OUT, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 
 __all__ = ["SenderChecks"]
 
@@ -22,23 +23,34 @@ UNFINISHED = """
 SELECT check_id, filled_at IS NOT NULL AND opened_at > :resumable_after AS is_resumable
 FROM {at}wacontacts_check
 WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index
-    AND options_digest = :options_digest AND state = 'open' AND finished_at IS NULL
+    AND coalesce(region_id, '') = coalesce(CAST(:region_id AS text), '')
+    AND coalesce(region_index, -1) = coalesce(CAST(:region_index AS integer), -1)
+    AND options_digest = :options_digest AND state IN ('open', 'failed') AND finished_at IS NULL
 ORDER BY check_number DESC
 """
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
+#: Open checks that no task works on, because it was silent for too long, and those whose results nobody waits for any
+#: more: their deadline has passed, or there never was one, and by now the client would look their numbers up again.
+ABANDONED = """
+UPDATE {at}wacontacts_check SET error = CASE WHEN finished_at IS NULL THEN :lost END,
+    state = CASE WHEN finished_at IS NULL THEN 'failed' ELSE 'expired' END
+WHERE sender = :sender AND state = 'open' AND coalesce(deferred_until, deadline_at, heartbeat_at) < :silent_since
+    AND (finished_at IS NULL OR deadline_at IS NOT NULL OR finished_at < :cached_after)
+"""
 #: What was fresh when the check was opened first may be stale by now.
 RESUME = """
-UPDATE {at}wacontacts_check SET opened_at = :now,
+UPDATE {at}wacontacts_check SET state = 'open', error = NULL, opened_at = :now, heartbeat_at = :now,
+    deferred_until = NULL,
     fresh_after = CASE WHEN fresh_after > :fresh_after THEN fresh_after ELSE CAST(:fresh_after AS {time}) END
 WHERE check_id = :check_id
 """
 ADD = """
 INSERT INTO {at}wacontacts_check (
-    check_id, sender, state, created_at, opened_at, fresh_after, force_check, dag_id, run_id, task_id, map_index,
-    options_digest, package_version
+    check_id, sender, state, created_at, opened_at, heartbeat_at, fresh_after, force_check, dag_id, run_id, task_id,
+    map_index, region_id, region_index, options_digest, package_version
 ) VALUES (
-    :check_id, :sender, 'open', :now, :now, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
-    :options_digest, :package_version
+    :check_id, :sender, 'open', :now, :now, :now, :fresh_after, :force_check, :dag_id, :run_id, :task_id, :map_index,
+    :region_id, :region_index, :options_digest, :package_version
 )
 """
 ROW = """
@@ -96,6 +108,13 @@ class SenderChecks:
             now = self.context.now(db.connection)
             resumable_after = min(spec.fresh_after, now - CACHED_FOR)
             unfinished = db.execute(UNFINISHED, resumable_after=resumable_after, **own).all()
+            db.execute(
+                ABANDONED,
+                sender=self.sender,
+                lost=LOST,
+                silent_since=now - LOST_AFTER,
+                cached_after=now - CACHED_FOR,
+            )
             if unfinished and unfinished[0].is_resumable:
                 return self._resume(db, spec, unfinished[0].check_id, now)
             if unfinished:

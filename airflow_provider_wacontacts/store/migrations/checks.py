@@ -56,6 +56,9 @@ TABLES = (
         created_at {time} NOT NULL,
         opened_at {time} NOT NULL,
         filled_at {time},
+        heartbeat_at {time},
+        deferred_until {time},
+        error text,
         finished_at {time},
         deadline_at {time},
         resolved_at {time},
@@ -68,6 +71,8 @@ TABLES = (
         run_id text NOT NULL,
         task_id text NOT NULL,
         map_index integer NOT NULL,
+        region_id text,
+        region_index integer,
         options_digest text NOT NULL,
         package_version text NOT NULL
     )

@@ -33,6 +33,7 @@ TABLES = (
         covered_until {time},
         started_at {time} NOT NULL,
         heartbeat_at {time},
+        deferred_until {time},
         extracted_at {time} NOT NULL,
         finished_at {time},
         state text NOT NULL
@@ -59,6 +60,8 @@ TABLES = (
         run_id text NOT NULL,
         task_id text NOT NULL,
         map_index integer NOT NULL,
+        region_id text,
+        region_index integer,
         options_digest text NOT NULL,
         package_version text NOT NULL
     )

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
-from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.model import NEVER, CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -73,12 +73,14 @@ class Desk:
     @staticmethod
     def lease(check):
         """Claim all that is queued, at once."""
-        return check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
+        leased = check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
+        return leased._replace(leased_at=NEVER)
 
     @staticmethod
     def lease_waiting(check):
         """Claim all that waits, at once."""
-        return check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
+        leased = check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
+        return leased._replace(leased_at=NEVER)
 
     def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
         """Make an answer of statuses, given some time after now."""

@@ -1,4 +1,4 @@
-"""A store that is looked at."""
+"""Accounts and senders of a store, as its status tells of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def feeds_in():
     """Read the feeds of a landing's store."""
 
     def read(landing, *, sources=(), accounts=(), **changes):
-        selection = Selection(frozenset(sources), frozenset(accounts))
-        with landing.store.context.transactions.read() as connection:
-            options = {"late_after": landing.store.context.late_after} | changes
-            return read_feeds(Database(connection, landing.store.context.tables), selection, **options)
+        context, selection = landing.store.context, Selection(frozenset(sources), frozenset(accounts))
+        options = {"now": context.now(), "late_after": context.late_after} | changes
+        with context.transactions.read() as connection:
+            return read_feeds(Database(connection, context.tables), selection, **options)
 
     return read
 
@@ -26,7 +26,8 @@ def reach_in():
     """Read how far the feeds of a landing's store reach."""
 
     def read(landing):
-        with landing.store.context.transactions.read() as connection:
-            return read_reach(Database(connection, landing.store.context.tables), Selection())
+        context = landing.store.context
+        with context.transactions.read() as connection:
+            return read_reach(Database(connection, context.tables), Selection(), now=context.now())
 
     return read

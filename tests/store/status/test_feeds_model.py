@@ -102,7 +102,12 @@ def test_gaps_and_lossy_stretches_are_those_of_the_hours(store_engine):
         connection.execute(insert(store.context.tables.extraction), rows)
 
     with store.context.transactions.read() as connection:
-        feeds = read_feeds(Database(connection, store.context.tables), Selection(), late_after=LATE_AFTER * HOUR)
+        feeds = read_feeds(
+            Database(connection, store.context.tables),
+            Selection(),
+            now=store.context.now(),
+            late_after=LATE_AFTER * HOUR,
+        )
 
     found = {int(feed.account): (feed.gaps, feed.lossy) for feed in feeds}
     assert {key: (list(gaps), list(lossy)) for key, (gaps, lossy) in found.items()} == {

@@ -1,0 +1,91 @@
+"""Removal of an account of a feed: its contacts, their history and its attempts, for example after a typing error."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.changes import Changes
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+
+__all__ = ["ForgottenRows", "forget_account"]
+
+ACCOUNT = "SELECT account_id FROM {at}wacontacts_account WHERE source = :source AND account = :account"
+RUNNING = """
+SELECT count(*) FROM {at}wacontacts_extraction
+WHERE account_id = :account_id AND state = 'running' AND coalesce(deferred_until, heartbeat_at) >= :silent_since
+"""
+COUNTS = """
+SELECT (SELECT count(*) FROM {at}wacontacts_contact_current WHERE account_id = :account_id) AS contacts,
+    (SELECT count(*) FROM {at}wacontacts_contact_version WHERE account_id = :account_id) AS versions,
+    (SELECT count(*) FROM {at}wacontacts_extraction WHERE account_id = :account_id) AS extractions,
+    (SELECT count(*) FROM {at}wacontacts_rejected_row WHERE extraction_id IN (
+        SELECT extraction_id FROM {at}wacontacts_extraction WHERE account_id = :account_id
+    )) AS rejected
+"""
+VERSION_IDS = "SELECT version_id FROM {at}wacontacts_contact_version WHERE account_id = :account_id"
+REJECTS = """
+DELETE FROM {at}wacontacts_rejected_row WHERE extraction_id IN (
+    SELECT extraction_id FROM {at}wacontacts_extraction WHERE account_id = :account_id
+)
+"""
+TABLES = ("contact_current", "contact_payload", "contact_version", "extraction", "account")
+
+
+class ForgottenRows(NamedTuple):
+    """
+    Counts of the rows of an account.
+
+    :param extractions: attempts at syncs.
+    """
+
+    contacts: int
+    versions: int
+    extractions: int
+    rejected: int
+
+
+def forget_account(context: StoreContext, source: str, account: str, *, dry_run: bool = False) -> ForgottenRows:
+    """
+    Remove an account with all of its rows. Followers of the change log see its versions as ``erased``.
+
+    :param source: ``turn`` or ``green_api``.
+    :param dry_run: only count.
+    :raises ConfigError: the store has no such account, or an extraction of it is running.
+    :raises LandingError: the database failed; nothing was removed.
+    """
+
+    def work(db: Database) -> ForgottenRows:
+        # Whatever lands holds the shared lock. Whatever begins holds the account's row.
+        context.locks.exclusive_lock(db.connection)
+        own: dict[str, Any] = {"account_id": _idle_account_id(db, context, source, account)}
+        counts = ForgottenRows(**db.execute(COUNTS, **own).mappings().one())
+        if not dry_run:
+            _delete(db, context, own)
+        return counts
+
+    return context.run(work)
+
+
+def _idle_account_id(db: Database, context: StoreContext, source: str, account: str) -> int:
+    account_id = db.execute(ACCOUNT + db.locked, source=source, account=account).scalar()
+    if account_id is None:
+        raise ConfigError(f"The store has no {source} account {account!r}. `wacontacts store status` lists them.")
+    silent_since = context.now(db.connection) - LOST_AFTER
+    if db.execute(RUNNING, account_id=account_id, silent_since=silent_since).scalar():
+        raise ConfigError(
+            f"An extraction of {source} account {account!r} is running or deferred. Stop its task, wait until the"
+            " extraction has failed, at most 15 minutes, and run this again."
+        )
+    return int(account_id)
+
+
+def _delete(db: Database, context: StoreContext, own: dict[str, Any]) -> None:
+    changes = Changes(own["account_id"])
+    changes.extend("erased", (version_id for (version_id,) in db.execute(VERSION_IDS, **own)))
+    db.execute(REJECTS, **own)
+    for table in TABLES:
+        db.execute(f"DELETE FROM {{at}}wacontacts_{table} WHERE account_id = :account_id", **own)
+    changes.write(db.connection, context)
