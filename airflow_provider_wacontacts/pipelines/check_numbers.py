@@ -193,7 +193,9 @@ class CheckRun:
             self.check.release(leased.numbers)
             raise
         _log_response_errors(response)
-        self.check.record(to_store_results(response, leased.numbers, asked_at=leased.leased_at, forced=self.force_check))
+        self.check.record(
+            to_store_results(response, leased.numbers, asked_at=leased.leased_at, forced=self.force_check)
+        )
         if response.error is not None:
             self._failed |= not isinstance(response.error, ServerError)
             self.check.release(response.missing)

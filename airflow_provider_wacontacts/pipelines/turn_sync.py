@@ -110,6 +110,7 @@ def sync_to_store(
     on_commit: OnCommit | None = None,
     stop: StopSignal | None = None,
     is_deferrable: bool = False,
+    now: Callable[[], datetime] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncSummary:
     """
@@ -143,7 +144,7 @@ def sync_to_store(
     download = _Download(
         spec,
         run,
-        now=store.context.now,
+        now=now or store.context.now,
         resume_from=extraction.resume_from,
         before_pause=batch.before_pause,
         stop=stop or StopSignal(),

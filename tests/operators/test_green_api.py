@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 
 from airflow_provider_wacontacts.assets import prefix_asset, store_asset
 from airflow_provider_wacontacts.exceptions import (
+    ContractError,
     LandingError,
 )
 from airflow_provider_wacontacts.operators import green_api
+from airflow_provider_wacontacts.pipelines import green_api_snapshot
 from airflow_provider_wacontacts.sandbox import Sandbox
 from airflow_provider_wacontacts.store import store as store_module
 from tests.operators.green_api_cases import ANN, BEN, CAT, GROUP, MONDAY, Connect, Context, to_files, to_store
@@ -166,9 +168,10 @@ def test_or_at_once_where_that_is_expected(green: Sandbox, run: Context, given: 
 def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
     green: Sandbox, run: Context, query: Query, logged: Logged
 ) -> None:
-    green.clock.set(MONDAY + DAY)
+    now = datetime.now(UTC)
+    green.clock.set(now)
     to_store().execute(run())
-    green.clock.set(MONDAY)
+    green.clock.set(now - timedelta(minutes=30))
     green.green_api.put(ANN, name="Anna", at=MONDAY)
 
     summary = to_store().execute(run())
@@ -176,6 +179,41 @@ def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
     assert (summary["state"], summary["reason"], summary["rows"]) == ("refused", "older", 0)
     assert query("SELECT count(*) FROM wacontacts_version") == [(4,)]
     assert "Snapshot discarded: a newer one is already loaded" in logged()
+
+
+@pytest.mark.parametrize("wrong_by", [-DAY, 365 * DAY], ids=["behind", "ahead"])
+def test_a_server_s_wrong_clock_fails_the_task_and_later_snapshots_land(
+    green: Sandbox, run: Context, query: Query, wrong_by: timedelta
+) -> None:
+    now = datetime.now(UTC)
+    green.clock.set(now)
+    to_store().execute(run())
+    green.clock.set(now + wrong_by)
+    green.green_api.put(ANN, name="Anna", at=MONDAY)
+
+    with pytest.raises(ContractError, match="Correct the clock"):
+        to_store().execute(run())
+    assert query("SELECT count(*) FROM wacontacts_version") == [(4,)]
+
+    green.clock.set(now + timedelta(seconds=5))
+    assert to_store().execute(run())["new_versions"] == 1
+
+
+def test_a_snapshot_of_the_future_that_is_in_the_store_fails_the_next_one(
+    green: Sandbox, run: Context, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(green_api_snapshot, "MAX_CLOCK_DIFFERENCE", 400 * DAY)
+        green.clock.set(datetime.now(UTC) + 365 * DAY)
+        to_store().execute(run())
+    green.clock.set(datetime.now(UTC))
+
+    with pytest.raises(LandingError, match="in the future"):
+        to_store().execute(run())
+    assert query("SELECT state, error FROM wacontacts_extraction ORDER BY extraction_number") == [
+        ("complete", None),
+        ("failed", "LandingError"),
+    ]
 
 
 # Retries, templates, assets
@@ -196,7 +234,7 @@ def test_a_retry_after_the_store_was_lost_lands_the_list_of_its_own_time(
 
     assert to_store().execute(run())["new_versions"] == 4
     assert query("SELECT state, resumes FROM wacontacts_extraction ORDER BY resumes") == [
-        ("abandoned", 0),
+        ("failed", 0),
         ("complete", 1),
     ]
 

@@ -172,7 +172,7 @@ def set_store_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], Non
     def set_clock(now: datetime) -> None:
         def opened(conn_id: str) -> Any:
             store = open_store(conn_id)
-            store.context.now = lambda: now
+            store.context.clock = lambda: now
             return store
 
         monkeypatch.setattr(hooks, "open_store", opened)

@@ -40,7 +40,8 @@ def test_past_the_budget_a_task_fails_at_once_and_keeps_its_results(tasks: Any, 
     assert sum(api.asked_numbers.values()) == 30
     assert store.rows("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == [(30,)]
     assert store.rows("SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL") == [(0,)]
-    assert store.rows("SELECT state, finished_at FROM wacontacts_check") == [("open", None)]
+    attempt = "SELECT state, error, finished_at FROM wacontacts_check"
+    assert store.rows(attempt) == [("failed", "BudgetExceededError", None)]
 
 
 @pytest.mark.usefixtures("budget_of_30")
@@ -104,7 +105,7 @@ def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
             run(self)
         finally:
             set_store_clock(MONDAY + timedelta(hours=2))
-            self.checks.context.now = lambda: MONDAY + timedelta(hours=2)
+            self.checks.context.clock = lambda: MONDAY + timedelta(hours=2)
 
     set_store_clock(MONDAY)
     monkeypatch.setattr(CheckRun, "run", until_midnight)
