@@ -204,10 +204,10 @@ class Export:
             page = parse_page(response.body)
         except ValueError as error:
             raise _contract_error(READ, str(error), response) from None
-        self._expect_requested(page)
+        self._expect_requested(page, response.date)
         return page
 
-    def _expect_requested(self, page: TurnPage) -> None:
+    def _expect_requested(self, page: TurnPage, read_at: datetime | None) -> None:
         """
         Refuse a page with rows of another window, or one that came before.
 
@@ -218,13 +218,19 @@ class Export:
             return
         if min(times) < self._requested_from - TOLERANCE:
             raise _contract_error(READ, "contacts were updated before the requested window: this is another export")
-        begun = (self._created_at or datetime.max.replace(tzinfo=UTC)) - TOLERANCE
-        if min(times) > self.window.end + TOLERANCE and min(times) < begun:
+        if not any(time <= self.window.end + TOLERANCE or self._is_since_created(time, read_at) for time in times):
             raise _contract_error(READ, "no contact was updated in the requested window: this is another export")
         digest = hash(tuple((keys.contact_id, keys.updated_at) for keys in page.keys))
         if digest in self._pages_seen:
             raise _contract_error(READ, "a page came again; the export would never end")
         self._pages_seen.add(digest)
+
+    def _is_since_created(self, time: datetime, read_at: datetime | None) -> bool:
+        """Return whether a contact was updated since the cursor was created, by the server's clock."""
+        created_at = self._created_at
+        if created_at is None or read_at is None:
+            return False
+        return created_at - TOLERANCE <= time <= read_at + TOLERANCE
 
     def _follow(self, cursor: str | None) -> None:
         self._cursor = cursor

@@ -22,7 +22,8 @@ CREATED = Response(200, {"date": "Tue, 02 Jan 2024 00:05:00 GMT"}, b'{"cursor":"
 
 def page(*times: datetime, next_cursor: str | None = None) -> Response:
     data = [{"uuid": f"contact {time}", "updated_at": time.isoformat()} for time in times]
-    return Response(200, body=json.dumps({"data": data, "paging": {"next": next_cursor}}).encode())
+    date = {"date": "Tue, 02 Jan 2024 00:06:00 GMT"}
+    return Response(200, date, json.dumps({"data": data, "paging": {"next": next_cursor}}).encode())
 
 
 def rows(*pages: Response, **given: Any) -> list[int]:
