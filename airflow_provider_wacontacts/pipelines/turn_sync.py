@@ -141,14 +141,9 @@ def sync_to_store(
         uri=uri,
     )
     batch = _Batch(extraction, on_commit, monotonic)
-    download = _Download(
-        spec,
-        run,
-        now=now or store.context.now,
-        resume_from=extraction.resume_from,
-        before_pause=batch.before_pause,
-        stop=stop or StopSignal(),
-    )
+    clock, signal = now or store.context.now, stop or StopSignal()
+    resume_from, before_pause = extraction.resume_from, batch.before_pause
+    download = _Download(spec, run, now=clock, stop=signal, resume_from=resume_from, before_pause=before_pause)
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         with batch.kept():
             for received in _reporting(download, on_progress, monotonic):
@@ -254,7 +249,7 @@ class _Download:
         now: Callable[[], datetime],
         stop: StopSignal,
         resume_from: datetime | None = None,
-        before_pause: Callable[[float], None] | None = None,
+        before_pause: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._spec = spec
         self._run = run
@@ -280,11 +275,11 @@ class _Download:
 
     def _next_page(self) -> TurnPage | None:
         with self._stop.interruptible_block():
-            return self._run(self.export.next_page(), before_pause=self._pause if self._before_pause else None)
+            return self._run(self.export.next_page(), before_pause=self._pause)
 
     def _pause(self, seconds: float) -> None:
         with self._stop.interruptible_block(allowed=False):
-            self._before_pause(seconds)  # type: ignore[misc]
+            self._before_pause(seconds)
 
     def _first_response_at(self) -> datetime:
         ours, theirs = self._now(), self.export.server_time
