@@ -29,6 +29,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 __all__ = [
+    "DOCUMENTATION",
     "ApiError",
     "AuthError",
     "BudgetExceededError",
@@ -48,7 +49,11 @@ __all__ = [
     "StoreError",
     "TransientError",
     "WaContactsError",
+    "add_help",
 ]
+
+#: Where the pages of the documentation are. It is the address in pyproject.toml, too.
+DOCUMENTATION = "https://github.com/airflow-provider-wacontacts/airflow-provider-wacontacts/blob/main/docs"
 
 
 class WaContactsError(Exception):
@@ -185,6 +190,19 @@ class RetryableStoreError(StoreError):
 
 class LockTimeoutError(StoreError):
     """Another session held a lock of the database for too long."""
+
+
+def add_help(error: WaContactsError) -> str:
+    """
+    End an error's message with the page of the documentation that explains it; to be called where users meet it.
+
+    :returns: the message as it is now.
+    """
+    page = f"{DOCUMENTATION}/troubleshooting.md#{type(error).__name__.lower()}"
+    if page not in str(error):
+        sentence = str(error.args[0]).rstrip(".")
+        error.args = (f"{sentence}. See {page}", *error.args[1:])
+    return str(error)
 
 
 #: Errors that fail a task at once.

@@ -2,6 +2,7 @@
 
 __all__ = ["get_provider_info"]
 
+DOCUMENTATION = "https://github.com/airflow-provider-wacontacts/airflow-provider-wacontacts/blob/main/docs"
 GREEN_API = "GREEN-API"
 STORE = "WhatsApp contacts store"
 TURN = "Turn.io"
@@ -57,7 +58,7 @@ def get_provider_info() -> dict[str, object]:
             },
             {
                 "integration-name": STORE,
-                "external-doc-url": "https://www.postgresql.org/docs/",
+                "external-doc-url": DOCUMENTATION + "/store.md",
                 "tags": ["software"],
             },
         ],

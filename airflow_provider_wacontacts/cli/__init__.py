@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
-from airflow_provider_wacontacts.exceptions import WaContactsError
+from airflow_provider_wacontacts.exceptions import WaContactsError, add_help
 
 __all__ = ["main"]
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options) or 0
     except WaContactsError as error:
-        print(f"wacontacts: {error}", file=sys.stderr)
+        print(f"wacontacts: {add_help(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError
+from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError, WaContactsError, add_help
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import ObjectPath
@@ -21,6 +21,10 @@ __all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "object_path
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
+
+
+#: Template fields that may be something else than a string.
+NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths"}
 
 
 class ValidatedArguments:
@@ -51,9 +55,27 @@ class ValidatedArguments:
 
         :raises ConfigError: an argument is wrong.
         """
-        for name, validate in cls.validators.items():
-            if name in arguments:
-                validate(name, arguments[name])
+        try:
+            for name, validate in cls.validators.items():
+                if name in arguments:
+                    validate(name, arguments[name])
+        except ConfigError as error:
+            add_help(error)
+            raise
+
+    def validate_rendered(self) -> None:
+        """
+        Make sure that template fields are still strings: with ``render_template_as_native_obj``, ``"7"`` is a number.
+
+        :raises ConfigError: a template field has another type.
+        """
+        for name in type(self).template_fields:  # type: ignore[attr-defined]
+            value = getattr(self, name)
+            if name not in NOT_TEXT and not isinstance(value, str | None):
+                raise ConfigError(
+                    f"{name} is of type {type(value).__name__} after rendering. It must be a string. If the DAG sets"
+                    " render_template_as_native_obj, add the filter `| string` to the template."
+                )
 
 
 def optional(validate: Validator) -> Validator:
@@ -98,8 +120,15 @@ def object_path(path: str, argument: str = "path") -> ObjectPath:
 
 @contextmanager
 def fail_without_retry() -> Iterator[None]:
-    """Raise ``AirflowFailException`` for errors that a retry cannot fix; Airflow retries the others."""
+    """
+    Raise ``AirflowFailException`` for errors that a retry cannot fix; Airflow retries the others.
+
+    The messages of both end with a page of the documentation.
+    """
     try:
         yield
     except NON_RETRYABLE as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        raise AirflowFailException(f"{type(error).__name__}: {add_help(error)}") from error
+    except WaContactsError as error:
+        add_help(error)
+        raise

@@ -7,10 +7,12 @@ Errors name the connection and the field, never a value.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
@@ -24,6 +26,7 @@ from airflow_provider_wacontacts.get_provider_info import get_provider_info
 
 __all__ = [
     "Endpoint",
+    "extras_of_form",
     "field_behaviour",
     "form_widgets",
     "invalid_field",
@@ -34,7 +37,10 @@ __all__ = [
     "read_extras",
     "read_file_mode",
     "read_token",
+    "warn_of_unknown_extras",
 ]
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = 60.0
 FILE_MODE = re.compile(r"0?[0-6]{3}")
@@ -65,28 +71,57 @@ class Endpoint:
     file_mode: int
 
 
-def read_connection(conn_id: str) -> Connection:
+def read_connection(conn_id: str, conn_type: str | None = None) -> Connection:
     """
     Read a connection from Airflow.
 
-    :raises ConfigError: it is not defined.
+    :param conn_type: the type it must have; ``None`` for any.
+    :raises ConfigError: it is not defined, or of another type.
     """
     try:
-        return BaseHook.get_connection(conn_id)
+        connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        missing = ConfigError(f"connection {conn_id!r} is not defined; create it")
-    raise missing
+        connection = None
+    return _require(connection, conn_id, conn_type)
 
 
-async def read_connection_async(conn_id: str) -> Connection:
+async def read_connection_async(conn_id: str, conn_type: str | None = None) -> Connection:
     """Read a connection without blocking the event loop, see :func:`read_connection`."""
     try:
         connection = await get_async_connection(conn_id)
     except AirflowNotFoundException:
         connection = None
+    return _require(connection, conn_id, conn_type)
+
+
+def _require(connection: Connection | None, conn_id: str, conn_type: str | None) -> Connection:
     if connection is None:
-        raise ConfigError(f"connection {conn_id!r} is not defined; create it")
+        raise ConfigError(f"Connection {conn_id!r} is not defined. Create it, or correct the argument that names it.")
+    if conn_type and connection.conn_type != conn_type:
+        kind = f"is of type {connection.conn_type!r}" if connection.conn_type else "has no type"
+        # Its password must not be sent to a system that it is not for.
+        raise ConfigError(
+            f"Connection {conn_id!r} {kind}. {conn_type}_conn_id needs a connection of type {conn_type!r}."
+        )
     return connection
+
+
+def warn_of_unknown_extras(connection: Connection, known: Collection[str], *, only_typos: bool = False) -> None:
+    """
+    Log a warning for each extra that has no effect, with the known extra whose name is nearest.
+
+    :param only_typos: other extras have an effect that is not known here, for example on a database's driver.
+    """
+    for name in read_extras(connection).keys() - set(known):
+        nearest = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        if hint or not only_typos:
+            log.warning("Connection %r: extra %r is unknown.%s", connection.conn_id, name, hint)
+
+
+def extras_of_form(conn_type: str) -> set[str]:
+    """Return the extras that the form of a connection type has."""
+    return set(_connection_type(conn_type)["conn-fields"])
 
 
 def read_extras(connection: Connection) -> dict[str, Any]:

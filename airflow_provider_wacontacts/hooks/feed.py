@@ -19,13 +19,15 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import DEFAULT_POLICY, SYSTEM_CLOCK, Auth, Clock, RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError
+from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError, add_help
 from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
+    extras_of_form,
     field_behaviour,
     form_widgets,
     parse_endpoint,
     read_connection,
+    warn_of_unknown_extras,
 )
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 
@@ -36,6 +38,8 @@ T = TypeVar("T")
 USER_AGENT = f"airflow-provider-wacontacts/{__version__}"
 QUICK = RetryPolicy(budget=timedelta(seconds=10), max_pause=timedelta(seconds=5))
 QUICK_TIMEOUT = 15.0
+#: Extras that no form shows.
+HTTP_EXTRAS = {"verify_ssl", "proxies", "proxy", "cert", "trust_env", "file_mode"}
 
 
 class FeedHook(BaseHook):
@@ -140,7 +144,7 @@ class FeedHook(BaseHook):
             driver = self._make_driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
             return True, driver.run(self._probe())
         except WaContactsError as error:
-            return False, str(error)
+            return False, add_help(error)
 
     def _probe(self) -> Flow[str]:
         """Request something that exists in every account, and describe it."""
@@ -148,7 +152,9 @@ class FeedHook(BaseHook):
 
     @cached_property
     def _connection(self) -> Connection:
-        return read_connection(self._conn_id)
+        connection = read_connection(self._conn_id, self.conn_type)
+        warn_of_unknown_extras(connection, HTTP_EXTRAS | extras_of_form(self.conn_type))
+        return connection
 
     @cached_property
     def _endpoint(self) -> Endpoint:

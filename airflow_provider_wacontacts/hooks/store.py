@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 
-from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
+from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError, add_help
 from airflow_provider_wacontacts.hooks.connections import (
     field_behaviour,
     form_widgets,
@@ -202,7 +202,7 @@ class StoreHook(DbApiHook):
         try:
             return True, check_access(create_store(self._store).context)
         except WaContactsError as error:
-            return False, str(error)
+            return False, add_help(error)
 
     @cached_property
     def _store(self) -> StoreConnection:

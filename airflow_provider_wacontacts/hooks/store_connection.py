@@ -14,7 +14,13 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import invalid_field, read_bool, read_extras, read_file_mode
+from airflow_provider_wacontacts.hooks.connections import (
+    invalid_field,
+    read_bool,
+    read_extras,
+    read_file_mode,
+    warn_of_unknown_extras,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -56,6 +62,7 @@ def parse_store_connection(connection: Connection) -> StoreConnection:
     :raises ConfigError: the connection is of another type or invalid, or its provider or driver is not installed.
     """
     extras = read_extras(connection)
+    warn_of_unknown_extras(connection, STORE_EXTRAS, only_typos=True)
     is_sqlite = _is_sqlite(connection)
     table_schema = str(extras.get("table_schema") or "").strip() or None
     if table_schema and is_sqlite:

@@ -113,7 +113,7 @@ class TurnHook(FeedHook):
 
     def _read_credentials(self) -> Credentials | None:
         """Read the token once more; none if the connection's host has changed, which must not receive it."""
-        connection = read_connection(self.turn_conn_id)
+        connection = read_connection(self.turn_conn_id, self.conn_type)
         is_same_host = parse_endpoint(connection).base_url == self._endpoint.base_url
         return _credentials(connection) if is_same_host else None
 

@@ -175,7 +175,9 @@ class WhatsAppBusinessHook(FeedHook):
         )
 
     def _read_credentials(self) -> Credentials | None:
-        return _same_host(parse_connection(read_connection(self.whatsapp_business_conn_id)), self._endpoint)
+        return _same_host(
+            parse_connection(read_connection(self.whatsapp_business_conn_id, self.conn_type)), self._endpoint
+        )
 
     @property
     def _normalize(self) -> Callable[[Response], Response]:
@@ -283,7 +285,7 @@ def _same_host(connection: WhatsAppConnection, endpoint: Endpoint) -> Credential
 
 
 async def _read_async(conn_id: str) -> WhatsAppConnection:
-    connection = await read_connection_async(conn_id)
+    connection = await read_connection_async(conn_id, WhatsAppBusinessHook.conn_type)
     # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_connection)(connection)
 

@@ -70,6 +70,13 @@ def _auth_kind(connection: Connection, extras: Mapping[str, Any], endpoint: Endp
     if auth not in ("login", *_HEADERS):
         raise invalid_field(connection, "extra 'auth'", "is not login, bearer or d360")
     host = urlsplit(endpoint.base_url).hostname or ""
+    if host == "graph.facebook.com":
+        raise invalid_field(
+            connection,
+            "host",
+            "is Meta's Cloud API, which cannot check numbers. Set it to an on-premises client, or to a gateway with"
+            " /v1/contacts.",
+        )
     if auth == "login" and f".{host}".endswith(".turn.io"):
         raise invalid_field(
             connection,

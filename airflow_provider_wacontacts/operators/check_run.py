@@ -125,7 +125,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         stop = self._stop = StopSignal()
-        self._validate_rendered()
+        self.validate_rendered()
         self.hook.check()
         sender, daily_checks = self.hook.sender, self.hook.daily_checks
         store = open_store(self.store_conn_id)
@@ -225,7 +225,13 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
         return validate_region(self.default_region) if self.default_region else self.hook.region
 
-    def _validate_rendered(self) -> None:
+    def validate_rendered(self) -> None:
+        """
+        Validate what templates may have changed.
+
+        :raises ConfigError: an argument is wrong.
+        """
+        super().validate_rendered()
         if self.default_region:
             self._region()
         if self.contacts_sql is not None and not self.contacts_conn_id:

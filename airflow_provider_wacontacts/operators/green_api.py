@@ -115,6 +115,7 @@ class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     def _sync(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
 
+        self.validate_rendered()
         self.hook.check()
         spec = self._spec(context)
         write = self._writer(spec)

@@ -71,6 +71,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.store import ShrinkGuard
 
         with fail_without_retry():
+            self.validate_rendered()
             spec = ImportSpec(
                 TaskInstanceKey.from_task_instance(context["ti"]),
                 __version__,

@@ -133,6 +133,7 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
         return TurnHook(turn_conn_id=self.turn_conn_id)
 
     def _window(self, context: Mapping[str, Any]) -> Window:
+        self.validate_rendered()
         return resolve_run_window(
             start=self.start,
             end=self.end,

@@ -104,13 +104,18 @@ class WhatsAppCheckContactsOperator(_CheckOperator):
         self.max_checks = max_checks
         self.on_budget = on_budget
         self.validate_arguments(vars(self))
+        if (contacts is None) == (contacts_sql is None):
+            raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
         if isinstance(contacts, XComArg):
             XComArg.apply_upstream_relationship(self, contacts)
 
-    def _validate_rendered(self) -> None:
-        super()._validate_rendered()
-        if (self.contacts is None) == (self.contacts_sql is None):
-            raise ConfigError("Set either contacts_sql or contacts, and not both.")
+    def validate_rendered(self) -> None:
+        """
+        Validate what templates may have changed.
+
+        :raises ConfigError: an argument is wrong.
+        """
+        super().validate_rendered()
         if isinstance(self.contacts, (str, bytes, Mapping)):
             raise ConfigError(
                 "contacts is a single value. Set it to a list of numbers, or to the output of a task that returns one."

@@ -80,6 +80,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
+        self.validate_rendered()
         stop = self._stop = StopSignal()
         identity_ids = None if self.identity_ids == PENDING else parse_ids(self.identity_ids)
         self.hook.check()

@@ -203,6 +203,9 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     def _open(self, deadline: datetime, *, waiter: str | None = None) -> PendingCheck:
         from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
 
+        if isinstance(self.check_id, Mapping):
+            raise ConfigError("check_id is the whole summary of a check. Use check.output['check_id'].")
+        self.validate_rendered()
         if not self.check_id:
             raise ConfigError("check_id is empty. Set it to the check_id in WhatsAppCheckContactsOperator's output.")
         return PendingCheck(

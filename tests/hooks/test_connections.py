@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.hooks.connections import (
     read_extras,
     read_token,
 )
+from airflow_provider_wacontacts.hooks.turn import TurnHook
 
 
 def connection(*, extra=None, **fields):
@@ -26,6 +27,7 @@ def test_a_host_is_all_it_takes():
         cert=None,
         proxies={},
         trust_env=True,
+        file_mode=0o600,
     )
 
 
@@ -152,7 +154,27 @@ def test_what_cannot_be_a_token_is_not_told(password):
     assert password not in str(caught.value)
 
 
+@pytest.mark.parametrize("conn_type", ["http", "green_api", ""])
+def test_a_connection_of_another_type_is_refused_before_its_password_is_sent(connect, conn_type):
+    connect("other", conn_type=conn_type, host="turn.example.org", password="example-token")
+
+    with pytest.raises(ConfigError, match=r"'other' (is of type|has no type).*turn_conn_id needs a connection of type"):
+        TurnHook("other").check()
+
+
+def test_an_extra_without_effect_is_a_warning_with_the_nearest_name(connect, caplog):
+    extra = {"acount": "helpline", "verify_ssl": "true", "proxies": {}, "zzz": 1}
+    connect("turn_default", conn_type="turn", host="turn.example.org", password="example-token", extra=extra)
+
+    TurnHook().check()
+
+    assert {record.getMessage() for record in caplog.records if "extra" in record.getMessage()} == {
+        "Connection 'turn_default': extra 'acount' is unknown. Did you mean 'account'?",
+        "Connection 'turn_default': extra 'zzz' is unknown.",
+    }
+
+
 def test_a_connection_that_is_not_defined_is_named():
-    with pytest.raises(ConfigError, match=r"^connection 'nowhere' is not defined; create it$") as caught:
+    with pytest.raises(ConfigError, match=r"^Connection 'nowhere' is not defined\. Create it") as caught:
         read_connection("nowhere")
     assert caught.value.__context__ is None

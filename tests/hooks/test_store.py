@@ -173,7 +173,7 @@ def test_what_cannot_be_a_store_is_named(connect, fields, told):
 
 
 def test_a_store_that_is_not_defined_is_named():
-    with pytest.raises(ConfigError, match="connection 'nowhere' is not defined"):
+    with pytest.raises(ConfigError, match="Connection 'nowhere' is not defined"):
         store_engine("nowhere")
 
 

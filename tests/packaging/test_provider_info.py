@@ -15,6 +15,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from airflow_provider_wacontacts import get_provider_info as module
+from airflow_provider_wacontacts.exceptions import DOCUMENTATION
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
 
 PACKAGE = "airflow_provider_wacontacts"
@@ -61,6 +62,13 @@ def test_airflows_own_schema_accepts_it():
 
 def test_the_package_is_named_as_its_distribution_is(project):
     assert INFO["package-name"] == canonicalize_name(project["name"])
+
+
+def test_errors_and_airflow_lead_to_the_same_documentation(project):
+    (store,) = (each for each in INFO["integrations"] if each["integration-name"] == "WhatsApp contacts store")
+
+    assert project["urls"]["Documentation"] == DOCUMENTATION
+    assert store["external-doc-url"] == f"{DOCUMENTATION}/store.md"
 
 
 def test_it_is_plain_data_and_imports_nothing():

@@ -169,8 +169,8 @@ def test_poke_mode_sends_no_request_before_retry_after(place):
         ({"check_id": "0" * 32}, "the store knows no such check"),
         ({"deadline": "soon"}, "deadline must be a time with an offset"),
         ({"deadline": "2999-01-01T00:00:00"}, "deadline must be a time with an offset"),
-        ({"whatsapp_business_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
-        ({"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
+        ({"whatsapp_business_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),
+        ({"store_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),
     ],
 )
 @pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])

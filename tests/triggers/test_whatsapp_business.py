@@ -288,8 +288,8 @@ def test_an_unexpected_error_is_reported_without_its_text(place, monkeypatch):
         (None, {"batch_size": 0}, "batch_size is 0"),
         (None, {"batch_size": 1001}, "batch_size is 1001"),
         (None, {"recheck_failed": -1}, "recheck_failed is -1"),
-        (None, {"whatsapp_business_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
-        (None, {"store_conn_id": "nowhere"}, "connection 'nowhere' is not defined"),
+        (None, {"whatsapp_business_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),
+        (None, {"store_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),
     ],
 )
 def test_invalid_arguments_are_reported_without_a_request(place, check_id, settings, message):

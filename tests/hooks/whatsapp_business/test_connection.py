@@ -29,6 +29,7 @@ from tests.hooks.whatsapp_business.api import (
 
 WRONG = {
     "no host": ({"host": ""}, "host is empty"),
+    "the Cloud API": ({"host": "https://graph.facebook.com/v20.0"}, "host is Meta's Cloud API, which cannot check"),
     "http": ({"host": "http://waba.example.org"}, "host would get the token over unencrypted http"),
     "no password": ({"login": "user"}, "password is empty; it holds the user's password"),
     "no login": ({"password": "t"}, "login is empty; it holds the user's name, unless extra 'auth' is bearer or d360"),
@@ -56,7 +57,7 @@ def test_a_connection_that_cannot_be_is_refused_before_anything_is_sent(connect,
 
 
 def test_an_undefined_connection_is_a_config_error(process):
-    with pytest.raises(ConfigError, match="connection 'whatsapp_business_default' is not defined"):
+    with pytest.raises(ConfigError, match="Connection 'whatsapp_business_default' is not defined"):
         process.do(check)
 
 

@@ -143,7 +143,13 @@ def test_permanent_failures_are_not_retried(process, wire, clock, answer, kind):
 def test_the_connections_proxy_is_used(connect, process):
     with Wire() as proxy:
         extra = {"auth": "bearer", "proxies": {"http": proxy.url}, "allow_http": True}
-        connect("whatsapp_business_default", conn_type="x", host="http://waba.example.org", password="t", extra=extra)
+        connect(
+            "whatsapp_business_default",
+            conn_type="whatsapp_business",
+            host="http://waba.example.org",
+            password="t",
+            extra=extra,
+        )
         proxy.will(checked())
 
         assert process.do(check)[0].results == VALID
