@@ -12,12 +12,22 @@ from airflow_provider_wacontacts import __version__
 project = "airflow-provider-wacontacts"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "notfound.extension", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_sourcelink = False
+
+copybutton_exclude = ".linenos, .gp, .go"
+notfound_urls_prefix = None
+notfound_context = {
+    "title": "Page not found",
+    "body": "<h1>Page not found</h1><p>Use the search, or go back to the <a href='index.html'>start page</a>.</p>",
+}
 
 add_module_names = False
 autodoc_default_options = {"member-order": "bysource"}

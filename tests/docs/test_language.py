@@ -1,0 +1,85 @@
+"""README and the pages are in plain English, and their links work on GitHub as well as on the site."""
+
+import re
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT
+
+#: Words that a reader would not search for, or would stumble over, and what to write instead.
+INSTEAD = {
+    r"anew": "again, re-…",
+    r"besides": "also",
+    r"(?<!nothing )(?<!everything )else": "otherwise",
+    r"whoever|somebody|those (?:who|that)": "people, users, contacts",
+    r"(?:are|is|was) told|tells": "reports, says",
+    r"go(?:es)? on": "continues, resumes",
+    r"stand-ins?": "mock server",
+    r"no matter of|seldom what|at one's pace|so to speak|of the one": "plain words",
+    r"drawn|draws on": "counts against the budget, spends",
+    r"passed over": "skipped",
+    r"filed under": "stored under",
+    r"kept aside": "quarantined, rejected",
+    r"pulls?|pulled|pulling": "sync, fetch",
+    r"answers|answered": "responds, result",
+    r"by hand": "manually",
+}
+ODD = re.compile(rf"\b(?:{'|'.join(INSTEAD)})\b", re.IGNORECASE)
+WRITTEN_ELSEWHERE = (
+    "changelog.md",
+    "checks.md",
+    "metrics.md",
+    "monitoring.md",
+    "security.md",
+    "store.md",
+    "troubleshooting.md",
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
+
+
+def prose(text):
+    """Return a page without its code, tables' rulers, links' targets and marks."""
+    text = re.sub(r"```.*?^ *```$|<!--.*?-->|^\([\w-]+\)=$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"\]\([^)]*\)|`[^`]*`|[*_|]", " ", text)
+
+
+def anchors(text):
+    """Return the anchors that GitHub gives to a page's headings."""
+    text = re.sub(r"```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def grade(text):
+    """Return the reading grade of Flesch and Kincaid; syllables are counted as groups of vowels."""
+    sentences = [one for one in re.split(r"[.!?:]\s", text) if one.strip()]
+    words = re.findall(r"[A-Za-z']+", text)
+    syllables = sum(max(1, len(re.findall(r"[aeiouy]+", word.lower().removesuffix("e")))) for word in words)
+    return 0.39 * len(words) / len(sentences) + 11.8 * syllables / len(words) - 15.59
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in WRITTEN_ELSEWHERE], ids=lambda page: page.name
+)
+def test_a_page_has_no_word_that_readers_stumble_over(page):
+    odd = [found.group() for found in ODD.finditer(prose(page.read_text()))]
+
+    assert odd == []
+
+
+def test_readme_is_easy_to_read():
+    paragraphs = re.sub(r"^(\||#).*$", "", prose((ROOT / "README.md").read_text()), flags=re.MULTILINE)
+
+    assert grade(paragraphs) < 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_headings_work_on_github(page):
+    wrong = []
+    for link in LINK.findall(page.read_text()):
+        path, _, anchor = link.partition("#")
+        if anchor and "://" not in link:
+            target = page.parent / path if path else page
+            wrong += [link] if anchor not in anchors(target.read_text()) else []
+
+    assert wrong == []
