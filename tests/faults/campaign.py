@@ -1,0 +1,392 @@
+"""
+``make faults``: faults of every kind under every kind of work, on every database, against plain models.
+
+A round is one kind of work on an account of its own. A fault strikes its first attempts, at a random point, while the
+source changes and a person is erased in between. Then attempts without faults follow until one is complete, and what
+is there is compared with the model. A seed makes the same rounds, but for the threads' timing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import psycopg2
+from sqlalchemy import Engine, event
+
+from airflow_provider_wacontacts.exceptions import WaContactsError
+from airflow_provider_wacontacts.pipelines import check_numbers
+from airflow_provider_wacontacts.pipelines.stop import Stopped
+from airflow_provider_wacontacts.sandbox import Fault as Answer
+from airflow_provider_wacontacts.sandbox import Sandbox, World
+from airflow_provider_wacontacts.store import context
+from demo.postgres import NoPostgresError, PostgresServer
+from tests.faults.subjects import SUBJECTS, Found, Subject
+
+__all__ = ["Tally", "campaign", "table"]
+
+#: An attempt that takes longer hangs.
+HUNG_S = 60
+MAX_ATTEMPTS = 12
+DAY = timedelta(days=1)
+
+
+class Hung(BaseException):
+    """An attempt took too long."""
+
+
+class KilledError(Exception):
+    """An attempt's process was killed."""
+
+
+class Fault(NamedTuple):
+    """
+    A fault.
+
+    :param strike: makes one attempt under it.
+    :param fits: whether it can strike this kind of work on this database.
+    """
+
+    name: str
+    strike: Callable[[Subject], None]
+    fits: Callable[[type[Subject], str], bool]
+
+
+@dataclass
+class Tally:
+    """What rounds of one fault came to."""
+
+    rounds: int = 0
+    found: Found = field(default_factory=Found)
+    hung: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        return not any((*self.found, self.hung))
+
+
+# Wire
+
+
+def _wire(name: str, kind: Any, **more: Any) -> Fault:
+    def strike(subject: Subject) -> None:
+        on = subject.chance.choice(subject.requests)
+        times, skip = subject.chance.choice([1, 1, 3, 30]), subject.chance.randint(0, 3)
+        subject.sandbox.fail(Answer(kind=kind, on=on, times=times, skip=skip, **more))
+        subject.attempt()
+
+    return Fault(f"wire: {name}", strike, lambda subject, _: bool(subject.requests))
+
+
+JUNE = (
+    '{"data":[{"id":1,"uuid":"not-requested","number_id":1,"updated_at":"2020-06-01T08:00:00Z",'
+    '"inserted_at":"2020-06-01T08:00:00Z","details":{}}],"paging":{"next":null}}'
+)
+WIRE = (
+    _wire("500 Internal Server Error", "status", status=500),
+    _wire("503 Service Unavailable, with Retry-After", "status", status=503, headers={"retry-after": "7"}),
+    _wire("504 Gateway Timeout, as HTML", "html", status=504),
+    _wire("200 OK, as HTML", "html"),
+    _wire("200 OK, empty", "empty"),
+    _wire("429 Too Many Requests", "rate_limited", delay_s=5),
+    _wire("429 Too Many Requests, for a week", "rate_limited", delay_s=604_800),
+    _wire("connection dropped", "drop"),
+    _wire("response cut", "cut"),
+    _wire("time-out", "delay", delay_s=0.8),
+    _wire("truncated JSON", "body", body='{"data":[{"id":'),
+    _wire("cursor expired", "expired"),
+    _wire("cursor repeated", "repeat_cursor"),
+    _wire("another export's page", "body", body=JUNE),
+)
+
+# Database
+
+
+def _breaking(
+    name: str, breaks: Callable[[Subject, Any, str], None], fits: Callable[[type[Subject], str], bool]
+) -> Fault:
+    def strike(subject: Subject) -> None:
+        number, at = count(1), subject.chance.randint(1, 60)
+
+        def prepare(engine: Engine) -> None:
+            def before(connection: Any, *_: Any) -> None:
+                if next(number) == at:
+                    breaks(subject, connection)
+
+            event.listen(engine, "before_cursor_execute", before)
+
+        subject.prepare = prepare
+        subject.attempt()
+
+    return Fault(f"database: {name}", strike, fits)
+
+
+def _on_postgres(subject: type[Subject], url: str) -> bool:
+    return subject.uses_store and url.startswith("postgresql")
+
+
+def _terminate(subject: Subject, connection: Any) -> None:
+    own = connection.connection.dbapi_connection.info.backend_pid
+    with _admin(subject.url) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", (own,))
+
+
+def _refuse(_: Subject, connection: Any) -> None:
+    raise connection.dialect.dbapi.OperationalError("database or disk is full")
+
+
+def _lock(subject: Subject, _: Any) -> None:
+    """Hold the store's tables for a moment, as VACUUM FULL does."""
+
+    def hold() -> None:
+        with suppress(psycopg2.Error), _admin(subject.url) as admin:
+            admin.execute("SET lock_timeout = '1s'")
+            admin.execute("BEGIN")
+            for name in ("number", "contact_version", "extraction"):
+                admin.execute(f"LOCK TABLE wacontacts_{name} IN ACCESS EXCLUSIVE MODE")
+            admin.execute("SELECT pg_sleep(0.5)")
+
+    Thread(target=hold, daemon=True).start()
+    time.sleep(0.05)
+
+
+@contextmanager
+def _admin(url: str) -> Iterator[Any]:
+    connection = psycopg2.connect(url.replace("+psycopg2", "").replace("+psycopg", ""))
+    connection.autocommit = True
+    try:
+        yield connection.cursor()
+    finally:
+        connection.close()
+
+
+DATABASE = (
+    _breaking("connection terminated", _terminate, _on_postgres),
+    _breaking("disk full", _refuse, lambda subject, _: subject.uses_store),
+    _breaking("tables locked for a moment", _lock, _on_postgres),
+)
+
+# Clocks
+
+
+def _clock(name: str, steps: Callable[[random.Random], timedelta]) -> Fault:
+    def strike(subject: Subject) -> None:
+        def turn() -> None:
+            subject.sandbox.clock.set(subject.now + steps(subject.chance))
+
+        subject.before_request = turn
+        try:
+            subject.attempt()
+        finally:
+            subject.sandbox.clock.set(datetime.now(UTC))
+
+    return Fault(f"clock: {name}", strike, lambda subject, _: bool(subject.requests))
+
+
+def _wrong_worker(subject: Subject) -> None:
+    """Let the worker's clock be a day ahead or behind: the database's decides."""
+    by = subject.chance.choice([-DAY, DAY])
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + by
+
+    right = context.datetime
+    context.datetime = Wrong  # type: ignore[misc]
+    try:
+        subject.attempt()
+    finally:
+        context.datetime = right  # type: ignore[misc]
+
+
+CLOCKS = (
+    _clock("server a year ahead", lambda _: 365 * DAY),
+    _clock("two servers, 40 minutes apart", lambda chance: timedelta(minutes=chance.choice([-20, 20]))),
+    Fault("clock: worker a day ahead or behind", _wrong_worker, _on_postgres),
+)
+
+# Kills
+
+
+def _kill(name: str, number: int) -> Fault:
+    def strike(subject: Subject) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _be_killed(subject)
+        time.sleep(subject.chance.uniform(0, 0.5))
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        _wait(pid)
+        raise KilledError
+
+    return Fault(f"kill: {name}", strike, lambda *_: True)
+
+
+def _be_killed(subject: Subject) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: subject.stop.interrupt())
+    status = 1
+    try:
+        with suppress(WaContactsError, Stopped):
+            subject.attempt()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _wait(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except Hung:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+KILLS = (_kill("SIGKILL", signal.SIGKILL), _kill("SIGTERM", signal.SIGTERM))
+FAULTS = (*WIRE, *DATABASE, *CLOCKS, *KILLS)
+
+
+def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str, Tally]:
+    """
+    Run rounds until the time is up, at least one of each fault.
+
+    :param urls: databases with or without the store's tables.
+    :returns: by fault.
+    """
+    chance, ends_at, numbers = random.Random(seed), time.monotonic() + seconds, count(1)
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    with Sandbox(World()) as sandbox, _limited(), _hasty():
+        while True:
+            for fault in chance.sample(FAULTS, len(FAULTS)):
+                fitting = [(kind, url) for kind in SUBJECTS for url in urls if fault.fits(kind, url)]
+                if fitting:
+                    kind, url = chance.choice(fitting)
+                    subject = kind(sandbox, url, root, random.Random(chance.random()), next(numbers))
+                    _round(fault, subject, tallies[fault.name])
+            if time.monotonic() >= ends_at:
+                return dict(sorted(tallies.items()))
+
+
+def _round(fault: Fault, subject: Subject, tally: Tally) -> None:
+    tally.rounds += 1
+    is_erased_between = subject.uses_store and subject.chance.random() < 0.3
+    for number in range(MAX_ATTEMPTS):
+        is_struck = number < subject.chance.choice([1, 1, 2, 3])
+        try:
+            with _deadline():
+                if _attempt(fault if is_struck else None, subject) and not is_struck:
+                    break
+        except Hung:
+            tally.hung += 1
+            return
+        subject.change()
+        if number == 0 and is_erased_between:
+            subject.erase()
+    else:
+        tally.hung += 1
+        return
+    found = subject.verify()
+    if any(found):
+        sys.stderr.write(f"{fault.name}: {type(subject).__name__} on {subject.url.partition(':')[0]}: {found}\n")
+    tally.found = tally.found.plus(found)
+
+
+def _attempt(fault: Fault | None, subject: Subject) -> bool:
+    try:
+        if fault:
+            fault.strike(subject)
+            return False
+        return subject.attempt()
+    except (WaContactsError, KilledError):
+        return False
+    finally:
+        subject.prepare = subject.before_request = lambda *_: None  # type: ignore[assignment]
+        subject.sandbox.faults.clear()
+
+
+@contextmanager
+def _hasty() -> Iterator[None]:
+    before, check_numbers.REQUESTS_A_SECOND = check_numbers.REQUESTS_A_SECOND, 500.0
+    try:
+        yield
+    finally:
+        check_numbers.REQUESTS_A_SECOND = before
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    def ring(*_: Any) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    signal.alarm(HUNG_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def table(tallies: dict[str, Tally]) -> str:
+    """Return the table: what each fault left behind."""
+    columns = ("rounds", "lost", "double", "over budget", "hung", "leaked")
+    lines = [f"| fault | {' | '.join(columns)} |", f"| --- {'| ---: ' * len(columns)}|"]
+    for name, tally in tallies.items():
+        lost, double, over_budget, leaked = tally.found
+        numbers = (tally.rounds, lost, double, over_budget, tally.hung, leaked)
+        lines.append(f"| {name} | {' | '.join(map(str, numbers))} |")
+    return "\n".join(lines)
+
+
+@contextmanager
+def databases(root: Path) -> Iterator[list[str]]:
+    """Give a SQLite file, and PostgreSQL by both drivers where it is installed."""
+    urls = [f"sqlite:///{root}/store.db"]
+    try:
+        with PostgresServer() as server:
+            for driver in ("psycopg2", "psycopg"):
+                with _admin(server.url()) as admin:
+                    admin.execute(f"CREATE DATABASE campaign_{driver}")
+                urls.append(server.url(driver=driver, database=f"campaign_{driver}"))
+            yield urls
+    except NoPostgresError:
+        yield urls
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+    options.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the rounds (random)")
+    options.add_argument("--seconds", type=float, default=600, help="how long new rounds begin (600)")
+    given = options.parse_args()
+    sys.stdout.write(f"seed {given.seed}, {given.seconds:.0f} s\n")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as directory, databases(Path(directory)) as urls:
+        tallies = campaign(given.seed, given.seconds, urls, Path(directory))
+    sys.stdout.write(f"{table(tallies)}\n")
+    return int(not all(tally.is_clean for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

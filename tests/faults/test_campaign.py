@@ -1,0 +1,25 @@
+"""The short form of the campaign: a round of each fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from tests.faults.campaign import FAULTS, campaign, table
+
+SEED = 1
+
+
+def test_no_fault_loses_doubles_overspends_hangs_or_leaks(tmp_path: Path, postgres: Any, postgres_engine: Any) -> None:
+    urls = [f"sqlite:///{tmp_path}/store.db"]
+    for driver in ("psycopg2", "psycopg"):
+        with postgres_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text(f"CREATE DATABASE campaign_{driver}"))
+        urls.append(postgres.url(driver=driver, database=f"campaign_{driver}"))
+
+    tallies = campaign(SEED, 0, urls, tmp_path)
+
+    assert set(tallies) == {fault.name for fault in FAULTS}
+    assert [name for name, tally in tallies.items() if not tally.is_clean] == [], table(tallies)
