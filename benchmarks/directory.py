@@ -84,14 +84,17 @@ FILL = (
     SELECT '+12015550100', wa_id, md5(wa_id), at, at, wa_id, wa_id FROM people WHERE n % 100 = 0
     """,
 )
-PERSON = "SELECT * FROM wacontacts_directory WHERE wa_id = '999{:08}'"
+PERSON = "SELECT * FROM wacontacts_directory WHERE person_key = '999{:08}'"
 QUERIES = (
     ("one WhatsApp id, in all feeds", PERSON.format(12 * 7919)),
     ("one that differs from the number", PERSON.format(10 * 7919)),
     ("one that nobody has", PERSON.format(0)),
-    ("the first hundred", "SELECT * FROM wacontacts_directory ORDER BY wa_id LIMIT 100"),
-    ("a hundred after one", "SELECT * FROM wacontacts_directory WHERE wa_id > '9995' ORDER BY wa_id LIMIT 100"),
-    ("the first thousand", "SELECT * FROM wacontacts_directory ORDER BY wa_id LIMIT 1000"),
+    ("the first hundred", "SELECT * FROM wacontacts_directory ORDER BY person_key LIMIT 100"),
+    (
+        "a hundred after one",
+        "SELECT * FROM wacontacts_directory WHERE person_key > '9995' ORDER BY 1 LIMIT 100",
+    ),
+    ("the first thousand", "SELECT * FROM wacontacts_directory ORDER BY person_key LIMIT 1000"),
 )
 ALL = ("all of them, once", "SELECT count(*), count(name), count(status), sum(accounts) FROM wacontacts_directory")
 

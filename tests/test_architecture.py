@@ -217,3 +217,44 @@ def test_a_trigger_brings_nothing_heavy_into_the_triggerer(path):
 
     assert name_of(path) in loaded
     assert loaded & {"pandas", "phonenumbers", "pyarrow", f"{PACKAGE}.store"} == set()
+
+
+class DigitsTakenFromText(ast.NodeVisitor):
+    """Finds code that reduces text to digits, or to what is before an ``@``, as readers of identifiers do."""
+
+    def __init__(self):
+        self.lines: list[int] = []
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        is_cut = name in {"partition", "rpartition", "split", "removesuffix"} and any("@" in text for text in texts)
+        is_reduced = name in {"sub", "subn", "findall", "finditer"} and any(
+            re.search(r"\\D|\[\^\\d|\[\^0-9|^\\d\+?$|^\[0-9\]\+?$", text) for text in texts
+        )
+        if is_cut or is_reduced:
+            self.lines.append(node.lineno)
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        tested = [n for test in node.ifs for n in ast.walk(test) if isinstance(n, ast.Attribute)]
+        if any(n.attr in {"isdigit", "isdecimal", "isnumeric"} for n in tested):
+            self.lines.append(node.target.lineno)
+        self.generic_visit(node)
+
+
+DIGIT_READERS = {
+    # The URL of a file, which may have a login; the parts of a version.
+    f"{PACKAGE}.files.layout",
+    f"{PACKAGE}.store.schema",
+    # The domain stays behind a pseudonym.
+    f"{PACKAGE}.records.pseudonyms",
+}
+
+
+@each(path for path in MODULES if room_of(name_of(path)) not in {"identifiers", "sandbox"})
+def test_no_room_but_identifiers_takes_digits_out_of_text(path):
+    finder = DigitsTakenFromText()
+    finder.visit(ast.parse(path.read_text()))
+
+    assert finder.lines == [] or name_of(path) in DIGIT_READERS

@@ -28,7 +28,6 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
 from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     MAX_HASH_LENGTH,
-    MAX_WA_ID_LENGTH,
     Callback,
     CheckResponse,
     ContactResult,
@@ -39,13 +38,12 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     status_is_reliable,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_wa_id
 from airflow_provider_wacontacts.records.identities import Identity
 
 __all__ = [
     "MAX_HASH_LENGTH",
     "MAX_INPUTS",
-    "MAX_WA_ID_LENGTH",
     "REQUESTS_A_SECOND",
     "SOURCE",
     "Callback",
@@ -172,10 +170,10 @@ def _check_request(asked: Sequence[str], *, blocking: str, force_check: bool, id
 
 
 def _identity_path(wa_id: str) -> str:
-    digits = wa_id_digits(wa_id)
-    if digits is None:
-        raise ConfigError("wa_id has no digits; it is what a check returned for the user")
-    return f"{CONTACTS_PATH}/{digits}/identity"
+    identifier = read_wa_id(wa_id)
+    if identifier is None:
+        raise ConfigError("wa_id is no WhatsApp ID, which has 7 to 15 digits. Pass what a check returned for the user.")
+    return f"{CONTACTS_PATH}/{identifier.value}/identity"
 
 
 def _read_identity(value: Any, response: Response) -> Identity:

@@ -27,7 +27,6 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     ServerError,
 )
-from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
 from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "normalize_status",
     "parse_errors",
     "read_object",
-    "read_wa_id",
 ]
 
 NUL = b"\\u0000"
@@ -94,13 +92,6 @@ def client_version(answer: dict[str, Any]) -> str | None:
     meta = answer.get("meta")
     version = _text(meta.get("version")) if type(meta) is dict else ""
     return version[:40] or None
-
-
-def read_wa_id(value: object) -> str | None:
-    """Return the digits of a WhatsApp ID: a JSON number, or a string with optional plus sign or domain."""
-    if type(value) is int:
-        value = str(value)
-    return wa_id_digits(value.partition("@")[0].partition(":")[0]) if type(value) is str else None
 
 
 def from_epoch(value: object, unit: timedelta) -> datetime | None:

@@ -21,10 +21,11 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     from_epoch,
     parse_errors,
     read_object,
-    read_wa_id,
 )
 from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
-from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
+from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 
 __all__ = [
     "RESOLVED",
@@ -87,7 +88,6 @@ CALLBACK = "whatsapp_business.callback"
 UNKNOWN = "unknown"
 #: Longer than any hash of WhatsApp, and short enough for every index.
 MAX_HASH_LENGTH = 200
-MAX_WA_ID_LENGTH = 32
 _WORD = re.compile(r"[a-z][a-z_]{0,29}")
 
 
@@ -99,7 +99,7 @@ class ContactResult:
     :param input: the number as it was sent.
     :param status: ``valid``, ``invalid``, ``failed``, ``processing`` or any other word that the server sends;
         ``unknown`` if it is not a word.
-    :param wa_id: digits; independent of the status.
+    :param wa_id: digits; independent of the status, like ``lid`` and ``user_id``.
     :param known: whether the status is documented.
     """
 
@@ -107,6 +107,8 @@ class ContactResult:
     status: str
     wa_id: str | None = field(default=None, repr=False)
     known: bool = True
+    lid: str | None = field(default=None, repr=False)
+    user_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +138,18 @@ class CheckResponse:
 @dataclass(frozen=True, slots=True)
 class Callback:
     """
-    The part of a webhook's body that concerns contacts; both lists may be empty.
+    The part of a webhook's body that concerns contacts; each list is in its order, and may be empty.
 
-    :param results: in its order.
-    :param identities: in its order.
+    :param results: results of checks.
+    :param identities: users whose identity has changed.
+    :param identifier_changes: users who have another number or user ID now.
     :param client_version: for example ``v2.45.1``; ``None`` if unknown.
     """
 
     results: Sequence[ContactResult] = ()
     identities: Sequence[IdentityChange] = ()
     client_version: str | None = None
+    identifier_changes: Sequence[IdentifierChange] = ()
 
 
 def parse_check_response(response: Response, asked: Sequence[str], operation: str) -> CheckResponse:
@@ -178,7 +182,7 @@ def parse_check_response(response: Response, asked: Sequence[str], operation: st
 
 def parse_callback(body: bytes) -> Callback:
     """
-    Parse the part of a webhook's body that concerns contacts: results of checks and identity changes.
+    Parse the part of a webhook's body that concerns contacts: results of checks, changed identities and identifiers.
 
     Profiles, messages and receipts are ignored.
 
@@ -191,6 +195,9 @@ def parse_callback(body: bytes) -> Callback:
     return Callback(
         results=[result for entry in _json_objects(delivery, "contacts") if (result := _parse_result(entry))],
         identities=[change for message in _json_objects(delivery, "messages") if (change := _identity_change(message))],
+        identifier_changes=tuple(
+            change for message in _json_objects(delivery, "messages") for change in _identifier_changes(message)
+        ),
         client_version=client_version(delivery),
     )
 
@@ -220,18 +227,34 @@ def _parse_result(entry: Mapping[str, Any]) -> ContactResult | None:
     if type(text) is not str or status is None:
         return None
     word = status if type(status) is str and _WORD.fullmatch(status) else UNKNOWN
-    wa_id = read_wa_id(entry.get("wa_id"))
-    return ContactResult(text, word, wa_id if len(wa_id or "") <= MAX_WA_ID_LENGTH else None, word in STATUSES)
+    ids = ids_by_kind(entry.get("wa_id"), entry.get("user_id"))
+    return ContactResult(text, word, known=word in STATUSES, **ids._asdict())
 
 
 def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:
     system = message.get("system")
     if type(system) is not dict or system.get("type") != "user_identity_changed":
         return None
-    wa_id, identity = read_wa_id(system.get("user") or message.get("from")), system.get("identity")
+    wa_id, identity = ids_by_kind(system.get("user"), message.get("from")).wa_id, system.get("identity")
     if wa_id is None or type(identity) is not str or not identity:
         return None
     return IdentityChange(wa_id, identity, from_epoch(message.get("timestamp"), timedelta(seconds=1)))
+
+
+def _identifier_changes(message: Mapping[str, Any]) -> Iterator[IdentifierChange]:
+    """Yield the identifiers that a user has exchanged for others."""
+    system = message.get("system")
+    if type(system) is not dict or system.get("type") not in ("user_changed_number", "user_changed_user_id"):
+        return
+    # On-premises clients say new_wa_id where the Cloud API says wa_id.
+    previous = ids_by_kind(system.get("previous_user_id"), system.get("user"), message.get("from"))
+    current = ids_by_kind(
+        system.get("new_wa_id"), system.get("wa_id"), system.get("user_id"), message.get("from_user_id")
+    )
+    at = from_epoch(message.get("timestamp"), timedelta(seconds=1))
+    for kind, before, after in zip(IdsByKind._fields, previous, current, strict=True):
+        if before and after and before != after:
+            yield IdentifierChange(Identifier(Kind(kind), before), Identifier(Kind(kind), after), at)
 
 
 def _json_objects(delivery: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,8 @@ class Version(NamedTuple):
     wa_id: str | None
     repaired: bool
     payload: bytes
+    lid: str | None = None
+    user_id: str | None = None
 
     @property
     def contact(self) -> tuple[str, str, str]:
@@ -107,6 +109,8 @@ def _version(contact: StoredContact) -> Version:
         wa_id=record.wa_id,
         repaired=record.repaired,
         payload=record.payload,
+        lid=record.lid,
+        user_id=record.user_id,
     )
 
 

@@ -8,6 +8,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.files.sinks import Rows, Sink
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,7 @@ __all__ = ["ParquetRows", "copy_parquet", "read_parquet"]
 #: Bytes of text in a row group, which is held in memory until it is written.
 GROUP_BYTES = 16 * 2**20
 DICTIONARY_COLUMNS = ["source", "account", "state"]
-STATISTICS_COLUMNS = [*DICTIONARY_COLUMNS, "contact_id", "updated_at", "wa_id", "repaired"]
+STATISTICS_COLUMNS = [*DICTIONARY_COLUMNS, "contact_id", "updated_at", *IdsByKind._fields, "repaired"]
 BATCH_ROWS = 1_000
 #: Threads of some versions of pyarrow leak memory with every file.
 USE_THREADS = False
@@ -43,11 +44,12 @@ class ParquetRows:
         import pyarrow as pa
 
         payloads = [bytes(text) for text in rows.texts]
+        all_ids = [keys.ids for keys in rows.keys]
         columns = [
             *([value] * len(payloads) for value in self._source_and_account),
             [keys.contact_id for keys in rows.keys],
             [keys.updated_at for keys in rows.keys],
-            [keys.wa_id for keys in rows.keys],
+            *([ids[place] for ids in all_ids] for place in range(len(IdsByKind._fields))),
             ["present"] * len(payloads),
             [index in rows.repaired for index in range(len(payloads))],
             payloads,
@@ -120,7 +122,7 @@ def _schema() -> pa.Schema:
         {
             **names,
             "updated_at": pa.timestamp("us", tz="UTC"),
-            "wa_id": pa.string(),
+            **{name: pa.string() for name in IdsByKind._fields},
             "state": pa.string(),
             "repaired": pa.bool_(),
             "payload": pa.string(),

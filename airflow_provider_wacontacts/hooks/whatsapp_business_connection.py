@@ -17,6 +17,8 @@ from airflow_provider_wacontacts.hooks.connections import (
     read_extras,
     read_token,
 )
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.numbers import read_sender
 
 __all__ = ["UNVERIFIED", "WhatsAppConnection", "parse_connection"]
 
@@ -29,7 +31,8 @@ class WhatsAppConnection:
     """
     A connection's endpoint, sender and credentials.
 
-    :param sender: the registered number, as extra ``sender`` has it, or the connection's ID.
+    :param sender: the registered number in E.164, however extra ``sender`` spells it; or its name, by default the
+        connection's ID.
     :param daily_checks: the daily check budget: numbers per UTC day, 1 and up.
     """
 
@@ -46,7 +49,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
     :raises ConfigError: a field or an extra is missing or invalid; the message names it.
     """
     endpoint, extras = parse_endpoint(connection), read_extras(connection)
-    sender = str(extras.get("sender") or "").strip() or connection.conn_id
+    sender = _sender(connection, extras)
     auth = _auth_kind(connection, extras, endpoint)
     return WhatsAppConnection(
         endpoint,
@@ -98,6 +101,17 @@ def _login(connection: Connection) -> tuple[str, str]:
         raise invalid_field(connection, "password", "is empty; it holds the user's password")
     mask_secret(password)
     return username, password
+
+
+def _sender(connection: Connection, extras: Mapping[str, Any]) -> str:
+    given = str(extras.get("sender") or "").strip()
+    try:
+        return read_sender(given or connection.conn_id)
+    except InvalidIdentifierError as error:
+        reason = error.reason
+    raise invalid_field(
+        connection, "extra 'sender'", f"looks like a phone number and is none: {reason}; set it to the number in E.164"
+    )
 
 
 def _daily_checks(connection: Connection, extras: Mapping[str, Any]) -> int:

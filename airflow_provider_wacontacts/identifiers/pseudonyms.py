@@ -17,10 +17,8 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 __all__ = [
     "PSEUDONYM_PATTERN",
     "VERSION",
-    "hmac_hex",
     "is_pseudonym",
     "pseudonymize",
-    "pseudonymize_digits",
     "pseudonymize_field",
     "secret_id",
     "validate_secret",
@@ -79,16 +77,6 @@ def pseudonymize_field(field: str, value: bytes, secret: bytes) -> str:
 def is_pseudonym(value: str) -> bool:
     """Return whether a value is the pseudonym of an identifier."""
     return PSEUDONYM.fullmatch(value) is not None
-
-
-def pseudonymize_digits(digits: str, secret: bytes) -> str:
-    """Return the pseudonym of the digits of a WhatsApp id or a number, 64 hexadecimal digits."""
-    return hmac_hex(digits.encode(), secret)
-
-
-def hmac_hex(data: bytes, key: bytes) -> str:
-    """Return HMAC-SHA256 as 64 hexadecimal digits."""
-    return hmac.digest(key, data, "sha256").hex()
 
 
 def _hmac(secret: bytes, label: str, value: bytes) -> str:

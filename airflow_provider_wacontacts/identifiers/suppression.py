@@ -13,8 +13,8 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeVar
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize_digits
-from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN, is_pseudonym, pseudonymize
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
 
@@ -29,7 +29,7 @@ JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 DIGIT_RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")
 #: As in +44 (0)1234: not dialed from abroad.
 TRUNK_PREFIX = "(0)"
-PSEUDONYM = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?![0-9a-f])")
 
 
 class HasContactIds(Protocol):
@@ -117,7 +117,7 @@ class SuppressionKey:
         """Return the pseudonym of digits; ``None`` without a secret, or if it is a pseudonym already."""
         if self._secret is None or is_pseudonym(person):
             return None
-        return pseudonymize_digits(person, self._secret)
+        return pseudonymize(Identifier(Kind.WA_ID, person), self._secret)
 
     def _hash(self, kind: bytes, text: str) -> bytes:
         hasher = self._hashers[kind].copy()

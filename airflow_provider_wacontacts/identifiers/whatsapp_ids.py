@@ -22,6 +22,7 @@ COMPILED = {kind: re.compile(pattern, re.IGNORECASE | re.ASCII) for kind, patter
 ANY_KIND = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values()), re.IGNORECASE | re.ASCII)
 DOMAINS = {Kind.LID: "@lid", Kind.GROUP: "@g.us"}
 WA_ID_LENGTHS = range(7, 16)
+LARGEST_INTEGER = 10**15
 
 
 class IdsByKind(NamedTuple):
@@ -66,10 +67,12 @@ def ids_by_kind(*values: object) -> IdsByKind:
     """
     Sort what a system says about one contact by kind.
 
-    :param values: of any type; those that are no identifier of a person are left out. The first of a kind counts.
+    :param values: strings or integers. What is no identifier of a person is left out; the first of a kind counts.
     """
     found: dict[str, str] = {}
     for value in values:
+        if type(value) is int and 0 < value < LARGEST_INTEGER:
+            value = str(value)  # noqa: PLW2901
         if type(value) is not str or not value:
             continue
         if len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0":

@@ -135,7 +135,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         check = checks.open(self._spec(context))
         with recorded(check):
             if not check.is_filled:
-                check.fill(stop.interruptible(self._inputs(context, checks)))
+                check.fill(stop.interruptible(self._warn_of_local_numbers(self._inputs(context, checks))))
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
 
@@ -224,6 +224,21 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.identifiers.numbers import validate_region
 
         return validate_region(self.default_region) if self.default_region else self.hook.region
+
+    def _warn_of_local_numbers(self, inputs: Iterable[CheckInput]) -> Iterator[CheckInput]:
+        from airflow_provider_wacontacts.identifiers.numbers import NO_COUNTRY_CODE
+
+        rejected = 0
+        for check_input in inputs:
+            rejected += check_input.reason == NO_COUNTRY_CODE
+            yield check_input
+        if rejected:
+            self.log.warning(
+                "%s numbers without a country code were rejected. Set extra 'sender' of connection %r to the registered"
+                " number, or set default_region.",
+                rejected,
+                self.whatsapp_business_conn_id,
+            )
 
     def validate_rendered(self) -> None:
         """

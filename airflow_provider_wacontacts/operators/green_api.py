@@ -60,6 +60,8 @@ INCOMPLETE_REASONS = {
     " shrink_confirmations similar snapshots, or with accept_shrink=True",
     "shrunken": "it is much smaller than the last complete one; accepted after shrink_confirmations similar snapshots,"
     " or with accept_shrink=True",
+    "different": "it holds few of the last complete one's contacts, as after another phone was linked; accepted after"
+    " shrink_confirmations similar snapshots, or with accept_shrink=True",
     "empty": "it is empty",
 }
 VALIDATORS: dict[str, Validator] = {
@@ -188,8 +190,8 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     Sync an account's full contact list into the store: new, changed, gone and returned contacts.
 
     Snapshots of an account are written one at a time, in the order they were taken; an older one is refused. A snapshot
-    marks contacts as gone only if it is complete: not empty, truncated or unexpectedly small, and without rejected rows
-    that have no ID.
+    marks contacts as gone only if it is complete: not empty, truncated, unexpectedly small or of other contacts, and
+    without rejected rows that have no ID.
 
     :param green_api_conn_id: Connection of type ``green_api``. Default: ``green_api_default``.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Default: ``wacontacts_store``.
@@ -202,8 +204,10 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     :param shrink_guard: Share of the last complete snapshot's size, 0 to 1, that a snapshot must reach to be accepted
         as complete. Default: 0.8.
     :param shrink_confirmations: Number of consecutive similar snapshots, 1 and up, after which a smaller one, or one
-        with rejected rows without an ID, is accepted as complete. Default: 3.
+        with other contacts or with rejected rows without an ID, is accepted as complete. Default: 3.
     :param accept_shrink: Accept such a snapshot at once. Default: ``False``.
+    :param min_overlap: Share of the last complete snapshot's contacts, 0 to 1, that a snapshot must hold to be accepted
+        as complete: after another phone was linked, it holds other people's. Default: 0.5.
     :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
         either way. Default: 0.01.
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written. Default: none.
@@ -227,6 +231,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         shrink_guard: float = 0.8,
         shrink_confirmations: int = 3,
         accept_shrink: bool = False,
+        min_overlap: float = 0.5,
         max_rejected: float = 0.01,
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
@@ -244,6 +249,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
         self.shrink_guard = shrink_guard
         self.shrink_confirmations = shrink_confirmations
         self.accept_shrink = accept_shrink
+        self.min_overlap = min_overlap
         self.max_rejected = max_rejected
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
@@ -252,7 +258,7 @@ class GreenApiContactsToSqlOperator(_GreenApiContactsOperator):
     def _guard(self) -> ShrinkGuard:
         from airflow_provider_wacontacts.store import ShrinkGuard
 
-        return ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink)
+        return ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink, self.min_overlap)
 
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or self.store_conn_id

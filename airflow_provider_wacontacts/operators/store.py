@@ -29,8 +29,10 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
     :param shrink_guard: Share of the last complete snapshot's size, 0 to 1, that a snapshot of GREEN-API must reach to
         be accepted as complete. Default: 0.8.
     :param shrink_confirmations: Number of consecutive similar snapshots, 1 and up, after which a smaller one, or one
-        with rejected rows without an ID, is accepted as complete. Default: 3.
+        with other contacts or with rejected rows without an ID, is accepted as complete. Default: 3.
     :param accept_shrink: Accept such a snapshot at once. Default: ``False``.
+    :param min_overlap: Share of the last complete snapshot's contacts, 0 to 1, that a snapshot must hold to be accepted
+        as complete: after another phone was linked, it holds other people's. Default: 0.5.
     """
 
     template_fields: Sequence[str] = ("path", "store_conn_id", "source", "account")
@@ -46,6 +48,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         shrink_guard: float = 0.8,
         shrink_confirmations: int = 3,
         accept_shrink: bool = False,
+        min_overlap: float = 0.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,6 +59,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         self.shrink_guard = shrink_guard
         self.shrink_confirmations = shrink_confirmations
         self.accept_shrink = accept_shrink
+        self.min_overlap = min_overlap
         self.validate_arguments(vars(self))
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +81,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
                 __version__,
                 source=self.source or None,
                 account=self.account or None,
-                guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink),
+                guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink, self.min_overlap),
             )
             root, store = object_path(self.path), open_store(self.store_conn_id)
             summary = import_files(spec, root=root, store=store, on_commit=metrics_on_commit("files"))

@@ -45,6 +45,7 @@ SHRINK_VALIDATORS: dict[str, Validator] = {
     "shrink_guard": validate_ratio,
     "shrink_confirmations": partial(validate_int, least=1),
     "accept_shrink": validate_bool,
+    "min_overlap": validate_ratio,
 }
 
 
@@ -69,7 +70,7 @@ def validate_pseudonymize(name: str, value: Any) -> None:
 
     if not isinstance(value, Sequence):
         raise ConfigError(f"{name} is of type {type(value).__name__}. Set it to a list of fields.")
-    Pseudonymizer(b"any key", value)
+    Pseudonymizer(b"any secret of 16 bytes", value)
 
 
 def data_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:

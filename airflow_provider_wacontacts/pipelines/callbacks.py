@@ -15,24 +15,24 @@ from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     MAX_HASH_LENGTH,
-    MAX_WA_ID_LENGTH,
     ContactResult,
     is_resolved,
     parse_callback,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
-from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
-from airflow_provider_wacontacts.pipelines.check_results import to_store_status
+from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number, read_sender
+from airflow_provider_wacontacts.pipelines.check_results import to_number_result
 from airflow_provider_wacontacts.records.identities import IdentityChange
-from airflow_provider_wacontacts.store.checks.model import CheckResults
+from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from airflow_provider_wacontacts.store.identifier_changes import record_identifier_changes
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.store import Store
 
 __all__ = ["RecordedCallback", "record_callback"]
 
-Results: TypeAlias = dict[str, tuple[str, str | None]]
+Results: TypeAlias = dict[str, NumberResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class RecordedCallback:
 
     :param results: numbers with a result of a check.
     :param identities: new identities of users.
+    :param identifier_changes: identifiers that users have exchanged for others.
     :param ignored: entries without a valid number or identity.
     """
 
     results: int = 0
     identities: int = 0
+    identifier_changes: int = 0
     ignored: int = 0
 
 
@@ -57,10 +59,11 @@ def record_callback(
     *,
     table_schema: str | None = None,
     pseudonym_secret: str | None = None,
+    verified: bool = False,
     received_at: datetime | None = None,
 ) -> RecordedCallback:
     """
-    Record the check results and identity changes of a webhook delivery.
+    Record the check results, identity changes and changed numbers of a webhook delivery.
 
     Deliveries may be repeated, late and in any order: the store ends up the same. Sensors see the results at their next
     poll. Messages, receipts and profiles are ignored, without a connection to the store.
@@ -73,30 +76,33 @@ def record_callback(
     :param table_schema: PostgreSQL schema of the store's tables. Default: the schema of the database connection.
     :param pseudonym_secret: Extra ``pseudonym_secret`` of the store's connection, if set. It identifies erased people,
         about whom nothing is recorded.
+    :param verified: Whether you verified that the delivery comes from the client, for example by a secret in the URL of
+        the webhook. Default: ``False``. Then WhatsApp IDs in results are ignored, and only statuses are recorded:
+        otherwise anybody could link a number with the WhatsApp ID of another person.
     :param received_at: When the delivery arrived, timezone-aware. Default: now.
     :raises ContractError: the body is not a JSON object. The error does not quote it.
     :raises ConfigError: an argument is invalid, or the store cannot be used.
     :raises LandingError: the database failed. Have the delivery repeated.
     """
     received_at = _parse_received_at(received_at)
-    sender = sender.strip() if isinstance(sender, str) else ""
-    if not sender:
-        raise ConfigError("sender is empty. Set it to the extra 'sender' of its connection, or to the connection ID.")
+    sender = _parse_sender(sender)
     callback = parse_callback(_bytes(body))
     results, invalid = _by_number(callback.results, sender)
     changes = [change for change in callback.identities if _is_plausible(change)]
-    if results or changes:
+    if results or changes or callback.identifier_changes:
         secret = pseudonym_secret.encode() if pseudonym_secret else None
         with _opened(store, table_schema, secret) as opened:
             opened.prepare()
             for batch in _in_batches(results):
                 SenderChecks(opened.context, sender).record_delivered(
-                    CheckResults(batch, received_at, received_at, callback.client_version)
+                    CheckResults(batch, received_at, received_at, callback.client_version), verified=verified
                 )
             SenderIdentities(opened.context, sender).record_changes(changes, detected_at=received_at)
+            record_identifier_changes(opened.context, sender, callback.identifier_changes, detected_at=received_at)
     return RecordedCallback(
         results=len(results),
         identities=len({(change.wa_id, change.hash) for change in changes}),
+        identifier_changes=len({(change.previous, change.current) for change in callback.identifier_changes}),
         ignored=invalid + len(callback.identities) - len(changes),
     )
 
@@ -112,7 +118,7 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
             invalid += 1
             continue
         if number not in results or is_resolved(entry.status):
-            results[number] = (to_store_status(entry), entry.wa_id)
+            results[number] = to_number_result(entry)
     return results, invalid
 
 
@@ -123,7 +129,7 @@ def _in_batches(results: Results, size: int = 1_000) -> Iterator[Results]:
 
 
 def _is_plausible(change: IdentityChange) -> bool:
-    return len(change.wa_id) <= MAX_WA_ID_LENGTH and len(change.hash) <= MAX_HASH_LENGTH
+    return len(change.hash) <= MAX_HASH_LENGTH
 
 
 def _bytes(body: object) -> bytes:
@@ -132,6 +138,16 @@ def _bytes(body: object) -> bytes:
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise ConfigError("body must be bytes or a string, as delivered.")
     return bytes(body)
+
+
+def _parse_sender(sender: object) -> str:
+    if not isinstance(sender, str) or not sender.strip():
+        raise ConfigError("sender is empty. Set it to the extra 'sender' of its connection, or to the connection ID.")
+    try:
+        return read_sender(sender)
+    except InvalidIdentifierError as error:
+        reason = error.reason
+    raise ConfigError(f"sender looks like a phone number and is none: {reason}. Set it to the number in E.164.")
 
 
 def _parse_received_at(received_at: datetime | None) -> datetime:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
-from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults
+from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults, NumberResult
 
-__all__ = ["to_store_results", "to_store_status"]
+__all__ = ["to_number_result", "to_store_results"]
 
 #: The store's own statuses: a server's word is never mistaken for one.
 RESERVED_STATUSES = frozenset({MISSING, "rejected", "not_asked"})
@@ -28,14 +28,15 @@ def to_store_results(
     :param asked_at: by the database's clock. It replaces the response's date if there is none, or a wrong one.
     """
     expected = numbers if response.error is None else ()
-    results: dict[str, tuple[str, str | None]] = dict.fromkeys(expected, (MISSING, None))
-    results |= {number: (to_store_status(result), result.wa_id) for number, result in response.results.items()}
+    results = dict.fromkeys(expected, NumberResult(MISSING))
+    results |= {number: to_number_result(result) for number, result in response.results.items()}
     answered_at = response.date or asked_at
     if not -MAX_BEHIND <= answered_at - asked_at <= MAX_AHEAD:
         answered_at = asked_at
     return CheckResults(results, asked_at, answered_at, response.client_version, forced)
 
 
-def to_store_status(result: ContactResult) -> str:
-    """Return the server's status, or ``unknown`` if it is one of the store's own."""
-    return UNKNOWN if result.status in RESERVED_STATUSES else result.status
+def to_number_result(result: ContactResult) -> NumberResult:
+    """Return the server's result; its status is ``unknown`` if it is one of the store's own."""
+    status = UNKNOWN if result.status in RESERVED_STATUSES else result.status
+    return NumberResult(status, result.wa_id, result.lid, result.user_id)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
 from airflow_provider_wacontacts.records.json import canonical, split_leniently
 from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
@@ -25,11 +25,12 @@ from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_re
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = ["SOURCE", "GreenApiKeys", "Snapshot", "parse_record", "parse_snapshot", "parse_wa_id"]
+__all__ = ["SOURCE", "GreenApiKeys", "Snapshot", "parse_record", "parse_snapshot"]
 
 SOURCE = "green_api"
 PAGE_ROWS = 5_000
-USER_SUFFIX = "@c.us"
+#: The fields that identify a person: their pseudonyms join with those of other feeds.
+IDENTIFIER_FIELDS = frozenset({"id", "phoneNumber"})
 #: A contact with one of these is rewritten: an escaped NUL, or a line feed, which would end its line in a file.
 NEEDS_REWRITE = re.compile(rb"\\u0000|\n")
 
@@ -43,7 +44,7 @@ class GreenApiKeys(NamedTuple):
 
     contact_id: str
     updated_at: datetime
-    wa_id: str | None
+    ids: IdsByKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ class Snapshot:
 
     def pseudonymized(self, pseudonymizer: Pseudonymizer) -> Snapshot:
         """Return the snapshot with pseudonyms. Ids and hashes are computed after that."""
-        texts = [pseudonymizer.apply(text) for text in self.texts]
-        rejects = [pseudonymizer.apply_to_reject(reject) for reject in self.rejects]
-        ids = map(pseudonymizer.value, self.rejected_ids) if "id" in pseudonymizer.fields else self.rejected_ids
-        return replace(self, texts=texts, rejects=rejects, known_rejected_ids=frozenset(ids))
+        texts = [pseudonymizer.apply(text, IDENTIFIER_FIELDS) for text in self.texts]
+        rejects = [pseudonymizer.apply_to_reject(reject, IDENTIFIER_FIELDS) for reject in self.rejects]
+        ids = self.rejected_ids
+        if "id" in pseudonymizer.fields:
+            ids = frozenset(pseudonymizer.value("id", contact_id, IDENTIFIER_FIELDS) for contact_id in ids)
+        return replace(self, texts=texts, rejects=rejects, known_rejected_ids=ids)
 
     def records(self, taken_at: datetime) -> Iterator[Record]:
         """
@@ -104,7 +107,7 @@ class Snapshot:
             texts = self.texts[start : start + rows]
             yield Page(
                 texts,
-                [_keys(_ID.decode(text).id, taken_at) for text in texts],
+                [_keys(text, taken_at) for text in texts],
                 frozenset(index - start for index in self.repaired if start <= index < start + rows),
                 () if start else self.rejects,
                 0 if start else self.size,
@@ -147,23 +150,17 @@ def parse_record(text: Text, taken_at: datetime, *, repaired: bool = False) -> R
     """
     payload = canonical(text)
     try:
-        contact_id = _ID.decode(payload).id
+        keys = _keys(payload, in_utc(taken_at))
     except msgspec.DecodeError:
-        contact_id = ""
-    if not contact_id:
+        keys = GreenApiKeys("", taken_at, IdsByKind())
+    if not keys.contact_id:
         raise ValueError("no id")
-    return Record(contact_id, in_utc(taken_at), row_hash(payload), payload, parse_wa_id(contact_id), repaired)
-
-
-def parse_wa_id(contact_id: str) -> str | None:
-    """Return the digits of ``11001234567@c.us``; ``None`` for any other id: of a group, a ``@lid``."""
-    digits = contact_id.removesuffix(USER_SUFFIX)
-    is_number = (digits.isascii() and digits.isdigit()) or is_pseudonym(digits)
-    return digits if is_number and digits != contact_id else None
+    return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, repaired=repaired, **keys.ids._asdict())
 
 
 class _Id(msgspec.Struct, gc=False):
     id: str = ""
+    phone_number: msgspec.Raw = msgspec.field(name="phoneNumber", default=msgspec.Raw())
 
 
 _RAW_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -171,8 +168,11 @@ _FLAT = msgspec.json.Decoder(dict[str, str | None])
 _ID = msgspec.json.Decoder(_Id)
 
 
-def _keys(contact_id: str, taken_at: datetime) -> GreenApiKeys:
-    return GreenApiKeys(contact_id, taken_at, parse_wa_id(contact_id))
+def _keys(text: Text, taken_at: datetime) -> GreenApiKeys:
+    decoded = _ID.decode(text)
+    # It is beside the id of a contact whose id hides the number.
+    phone_number = bytes(decoded.phone_number).strip(b'"').decode()
+    return GreenApiKeys(decoded.id, taken_at, ids_by_kind(decoded.id, phone_number))
 
 
 def _rows(body: bytes) -> Iterable[Text]:

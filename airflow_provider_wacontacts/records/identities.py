@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-__all__ = ["Identity", "IdentityChange"]
+from airflow_provider_wacontacts.identifiers.identifier import Identifier
+
+__all__ = ["IdentifierChange", "Identity", "IdentityChange"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +37,17 @@ class IdentityChange:
 
     wa_id: str = field(repr=False)
     hash: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierChange:
+    """
+    A user who has another identifier now: another phone number, or another business-scoped user ID.
+
+    :param at: when it changed, timezone-aware; ``None`` if unknown.
+    """
+
+    previous: Identifier
+    current: Identifier
     at: datetime | None

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
 from airflow_provider_wacontacts.records.record import Reject
 
@@ -31,8 +32,8 @@ class ContactKeys(Protocol):
         """Timezone-aware, UTC, microseconds."""
 
     @property
-    def wa_id(self) -> str | None:
-        """WhatsApp id, digits or a pseudonym; ``None`` if the system gave none."""
+    def ids(self) -> IdsByKind:
+        """The identifiers that the system gave, or their pseudonyms."""
 
 
 KeysT = TypeVar("KeysT", bound=ContactKeys)

@@ -1,19 +1,19 @@
 """
-Pseudonyms in contacts: chosen fields are replaced by HMAC-SHA256 before anything is written.
+Pseudonyms in contacts: chosen fields are replaced before anything is written.
 
-The same value has the same pseudonym in every feed, so rows of different feeds can be joined. WhatsApp ids are reduced
-to their digits first, because each feed spells them differently.
+An identifier of a person has the same pseudonym in every feed, so rows of different feeds can be joined. Any other
+value has a pseudonym that only the same value of the same field shares.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.pseudonyms import hmac_hex
-from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize, pseudonymize_field, validate_secret
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_group, read_lid, read_user_id, read_wa_id
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
 from airflow_provider_wacontacts.records.pages import Text
 from airflow_provider_wacontacts.records.record import Reject, ids_in_rejects
@@ -22,42 +22,38 @@ __all__ = ["Pseudonymizer"]
 
 #: Domains that stay behind a pseudonym, because they tell a person from a group.
 DOMAINS = frozenset({"c.us", "s.whatsapp.net", "g.us", "lid", "newsletter", "broadcast"})
-USER_DOMAINS = frozenset({"c.us", "s.whatsapp.net", ""})
-#: A phone number, however it is written.
-PHONE_NUMBER = re.compile(r"\+?(?:[\s().-]*\d){7,}[\s().-]*")
 
 
 class Pseudonymizer:
     """
     Replaces fields of contacts by pseudonyms.
 
-    :param key: secret; anybody who has it can find a number by trying all of them.
+    :param secret: 16 bytes and more; anybody who has it can find a number by trying all of them.
     :param fields: keys of a contact; a dot leads into an object, as in ``details.name``. If there is a list or a string
         in place of the object, it is replaced as a whole.
     :ivar fields: sorted, each once.
-    :raises ConfigError: an empty key, no field, or a field that the package needs in clear.
+    :raises ConfigError: a short secret, no field, or a field that the package needs in clear.
     """
 
-    def __init__(self, key: bytes, fields: Sequence[str]) -> None:
-        if not key:
-            raise ConfigError("The secret for pseudonyms is empty.")
+    def __init__(self, secret: bytes, fields: Sequence[str]) -> None:
         if isinstance(fields, str) or not fields or not all(isinstance(field, str) and field for field in fields):
             raise ConfigError("`pseudonymize` must be a list of one or more fields, for example ['details.name'].")
         if needed := {"updated_at", "number_id", "type"} & set(fields):
             raise ConfigError(f"`pseudonymize` contains '{min(needed)}', which is needed in clear. Remove it.")
-        self._key = key
+        self._secret = validate_secret(secret)
         self.fields = sorted(set(fields))
         self._paths = _outermost({tuple(field.split(".")) for field in self.fields})
 
-    def apply(self, text: Text) -> bytes:
+    def apply(self, text: Text, identifier_fields: Collection[str]) -> bytes:
         """
         Return a contact's JSON with pseudonyms in it. Fields that are missing or null stay so.
 
+        :param identifier_fields: the fields that identify a person.
         :raises ValueError: not one JSON object.
         """
-        return encode(self._replace_fields(decode_leniently(bytes(text))))
+        return encode(self._replace_fields(decode_leniently(bytes(text)), identifier_fields))
 
-    def apply_to_reject(self, reject: Reject) -> Reject:
+    def apply_to_reject(self, reject: Reject, identifier_fields: Collection[str]) -> Reject:
         """
         Return a reject with pseudonyms in its body.
 
@@ -65,47 +61,50 @@ class Pseudonymizer:
         follow, so that a later import knows that these contacts still exist.
         """
         try:
-            return Reject(reject.reason, encode(self._replace_fields(repair(decode_leniently(reject.body))[0])))
+            body = repair(decode_leniently(reject.body))[0]
+            return Reject(reject.reason, encode(self._replace_fields(body, identifier_fields)))
         except (ValueError, TypeError, RecursionError):
             ids = sorted(ids_in_rejects([reject])) if "id" in self.fields else []
-            members = [encode({"id": self.value(contact_id)}) for contact_id in ids]
-            body = b" ".join([self._hash(reject.body).encode(), *members])
+            members = [encode({"id": self.value("id", contact_id, identifier_fields)}) for contact_id in ids]
+            body = b" ".join([pseudonymize_field("", reject.body, self._secret).encode(), *members])
             return Reject(f"{reject.reason} (pseudonymized)", body)
 
-    def value(self, value: Any) -> Any:
-        """Return the pseudonym of a value: 64 hexadecimal digits and the domain, if any; ``None`` for ``None``."""
+    def value(self, field: str, value: Any, identifier_fields: Collection[str] = ()) -> Any:
+        """Return the pseudonym of a field's value; ``None`` for ``None``."""
         if value is None:
             return None
-        if type(value) is not str:
-            return self._hash(encode(value))
-        local, _, domain = value.partition("@")
-        if domain and domain not in DOMAINS:
-            return self._hash(value.encode())
-        if domain in USER_DOMAINS and PHONE_NUMBER.fullmatch(local):
-            local = wa_id_digits(local) or local
-        return f"{self._hash(local.encode())}@{domain}" if domain else self._hash(local.encode())
+        text = value if type(value) is str else encode(value).decode()
+        if field not in identifier_fields:
+            return pseudonymize_field(field, text.encode(), self._secret)
+        # GREEN-API's IDs of persons and groups are told apart by their domains.
+        domain = text.rpartition("@")[2]
+        if identifier := _read(text):
+            suffix = "@c.us" if identifier.kind is Kind.WA_ID and domain != text else ""
+            return pseudonymize(identifier, self._secret) + suffix
+        suffix = f"@{domain}" if domain in DOMAINS else ""
+        return pseudonymize_field(field, text.encode(), self._secret) + suffix
 
-    def _replace_fields(self, contact: Any) -> dict[str, Any]:
+    def _replace_fields(self, contact: Any, identifier_fields: Collection[str]) -> dict[str, Any]:
         if type(contact) is not dict:
             raise ValueError("not an object")
         for path in self._paths:
-            self._replace(contact, *path)
+            self._replace(contact, path, identifier_fields)
         return contact
 
-    def _replace(self, parent: dict[str, Any], *path: str) -> None:
-        *outer, name = path
-        for key in outer:
-            inner = parent.get(key)
-            if type(inner) is not dict:
-                # Not an object, so the field may be anywhere in it.
-                name = key
-                break
+    def _replace(self, parent: dict[str, Any], path: tuple[str, ...], identifier_fields: Collection[str]) -> None:
+        for depth, name in enumerate(path, 1):
+            inner = parent.get(name)
+            if depth == len(path) or type(inner) is not dict:
+                # What is not an object may have the field anywhere in it.
+                if name in parent:
+                    parent[name] = self.value(".".join(path[:depth]), inner, identifier_fields)
+                return
             parent = inner
-        if name in parent:
-            parent[name] = self.value(parent[name])
 
-    def _hash(self, text: bytes) -> str:
-        return hmac_hex(text, self._key)
+
+def _read(value: str) -> Identifier | None:
+    readers = (read_wa_id, read_lid, read_user_id, read_group)
+    return next((identifier for read in readers if (identifier := read(value))), None)
 
 
 def _outermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:

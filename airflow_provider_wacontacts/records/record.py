@@ -23,7 +23,7 @@ class Record(NamedTuple):
     :param updated_at: timezone-aware, UTC, microseconds.
     :param row_hash: 16 bytes over ``payload``, see :func:`row_hash`.
     :param payload: canonical JSON, UTF-8, one object.
-    :param wa_id: WhatsApp id, digits; ``None`` if the system gave none.
+    :param wa_id: WhatsApp ID, digits; ``None`` if the system gave none, like ``lid`` and ``user_id``.
     :param repaired: text in it was replaced by U+FFFD.
     :param state: ``present`` or ``gone``.
     """
@@ -35,6 +35,8 @@ class Record(NamedTuple):
     wa_id: str | None = None
     repaired: bool = False
     state: str = "present"
+    lid: str | None = None
+    user_id: str | None = None
 
 
 def row_hash(payload: bytes) -> bytes:

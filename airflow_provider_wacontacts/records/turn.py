@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_wacontacts.identifiers.wa_ids import wa_id_digits
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
 from airflow_provider_wacontacts.records.json import canonical, decode_leniently
 from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
 
 SOURCE = "turn"
+#: The fields that identify a person: their pseudonyms join with those of other feeds.
+IDENTIFIER_FIELDS = frozenset({"details.whatsapp_id"})
 #: A compiled pattern finds it in half the time that ``in`` takes.
 ESCAPED_NUL = re.compile(rb"\\u0000")
 
@@ -59,9 +61,9 @@ class TurnKeys(msgspec.Struct, gc=False):
         return "" if self.id is None else str(self.id)
 
     @property
-    def wa_id(self) -> str | None:
-        """WhatsApp id, digits."""
-        return wa_id_digits(self.details.whatsapp_id) if self.details else None
+    def ids(self) -> IdsByKind:
+        """The identifiers in ``whatsapp_id``, which holds WhatsApp IDs, and business-scoped user IDs."""
+        return ids_by_kind(self.details.whatsapp_id) if self.details else IdsByKind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,14 @@ class TurnPage(Page[TurnKeys]):
         texts: list[bytes] = []
         keys: list[TurnKeys] = []
         repaired: set[int] = set()
-        rejects = [pseudonymizer.apply_to_reject(reject) for reject in self.rejects]
+        rejects = [pseudonymizer.apply_to_reject(reject, IDENTIFIER_FIELDS) for reject in self.rejects]
         for index, text in enumerate(self.texts):
             try:
-                pseudonymized = pseudonymizer.apply(text)
+                pseudonymized = pseudonymizer.apply(text, IDENTIFIER_FIELDS)
                 row_keys = _read_keys(decode_leniently(pseudonymized))
             except ValueError as error:
                 # For example a number that no database holds.
-                rejects.append(pseudonymizer.apply_to_reject(Reject(str(error), bytes(text))))
+                rejects.append(pseudonymizer.apply_to_reject(Reject(str(error), bytes(text)), IDENTIFIER_FIELDS))
                 continue
             if index in self.repaired:
                 repaired.add(len(texts))
@@ -216,7 +218,7 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
 
 def _record(text: Text, keys: TurnKeys, *, repaired: bool) -> Record:
     payload = canonical(text)
-    return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, keys.wa_id, repaired)
+    return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, repaired=repaired, **keys.ids._asdict())
 
 
 def _next_cursor(paging: object) -> str | None:

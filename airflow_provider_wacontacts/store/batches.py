@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store.errors import is_data_error, reject_reason
-from airflow_provider_wacontacts.store.person_keys import PERSON_KEY
+from airflow_provider_wacontacts.store.person_keys import person_key
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
 __all__ = [
@@ -52,8 +52,9 @@ POSTGRES_KEYS = f"""
 WITH given AS (
     SELECT * FROM unnest(
         CAST(%(numbers)s AS bigint[]), CAST(%(times)s AS timestamptz[]), CAST(%(contacts)s AS text[]),
-        CAST(%(hashes)s AS bytea[]), CAST(%(present)s AS boolean[]), CAST(%(wa_ids)s AS text[])
-    ) AS given (version_id, updated_at, contact_id, row_hash, is_present, wa_id)
+        CAST(%(hashes)s AS bytea[]), CAST(%(present)s AS boolean[]), CAST(%(wa_ids)s AS text[]),
+        CAST(%(lids)s AS text[]), CAST(%(user_ids)s AS text[])
+    ) AS given (version_id, updated_at, contact_id, row_hash, is_present, wa_id, lid, user_id)
 ), landed AS (
     INSERT INTO {{at}}wacontacts_contact_version AS kept
         (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
@@ -70,7 +71,7 @@ WITH given AS (
         (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, is_present, person_key)
     SELECT DISTINCT ON (l.contact_id)
         l.version_id, l.account_id, l.updated_at, l.first_seen_at, l.last_seen_at, l.contact_id, l.row_hash,
-        g.is_present, {PERSON_KEY.format("g.wa_id")}
+        g.is_present, {person_key("g")}
     FROM landed l
     JOIN given g ON g.contact_id = l.contact_id AND g.updated_at = l.updated_at AND g.row_hash = l.row_hash
     ORDER BY l.contact_id, l.updated_at DESC, l.last_seen_at DESC, l.row_hash DESC
@@ -83,7 +84,7 @@ FROM landed l LEFT JOIN became_current c ON c.version_id = l.version_id
 WHERE l.version_id BETWEEN %(first)s AND %(last)s
 """
 COPY_PAYLOADS = """
-COPY {at}wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
+COPY {at}wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, lid, user_id, payload)
 FROM STDIN (ENCODING 'UTF8')
 """
 
@@ -102,14 +103,14 @@ LEFT JOIN wacontacts_contact_current c ON c.account_id = v.account_id AND c.cont
 WHERE v.account_id = ? AND v.version_id BETWEEN ? AND ?
 """
 SQLITE_PAYLOADS = """
-INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, lid, user_id, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 SQLITE_CURRENT = f"""
 INSERT INTO wacontacts_contact_current AS kept
     (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, is_present, person_key)
 SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash,
-    p.state = 'present', {PERSON_KEY.format("p.wa_id").format(at="")}
+    p.state = 'present', {person_key("p").format(at="", bytewise="")}
 FROM wacontacts_contact_version v
 JOIN wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id
 WHERE v.account_id = ? AND v.contact_id = ? AND v.updated_at = ? AND v.row_hash = ?
@@ -120,6 +121,7 @@ SELECT version_id FROM wacontacts_contact_current WHERE account_id = ? AND versi
 """
 
 SPECIAL = re.compile(r'[\\"]')
+BYTEWISE = 'COLLATE "C"'
 FLAGS = {False: b"f", True: b"t"}
 
 
@@ -220,7 +222,7 @@ def _write_halves(connection: Connection, write: Write, batch: Batch) -> tuple[M
 
 
 def _postgres_writer(tables: Tables) -> Write:
-    keys, payloads = (sql.format(at=tables.driver_prefix) for sql in (POSTGRES_KEYS, COPY_PAYLOADS))
+    keys, payloads = (sql.format(at=tables.driver_prefix, bytewise=BYTEWISE) for sql in (POSTGRES_KEYS, COPY_PAYLOADS))
 
     def write(connection: Connection, batch: Batch) -> Mapping[int, str]:
         new = {row.version_id: str(row.change_kind) for row in connection.exec_driver_sql(keys, _arrays(batch))}
@@ -244,6 +246,8 @@ def _arrays(batch: Batch) -> dict[str, Any]:
         "contacts": _array(_quoted(row.record.contact_id) for row in rows),
         "present": _array("t" if row.record.state == "present" else "f" for row in rows),
         "wa_ids": _array(_quoted(row.record.wa_id) for row in rows),
+        "lids": _array(_quoted(row.record.lid) for row in rows),
+        "user_ids": _array(_quoted(row.record.user_id) for row in rows),
         "hashes": _array(rf'"\\x{row.record.row_hash.hex()}"' for row in rows),
     }
 
@@ -258,15 +262,15 @@ def _quoted(element: str | None) -> str:
 
 def _copy_line(row: Row, account_id: int) -> bytes:
     record = row.record
-    wa_id = b"\\N" if record.wa_id is None else _escaped(record.wa_id.encode())
-    return b"%d\t%d\t%s\t%s\t%s\t%s\n" % (
-        row.version_id,
-        account_id,
+    ids = (record.wa_id, record.lid, record.user_id)
+    columns = (
+        b"%d\t%d" % (row.version_id, account_id),
         FLAGS[record.repaired],
         _escaped(record.state.encode()),
-        wa_id,
+        *(b"\\N" if value is None else _escaped(value.encode()) for value in ids),
         _escaped(record.payload),
     )
+    return b"\t".join(columns) + b"\n"
 
 
 def _escaped(text: bytes) -> bytes:
@@ -301,10 +305,9 @@ def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
         connection.exec_driver_sql(
             SQLITE_PAYLOADS,
             [
-                (row.version_id, batch.account_id, r.repaired, r.state, r.wa_id, r.payload.decode())
-                for row in batch.rows
-                if row.version_id in new
-                for r in (row.record,)
+                (version_id, batch.account_id, r.repaired, r.state, r.wa_id, r.lid, r.user_id, r.payload.decode())
+                for version_id, r in batch.rows
+                if version_id in new
             ],
         )
     connection.exec_driver_sql(SQLITE_CURRENT, list(keys.values()))

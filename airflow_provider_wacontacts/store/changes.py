@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.person_keys import set_person_keys
+from airflow_provider_wacontacts.store.person_keys import refresh_contacts_of
 
 __all__ = ["Changes"]
 
@@ -66,8 +66,8 @@ class Changes:
             for chunk in _chunks(version_ids):
                 row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
                 connection.execute(statement, row)
-                if kind not in {"late", "erased"}:
-                    set_person_keys(Database(connection, context.tables), self._account_id, chunk)
+                if kind not in {"gone", "erased"}:
+                    refresh_contacts_of(Database(connection, context.tables), self._account_id, chunk)
 
 
 def _chunks(version_ids: Iterable[int]) -> Iterator[list[int]]:

@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.records.arguments import validate_bool, validat
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = [
+    "DIFFERENT",
     "EMPTY",
     "OLDER",
     "SHRUNKEN",
@@ -37,32 +38,36 @@ TRUNCATED = "cut"
 UNSYNCHRONISED = "unsynchronised"
 UNIDENTIFIED = "nameless"
 SHRUNKEN = "shrunken"
+DIFFERENT = "different"
 #: Why one is refused.
 OLDER = "older"
 #: Reasons that repetition, or the user, can overrule.
-DOUBTFUL = (UNIDENTIFIED, SHRUNKEN)
+DOUBTFUL = (UNIDENTIFIED, SHRUNKEN, DIFFERENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ShrinkGuard:
     """
-    When to accept a snapshot as complete that has fewer contacts than before, or rejects without a readable id.
+    When to accept a snapshot as complete that has fewer contacts than before, other contacts, or rejects without an id.
 
     :param share: 0 to 1: the least size, as a share of the last complete snapshot.
     :param confirmations: 1 and up: how many snapshots of the same kind and of similar size in a row are accepted. Sizes
         are similar if neither is below ``share`` of the other.
     :param accepted: accept it as it is. An empty snapshot is never accepted.
+    :param min_overlap: 0 to 1: how many contacts of the last complete snapshot it must hold, as a share.
     :raises ConfigError: a value is out of range.
     """
 
     share: float = 0.8
     confirmations: int = 3
     accepted: bool = False
+    min_overlap: float = 0.5
 
     def __post_init__(self) -> None:
         validate_ratio("shrink_guard", self.share)
         validate_int("shrink_confirmations", self.confirmations, 1)
         validate_bool("accept_shrink", self.accepted)
+        validate_ratio("min_overlap", self.min_overlap)
 
 
 class Answer(NamedTuple):
@@ -73,12 +78,14 @@ class Answer(NamedTuple):
     :param is_cut: a limited number of contacts was requested, and as many came.
     :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
     :param has_unidentified: there are rejects without a readable id, which may be of missing contacts.
+    :param kept: contacts of the last complete snapshot that are in it; ``None`` if that is unknown.
     """
 
     size: int
     is_cut: bool = False
     is_synchronised: bool | None = None
     has_unidentified: bool = False
+    kept: int | None = None
 
 
 class Earlier(NamedTuple):
@@ -87,10 +94,12 @@ class Earlier(NamedTuple):
 
     :param last_complete: size of the last complete one; ``None`` if there is none.
     :param others: sizes of snapshots of the same kind, newest first, each with the reason why it was incomplete.
+    :param taken_at: when the last complete one with groups was taken, and that with others; ``None`` if there is none.
     """
 
     last_complete: int | None
     others: Sequence[tuple[int, str | None]] = ()
+    taken_at: tuple[datetime | None, datetime | None] = (None, None)
 
 
 def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
@@ -105,12 +114,18 @@ def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> s
         return TRUNCATED
     if answer.is_synchronised is False:
         return UNSYNCHRONISED
-    is_large_enough = _is_large_enough(answer.size, earlier.last_complete, guard.share)
-    if guard.accepted or (is_large_enough and not answer.has_unidentified):
+    doubt = None if guard.accepted else _doubt(answer, earlier, guard)
+    if doubt and 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations:
         return None
-    if 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations:
-        return None
-    return UNIDENTIFIED if is_large_enough else SHRUNKEN
+    return doubt
+
+
+def _doubt(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
+    if not _is_large_enough(answer.size, earlier.last_complete, guard.share):
+        return SHRUNKEN
+    if answer.kept is not None and not _is_large_enough(answer.kept, earlier.last_complete, guard.min_overlap):
+        return DIFFERENT
+    return UNIDENTIFIED if answer.has_unidentified else None
 
 
 def _is_large_enough(size: int, measure: int | None, share: float) -> bool:
@@ -176,8 +191,9 @@ def earlier_snapshots(
     ledger = tables.extraction.c
     asked = [ledger[name] for name, count in seen._asdict().items() if count is not None]
     not_asked = [ledger[name] for name, count in seen._asdict().items() if count is None]
-    measures = [_last_complete(connection, tables, account_id, count) for count in asked]
-    known = [measure for measure in measures if measure is not None]
+    measures = {count.name: _last_complete(connection, tables, account_id, count) for count in asked}
+    known = [size for size, _ in measures.values() if size is not None]
+    groups_at, others_at = (measures.get(name, (None, None))[1] for name in Seen._fields)
     reason = func.coalesce(ledger.reason, "").label("lacked")
     others = connection.execute(
         # One that lands twice, from a file say, is one.
@@ -188,19 +204,23 @@ def earlier_snapshots(
         .order_by(ledger.extracted_at.desc(), reason, ledger.groups_seen, ledger.others_seen)
         .limit(at_most)
     )
-    return Earlier(sum(known) if known else None, [(Seen(*counts).size, lacked) for _, lacked, *counts in others])
+    sizes = [(Seen(*counts).size, lacked) for _, lacked, *counts in others]
+    return Earlier(sum(known) if known else None, sizes, (groups_at, others_at))
 
 
-def _last_complete(connection: Connection, tables: Tables, account_id: int, count: Column[Any]) -> int | None:
+def _last_complete(
+    connection: Connection, tables: Tables, account_id: int, count: Column[Any]
+) -> tuple[int | None, datetime | None]:
+    """Return the size of the last complete snapshot, and when it was taken."""
     ledger = tables.extraction.c
     query = (
-        select(count)
+        select(count, ledger.extracted_at)
         .where(_landed(tables, account_id), ledger.state == "complete", count.is_not(None))
         .order_by(ledger.extracted_at.desc(), ledger.extraction_number.desc())
         .limit(1)
     )
-    found: int | None = connection.execute(query).scalar()
-    return found
+    found = connection.execute(query).first()
+    return (None, None) if found is None else (found[0], found[1])
 
 
 def _landed(tables: Tables, account_id: int) -> ColumnElement[bool]:

@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Date, bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize_digits
+from airflow_provider_wacontacts.identifiers.identifier import Identifier
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.tables import HexId, Tables, UtcDateTime
 
@@ -36,9 +37,9 @@ class Database(NamedTuple):
     tables: Tables
     secret: bytes | None = None
 
-    def key_of(self, digits: str) -> str:
-        """Return what contacts carry in place of digits: their pseudonym, or the digits if the store has no secret."""
-        return pseudonymize_digits(digits, self.secret) if self.secret else digits
+    def key_of(self, identifier: Identifier) -> str:
+        """Return what rows are joined by: an identifier's key, or its pseudonym if the store has a secret."""
+        return pseudonymize(identifier, self.secret) if self.secret else identifier.key
 
     @property
     def is_sqlite(self) -> bool:

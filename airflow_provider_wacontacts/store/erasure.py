@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from airflow_provider_wacontacts.identifiers.pseudonyms import is_pseudonym
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
-from airflow_provider_wacontacts.identifiers.wa_ids import is_pseudonym
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
-from airflow_provider_wacontacts.store.person_keys import refresh_new_keys
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
 
@@ -174,7 +174,7 @@ class SenderIdentities:
         rows: list[dict[str, Any]] = [
             {
                 "wa_id": change.wa_id,
-                "wa_id_key": db.key_of(change.wa_id),
+                "wa_id_key": db.key_of(Identifier(Kind.WA_ID, change.wa_id)),
                 "hash": change.hash,
                 "created_at": change.at and format_time(change.at),
             }
@@ -186,7 +186,6 @@ class SenderIdentities:
             self.context.locks.change_log_lock(db.connection)
             given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
             db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
-            refresh_new_keys(db, self.context.locks, {row["wa_id_key"] for row in rows})
         return bool(rows)
 
 

@@ -1,108 +1,156 @@
 """
 Person keys: what the rows of one person have in common, and what the directory lists them under.
 
-A row's own key is the digits that it carries, or their pseudonym. Its person key is the WhatsApp id that the API last
-returned for these digits, to any sender; without one, it is the row's own key. That is one step: person keys are not
-looked up again, so the order in which contacts and results arrive makes no difference.
+The key of a contact is its own WhatsApp ID. For one without, it is the WhatsApp ID that a row from a system stated last
+beside the same business-scoped user ID, or else beside the same linked ID; otherwise it is that identifier. The key of
+a number is the WhatsApp ID that a check last returned for it, to any sender; otherwise it is the number.
 
-The lock of the change log keeps it so: whoever changes what digits stand for, and whoever adds rows that carry them,
-takes it last and looks once more.
+That is one step: person keys are not looked up again, and no identifiers are merged. So the order in which contacts and
+results arrive makes no difference.
+
+The lock of the change log keeps it so: a transaction that adds rows, or changes what they state, takes it last and
+looks once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 
-__all__ = ["PERSON_KEY", "add_numbers", "refresh_new_keys", "refresh_person_keys", "set_person_keys"]
+__all__ = [
+    "LINKING_KINDS",
+    "add_numbers",
+    "person_key",
+    "refresh_contacts_of",
+    "refresh_new_numbers",
+    "refresh_person_keys",
+]
 
+#: The kinds of identifiers beside which a WhatsApp ID is looked up, the more stable first.
+LINKING_KINDS = ("user_id", "lid")
+CHUNK = 500
+ElementT = TypeVar("ElementT")
 ADD_NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_key, person_key)
 SELECT CAST(:sender AS text), given.number, given.number_key, given.number_key FROM {given} WHERE true
 ORDER BY given.number
 ON CONFLICT (sender, number) DO NOTHING
 """
-#: Of the results for the same digits, the newest that names a WhatsApp id counts.
-RESOLVE = """
-SELECT given.own_key, coalesce((
-    SELECT n.wa_id_key FROM {at}wacontacts_number n WHERE n.number_key = given.own_key AND n.wa_id_key IS NOT NULL
-    ORDER BY n.answered_at DESC, n.sender {bytewise} LIMIT 1
-), given.own_key) AS person_key
-FROM {given}
+REFRESH_NUMBERS = """
+UPDATE {at}wacontacts_number AS n SET person_key = r.person_key FROM (
+    SELECT given.key, coalesce((
+        SELECT m.wa_id_key FROM {at}wacontacts_number m WHERE m.number_key = given.key AND m.wa_id_key IS NOT NULL
+        ORDER BY m.identified_at DESC, m.wa_id_key {bytewise} DESC LIMIT 1
+    ), given.key) AS person_key
+    FROM {given}
+) r
+WHERE n.number_key = r.key AND n.person_key <> r.person_key
 """
-UPDATES = (
-    """
-    UPDATE {at}wacontacts_number AS n SET person_key = given.person_key FROM {given}
-    WHERE n.number_key = given.own_key AND n.person_key <> given.person_key
-    """,
-    """
-    UPDATE {at}wacontacts_identity AS i SET person_key = given.person_key FROM {given}
-    WHERE i.wa_id_key = given.own_key AND i.person_key <> given.person_key
-    """,
-    """
-    UPDATE {at}wacontacts_contact_current AS c SET person_key = given.person_key
-    FROM {given} JOIN {at}wacontacts_contact_payload p ON p.wa_id = given.own_key
-    WHERE c.account_id = p.account_id AND c.version_id = p.version_id AND c.person_key <> given.person_key
-    """,
-)
 RENAMED = """
 SELECT DISTINCT number_key FROM {at}wacontacts_number WHERE person_key <> number_key AND number_key IN :keys
 """
-#: The person key of a contact, from its WhatsApp id.
-PERSON_KEY = """coalesce((
-        SELECT n.person_key FROM {{at}}wacontacts_number n
-        WHERE n.number_key = {0} AND n.person_key <> n.number_key LIMIT 1
-    ), {0})"""
-OF_VERSIONS = """
-UPDATE {at}wacontacts_contact_current AS c SET person_key = n.person_key
-FROM {at}wacontacts_contact_payload p JOIN {at}wacontacts_number n ON n.number_key = p.wa_id
-WHERE c.account_id = :account_id AND c.version_id = ANY (CAST(:version_ids AS bigint[])) AND p.account_id = c.account_id
-    AND p.version_id = c.version_id AND n.person_key <> n.number_key AND n.person_key <> c.person_key
+#: The rows that state a WhatsApp ID beside an identifier of another kind: contacts as systems return them, and numbers.
+STATED = """(
+    SELECT s.wa_id FROM (
+        SELECT x.wa_id, y.updated_at AS stated_at FROM {{at}}wacontacts_contact_payload x
+        JOIN {{at}}wacontacts_contact_version y ON y.account_id = x.account_id AND y.version_id = x.version_id
+        WHERE x.{kind} = {row}.{kind} AND x.wa_id IS NOT NULL AND x.state = 'present'
+        UNION ALL
+        SELECT x.wa_id_key, x.identified_at FROM {{at}}wacontacts_number x
+        WHERE x.{kind}_key = {row}.{kind} AND x.wa_id_key IS NOT NULL
+    ) s ORDER BY s.stated_at DESC, s.wa_id {{bytewise}} DESC LIMIT 1
+)"""
+IDS_OF_VERSIONS = """
+SELECT p.user_id, p.lid FROM {given}
+JOIN {at}wacontacts_contact_payload p ON p.account_id = :account_id AND p.version_id = given.version_id
+WHERE p.user_id IS NOT NULL OR p.lid IS NOT NULL
 """
-HAS_RENAMED = "SELECT EXISTS (SELECT 1 FROM {at}wacontacts_number WHERE person_key <> number_key)"
+
+
+def person_key(row: str) -> str:
+    """Return the SQL of a contact's person key; ``row`` is the alias of its ``wa_id``, ``lid`` and ``user_id``."""
+    stated = (STATED.format(kind=kind, row=row) for kind in LINKING_KINDS)
+    own = (f"{row}.{kind}" for kind in LINKING_KINDS)
+    return f"coalesce({', '.join((f'{row}.wa_id', *stated, *own))})"
+
+
+REFRESH_CONTACTS = """
+UPDATE {{at}}wacontacts_contact_current AS c SET person_key = r.person_key FROM (
+    SELECT p.account_id, p.version_id, {person_key} AS person_key
+    FROM {{given}} JOIN {{at}}wacontacts_contact_payload p ON p.{kind} = given.key AND p.wa_id IS NULL
+) r
+WHERE c.account_id = r.account_id AND c.version_id = r.version_id AND c.person_key <> r.person_key
+"""
 
 
 def add_numbers(db: Database, sender: str, numbers: Collection[str]) -> None:
-    """Add a sender's numbers, in E.164, where they are not there."""
-    rows = [{"number": number, "number_key": db.key_of(number[1:])} for number in sorted(numbers)]
+    """Add a sender's numbers, in E.164, where they are not there; :func:`refresh_new_numbers` is to follow."""
+    rows = [{"number": number, "number_key": db.key_of(Identifier(Kind.NUMBER, number))} for number in sorted(numbers)]
     if rows:
         given = db.given(number="text", number_key="text")
         db.execute(ADD_NUMBERS.replace("{given}", given), rows=rows, sender=sender)
 
 
-def refresh_person_keys(db: Database, locks: Locks, own_keys: Sequence[str]) -> None:
+def refresh_new_numbers(db: Database, locks: Locks, numbers: Collection[str]) -> None:
     """
-    Update the person keys of all rows that carry some keys: what stands for these has changed.
+    Update the person keys of numbers that were just added: another sender may have a WhatsApp ID for them.
 
     To be called last in a transaction, which holds the lock of the change log from now on.
+
+    :param numbers: in E.164.
     """
-    if not own_keys:
-        return
-    locks.change_log_lock(db.connection)
-    given = db.given(own_key="text")
-    rows: list[Mapping[str, Any]] = [{"own_key": key} for key in sorted(set(own_keys))]
-    resolved = [row._asdict() for row in db.execute(RESOLVE.replace("{given}", given), rows=rows)]
-    both = db.given(own_key="text", person_key="text")
-    for update in UPDATES:
-        db.execute(update.replace("{given}", both), rows=resolved)
-
-
-def refresh_new_keys(db: Database, locks: Locks, own_keys: Collection[str]) -> None:
-    """Update the person keys of rows that were just added; see :func:`refresh_person_keys`."""
-    if own_keys:
+    keys = sorted({db.key_of(Identifier(Kind.NUMBER, number)) for number in numbers})
+    if keys:
         locks.change_log_lock(db.connection)
-        refresh_person_keys(db, locks, [key for (key,) in db.execute(RENAMED, keys=sorted(own_keys))])
+        refresh_person_keys(db, locks, numbers=[key for (key,) in db.execute(RENAMED, keys=keys)])
 
 
-def set_person_keys(db: Database, account_id: int, version_ids: Sequence[int]) -> None:
+def refresh_person_keys(
+    db: Database, locks: Locks, *, numbers: Iterable[str] = (), user_ids: Iterable[str] = (), lids: Iterable[str] = ()
+) -> None:
     """
-    Set the person keys of contacts whose current version is new, while the lock of the change log is held.
+    Update the person keys of all rows with some identifiers: what is stated about these has changed.
 
-    It looks again at what was looked up as they were written: results may have been stored since.
+    To be called last in a transaction, which holds the lock of the change log from now on.
+
+    :param numbers: keys of numbers, as :meth:`.Database.key_of` returns them, like the keys of the others.
     """
-    if not db.is_sqlite and db.execute(HAS_RENAMED).scalar():
-        versions = "{" + ",".join(map(str, version_ids)) + "}"
-        db.execute(OF_VERSIONS, account_id=account_id, version_ids=versions)
+    refreshes = {
+        REFRESH_NUMBERS: set(numbers),
+        _refresh_contacts("user_id"): set(user_ids),
+        _refresh_contacts("lid"): set(lids),
+    }
+    if any(refreshes.values()):
+        locks.change_log_lock(db.connection)
+    for sql, keys in refreshes.items():
+        _refresh(db, sql, keys)
+
+
+def refresh_contacts_of(db: Database, account_id: int, version_ids: Sequence[int]) -> None:
+    """Update the person keys that new versions of contacts affect, while the lock of the change log is held."""
+    sql = IDS_OF_VERSIONS.replace("{given}", db.given(version_id="bigint"))
+    for chunk in _chunks(version_ids):
+        rows = [{"version_id": version_id} for version_id in chunk]
+        found = db.execute(sql, rows=rows, account_id=account_id).all()
+        for kind in LINKING_KINDS:
+            _refresh(db, _refresh_contacts(kind), {getattr(row, kind) for row in found} - {None})
+
+
+def _refresh_contacts(kind: str) -> str:
+    return REFRESH_CONTACTS.format(kind=kind, person_key=person_key("p"))
+
+
+def _refresh(db: Database, sql: str, keys: Iterable[str]) -> None:
+    for chunk in _chunks(sorted(keys)):
+        db.execute(sql.replace("{given}", db.given(key="text")), rows=[{"key": key} for key in chunk])
+
+
+def _chunks(elements: Iterable[ElementT]) -> Iterator[list[ElementT]]:
+    left = iter(elements)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk

@@ -46,6 +46,18 @@ SEEN = f"""
 SELECT coalesce(sum(CASE WHEN {IS_GROUP} THEN 1 ELSE 0 END), 0), count(*)
 {CURRENT} AND h.last_seen_at = :seen_at AND b.state = 'present'
 """
+#: An unchanged contact is found by the times of its current version; one that has changed, by an earlier version.
+KEPT = """
+SELECT count(*) FROM {at}wacontacts_contact_current h
+WHERE h.account_id = :account_id AND h.last_seen_at = :seen_at AND {scope} AND (
+    h.first_seen_at <= :taken_at OR EXISTS (
+        SELECT 1 FROM {at}wacontacts_contact_version s
+        JOIN {at}wacontacts_contact_payload b ON b.account_id = s.account_id AND b.version_id = s.version_id
+        WHERE s.account_id = h.account_id AND s.contact_id = h.contact_id
+            AND s.first_seen_at <= :taken_at AND s.last_seen_at >= :taken_at AND b.state = 'present'
+    )
+)
+"""
 GONE = f"""
 INSERT INTO {{at}}wacontacts_contact_version
     (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
@@ -138,6 +150,19 @@ class SnapshotRows:
         """Count the groups, and the others, that were seen at the snapshot's time."""
         groups, everybody = self._connection.execute(self._timed(SEEN), self._given).one()
         return int(groups), int(everybody) - int(groups)
+
+    def kept(self, taken_at: tuple[datetime | None, datetime | None]) -> int:
+        """
+        Count the contacts of an earlier snapshot that were seen at this snapshot's time, too.
+
+        :param taken_at: when the earlier one of the groups was taken, and that of the others; ``None`` for none.
+        """
+        scopes = (IS_GROUP, f"NOT {IS_GROUP}")
+        return sum(self._kept(scope, moment) for scope, moment in zip(scopes, taken_at, strict=True) if moment)
+
+    def _kept(self, scope: str, taken_at: datetime) -> int:
+        query = self._timed(KEPT, scope=scope).bindparams(bindparam("taken_at", type_=UtcDateTime))
+        return int(self._connection.execute(query, {**self._given, "taken_at": taken_at}).scalar_one())
 
     def mark_gone(self, first: int, *, group: bool | None) -> int:
         """

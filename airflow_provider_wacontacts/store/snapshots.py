@@ -117,8 +117,10 @@ class SnapshotExtraction(ExtractionAttempt):
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
             seen = Seen.of(*landing.seen(), group=self._group)
-            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified)
-            reason = incomplete_reason(answer, landing.earlier(seen, shrinking.confirmations - 1), shrinking)
+            earlier = landing.earlier(seen, shrinking.confirmations - 1)
+            kept = landing.rows.kept(earlier.taken_at)
+            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified, kept)
+            reason = incomplete_reason(answer, earlier, shrinking)
             gone = 0 if reason else landing.mark_gone(sums, group=self._group)
             return landing.close(
                 "incomplete" if reason else "complete",

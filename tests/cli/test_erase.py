@@ -81,10 +81,10 @@ def test_files_below_each_path_are_written_anew(erase, tmp_path):
 
 
 def test_the_store_of_a_connection_has_its_own_secret(erase, tmp_path, monkeypatch):
-    extra = {"pseudonym_secret": "example-secret"}
+    extra = {"pseudonym_secret": "example-pseudonym-secret"}
     connection = {"conn_type": "sqlite", "host": f"{tmp_path}/store.db", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
-    monkeypatch.setenv("SECRET", "example-secret")
+    monkeypatch.setenv("SECRET", "example-pseudonym-secret")
     place = ("--conn-id", "lake")
 
     assert erase(lines=BOB, place=place)[0] == 0

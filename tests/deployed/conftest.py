@@ -42,7 +42,7 @@ SECRETS = {
     "turn_default": "example-token-of-the-line",
     "turn_wrong_token": "example-token-that-is-wrong",
     "store_unreachable": "example-password-of-the-store",
-    "store_forgotten": "example-secret-of-pseudonyms",
+    "store_forgotten": "example-pseudonym-secret-of-pseudonyms",
     "whatsapp_business_default": "example-password-of-the-client",
     "whatsapp_wrong_password": "example-password-that-is-wrong",
 }

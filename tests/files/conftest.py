@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.records.windows import Window
 
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
 BUCKET = "lake"
-KEYS = {"key": "example-key", "secret": "example-secret"}
+KEYS = {"key": "example-key", "secret": "example-pseudonym-secret"}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
-PERSONAL = "s3://somebody:example-secret@lake", "44623456700"
+PERSONAL = "s3://somebody:example-pseudonym-secret@lake", "44623456700"
 
 
 class ReadOnly(type(Path())):

@@ -44,7 +44,7 @@ def test_a_path_has_a_uri(path, named):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("ftp://somebody:example-secret@host/a@b", "ftp://host/a@b"),
+        ("ftp://somebody:example-pseudonym-secret@host/a@b", "ftp://host/a@b"),
         ("s3://lake_keys@lake/a", "s3://lake_keys@lake/a"),
         ("s3://lake", "s3://lake"),
     ],
@@ -59,6 +59,6 @@ def test_a_uri_contains_the_connection_and_no_password(text, named):
 
 def test_an_error_of_the_storage_loses_its_message_and_cause():
     with pytest.raises(LandingError) as caught, storage_errors("part-00000.jsonl.gz could not be written"):
-        raise PermissionError(13, "https://somebody:example-secret@host/44623456700")
+        raise PermissionError(13, "https://somebody:example-pseudonym-secret@host/44623456700")
     assert str(caught.value) == "part-00000.jsonl.gz could not be written (PermissionError: Permission denied)"
     assert caught.value.__suppress_context__

@@ -43,7 +43,7 @@ def test_rows_come_as_mappings_in_the_order_of_the_query(crm: str) -> None:
 def test_a_store_s_own_extras_are_no_options_of_its_database(request: Any, connect: Any) -> None:
     for kind, extra in (("sqlite", {}), ("postgres", {"table_schema": "own"})):
         url = make_url(request.getfixturevalue(f"{kind}_url"))
-        extra |= {"auto_upgrade": True, "pseudonym_secret": "example-secret"}
+        extra |= {"auto_upgrade": True, "pseudonym_secret": "example-pseudonym-secret"}
         connect("crm", conn_type=kind, extra=extra, **place(url))
 
         assert list(read_rows("crm", "SELECT 7 AS number")) == [{"number": 7}]

@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.store import create_store, store_engine
 
 POSTGRES = {"conn_type": "postgres", "host": "db.example.org", "login": "airflow", "password": "example-password"}
-OURS = {"table_schema": "contacts", "auto_upgrade": False, "pseudonym_secret": "example-secret"}
+OURS = {"table_schema": "contacts", "auto_upgrade": False, "pseudonym_secret": "example-pseudonym-secret"}
 
 
 def url_of(store):
@@ -40,7 +40,7 @@ def test_an_sqlite_file_is_the_one_that_airflow_means(connect, monkeypatch, tmp_
 
 def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
     (tmp_path / "store.db").touch()
-    extra = {"auto_upgrade": "false", "pseudonym_secret": "example-secret", "mode": "ro"}
+    extra = {"auto_upgrade": "false", "pseudonym_secret": "example-pseudonym-secret", "mode": "ro"}
     connect("store", conn_type="sqlite", host=str(tmp_path / "store.db"), extra=extra)
 
     store = store_engine("store")
@@ -189,9 +189,9 @@ def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
 @pytest.mark.parametrize("fields", [POSTGRES, {"conn_type": "sqlite", "host": "/srv/secret-place/store.db"}])
 def test_where_a_store_is_does_not_show(connect, caplog, fields):
     caplog.set_level(logging.DEBUG)
-    connect("store", **fields, extra={"pseudonym_secret": "example-secret"})
+    connect("store", **fields, extra={"pseudonym_secret": "example-pseudonym-secret"})
 
     shown = repr(store_engine("store")) + caplog.text
     assert [
-        word for word in ("example-password", "db.example.org", "secret-place", "example-secret") if word in shown
+        word for word in ("example-password", "db.example.org", "secret-place", "pseudonym-secret") if word in shown
     ] == []

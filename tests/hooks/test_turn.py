@@ -316,7 +316,7 @@ def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, cloc
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    extra = {"X-Api": "v", "account": "line 1", "timeout": 5, "app_secret": "example-secret"}
+    extra = {"X-Api": "v", "account": "line 1", "timeout": 5, "app_secret": "example-pseudonym-secret"}
     connect(conn_type="turn", host=wire.url, login="somebody", password="example-token", extra=extra)
     wire.will(SCHEMAS)
 

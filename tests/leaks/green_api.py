@@ -29,7 +29,7 @@ from tests.leaks.setup import (
 __all__ = ["CASES", "POSTGRES_CASES", "SQL_CASES", "GreenApiToFiles", "GreenApiToSql"]
 
 #: With characters that a path holds percent-encoded.
-TOKEN, SECRET = "example/token+58c1f0", "example-secret-3f9a51"
+TOKEN, SECRET = "example/token+58c1f0", "example-pseudonym-secret-3f9a51"
 QUOTED = quote(TOKEN, safe="")
 NUMBER, NAME = "447700900999", "Glorbinda"
 PATH = "/waInstance1101000001/"

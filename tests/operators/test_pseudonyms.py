@@ -33,7 +33,7 @@ from airflow_provider_wacontacts.sandbox import (
 from airflow_provider_wacontacts.sandbox.population import NAMES, SURNAMES
 from tests.operators.green_api_cases import Connect, Context, to_files, to_store
 
-SECRET = "example-secret-3f9a51"
+SECRET = "example-pseudonym-secret-3f9a51"
 FIELDS = {
     "turn": [
         "uuid",
@@ -310,7 +310,7 @@ def test_without_a_secret_nothing_is_asked_and_nothing_lands(
 def test_the_secret_of_another_connection_is_taken_where_one_is_named(
     land: Any, connect: Connect, query: Query
 ) -> None:
-    connect("keys", conn_type="generic", extra={"pseudonym_secret": "another-example-secret"})
+    connect("keys", conn_type="generic", extra={"pseudonym_secret": "another-example-pseudonym-secret"})
     land("green_api", "store", pseudonym_conn_id="keys", account="keys")
     land("green_api", "store", account="own")
 

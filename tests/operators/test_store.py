@@ -34,7 +34,7 @@ from tests.operators.outlets import outlet_events
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAYS = [MONDAY + timedelta(days=n) for n in range(3)]
-SENDER, SECRET = "+12015550100", "example-secret"
+SENDER, SECRET = "+12015550100", "example-pseudonym-secret"
 SELECT = "SELECT wa_id FROM wanted"
 
 Connect = Callable[..., None]

@@ -133,7 +133,7 @@ def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
     [
         {"group": True},
         {"count": 3},
-        {"pseudonyms": Pseudonymizer(b"example-secret", ["name"])},
+        {"pseudonyms": Pseudonymizer(b"example-pseudonym-secret", ["name"])},
     ],
     ids=lambda other: next(iter(other)),
 )

@@ -24,6 +24,7 @@ class Known:
     client_version: str | None = None
     asked_at: datetime = NEVER
     forced_at: datetime = NEVER
+    identified_at: datetime = NEVER
     leased_by: int | None = None
     leased_until: datetime = NEVER
 
@@ -31,7 +32,13 @@ class Known:
     def is_final(self):
         return self.status in FINAL
 
-    def keep(self, status, wa_id, said, *, is_answer):
+    def identify(self, status, wa_id, said):
+        """Take over the id that was returned last, or that there is none."""
+        newest = said.answered_at, wa_id or ""
+        if (wa_id or status == "invalid") and newest > (self.identified_at, self.wa_id or ""):
+            self.identified_at, self.wa_id = said.answered_at, wa_id
+
+    def keep(self, status, said, *, is_answer):
         """Take over what an answer says."""
         is_real = (
             said.forced
@@ -42,8 +49,6 @@ class Known:
         )
         if status in FINAL and is_real:
             self.checked_at = said.answered_at
-        if wa_id or status == "invalid":
-            self.wa_id = wa_id
         self.status, self.answered_at = status, max(said.answered_at, self.answered_at or NEVER)
         if is_answer or said.client_version:
             self.client_version = said.client_version
@@ -191,7 +196,8 @@ class Model:
             if known.answered_at and status not in FINAL and known.is_final and said.asked_at < known.asked_at:
                 is_news = False
             if is_news:
-                known.keep(status, wa_id, said, is_answer=True)
+                known.keep(status, said, is_answer=True)
+            known.identify(status, wa_id, said)
             known.asked_at = max(known.asked_at, said.asked_at)
             if said.forced:
                 known.forced_at = max(known.forced_at, said.asked_at)
@@ -210,7 +216,8 @@ class Model:
                 asked_at = known.answered_at if known.asked_at == NEVER else known.asked_at
                 is_newer = said.answered_at >= min(known.answered_at, asked_at)
             if is_newer and is_due:
-                known.keep(status, wa_id, said, is_answer=False)
+                known.keep(status, said, is_answer=False)
+            known.identify(status, wa_id, said)
             self._tell_all(number, is_newer and is_due)
         self._settle()
 

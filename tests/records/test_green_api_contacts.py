@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.records.green_api import (
     GreenApiKeys,
     Snapshot,
     parse_record,
     parse_snapshot,
-    parse_wa_id,
 )
 from airflow_provider_wacontacts.records.pages import Page
 from airflow_provider_wacontacts.records.record import Record, Reject, has_unidentified, row_hash
@@ -103,23 +103,34 @@ def test_every_kind_of_contact_keeps_its_fields(row, is_ascii):
 
 
 @pytest.mark.parametrize(
-    ("contact_id", "wa_id"),
+    ("contact", "ids"),
     [
-        ("11001234567@c.us", "11001234567"),
-        ("79001234569-1479621234@g.us", None),
-        ("120363043968066561@g.us", None),
-        ("123456789012345@lid", None),
-        ("null@c.us", None),
-        ("@c.us", None),
-        ("11001234567", None),
-        ("11001234567:12@c.us", None),
-        ("١٢٣@c.us", None),
-        ("11001234567@c.us@lid", None),
+        ({"id": "11001234567@c.us"}, ("11001234567", None, None)),
+        ({"id": "11001234567:12@c.us"}, ("11001234567", None, None)),
+        ({"id": "79001234569-1479621234@g.us"}, (None, None, None)),
+        ({"id": "120363043968066561@g.us"}, (None, None, None)),
+        ({"id": "123456789012345@lid"}, (None, "123456789012345@lid", None)),
+        (
+            {"id": "123456789012345@lid", "phoneNumber": "11001234567@c.us"},
+            ("11001234567", "123456789012345@lid", None),
+        ),
+        ({"id": "123456789012345@lid", "phoneNumber": 11001234567}, ("11001234567", "123456789012345@lid", None)),
+        ({"id": "123456789012345@lid", "phoneNumber": ""}, (None, "123456789012345@lid", None)),
+        ({"id": "123456789012345@lid", "phoneNumber": 0}, (None, "123456789012345@lid", None)),
+        ({"id": "123456789012345@lid", "phoneNumber": {"a": [1]}}, (None, "123456789012345@lid", None)),
+        ({"id": "null@c.us"}, (None, None, None)),
+        ({"id": "@c.us"}, (None, None, None)),
+        ({"id": "0@c.us"}, (None, None, None)),
+        ({"id": "١٢٣@c.us"}, (None, None, None)),
+        ({"id": "11001234567@c.us@lid"}, (None, None, None)),
     ],
 )
-def test_only_ids_of_users_with_a_number_have_a_wa_id(contact_id, wa_id):
-    assert parse_wa_id(contact_id) == wa_id
-    assert [record.wa_id for record in records_of(json.dumps([{"id": contact_id}]).encode())] == [wa_id]
+def test_the_ids_of_a_contact_are_sorted_by_kind(contact, ids):
+    body = json.dumps([contact]).encode()
+    (page,) = parse_snapshot(body).pages(NOON)
+
+    assert [(record.wa_id, record.lid, record.user_id) for record in records_of(body)] == [ids]
+    assert [keys.ids for keys in page.keys] == [ids]
 
 
 def test_an_id_may_occur_twice():
@@ -266,9 +277,9 @@ def test_pages_keep_the_contacts_and_their_order():
     pages = list(snapshot.pages(NOON, rows=2))
 
     assert [page.keys for page in pages] == [
-        [GreenApiKeys("0@c.us", NOON, "0"), GreenApiKeys("1@c.us", NOON, "1")],
-        [GreenApiKeys("2@c.us", NOON, "2"), GreenApiKeys("3@c.us", NOON, "3")],
-        [GreenApiKeys("4@c.us", NOON, "4")],
+        [GreenApiKeys("0@c.us", NOON, IdsByKind()), GreenApiKeys("1@c.us", NOON, IdsByKind())],
+        [GreenApiKeys("2@c.us", NOON, IdsByKind()), GreenApiKeys("3@c.us", NOON, IdsByKind())],
+        [GreenApiKeys("4@c.us", NOON, IdsByKind())],
     ]
     assert [text for page in pages for text in page.texts] == snapshot.texts
     assert [page.repaired for page in pages] == [frozenset(), frozenset({1}), frozenset()]

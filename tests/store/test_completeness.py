@@ -33,6 +33,26 @@ def test_a_snapshot_lacks_the_first_thing_that_applies(answer, word):
     assert incomplete_reason(answer, Earlier(100), GUARD) == word
 
 
+@pytest.mark.parametrize(
+    ("answer", "guard", "word"),
+    [
+        (Answer(100, kept=50), GUARD, None),
+        (Answer(100, kept=49), GUARD, "different"),
+        (Answer(100, kept=0), GUARD, "different"),
+        (Answer(79, kept=0), GUARD, "shrunken"),
+        (Answer(5_000, kept=100), GUARD, None),
+        (Answer(5_000, kept=0), GUARD, "different"),
+        (Answer(100, kept=0, has_unidentified=True), GUARD, "different"),
+        (Answer(100, kept=0), ShrinkGuard(min_overlap=0), None),
+        (Answer(100, kept=89), ShrinkGuard(min_overlap=0.9), "different"),
+        (Answer(100, kept=0), ShrinkGuard(accepted=True), None),
+        (Answer(100, kept=0), ShrinkGuard(confirmations=1), None),
+    ],
+)
+def test_a_snapshot_of_other_contacts_is_doubtful(answer, guard, word):
+    assert incomplete_reason(answer, Earlier(100), guard) == word
+
+
 @pytest.mark.parametrize("size", [1, 100])
 def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
     assert incomplete_reason(Answer(size), Earlier(None), GUARD) is None

@@ -89,7 +89,9 @@ class Feeds:
 
     def check(self, moment, says, sender="+4400"):
         """Hear what the API says of numbers: status and WhatsApp id."""
-        SenderChecks(self.landing.store.context, sender).record_delivered(CheckResults(says, moment, moment))
+        SenderChecks(self.landing.store.context, sender).record_delivered(
+            CheckResults(says, moment, moment), verified=True
+        )
 
     def identities(self, sender="+4400"):
         return SenderIdentities(self.landing.store.context, sender)
@@ -99,6 +101,10 @@ class Feeds:
         with self.engine.connect() as connection:
             found = connection.execute(text(f"SELECT * FROM wacontacts_directory {where} ORDER BY wa_id")).mappings()
             rows = [{name: _read(name, value) for name, value in row.items()} for row in found]
+        # What concerns identifiers is tested with person keys.
+        for row in rows:
+            assert row.pop("person_key") == row["wa_id"]
+            assert not any(row.pop(name) for name in ("user_id", "lid", "has_many_identifiers"))
         by_id = {row.pop("wa_id"): row for row in rows}
         assert len(by_id) == len(rows)
         return by_id
@@ -212,7 +218,7 @@ def test_a_number_that_nobody_has_answered_for_stands_under_its_digits(feeds):
     assert feeds.rows() == {"44500": NOTHING | {"sender": "+4400", "senders": 1, "number": "+44500"}}
 
 
-def test_contacts_without_a_whatsapp_id_are_not_in_it(feeds):
+def test_contacts_without_an_identifier_are_not_in_it(feeds):
     feeds.turn(("nobody", {"name": "Nobody"}))
     feeds.green_api(MONDAY, {"id": "79001234569-1479621234@g.us", "type": "group"}, {"id": "12@lid", "type": "user"})
 
@@ -221,7 +227,7 @@ def test_contacts_without_a_whatsapp_id_are_not_in_it(feeds):
 
 @pytest.mark.parametrize(("number", "wa_id"), [(BRAZIL, BRAZIL_ID), (MEXICO, MEXICO_ID)], ids=["Brazil", "Mexico"])
 @pytest.mark.parametrize("checked_first", [True, False])
-def test_rows_meet_under_the_id_that_the_api_returned(feeds, number, wa_id, checked_first):
+def test_a_number_is_listed_under_the_id_that_was_returned_for_it(feeds, number, wa_id, checked_first):
     if checked_first:
         feeds.check(THURSDAY, {f"+{number}": ("valid", wa_id)})
     feeds.turn(("bob", {"whatsapp_id": number, "name": "Bob"}))
@@ -235,10 +241,10 @@ def test_rows_meet_under_the_id_that_the_api_returned(feeds, number, wa_id, chec
     rows = feeds.rows()
     names = ("name", "green_api_contact_name", "accounts", "green_api_accounts", "number", "status", "identity_pending")
     assert {key: tuple(row[name] for name in names) for key, row in rows.items()} == {
-        wa_id: ("Bob", "By id", 3, 2, f"+{number}", "valid", True)
+        wa_id: ("By id", "By id", 1, 1, f"+{number}", "valid", None),
+        number: ("Bob", "By number", 2, 1, None, None, True),
     }
-    assert feeds.rows(f"WHERE wa_id = '{wa_id}'") == rows
-    assert feeds.rows(f"WHERE wa_id = '{number}'") == {}
+    assert feeds.rows(f"WHERE person_key = '{wa_id}'") == {wa_id: rows[wa_id]}
 
 
 def test_numbers_of_one_id_are_one_row_of_the_newest_answer(feeds):
@@ -267,8 +273,8 @@ def test_where_senders_were_told_different_ids_the_newest_counts(feeds, turned):
     for moment, wa_id, sender in reversed(told) if turned else told:
         feeds.check(moment, {f"+{BRAZIL}": ("valid", wa_id)}, sender=sender)
 
-    assert feeds.column("sender") == {"551171234567": "+4402"}
-    assert feeds.column("turn_contact_id") == {"551171234567": "bob"}
+    assert feeds.column("sender") == {"551171234567": "+4402", BRAZIL: None}
+    assert feeds.column("turn_contact_id") == {"551171234567": None, BRAZIL: "bob"}
 
 
 def test_of_several_accounts_the_newest_row_counts_and_all_are_counted(feeds):
@@ -288,7 +294,7 @@ def test_the_newest_state_of_a_contact_stands_under_the_id_that_it_has_now(feeds
     feeds.turn(("ann", {"whatsapp_id": "44200", "name": "Now"}, TUESDAY), seen_at=TUESDAY)
 
     assert feeds.column("turn_name") == {"44200": "Now"}
-    assert feeds.rows("WHERE wa_id = '44100'") == {}
+    assert feeds.rows("WHERE person_key = '44100'") == {}
 
 
 def test_who_is_gone_is_told_to_be_with_what_was_known_last_and_held_by_nobody(feeds):

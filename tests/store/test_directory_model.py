@@ -97,6 +97,7 @@ def write(connection, contacts, numbers, identities):
     for one in numbers:
         known = {name: getattr(one, name) for name in ("sender", "wa_id", "status", "answered_at")}
         keys = {"number_key": one.digits, "wa_id_key": one.wa_id, "person_key": one.digits}
+        known["identified_at"] = one.answered_at if one.wa_id else None
         _insert(connection, "number", [known | keys | {"number": f"+{one.digits}"}])
     for one in identities:
         known = one._asdict()
@@ -114,13 +115,14 @@ def _insert(connection, table, rows):
 def expected(contacts, numbers, identities):
     """The rows of the directory, by the rules in so many words."""
     resolved = {}
-    for one in sorted((n for n in numbers if n.wa_id), key=lambda n: (n.answered_at, -SENDERS.index(n.sender))):
+    for one in sorted((n for n in numbers if n.wa_id), key=lambda n: (n.answered_at, n.wa_id)):
         resolved[one.digits] = one.wa_id
     under = defaultdict(lambda: ([], [], []))
     for place, kind in enumerate((contacts, numbers, identities)):
         for one in kind:
             if one.digits and getattr(one, "is_newest", True):
-                under[resolved.get(one.digits, one.digits)][place].append(one)
+                key = resolved.get(one.digits, one.digits) if kind is numbers else one.digits
+                under[key][place].append(one)
     return [
         (wa_id, *_contacts(found[0]), *_numbers(found[1]), _pending(found[2])) for wa_id, found in sorted(under.items())
     ]
@@ -168,13 +170,13 @@ def test_a_store_reads_as_the_model_does_all_at_once_and_one_by_one(store_engine
         rows = made(chance)
         with store_engine.begin() as connection:
             write(connection, *rows)
-            refresh_person_keys(Database(connection, context.tables), context.locks, DIGITS)
+            refresh_person_keys(Database(connection, context.tables), context.locks, numbers=DIGITS)
             query = f"SELECT {COLUMNS} FROM wacontacts_directory"
             found = [tuple(row) for row in connection.execute(text(f"{query} ORDER BY wa_id"))]
             one_by_one = [
                 tuple(row)
                 for digits in DIGITS
-                for row in connection.execute(text(f"{query} WHERE wa_id = :it"), {"it": digits})
+                for row in connection.execute(text(f"{query} WHERE person_key = :it"), {"it": digits})
             ]
         wanted = expected(*rows)
         assert [(*row[:-1], None if row[-1] is None else bool(row[-1])) for row in found] == wanted

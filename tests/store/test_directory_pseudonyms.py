@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.identities import IdentityChange
@@ -17,10 +18,11 @@ from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
-KEY = b"example-secret"
+KEY = b"example-pseudonym-secret"
 SENDER = "+12015550100"
 #: phonenumbers' example of a Brazilian mobile number, and the id that the API has for it.
 NUMBER, WA_ID = "+5511961234567", "551161234567"
+PSEUDONYM = pseudonymize(Identifier(Kind.WA_ID, WA_ID), KEY)
 TASK = TaskInstanceKey("contacts", "run", "task")
 
 
@@ -71,18 +73,18 @@ def directory(store):
 
 
 def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_the_api_returned(store):
-    land_turn(store, NUMBER[1:])
+    land_turn(store, WA_ID)
     land_green_api(store, WA_ID)
     check(store)
     SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
 
-    assert directory(store) == [(pseudonymize(WA_ID, KEY), "main", "phone", None, "valid", True)]
+    assert directory(store) == [(PSEUDONYM, "main", "phone", None, "valid", True)]
 
 
 def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
     check(store, wa_id=None, status="invalid")
 
-    assert directory(store) == [(pseudonymize(NUMBER.removeprefix("+"), KEY), None, None, None, "invalid", None)]
+    assert directory(store) == [(pseudonymize(Identifier(Kind.NUMBER, NUMBER), KEY), None, None, None, "invalid", None)]
 
 
 def test_nothing_of_a_number_is_in_the_directory(store):
@@ -100,6 +102,6 @@ def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_a
     assert [row[:4] for row in directory(store)] == [(WA_ID, None, None, NUMBER)]
 
     delivered = CheckResults({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
-    SenderChecks(store.context, SENDER).record_delivered(delivered)
+    SenderChecks(store.context, SENDER).record_delivered(delivered, verified=True)
 
-    assert [row[:4] for row in directory(store)] == [(pseudonymize(WA_ID, KEY), None, None, None)]
+    assert [row[:4] for row in directory(store)] == [(PSEUDONYM, None, None, None)]

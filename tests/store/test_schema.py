@@ -28,6 +28,7 @@ NAMES = [
     "wacontacts_erased_key",
     "wacontacts_extraction",
     "wacontacts_history",
+    "wacontacts_identifier_change",
     "wacontacts_identity",
     "wacontacts_number",
     "wacontacts_reject",

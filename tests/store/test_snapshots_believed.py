@@ -96,7 +96,7 @@ def test_shrinking_that_is_accepted_is_believed_at_once(book):
 def test_a_snapshot_of_one_type_is_complete_for_that_type_only(book, group):
     own, other = ([GROUP, "120363000000000001@g.us"], [ANN, BEN, "null@c.us", "1@lid"])[:: 1 if group else -1]
     book.land(MONDAY, *own, *other, "a-pseudonym")
-    done = book.land(TUESDAY, own[0], group=group, guard=ShrinkGuard(0))
+    done = book.land(TUESDAY, own[0], group=group, guard=ShrinkGuard(0, min_overlap=0))
 
     assert (done.state, done.gone) == ("complete", len(own) - 1)
     assert {who for who, name in book.states().items() if name is None} == set(own[1:])
@@ -120,7 +120,28 @@ def test_a_snapshot_of_one_type_is_measured_by_that_type_in_the_last_complete_on
 
 def test_an_answer_without_the_type_that_was_asked_for_is_empty(book):
     book.land(MONDAY, ANN, GROUP)
-    done = book.land(TUESDAY, (ANN, "new"), group=True, guard=ShrinkGuard(0))
+    done = book.land(TUESDAY, (ANN, "new"), group=True, guard=ShrinkGuard(0, min_overlap=0))
 
     assert (done.reason, done.gone) == ("empty", 0)
     assert book.states() == {ANN: "new", GROUP: ""}
+
+
+def test_a_snapshot_of_other_people_makes_nobody_gone_until_it_is_confirmed(book):
+    ours, theirs = book.people(10), [f"{20_000_000_000 + n}@c.us" for n in range(10)]
+    book.land(MONDAY, *ours)
+    done = [book.land(MONDAY + day * DAY, *theirs) for day in (1, 2, 3)]
+
+    assert [(one.state, one.reason, one.gone) for one in done] == [
+        ("incomplete", "different", 0),
+        ("incomplete", "different", 0),
+        ("complete", None, 10),
+    ]
+
+
+def test_contacts_that_have_changed_are_still_the_same_contacts(book):
+    book.land(MONDAY, *((who, "old") for who in book.people(10)))
+    changed = book.land(TUESDAY, *((who, "new") for who in book.people(10)))
+    book.land(WEDNESDAY, *((who, "newer") for who in book.people(6)), guard=ShrinkGuard(accepted=True))
+    half = book.land(THURSDAY, *((who, "newest") for who in book.people(10)))
+
+    assert [(one.state, one.gone) for one in (changed, half)] == [("complete", 0), ("complete", 0)]

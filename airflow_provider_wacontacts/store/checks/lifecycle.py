@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.person_keys import refresh_new_keys
+from airflow_provider_wacontacts.store.person_keys import refresh_new_numbers
 
 __all__ = ["Check", "CheckRow"]
 
@@ -268,8 +268,8 @@ class Check:
         def work(db: Database) -> None:
             erased = context.suppressions.locked(db.connection)
             inputs.add(db, self._sender, self._row.check_id, batch, first=first, erased=erased)
-            keys = {db.key_of(given.number[1:]) for given in batch if given.number is not None}
-            refresh_new_keys(db, context.locks, keys)
+            numbers = {given.number for given in batch if given.number is not None}
+            refresh_new_numbers(db, context.locks, numbers)
 
         context.run(work)
 

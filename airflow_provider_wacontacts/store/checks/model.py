@@ -22,6 +22,7 @@ __all__ = [
     "CheckSpec",
     "CheckTotals",
     "LeasedNumbers",
+    "NumberResult",
 ]
 
 #: Before all times.
@@ -94,18 +95,31 @@ class LeasedNumbers(NamedTuple):
     leased_at: datetime = NEVER
 
 
+class NumberResult(NamedTuple):
+    """
+    What a response or a callback says about a number.
+
+    :param wa_id: digits; ``None`` if it gives none, like ``lid`` and ``user_id``.
+    """
+
+    status: str
+    wa_id: str | None = None
+    lid: str | None = None
+    user_id: str | None = None
+
+
 class CheckResults(NamedTuple):
     """
     The results in one response, or in one callback.
 
-    :param results: status and WhatsApp id by number.
+    :param results: by number, in E.164.
     :param asked_at: when the numbers of the request were leased, by the database's clock.
     :param answered_at: when the response was sent, by the server's clock where it states a credible time.
     :param client_version: for example ``v2.45.1``; ``None`` where the response has none.
     :param forced: the request had ``force_check``.
     """
 
-    results: Mapping[str, tuple[str, str | None]]
+    results: Mapping[str, NumberResult]
     asked_at: datetime
     answered_at: datetime
     client_version: str | None = None

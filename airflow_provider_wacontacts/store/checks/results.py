@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.store.checks.identifiers import refresh_keys, store_ids
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     FINAL,
@@ -17,11 +19,12 @@ from airflow_provider_wacontacts.store.checks.model import (
     UNCHECKED,
     CheckResults,
     CheckTotals,
+    NumberResult,
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_keys, refresh_person_keys
+from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_numbers, refresh_person_keys
 
 __all__ = [
     "KNOWN",
@@ -35,8 +38,8 @@ __all__ = [
 ]
 
 NUMBERS = """
-SELECT number_id, number, status, checked_at, answered_at, asked_at FROM {at}wacontacts_number
-WHERE sender = :sender AND number IN :numbers ORDER BY number_id
+SELECT number_id, number, status, checked_at, answered_at, asked_at, lid_key, user_id_key
+FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers ORDER BY number_id
 """
 TIMES = ("checked_at", "answered_at", "asked_at")
 #: A check was real where it bypassed the client's cache, where the cache had expired, or where the result cannot have
@@ -46,21 +49,9 @@ IS_REAL = """
     OR (kept.status NOT IN :final AND kept.status <> 'missing')
     OR (kept.status = 'failed' AND excluded.status <> 'failed')
 """
-UPSERT = f"""
-INSERT INTO {{at}}wacontacts_number AS kept (
-    sender, number, status, wa_id, number_key, wa_id_key, person_key, checked_at, answered_at, client_version, failures
-)
-SELECT CAST(:sender AS text), given.number, given.status, given.wa_id, given.number_key, given.wa_id_key,
-    given.number_key, CASE WHEN given.status IN :final THEN CAST(:answered_at AS {{time}}) END,
-    CAST(:answered_at AS {{time}}), CAST(:client_version AS text), CASE WHEN given.status = 'failed' THEN 1 ELSE 0 END
-FROM {{given}} WHERE true
-ORDER BY given.number
-ON CONFLICT (sender, number) DO UPDATE SET
+UPDATE_STATUS = f"""
+UPDATE {{at}}wacontacts_number AS kept SET
     status = excluded.status,
-    wa_id = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid' THEN kept.wa_id ELSE excluded.wa_id END,
-    number_key = excluded.number_key,
-    wa_id_key = CASE WHEN excluded.wa_id IS NULL AND excluded.status <> 'invalid'
-        THEN kept.wa_id_key ELSE excluded.wa_id_key END,
     checked_at = CASE
         WHEN excluded.checked_at IS NOT NULL AND ({IS_REAL}) THEN excluded.checked_at ELSE kept.checked_at END,
     answered_at = CASE WHEN kept.answered_at > excluded.answered_at THEN kept.answered_at ELSE excluded.answered_at END,
@@ -68,6 +59,13 @@ ON CONFLICT (sender, number) DO UPDATE SET
         ELSE coalesce(excluded.client_version, kept.client_version) END,
     failures = CASE WHEN excluded.status = 'failed' THEN kept.failures + 1
         WHEN excluded.status IN :final THEN 0 ELSE kept.failures END
+FROM (
+    SELECT given.number_id, given.status, CAST(:answered_at AS {{time}}) AS answered_at,
+        CASE WHEN given.status IN :final THEN CAST(:answered_at AS {{time}}) END AS checked_at,
+        CAST(:client_version AS text) AS client_version
+    FROM {{given}}
+) excluded
+WHERE kept.number_id = excluded.number_id
 """
 #: Where the response came late, another worker may hold the lease now.
 END_LEASES = """
@@ -147,10 +145,6 @@ UPDATE {at}wacontacts_check_result SET
     contact_key = {contact_key}, waiting = false, from_store = false, checked_at = NULL
 WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
 """
-RENAMED = """
-SELECT DISTINCT number_key FROM {at}wacontacts_number
-WHERE number_id IN :number_ids AND coalesce(wa_id_key, number_key) <> person_key
-"""
 DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
@@ -165,7 +159,9 @@ def record(
     now = context.now(db.connection)
     results = _without_suppressed(db, context, sender, received, now)
     if results.results:
-        number_ids, news = _store(db, context.locks, sender, results, is_response=True)
+        rows = _locked_numbers(db, context.locks, sender, list(results.results))
+        number_ids, news = _store_statuses(db, rows, results, is_response=True)
+        identified = store_ids(db, rows, results)
         asked: dict[str, Any] = {"asked_at": results.asked_at, "forced": results.forced}
         db.execute(END_LEASES, number_ids=number_ids, holder=holder, **asked)
         waiting = _waiting_checks(db, number_ids)
@@ -173,19 +169,31 @@ def record(
         if set(waiting) - {check_id}:
             copy_to_results(db, number_ids, WAITING_ELSEWHERE, news=news, check_id=check_id)
         resolve_checks(db, [check_id, *waiting], now)
-        _refresh_keys(db, context, news)
+        refresh_keys(db, context.locks, identified)
 
 
-def record_delivered(db: Database, context: StoreContext, sender: str, received: CheckResults) -> None:
-    """Store the results of a callback where they are news, and copy them to each check that waits for them."""
+def record_delivered(
+    db: Database, context: StoreContext, sender: str, received: CheckResults, *, verified: bool
+) -> None:
+    """
+    Store the results of a callback where they are news, and copy them to each check that waits for them.
+
+    :param verified: the callback comes from the client. Otherwise its identifiers are left out: anybody could link the
+        number of one person with the WhatsApp ID of another.
+    """
     now = context.now(db.connection)
+    if not verified:
+        statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
+        received = received._replace(results=statuses)
     results = _without_suppressed(db, context, sender, received, now)
     if results.results:
-        number_ids, news = _store(db, context.locks, sender, results, is_response=False)
+        rows = _locked_numbers(db, context.locks, sender, list(results.results))
+        number_ids, news = _store_statuses(db, rows, results, is_response=False)
+        identified = store_ids(db, rows, results) if verified else {}
         waiting = _waiting_checks(db, number_ids)
         copy_to_results(db, number_ids, WAITING, news=news)
         resolve_checks(db, waiting, now)
-        _refresh_keys(db, context, news)
+        refresh_keys(db, context.locks, identified)
 
 
 def copy_to_results(
@@ -245,7 +253,7 @@ def _without_suppressed(
         return received
     theirs = [
         number
-        for number, (_, wa_id) in received.results.items()
+        for number, (_, wa_id, *_) in received.results.items()
         if erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id)
     ]
     if not theirs:
@@ -253,38 +261,31 @@ def _without_suppressed(
     key = suppressions.key(db.connection, now)
     suppressions.add(db.connection, key, [key.hash_person(number.removeprefix("+")) for number in theirs], now)
     _erase_numbers(db, suppressions.read(db.connection), {"sender": sender, "numbers": theirs}, now)
-    refresh_person_keys(db, context.locks, [db.key_of(number[1:]) for number in theirs])
+    numbers = [db.key_of(Identifier(Kind.NUMBER, number)) for number in theirs]
+    refresh_person_keys(db, context.locks, numbers=numbers)
     kept = {number: result for number, result in received.results.items() if number not in set(theirs)}
     return received._replace(results=kept)
 
 
-def _store(
-    db: Database, locks: Locks, sender: str, results: CheckResults, *, is_response: bool
+def _store_statuses(
+    db: Database, rows: Sequence[Any], results: CheckResults, *, is_response: bool
 ) -> tuple[list[int], list[int]]:
     """
-    Store the results that are news.
+    Store the statuses that are news.
 
     :returns: the numbers that the results are about, and those of them with news.
     """
     is_news = _is_newer if is_response else _is_expected
-    rows = _locked_numbers(db, locks, sender, list(results.results))
-    news = [row for row in rows if is_news(row, results.results[row.number][0], results)]
-    given = [
-        {
-            "number": row.number,
-            "status": status,
-            "wa_id": wa_id,
-            "number_key": db.key_of(row.number[1:]),
-            "wa_id_key": wa_id and db.key_of(wa_id),
-        }
-        for row in news
-        for status, wa_id in [results.results[row.number]]
+    news = [
+        {"number_id": row.number_id, "status": status}
+        for row in rows
+        for status, *_ in [results.results[row.number]]
+        if is_news(row, status, results)
     ]
-    if given:
+    if news:
         db.execute(
-            UPSERT.replace("{given}", db.given(**dict.fromkeys(given[0], "text"))),
-            rows=given,
-            sender=sender,
+            UPDATE_STATUS.replace("{given}", db.given(number_id="bigint", status="text")),
+            rows=news,
             answered_at=results.answered_at,
             cached_after=results.answered_at - CACHED_FOR,
             client_version=results.client_version,
@@ -292,7 +293,7 @@ def _store(
             final=FINAL,
             is_response=is_response,
         )
-    return [row.number_id for row in rows], [row.number_id for row in news]
+    return [row.number_id for row in rows], [row["number_id"] for row in news]
 
 
 def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
@@ -301,15 +302,9 @@ def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[s
     rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     if len(rows) < len(numbers):
         add_numbers(db, sender, numbers)
-        refresh_new_keys(db, locks, {db.key_of(number[1:]) for number in numbers})
+        refresh_new_numbers(db, locks, numbers)
         rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     return rows
-
-
-def _refresh_keys(db: Database, context: StoreContext, news: Sequence[int]) -> None:
-    """Update the person keys of rows that a new result is about, where it names another WhatsApp id than before."""
-    keys = [key for (key,) in db.execute(RENAMED, number_ids=list(news))] if news else []
-    refresh_person_keys(db, context.locks, keys)
 
 
 def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:

@@ -134,13 +134,17 @@ class SenderChecks:
         with self.context.read() as db:
             return self._check(self._row(db, check_id), waiter=waiter)
 
-    def record_delivered(self, received: CheckResults) -> None:
+    def record_delivered(self, received: CheckResults, *, verified: bool = False) -> None:
         """
         Store the results of a callback, where a result is awaited or the last one is stale.
 
         Idempotent and order-independent. Results about erased people are not stored.
+
+        :param verified: whether the callback is known to come from the client. Otherwise only its statuses count.
         """
-        self.context.run(lambda db: results.record_delivered(db, self.context, self.sender, received))
+        self.context.run(
+            lambda db: results.record_delivered(db, self.context, self.sender, received, verified=verified)
+        )
 
     def budget_left(self) -> int:
         """Return how many numbers may still be requested today, 0 and up."""

@@ -16,7 +16,8 @@ IS_PENDING = """
 """
 
 TABLES = (
-    # ``number_key`` and ``wa_id_key`` are what contacts carry: digits, or their pseudonyms if the store has a secret.
+    # Columns named ``…_key`` hold what contacts carry: identifiers, or their pseudonyms if the store has a secret.
+    # ``identified_at`` is when an API last returned ``wa_id``, ``lid`` and ``user_id``, or that there are none.
     """
     CREATE TABLE {at}wacontacts_number (
         number_id {identity},
@@ -34,8 +35,11 @@ TABLES = (
         failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
         leased_by text,
         leased_until {time},
+        identified_at {time},
         number_key text {bytewise} NOT NULL,
         wa_id_key text {bytewise},
+        lid_key text {bytewise},
+        user_id_key text {bytewise},
         person_key text {bytewise} NOT NULL,
         UNIQUE (sender, number)
     ){roomy}
@@ -44,7 +48,9 @@ TABLES = (
     "CREATE INDEX wacontacts_number_number ON {at}wacontacts_number (number)",
     "CREATE INDEX wacontacts_number_wa_id ON {at}wacontacts_number (wa_id)",
     "CREATE INDEX wacontacts_number_lid ON {at}wacontacts_number (lid) WHERE lid IS NOT NULL",
+    "CREATE INDEX wacontacts_number_lid_key ON {at}wacontacts_number (lid_key) WHERE lid_key IS NOT NULL",
     "CREATE INDEX wacontacts_number_user_id ON {at}wacontacts_number (user_id) WHERE user_id IS NOT NULL",
+    "CREATE INDEX wacontacts_number_user_id_key ON {at}wacontacts_number (user_id_key) WHERE user_id_key IS NOT NULL",
     "CREATE INDEX wacontacts_number_number_key ON {at}wacontacts_number (number_key)",
     "CREATE INDEX wacontacts_number_renamed ON {at}wacontacts_number (number_key) WHERE person_key <> number_key",
     """
@@ -134,6 +140,20 @@ TABLES = (
     "CREATE INDEX wacontacts_identity_wa_id ON {at}wacontacts_identity (wa_id)",
     "CREATE INDEX wacontacts_identity_user_id ON {at}wacontacts_identity (user_id) WHERE user_id IS NOT NULL",
     "CREATE INDEX wacontacts_identity_wa_id_key ON {at}wacontacts_identity (wa_id_key)",
+    """
+    CREATE TABLE {at}wacontacts_identifier_change (
+        change_number {identity},
+        sender text NOT NULL,
+        kind text NOT NULL CHECK (kind IN ('wa_id', 'user_id', 'lid')),
+        previous_value text {bytewise} NOT NULL,
+        current_value text {bytewise} NOT NULL,
+        changed_at {time},
+        detected_at {time} NOT NULL,
+        UNIQUE (sender, kind, previous_value, current_value)
+    )
+    """,
+    "CREATE INDEX wacontacts_identifier_change_previous ON {at}wacontacts_identifier_change (previous_value)",
+    "CREATE INDEX wacontacts_identifier_change_current ON {at}wacontacts_identifier_change (current_value)",
 )
 
 #: Inputs that are not numbers are stored once, with the other inputs of their check.

@@ -18,6 +18,8 @@ __all__ = ["POSTGRES", "SQLITE"]
 SOURCES = ("turn", "green_api")
 #: A contact that is gone comes last: an account that has lost a contact does not hide one that still has it.
 BEST_CONTACT = "NOT c.is_present, c.updated_at DESC, c.last_seen_at DESC, c.row_hash DESC, a.account {bytewise}"
+#: A key with more is likely to hold several persons, for example because a gateway returned one WhatsApp ID for all.
+HANDFUL = 5
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
 
 #: Without conditions of their own: PostgreSQL then merges their indexes.
@@ -67,8 +69,25 @@ def _chosen(source: str) -> str:
 
 NUMBERS = "FROM {at}wacontacts_number n WHERE n.person_key = p.person_key"
 IDENTITIES = "FROM {at}wacontacts_identity i WHERE i.person_key = p.person_key"
+IDENTIFIERS = " UNION ALL ".join(
+    (
+        "SELECT n.number_key AS value FROM {at}wacontacts_number n WHERE n.person_key = p.person_key",
+        *(
+            f"""
+            SELECT x.{kind} FROM {{at}}wacontacts_contact_current c JOIN {{at}}wacontacts_contact_payload x
+                ON x.account_id = c.account_id AND x.version_id = c.version_id
+            WHERE c.person_key = p.person_key AND x.{kind} IS NOT NULL
+            """
+            for kind in ("lid", "user_id")
+        ),
+    )
+)
+HAS_MANY = f"""
+    CASE WHEN p.turn_contacts + p.green_api_contacts + p.numbers <= {HANDFUL} THEN false
+        ELSE (SELECT count(DISTINCT s.value) > {HANDFUL} FROM ({IDENTIFIERS}) s) END
+"""
 CHOSEN = f"""
-    SELECT p.person_key, {", ".join(map(_chosen, SOURCES))},
+    SELECT p.person_key, {", ".join(map(_chosen, SOURCES))}, {HAS_MANY} AS has_many_identifiers,
         CASE WHEN p.numbers < 2 THEN p.number_id
             ELSE (SELECT n.number_id {NUMBERS} ORDER BY {BEST_NUMBER} LIMIT 1) END AS number_id,
         CASE WHEN p.numbers < 2 THEN p.numbers ELSE (SELECT count(DISTINCT n.sender) {NUMBERS}) END AS senders,
@@ -77,6 +96,10 @@ CHOSEN = f"""
             AS identity_changed_at
     FROM ({PEOPLE}) p WHERE p.place < 2
 """
+
+
+#: Both kinds of key and the pseudonyms of both have a domain or a dot, which WhatsApp IDs do not have.
+WA_ID = "CASE WHEN p.person_key = replace(replace(p.person_key, '@', ''), '.', '') THEN p.person_key END"
 
 
 def _joined(alias: str, table: str, source: str) -> str:
@@ -89,7 +112,8 @@ def _joined(alias: str, table: str, source: str) -> str:
 def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
     return f"""
     CREATE VIEW {{at}}wacontacts_directory{{invoker}} AS
-    SELECT p.person_key AS wa_id,
+    SELECT p.person_key, {WA_ID} AS wa_id, coalesce(tp.user_id, gp.user_id, n.user_id_key) AS user_id,
+        coalesce(gp.lid, tp.lid, n.lid_key) AS lid, p.has_many_identifiers,
         coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
         p.turn_accounts + p.green_api_accounts AS accounts,
         ta.account AS turn_account, p.turn_accounts, tv.contact_id AS turn_contact_id, {turn_name} AS turn_name,

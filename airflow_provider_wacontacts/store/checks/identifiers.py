@@ -1,0 +1,68 @@
+"""The identifiers that checks return for numbers, on their way into the store: what was returned last counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.locks import Locks
+from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
+
+__all__ = ["refresh_keys", "store_ids"]
+
+IDS = ("wa_id", "lid", "user_id")
+#: What was returned last counts, by time and value, whatever order results arrive in.
+UPDATE_IDS = """
+UPDATE {at}wacontacts_number AS n SET
+    wa_id = given.wa_id, lid = given.lid, user_id = given.user_id, wa_id_key = given.wa_id_key,
+    lid_key = given.lid_key, user_id_key = given.user_id_key, number_key = given.number_key,
+    identified_at = CAST(:answered_at AS {time})
+FROM {given}
+WHERE n.number_id = given.number_id AND (
+    n.identified_at IS NULL
+    OR (n.identified_at, coalesce(n.wa_id, ''), coalesce(n.lid, ''), coalesce(n.user_id, ''))
+        < (CAST(:answered_at AS {time}), coalesce(given.wa_id, ''), coalesce(given.lid, ''),
+            coalesce(given.user_id, ''))
+)
+"""
+RENAMED = """
+SELECT DISTINCT number_key FROM {at}wacontacts_number
+WHERE number_id IN :number_ids AND coalesce(wa_id_key, number_key) <> person_key
+"""
+
+
+def store_ids(db: Database, rows: Sequence[Any], results: CheckResults) -> dict[str, set[Any]]:
+    """
+    Store the identifiers that were returned, or that an invalid number has none.
+
+    :param rows: the numbers' rows, locked.
+    :returns: what person keys depend on: ``number_ids``, and keys of ``lids`` and ``user_ids``.
+    """
+    identified: dict[str, set[Any]] = {"number_ids": set(), "lids": set(), "user_ids": set()}
+    given: list[dict[str, Any]] = []
+    for row in rows:
+        result = NumberResult(*results.results[row.number])
+        if any(result[1:]) or result.status == "invalid":
+            ids = {name: getattr(result, name) for name in IDS}
+            keys = {f"{name}_key": value and db.key_of(Identifier(Kind(name), value)) for name, value in ids.items()}
+            number_key = db.key_of(Identifier(Kind.NUMBER, row.number))
+            given.append({"number_id": row.number_id, "number_key": number_key, **ids, **keys})
+            identified["number_ids"].add(row.number_id)
+            identified["lids"] |= {row.lid_key, keys["lid_key"]} - {None}
+            identified["user_ids"] |= {row.user_id_key, keys["user_id_key"]} - {None}
+    if given:
+        types = dict.fromkeys(given[0], "text") | {"number_id": "bigint"}
+        db.execute(UPDATE_IDS.replace("{given}", db.given(**types)), rows=given, answered_at=results.answered_at)
+    return identified
+
+
+def refresh_keys(db: Database, locks: Locks, identified: dict[str, set[Any]]) -> None:
+    """Update the person keys of rows, where other identifiers than before were stored."""
+    if not any(identified.values()):
+        return
+    renamed = db.execute(RENAMED, number_ids=sorted(identified["number_ids"]))
+    numbers = [key for (key,) in renamed]
+    refresh_person_keys(db, locks, numbers=numbers, lids=identified["lids"], user_ids=identified["user_ids"])
