@@ -4,7 +4,7 @@ The exceptions of this package.
 WaContactsError
 ├─ ConfigError                nothing was sent; the message names the argument or the connection field
 │   └─ PermissionDeniedError   the database user lacks a privilege
-├─ BudgetExceededError        the sender's daily check budget is spent
+├─ BudgetExceededError        the sender's check budget is spent
 ├─ ApiError                   a request to one of the three systems failed
 │   ├─ TransientError         a retry can help
 │   │   ├─ RateLimitedError
@@ -26,7 +26,7 @@ No message contains a URL, a body, a token, a cursor, a name or a phone number. 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 __all__ = [
     "DOCUMENTATION",
@@ -70,18 +70,20 @@ class PermissionDeniedError(ConfigError):
 
 class BudgetExceededError(WaContactsError):
     """
-    A sender's daily check budget is spent.
+    A sender's check budget is spent.
 
-    :param limit: checks allowed in a UTC day.
-    :param used: checks spent so far that day.
+    :param limit: checks allowed in a UTC day, or month.
+    :param used: checks spent so far in that time.
     :param asked: checks requested now.
+    :param resets_at: when there is a new budget; ``None`` for the next UTC day.
     """
 
-    def __init__(self, message: str, *, limit: int, used: int, asked: int) -> None:
+    def __init__(self, message: str, *, limit: int, used: int, asked: int, resets_at: datetime | None = None) -> None:
         super().__init__(message)
         self.limit = limit
         self.used = used
         self.asked = asked
+        self.resets_at = resets_at
 
 
 class ApiError(WaContactsError):

@@ -64,7 +64,13 @@ def get_provider_info() -> dict[str, object]:
         ],
         "operators": [
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.operators.turn"]},
-            {"integration-name": GREEN_API, "python-modules": ["airflow_provider_wacontacts.operators.green_api"]},
+            {
+                "integration-name": GREEN_API,
+                "python-modules": [
+                    "airflow_provider_wacontacts.operators.green_api",
+                    "airflow_provider_wacontacts.operators.green_api_checks",
+                ],
+            },
             {
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": [
@@ -141,6 +147,17 @@ def get_provider_info() -> dict[str, object]:
                 },
                 "conn-fields": {
                     "account": ACCOUNT,
+                    "daily_checks": {
+                        "label": "Daily checks",
+                        "description": "Maximum numbers checked per UTC day, across all tasks. Default: 1000.",
+                        "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
+                    },
+                    "monthly_checks": {
+                        "label": "Monthly checks",
+                        "description": "Maximum numbers checked per month, across all tasks. Set it to the quota of"
+                        " your plan. Default: 30000.",
+                        "schema": {"type": ["integer", "null"], "default": 30000, "minimum": 1},
+                    },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,
                     "allow_http": ALLOW_HTTP,

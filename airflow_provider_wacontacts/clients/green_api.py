@@ -33,6 +33,7 @@ __all__ = [
     "WaSettings",
     "contract_error",
     "error_from_response",
+    "error_message",
     "expect_usable",
     "get_contacts",
     "get_state",
@@ -132,7 +133,7 @@ def _error_spec(response: Response) -> _ErrorSpec:
     if 300 <= response.status < 400:
         return _REDIRECT
     if response.status == 400:
-        said = _error_message(response.body)
+        said = error_message(response.body)
         return next((meaning for text, meaning in _BY_TEXT.items() if text in said), _REFUSED)
     return _BY_STATUS.get(response.status, _REFUSED)
 
@@ -141,7 +142,7 @@ class _Message(msgspec.Struct):
     message: str = ""
 
 
-def _error_message(body: bytes) -> str:
+def error_message(body: bytes) -> str:
     """Return an error's ``message`` in lower case, or the whole body if it has none."""
     try:
         return msgspec.json.decode(body, type=_Message).message.lower()

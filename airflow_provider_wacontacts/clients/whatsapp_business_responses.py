@@ -124,6 +124,7 @@ class CheckResponse:
     :param date: its ``Date`` header, timezone-aware; ``None`` if missing.
     :param error: why inputs are missing, if they must be requested later, or no more requests may be sent; otherwise
         ``None``.
+    :param from_cache: whether the results are from a cache; ``None`` if the response does not say.
     """
 
     results: Mapping[str, ContactResult] = field(repr=False)
@@ -133,6 +134,7 @@ class CheckResponse:
     client_version: str | None = None
     date: datetime | None = None
     error: ApiError | None = None
+    from_cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

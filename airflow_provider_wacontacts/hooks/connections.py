@@ -34,6 +34,7 @@ __all__ = [
     "read_bool",
     "read_connection",
     "read_connection_async",
+    "read_count",
     "read_extras",
     "read_file_mode",
     "read_token",
@@ -168,6 +169,21 @@ def parse_endpoint(connection: Connection) -> Endpoint:
         trust_env=read_bool(connection, extras, "trust_env", default=True),
         file_mode=read_file_mode(connection, extras),
     )
+
+
+def read_count(connection: Connection, name: str, default: int) -> int:
+    """
+    Read a whole number from 1 on in an extra.
+
+    :raises ConfigError: it is something else.
+    """
+    value = read_extras(connection).get(name)
+    if value is None or value == "":
+        return default
+    text = str(value).strip()
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise invalid_field(connection, f"extra '{name}'", "is not a whole number from 1 on")
+    return int(text)
 
 
 def read_token(connection: Connection) -> str:

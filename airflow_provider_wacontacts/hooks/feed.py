@@ -178,8 +178,11 @@ class FeedHook(BaseHook):
         session.headers["User-Agent"] = USER_AGENT
         return session
 
-    def _make_driver(self, policy: RetryPolicy, timeout: tuple[float, float]) -> Driver:
-        session, rate_limiter, normalize = self._session, self._rate_limiter, self._normalize
+    def _make_driver(
+        self, policy: RetryPolicy, timeout: tuple[float, float], rate_limiter: RateLimiter | None = None
+    ) -> Driver:
+        session, normalize = self._session, self._normalize
+        rate_limiter = rate_limiter or self._rate_limiter
         loop = RetryLoop(self._auth, policy=policy, clock=self._clock, normalize=normalize, before_sleep=send_retry)
         return Driver(session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=rate_limiter)
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
-from airflow_provider_wacontacts.clients import green_api
+from airflow_provider_wacontacts.clients import green_api, green_api_checks
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
+from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, read_token
+from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, read_count, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.green_api import Snapshot
 
@@ -24,13 +26,17 @@ __all__ = ["GreenApiHook"]
 REQUEST_INTERVAL = timedelta(seconds=1.2)
 #: Of all hooks of the process, by host and instance.
 RATE_LIMITERS = RateLimiters(REQUEST_INTERVAL)
+#: Of all hooks of the process, by host and instance: ``checkWhatsapp`` has a limit of its own.
+CHECK_RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND))
+DEFAULT_DAILY_CHECKS = 1_000
+DEFAULT_MONTHLY_CHECKS = 30_000
 #: A 429 does not say how long to wait, and a retry within the second is useless.
 RETRY_POLICY = RetryPolicy(first_backoff=timedelta(seconds=2))
 
 
 class GreenApiHook(FeedHook):
     """
-    Reads the contacts of one instance of GREEN-API.
+    Reads the contacts of one instance of GREEN-API, and checks which numbers are on WhatsApp.
 
     The connection's host is the instance's ``apiUrl``, its login ``idInstance`` and its password ``apiTokenInstance``.
     All hooks of a process that lead to the same instance send one request a second together. Threads may share a hook.
@@ -56,6 +62,41 @@ class GreenApiHook(FeedHook):
     ) -> None:
         super().__init__(green_api_conn_id, method=method, policy=policy or RETRY_POLICY, clock=clock)
         self.green_api_conn_id = green_api_conn_id
+
+    @property
+    def sender(self) -> str:
+        """What numbers are stored under: ``green_api:`` and the idInstance."""
+        return f"green_api:{self._instance.id_instance}"
+
+    @property
+    def daily_checks(self) -> int:
+        """The daily check budget: numbers per UTC day, 1 and up."""
+        return read_count(self._connection, "daily_checks", DEFAULT_DAILY_CHECKS)
+
+    @property
+    def monthly_checks(self) -> int:
+        """The monthly check budget: numbers per month of UTC, 1 and up."""
+        return read_count(self._connection, "monthly_checks", DEFAULT_MONTHLY_CHECKS)
+
+    def check(self) -> None:
+        """
+        Validate the connection; nothing is sent.
+
+        :raises ConfigError: a field is missing or invalid; the message names it.
+        """
+        super().check()
+        self.daily_checks, self.monthly_checks  # noqa: B018
+
+    def check_whatsapp(self, number: str, *, force: bool = False) -> CheckResponse:
+        """
+        Check whether a number is on WhatsApp. It is retried only after 429, 503, or if no connection was made.
+
+        :param number: E.164.
+        :param force: bypass GREEN-API's cache.
+        :raises BudgetExceededError: the plan's quota for the month is used up.
+        :raises WaContactsError: there was no response with a result.
+        """
+        return self._check_driver.run(green_api_checks.check_whatsapp(self._instance, number, force=force))
 
     def get_contacts(self, *, group: bool | None = None, count: int | None = None) -> Snapshot:
         """
@@ -103,6 +144,11 @@ class GreenApiHook(FeedHook):
             raise ConfigError("run() got no endpoint; pass the name of a method of GREEN-API, such as getSettings")
         name, question_mark, query = endpoint.strip("/").partition("?")
         return super().run(self._instance.path(name) + question_mark + query, data, headers, json=json)
+
+    @cached_property
+    def _check_driver(self) -> Driver:
+        limiter = CHECK_RATE_LIMITERS[self._endpoint.base_url, self._instance.id_instance]
+        return self._make_driver(self._policy, self._endpoint.timeout, rate_limiter=limiter)
 
     def _probe(self) -> Flow[str]:
         state = yield from green_api.get_usable_state(self._instance)

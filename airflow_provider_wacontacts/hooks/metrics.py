@@ -27,15 +27,25 @@ log = logging.getLogger(__name__)
 
 #: Statuses of numbers in a response; ``unknown`` is any other word.
 STATUSES = ("valid", "invalid", "processing", "failed", "missing", "unknown")
+CHECKED = (
+    "given",
+    "duplicates",
+    "rejected",
+    "not_asked",
+    "from_store",
+    "asked",
+    "valid",
+    "invalid",
+    "failed",
+    "retries",
+)
 
 _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "counter": {
         "turn": ("pages", "rows", "new_versions", "rejected", "lossy", "gaps", "retries"),
         "green_api": ("pages", "rows", "new_versions", "rejected", "gone", "back", "empty", "retries"),
-        "whatsapp_business": (
-            *("given", "duplicates", "rejected", "not_asked", "from_store"),
-            *("asked", "asked_again", *STATUSES, "resolved", "expired", "retries"),
-        ),
+        "green_api_checks": CHECKED,
+        "whatsapp_business": (*CHECKED, "processing", "missing", "unknown", "asked_again", "resolved", "expired"),
         "files": ("pages", "rows", "new_versions", "rejected", "gone", "back"),
     },
     "timer": {
@@ -43,7 +53,7 @@ _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "green_api": ("rate_limit_waits",),
         "whatsapp_business": ("rate_limit_waits",),
     },
-    "gauge": {"whatsapp_business": ("budget_left",)},
+    "gauge": {"green_api_checks": ("budget_left",), "whatsapp_business": ("budget_left",)},
 }
 #: ``counter``, ``timer`` or ``gauge`` by ``<source>.<metric>``.
 KINDS = {f"{source}.{name}": kind for kind, of in _NAMES.items() for source, names in of.items() for name in names}

@@ -14,6 +14,7 @@ from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
     invalid_field,
     parse_endpoint,
+    read_count,
     read_extras,
     read_token,
 )
@@ -54,7 +55,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
     return WhatsAppConnection(
         endpoint,
         sender,
-        _daily_checks(connection, extras),
+        read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS),
         Credentials(
             login=_login(connection) if auth == "login" else None,
             header=_HEADERS[auth](read_token(connection)) if auth in _HEADERS else None,
@@ -112,13 +113,3 @@ def _sender(connection: Connection, extras: Mapping[str, Any]) -> str:
     raise invalid_field(
         connection, "extra 'sender'", f"looks like a phone number and is none: {reason}; set it to the number in E.164"
     )
-
-
-def _daily_checks(connection: Connection, extras: Mapping[str, Any]) -> int:
-    value = extras.get("daily_checks")
-    if value is None or value == "":
-        return DEFAULT_DAILY_CHECKS
-    text = str(value).strip()
-    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise invalid_field(connection, "extra 'daily_checks'", "is not a whole number from 1 on")
-    return int(text)

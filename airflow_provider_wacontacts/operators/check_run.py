@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.hooks.arguments import (
     optional,
     validate_choice,
 )
-from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
+from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     defer_for_rate_limit,
@@ -32,14 +32,14 @@ from airflow_provider_wacontacts.records.arguments import validate_bool, validat
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
-    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    from airflow_provider_wacontacts.clients.retry import Clock
+    from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CHECK_VALIDATORS"]
+__all__ = ["CHECK_VALIDATORS", "WEEK"]
 
 #: Metrics of inputs that need no request: sent once a check, when it is finished.
 COUNTED_ONCE = ("given", "duplicates", "rejected", "not_asked", "from_store")
@@ -47,6 +47,7 @@ STATUS_IS_UNRELIABLE = (
     "The client is v2.43 or newer and reports every number as valid. 'valid' means that you can send to the number, not"
     " that it has a WhatsApp account."
 )
+WEEK = timedelta(days=7)
 REGION = re.compile(r"\s*([A-Za-z]{2})?\s*")
 
 
@@ -67,19 +68,20 @@ CHECK_VALIDATORS: dict[str, Validator] = {
 
 
 class _CheckOperator(ValidatedArguments, BaseOperator):
-    """Runs a check. Subclasses set the attributes, and say which numbers to check and how old a result may be."""
+    """
+    Runs a check. Subclasses set the attributes, and say which numbers to check and how old a result may be.
 
-    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    :cvar source: the system, as metrics name it.
+    """
+
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+    source: ClassVar[str]
 
-    whatsapp_business_conn_id: str
     store_conn_id: str
     contacts_sql: str | None
     contacts_conn_id: str | None
     default_region: str | None
-    batch_size: int
-    blocking: str
     force_check: bool
     max_checks: int | None
     on_budget: str
@@ -110,13 +112,24 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             self._stop.set()
 
     @cached_property
-    def hook(self) -> WhatsAppBusinessHook:
-        """The hook of ``whatsapp_business_conn_id``."""
-        from airflow_provider_wacontacts.clients.retry import Clock
-        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    def hook(self) -> Any:
+        """The hook of the sender's connection."""
+        raise NotImplementedError
 
-        clock = Clock(sleep=self._stop.sleep) if self._stop else None
-        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=clock)
+    def _client(self) -> NumberClient:
+        raise NotImplementedError
+
+    def _monthly_checks(self) -> int | None:
+        return None
+
+    def _conn_id(self) -> str:
+        return str(getattr(self, self.hook.conn_name_attr))
+
+    def _clock(self) -> Clock | None:
+        """Return a clock whose sleep ends when the task is killed."""
+        from airflow_provider_wacontacts.clients.retry import Clock
+
+        return Clock(sleep=self._stop.sleep) if self._stop else None
 
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
@@ -127,10 +140,10 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         stop = self._stop = StopSignal()
         self.validate_rendered()
         self.hook.check()
-        sender, daily_checks = self.hook.sender, self.hook.daily_checks
+        sender, daily_checks, monthly_checks = self.hook.sender, self.hook.daily_checks, self._monthly_checks()
         store = open_store(self.store_conn_id)
         store.prepare()
-        checks = SenderChecks(store.context, sender, daily_checks=daily_checks)
+        checks = SenderChecks(store.context, sender, daily_checks=daily_checks, monthly_checks=monthly_checks)
         started_at = store.context.now()
         check = checks.open(self._spec(context))
         with recorded(check):
@@ -147,11 +160,10 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         run = CheckRun(
             check=check,
             checks=checks,
-            ask=self._ask,
-            batch_size=self.batch_size,
+            client=self._client(),
             force_check=self.force_check,
             on_progress=lambda checked: self.log.info("%s numbers checked so far", checked),
-            on_retry=lambda: send("whatsapp_business", retries=1),
+            on_retry=lambda: send(self.source, retries=1),
             stop=stop,
         )
         try:
@@ -162,22 +174,15 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             defer_for_rate_limit(self, error, attempt)
         except BudgetExceededError as error:
             with suppress(LandingError):
-                send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=checks.budget_left())
+                send(self.source, self._conn_id(), budget_left=checks.budget_left())
             if self.on_budget == "fail":
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                next_day = _next_day(started_at)
-                check.defer(next_day - started_at)
-                defer_until(self, next_day, why="there is a new budget")
+                resumes_at = error.resets_at or _next_day(started_at)
+                check.defer(resumes_at - started_at)
+                defer_until(self, resumes_at, why="there is a new budget")
         return check.finish()
-
-    def _ask(self, numbers: Sequence[str]) -> CheckResponse:
-        response = self.hook.check_contacts(
-            numbers, blocking=self.blocking, force_check=self.force_check, idempotent=False
-        )
-        send("whatsapp_business", asked=len(numbers), **count_statuses(response))
-        return response
 
     def _publish_summary(
         self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
@@ -195,7 +200,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             *(summary.processing, summary.budget_left),
         )
         unchecked = {name: getattr(summary, name) for name in COUNTED_ONCE}
-        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, **unchecked)
+        send(self.source, self._conn_id(), budget_left=summary.budget_left, **unchecked)
         if summary.status_is_reliable is False:
             self.log.warning(STATUS_IS_UNRELIABLE)
         publish(context, self.outlets, summary.as_dict())
@@ -223,7 +228,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _region(self) -> str | None:
         from airflow_provider_wacontacts.identifiers.numbers import validate_region
 
-        return validate_region(self.default_region) if self.default_region else self.hook.region
+        return validate_region(self.default_region) if self.default_region else None
 
     def _warn_of_local_numbers(self, inputs: Iterable[CheckInput]) -> Iterator[CheckInput]:
         from airflow_provider_wacontacts.identifiers.numbers import NO_COUNTRY_CODE
@@ -257,6 +262,52 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
         raise NotImplementedError
+
+
+class _CheckContactsOperator(_CheckOperator):
+    """Checks the numbers of ``contacts_sql`` or ``contacts``."""
+
+    contacts: Iterable[object] | XComArg | None
+    fresh_for: timedelta
+
+    def _validate_source(self) -> None:
+        if (self.contacts is None) == (self.contacts_sql is None):
+            raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
+        if isinstance(self.contacts, XComArg):
+            XComArg.apply_upstream_relationship(self, self.contacts)
+
+    def validate_rendered(self) -> None:
+        """
+        Validate what templates may have changed.
+
+        :raises ConfigError: an argument is wrong.
+        """
+        super().validate_rendered()
+        if isinstance(self.contacts, (str, bytes, Mapping)):
+            raise ConfigError(
+                "contacts is a single value. Set it to a list of numbers, or to the output of a task that returns one."
+            )
+
+    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
+        # A list that changed between two attempts is another check.
+        listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
+        options = ("check", self.fresh_for.total_seconds(), listed)
+        return self._make_spec(context, datetime.now(UTC) - self.fresh_for, *options)
+
+    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other operator's
+        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
+
+        return parse_inputs(self._given(context), self._region())
+
+    def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
+        if self.contacts_sql is not None:
+            return self._read_contacts()
+        # The argument of a mapped task group is no XComArg, but resolves like one.
+        resolve = getattr(self.contacts, "resolve", None)
+        given = resolve(context) if resolve else self.contacts
+        if given is None or isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            raise ConfigError("contacts: the upstream task did not return a list of numbers.")
+        return given
 
 
 def _next_day(time: datetime) -> datetime:

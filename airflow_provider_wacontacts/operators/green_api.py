@@ -1,4 +1,4 @@
-"""Operators for contacts of GREEN-API."""
+"""Operators for GREEN-API: contacts of an account, and which numbers are on WhatsApp."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from airflow_provider_wacontacts.hooks.arguments import (
     validate_choice,
 )
 from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.green_api_checks import GreenApiCheckContactsOperator
 from airflow_provider_wacontacts.operators.task_context import (
     SHRINK_VALIDATORS,
     defer_until,
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.summaries import SnapshotSummary
     from airflow_provider_wacontacts.store import ShrinkGuard
 
-__all__ = ["GreenApiContactsToObjectStorageOperator", "GreenApiContactsToSqlOperator"]
+__all__ = [
+    "GreenApiCheckContactsOperator",
+    "GreenApiContactsToObjectStorageOperator",
+    "GreenApiContactsToSqlOperator",
+]
 
 EMPTY_ON_EVERY_ATTEMPT = "GREEN-API returned an empty contact list on every attempt"
 EMPTY_REMEDY = (

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.arguments import validate_choice
-from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, _CheckOperator
+from airflow_provider_wacontacts.operators.check_run import (
+    CHECK_VALIDATORS,
+    WEEK,
+    _CheckContactsOperator,
+    _CheckOperator,
+)
 from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
@@ -20,6 +25,8 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
 from airflow_provider_wacontacts.records.arguments import validate_int, validate_timedelta
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+    from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
@@ -30,7 +37,6 @@ __all__ = [
     "WhatsAppRevalidateContactsOperator",
 ]
 
-WEEK = timedelta(days=7)
 STATUSES = ("valid", "invalid", "failed", "processing", "missing")
 
 
@@ -43,7 +49,33 @@ def _validate_statuses(name: str, value: object) -> None:
         validate_choice(name, word, STATUSES)
 
 
-class WhatsAppCheckContactsOperator(_CheckOperator):
+class _WhatsAppSender(_CheckOperator):
+    """Sends the requests of a check to a WhatsApp Business API client."""
+
+    source = "whatsapp_business"
+    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+
+    whatsapp_business_conn_id: str
+    batch_size: int
+    blocking: str
+
+    @cached_property
+    def hook(self) -> WhatsAppBusinessHook:
+        """The hook of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+
+        return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=self._clock())
+
+    def _client(self) -> NumberClient:
+        from airflow_provider_wacontacts.hooks.number_clients import WhatsAppNumbers
+
+        return WhatsAppNumbers(self.hook, self.batch_size, self.blocking, self.force_check)
+
+    def _region(self) -> str | None:
+        return super()._region() or self.hook.region
+
+
+class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
     """
     Check which numbers are on WhatsApp, as seldom as possible and within the sender's daily budget.
 
@@ -104,46 +136,10 @@ class WhatsAppCheckContactsOperator(_CheckOperator):
         self.max_checks = max_checks
         self.on_budget = on_budget
         self.validate_arguments(vars(self))
-        if (contacts is None) == (contacts_sql is None):
-            raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
-        if isinstance(contacts, XComArg):
-            XComArg.apply_upstream_relationship(self, contacts)
-
-    def validate_rendered(self) -> None:
-        """
-        Validate what templates may have changed.
-
-        :raises ConfigError: an argument is wrong.
-        """
-        super().validate_rendered()
-        if isinstance(self.contacts, (str, bytes, Mapping)):
-            raise ConfigError(
-                "contacts is a single value. Set it to a list of numbers, or to the output of a task that returns one."
-            )
-
-    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
-        # A list that changed between two attempts is another check.
-        listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
-        options = ("check", self.fresh_for.total_seconds(), listed)
-        return self._make_spec(context, datetime.now(UTC) - self.fresh_for, *options)
-
-    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other operator's
-        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
-
-        return parse_inputs(self._given(context), self._region())
-
-    def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
-        if self.contacts_sql is not None:
-            return self._read_contacts()
-        # The argument of a mapped task group is no XComArg, but resolves like one.
-        resolve = getattr(self.contacts, "resolve", None)
-        given = resolve(context) if resolve else self.contacts
-        if given is None or isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-            raise ConfigError("contacts: the upstream task did not return a list of numbers.")
-        return given
+        self._validate_source()
 
 
-class WhatsAppRevalidateContactsOperator(_CheckOperator):
+class WhatsAppRevalidateContactsOperator(_WhatsAppSender):
     """
     Recheck the numbers whose last real check will be stale by the end of the run's day, oldest first.
 

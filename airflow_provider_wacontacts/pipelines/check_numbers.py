@@ -10,19 +10,21 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, Clock, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
+from airflow_provider_wacontacts.store.checks.budget import next_month, utc_day
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import LeasedNumbers
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CheckRun"]
+__all__ = ["CheckRun", "NumberClient"]
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +39,35 @@ MAX_ATTEMPTS = 4
 RETRY_POLICY = RetryPolicy()
 
 
+class NumberClient(Protocol):
+    """A client that checks numbers at one system. Several threads may use it at once."""
+
+    @property
+    def requests_a_second(self) -> float:
+        """The system's rate limit."""
+
+    @property
+    def batch_size(self) -> int:
+        """Maximum numbers in a request, 1 and up."""
+
+    def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
+        """
+        Send one request.
+
+        :param numbers: E.164.
+        :raises BudgetExceededError: the system's own quota is used up.
+        :raises ApiError: there was no response with results.
+        """
+
+
 @dataclass(kw_only=True)
 class CheckRun:
     """
     Checks every queued number of a check once, with a few threads if the server is slower than the rate limit.
 
     :param checks: the checks of the check's sender.
-    :param ask: sends one request; called from several threads at once.
-    :param batch_size: numbers in a request.
-    :param force_check: whether ``ask`` bypasses the client's cache.
+    :param client: sends the requests.
+    :param force_check: whether ``client`` bypasses the system's cache.
     :param on_progress: called with the numbers checked so far, about every ten seconds.
     :param on_retry: called before a batch without a response is sent again.
     :param stop: ends the run early.
@@ -54,8 +76,7 @@ class CheckRun:
 
     check: Check
     checks: SenderChecks
-    ask: Callable[[Sequence[str]], CheckResponse]
-    batch_size: int = 100
+    client: NumberClient
     force_check: bool = False
     on_progress: Callable[[int], None] = lambda _: None
     on_retry: Callable[[], None] = lambda: None
@@ -63,7 +84,7 @@ class CheckRun:
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._rate_limiter = RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
+        self._rate_limiter = RateLimiter(timedelta(seconds=1 / self.client.requests_a_second))
         self._reported_at = self.monotonic()
         self._checked = 0
         self._average_s = 0.0
@@ -75,12 +96,12 @@ class CheckRun:
         Check the numbers. Results of numbers that another task is checking are taken from the store.
 
         :raises BudgetExceededError: the day's budget is spent. Numbers that cost nothing are done.
-        :raises ApiError: of ``ask``; nothing stays leased.
+        :raises ApiError: of the client; nothing stays leased.
         :raises LandingError: the store failed.
         :raises Stopped: the run was stopped.
         """
         while True:
-            batch = self._run_batches(self.check.queued(self.batch_size))
+            batch = self._run_batches(self.check.queued(self.client.batch_size))
             if batch.over_budget:
                 self._drain_free()
                 raise self._budget_exceeded()
@@ -90,7 +111,7 @@ class CheckRun:
 
     def _drain_free(self) -> None:
         """Take all results that cost nothing, and wait for those that other tasks are fetching."""
-        while self._run_batches(self.check.queued_free(self.batch_size), past_budget=True).leased_elsewhere:
+        while self._run_batches(self.check.queued_free(self.client.batch_size), past_budget=True).leased_elsewhere:
             self._wait_for_others()
 
     def _wait_for_others(self) -> None:
@@ -141,7 +162,7 @@ class CheckRun:
     def _concurrency(self) -> int:
         """Return how many batches have to be in flight to use the whole rate limit."""
         # A tenth more, for the time between two batches.
-        return min(MAX_THREADS, max(1, math.ceil(self._average_s * REQUESTS_A_SECOND * 1.1)))
+        return min(MAX_THREADS, max(1, math.ceil(self._average_s * self.client.requests_a_second * 1.1)))
 
     def _run_batch(self, batch: Sequence[int]) -> LeasedNumbers:
         # Leased numbers have cost budget, so wait for the rate limit first.
@@ -186,7 +207,7 @@ class CheckRun:
         if not leased.numbers:
             return leased
         try:
-            response = self.ask(leased.numbers)
+            response = self.client.check_numbers(leased.numbers)
         except BaseException as error:
             # Before the release, which may wait for the store: no other batch is to start meanwhile.
             self._failed |= not isinstance(error, (ServerError, NetworkError))
@@ -210,18 +231,24 @@ class CheckRun:
             self.on_progress(self._checked)
 
     def _budget_exceeded(self) -> BudgetExceededError:
-        limit, left = self.checks.daily_checks, self.checks.budget_left()
-        used, name = limit - left, "The sender's daily_checks"
-        if left > 0 and self.check.max_checks is not None:
-            limit = used = self.check.max_checks
-            name = "The task's max_checks"
+        checks, left, today = self.checks, self.checks.budget_left(), utc_day(self.checks.context.now())
+        tomorrow, max_checks, monthly_checks = today + timedelta(days=1), self.check.max_checks, checks.monthly_checks
+        if left > 0 and max_checks is not None:
+            name, limit, used, period, resets_on = "The task's max_checks", max_checks, max_checks, "today", tomorrow
+        elif monthly_checks is not None and checks.month_is_spent():
+            name, limit, used, period = "The sender's monthly_checks", monthly_checks, monthly_checks, "this month"
+            resets_on = next_month(today)
+        else:
+            name, limit, period, resets_on = "The sender's daily_checks", checks.daily_checks, "today", tomorrow
+            used = limit - left
         queued = self.check.totals().queued
         return BudgetExceededError(
-            f"{name} ({limit}) are spent for today. {queued} numbers were not checked; the results so far are kept."
-            " Set on_budget='defer' to continue on the next UTC day, or raise the limit.",
+            f"{name} ({limit}) are spent for {period}. {queued} numbers were not checked; the results so far"
+            f" are kept. Set on_budget='defer' to continue on {resets_on}, UTC, or raise the limit.",
             limit=limit,
             used=used,
             asked=queued,
+            resets_at=datetime.combine(resets_on, datetime.min.time(), UTC),
         )
 
 

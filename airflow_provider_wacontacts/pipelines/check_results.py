@@ -33,7 +33,8 @@ def to_store_results(
     answered_at = response.date or asked_at
     if not -MAX_BEHIND <= answered_at - asked_at <= MAX_AHEAD:
         answered_at = asked_at
-    return CheckResults(results, asked_at, answered_at, response.client_version, forced)
+    is_real = forced if response.from_cache is None else not response.from_cache
+    return CheckResults(results, asked_at, answered_at, response.client_version, is_real)
 
 
 def to_number_result(result: ContactResult) -> NumberResult:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
+from airflow_provider_wacontacts.clients.green_api_checks import CLIENT_VERSION
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import status_is_reliable
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.records.windows import format_time
@@ -204,7 +205,7 @@ class CheckSummary:
 
 
 def _all_reliable(client_versions: Collection[str | None]) -> bool | None:
-    reliable = {status_is_reliable(version) for version in client_versions}
+    reliable = {version == CLIENT_VERSION or status_is_reliable(version) for version in client_versions}
     if False in reliable:
         return False
     return None if None in reliable or not reliable else True

@@ -64,6 +64,8 @@ Route                  What it does
 ``POST /contacts``     ``put``: sets a row: ``{"chat_id": "…@c.us", "name": "…", "contact_name": "…"}``
 ``POST /names``        ``rename``: ``{"chat_id": …, "name": …}``, or ``contact_name``
 ``POST /gone``         ``remove``: ``{"chat_id": …}``
+``POST /numbers``      ``put_number``: sets what a check of a number finds: ``{"number": "+1…", "exists": false}``
+``GET /numbers``       how often each number was checked
 ``POST /list``         replaces the list: ``{"name": "example"}``, or ``{"seed": 1, "contacts": 300, "start": …,
                        "days": 14}``
 ``GET /rows``          the list as it is now
@@ -231,6 +233,8 @@ def _green_api_calls(sandbox: Sandbox) -> _Calls:
         "POST /contacts": account.put,
         "POST /names": account.rename,
         "POST /gone": account.remove,
+        "POST /numbers": account.put_number,
+        "GET /numbers": lambda: account.asked_numbers,
         "POST /list": load_list,
         "GET /rows": account.rows,
         "GET /truth": account.truth,

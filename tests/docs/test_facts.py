@@ -110,6 +110,9 @@ def test_every_argument_of_checks_is_documented():
 
     assert set(first_column(section("checks.md", "Arguments"))) == arguments(check)
     assert set(first_column(section("checks.md", "Keeping answers fresh"))) - shared == arguments(revalidate) - shared
+    assert set(first_column(section("checks.md", "Checks with GREEN-API"))) == arguments(
+        green_api.GreenApiCheckContactsOperator
+    )
     assert set(first_column(section("checks.md", "Waiting"))) == arguments(WhatsAppContactsSensor)
 
 

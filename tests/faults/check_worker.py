@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,8 @@ from sqlalchemy import create_engine
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, check_contacts
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
-from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
+from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.store import Store
@@ -29,7 +29,6 @@ WEEK = timedelta(days=7)
 
 def check(plan: dict[str, Any]) -> dict[str, Any]:
     """Check numbers, or those that are stale, by the job, which needs no Airflow; past the budget leave them."""
-    check_numbers.REQUESTS_A_SECOND = 500.0
     checks = SenderChecks(
         Store(create_engine(plan["store"])).context, plan["sender"], daily_checks=plan["daily_checks"]
     )
@@ -39,9 +38,9 @@ def check(plan: dict[str, Any]) -> dict[str, Any]:
     check = checks.open(CheckSpec(TaskInstanceKey("dag", plan["run_id"], "task"), "0", "0", datetime.now(UTC) - WEEK))
     if not check.is_filled:
         check.fill(_inputs(plan["numbers"], checks))
-    ask = _asking(plan["api"], plan["token"])
+    client = _Client(plan["api"], plan["token"], plan["batch_size"])
     with suppress(BudgetExceededError):
-        check_numbers.CheckRun(check=check, checks=checks, ask=ask, batch_size=plan["batch_size"]).run()
+        CheckRun(check=check, checks=checks, client=client).run()
     return CheckSummary.of(check, checks, check.finish()).as_dict()
 
 
@@ -51,13 +50,17 @@ def _inputs(numbers: list[str] | None, checks: SenderChecks) -> Iterable[CheckIn
     return parse_inputs(checks.stale(statuses=["valid"], not_after=datetime.now(UTC) - WEEK, limit=1000), None)
 
 
-def _asking(url: str, token: str) -> Callable[[Sequence[str]], CheckResponse]:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers["authorization"] = f"Bearer {token}"
+class _Client:
+    """A client of the WhatsApp Business API without Airflow."""
 
-    def ask(inputs: Sequence[str]) -> CheckResponse:
-        driver = Driver(session, url)
-        return driver.run(check_contacts(inputs))
+    requests_a_second = 500.0
 
-    return ask
+    def __init__(self, url: str, token: str, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["authorization"] = f"Bearer {token}"
+        self._url = url
+
+    def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
+        return Driver(self._session, self._url).run(check_contacts(numbers))

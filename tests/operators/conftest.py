@@ -65,3 +65,21 @@ def context() -> Callable[..., dict[str, Any]]:
         return {"ti": ti, "dag_run": SimpleNamespace(run_after=end), "outlet_events": {}, **interval, **more}
 
     return make
+
+
+@pytest.fixture
+def set_store_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Set the clock of the workers, as the store knows it."""
+    from airflow_provider_wacontacts.hooks import store as hooks
+
+    open_store = hooks.open_store
+
+    def set_clock(now: datetime) -> None:
+        def opened(conn_id: str) -> Any:
+            store = open_store(conn_id)
+            store.context.clock = lambda: now
+            return store
+
+        monkeypatch.setattr(hooks, "open_store", opened)
+
+    return set_clock

@@ -37,7 +37,10 @@ def numbers(count: int) -> list[str]:
 
 
 class Server:
-    """Calls everybody valid, and remembers what it was asked, and how much of that at once."""
+    """A client for which every number is valid. It counts its requests, and how many of them were concurrent."""
+
+    requests_a_second = 1000.0
+    batch_size = 10
 
     def __init__(self, meanwhile: Callable[[int], None] = lambda _: None) -> None:
         self.asked: Counter[str] = Counter()
@@ -47,7 +50,7 @@ class Server:
         self._now = 0
         self._lock = threading.Lock()
 
-    def __call__(self, inputs: Sequence[str]) -> CheckResponse:
+    def check_numbers(self, inputs: Sequence[str]) -> CheckResponse:
         with self._lock:
             self.asked.update(inputs)
             self.sizes.append(len(inputs))
@@ -86,15 +89,15 @@ class Setting:
     def ask(self, server: Any, count: int, *, batch_size: int = 10, daily_checks: int = 100_000) -> Check:
         checks = self.checks(daily_checks)
         check = self.check(checks, count)
-        self.run(check, checks, server, batch_size)
+        server.batch_size = batch_size
+        self.run(check, checks, server)
         return check
 
-    def run(self, check: Check, checks: SenderChecks, server: Any, batch_size: int = 10) -> None:
+    def run(self, check: Check, checks: SenderChecks, server: Any) -> None:
         CheckRun(
             check=check,
             checks=checks,
-            ask=server,
-            batch_size=batch_size,
+            client=server,
             on_progress=self.reports.append,
             stop=self.stop,
             monotonic=self.monotonic,
@@ -106,8 +109,7 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 1000.0)
+def setting(tmp_path: Path) -> Iterator[Setting]:
     setting = Setting(tmp_path / "store.db")
     yield setting
     setting.engine.dispose()
@@ -144,10 +146,10 @@ def test_a_slow_server_gets_a_few_full_batches_at_once(
     assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
 
 
-def test_requests_keep_to_the_rate_limit(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_numbers, "REQUESTS_A_SECOND", 20.0)
+def test_requests_keep_to_the_rate_limit(setting: Setting) -> None:
     sent: list[float] = []
     server = Server(lambda _: sent.append(time.monotonic()))
+    server.requests_a_second = 20.0
 
     setting.ask(server, 150)
 
@@ -236,7 +238,11 @@ def test_results_of_numbers_leased_elsewhere_are_taken_from_the_store(setting: S
     assert len(leased.numbers) == 20
 
     def answer() -> None:
-        other.record(to_store_results(Server()(leased.numbers), leased.numbers, asked_at=setting.store.context.now()))
+        other.record(
+            to_store_results(
+                Server().check_numbers(leased.numbers), leased.numbers, asked_at=setting.store.context.now()
+            )
+        )
 
     threading.Timer(0.3, answer).start()
     server = Server()
@@ -319,12 +325,13 @@ def test_unavailable_is_left_to_the_client_s_retries(setting: Setting) -> None:
 def test_results_beside_a_refusal_are_kept(setting: Setting) -> None:
     locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
 
-    def server(inputs: Sequence[str]) -> CheckResponse:
-        first, *others = inputs
-        return CheckResponse({first: ContactResult(first, "valid")}, others, error=locked)
+    class Refusing(Server):
+        def check_numbers(self, inputs: Sequence[str]) -> CheckResponse:
+            first, *others = inputs
+            return CheckResponse({first: ContactResult(first, "valid")}, others, error=locked)
 
     with pytest.raises(NotEnabledError):
-        setting.ask(server, 30)
+        setting.ask(Refusing(), 30)
 
     assert setting.one("SELECT count(*) FROM wacontacts_number WHERE status = 'valid'") == 1
     assert setting.one("SELECT count(*) FROM wacontacts_number WHERE asked_at IS NULL") == 29

@@ -266,3 +266,70 @@ def test_the_sandbox_logs_nothing_of_a_request(caplog, instance):
     logged = [record.getMessage() for record in caplog.records if record.threadName == "sandbox"]
 
     assert [message for message in logged if "waInstance" in message or "example-token" in message] == []
+
+
+def check(instance, content, **headers):
+    path = "/waInstance1101000001/checkWhatsapp/example-token"
+    return instance.send("POST", path, json=content, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("form", "request_body", "response"),
+    [
+        ("2023", {"phoneNumber": 12015550101}, {"existsWhatsapp": True}),
+        ("2025", {"chatId": "12015550101@c.us"}, {"existsWhatsapp": True, "chatId": "12015550101@c.us"}),
+        (
+            "2026",
+            {"chatId": "12015550101", "force": True},
+            {
+                "existsWhatsapp": True,
+                "chatId": "100000000000009@lid",
+                "username": "",
+                "phoneNumber": "12015550101@c.us",
+                "fromCache": False,
+            },
+        ),
+    ],
+)
+def test_a_number_is_checked_in_every_form(instance, account, form, request_body, response):
+    account.change(check_form=form)
+    account.put_number("+12015550101", lid="100000000000009")
+
+    assert check(instance, request_body).json() == response
+
+
+def test_a_second_check_is_from_the_cache_and_a_hidden_number_empty(instance, account):
+    account.put_number("+12015550101", hidden=True)
+    account.put_number("+12015550102", exists=False)
+    first, second = (check(instance, {"chatId": "12015550101"}).json() for _ in range(2))
+    invalid = check(instance, {"chatId": "12015550102"}).json()
+
+    assert (first["fromCache"], second["fromCache"], second["phoneNumber"]) == (False, True, "")
+    assert (invalid["existsWhatsapp"], invalid["chatId"]) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("form", "request_body", "message"),
+    [
+        ("2026", {}, "must have at least 1 key"),
+        ("2026", {"chatId": "1", "phoneNumber": 1}, "conflict between exclusive peers"),
+        ("2026", {"chatId": "none"}, "'phone_number@c.us' or 'chat_id@lid'"),
+        ("2026", {"phoneNumber": "12015550101"}, "must contain only digits"),
+        ("2026", {"phoneNumber": 6596123456}, "bad phone number, valid from 11 to 16 digits"),
+        ("2023", {"chatId": "12015550101@c.us"}, "'chatId' is not allowed"),
+    ],
+)
+def test_an_invalid_check_is_400(instance, account, form, request_body, message):
+    account.change(check_form=form)
+    answer = check(instance, request_body)
+
+    assert (answer.status_code, message in answer.json()["message"]) == (400, True)
+    assert account.asked_numbers == {}
+
+
+def test_checks_past_the_monthly_quota_are_466(instance, account):
+    account.change(check_quota=1)
+    answers = [check(instance, {"chatId": "12015550101"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 466]
+    assert answers[1].json()["invokeStatus"]["method"] == "checkWhatsapp"

@@ -23,6 +23,7 @@ RequestKind = Literal[
     "contacts",
     "state",
     "wa_settings",
+    "whatsapp",
     "other",
 ]
 FaultKind = Literal[
@@ -155,8 +156,8 @@ class Requests:
         Count the requests that were answered.
 
         :param kind: ``create``, ``page`` and ``schemas`` are Turn's, ``login``, ``check``, ``identity`` and
-            ``acknowledge`` WhatsApp's, ``contacts``, ``state`` and ``wa_settings`` GREEN-API's; ``other``; None for
-            all.
+            ``acknowledge`` WhatsApp's, ``contacts``, ``state``, ``wa_settings`` and ``whatsapp`` (checks) GREEN-API's;
+            ``other``; None for all.
         :param outcome: a status, ``drop`` or ``cut``; None for all.
         """
         return sum(

@@ -19,7 +19,9 @@ from airflow_provider_wacontacts.sandbox.core.faults import RequestKind
 from airflow_provider_wacontacts.sandbox.core.options import changed
 from airflow_provider_wacontacts.sandbox.core.raw import Raw
 from airflow_provider_wacontacts.sandbox.green_api.behaviour import GreenApiBehaviour
+from airflow_provider_wacontacts.sandbox.green_api.checks import CheckedNumber, NumberChecks
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
+from airflow_provider_wacontacts.sandbox.green_api.errors import GreenApiError
 from airflow_provider_wacontacts.sandbox.green_api.rows import shown, write_list
 
 __all__ = ["GreenApiAccount", "GreenApiCall"]
@@ -31,7 +33,7 @@ class GreenApiCall:
     One request to the instance.
 
     :param at: when it was answered, in seconds since the epoch, real time.
-    :param kind: ``contacts``, ``state``, ``wa_settings`` or ``other``.
+    :param kind: ``contacts``, ``state``, ``wa_settings``, ``whatsapp`` (a check) or ``other``.
     :param outcome: the status, ``cut`` or ``drop``.
     :param parameters: of the query, as they were sent.
     :param authorization: it came with the header ``Authorization``, which has no place here.
@@ -64,6 +66,8 @@ class GreenApiAccount:
             self._calls: list[GreenApiCall] = []
             self._used: Counter[tuple[int, int]] = Counter()
             self._empty_responses = 0
+            self.checks = NumberChecks()
+            self._used_checks: Counter[tuple[int, int]] = Counter()
             self._written: tuple[object, bytes] | None = None
 
     @property
@@ -77,6 +81,18 @@ class GreenApiAccount:
         """How many lists were answered in this month of the sandbox's time."""
         with self._dispatcher.lock:
             return self._used[self._month()]
+
+    @property
+    def used_check_quota(self) -> int:
+        """How many numbers were checked in this month of the sandbox's time."""
+        with self._dispatcher.lock:
+            return self._used_checks[self._month()]
+
+    @property
+    def asked_numbers(self) -> Counter[str]:
+        """How often each number was checked, by ``+`` and its digits."""
+        with self._dispatcher.lock:
+            return Counter(self.checks.asked)
 
     def change(self, **changes: Any) -> GreenApiBehaviour:
         """
@@ -186,6 +202,37 @@ class GreenApiAccount:
         """Return whether one more list this month is too many."""
         quota = self.behaviour.monthly_quota
         return quota is not None and self.used_quota >= quota
+
+    def put_number(
+        self, number: str, *, exists: bool = True, lid: str = "", hidden: bool = False, fails: bool = False
+    ) -> CheckedNumber:
+        """
+        Set what a check of a number finds.
+
+        :param number: with its plus sign.
+        :param lid: digits of the linked ID; empty for one that follows from the number.
+        :param hidden: responses do not have the number.
+        :param fails: a check exceeds the server's time limit.
+        """
+        with self._dispatcher.lock:
+            digits = number.removeprefix("+")
+            lid = lid or self.checks.find(digits, self.behaviour).lid
+            found = CheckedNumber(exists, lid, hidden, fails)
+            self.checks.put(digits, found)
+            return found
+
+    def check(self, body: bytes) -> dict[str, object]:
+        """
+        Check the number of a request, and count it.
+
+        :raises GreenApiError: the request is invalid, the quota is used up, or the check fails.
+        """
+        quota = self.behaviour.check_quota
+        if quota is not None and self.used_check_quota >= quota:
+            raise GreenApiError(466)
+        content = self.checks.check(body, self.behaviour)
+        self._used_checks[self._month()] += 1
+        return content
 
     def write(self, *, group: bool | None = None, count: int | None = None) -> bytes:
         """Write the list as a request gets it, and count it."""

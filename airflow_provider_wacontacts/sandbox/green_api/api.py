@@ -1,5 +1,5 @@
 """
-The routes of GREEN-API for contacts: the list, the instance's state, and its WhatsApp settings.
+The routes of GREEN-API for contacts: the list, checks of numbers, the instance's state, and its WhatsApp settings.
 
 Public sources: GetContacts (https://green-api.com/en/docs/api/service/GetContacts), GetStateInstance
 (https://green-api.com/en/docs/api/account/GetStateInstance), GetWaSettings
@@ -38,6 +38,7 @@ _INSTANCE = "/{prefix:path}waInstance"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _OWN_NUMBER = "79001234567"
 _OWN_LID = "100000000000001@lid"
+_Call = Callable[[Request, bytes], Response]
 
 
 class GreenApiApi:
@@ -59,15 +60,16 @@ class GreenApiApi:
 
     def routes(self) -> list[Route]:
         """Return the routes of the API, each in both spellings that the vendor has, and one for other methods."""
-        methods: list[tuple[str, RequestKind, Callable[[Request], Response]]] = [
-            ("etContacts", "contacts", self._get_contacts),
-            ("etStateInstance", "state", self._get_state),
-            ("etWaSettings", "wa_settings", self._get_wa_settings),
+        methods: list[tuple[str, RequestKind, _Call]] = [
+            ("getContacts", "contacts", self._get_contacts),
+            ("getStateInstance", "state", self._get_state),
+            ("getWaSettings", "wa_settings", self._get_wa_settings),
+            ("checkWhatsapp", "whatsapp", self._check_whatsapp),
         ]
         known = [
-            Route(f"{_INSTANCE}{{id}}/{initial}{name}/{{token:path}}", self._handler(kind, call), methods=_VERBS)
+            Route(f"{_INSTANCE}{{id}}/{spelling}/{{token:path}}", self._handler(kind, call), methods=_VERBS)
             for name, kind, call in methods
-            for initial in "gG"
+            for spelling in (name, name[0].upper() + name[1:])
         ]
         return [*known, Route(_INSTANCE + "{rest:path}", self._handler("other", self._other), methods=_VERBS)]
 
@@ -75,10 +77,10 @@ class GreenApiApi:
     def _behaviour(self) -> GreenApiBehaviour:
         return self._account.behaviour
 
-    def _handler(self, kind: RequestKind, call: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        def respond(request: Request, _body: bytes, fault: Fault | None) -> Response:
+    def _handler(self, kind: RequestKind, call: _Call) -> Callable[[Request], Any]:
+        def respond(request: Request, body: bytes, fault: Fault | None) -> Response:
             told = fault_response(fault, partial(self._fault_error, request), self._rate_limited) if fault else None
-            answer = apply_fault(self._answer(kind, call, request), fault) if told is None else told
+            answer = apply_fault(self._answer(kind, call, request, body), fault) if told is None else told
             asked, headers = dict(request.query_params), request.headers
             at, has_authorization = self._dispatcher.real_time(), "authorization" in headers
             self._account.note(GreenApiCall(at, kind, answer.outcome, asked, has_authorization))
@@ -86,24 +88,24 @@ class GreenApiApi:
 
         return self._dispatcher.handler(kind, respond)
 
-    def _answer(self, kind: RequestKind, call: Callable[[Request], Response], request: Request) -> Response:
+    def _answer(self, kind: RequestKind, call: _Call, request: Request, body: bytes) -> Response:
         headers: dict[str, str] = {}
         try:
-            token = self._read_path(request)
+            token = self._read_path(request, "POST" if kind == "whatsapp" else "GET")
             headers = self._check_rate(kind)
             self._check_access(token)
-            answer = call(request)
+            answer = call(request, body)
         except GreenApiError as refusal:
             answer = self._word(refusal, request)
         return answer.with_headers({**headers, **answer.headers})
 
-    def _read_path(self, request: Request) -> str:
+    def _read_path(self, request: Request, verb: str) -> str:
         """Return the token; one with a slash in it is one segment only if the client quoted it."""
         prefix, _, rest = _raw_path(request).partition("/waInstance")
         segments = [unquote(segment) for segment in rest.split("/")]
         if (unquote(prefix), segments[0]) != (self._behaviour.base_path, self._behaviour.id_instance):
             raise GreenApiError(403)
-        if len(segments) != 3 or request.method != "GET":
+        if len(segments) != 3 or request.method != verb:
             raise GreenApiError(404)
         return segments[2]
 
@@ -116,7 +118,7 @@ class GreenApiApi:
     def _check_rate(self, kind: RequestKind) -> dict[str, str]:
         """Count a request, and give the headers that tell of the limit."""
         behaviour = self._behaviour
-        rate = behaviour.rate_limit
+        rate = behaviour.check_rate_limit if kind == "whatsapp" else behaviour.rate_limit
         if rate is None:
             return {}
         bucket, burst = self._buckets[kind], max(1, int(rate))
@@ -142,12 +144,16 @@ class GreenApiApi:
             account = self._account
             ids = [contact["id"] for contact in account.rows()[:3]]
             quota = self._behaviour.monthly_quota or 0
-            return quota_response(account.used_quota, quota, [str(chat_id) for chat_id in ids], self._behaviour)
+            chat_ids = [str(chat_id) for chat_id in ids]
+            if "heckWhatsapp" in request.url.path:
+                used, quota = account.used_check_quota, self._behaviour.check_quota or 0
+                return quota_response("checkWhatsapp", used, quota, chat_ids, self._behaviour)
+            return quota_response("getContacts", account.used_quota, quota, chat_ids, self._behaviour)
         path = _raw_path(request) + (f"?{request.url.query}" if request.url.query else "")
         timestamp = write_time(self._dispatcher.clock.now(), "millis")
         return refusal.answer(request.method, path, timestamp, self._behaviour)
 
-    def _get_contacts(self, request: Request) -> Response:
+    def _get_contacts(self, request: Request, _body: bytes) -> Response:
         behaviour = self._behaviour
         asked = self._read_options(request)
         group, count = _read_group(asked), _read_count(asked)
@@ -165,12 +171,12 @@ class GreenApiApi:
             raise GreenApiError(400, f"Validation failed. Details: '{refused}' is not allowed")
         return {name: value for name, value in asked.items() if policies[name] == "accept"}
 
-    def _get_state(self, _request: Request) -> Response:
+    def _get_state(self, _request: Request, _body: bytes) -> Response:
         behaviour = self._behaviour
         is_null = behaviour.state is None and behaviour.null_state == "body"
         return json_response(None if is_null else {"stateInstance": behaviour.state})
 
-    def _get_wa_settings(self, _request: Request) -> Response:
+    def _get_wa_settings(self, _request: Request, _body: bytes) -> Response:
         behaviour = self._behaviour
         number, lid = (_OWN_NUMBER, _OWN_LID) if behaviour.is_ready else ("", "")
         told = {
@@ -187,7 +193,12 @@ class GreenApiApi:
             del told["historySyncProgress"]
         return json_response(told)
 
-    def _other(self, _request: Request) -> Response:
+    def _check_whatsapp(self, _request: Request, body: bytes) -> Response:
+        if not self._behaviour.is_ready:
+            raise GreenApiError(400, NOT_AUTHORIZED)
+        return json_response(self._account.check(body))
+
+    def _other(self, _request: Request, _body: bytes) -> Response:
         raise GreenApiError(404)
 
 

@@ -40,6 +40,11 @@ class GreenApiBehaviour:
         older instance, which does not.
     :param monthly_quota: lists that are answered in a month of the sandbox's time, None for any number; one more is
         answered with 466.
+    :param check_quota: numbers that are checked in a month, None for any number; one more is answered with 466.
+    :param check_rate_limit: checks a second of real time; None for no limit; 10 is documented.
+    :param check_form: the form of ``checkWhatsapp``: of ``2023``, which takes a ``phoneNumber`` alone; of ``2025``,
+        with a ``chatId``; or of ``2026``, with linked IDs and ``fromCache``.
+    :param on_whatsapp: share of the numbers that are on WhatsApp, where nothing was set.
     :param quota_numbers_as: numbers in that answer are numbers, or text.
     :param rate_limit: requests a second of real time, for each method; None for no limit; 1 is documented.
     :param retry_after: how a 429 says when to come back; a date is in the time that ``Date`` tells.
@@ -62,6 +67,10 @@ class GreenApiBehaviour:
     history_sync_progress: int | None = 100
 
     monthly_quota: int | None = None
+    check_quota: int | None = None
+    check_rate_limit: float | None = None
+    check_form: Literal["2023", "2025", "2026"] = "2026"
+    on_whatsapp: float = 0.8
     quota_numbers_as: Literal["number", "text"] = "number"
     rate_limit: float | None = None
     retry_after: RetryAfter = "missing"

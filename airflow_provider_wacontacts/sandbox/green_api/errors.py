@@ -69,7 +69,9 @@ class GreenApiError(Exception):
         return json_response(told if behaviour.error_form == "full" else {"message": message}, self.status)
 
 
-def quota_response(used: int, total: int, chat_ids: Sequence[str], behaviour: GreenApiBehaviour) -> Response:
+def quota_response(
+    method: str, used: int, total: int, chat_ids: Sequence[str], behaviour: GreenApiBehaviour
+) -> Response:
     """
     Return the 466 of a quota that is used up.
 
@@ -77,7 +79,7 @@ def quota_response(used: int, total: int, chat_ids: Sequence[str], behaviour: Gr
     """
     numbers = {"used": used, "total": total}
     told = {key: str(number) if behaviour.quota_numbers_as == "text" else number for key, number in numbers.items()}
-    invoked = {"method": "getContacts", **told, "status": "QUOTE_EXCEEDED", "description": "Monthly quota is exceeded"}
+    invoked = {"method": method, **told, "status": "QUOTE_EXCEEDED", "description": "Monthly quota is exceeded"}
     named = f"You can only correspond with: {', '.join(chat_ids)}"
     content = {
         "invokeStatus": invoked,

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["IS_CHARGED", "charge_parameters", "spend", "spent_on", "utc_day"]
+__all__ = ["IS_CHARGED", "charge_parameters", "limit_of_day", "next_month", "spend", "spent_on", "utc_day"]
 
 #: Whether a request for number ``n`` is charged. A client that has said that a result follows looks nothing up for a
 #: week. One that leaves a number out may look it up for each request; while a check waits, these are rare.
@@ -23,6 +23,11 @@ UPDATE {at}wacontacts_budget SET spent = spent + :wanted
 WHERE sender = :sender AND day = :day AND spent + :wanted <= :limit
 """
 SPENT = "SELECT spent FROM {at}wacontacts_budget WHERE sender = :sender AND day = :day"
+#: On other days than ``:day``, which the conditional UPDATE counts itself.
+SPENT_IN_MONTH = """
+SELECT coalesce(sum(spent), 0) FROM {at}wacontacts_budget
+WHERE sender = :sender AND day >= :first AND day < :end AND day <> :day
+"""
 SPENT_BY_CHECK = """
 SELECT CASE WHEN spent_on = :day THEN spent ELSE 0 END AS spent FROM {at}wacontacts_check WHERE check_id = :check_id
 """
@@ -69,6 +74,24 @@ def spend(
     if granted:
         db.execute(COUNT_FOR_CHECK, **own, granted=granted)
     return granted
+
+
+def limit_of_day(db: Database, sender: str, day: date, *, daily: int, monthly: int | None) -> int:
+    """
+    Return how many checks a sender may make in a day, with what other days of the month have left.
+
+    :param monthly: checks that the sender may make in the month; ``None`` for any number.
+    """
+    if monthly is None:
+        return daily
+    first = day.replace(day=1)
+    own: dict[str, Any] = {"sender": sender, "day": day, "first": first, "end": next_month(first)}
+    return max(0, min(daily, monthly - int(db.execute(SPENT_IN_MONTH, **own).scalar_one())))
+
+
+def next_month(day: date) -> date:
+    """Return the first day of the month after a day's."""
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
 def spent_on(db: Database, sender: str, day: date) -> int:

@@ -59,6 +59,7 @@ class LeaseRequest(NamedTuple):
     :param asked_since: numbers that any check requested since then are not requested again.
     :param is_waiting: the check waits for these numbers; it requested them before.
     :param daily_checks: the sender's budget.
+    :param monthly_checks: the sender's budget for a month; ``None`` for any number.
     :param max_checks: how much of a day's budget this check may spend; ``None`` for all.
     """
 
@@ -70,6 +71,7 @@ class LeaseRequest(NamedTuple):
     force_check: bool
     is_waiting: bool
     daily_checks: int
+    monthly_checks: int | None
     max_checks: int | None
 
     def parameters(self, now: datetime) -> dict[str, Any]:
@@ -137,12 +139,13 @@ def release_all(db: Database, check_id: str, holder: str) -> None:
 def _within_budget(db: Database, request: LeaseRequest, available: Sequence[Any], now: datetime) -> list[Any]:
     """Spend the budget, and leave out the numbers that it does not suffice for."""
     charged = [row.number_id for row in available if row.is_charged]
+    sender, day = request.sender, budget.utc_day(now)
     granted = budget.spend(
         db,
-        request.sender,
-        budget.utc_day(now),
+        sender,
+        day,
         wanted=len(charged),
-        limit=request.daily_checks,
+        limit=budget.limit_of_day(db, sender, day, daily=request.daily_checks, monthly=request.monthly_checks),
         check_id=request.check_id,
         max_checks=request.max_checks,
     )

@@ -88,7 +88,8 @@ class Check:
     :ivar check_id: 32 hexadecimal digits.
     :ivar is_filled: it has all its inputs.
     :ivar max_checks: how many of a day's checks it may spend; ``None`` for all.
-    :param daily_checks: the sender's budget.
+    :param daily_checks: the sender's budget for a UTC day.
+    :param monthly_checks: the sender's budget for a month; ``None`` for any number.
     :param waiter: the task that waits for the check, where there may be several; each holds leases of its own.
     """
 
@@ -99,6 +100,7 @@ class Check:
         row: CheckRow,
         *,
         daily_checks: int = 0,
+        monthly_checks: int | None = None,
         max_checks: int | None = None,
         waiter: str | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Check:
         self._sender = sender
         self._row = row
         self._daily_checks = daily_checks
+        self._monthly_checks = monthly_checks
         self._holder = f"{self.check_id}/{waiter}" if waiter else self.check_id
 
     def fill(self, given: Iterable[CheckInput]) -> None:
@@ -297,6 +300,7 @@ class Check:
             force_check=row.force_check,
             is_waiting=False,
             daily_checks=self._daily_checks,
+            monthly_checks=self._monthly_checks,
             max_checks=self.max_checks,
         )
 

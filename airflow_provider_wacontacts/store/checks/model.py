@@ -116,7 +116,7 @@ class CheckResults(NamedTuple):
     :param asked_at: when the numbers of the request were leased, by the database's clock.
     :param answered_at: when the response was sent, by the server's clock where it states a credible time.
     :param client_version: for example ``v2.45.1``; ``None`` where the response has none.
-    :param forced: the request had ``force_check``.
+    :param forced: the results are not from a cache: the request had ``force_check``, or the response says so.
     """
 
     results: Mapping[str, NumberResult]

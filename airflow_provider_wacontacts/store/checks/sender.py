@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -85,12 +85,16 @@ class SenderChecks:
 
     :param sender: what the numbers are stored under.
     :param daily_checks: the sender's budget for a UTC day; only leases need it.
+    :param monthly_checks: the sender's budget for a month of UTC; ``None`` for any number.
     """
 
-    def __init__(self, context: StoreContext, sender: str, *, daily_checks: int = 0) -> None:
+    def __init__(
+        self, context: StoreContext, sender: str, *, daily_checks: int = 0, monthly_checks: int | None = None
+    ) -> None:
         self.context = context
         self.sender = sender
         self.daily_checks = daily_checks
+        self.monthly_checks = monthly_checks
 
     def open(self, spec: CheckSpec) -> Check:
         """
@@ -150,7 +154,12 @@ class SenderChecks:
         """Return how many numbers may still be requested today, 0 and up."""
         with self.context.read() as db:
             today = budget.utc_day(self.context.now(db.connection))
-            return max(0, self.daily_checks - budget.spent_on(db, self.sender, today))
+            return max(0, self._limit(db, today) - budget.spent_on(db, self.sender, today))
+
+    def month_is_spent(self) -> bool:
+        """Return whether the month has less left than the day."""
+        with self.context.read() as db:
+            return self._limit(db, budget.utc_day(self.context.now(db.connection))) < self.daily_checks
 
     def stale(
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
@@ -177,9 +186,18 @@ class SenderChecks:
             }
         return [number for _, _, number in heapq.nsmallest(limit, found)]
 
+    def _limit(self, db: Database, day: date) -> int:
+        return budget.limit_of_day(db, self.sender, day, daily=self.daily_checks, monthly=self.monthly_checks)
+
     def _check(self, row: CheckRow, *, max_checks: int | None = None, waiter: str | None = None) -> Check:
         return Check(
-            self.context, self.sender, row, daily_checks=self.daily_checks, max_checks=max_checks, waiter=waiter
+            self.context,
+            self.sender,
+            row,
+            daily_checks=self.daily_checks,
+            monthly_checks=self.monthly_checks,
+            max_checks=max_checks,
+            waiter=waiter,
         )
 
     def _resume(self, db: Database, spec: CheckSpec, check_id: str, now: datetime) -> CheckRow:

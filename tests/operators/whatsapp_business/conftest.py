@@ -163,24 +163,6 @@ def crm(tmp_path: Path, connect: Callable[..., None]) -> Callable[..., Database]
 
 
 @pytest.fixture
-def set_store_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    """Set the clock of the workers, as the store knows it."""
-    from airflow_provider_wacontacts.hooks import store as hooks
-
-    open_store = hooks.open_store
-
-    def set_clock(now: datetime) -> None:
-        def opened(conn_id: str) -> Any:
-            store = open_store(conn_id)
-            store.context.clock = lambda: now
-            return store
-
-        monkeypatch.setattr(hooks, "open_store", opened)
-
-    return set_clock
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every request once."""
     from airflow_provider_wacontacts.hooks import feed
