@@ -16,6 +16,7 @@ PLACEHOLDERS = {
     "password": "from Turn.io: Settings, API & Webhooks",
 }
 DEFAULTS = {"account": None, "timeout": 60, "verify": "true", "allow_http": False}
+BUDGETS = {"daily_checks": 1000, "monthly_checks": 30000}
 GREEN_API = {
     "hidden_fields": [],
     "relabeling": {"host": "apiUrl", "login": "idInstance", "password": "apiTokenInstance", "schema": "Scheme"},
@@ -54,7 +55,7 @@ def test_airflow_shows_the_fields_of_green_api_by_the_vendors_names():
     told, fields = form_of("green_api")
 
     assert (told.hook_name, told.field_behaviour) == ("GREEN-API", GREEN_API)
-    assert {name: field["value"] for name, field in fields.items()} == DEFAULTS
+    assert {name: field["value"] for name, field in fields.items()} == DEFAULTS | BUDGETS
 
 
 def form_of(conn_type):
@@ -101,8 +102,10 @@ def test_before_3_2_the_form_has_the_same_fields(monkeypatch, conn_type, hook_cl
         "timeout": ("IntegerField", 60),
         "verify": ("StringField", "true"),
         "allow_http": ("BooleanField", False),
+        **{name: ("IntegerField", default) for name, default in BUDGETS.items() if conn_type == "green_api"},
     }
-    assert [label for _, label, _ in widgets.values()] == ["Account", "Timeout", "Verify TLS", "Allow http://"]
+    labels = [label for _, label, _ in widgets.values() if not label.endswith("checks")]
+    assert labels == ["Account", "Timeout", "Verify TLS", "Allow http://"]
 
 
 @both

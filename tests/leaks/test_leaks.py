@@ -18,7 +18,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from tests.leaks import green_api, store_operators, turn, whatsapp_checks, whatsapp_identities, whatsapp_waits
+from tests.leaks import (
+    green_api,
+    green_api_checks,
+    store_operators,
+    turn,
+    whatsapp_checks,
+    whatsapp_identities,
+    whatsapp_waits,
+)
 from tests.leaks.capture import Capture, Case, leaks_in
 from tests.leaks.setup import OUTLET, Setup, stored
 
@@ -27,6 +35,7 @@ SUBJECTS: dict[str, tuple[type, Iterable[Case]]] = {
     "turn to files": (turn.TurnToFiles, (*turn.CASES, *turn.FILES_CASES)),
     "green_api to SQL": (green_api.GreenApiToSql, (*green_api.CASES, *green_api.SQL_CASES)),
     "green_api to files": (green_api.GreenApiToFiles, green_api.CASES),
+    "green_api check": (green_api_checks.GreenApiChecks, green_api_checks.CASES),
     "check": (whatsapp_checks.CheckNumbers, (*whatsapp_checks.CASES, *whatsapp_checks.SQL_CASES)),
     "get identity": (whatsapp_identities.GetIdentities, whatsapp_identities.CASES),
     "acknowledge identity": (whatsapp_identities.AcknowledgeIdentities, whatsapp_identities.CASES),

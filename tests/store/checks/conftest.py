@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -13,6 +12,7 @@ from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import NEVER, CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+from tests.conftest import POSTGRES_DRIVER
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -134,19 +134,17 @@ def _value(value):
     return bytes(value) if isinstance(value, memoryview) else value
 
 
-@pytest.fixture(scope="module", params=["sqlite", "psycopg2", "psycopg"])
+@pytest.fixture(scope="module", params=["sqlite", POSTGRES_DRIVER])
 def shared_engine(request, tmp_path_factory):
     """An engine on one store for many tests, each of which has a sender of its own there."""
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db")
-    elif importlib.util.find_spec(request.param):
+    else:
         name = f"shared_{next(SENDERS)}"
         with request.getfixturevalue("postgres_engine").begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {name}"))
         url = request.getfixturevalue("postgres").url(driver=request.param)
         engine = create_engine(f"{url}?options=-csearch_path%3D{name}")
-    else:
-        pytest.skip(f"{request.param} is not installed")
     yield engine
     engine.dispose()
 
