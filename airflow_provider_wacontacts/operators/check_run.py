@@ -72,11 +72,13 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     Runs a check. Subclasses set the attributes, and say which numbers to check and how old a result may be.
 
     :cvar source: the system, as metrics name it.
+    :cvar region_remedy: what to do about numbers without a country code.
     """
 
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
     source: ClassVar[str]
+    region_remedy: ClassVar[str] = "Set default_region."
 
     store_conn_id: str
     contacts_sql: str | None
@@ -239,10 +241,9 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             yield check_input
         if rejected:
             self.log.warning(
-                "%s numbers without a country code were rejected. Set extra 'sender' of connection %r to the registered"
-                " number, or set default_region.",
+                "%s numbers without a country code were rejected. %s",
                 rejected,
-                self.whatsapp_business_conn_id,
+                self.region_remedy.format(self._conn_id()),
             )
 
     def validate_rendered(self) -> None:

@@ -53,6 +53,7 @@ class _WhatsAppSender(_CheckOperator):
     """Sends the requests of a check to a WhatsApp Business API client."""
 
     source = "whatsapp_business"
+    region_remedy = "Set extra 'sender' of connection '{}' to the registered number, or set default_region."
     template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
 
     whatsapp_business_conn_id: str
