@@ -29,9 +29,7 @@ WRITTEN_ELSEWHERE = (
     "changelog.md",
     "checks.md",
     "metrics.md",
-    "monitoring.md",
     "security.md",
-    "store.md",
     "troubleshooting.md",
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")

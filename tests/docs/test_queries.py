@@ -102,7 +102,7 @@ def test_every_query_finds_something(week):
 
 
 def test_current_contacts_are_the_newest_states_that_were_seen(week):
-    rows = week.pseudonymized("store.md", "Current contacts")
+    rows = week.pseudonymized("queries.md", "Current contacts")
 
     assert {row["contact_id"]: to_millis(moment(row["updated_at"])) for row in rows} == newest(week.pulled())
     names = {(event.uuid, to_millis(event.at)): event.details["name"] for event in week.world}
@@ -111,14 +111,14 @@ def test_current_contacts_are_the_newest_states_that_were_seen(week):
 
 
 def test_as_of_a_date_gives_who_was_known_by_then(week):
-    rows = week.pseudonymized("store.md", "As of a date")
+    rows = week.pseudonymized("queries.md", "As of a date")
 
     tuesday = newest(week.pulled(), datetime(2022, 9, 13, tzinfo=UTC))
     assert sorted(row["contact_id"] for row in rows) == sorted(tuesday)
 
 
 def test_what_changed_yesterday_is_all_of_that_day_with_what_was_before(week):
-    rows = week.pseudonymized("store.md", "What changed yesterday")
+    rows = week.pseudonymized("queries.md", "What changed yesterday")
 
     day, known = Day(1), newest(week.pulled(), Day(1).start)
     changed = {state for state in week.pulled() if to_millis(day.start) <= state[1] < to_millis(day.end)}
@@ -135,13 +135,13 @@ def test_what_changed_yesterday_is_all_of_that_day_with_what_was_before(week):
 
 
 def test_lossy_windows_are_those_that_were_pulled_late(week):
-    rows = week.pseudonymized("store.md", "Windows that lost states")
+    rows = week.pseudonymized("queries.md", "Lossy windows")
 
     assert [(moment(row["window_start"]), row["lateness_s"]) for row in rows] == [(Day(FRIDAY).start, 7200.0)]
 
 
 def test_missing_windows_are_those_that_nobody_pulled(week):
-    rows = week.pseudonymized("store.md", "Windows that are missing")
+    rows = week.pseudonymized("queries.md", "Gaps")
 
     thursday = Day(THURSDAY)
     assert [tuple(map(moment, row.values())) for row in rows] == [(thursday.start, thursday.end)]
@@ -154,7 +154,7 @@ def test_a_second_look_that_brought_something_is_found(week):
 
 
 def test_snapshots_that_were_not_believed_say_why(week):
-    rows = week.pseudonymized("store.md", "Snapshots that were not believed")
+    rows = week.pseudonymized("queries.md", "Snapshots that were not accepted")
 
     assert [(moment(row["extracted_at"]), row["state"], row["reason"]) for row in rows] == [
         (PhoneDay.at(2), "incomplete", "shrunken")
@@ -162,7 +162,7 @@ def test_snapshots_that_were_not_believed_say_why(week):
 
 
 def test_who_went_and_who_came_back_is_told_in_order(week):
-    rows = week.pseudonymized("store.md", "Who went, and who came back")
+    rows = week.pseudonymized("queries.md", "Deleted and returned contacts")
 
     assert [(row["contact_id"], row["state"], moment(row["updated_at"])) for row in rows] == [
         (PhoneDay.REMOVED, "present", PhoneDay.at(0)),
@@ -182,7 +182,7 @@ def test_who_is_gone_is_who_is_missing_from_the_last_complete_snapshot(week):
 
 
 def test_contacts_that_may_not_be_written_to_are_invalid_or_have_changed(week):
-    rows = week.pseudonymized("store.md", "Contacts that may not be written to")
+    rows = week.pseudonymized("queries.md", "Contacts that you must not message")
 
     assert [(row["wa_id"], row["status"], bool(row["identity_pending"])) for row in rows] == [
         ("447700900100", "invalid", False),
@@ -192,32 +192,32 @@ def test_contacts_that_may_not_be_written_to_are_invalid_or_have_changed(week):
 
 
 def test_numbers_that_can_be_written_to_are_the_valid_ones(week):
-    rows = week.pseudonymized("store.md", "Numbers that can be written to")
+    rows = week.pseudonymized("queries.md", "Numbers that you can message")
 
     valid = sorted(wa_id for wa_id, status in CHECKED.items() if status == "valid")
     assert sorted((row["wa_id"], row["number"]) for row in rows) == [(wa_id, f"+{wa_id}") for wa_id in valid]
 
 
 def test_what_a_check_found_is_counted_by_status(week):
-    rows = week.pseudonymized("store.md", "What a check found")
+    rows = week.pseudonymized("queries.md", "What a check found")
 
     assert {row["status"]: row["inputs"] for row in rows} == Counter([*CHECKED.values(), "rejected"])
 
 
 def test_the_budget_was_spent_on_numbers_that_were_asked_about(week):
-    rows = week.pseudonymized("store.md", "What the budget was spent on")
+    rows = week.pseudonymized("queries.md", "Budget spent per day")
 
     assert [(row["sender"], row["spent"]) for row in rows] == [(SENDER, len(CHECKED))]
 
 
 def test_rejected_rows_say_which_window_they_were_in(week):
-    rows = week.pseudonymized("store.md", "Rejected rows")
+    rows = week.pseudonymized("queries.md", "Rejected rows")
 
     assert [(format_time(moment(row["window_start"])), row["rows"]) for row in rows] == [(format_time(Day(0).start), 1)]
 
 
 def test_one_person_is_known_to_all_feeds_that_know_them(week):
-    (row,) = week.pseudonymized("store.md", "One person over all feeds")
+    (row,) = week.pseudonymized("queries.md", "One person over all sources")
 
     assert (row["name"], row["status"], row["green_api_contact_name"]) == ("bob", "valid", None)
 

@@ -148,14 +148,14 @@ def test_bobs_history_is_what_the_page_says(asked):
 
 
 def test_as_of_a_date_gives_the_state_of_that_date(asked):
-    query = query_under("store.md", "As of a date")
+    query = query_under("queries.md", "As of a date")
     (rows,) = asked(query.replace("AS name", "AS name, payload->'details'->>'current_savings' AS savings"))
 
     assert [str(row["savings"]) for row in rows] == ["100"]
 
 
 def test_what_changed_yesterday_shows_before_and_after(asked):
-    (rows,) = asked(query_under("store.md", "What changed yesterday"))
+    (rows,) = asked(query_under("queries.md", "What changed yesterday"))
 
     (was, became) = (rows[0][name] for name in ("was", "became"))
     savings = [(json.loads(state) if isinstance(state, str) else state)["current_savings"] for state in (was, became)]
@@ -163,7 +163,7 @@ def test_what_changed_yesterday_shows_before_and_after(asked):
 
 
 def test_the_history_of_a_field_has_a_row_for_each_of_its_values(asked):
-    (rows,) = asked(query_under("store.md", "The history of a custom field"))
+    (rows,) = asked(query_under("queries.md", "The history of a custom field"))
 
     assert [str(row["value"]) for row in rows] == ["100", "120"]
 

@@ -60,7 +60,7 @@ SHORT = {
     "changed since": "SELECT * FROM wacontacts_version WHERE updated_at >= timestamptz '2023-04-20'",
     "changes since": "SELECT * FROM wacontacts_change WHERE change_id > 190000 ORDER BY change_id LIMIT 100",
     "bob": query_under("history.md", "Bob"),
-    "yesterday": query_under("store.md", "What changed yesterday"),
+    "yesterday": query_under("queries.md", "What changed yesterday"),
     "the change log": query_under("store.md", "wacontacts_change"),
     "a person who is erased": CONTACTS.replace(
         "{given}", """jsonb_to_recordset('[{"id": "15550000077"}]') AS given (id text)"""
@@ -110,7 +110,7 @@ def test_the_ledger_is_not_read_as_a_whole_for_each_extraction(filled, name):
 
 
 def test_all_contacts_as_of_a_date_are_read_in_one_scan_of_versions_and_one_of_payloads(filled):
-    steps = plan(filled, query_under("store.md", "As of a date"))
+    steps = plan(filled, query_under("queries.md", "As of a date"))
     scans = [found[1] for step in steps if (found := LARGE.search(step))]
     assert len(scans) == len(set(scans)) <= 2, "\n".join(steps)
     assert [step for step in steps if step.startswith(("WindowAgg", "Sort"))] == []
