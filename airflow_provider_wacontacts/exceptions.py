@@ -15,7 +15,7 @@ WaContactsError
 │   │   ├─ RejectedError
 │   │   └─ NotEnabledError
 │   ├─ CursorExpiredError     resume from the last checkpoint
-│   └─ ContractError          a 2xx response that does not match the documentation
+│   └─ ContractError          a 2xx response that does not match the documentation, or exceeds a limit
 └─ LandingError               contacts were received and could not be written
     └─ StoreError             the store's database failed
         ├─ RetryableStoreError   a deadlock, or no connection: nothing was committed, and a retry can help
@@ -95,6 +95,7 @@ class ApiError(WaContactsError):
     :param operation: for example ``turn.contacts.page``; never a URL.
     :param status: HTTP status of the last response; ``None`` if there was none.
     :param attempts: how often the request was sent; 0 if unknown.
+    :ivar connection: the connection's ID, host and port; empty if unknown.
     """
 
     def __init__(
@@ -107,13 +108,14 @@ class ApiError(WaContactsError):
         attempts: int = 0,
     ) -> None:
         super().__init__(message)
+        self.connection = ""
         self.source = source
         self.operation = operation
         self.status = status
         self.attempts = attempts
 
     def __str__(self) -> str:
-        facts = [self.operation]
+        facts = [self.operation, self.connection] if self.connection else [self.operation]
         if self.status is not None:
             facts.append(f"HTTP {self.status}")
         if self.attempts > 1:
@@ -175,7 +177,7 @@ class CursorExpiredError(ApiError):
 
 
 class ContractError(ApiError):
-    """A 2xx response that does not match the documentation: HTML, an object for a list, a repeated cursor."""
+    """A 2xx response that does not match the documentation, or is larger or takes longer than allowed."""
 
 
 class LandingError(WaContactsError):

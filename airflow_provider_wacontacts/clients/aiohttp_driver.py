@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
+import zlib
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -21,9 +23,17 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from yarl import URL
 
-from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep
+from airflow_provider_wacontacts.clients.bodies import (
+    ACCEPT_ENCODING,
+    DEFAULT_LIMITS,
+    BodyTooLargeError,
+    Limits,
+    decompress,
+)
+from airflow_provider_wacontacts.clients.failures import Failure, connect_failure, tls_failure
+from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep, validate_request
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
-from airflow_provider_wacontacts.clients.retry import Clock, Failure, RetryLoop
+from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
 __all__ = ["LOOP_CLOCK", "AsyncDriver", "Route", "open_session", "resolve_route"]
@@ -73,14 +83,16 @@ def resolve_route(
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
     if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-        raise ConfigError("the triggerer reaches hosts through proxies of http:// only; correct extra 'proxies'")
+        raise ConfigError("The triggerer supports only http:// proxies. Correct extra 'proxies' of the connection.")
     is_secure = base_url.startswith("https:")
     return Route(base_url, _tls(settings["verify"], settings["cert"]) if is_secure else None, proxy)
 
 
 def open_session(user_agent: str) -> aiohttp.ClientSession:
     """Open a session that keeps connections alive, but no cookies; the caller closes it."""
-    return aiohttp.ClientSession(headers={"user-agent": user_agent}, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        headers={"user-agent": user_agent}, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
 
 
 class AsyncDriver:
@@ -89,6 +101,7 @@ class AsyncDriver:
 
     :param loop: its clock sleeps on the event loop.
     :param timeout: seconds to connect, and between two packets of a response.
+    :param limits: bounds of a response.
     :param rate_limiter: spaces the requests; ``None`` for no limit.
     """
 
@@ -99,12 +112,14 @@ class AsyncDriver:
         loop: RetryLoop | None = None,
         *,
         timeout: tuple[float, float] = (60.0, 60.0),
+        limits: Limits = DEFAULT_LIMITS,
         rate_limiter: AsyncRateLimiter | None = None,
     ) -> None:
         self._session = session
         self._route = route
         self._loop = loop or RetryLoop(clock=LOOP_CLOCK)
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout[0], sock_read=timeout[1])
+        self._limits = limits
+        self._timeout = aiohttp.ClientTimeout(limits.max_seconds, sock_connect=timeout[0], sock_read=timeout[1])
         self._rate_limiter = rate_limiter
 
     async def run(self, flow: Flow[T]) -> T:
@@ -138,34 +153,48 @@ class AsyncDriver:
             return error
 
     async def _send(self, request: Request) -> Response | Failure:
-        if not request.path.startswith("/"):
-            raise ConfigError(f"{request.operation}: the path does not start with a slash")
+        validate_request(request)
+        began = time.monotonic()
         # Errors of aiohttp name the host. What is raised after this block does not have one as its context.
+        problem: Failure | WaContactsError
         try:
             return await self._exchange(request)
-        except (aiohttp.ClientError, OSError) as error:
-            failure: Failure | None = _failure(error)
-        except ValueError:
-            failure = None
-        if failure is None:
-            raise ConfigError(
-                f"{request.operation}: the request could not be sent; correct the connection's host and password"
-            )
-        return failure
+        except BodyTooLargeError:
+            problem = self._limits.too_large(request.operation)
+        except aiohttp.InvalidURL:
+            problem = ConfigError(f"{request.operation}: The request could not be sent. Correct the connection's host.")
+        except Exception as error:  # noqa: BLE001 - as in the other driver
+            problem = _failure(error, has_proxy=self._route.proxy is not None)
+            if time.monotonic() - began >= self._limits.max_seconds:
+                problem = self._limits.too_slow(request.operation)
+        if isinstance(problem, WaContactsError):
+            raise problem
+        return problem
 
     async def _exchange(self, request: Request) -> Response:
         async with self._session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
-            headers=request.headers,
+            headers={**request.headers, "accept-encoding": ACCEPT_ENCODING},
             data=request.body,
             allow_redirects=False,
             proxy=self._route.proxy,
             ssl=self._route.tls or True,
             timeout=self._timeout,
         ) as response:
-            body = await response.read()
-        return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+            body = await _read(response.content, self._limits.max_bytes)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body = decompress(body, headers.get("content-encoding", ""), self._limits.max_bytes)
+        return Response(response.status, headers, body)
+
+
+async def _read(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > max_bytes:
+            raise BodyTooLargeError
+    return bytes(body)
 
 
 def _tls(verify: bool | str | None, cert: str | tuple[str, str] | None) -> ssl.SSLContext:  # noqa: FBT001
@@ -176,20 +205,25 @@ def _tls(verify: bool | str | None, cert: str | tuple[str, str] | None) -> ssl.S
         if cert:
             context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
     except OSError:
-        raise ConfigError("a file that the connection's extras 'verify' or 'cert' name cannot be used") from None
+        raise ConfigError("A file that extra 'verify' or 'cert' of the connection names cannot be used.") from None
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _failure(error: Exception) -> Failure | None:
-    if isinstance(error, aiohttp.InvalidURL):
-        return None
-    if isinstance(error, aiohttp.ClientSSLError) and "certificate" in str(error).lower():
-        return Failure.NOT_TRUSTED
+def _failure(error: Exception, *, has_proxy: bool) -> Failure:
+    if isinstance(error, (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)):
+        return tls_failure(error)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Failure.PROXY
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Failure.UNREACHABLE
+        return Failure.PROXY if has_proxy else connect_failure(error)
     if isinstance(error, TimeoutError):
         return Failure.TIMED_OUT
-    return Failure.CUT_OFF if isinstance(error, aiohttp.ClientPayloadError) else Failure.BROKEN
+    if isinstance(error, (aiohttp.ClientPayloadError, zlib.error)):
+        return Failure.INCOMPLETE
+    is_malformed = isinstance(error, aiohttp.ClientResponseError) or not isinstance(
+        error, (aiohttp.ClientError, OSError)
+    )
+    return Failure.MALFORMED if is_malformed else Failure.DROPPED

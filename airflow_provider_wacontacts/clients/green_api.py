@@ -15,23 +15,16 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from airflow_provider_wacontacts.clients.errors import REFUSED, ErrorSpec, contract_error, spec_by_status
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.exceptions import (
-    ApiError,
-    AuthError,
-    ContractError,
-    NotEnabledError,
-    RejectedError,
-    TransientError,
-)
+from airflow_provider_wacontacts.exceptions import ApiError, AuthError, NotEnabledError, TransientError
 from airflow_provider_wacontacts.records.arguments import validate_int
-from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot, parse_snapshot
+from airflow_provider_wacontacts.records.green_api import Snapshot, parse_snapshot
 
 __all__ = [
     "AUTHORIZED",
     "Instance",
     "WaSettings",
-    "contract_error",
     "error_from_response",
     "error_message",
     "expect_usable",
@@ -46,50 +39,47 @@ CLIENT_CLOSED_REQUEST = 499
 GATEWAY_TIMEOUT = 504
 
 
-@dataclass(frozen=True, slots=True)
-class _ErrorSpec:
-    kind: type[ApiError]
-    message: str
-
-
-_SCAN = "scan its QR code in GREEN-API's console"
-_STARTING = _ErrorSpec(TransientError, "the instance is starting, which takes up to 5 minutes; try again later")
-_NOT_AUTHORIZED = _ErrorSpec(NotEnabledError, f"the instance is not authorized; {_SCAN}")
+SCAN = "Scan its QR code in GREEN-API's console."
+STARTING = ErrorSpec(TransientError, "The instance is starting, which takes up to 5 minutes. Try again later.")
+NOT_AUTHORIZED = ErrorSpec(NotEnabledError, f"The instance is not authorized. {SCAN}")
 
 #: By the text of a 400 Bad Request; the first match counts.
-_BY_TEXT = {
-    "starting or not authorized": _ErrorSpec(
-        TransientError, f"the instance is starting, or not authorized; try again in 5 minutes, and then {_SCAN}"
+SPEC_BY_TEXT = {
+    "starting or not authorized": ErrorSpec(
+        TransientError, f"The instance is starting, or not authorized. Try again in 5 minutes. If that fails: {SCAN}"
     ),
-    "starting": _STARTING,
-    "not authorized": _NOT_AUTHORIZED,
-    "expired": _ErrorSpec(
-        NotEnabledError, "the instance has expired; renew it in GREEN-API's console, or wait 5 minutes if it is new"
+    "starting": STARTING,
+    "not authorized": NOT_AUTHORIZED,
+    "expired": ErrorSpec(
+        NotEnabledError, "The instance has expired. Renew it in GREEN-API's console. If it is new, wait 5 minutes."
     ),
-    "deleted": _ErrorSpec(NotEnabledError, "the instance is deleted; correct the connection's login"),
+    "deleted": ErrorSpec(NotEnabledError, "The instance is deleted. Correct the connection's login."),
 }
-_BY_STATUS = {
-    401: _ErrorSpec(AuthError, "the token is not accepted; put the instance's apiTokenInstance into the connection"),
-    403: _ErrorSpec(
-        NotEnabledError, "not allowed: the connection's host is not the instance's apiUrl, or its login no idInstance"
+SPEC_BY_STATUS = {
+    401: ErrorSpec(
+        AuthError, "The server does not accept the token. Set the instance's apiTokenInstance as connection password."
     ),
-    404: _ErrorSpec(NotEnabledError, "not found: the connection's host is not the instance's apiUrl"),
-    466: _ErrorSpec(
+    403: ErrorSpec(
         NotEnabledError,
-        "the quota of the plan is used up: change the plan, or wait for the 1st of the month",
+        "The server denied access. The connection's host must be the instance's apiUrl, and its login the idInstance.",
+    ),
+    404: ErrorSpec(
+        NotEnabledError, "The server does not know the path. The connection's host must be the instance's apiUrl."
+    ),
+    466: ErrorSpec(
+        NotEnabledError, "The quota of the plan is used up. Change the plan, or wait for the 1st of the month."
     ),
 }
-_REFUSED = _ErrorSpec(RejectedError, "the server refuses the request")
-_REDIRECT = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
-
-_BY_STATE = {
-    "": _ErrorSpec(TransientError, "the instance has no state yet: it is being created; try again in some minutes"),
-    "starting": _STARTING,
-    "sleepMode": _ErrorSpec(TransientError, "the instance's phone is switched off; it may take 5 minutes to come back"),
-    "notAuthorized": _NOT_AUTHORIZED,
-    "pendingCode": _NOT_AUTHORIZED,
-    "pendingPassword": _NOT_AUTHORIZED,
-    "blocked": _ErrorSpec(NotEnabledError, "the instance's WhatsApp account is banned"),
+SPEC_BY_STATE = {
+    "": ErrorSpec(TransientError, "The instance is being created and has no state yet. Try again in some minutes."),
+    "starting": STARTING,
+    "sleepMode": ErrorSpec(
+        TransientError, "The instance's phone is switched off. It may take 5 minutes to come back. Try again later."
+    ),
+    "notAuthorized": NOT_AUTHORIZED,
+    "pendingCode": NOT_AUTHORIZED,
+    "pendingPassword": NOT_AUTHORIZED,
+    "blocked": ErrorSpec(NotEnabledError, "WhatsApp has banned the instance's account. Use another number."),
 }
 
 
@@ -102,12 +92,7 @@ def normalize_status(response: Response) -> Response:
 
 def error_from_response(response: Response, operation: str) -> ApiError:
     """Return the error for a response."""
-    return _error(_error_spec(response), operation, response.status)
-
-
-def contract_error(what: str, operation: str, response: Response) -> ContractError:
-    """Return the error for a response that is not as documented."""
-    return ContractError(what, source=SOURCE, operation=operation, status=response.status)
+    return _error_spec(response).error(operation, response.status)
 
 
 def expect_usable(state: str, operation: str) -> None:
@@ -120,22 +105,16 @@ def expect_usable(state: str, operation: str) -> None:
     :raises TransientError: the state ends without intervention.
     :raises NotEnabledError: the user has to intervene; the message says how.
     """
-    meaning = _BY_STATE.get(state)
-    if meaning is not None:
-        raise _error(meaning, operation)
+    spec = SPEC_BY_STATE.get(state)
+    if spec is not None:
+        raise spec.error(operation)
 
 
-def _error(meaning: _ErrorSpec, operation: str, status: int | None = None) -> ApiError:
-    return meaning.kind(meaning.message, source=SOURCE, operation=operation, status=status)
-
-
-def _error_spec(response: Response) -> _ErrorSpec:
-    if 300 <= response.status < 400:
-        return _REDIRECT
+def _error_spec(response: Response) -> ErrorSpec:
     if response.status == 400:
-        said = error_message(response.body)
-        return next((meaning for text, meaning in _BY_TEXT.items() if text in said), _REFUSED)
-    return _BY_STATUS.get(response.status, _REFUSED)
+        message = error_message(response.body)
+        return next((spec for text, spec in SPEC_BY_TEXT.items() if text in message), REFUSED)
+    return spec_by_status(response, SPEC_BY_STATUS)
 
 
 class _Message(msgspec.Struct):
@@ -209,16 +188,16 @@ def get_contacts(instance: Instance, *, group: bool | None = None, count: int | 
     """
     if count is not None:
         validate_int("count", count, 1)
-    asked = {"group": None if group is None else str(bool(group)).lower(), "count": count}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    options = {"group": None if group is None else str(bool(group)).lower(), "count": count}
+    query = urlencode({name: value for name, value in options.items() if value is not None})
     path = instance.path("getContacts")
     response = yield Request(CONTACTS, "GET", f"{path}?{query}" if query else path, ACCEPT)
     if not response.is_success:
         raise error_from_response(response, CONTACTS)
     try:
         return parse_snapshot(response.body, response.date)
-    except ValueError as error:
-        raise contract_error(str(error), CONTACTS, response) from None
+    except ValueError:
+        raise contract_error("The response is not a list of contacts.", CONTACTS, response) from None
 
 
 def get_state(instance: Instance) -> Flow[str]:
@@ -253,9 +232,9 @@ def get_wa_settings(instance: Instance) -> Flow[WaSettings]:
     :raises ContractError: the response is not an object with a state.
     """
     response = yield Request(SETTINGS, "GET", instance.path("getWaSettings"), ACCEPT)
-    answer = _read_object(response, SETTINGS)
-    state = _read_state(answer, SETTINGS, response)
-    return WaSettings(state, _percent((answer or {}).get("historySyncProgress")))
+    settings = _read_object(response, SETTINGS)
+    state = _read_state(settings, SETTINGS, response)
+    return WaSettings(state, _percent((settings or {}).get("historySyncProgress")))
 
 
 def _read_object(response: Response, operation: str) -> dict[str, Any] | None:
@@ -265,14 +244,14 @@ def _read_object(response: Response, operation: str) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(response.body.strip() or b"null", type=dict[str, Any] | None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        wrong = contract_error("not an object", operation, response)
-    raise wrong
+        error = contract_error("The response is not a JSON object.", operation, response)
+    raise error
 
 
-def _read_state(answer: dict[str, Any] | None, operation: str, response: Response) -> str:
-    state = None if answer is None else answer.get("stateInstance", answer)
+def _read_state(fields: dict[str, Any] | None, operation: str, response: Response) -> str:
+    state = None if fields is None else fields.get("stateInstance", fields)
     if state is not None and type(state) is not str:
-        raise contract_error("not an object with a stateInstance", operation, response)
+        raise contract_error("The response has no stateInstance.", operation, response)
     return state if state and _WORD.fullmatch(state) else UNKNOWN if state else ""
 
 

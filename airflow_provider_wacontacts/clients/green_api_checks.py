@@ -11,12 +11,8 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_wacontacts.clients.green_api import (
-    Instance,
-    contract_error,
-    error_from_response,
-    error_message,
-)
+from airflow_provider_wacontacts.clients.errors import contract_error
+from airflow_provider_wacontacts.clients.green_api import Instance, error_from_response, error_message
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
@@ -97,7 +93,7 @@ def _quota_error(response: Response) -> BudgetExceededError:
     except (msgspec.DecodeError, UnicodeDecodeError):
         quota = _Quota()
     return BudgetExceededError(
-        f"{CHECK}, HTTP 466: the quota of GREEN-API's plan is used up until {resets_at:%d %B %Y}. The results so far"
+        f"{CHECK}, HTTP 466: The quota of GREEN-API's plan is used up until {resets_at:%d %B %Y}. The results so far"
         " are kept. Set on_budget='defer' to continue then, or change the plan.",
         limit=quota.total,
         used=quota.used,
@@ -122,7 +118,7 @@ def _parse(number: str, response: Response) -> CheckResponse:
         content = {}
     exists = content.get("existsWhatsapp")
     if type(exists) is not bool:
-        raise contract_error("not an object with existsWhatsapp", CHECK, response)
+        raise contract_error("The response has no existsWhatsapp.", CHECK, response)
     ids = ids_by_kind(content.get("phoneNumber"), content.get("chatId")) if exists else ids_by_kind()
     result = ContactResult(number, "valid" if exists else "invalid", ids.wa_id, lid=ids.lid)
     return CheckResponse(

@@ -15,7 +15,9 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["AuthFlow", "Call", "Flow", "Request", "Response", "Send", "Sleep", "Steps"]
+from airflow_provider_wacontacts.exceptions import ConfigError
+
+__all__ = ["AuthFlow", "Call", "Flow", "Request", "Response", "Send", "Sleep", "Steps", "validate_request"]
 
 T = TypeVar("T")
 
@@ -47,6 +49,19 @@ class Request:
         return self.operation.partition(".")[0]
 
 
+def validate_request(request: Request) -> None:
+    """
+    Make sure that a request can be sent as it is, to the connection's host.
+
+    :raises ConfigError: the path could change the host, or a header holds characters that are not allowed in it.
+    """
+    if not request.path.startswith("/"):
+        raise ConfigError(f"{request.operation}: the path does not start with a slash.")
+    texts = [text for header in request.headers.items() for text in header]
+    if not all(text.isascii() and text.isprintable() for text in texts):
+        raise ConfigError(f"{request.operation}: a header has characters that are not allowed. Correct the password.")
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """
@@ -55,11 +70,13 @@ class Response:
     :param status: HTTP status.
     :param headers: names in lower case.
     :param body: decoded from its transfer and content encodings.
+    :param is_refusal: the API itself, not a gateway in front of it, says that it did not process the request.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    is_refusal: bool = False
 
     @property
     def is_success(self) -> bool:
@@ -78,7 +95,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request once. The driver sends back a :class:`Response` or a :class:`~.retry.Failure`."""
+    """Send a request once. The driver sends back a :class:`Response` or a :class:`~.failures.Failure`."""
 
     request: Request
 

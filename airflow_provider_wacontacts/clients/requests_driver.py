@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import requests
@@ -24,9 +26,18 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep
+from airflow_provider_wacontacts.clients.bodies import (
+    ACCEPT_ENCODING,
+    DEFAULT_LIMITS,
+    BodyTooLargeError,
+    Limits,
+    decompress,
+)
+from airflow_provider_wacontacts.clients.deadlines import deadline
+from airflow_provider_wacontacts.clients.failures import Failure, causes, connect_failure, tls_failure
+from airflow_provider_wacontacts.clients.http import Call, Flow, Request, Response, Send, Sleep, validate_request
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.retry import Failure, RetryLoop
+from airflow_provider_wacontacts.clients.retry import RetryLoop
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
 __all__ = ["Driver", "quiet_urllib3"]
@@ -68,6 +79,9 @@ def quiet_urllib3() -> Iterator[None]:
 
 T = TypeVar("T")
 
+#: How http.client begins the error of a proxy that did not connect to the host.
+NO_TUNNEL = "Tunnel connection failed"
+
 
 class Driver:
     """
@@ -76,6 +90,7 @@ class Driver:
     :param session: its adapters, proxies, TLS options and default headers are used; its ``auth`` and cookies are not.
     :param base_url: scheme, host and optional path; without a slash at the end.
     :param timeout: seconds to connect, and between two packets of a response.
+    :param limits: bounds of a response. The time needs a :class:`~.deadlines.DeadlineAdapter` in the session.
     :param rate_limiter: spaces the requests; ``None`` for no limit.
     """
 
@@ -86,12 +101,14 @@ class Driver:
         loop: RetryLoop | None = None,
         *,
         timeout: tuple[float, float] = (60.0, 60.0),
+        limits: Limits = DEFAULT_LIMITS,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._loop = loop or RetryLoop()
-        self._timeout = timeout
+        self._timeout = (min(timeout[0], limits.max_seconds), min(timeout[1], limits.max_seconds))
+        self._limits = limits
         self._rate_limiter = rate_limiter
 
     def run(self, flow: Flow[T], *, before_pause: Callable[[float], None] | None = None) -> T:
@@ -129,22 +146,21 @@ class Driver:
             return error
 
     def _send(self, request: Request) -> Response | Failure:
+        validate_request(request)
         # Errors of requests name the URL. What is raised after this block does not have one as its context.
-        try:
-            with quiet_urllib3():
+        problem: Failure | WaContactsError
+        with quiet_urllib3(), deadline(self._limits.max_seconds) as limit:
+            try:
                 return self._exchange(request)
-        except _CONFIGURATION:
-            failure: Failure | None = None
-        except (requests.RequestException, HTTPError) as error:
-            failure = _failure(error)
-        except OSError:
-            failure = None
-        if failure is None:
-            raise ConfigError(
-                f"{request.operation}: the request could not be sent; correct the connection's host, or its extras"
-                " 'proxies', 'verify' and 'cert'"
-            )
-        return failure
+            except BodyTooLargeError:
+                problem = self._limits.too_large(request.operation)
+            except Exception as error:  # noqa: BLE001 - urllib3 lets some of http.client's through, with data in them
+                problem = _problem(error, request.operation)
+                if isinstance(problem, Failure) and limit.seconds_left <= 0:
+                    problem = self._limits.too_slow(request.operation)
+        if isinstance(problem, WaContactsError):
+            raise problem
+        return problem
 
     def _exchange(self, request: Request) -> Response:
         prepared = self._prepared(request)
@@ -154,19 +170,30 @@ class Driver:
         )
         adapter = session.get_adapter(url)
         with closing(adapter.send(prepared, timeout=self._timeout, **settings)) as response:
-            # In one piece: requests reads chunks of 10 KB, which takes three times as long.
-            body = response.raw.read(decode_content=True)
+            body = _read(response.raw, self._limits.max_bytes)
         headers = {name.lower(): value for name, value in response.headers.items()}
+        body = decompress(body, headers.get("content-encoding", ""), self._limits.max_bytes)
         return Response(response.status_code, headers, body)
 
     def _prepared(self, request: Request) -> requests.PreparedRequest:
-        if not request.path.startswith("/"):
-            raise ConfigError(f"{request.operation}: the path does not start with a slash")
         headers = CaseInsensitiveDict(self._session.headers)
         headers.update(request.headers)
+        headers["accept-encoding"] = ACCEPT_ENCODING
         prepared = requests.PreparedRequest()
         prepared.prepare(request.method, self._base_url + request.path, headers=headers, data=request.body)
         return prepared
+
+
+def _read(raw: Any, max_bytes: int) -> bytes:
+    # In as few pieces as possible: requests reads chunks of 10 KB, which takes three times as long.
+    pieces: list[bytes] = []
+    left = max_bytes + 1
+    while left and (piece := raw.read(left, decode_content=False)):
+        pieces.append(piece)
+        left -= len(piece)
+    if not left:
+        raise BodyTooLargeError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 _CONFIGURATION = (
@@ -178,20 +205,31 @@ _CONFIGURATION = (
 )
 
 
+def _problem(error: Exception, operation: str) -> Failure | ConfigError:
+    is_http = isinstance(error, (requests.RequestException, HTTPError))
+    if isinstance(error, _CONFIGURATION) or (isinstance(error, OSError) and not is_http):
+        return ConfigError(
+            f"{operation}: The request could not be sent. Correct the connection's host, or its extras 'proxies',"
+            " 'verify' and 'cert'."
+        )
+    if isinstance(error, zlib.error):
+        return Failure.INCOMPLETE
+    return _failure(error) if is_http else Failure.MALFORMED
+
+
 def _failure(error: Exception) -> Failure:
-    if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
-        return Failure.NOT_TRUSTED
+    if isinstance(error, requests.exceptions.SSLError):
+        return tls_failure(error)
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError, DecodeError)):
-        return Failure.CUT_OFF
-    if isinstance(error, requests.ConnectTimeout) or _was_never_made(error):
-        return Failure.UNREACHABLE
-    return Failure.TIMED_OUT if isinstance(error, (requests.Timeout, ReadTimeoutError)) else Failure.BROKEN
-
-
-def _was_never_made(error: Exception) -> bool:
-    """Tell whether no connection was made, so that nothing was sent."""
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return isinstance(error, requests.exceptions.ProxyError) or isinstance(
-        reason, (NewConnectionError, ConnectTimeoutError)
-    )
+        return Failure.INCOMPLETE
+    # A ProxyError alone proves nothing: urllib3 also raises it if the connection ends after the request was sent.
+    if any(isinstance(cause, (NewConnectionError, ConnectTimeoutError)) for cause in causes(error)):
+        is_proxy = isinstance(error, requests.exceptions.ProxyError)
+        return Failure.PROXY if is_proxy else connect_failure(error)
+    if any(type(cause) is OSError and str(cause).startswith(NO_TUNNEL) for cause in causes(error)):
+        return Failure.PROXY
+    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
+        return Failure.TIMED_OUT
+    # RemoteDisconnected, an empty response, is an HTTPException and an OSError.
+    is_malformed = any(isinstance(cause, HTTPException) and not isinstance(cause, OSError) for cause in causes(error))
+    return Failure.MALFORMED if is_malformed else Failure.DROPPED

@@ -15,17 +15,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from itertools import count
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from airflow_provider_wacontacts.clients.errors import ErrorSpec, contract_error, describe_origin
+from airflow_provider_wacontacts.clients.failures import CONFIGURATION, UNSENT, Failure
 from airflow_provider_wacontacts.clients.http import AuthFlow, Call, Flow, Request, Response, Send, Sleep, Steps
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
+    ConfigError,
     NetworkError,
-    PermanentError,
     RateLimitedError,
     ServerError,
+    TransientError,
     WaContactsError,
 )
 
@@ -37,7 +39,6 @@ __all__ = [
     "Auth",
     "BeforeSleep",
     "Clock",
-    "Failure",
     "RetryLoop",
     "RetryPolicy",
     "pause_before_retry",
@@ -51,16 +52,9 @@ UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 MAX_CREDIBLE = timedelta(days=31)
-
-
-class Failure(Enum):
-    """Why no complete response arrived."""
-
-    UNREACHABLE = "the connection could not be made"
-    BROKEN = "the connection was dropped before a response arrived"
-    TIMED_OUT = "the server took too long"
-    CUT_OFF = "the response ended early"
-    NOT_TRUSTED = "the server's certificate is not trusted; extra 'verify' of the connection may name a file of CAs"
+RATE_LIMITED = ErrorSpec(RateLimitedError, "The server's rate limit is reached.")
+SERVER_FAILED = ErrorSpec(ServerError, "The server failed.")
+UNRESOLVED = (Failure.UNKNOWN_HOST, Failure.UNRESOLVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +82,14 @@ class RetryPolicy:
     :param first_backoff: upper bound of the pause after the first failure. It doubles with each attempt; half of it is
         jitter.
     :param max_backoff: what that bound grows to.
+    :param resolve_budget: the budget for a host whose name is not resolved.
     """
 
     budget: timedelta = timedelta(minutes=10)
     max_pause: timedelta = timedelta(minutes=2)
     first_backoff: timedelta = timedelta(seconds=1)
     max_backoff: timedelta = timedelta(seconds=60)
+    resolve_budget: timedelta = timedelta(seconds=30)
 
     def backoff(self, number: int, jitter: float) -> timedelta:
         """Return the pause after attempt ``number``, 1 and up; ``jitter`` is of [0, 1)."""
@@ -111,6 +107,7 @@ class Attempt:
     :param elapsed: since the first attempt.
     :param now: the local time, timezone-aware; used if the server does not send its own.
     :param jitter: of [0, 1).
+    :param connection: see :class:`RetryLoop`.
     """
 
     request: Request
@@ -119,6 +116,7 @@ class Attempt:
     elapsed: timedelta
     now: datetime
     jitter: float
+    connection: str = ""
 
     @property
     def is_rate_limited(self) -> bool:
@@ -127,8 +125,8 @@ class Attempt:
 
     def describe_retry(self, pause: timedelta) -> str:
         """Describe the outcome and the next attempt, for a log."""
-        what = f"HTTP {self.outcome.status}" if isinstance(self.outcome, Response) else self.outcome.value
-        return f"{self.request.operation}: {what}; attempt {self.number + 1} follows in {pause.total_seconds():.1f} s"
+        what = f"HTTP {self.outcome.status}." if isinstance(self.outcome, Response) else self.outcome.value
+        return f"{self.request.operation}: {what} Attempt {self.number + 1} follows in {pause.total_seconds():.1f} s."
 
 
 #: Is called with each attempt that is followed by another, and the pause in between.
@@ -167,6 +165,7 @@ class RetryLoop:
     :param normalize: corrects a response's status before it is judged; ``None`` for no correction.
     :param jitter: of [0, 1).
     :param before_sleep: ``None`` for nothing.
+    :param connection: how errors name the connection, its host and its port.
     """
 
     auth: Auth | None = None
@@ -175,6 +174,7 @@ class RetryLoop:
     normalize: Callable[[Response], Response] | None = None
     jitter: Callable[[], float] = random.random
     before_sleep: BeforeSleep | None = None
+    connection: str = ""
 
     def run(self, flow: Flow[T]) -> Steps[T]:
         """
@@ -183,24 +183,26 @@ class RetryLoop:
         An error of :func:`pause_before_retry` is thrown into the flow, which may handle it.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
+        :raises WaContactsError: of the flow. Any other exception of the flow becomes a :class:`.ContractError`.
         """
         return self._run(flow, self.auth)
 
     def _run(self, flow: AuthFlow[T], auth: Auth | None) -> Steps[T]:
-        attempts = 0
+        attempts, operation = 0, str(getattr(flow, "__name__", ""))
+        result: Any = None
         with closing(flow):
             try:
-                wanted = next(flow)
                 while True:
+                    wanted = _advance(flow, result, operation)
+                    operation = wanted.operation if isinstance(wanted, Request) else operation
                     result, number = yield from self._result(wanted, auth)
                     attempts = number or attempts
-                    wanted = flow.throw(result) if isinstance(result, WaContactsError) else flow.send(result)
             except StopIteration as stop:
                 value: T = stop.value
                 return value
             except ApiError as error:
                 error.attempts = error.attempts or attempts
+                error.connection = error.connection or self.connection
                 raise
 
     def _result(self, wanted: Request | Call, auth: Auth | None) -> Steps[tuple[Any, int]]:
@@ -223,7 +225,7 @@ class RetryLoop:
                 if (yield from self._run(auth.renew(sent), None)):
                     continue
             elapsed = timedelta(seconds=self.clock.monotonic() - begun)
-            attempt = Attempt(request, outcome, number, elapsed, self.clock.now(), self.jitter())
+            attempt = Attempt(request, outcome, number, elapsed, self.clock.now(), self.jitter(), self.connection)
             pause = pause_before_retry(self.policy, attempt)
             if pause is None and isinstance(outcome, Response):
                 return outcome, number
@@ -237,6 +239,21 @@ class RetryLoop:
         yield Sleep(pause.total_seconds())
 
 
+def _advance(flow: AuthFlow[T], result: Any, operation: str) -> Request | Call:
+    """
+    Send a flow its result, and return what it wants next.
+
+    :raises ContractError: the flow raised something else than an error of this package, which may hold data.
+    """
+    try:
+        return flow.throw(result) if isinstance(result, WaContactsError) else flow.send(result)
+    except (StopIteration, WaContactsError):
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        origin = describe_origin(error)
+    raise contract_error(f"The response could not be read: {origin}.", operation)
+
+
 def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     """
     Decide whether a request is retried.
@@ -248,20 +265,22 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or what is left of the budget.
     :raises ServerError: 5xx, likewise.
     :raises NetworkError: no complete response arrived within the budget.
-    :raises PermanentError: the server's certificate is not trusted.
+    :raises ConfigError: TLS failed, or the host name is unknown.
+    :raises ContractError: no valid HTTP response arrived within the budget.
     """
     if not _is_retryable(last.outcome):
         return None
-    if last.outcome is Failure.NOT_TRUSTED:
-        raise _gave_up(last, None)
     retry_after = read_retry_after(last.outcome, last.now) if isinstance(last.outcome, Response) else None
-    if not last.request.idempotent and _may_be_processed(last.outcome):
+    if not last.request.idempotent and _may_be_processed(last.outcome, retry_after):
         raise _gave_up(last, retry_after)
+    if last.outcome in CONFIGURATION:
+        raise _gave_up(last, None)
     if retry_after is not None and retry_after > policy.max_pause:
         raise _gave_up(last, retry_after)
     spread = (retry_after or timedelta(0)) * (1 + last.jitter / 10)
     pause = min(max(policy.backoff(last.number, last.jitter), spread), policy.max_pause)
-    if last.elapsed + pause > policy.budget:
+    budget = min(policy.budget, policy.resolve_budget) if last.outcome in UNRESOLVED else policy.budget
+    if last.elapsed + pause > budget:
         raise _gave_up(last, retry_after)
     return pause
 
@@ -287,26 +306,31 @@ def _is_retryable(outcome: Response | Failure) -> bool:
     return isinstance(outcome, Failure) or outcome.status == TOO_MANY_REQUESTS or outcome.status >= 500
 
 
-def _may_be_processed(outcome: Response | Failure) -> bool:
-    """Tell whether the server may have processed the request without saying so."""
-    if isinstance(outcome, Response):
-        return outcome.status not in (TOO_MANY_REQUESTS, UNAVAILABLE)
-    return outcome is not Failure.UNREACHABLE
+def _may_be_processed(outcome: Response | Failure, retry_after: timedelta | None) -> bool:
+    """
+    Tell whether the server may have processed the request without saying so.
+
+    Gateways answer 503 Service Unavailable also after they forwarded a request. With ``Retry-After`` they did not.
+    """
+    if isinstance(outcome, Failure):
+        return outcome not in UNSENT
+    is_refused = outcome.status == UNAVAILABLE and (outcome.is_refusal or retry_after is not None)
+    return outcome.status != TOO_MANY_REQUESTS and not is_refused
 
 
 def _until(
-    text: str, response: Response, now: datetime, meaning: Callable[[float, datetime], float]
+    text: str, response: Response, now: datetime, convert: Callable[[float, datetime], float]
 ) -> timedelta | None:
     for clock in (response.date or now, now):
-        seconds = _seconds(text, clock, meaning)
+        seconds = _seconds(text, clock, convert)
         if seconds is not None and seconds <= MAX_CREDIBLE.total_seconds():
             return timedelta(seconds=max(seconds, 0))
     return None
 
 
-def _seconds(text: str, clock: datetime, meaning: Callable[[float, datetime], float]) -> float | None:
+def _seconds(text: str, clock: datetime, convert: Callable[[float, datetime], float]) -> float | None:
     try:
-        return meaning(_finite(text), clock)
+        return convert(_finite(text), clock)
     except ValueError:
         pass
     try:
@@ -336,23 +360,24 @@ def _since_1970(number: float, clock: datetime) -> float:
     return number - clock.timestamp()
 
 
-def _gave_up(last: Attempt, retry_after: timedelta | None) -> ApiError:
-    source, operation, attempts = last.request.source, last.request.operation, last.number
-    outcome = last.outcome
-    if outcome is Failure.NOT_TRUSTED:
-        return PermanentError(outcome.value, source=source, operation=operation, attempts=attempts)
-    if isinstance(outcome, Failure):
-        return NetworkError(f"{outcome.value}; try again later", source=source, operation=operation, attempts=attempts)
-    kind: type[RateLimitedError | ServerError] = ServerError
-    what = "the server failed"
-    if outcome.status == TOO_MANY_REQUESTS:
-        kind, what = RateLimitedError, "the server's rate limit is reached"
-    advice = f"try again in {math.ceil(retry_after.total_seconds())} s" if retry_after else "try again later"
-    return kind(
-        f"{what}; {advice}",
-        source=source,
-        operation=operation,
-        status=outcome.status,
-        attempts=attempts,
-        retry_after=retry_after,
-    )
+def _gave_up(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
+    error = _error_of(last, retry_after)
+    if isinstance(error, ApiError):
+        error.attempts = last.number
+    if isinstance(error, TransientError):
+        error.retry_after = retry_after
+    return error
+
+
+def _error_of(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
+    outcome, operation = last.outcome, last.request.operation
+    if isinstance(outcome, Response):
+        spec = RATE_LIMITED if outcome.status == TOO_MANY_REQUESTS else SERVER_FAILED
+        advice = f"Try again in {math.ceil(retry_after.total_seconds())} s." if retry_after else "Try again later."
+        return ErrorSpec(spec.kind, f"{spec.message} {advice}").error(operation, outcome.status)
+    if outcome in CONFIGURATION or outcome is Failure.UNKNOWN_HOST:
+        where = f"{operation}, {last.connection}" if last.connection else operation
+        return ConfigError(f"{where}: {outcome.value}")
+    if outcome is Failure.MALFORMED:
+        return contract_error(outcome.value, operation)
+    return ErrorSpec(NetworkError, outcome.value).error(operation)

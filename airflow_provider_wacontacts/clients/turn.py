@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 
+from airflow_provider_wacontacts.clients.errors import REFUSED, ErrorSpec, contract_error, spec_by_status
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.exceptions import (
+    ApiError,
     AuthError,
     ConfigError,
     ContractError,
@@ -61,7 +63,7 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if self.ordering not in (None, "asc", "desc"):
-            raise ConfigError(f"ordering is {self.ordering!r}; it can be 'asc' or 'desc'")
+            raise ConfigError(f"ordering is {self.ordering!r}. It must be 'asc' or 'desc'.")
         if self.page_size is not None:
             validate_int("page_size", self.page_size, 1)
 
@@ -199,11 +201,11 @@ class Export:
         if response.status == 400 and _is_expired(response.body):
             raise CursorExpiredError("the cursor has expired", source=SOURCE, operation=READ, status=400)
         if not response.is_success:
-            _raise_error(response, READ)
+            raise _error(response, READ)
         try:
             page = parse_page(response.body)
         except ValueError as error:
-            raise _contract_error(READ, str(error), response) from None
+            raise contract_error(f"The response is not a page of contacts: {error}.", READ, response) from None
         self._expect_requested(page, response.date)
         return page
 
@@ -217,12 +219,12 @@ class Export:
         if not times:
             return
         if min(times) < self._requested_from - TOLERANCE:
-            raise _contract_error(READ, "contacts were updated before the requested window: this is another export")
+            raise contract_error("The page has contacts from before the window. It belongs to another export.", READ)
         if not any(time <= self.window.end + TOLERANCE or self._is_since_created(time, read_at) for time in times):
-            raise _contract_error(READ, "no contact was updated in the requested window: this is another export")
+            raise contract_error("The page has no contact of the requested window. It belongs to another export.", READ)
         digest = hash(tuple((keys.contact_id, keys.updated_at) for keys in page.keys))
         if digest in self._pages_seen:
-            raise _contract_error(READ, "a page came again; the export would never end")
+            raise contract_error("The server repeated a page, so the export would never end.", READ)
         self._pages_seen.add(digest)
 
     def _is_since_created(self, time: datetime, read_at: datetime | None) -> bool:
@@ -237,25 +239,23 @@ class Export:
         if cursor is None:
             self.done = True
         elif cursor in self._seen:
-            self._failure = _contract_error(
-                READ, "a cursor that was followed before came again; the export would never end"
-            )
+            self._failure = contract_error("The server repeated a cursor, so the export would never end.", READ)
         else:
             self._seen.add(cursor)
 
     def _advance(self, page: TurnPage) -> None:
         self.pages += 1
         self._pages_of_cursor += 1
-        came_forward = self._order.advance([key.updated_at for key in page.keys])
+        advanced = self._order.advance([key.updated_at for key in page.keys])
         self.position = self._order.position
-        if came_forward or self._pages_of_cursor > self._most_pages:
+        if advanced or self._pages_of_cursor > self._most_pages:
             self._restarts_in_row = 0
         self._most_pages = max(self._most_pages, self._pages_of_cursor)
         self._empty_in_row = 0 if page.texts or page.rejects else self._empty_in_row + 1
         if self._empty_in_row > MAX_EMPTY_PAGES:
-            raise _contract_error(READ, f"more than {MAX_EMPTY_PAGES} empty pages in a row")
+            raise contract_error(f"The server sent more than {MAX_EMPTY_PAGES} empty pages in a row.", READ)
         self._follow(page.next_cursor)
-        if self._cursor_per_page and came_forward:
+        if self._cursor_per_page and advanced:
             self._drop_cursor()
         if self._has_left_out and not self._order.ascends:
             self._restart_whole()
@@ -267,7 +267,7 @@ class Export:
     def _restart_expired(self) -> None:
         self._restarts_in_row += 1
         if self._restarts_in_row > MAX_RESTARTS:
-            raise _contract_error(READ, f"{MAX_RESTARTS} cursors in a row expired before they brought anything new")
+            raise contract_error(f"{MAX_RESTARTS} cursors in a row expired without new contacts.", READ)
         self._drop_cursor()
 
     def _drop_cursor(self) -> None:
@@ -287,10 +287,10 @@ def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flo
     :raises ContractError: the response has no cursor.
     :raises PermanentError: the server refused the request.
     """
-    asked = {"from": _wire_time(start), "until": _wire_time(_round_up(end)), **options.given()}
-    response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, msgspec.json.encode(asked))
+    body = msgspec.json.encode({"from": _wire_time(start), "until": _wire_time(_round_up(end)), **options.given()})
+    response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, body)
     if not response.is_success:
-        _raise_error(response, CREATE, options=bool(options.page_size or options.scrubbing_rules))
+        raise _error(response, CREATE, has_options=bool(options.page_size or options.scrubbing_rules))
     return _read_cursor(response), response.date
 
 
@@ -304,11 +304,11 @@ def get_schemas() -> Flow[list[dict[str, Any]]]:
     """
     response = yield Request(SCHEMAS, "GET", "/v1/contacts/schemas", ACCEPT_AND_SEND)
     if not response.is_success:
-        _raise_error(response, SCHEMAS)
+        raise _error(response, SCHEMAS)
     try:
         return msgspec.json.decode(response.body, type=_Schemas).fields
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _contract_error(SCHEMAS, "not an object with a list of fields", response) from None
+        raise contract_error("The response is not an object with a list of fields.", SCHEMAS, response) from None
 
 
 class _Schemas(msgspec.Struct):
@@ -341,7 +341,7 @@ def _read_cursor(response: Response) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         cursor = ""
     if not cursor:
-        raise _contract_error(CREATE, "an answer without a cursor", response)
+        raise contract_error("The response has no cursor.", CREATE, response)
     return cursor
 
 
@@ -361,34 +361,30 @@ def _is_expired(body: bytes) -> bool:
     return b"cursor" in text and b"expired" in text
 
 
-def _contract_error(operation: str, what: str, response: Response | None = None) -> ContractError:
-    status = response.status if response else None
-    return ContractError(what, source=SOURCE, operation=operation, status=status)
+def _error(response: Response, operation: str, *, has_options: bool = False) -> ApiError:
+    spec = spec_by_status(response, SPEC_BY_STATUS)
+    if response.status == 400 and has_options:
+        spec = OPTIONS_REFUSED
+    return spec.error(operation, response.status, code=_error_code(response.body))
 
 
-def _raise_error(response: Response, operation: str, *, options: bool = False) -> NoReturn:
-    kind, advice = _ADVICE.get(response.status, (RejectedError, "the server refused the request"))
-    if response.status == 400 and options:
-        advice = "the server refused the request; some numbers do not take page_size or scrubbing_rules"
-    if 300 <= response.status < 400:
-        advice = "the server answers with a redirect, which is not followed; correct the connection's host"
-    code = _error_code(response.body)
-    raise kind(
-        f"{advice} (error code {code})" if code else advice, source=SOURCE, operation=operation, status=response.status
-    )
-
-
-_ADVICE: dict[int, tuple[type[AuthError | NotEnabledError | RejectedError], str]] = {
-    401: (
+OPTIONS_REFUSED = ErrorSpec(
+    RejectedError, f"{REFUSED.message} Some numbers do not accept page_size or scrubbing_rules: remove them."
+)
+SPEC_BY_STATUS = {
+    401: ErrorSpec(
         AuthError,
-        "the token is not accepted: it may have expired or been deleted; put a new one into the connection's password",
+        "The server does not accept the token. It may have expired or been deleted. Set a new one as the connection's"
+        " password.",
     ),
-    403: (
+    403: ErrorSpec(
         NotEnabledError,
-        "not allowed: no data export in this plan or token, or too many exports at once (a pool of one slot helps)",
+        "The server denied access. The account's plan or the token does not include the data export, or too many"
+        " exports run at once. Use a pool with one slot to run one at a time.",
     ),
-    404: (
+    404: ErrorSpec(
         NotEnabledError,
-        "not found: the connection's host is wrong, or the data export is not enabled for this account",
+        "The server does not know the path. The connection's host is wrong, or the data export is not enabled for this"
+        " account.",
     ),
 }

@@ -13,16 +13,17 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     SOURCE,
     UnknownUserError,
-    contract_error,
     error_codes,
     error_from_response,
     from_epoch,
     normalize_status,
     parse_errors,
+    read_fields,
     read_object,
 )
 from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
@@ -75,7 +76,7 @@ MAX_INPUTS = 1000
 REQUESTS_A_SECOND = 19.5
 #: Error codes for a missing or invalid parameter: the response to a check without numbers.
 NO_NUMBER = {1008, 1009}
-UNKNOWN_USER = "the server knows no identity of this user"
+UNKNOWN_USER = "The server has no identity of this user."
 
 
 def check_contacts(
@@ -91,19 +92,19 @@ def check_contacts(
     :raises ConfigError: an argument is invalid.
     :raises WaContactsError: there was no response with results.
     """
-    asked = tuple(inputs)
-    if isinstance(inputs, (str, bytes)) or not all(isinstance(number, str) for number in asked):
-        raise ConfigError("inputs are no list of texts, such as ['+16315551001']")
+    numbers = tuple(inputs)
+    if isinstance(inputs, (str, bytes)) or not all(isinstance(number, str) for number in numbers):
+        raise ConfigError("inputs must be a list of strings, for example ['+16315551001'].")
     if not isinstance(force_check, bool):
         raise ConfigError(f"force_check is of type {type(force_check).__name__}. It must be True or False.")
-    if not 1 <= len(asked) <= MAX_INPUTS:
-        raise ConfigError(f"{len(asked)} numbers in one request; it takes 1 to {MAX_INPUTS}")
+    if not 1 <= len(numbers) <= MAX_INPUTS:
+        raise ConfigError(f"inputs has {len(numbers)} numbers. A request takes 1 to {MAX_INPUTS}.")
     if blocking not in ("no_wait", "wait"):
-        raise ConfigError(f"blocking is {blocking!r}; it can be 'no_wait' or 'wait'")
-    response = yield _check_request(asked, blocking=blocking, force_check=force_check, idempotent=idempotent)
+        raise ConfigError(f"blocking is {blocking!r}. It must be 'no_wait' or 'wait'.")
+    response = yield _check_request(numbers, blocking=blocking, force_check=force_check, idempotent=idempotent)
     if not response.is_success:
         raise error_from_response(response, CHECK)
-    return parse_check_response(response, asked, CHECK)
+    return parse_check_response(response, numbers, CHECK)
 
 
 def probe_contacts() -> Flow[None]:
@@ -113,19 +114,16 @@ def probe_contacts() -> Flow[None]:
     :raises WaContactsError: the host or the credentials are wrong.
     """
     response = yield _check_request((), blocking="no_wait", force_check=False)
-    try:
-        answer = read_object(response.body)
-    except ValueError as error:
-        raise (
-            contract_error(str(error), CHECK, response) if response.is_success else error_from_response(response, CHECK)
-        ) from None
-    errors = parse_errors(answer)
-    codes = error_codes(errors)
-    is_told_so = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
-    if not is_told_so and (errors or not response.is_success):
+    if not response.is_success and not _has_errors(response.body):
         raise error_from_response(response, CHECK)
-    if answer and not is_told_so and not {"contacts", "meta"} & set(answer):
-        raise contract_error("not an object with a list of contacts", CHECK, response)
+    fields = read_fields(response, CHECK)
+    errors = parse_errors(fields)
+    codes = error_codes(errors)
+    misses_numbers = response.status in (200, 400) and bool(codes) and codes <= NO_NUMBER
+    if not misses_numbers and (errors or not response.is_success):
+        raise error_from_response(response, CHECK)
+    if fields and not misses_numbers and not {"contacts", "meta"} & set(fields):
+        raise contract_error("The response has no list of contacts.", CHECK, response)
 
 
 def get_identity(wa_id: str) -> Flow[Identity]:
@@ -139,12 +137,9 @@ def get_identity(wa_id: str) -> Flow[Identity]:
     response = yield Request(IDENTITY, "GET", _identity_path(wa_id), {"accept": "application/json"})
     if not response.is_success:
         raise error_from_response(response, IDENTITY, unknown=UNKNOWN_USER)
-    try:
-        answer = read_object(response.body)
-    except ValueError as error:
-        raise contract_error(str(error), IDENTITY, response) from None
-    identity = answer.get("contacts")
-    if identity is None and answer.get("errors"):
+    fields = read_fields(response, IDENTITY)
+    identity = fields.get("contacts")
+    if identity is None and fields.get("errors"):
         raise error_from_response(response, IDENTITY, unknown=UNKNOWN_USER)
     return _read_identity(identity, response)
 
@@ -157,31 +152,31 @@ def acknowledge_identity(wa_id: str, hash: str) -> Flow[None]:  # noqa: A002 - t
     :raises RejectedError: the server has another hash, or no such user (:class:`UnknownUserError`).
     """
     if not hash:
-        raise ConfigError("hash is empty")
+        raise ConfigError("hash is empty. Set it to the hash of the identity.")
     body = msgspec.json.encode({"hash": hash})
     response = yield Request(ACKNOWLEDGE, "PUT", _identity_path(wa_id), JSON, body)
     if not response.is_success or _has_errors(response.body):
         raise error_from_response(response, ACKNOWLEDGE, unknown=UNKNOWN_USER)
 
 
-def _check_request(asked: Sequence[str], *, blocking: str, force_check: bool, idempotent: bool = True) -> Request:
-    body = msgspec.json.encode({"blocking": blocking, "contacts": asked, "force_check": force_check})
+def _check_request(numbers: Sequence[str], *, blocking: str, force_check: bool, idempotent: bool = True) -> Request:
+    body = msgspec.json.encode({"blocking": blocking, "contacts": numbers, "force_check": force_check})
     return Request(CHECK, "POST", CONTACTS_PATH, JSON, body, idempotent=idempotent)
 
 
 def _identity_path(wa_id: str) -> str:
     identifier = read_wa_id(wa_id)
     if identifier is None:
-        raise ConfigError("wa_id is no WhatsApp ID, which has 7 to 15 digits. Pass what a check returned for the user.")
+        raise ConfigError("wa_id is not a WhatsApp ID of 7 to 15 digits. Set it to the wa_id that a check returned.")
     return f"{CONTACTS_PATH}/{identifier.value}/identity"
 
 
 def _read_identity(value: Any, response: Response) -> Identity:
     if type(value) is not dict or type(value.get("hash")) is not str or not 1 <= len(value["hash"]) <= MAX_HASH_LENGTH:
-        raise contract_error("not an object with the hash of a contact", IDENTITY, response)
+        raise contract_error("The response has no hash of a contact.", IDENTITY, response)
     acknowledged = str(value.get("acknowledged") or False).lower()
     if acknowledged not in ("true", "false"):
-        raise contract_error("acknowledged is neither true nor false", IDENTITY, response)
+        raise contract_error("The response's acknowledged is neither true nor false.", IDENTITY, response)
     created_at = from_epoch(value.get("created_timestamp"), timedelta(milliseconds=1))
     return Identity(value["hash"], created_at, acknowledged == "true")
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_wacontacts.clients.errors import REFUSED, ErrorSpec, contract_error, spec_by_status
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import (
     ApiError,
     AuthError,
-    ContractError,
     NotEnabledError,
     RateLimitedError,
     RejectedError,
@@ -34,12 +34,12 @@ __all__ = [
     "ApiErrorItem",
     "UnknownUserError",
     "client_version",
-    "contract_error",
     "error_codes",
     "error_from_response",
     "from_epoch",
     "normalize_status",
     "parse_errors",
+    "read_fields",
     "read_object",
 ]
 
@@ -77,19 +77,31 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def parse_errors(answer: dict[str, Any]) -> list[ApiErrorItem]:
+def read_fields(response: Response, operation: str) -> dict[str, Any]:
+    """
+    Decode a response's JSON object, see :func:`read_object`.
+
+    :raises ContractError: the body is not a JSON object.
+    """
+    try:
+        return read_object(response.body)
+    except ValueError:
+        raise contract_error("The response is not a JSON object.", operation, response) from None
+
+
+def parse_errors(fields: dict[str, Any]) -> list[ApiErrorItem]:
     """Return the errors of a response, in its order; empty if it has none."""
-    errors = answer.get("errors") or answer.get("error") or []
+    errors = fields.get("errors") or fields.get("error") or []
     found = [_parse_error(error) for error in (errors if type(errors) is list else [errors])]
-    meta = answer.get("meta")
+    meta = fields.get("meta")
     if not found and type(meta) is dict and meta.get("success") is False:
         found = [ApiErrorItem(None, _text(meta.get("developerMessage")))]
     return found
 
 
-def client_version(answer: dict[str, Any]) -> str | None:
+def client_version(fields: dict[str, Any]) -> str | None:
     """Return the version that a client reports of itself, such as ``v2.45.1``; at most 40 characters."""
-    meta = answer.get("meta")
+    meta = fields.get("meta")
     version = _text(meta.get("version")) if type(meta) is dict else ""
     return version[:40] or None
 
@@ -139,70 +151,70 @@ class UnknownUserError(RejectedError):
     """The server does not know the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class _ErrorSpec:
-    kind: type[ApiError]
-    message: str
-
-
-_RATE = _ErrorSpec(RateLimitedError, "the server's rate limit is reached; try again later")
-_BUSY = _ErrorSpec(ServerError, "the server is overloaded; try again later")
-_DOWN = _ErrorSpec(ServerError, "the server is not ready; try again later")
-_FAILED = _ErrorSpec(ServerError, "the server failed; try again later")
-_UNREADABLE = _ErrorSpec(
-    RejectedError, "the server does not take a parameter of the request; it may be another version"
+RATE_LIMITED = ErrorSpec(RateLimitedError, "The server's rate limit is reached. Try again later.")
+OVERLOADED = ErrorSpec(ServerError, "The server is overloaded. Try again later.")
+NOT_READY = ErrorSpec(ServerError, "The server is not ready. Try again later.")
+FAILED = ErrorSpec(ServerError, "The server failed. Try again later.")
+PARAMETER_REFUSED = ErrorSpec(
+    RejectedError, "The server does not accept a parameter of the request. It may be of another version."
 )
-_REFUSED = _ErrorSpec(RejectedError, "the server refuses the request")
 
-_BY_CODE = {
-    429: _RATE,
-    1000: _FAILED,
-    1001: _REFUSED,
-    1002: _REFUSED,
-    1003: _REFUSED,
-    1004: _REFUSED,
-    1005: _ErrorSpec(
-        AuthError, "access denied: the login or token, or the client's own certificate or version, is refused"
-    ),
-    1006: _ErrorSpec(RejectedError, "not found: the server does not know this user, or this path"),
-    1007: _REFUSED,
-    1008: _UNREADABLE,
-    1009: _UNREADABLE,
-    1010: _UNREADABLE,
-    1011: _DOWN,
-    1013: _ErrorSpec(RejectedError, "the server says that this is not a user"),
-    INTERNAL: _FAILED,
-    1015: _RATE,
-    1016: _BUSY,
-    1017: _DOWN,
-    1018: _DOWN,
-    1021: _ErrorSpec(RejectedError, "the server refuses to be asked about the sender itself"),
-    1022: _ErrorSpec(
-        RejectedError, "the client has no webhook to deliver later answers to; set one, or use blocking='wait'"
-    ),
-    1023: _FAILED,
-    1024: _ErrorSpec(
+SPEC_BY_CODE = {
+    429: RATE_LIMITED,
+    1000: FAILED,
+    1001: REFUSED,
+    1002: REFUSED,
+    1003: REFUSED,
+    1004: REFUSED,
+    1005: ErrorSpec(
         AuthError,
-        "the password has to be changed before it can be used: log in once by hand with a new_password, and put that"
-        " into the connection",
+        "The server denied access. It refuses the login or the token, or its own certificate or version is refused.",
     ),
-    1025: _UNREADABLE,
-    1026: _REFUSED,
-    1028: _ErrorSpec(RejectedError, "this user's identity has changed, which has to be acknowledged first"),
-    1031: _ErrorSpec(NotEnabledError, "the sender's account is locked: it may be banned; ask its operator"),
-    2048: _REFUSED,
-}
-_BY_STATUS = {
-    401: _ErrorSpec(AuthError, "the login, token or key is not accepted; correct the connection"),
-    403: _ErrorSpec(NotEnabledError, "not allowed: the token or key is not accepted, or has no access to this"),
-    404: _ErrorSpec(
-        NotEnabledError, "not found: the connection's host is wrong, or does not serve this part of the API"
+    1006: ErrorSpec(RejectedError, "The server does not know the user, or the path."),
+    1007: REFUSED,
+    1008: PARAMETER_REFUSED,
+    1009: PARAMETER_REFUSED,
+    1010: PARAMETER_REFUSED,
+    1011: NOT_READY,
+    1013: ErrorSpec(RejectedError, "The server reports that this is not a user."),
+    INTERNAL: FAILED,
+    1015: RATE_LIMITED,
+    1016: OVERLOADED,
+    1017: NOT_READY,
+    1018: NOT_READY,
+    1021: ErrorSpec(RejectedError, "The server refuses to check the sender's own number."),
+    1022: ErrorSpec(
+        RejectedError,
+        "The client has no webhook to deliver later results to. Set one, or use blocking='wait'.",
     ),
-    409: _ErrorSpec(RejectedError, "the server has another hash for this user; read the identity anew"),
-    429: _RATE,
+    1023: FAILED,
+    1024: ErrorSpec(
+        AuthError,
+        "The password must be changed before it can be used. Log in once manually with a new_password, and set that as"
+        " the connection's password.",
+    ),
+    1025: PARAMETER_REFUSED,
+    1026: REFUSED,
+    1028: ErrorSpec(RejectedError, "The user's identity has changed. Acknowledge the change first."),
+    1031: ErrorSpec(
+        NotEnabledError, "The sender's account is locked. It may be banned. Contact the operator of the account."
+    ),
+    2048: REFUSED,
 }
-_REDIRECT = _ErrorSpec(RejectedError, "the server answers with a redirect, which is not followed; correct the host")
-_TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerError: 503}
+SPEC_BY_STATUS = {
+    401: ErrorSpec(AuthError, "The server does not accept the login, token or key. Correct the connection."),
+    403: ErrorSpec(
+        NotEnabledError, "The server denied access. The token or key is not accepted, or has no access to this API."
+    ),
+    404: ErrorSpec(
+        NotEnabledError,
+        "The server does not know the path. The connection's host is wrong, or does not serve this part of the API.",
+    ),
+    409: ErrorSpec(RejectedError, "The server has another hash for this user. Fetch the identity again."),
+    429: RATE_LIMITED,
+}
+UNAVAILABLE = 503
+STATUS_OF_TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerError: UNAVAILABLE}
 
 
 def normalize_status(response: Response) -> Response:
@@ -212,17 +224,17 @@ def normalize_status(response: Response) -> Response:
     Gateways return 400 Bad Request for a rate limit; clients return 500 for a password that must be changed.
 
     :returns: the response, with status 429 or 503 if a retry helps, 500 if the server may also have processed the
-        request, 400 if a retry does not help; otherwise unchanged.
+        request, 400 if a retry does not help; otherwise unchanged. A 503 with an error code is a refusal.
     """
     if response.is_success or response.status in (401, 429):
         return response
-    meaning = _most_severe(_errors(response))
-    if meaning is None:
+    spec = _most_severe(_errors(response))
+    if spec is None:
         return response
-    status = 500 if meaning is _FAILED else _TRANSIENT.get(meaning.kind, 400)
-    if (status == 400) == (response.status < 500):
+    status = 500 if spec is FAILED else STATUS_OF_TRANSIENT.get(spec.kind, 400)
+    if response.status < 500 if status == 400 else response.status >= 500 and response.status != UNAVAILABLE:
         return response
-    return Response(status, response.headers, response.body)
+    return Response(status, response.headers, response.body, is_refusal=status == UNAVAILABLE)
 
 
 def error_from_response(response: Response, operation: str, *, unknown: str = "") -> ApiError:
@@ -232,17 +244,10 @@ def error_from_response(response: Response, operation: str, *, unknown: str = ""
     :param unknown: message if the server does not know the user.
     """
     errors = _errors(response)
-    meaning = _most_severe(errors) or _by_status(response)
+    spec = _most_severe(errors) or _spec_by_status(response)
     if unknown and (response.status == 404 or 1006 in error_codes(errors)):
-        meaning = _ErrorSpec(UnknownUserError, unknown)
-    code = errors[0].code if errors else None
-    message = f"{meaning.message} (error code {code})" if code else meaning.message
-    return meaning.kind(message, source=SOURCE, operation=operation, status=response.status)
-
-
-def contract_error(what: str, operation: str, response: Response | None = None) -> ContractError:
-    """Return the error for a response that is not as documented."""
-    return ContractError(what, source=SOURCE, operation=operation, status=response.status if response else None)
+        spec = ErrorSpec(UnknownUserError, unknown)
+    return spec.error(operation, response.status, code=errors[0].code if errors else None)
 
 
 def error_codes(errors: Sequence[ApiErrorItem]) -> set[int]:
@@ -257,26 +262,24 @@ def _errors(response: Response) -> list[ApiErrorItem]:
         return []
 
 
-def _most_severe(errors: Sequence[ApiErrorItem]) -> _ErrorSpec | None:
-    meanings = [meaning for error in errors if (meaning := _error_spec(error))]
-    return min(meanings, key=_gravity, default=None)
+def _most_severe(errors: Sequence[ApiErrorItem]) -> ErrorSpec | None:
+    specs = [spec for error in errors if (spec := _spec_by_code(error))]
+    return min(specs, key=_severity, default=None)
 
 
-def _gravity(meaning: _ErrorSpec) -> int:
+def _severity(spec: ErrorSpec) -> int:
     """Order errors: those of the account first, then of the request, transient ones last."""
-    return 2 if meaning.kind in _TRANSIENT else int(meaning.kind is RejectedError)
+    return 2 if spec.kind in STATUS_OF_TRANSIENT else int(spec.kind is RejectedError)
 
 
-def _error_spec(error: ApiErrorItem) -> _ErrorSpec | None:
+def _spec_by_code(error: ApiErrorItem) -> ErrorSpec | None:
     text = f"{error.title} {error.details}".lower()
     if error.code == INTERNAL and "already exist" in text:
-        return _REFUSED
+        return REFUSED
     if error.code is None and "limit" in text and ("rate" in text or "exceed" in text):
-        return _RATE
-    return _BY_CODE.get(error.code) if error.code is not None else None
+        return RATE_LIMITED
+    return SPEC_BY_CODE.get(error.code) if error.code is not None else None
 
 
-def _by_status(response: Response) -> _ErrorSpec:
-    if 300 <= response.status < 400:
-        return _REDIRECT
-    return _BY_STATUS.get(response.status, _REFUSED if response.status < 500 else _FAILED)
+def _spec_by_status(response: Response) -> ErrorSpec:
+    return spec_by_status(response, SPEC_BY_STATUS, REFUSED if response.status < 500 else FAILED)

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
-    contract_error,
-    error_from_response,
-    read_object,
-)
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import error_from_response, read_fields
 
 __all__ = ["Token", "TokenCache", "login"]
 
@@ -57,7 +54,7 @@ def login(username: str, password: str) -> Flow[Token]:
     user = _read_user(response)
     token = user.get("token")
     if type(token) is not str or not token or not token.isascii() or not token.isprintable():
-        raise contract_error("an answer without a token", LOGIN, response)
+        raise contract_error("The response has no token.", LOGIN, response)
     return Token(token, _read_expiry(user.get("expires_after")), response.date)
 
 
@@ -88,17 +85,14 @@ class TokenCache:
 
 
 def _read_user(response: Response) -> dict[str, Any]:
-    try:
-        answer = read_object(response.body)
-    except ValueError as error:
-        raise contract_error(str(error), LOGIN, response) from None
-    users = answer.get("users")
+    fields = read_fields(response, LOGIN)
+    users = fields.get("users")
     user = users[0] if type(users) is list and users else users
     if type(user) is dict:
         return user
-    if answer.get("errors"):
+    if fields.get("errors"):
         raise error_from_response(response, LOGIN)
-    raise contract_error("an answer without a user", LOGIN, response)
+    raise contract_error("The response has no user.", LOGIN, response)
 
 
 def _read_expiry(value: object) -> datetime | None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     client_version,
-    contract_error,
     error_from_response,
     from_epoch,
     parse_errors,
+    read_fields,
     read_object,
 )
 from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
@@ -154,32 +155,29 @@ class Callback:
     identifier_changes: Sequence[IdentifierChange] = ()
 
 
-def parse_check_response(response: Response, asked: Sequence[str], operation: str) -> CheckResponse:
+def parse_check_response(response: Response, inputs: Sequence[str], operation: str) -> CheckResponse:
     """
     Parse a 2xx response, and match results to inputs by their ``input``, never by position.
 
     :raises ApiError: it has errors instead of results.
     :raises ContractError: it is not an object with a list of contacts.
     """
-    try:
-        answer = read_object(response.body)
-    except ValueError as error:
-        raise contract_error(str(error), operation, response) from None
-    contacts, errors = answer.get("contacts"), tuple(item.code for item in parse_errors(answer))
+    fields = read_fields(response, operation)
+    contacts, errors = fields.get("contacts"), tuple(item.code for item in parse_errors(fields))
     if contacts is None and errors:
         raise error_from_response(response, operation)
     if type(contacts) is not list:
-        raise contract_error("not an object with a list of contacts", operation, response)
-    found, unmatched = _match_results(contacts, frozenset(asked))
-    results = {text: found[text] for text in asked if text in found}
-    missing = [text for text in dict.fromkeys(asked) if text not in found]
+        raise contract_error("The response has no list of contacts.", operation, response)
+    found, unmatched = _match_results(contacts, frozenset(inputs))
+    results = {text: found[text] for text in inputs if text in found}
+    missing = [text for text in dict.fromkeys(inputs) if text not in found]
     refused = error_from_response(response, operation) if errors and missing else None
     if isinstance(refused, RejectedError):
         # It concerns these numbers only; others may still be requested.
         refused = None
     if refused is not None and not results:
         raise refused
-    return CheckResponse(results, missing, errors, unmatched, client_version(answer), response.date, refused)
+    return CheckResponse(results, missing, errors, unmatched, client_version(fields), response.date, refused)
 
 
 def parse_callback(body: bytes) -> Callback:
@@ -192,8 +190,8 @@ def parse_callback(body: bytes) -> Callback:
     """
     try:
         delivery = read_object(body)
-    except ValueError as error:
-        raise contract_error(str(error), CALLBACK) from None
+    except ValueError:
+        raise contract_error("The callback is not a JSON object.", CALLBACK) from None
     return Callback(
         results=[result for entry in _json_objects(delivery, "contacts") if (result := _parse_result(entry))],
         identities=[change for message in _json_objects(delivery, "messages") if (change := _identity_change(message))],
@@ -204,7 +202,7 @@ def parse_callback(body: bytes) -> Callback:
     )
 
 
-def _match_results(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
+def _match_results(contacts: Sequence[Any], inputs: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
     """Return results by input, and the number of results without one."""
     found: dict[str, ContactResult] = {}
     unmatched = 0
@@ -212,7 +210,7 @@ def _match_results(contacts: Sequence[Any], asked: frozenset[str]) -> tuple[dict
         if type(entry) is not dict:
             continue
         result = _parse_result({"status": ""} | {name: value for name, value in entry.items() if value is not None})
-        if result is None or result.input not in asked:
+        if result is None or result.input not in inputs:
             unmatched += 1
         elif result.input not in found or _rank(result) > _rank(found[result.input]):
             found[result.input] = result

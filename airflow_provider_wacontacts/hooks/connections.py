@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = 60.0
 FILE_MODE = re.compile(r"0?[0-6]{3}")
+DEFAULT_PORTS = {"https": 443, "http": 80}
+MAX_COUNT_DIGITS = 9
+DefaultT = TypeVar("DefaultT", int, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class Endpoint:
     :param proxies: proxy URL by scheme.
     :param trust_env: whether the environment's proxies and CAs apply.
     :param file_mode: permissions of files that its contacts are written to in a local directory.
+    :param max_response_mb: bound of a response's decompressed size; ``None`` for the hook's default.
+    :param max_response_seconds: bound of the time of a response; ``None`` for the hook's default.
+    :param label: the connection's ID, host and port, for errors.
     """
 
     account: str
@@ -70,6 +76,9 @@ class Endpoint:
     proxies: dict[str, str] = field(repr=False)
     trust_env: bool
     file_mode: int
+    max_response_mb: int | None = None
+    max_response_seconds: int | None = None
+    label: str = ""
 
 
 def read_connection(conn_id: str, conn_type: str | None = None) -> Connection:
@@ -168,21 +177,24 @@ def parse_endpoint(connection: Connection) -> Endpoint:
         proxies=proxies,
         trust_env=read_bool(connection, extras, "trust_env", default=True),
         file_mode=read_file_mode(connection, extras),
+        max_response_mb=read_count(connection, "max_response_mb", None),
+        max_response_seconds=read_count(connection, "max_response_seconds", None),
+        label=f"connection {connection.conn_id!r} ({url.hostname}:{url.port or DEFAULT_PORTS[url.scheme]})",
     )
 
 
-def read_count(connection: Connection, name: str, default: int) -> int:
+def read_count(connection: Connection, name: str, default: DefaultT) -> int | DefaultT:
     """
-    Read a whole number from 1 on in an extra.
+    Read a whole number, 1 or more, in an extra. Forms and URIs write it as a string.
 
     :raises ConfigError: it is something else.
     """
     value = read_extras(connection).get(name)
     if value is None or value == "":
         return default
-    text = str(value).strip()
-    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise invalid_field(connection, f"extra '{name}'", "is not a whole number from 1 on")
+    text = str(value).strip() if isinstance(value, (int, float, str)) else ""
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_COUNT_DIGITS and int(text)):
+        raise invalid_field(connection, f"extra {name!r}", "must be a whole number, 1 or more")
     return int(text)
 
 

@@ -15,11 +15,14 @@ from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.clients.bodies import DEFAULT_LIMITS, Limits
+from airflow_provider_wacontacts.clients.deadlines import DeadlineAdapter
+from airflow_provider_wacontacts.clients.errors import spec_by_status
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import DEFAULT_POLICY, SYSTEM_CLOCK, Auth, Clock, RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.exceptions import RejectedError, WaContactsError, add_help
+from airflow_provider_wacontacts.exceptions import WaContactsError, add_help
 from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
     extras_of_form,
@@ -31,7 +34,7 @@ from airflow_provider_wacontacts.hooks.connections import (
 )
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 
-__all__ = ["USER_AGENT", "FeedHook"]
+__all__ = ["USER_AGENT", "FeedHook", "get_limits"]
 
 T = TypeVar("T")
 
@@ -49,11 +52,13 @@ class FeedHook(BaseHook):
     :class:`HttpHook` sets up the session, which lives as long as the hook. The connection's ``timeout``, ``verify``,
     ``cert``, ``proxies`` and ``trust_env`` mean what they mean there; no other extra becomes a header.
 
+    :cvar limits: bounds of a response, unless the connection's extras set others.
     :param policy: how long a request is retried.
     :param clock: for tests.
     """
 
     conn_type: ClassVar[str]
+    limits: ClassVar[Limits] = DEFAULT_LIMITS
 
     def __init__(
         self, conn_id: str, *, method: str = "GET", policy: RetryPolicy | None = None, clock: Clock | None = None
@@ -183,15 +188,29 @@ class FeedHook(BaseHook):
     ) -> Driver:
         session, normalize = self._session, self._normalize
         rate_limiter = rate_limiter or self._rate_limiter
-        loop = RetryLoop(self._auth, policy=policy, clock=self._clock, normalize=normalize, before_sleep=send_retry)
-        return Driver(session, self._endpoint.base_url, loop, timeout=timeout, rate_limiter=rate_limiter)
+        endpoint = self._endpoint
+        loop = RetryLoop(
+            self._auth,
+            policy=policy,
+            clock=self._clock,
+            normalize=normalize,
+            before_sleep=send_retry,
+            connection=endpoint.label,
+        )
+        limits = get_limits(endpoint, self.limits)
+        return Driver(session, endpoint.base_url, loop, timeout=timeout, limits=limits, rate_limiter=rate_limiter)
+
+
+def get_limits(endpoint: Endpoint, default: Limits) -> Limits:
+    """Return the bounds of a response, of a connection's extras or the default."""
+    return Limits(endpoint.max_response_mb or default.max_mb, endpoint.max_response_seconds or default.max_seconds)
 
 
 class _SessionHook(HttpHook):
     """An HTTP hook that sets up a session for an endpoint: its login and its other extras stay out of it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
+        super().__init__(adapter=DeadlineAdapter())
         self._endpoint = endpoint
 
     def get_connection(self, conn_id: str) -> Connection:  # type: ignore[override]
@@ -203,12 +222,7 @@ class _SessionHook(HttpHook):
 def _run_request(request: Request) -> Flow[Response]:
     response = yield request
     if not response.is_success:
-        raise RejectedError(
-            "the server refuses the request",
-            source=request.source,
-            operation=request.operation,
-            status=response.status,
-        )
+        raise spec_by_status(response, {}).error(request.operation, response.status)
     return response
 
 

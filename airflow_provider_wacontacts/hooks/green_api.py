@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
 from airflow_provider_wacontacts.clients import green_api, green_api_checks
+from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
 from airflow_provider_wacontacts.clients.requests_driver import Driver
@@ -51,6 +52,7 @@ class GreenApiHook(FeedHook):
     default_conn_name = "green_api_default"
     conn_type = "green_api"
     hook_name = "GREEN-API"
+    limits = Limits(max_mb=512, max_seconds=900)
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class GreenApiHook(FeedHook):
         :param endpoint: the method's name, such as ``getSettings``; instance and token are put around it.
         """
         if not endpoint:
-            raise ConfigError("run() got no endpoint; pass the name of a method of GREEN-API, such as getSettings")
+            raise ConfigError("endpoint is empty. Set it to a method of GREEN-API, for example getSettings.")
         name, question_mark, query = endpoint.strip("/").partition("?")
         return super().run(self._instance.path(name) + question_mark + query, data, headers, json=json)
 
@@ -152,7 +154,7 @@ class GreenApiHook(FeedHook):
 
     def _probe(self) -> Flow[str]:
         state = yield from green_api.get_usable_state(self._instance)
-        return f"GREEN-API answered: the instance's state is {state}"
+        return f"Connected to GREEN-API. The instance's state is {state}."
 
     @cached_property
     def _instance(self) -> green_api.Instance:
@@ -175,13 +177,13 @@ def _parse_instance(connection: Connection, endpoint: Endpoint) -> green_api.Ins
     """
     if "/wainstance" in endpoint.base_url.lower():
         raise invalid_field(
-            connection, "host", "holds more than the apiUrl; idInstance and token go into login and password"
+            connection, "host", "contains more than the apiUrl. Set the idInstance as login, and the token as password."
         )
     id_instance = str(connection.login or "").strip()
     if not id_instance:
-        raise invalid_field(connection, "login", "is empty; it holds the idInstance")
+        raise invalid_field(connection, "login", "is empty. Set it to the idInstance.")
     if not (id_instance.isascii() and id_instance.isdecimal()):
-        raise invalid_field(connection, "login", "is not an idInstance, which has digits only")
+        raise invalid_field(connection, "login", "is not an idInstance, which has only digits.")
     instance = green_api.Instance(id_instance, read_token(connection))
     for secret in instance.secrets:
         mask_secret(secret)

@@ -99,7 +99,7 @@ class TurnHook(FeedHook):
 
     def _probe(self) -> Flow[str]:
         fields = yield from turn.get_schemas()
-        return f"Turn.io answered: contacts have {len(fields)} fields"
+        return f"Connected to Turn.io. Contacts have {len(fields)} fields."
 
     @cached_property
     def _auth(self) -> AuthState:

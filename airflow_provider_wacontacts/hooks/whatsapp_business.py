@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
-import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
-from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import whatsapp_business
-from airflow_provider_wacontacts.clients.aiohttp_driver import (
-    LOOP_CLOCK,
-    AsyncDriver,
-    Route,
-    open_session,
-    resolve_route,
-)
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
+from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow, Response
-from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter, RateLimiter, RateLimiters
-from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection, read_connection_async
-from airflow_provider_wacontacts.hooks.feed import USER_AGENT, FeedHook
-from airflow_provider_wacontacts.hooks.metrics import send_retry
+from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
+from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
+from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection
+from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
+    MAX_SECONDS,
     UNVERIFIED,
     WhatsAppConnection,
     parse_connection,
@@ -38,7 +28,7 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
 from airflow_provider_wacontacts.identifiers.numbers import infer_region
 from airflow_provider_wacontacts.records.identities import Identity
 
-__all__ = ["AsyncContacts", "WhatsAppBusinessHook"]
+__all__ = ["WhatsAppBusinessHook"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -65,6 +55,7 @@ class WhatsAppBusinessHook(FeedHook):
     default_conn_name = "whatsapp_business_default"
     conn_type = "whatsapp_business"
     hook_name = "WhatsApp Business"
+    limits = Limits(max_seconds=MAX_SECONDS)
 
     def __init__(
         self,
@@ -139,19 +130,9 @@ class WhatsAppBusinessHook(FeedHook):
         """
         self.run_flow(whatsapp_business.acknowledge_identity(wa_id, hash))
 
-    def open_async(self, *, clock: Clock | None = None) -> AsyncContacts:
-        """
-        Return the same client for an event loop: ``async with hook.open_async() as contacts``.
-
-        It reads the connection when it is opened; creating it blocks nothing.
-
-        :param clock: for tests.
-        """
-        return AsyncContacts(self.whatsapp_business_conn_id, policy=self._policy, clock=clock)
-
     def _probe(self) -> Flow[str]:
         yield from whatsapp_business.probe_contacts()
-        return "the WhatsApp Business API answered"
+        return "Connected to the WhatsApp Business API."
 
     @cached_property
     def _whatsapp(self) -> WhatsAppConnection:
@@ -175,9 +156,8 @@ class WhatsAppBusinessHook(FeedHook):
         )
 
     def _read_credentials(self) -> Credentials | None:
-        return _same_host(
-            parse_connection(read_connection(self.whatsapp_business_conn_id, self.conn_type)), self._endpoint
-        )
+        connection = read_connection(self.whatsapp_business_conn_id, self.conn_type)
+        return parse_connection(connection).credentials_for(self._endpoint.base_url)
 
     @property
     def _normalize(self) -> Callable[[Response], Response]:
@@ -186,115 +166,3 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def _rate_limiter(self) -> RateLimiter:
         return RATE_LIMITERS[self._endpoint.base_url, self.sender]
-
-
-class AsyncContacts:
-    """
-    Checks numbers and reads identities without blocking the event loop.
-
-    ``async with AsyncContacts(conn_id) as contacts`` opens and closes it. The tasks of one event loop may share it,
-    its HTTP connections and its token.
-
-    :param conn_id: the connection, which is read when it is opened.
-    :param policy: how long a request is retried.
-    :param clock: for tests.
-    """
-
-    def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None, clock: Clock | None = None) -> None:
-        self._conn_id = conn_id
-        self._policy = policy or RetryPolicy()
-        self._clock = clock or LOOP_CLOCK
-        self._connection: WhatsAppConnection
-        self._driver: AsyncDriver
-        self._session: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        """
-        Read the connection, and open a session.
-
-        :raises ConfigError: the connection is missing or invalid; nothing is sent.
-        """
-        connection = self._connection = await _read_async(self._conn_id)
-        if connection.endpoint.verify is False:
-            log.warning(UNVERIFIED, self._conn_id)
-        route = await sync_to_async(_route, thread_sensitive=False)(connection.endpoint)
-        self._session = open_session(USER_AGENT)
-        loop = RetryLoop(
-            AuthState(
-                connection.credentials,
-                read=self._read_credentials,
-                mask=sync_to_async(mask_secret),
-                lock=asyncio.Lock(),
-                now=self._clock.now,
-            ),
-            policy=self._policy,
-            clock=self._clock,
-            normalize=whatsapp_business.normalize_status,
-            before_sleep=send_retry,
-        )
-        rate_limiter = AsyncRateLimiter(RATE_LIMITERS.interval, clock=self._clock)
-        timeout = connection.endpoint.timeout
-        self._driver = AsyncDriver(self._session, route, loop, timeout=timeout, rate_limiter=rate_limiter)
-        return self
-
-    async def _read_credentials(self) -> Credentials | None:
-        return _same_host(await _read_async(self._conn_id), self._connection.endpoint)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
-
-    @property
-    def sender(self) -> str:
-        """What numbers are stored under, see :attr:`.WhatsAppBusinessHook.sender`."""
-        return self._connection.sender
-
-    @property
-    def daily_checks(self) -> int:
-        """The daily check budget: numbers per UTC day, 1 and up."""
-        return self._connection.daily_checks
-
-    async def check_contacts(
-        self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
-    ) -> whatsapp_business.CheckResponse:
-        """Check which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
-        return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
-
-    async def get_identity(self, wa_id: str) -> Identity:
-        """Request the latest identity of a user, see :meth:`.WhatsAppBusinessHook.get_identity`."""
-        return await self.run_flow(whatsapp_business.get_identity(wa_id))
-
-    async def acknowledge_identity(self, wa_id: str, hash: str) -> None:  # noqa: A002 - the vendor's word
-        """Acknowledge a user's change, see :meth:`.WhatsAppBusinessHook.acknowledge_identity`."""
-        await self.run_flow(whatsapp_business.acknowledge_identity(wa_id, hash))
-
-    async def run_flow(self, flow: Flow[T]) -> T:
-        """
-        Send the requests of a flow.
-
-        :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
-        """
-        return await self._driver.run(flow)
-
-
-def _same_host(connection: WhatsAppConnection, endpoint: Endpoint) -> Credentials | None:
-    """Return the credentials of a connection; none if its host has changed, which must not receive them."""
-    return connection.credentials if connection.endpoint.base_url == endpoint.base_url else None
-
-
-async def _read_async(conn_id: str) -> WhatsAppConnection:
-    connection = await read_connection_async(conn_id, WhatsAppBusinessHook.conn_type)
-    # In Airflow's thread: masking calls the supervisor, which would block the event loop.
-    return await sync_to_async(parse_connection)(connection)
-
-
-def _route(endpoint: Endpoint) -> Route:
-    return resolve_route(
-        endpoint.base_url,
-        verify=endpoint.verify,
-        cert=endpoint.cert,
-        proxies=endpoint.proxies,
-        trust_env=endpoint.trust_env,
-    )

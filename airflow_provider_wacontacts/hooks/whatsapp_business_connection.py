@@ -21,10 +21,12 @@ from airflow_provider_wacontacts.hooks.connections import (
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import read_sender
 
-__all__ = ["UNVERIFIED", "WhatsAppConnection", "parse_connection"]
+__all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection"]
 
 DEFAULT_DAILY_CHECKS = 1000
-UNVERIFIED = "Connection %r does not verify certificates, so its traffic can be read and changed; set extra 'verify'"
+#: With the ten minutes that a request is retried for, less than the lease of its numbers.
+MAX_SECONDS = 100
+UNVERIFIED = "Connection %r does not verify certificates, so its traffic can be read and changed. Set extra 'verify'."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class WhatsAppConnection:
     daily_checks: int
     credentials: Credentials
 
+    def credentials_for(self, base_url: str) -> Credentials | None:
+        """Return the credentials; ``None`` if the connection's host is another now, which must not receive them."""
+        return self.credentials if self.endpoint.base_url == base_url else None
+
 
 def parse_connection(connection: Connection) -> WhatsAppConnection:
     """
@@ -50,6 +56,12 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
     :raises ConfigError: a field or an extra is missing or invalid; the message names it.
     """
     endpoint, extras = parse_endpoint(connection), read_extras(connection)
+    if (endpoint.max_response_seconds or 1) > MAX_SECONDS:
+        raise invalid_field(
+            connection,
+            "extra 'max_response_seconds'",
+            f"must be at most {MAX_SECONDS}: numbers are leased for 12 minutes",
+        )
     sender = _sender(connection, extras)
     auth = _auth_kind(connection, extras, endpoint)
     return WhatsAppConnection(
@@ -72,7 +84,7 @@ _HEADERS: dict[str, Callable[[str], Mapping[str, str]]] = {
 def _auth_kind(connection: Connection, extras: Mapping[str, Any], endpoint: Endpoint) -> str:
     auth = str(extras.get("auth") or "").strip().lower() or "login"
     if auth not in ("login", *_HEADERS):
-        raise invalid_field(connection, "extra 'auth'", "is not login, bearer or d360")
+        raise invalid_field(connection, "extra 'auth'", "must be login, bearer or d360.")
     host = urlsplit(endpoint.base_url).hostname or ""
     if host == "graph.facebook.com":
         raise invalid_field(
@@ -85,7 +97,7 @@ def _auth_kind(connection: Connection, extras: Mapping[str, Any], endpoint: Endp
         raise invalid_field(
             connection,
             "extra 'auth'",
-            "is login, which at Turn.io revokes the token in use; put that into the password and set it to bearer",
+            "is login, which at Turn.io revokes the token in use. Set it to bearer, and the token as password.",
         )
     return auth
 
@@ -94,12 +106,12 @@ def _login(connection: Connection) -> tuple[str, str]:
     username, password = (connection.login or "").strip(), connection.password or ""
     if not username:
         raise invalid_field(
-            connection, "login", "is empty; it holds the user's name, unless extra 'auth' is bearer or d360"
+            connection, "login", "is empty. Set it to the user name, or set extra 'auth' to bearer or d360."
         )
     if ":" in username:
-        raise invalid_field(connection, "login", "has a colon, which a user's name cannot have")
+        raise invalid_field(connection, "login", "has a colon, which is not allowed in a user name.")
     if not password:
-        raise invalid_field(connection, "password", "is empty; it holds the user's password")
+        raise invalid_field(connection, "password", "is empty. Set it to the user's password.")
     mask_secret(password)
     return username, password
 

@@ -4,41 +4,155 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
+import aiohttp
+from airflow.providers.common.compat.sdk import mask_secret
+from asgiref.sync import sync_to_async
+
+from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.clients.aiohttp_driver import (
+    LOOP_CLOCK,
+    AsyncDriver,
+    Route,
+    open_session,
+    resolve_route,
+)
+from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
+from airflow_provider_wacontacts.clients.bodies import Limits
+from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse, next_pause
+from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
-from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
+from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection_async
+from airflow_provider_wacontacts.hooks.feed import USER_AGENT, get_limits
+from airflow_provider_wacontacts.hooks.metrics import count_statuses, send, send_retry
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.hooks.store import create_store, store_engine_async
 from airflow_provider_wacontacts.hooks.store_connection import StoreConnection
-from airflow_provider_wacontacts.hooks.whatsapp_business import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business import RATE_LIMITERS, WhatsAppBusinessHook
+from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
+    MAX_SECONDS,
+    UNVERIFIED,
+    WhatsAppConnection,
+    parse_connection,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["SharedClient", "shared_client"]
+__all__ = ["AsyncContacts", "SharedClient", "shared_client"]
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Threads compete with the event loop for the interpreter, and 20 requests a second need no more.
 THREADS = 2
+#: A triggerer runs the triggers of all DAGs: a large response must not take its memory.
+LIMITS = Limits(max_mb=8, max_seconds=MAX_SECONDS)
 #: Waiting polls again anyway, and releases its numbers meanwhile.
 SEND_ONCE = RetryPolicy(budget=timedelta(0))
 
 
-class _Connection(NamedTuple):
-    contacts: AsyncContacts
-    rate_limiter: AsyncRateLimiter
+class AsyncContacts:
+    """
+    Sends flows to a WhatsApp Business API client without blocking the event loop.
+
+    ``async with AsyncContacts(conn_id) as contacts`` opens and closes it. The tasks of one event loop may share it,
+    its HTTP connections, its rate limiter and its token.
+
+    :ivar rate_limiter: spaces the requests.
+    :param conn_id: the connection, which is read when it is opened.
+    :param policy: how long a request is retried.
+    :param clock: for tests.
+    """
+
+    def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None, clock: Clock | None = None) -> None:
+        self._conn_id = conn_id
+        self._policy = policy or RetryPolicy()
+        self._clock = clock or LOOP_CLOCK
+        self.rate_limiter = AsyncRateLimiter(RATE_LIMITERS.interval, clock=self._clock)
+        self._connection: WhatsAppConnection
+        self._driver: AsyncDriver
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """
+        Read the connection, and open a session.
+
+        :raises ConfigError: the connection is missing or invalid; nothing is sent.
+        """
+        connection = self._connection = await _read_async(self._conn_id)
+        if connection.endpoint.verify is False:
+            log.warning(UNVERIFIED, self._conn_id)
+        route = await sync_to_async(_route, thread_sensitive=False)(connection.endpoint)
+        self._session = open_session(USER_AGENT)
+        loop = RetryLoop(
+            AuthState(
+                connection.credentials,
+                read=self._read_credentials,
+                mask=sync_to_async(mask_secret),
+                lock=asyncio.Lock(),
+                now=self._clock.now,
+            ),
+            policy=self._policy,
+            clock=self._clock,
+            normalize=whatsapp_business.normalize_status,
+            before_sleep=send_retry,
+            connection=connection.endpoint.label,
+        )
+        self._driver = AsyncDriver(
+            self._session,
+            route,
+            loop,
+            timeout=connection.endpoint.timeout,
+            limits=get_limits(connection.endpoint, LIMITS),
+            rate_limiter=self.rate_limiter,
+        )
+        return self
+
+    async def _read_credentials(self) -> Credentials | None:
+        return (await _read_async(self._conn_id)).credentials_for(self._connection.endpoint.base_url)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @property
+    def sender(self) -> str:
+        """What numbers are stored under, see :attr:`.WhatsAppBusinessHook.sender`."""
+        return self._connection.sender
+
+    @property
+    def daily_checks(self) -> int:
+        """The daily check budget: numbers per UTC day, 1 and up."""
+        return self._connection.daily_checks
+
+    async def check_contacts(
+        self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
+    ) -> whatsapp_business.CheckResponse:
+        """Check which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
+        return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
+
+    async def run_flow(self, flow: Flow[T]) -> T:
+        """
+        Send the requests of a flow.
+
+        :returns: what the flow returns.
+        :raises WaContactsError: of the flow.
+        """
+        return await self._driver.run(flow)
 
 
 class SharedClient:
@@ -48,9 +162,9 @@ class SharedClient:
     :ivar checks: the checks of the connection's sender; used in threads.
     """
 
-    def __init__(self, connection: _Connection, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, contacts: AsyncContacts, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
         self.checks = checks
-        self._contacts, self._rate_limiter = connection
+        self._contacts = contacts
         self._threads = threads
 
     async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
@@ -63,7 +177,7 @@ class SharedClient:
 
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
-        await self._rate_limiter.wait_unblocked()
+        await self._contacts.rate_limiter.wait_unblocked()
 
     async def send_check(self, numbers: Sequence[str]) -> CheckResponse:
         """
@@ -71,21 +185,20 @@ class SharedClient:
 
         :raises WaContactsError: there was no response; the request is not retried.
         """
-        async with self._rate_limiter.acquire():
-            try:
-                answer = await self._contacts.check_contacts(numbers)
-            except TransientError as error:
-                send("whatsapp_business", retries=1, rate_limit_waits=self._block_for(error))
-                raise
-            send("whatsapp_business", asked_again=len(numbers), **count_statuses(answer))
-            return answer
+        try:
+            response = await self._contacts.check_contacts(numbers)
+        except TransientError as error:
+            send("whatsapp_business", retries=1, rate_limit_waits=self._block_for(error))
+            raise
+        send("whatsapp_business", asked_again=len(numbers), **count_statuses(response))
+        return response
 
     def _block_for(self, error: TransientError) -> timedelta | None:
         """Block all requests if the server asks for it; return by how much longer, if for a rate limit."""
         is_rate_limit = isinstance(error, RateLimitedError)
         if error.retry_after is None and not is_rate_limit:
             return None
-        longer = self._rate_limiter.block_for(next_pause(1, random.random(), error.retry_after))  # noqa: S311
+        longer = self._contacts.rate_limiter.block_for(next_pause(1, random.random(), error.retry_after))  # noqa: S311
         return longer if is_rate_limit and longer else None
 
 
@@ -98,19 +211,17 @@ async def shared_client(whatsapp_business_conn_id: str, store_conn_id: str) -> A
     """
     async with AsyncExitStack() as stack:
         threads = await stack.enter_async_context(refcounted("threads", _threads))
-        connection = await stack.enter_async_context(
-            refcounted(
-                ("whatsapp_business", whatsapp_business_conn_id), partial(_connection, whatsapp_business_conn_id)
-            )
+        conn_id = whatsapp_business_conn_id
+        contacts = await stack.enter_async_context(
+            refcounted(("whatsapp_business", conn_id), partial(AsyncContacts, conn_id, policy=SEND_ONCE))
         )
         store = await stack.enter_async_context(
             refcounted(("store", store_conn_id), partial(_store, store_conn_id, threads))
         )
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        contacts = connection.contacts
         checks = SenderChecks(store.context, contacts.sender, daily_checks=contacts.daily_checks)
-        yield SharedClient(connection, checks, threads)
+        yield SharedClient(contacts, checks, threads)
 
 
 @asynccontextmanager
@@ -120,12 +231,6 @@ async def _threads() -> AsyncIterator[ThreadPoolExecutor]:
         yield threads
     finally:
         threads.shutdown(wait=False)
-
-
-@asynccontextmanager
-async def _connection(conn_id: str) -> AsyncIterator[_Connection]:
-    async with AsyncContacts(conn_id, policy=SEND_ONCE) as contacts:
-        yield _Connection(contacts, AsyncRateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND)))
 
 
 @asynccontextmanager
@@ -152,3 +257,19 @@ async def _run_in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *g
     except asyncio.CancelledError:
         await asyncio.wait([done])
         raise
+
+
+async def _read_async(conn_id: str) -> WhatsAppConnection:
+    connection = await read_connection_async(conn_id, WhatsAppBusinessHook.conn_type)
+    # In Airflow's thread: masking calls the supervisor, which would block the event loop.
+    return await sync_to_async(parse_connection)(connection)
+
+
+def _route(endpoint: Endpoint) -> Route:
+    return resolve_route(
+        endpoint.base_url,
+        verify=endpoint.verify,
+        cert=endpoint.cert,
+        proxies=endpoint.proxies,
+        trust_env=endpoint.trust_env,
+    )

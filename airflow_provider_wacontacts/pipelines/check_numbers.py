@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.retry import UNAVAILABLE, Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
@@ -84,7 +83,6 @@ class CheckRun:
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._rate_limiter = RateLimiter(timedelta(seconds=1 / self.client.requests_a_second))
         self._reported_at = self.monotonic()
         self._checked = 0
         self._average_s = 0.0
@@ -165,16 +163,11 @@ class CheckRun:
         return min(MAX_THREADS, max(1, math.ceil(self._average_s * self.client.requests_a_second * 1.1)))
 
     def _run_batch(self, batch: Sequence[int]) -> LeasedNumbers:
-        # Leased numbers have cost budget, so wait for the rate limit first.
-        self._wait_for_rate_limit()
+        self.stop.sleep(0)
         started_at = self.monotonic()
         leased = self._check_with_retries(batch)
         self._average_s += SMOOTHING * (self.monotonic() - started_at - self._average_s)
         return leased
-
-    def _wait_for_rate_limit(self) -> None:
-        self.stop.sleep(0)
-        self._rate_limiter.acquire(Clock(sleep=self.stop.sleep, monotonic=self.monotonic))
 
     def _check_with_retries(self, batch: Sequence[int]) -> LeasedNumbers:
         """Check a batch, and again if no response says whether the server did. The budget is spent again."""
@@ -187,20 +180,14 @@ class CheckRun:
                 backoff = RETRY_POLICY.backoff(attempts, random.random())  # noqa: S311
                 pause = max(backoff, error.retry_after or backoff)
                 elapsed = timedelta(seconds=self.monotonic() - started_at) + pause
-                # The client has retried what the server did not do, for as long as its policy allows.
-                if (
-                    attempts >= MAX_ATTEMPTS
-                    or error.status == UNAVAILABLE
-                    or pause > RETRY_POLICY.max_pause
-                    or elapsed > RETRY_POLICY.budget
-                ):
+                # What the client itself has retried is included in the time.
+                if attempts >= MAX_ATTEMPTS or pause > RETRY_POLICY.max_pause or elapsed > RETRY_POLICY.budget:
                     self._failed = True
                 if self._failed:
                     raise
                 log.info("%s; retrying in %.1f s (counts against the budget again)", error, pause.total_seconds())
             self.on_retry()
             self.stop.sleep(pause.total_seconds())
-            self._wait_for_rate_limit()
 
     def _check_batch(self, batch: Sequence[int]) -> LeasedNumbers:
         leased = self.check.lease(batch)

@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import Any, Protocol
 
-from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter
-from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.clients.whatsapp_business import UnknownUserError
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
@@ -19,8 +16,6 @@ from airflow_provider_wacontacts.store.identities import SenderIdentities, Store
 
 __all__ = ["AcknowledgeSummary", "FetchSummary", "IdentityApi", "IdentityRun", "choose_identities"]
 
-#: Clients allow 20 requests a second, and checks need most of them.
-REQUESTS_A_SECOND = 5.0
 REPORT_EVERY_S = 10.0
 
 
@@ -106,7 +101,7 @@ def choose_identities(
 @dataclass(kw_only=True)
 class IdentityRun:
     """
-    Processes identities one by one, at a rate that leaves room for checks, and records each result as it comes.
+    Processes identities one by one, and records each result as it comes.
 
     An error about a single user is raised after the other users are done.
 
@@ -122,8 +117,6 @@ class IdentityRun:
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._rate_limiter = RateLimiter(timedelta(seconds=1 / REQUESTS_A_SECOND))
-        self._clock = Clock(sleep=self.stop.sleep, monotonic=self.monotonic)
         self._first_error: ApiError | None = None
 
     def fetch(self, chosen: Sequence[StoredIdentity]) -> FetchSummary:
@@ -180,13 +173,9 @@ class IdentityRun:
         if self._first_error is not None:
             raise self._first_error
 
-    def _wait_for_rate_limit(self) -> None:
-        self.stop.sleep(0)
-        self._rate_limiter.acquire(self._clock)
-
     def _fetch_latest(self, identity: StoredIdentity) -> StoredIdentity | None:
         """Fetch and store a user's latest identity; ``None`` if the API does not know the user."""
-        self._wait_for_rate_limit()
+        self.stop.sleep(0)
         try:
             latest = self.api.get_identity(identity.wa_id)
         except UnknownUserError:
@@ -207,7 +196,7 @@ class IdentityRun:
             return "changed", latest
         if latest.acknowledged:
             return "already_acknowledged", latest
-        self._wait_for_rate_limit()
+        self.stop.sleep(0)
         try:
             self.api.acknowledge_identity(latest.wa_id, latest.hash)
         except RejectedError as error:

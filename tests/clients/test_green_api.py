@@ -188,9 +188,9 @@ def test_an_unknown_state_is_accepted(state):
 @pytest.mark.parametrize(
     ("state", "kind", "told"),
     [
-        ("notAuthorized", NotEnabledError, "scan its QR code"),
-        ("pendingCode", NotEnabledError, "scan its QR code"),
-        ("pendingPassword", NotEnabledError, "scan its QR code"),
+        ("notAuthorized", NotEnabledError, "Scan its QR code"),
+        ("pendingCode", NotEnabledError, "Scan its QR code"),
+        ("pendingPassword", NotEnabledError, "Scan its QR code"),
         ("blocked", NotEnabledError, "banned"),
         ("starting", TransientError, "up to 5 minutes"),
         ("sleepMode", TransientError, "phone is switched off"),
@@ -207,5 +207,5 @@ def test_an_error_names_the_operation_it_belongs_to(read):
     flow = read(INSTANCE)
     operation = asked(flow).operation
 
-    with pytest.raises(NotEnabledError, match=f"^{operation}, HTTP 403: not allowed"):
+    with pytest.raises(NotEnabledError, match=f"^{operation}, HTTP 403: The server denied access"):
         flow.send(Response(403, {}, b"<html>"))

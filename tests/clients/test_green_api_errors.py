@@ -21,13 +21,13 @@ def echoing(message, status=400):
 SAID = [
     ("instance in starting process try later", TransientError, "is starting, which takes"),
     ("instance is starting or not authorized", TransientError, "is starting, or not authorized"),
-    ("instance account not authorized", NotEnabledError, "scan its QR code"),
-    ("Instance account is expired. Renew your instance from personal area", NotEnabledError, "renew it"),
+    ("instance account not authorized", NotEnabledError, "Scan its QR code"),
+    ("Instance account is expired. Renew your instance from personal area", NotEnabledError, "Renew it"),
     ("Instance is deleted", NotEnabledError, "deleted"),
-    ("bad request data", RejectedError, "refuses the request"),
-    ("Bad Request Validation failed", RejectedError, "refuses the request"),
-    ("Validation failed. Details: 'count' must be a number", RejectedError, "refuses the request"),
-    ("Unexpected token _ in JSON at position 10", RejectedError, "refuses the request"),
+    ("bad request data", RejectedError, "refused the request"),
+    ("Bad Request Validation failed", RejectedError, "refused the request"),
+    ("Validation failed. Details: 'count' must be a number", RejectedError, "refused the request"),
+    ("Unexpected token _ in JSON at position 10", RejectedError, "refused the request"),
 ]
 
 
@@ -71,9 +71,9 @@ QUOTA = {
         (401, AuthError, "apiTokenInstance"),
         (403, NotEnabledError, "apiUrl"),
         (404, NotEnabledError, "apiUrl"),
-        (418, RejectedError, "refuses"),
+        (418, RejectedError, "refused"),
         (466, NotEnabledError, "quota"),
-        (469, RejectedError, "refuses"),
+        (469, RejectedError, "refused"),
     ],
 )
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_retries_are_logged(wire, clock, everything):
         Driver(session, wire.url, RetryLoop(clock=clock, jitter=lambda: 0.0)).run(strict())
 
     assert [record.getMessage() for record in everything.records] == [
-        "turn.contacts.page: HTTP 429; attempt 2 follows in 7.0 s"
+        "turn.contacts.page: HTTP 429. Attempt 2 follows in 7.0 s."
     ]
 
 

@@ -127,7 +127,7 @@ def test_a_response_without_a_body_is_complete(driver, wire, status):
 def test_an_unreachable_host_is_a_network_error(session, unused_url, clock):
     loop = RetryLoop(policy=RetryPolicy(budget=timedelta(seconds=2)), clock=of_clock(clock), jitter=lambda: 0.0)
     driver = Driver(session, unused_url, loop)
-    with pytest.raises(NetworkError, match="3 attempts: the connection could not be made"):
+    with pytest.raises(NetworkError, match="3 attempts: The host refused the connection"):
         driver.run(ask())
 
     assert clock.sleeps == [0.5, 1]

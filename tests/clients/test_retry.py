@@ -1,22 +1,24 @@
 """What is tried again, after how long, and when it is given up."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_wacontacts.clients.failures import CONFIGURATION, UNSENT, Failure
 from airflow_provider_wacontacts.clients.http import Request, Response
 from airflow_provider_wacontacts.clients.retry import (
     Attempt,
-    Failure,
     RetryPolicy,
     pause_before_retry,
     read_retry_after,
 )
 from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    ContractError,
     NetworkError,
-    PermanentError,
     RateLimitedError,
     ServerError,
     TransientError,
@@ -26,7 +28,8 @@ NOW = datetime(2026, 8, 10, 3, 15, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
 POLICY = RetryPolicy()
 REQUEST = Request("turn.contacts.page", "GET", "/")
-NETWORK = [Failure.UNREACHABLE, Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF]
+LOST = [Failure.DROPPED, Failure.TIMED_OUT, Failure.INCOMPLETE]
+NETWORK = [Failure.UNREACHABLE, Failure.REFUSED, Failure.CONNECT_TIMED_OUT, Failure.PROXY, *LOST]
 
 
 def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, jitter=0.0):
@@ -118,7 +121,7 @@ def test_the_other_half_of_a_backoff_is_jitter():
 def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
     policy = RetryPolicy(max_pause=timedelta(seconds=5))
 
-    assert judge(Failure.CUT_OFF, policy=policy, number=2000, jitter=0.999) <= 5
+    assert judge(Failure.INCOMPLETE, policy=policy, number=2000, jitter=0.999) <= 5
 
 
 @pytest.mark.parametrize("status", [*range(200, 429), *range(430, 500)])
@@ -133,8 +136,8 @@ def test_a_wait_longer_than_a_worker_may_sleep_is_not_begun():
     error = caught.value
     assert (error.retry_after, error.status, error.attempts) == (timedelta(seconds=120.5), 429, 2)
     assert (error.source, error.operation) == ("turn", "turn.contacts.page")
-    assert (
-        str(error) == "turn.contacts.page, HTTP 429, 2 attempts: the server's rate limit is reached; try again in 121 s"
+    assert str(error).startswith(
+        "turn.contacts.page, HTTP 429, 2 attempts: The server's rate limit is reached. Try again in 121 s."
     )
 
 
@@ -152,7 +155,7 @@ def test_5xx_beyond_the_budget_raises_a_server_error():
 
     error = caught.value
     assert (error.status, error.attempts, error.retry_after) == (502, 9, None)
-    assert str(error) == "turn.contacts.page, HTTP 502, 9 attempts: the server failed; try again later"
+    assert str(error).startswith("turn.contacts.page, HTTP 502, 9 attempts: The server failed. Try again later.")
 
 
 def test_a_server_that_asks_for_too_much_patience_says_so():
@@ -169,12 +172,26 @@ def test_network_failures_beyond_the_budget_raise_a_network_error(failure):
 
     error = caught.value
     assert (error.status, error.attempts, error.retry_after) == (None, 4, None)
-    assert str(error) == f"turn.contacts.page, 4 attempts: {failure.value}; try again later"
+    assert str(error).startswith(f"turn.contacts.page, 4 attempts: {failure.value}")
 
 
-def test_an_untrusted_certificate_is_not_retried():
-    with pytest.raises(PermanentError, match="'verify'"):
-        judge(Failure.NOT_TRUSTED)
+@pytest.mark.parametrize("failure", CONFIGURATION)
+def test_a_failure_of_tls_is_not_retried(failure):
+    with pytest.raises(ConfigError, match=re.escape(failure.value)):
+        judge(failure)
+
+
+@pytest.mark.parametrize(("failure", "kind"), [(Failure.UNKNOWN_HOST, ConfigError), (Failure.UNRESOLVED, NetworkError)])
+def test_a_host_that_is_not_resolved_is_retried_for_half_a_minute(failure, kind):
+    assert judge(failure, elapsed=29.5) == 0.5
+    with pytest.raises(kind, match="host"):
+        judge(failure, elapsed=29.6)
+
+
+def test_a_response_that_is_not_http_breaks_the_contract_in_the_end():
+    assert judge(Failure.MALFORMED) == 0.5
+    with pytest.raises(ContractError, match="not valid HTTP"):
+        judge(Failure.MALFORMED, elapsed=600)
 
 
 @given(
@@ -216,7 +233,10 @@ def judge_counted(outcome):
     return pause_before_retry(POLICY, Attempt(COUNTED, outcome, 1, timedelta(0), NOW, 0.0))
 
 
-@pytest.mark.parametrize("outcome", [answer(429), answer(503), Failure.UNREACHABLE])
+REFUSAL = Response(503, is_refusal=True)
+
+
+@pytest.mark.parametrize("outcome", [answer(429), answer(503, retry_after="0"), REFUSAL, *UNSENT])
 def test_a_non_idempotent_request_is_retried_if_it_was_not_processed(outcome):
     assert judge_counted(outcome) == timedelta(seconds=0.5)
 
@@ -224,8 +244,10 @@ def test_a_non_idempotent_request_is_retried_if_it_was_not_processed(outcome):
 @pytest.mark.parametrize(
     ("outcome", "kind"),
     [
-        *((answer(status), ServerError) for status in (500, 502, 504, 599)),
-        *((failure, NetworkError) for failure in (Failure.BROKEN, Failure.TIMED_OUT, Failure.CUT_OFF)),
+        *((answer(status), ServerError) for status in (500, 502, 503, 504, 599)),
+        (answer(503, retry_after="soon"), ServerError),
+        *((failure, NetworkError) for failure in LOST),
+        (Failure.MALFORMED, ContractError),
     ],
 )
 def test_a_non_idempotent_request_is_not_retried_if_it_may_have_been_processed(outcome, kind):

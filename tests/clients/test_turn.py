@@ -132,7 +132,7 @@ def test_an_empty_page_does_not_end_the_export() -> None:
 def test_a_cursor_seen_before_is_no_loop(again: str) -> None:
     answers = [created("c"), page(("x", 1), next_cursor="d"), page(("y", 2), next_cursor=again)]
 
-    with pytest.raises(ContractError, match="followed before"):
+    with pytest.raises(ContractError, match="repeated a cursor"):
         export_all(Export(WINDOW), answers)
 
 
@@ -310,10 +310,8 @@ def test_expiry_is_recognised_whatever_its_wording(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"cursor":null}', b'{"cursor":""}', b"<html></html>", b"\xff"])
 def test_a_success_without_a_cursor_is_a_broken_contract(body: bytes) -> None:
-    with pytest.raises(ContractError) as raised:
+    with pytest.raises(ContractError, match=r"^turn\.contacts\.cursor, HTTP 200: The response has no cursor\."):
         export_all(Export(WINDOW), [Response(200, body=body)])
-
-    assert str(raised.value) == "turn.contacts.cursor, HTTP 200: an answer without a cursor"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b'{"data":{}}'])

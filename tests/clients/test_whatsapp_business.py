@@ -226,12 +226,12 @@ def test_a_success_of_errors_alone_is_what_they_say() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"inputs": []}, "0 numbers in one request; it takes 1 to 1000"),
-        ({"inputs": ["1"] * (MAX_INPUTS + 1)}, "1001 numbers in one request"),
-        ({"inputs": "+16315551001"}, "inputs are no list of texts"),
-        ({"inputs": ["+16315551001", 16315551002]}, "inputs are no list of texts"),
+        ({"inputs": []}, "inputs has 0 numbers. A request takes 1 to 1000."),
+        ({"inputs": ["1"] * (MAX_INPUTS + 1)}, "inputs has 1001 numbers"),
+        ({"inputs": "+16315551001"}, "inputs must be a list of strings"),
+        ({"inputs": ["+16315551001", 16315551002]}, "inputs must be a list of strings"),
         ({"inputs": ["1"], "force_check": "False"}, "force_check is of type str. It must be True or False."),
-        ({"inputs": ["1"], "blocking": "maybe"}, "blocking is 'maybe'; it can be 'no_wait' or 'wait'"),
+        ({"inputs": ["1"], "blocking": "maybe"}, "blocking is 'maybe'. It must be 'no_wait' or 'wait'."),
     ],
 )
 def test_what_cannot_be_asked_is_not_sent(arguments: dict[str, Any], told: str) -> None:

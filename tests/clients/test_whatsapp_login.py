@@ -61,14 +61,14 @@ def test_users_may_be_an_object(status):
 def test_a_password_that_has_to_be_changed_first_is_said_so(status):
     changed = {"errors": [{"code": 1024, "title": "Password change required"}]}
 
-    with pytest.raises(AuthError, match="password has to be changed before it can be used: log in once by hand"):
+    with pytest.raises(AuthError, match=r"password must be changed before it can be used\. Log in once manually"):
         drive(login("admin", "b"), answer(changed, status))
 
 
 def test_a_login_that_is_not_accepted_is_said_so():
     denied = {"errors": [{"code": 1005, "title": "Access denied", "details": "Invalid credentials."}]}
 
-    with pytest.raises(AuthError, match=r"^whatsapp_business\.login, HTTP 401: access denied"):
+    with pytest.raises(AuthError, match=r"^whatsapp_business\.login, HTTP 401: The server denied access"):
         drive(login("a", "b"), answer(denied, 401))
 
 

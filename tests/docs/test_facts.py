@@ -221,7 +221,7 @@ PUBLIC = {
     "hooks.turn": (),
     "hooks.green_api": (),
     "hooks.store": ("create_store", "pseudonym_key", "store_engine_async"),
-    "hooks.whatsapp_business": ("AsyncContacts",),
+    "hooks.whatsapp_business": (),
     "pipelines.callbacks": (),
     "files": (
         "FILE_FORMATS",

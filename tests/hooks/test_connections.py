@@ -28,6 +28,7 @@ def test_a_host_is_all_it_takes():
         proxies={},
         trust_env=True,
         file_mode=0o600,
+        label="connection 'my_turn' (whatsapp.turn.io:443)",
     )
 
 

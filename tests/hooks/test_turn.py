@@ -177,7 +177,7 @@ def test_an_expired_cursor_is_made_anew_from_the_last_update_seen(hook, wire):
     [
         (400, RejectedError, "refused"),
         (401, AuthError, "connection's password"),
-        (403, NotEnabledError, "pool of one slot"),
+        (403, NotEnabledError, "pool with one slot"),
         (404, NotEnabledError, "connection's host"),
         (302, RejectedError, "connection's host"),
     ],
@@ -185,7 +185,7 @@ def test_an_expired_cursor_is_made_anew_from_the_last_update_seen(hook, wire):
 def test_what_trying_again_cannot_help_fails_at_once_and_says_what_to_do(hook, wire, status, kind, told):
     wire.will(Answer(status, headers={"location": "https://198.51.100.1/", "retry-after": "1"}))
 
-    with pytest.raises(kind, match=rf"^turn\.contacts\.cursor, HTTP {status}: .*{told}") as caught:
+    with pytest.raises(kind, match=rf"^turn\.contacts\.cursor, .*, HTTP {status}: .*{told}") as caught:
         read(hook)
     assert (len(wire.asked), caught.value.attempts) == (1, 1)
 
@@ -266,7 +266,7 @@ def test_a_working_connection_says_so(connect, wire):
     wire.will(SCHEMAS)
     connect(conn_type="turn", host=wire.url, password="example-token")
 
-    assert TurnHook().test_connection() == (True, "Turn.io answered: contacts have 2 fields")
+    assert TurnHook().test_connection() == (True, "Connected to Turn.io. Contacts have 2 fields.")
     assert paths(wire) == [("GET", "/v1/contacts/schemas")]
 
 
@@ -278,7 +278,7 @@ def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
     unsaved = Connection(conn_id="unsaved", conn_type="turn", host=wire.url, password="example-token")
 
     assert TurnHook("unsaved").test_connection()[0] is False
-    assert unsaved.test_connection() == (True, "Turn.io answered: contacts have 2 fields")
+    assert unsaved.test_connection() == (True, "Connected to Turn.io. Contacts have 2 fields.")
 
 
 @pytest.mark.parametrize(
@@ -286,12 +286,12 @@ def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
     [
         (
             Answer(401, b'{"errors": [{"title": "example-token is wrong"}]}'),
-            "turn.contacts.schemas, HTTP 401: the token",
+            "HTTP 401: The server does not accept the token",
         ),
-        (Answer(404), "turn.contacts.schemas, HTTP 404: not found"),
-        (Answer(503), "turn.contacts.schemas, HTTP 503, [45] attempts: the server failed"),
-        (Answer(429, headers={"retry-after": "6"}), "turn.contacts.schemas, HTTP 429: the server's rate limit"),
-        (DROP, "turn.contacts.schemas, [45] attempts: the connection was dropped"),
+        (Answer(404), "HTTP 404: The server does not know the path"),
+        (Answer(503), "HTTP 503, [45] attempts: The server failed"),
+        (Answer(429, headers={"retry-after": "6"}), "HTTP 429: The server's rate limit"),
+        (DROP, "[45] attempts: The connection was dropped"),
     ],
 )
 def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, answer, told):
@@ -299,7 +299,8 @@ def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, an
 
     works, message = hook.test_connection()
 
-    assert (works, re.match(told, message) is not None) == (False, True)
+    named = rf"turn\.contacts\.schemas, connection 'turn_default' \({wire.url.removeprefix('http://')}\), "
+    assert (works, re.match(named + told, message) is not None) == (False, True)
     assert clock.passed <= 10
     assert "example-token" not in message
     assert wire.url not in message
@@ -351,7 +352,7 @@ def test_the_environments_proxy_is_used_unless_the_connection_says_not_to(connec
         assert len(TurnHook(clock=clock).get_schemas()) == 2
 
         connect(conn_type="turn", host="http://turn.invalid", password="t", extra=extra | {"trust_env": False})
-        with pytest.raises(NetworkError):
+        with pytest.raises(ConfigError, match=r"\(turn\.invalid:80\): The host name is unknown"):
             TurnHook(clock=clock).get_schemas()
         assert len(proxy.asked) == 1
 

@@ -13,7 +13,6 @@ from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.pipelines import identities as jobs
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
 
@@ -48,7 +47,6 @@ class Business:
 
 @pytest.fixture
 def business(connect: Callable[..., None], store_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Business]:
-    monkeypatch.setattr(jobs, "REQUESTS_A_SECOND", 1_000.0)
     monkeypatch.setattr(feed, "DEFAULT_POLICY", feed.RetryPolicy(budget=timedelta(0)))
     with Sandbox(World(), now=NOW, whatsapp=WhatsAppBehaviour(sender=SENDER)) as sandbox:
         connect(

@@ -159,7 +159,7 @@ def test_an_unknown_event_fails(green: Sandbox, run: Context, event: Any) -> Non
 @pytest.mark.parametrize(
     ("state", "kind", "said"),
     [
-        ("notAuthorized", AirflowFailException, "scan its QR code"),
+        ("notAuthorized", AirflowFailException, "Scan its QR code"),
         ("blocked", AirflowFailException, "banned"),
         ("starting", TransientError, "5 minutes"),
         (None, TransientError, "being created"),

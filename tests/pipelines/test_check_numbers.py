@@ -146,17 +146,6 @@ def test_a_slow_server_gets_a_few_full_batches_at_once(
     assert (totals.valid, totals.queued, totals.state) == (95, 0, "resolved")
 
 
-def test_requests_keep_to_the_rate_limit(setting: Setting) -> None:
-    sent: list[float] = []
-    server = Server(lambda _: sent.append(time.monotonic()))
-    server.requests_a_second = 20.0
-
-    setting.ask(server, 150)
-
-    assert len(sent) == 15
-    assert max(sent) - min(sent) >= 14 / 20 * 0.95
-
-
 def test_after_an_error_results_in_flight_are_recorded_and_all_leases_released(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

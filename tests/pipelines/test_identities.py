@@ -285,20 +285,6 @@ def test_a_rejected_put_of_the_latest_hash_is_an_error(business):
     assert business.pending() == [anna]
 
 
-def test_the_rate_leaves_room_for_checks(business):
-    business.change(ANNA, BERT, CLEO)
-    slept = []
-
-    class RecordedSleeps(StopSignal):
-        def sleep(self, seconds):
-            slept.extend([seconds] if seconds else [])
-
-    business.stop, business.monotonic = RecordedSleeps(), lambda: 0.0
-    business.acknowledge()
-
-    assert slept == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-
-
 def test_identity_progress_is_reported_every_ten_seconds(business):
     business.change(ANNA, BERT, CLEO)
 

@@ -62,11 +62,11 @@ def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
         ({"host": "https://7103.api.greenapi.com?a=b"}, "host is not a host name"),
         ({"host": f"https://somebody:{TOKEN}@7103.api.greenapi.com"}, "host is not a host name"),
         ({"host": "http://7103.api.greenapi.com"}, "host would get the token over unencrypted http://"),
-        ({"host": f"https://7103.api.greenapi.com{path()}"}, "host holds more than the apiUrl"),
-        ({"login": None}, "login is empty; it holds the idInstance"),
-        ({"login": "  "}, "login is empty; it holds the idInstance"),
-        ({"login": "waInstance1101"}, "login is not an idInstance, which has digits only"),
-        ({"login": "1101/../1102"}, "login is not an idInstance, which has digits only"),
+        ({"host": f"https://7103.api.greenapi.com{path()}"}, "host contains more than the apiUrl"),
+        ({"login": None}, "login is empty. Set it to the idInstance."),
+        ({"login": "  "}, "login is empty. Set it to the idInstance."),
+        ({"login": "waInstance1101"}, "login is not an idInstance, which has only digits."),
+        ({"login": "1101/../1102"}, "login is not an idInstance, which has only digits."),
         ({"password": None}, "password is empty; it holds the API token"),
         ({"password": "two words"}, "password holds blanks"),
         ({"extra": {"timeout": 0}}, "extra 'timeout' is not a number of seconds above 0"),
@@ -107,35 +107,36 @@ def test_airflow_masks_the_token_as_it_is_and_as_a_path_has_it(hook):
 def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook, wire, name):
     wire.will(state(name))
 
-    assert hook.test_connection() == (True, f"GREEN-API answered: the instance's state is {name}")
+    assert hook.test_connection() == (True, f"Connected to GREEN-API. The instance's state is {name}.")
     assert paths(wire) == [("GET", path("getStateInstance"))]
 
 
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        (state("notAuthorized"), "the instance is not authorized; scan its QR code in GREEN-API's console. See "),
-        (state("blocked"), "the instance's WhatsApp account is banned. See "),
-        (state("starting"), "the instance is starting, which takes up to 5 minutes; try again later. See "),
-        (state("sleepMode"), "the instance's phone is switched off"),
-        (state(None), "the instance has no state yet: it is being created"),
-        (answer(None), "the instance has no state yet: it is being created"),
-        (answer({"code": 401, "description": TOKEN}), "HTTP 200: not an object with a stateInstance. See "),
-        (UNAUTHORIZED, "HTTP 401: the token is not accepted"),
-        (page(403), "HTTP 403: not allowed: the connection's host is not the instance's apiUrl"),
-        (refused("Cannot GET " + path(), 404), "HTTP 404: not found"),
-        (refused("Instance is deleted"), "HTTP 400: the instance is deleted"),
-        (NO_QUOTA, "HTTP 466: the quota of the plan is used up"),
-        (TOO_MANY, r"HTTP 429, \d attempts: the server's rate limit is reached"),
-        (page(502), r"HTTP 502, \d attempts: the server failed"),
-        (DROP, r"\d attempts: the connection was dropped"),
+        (state("notAuthorized"), "The instance is not authorized. Scan its QR code in GREEN-API's console."),
+        (state("blocked"), "WhatsApp has banned the instance's account."),
+        (state("starting"), "The instance is starting, which takes up to 5 minutes. Try again later."),
+        (state("sleepMode"), "The instance's phone is switched off"),
+        (state(None), "The instance is being created and has no state yet."),
+        (answer(None), "The instance is being created and has no state yet."),
+        (answer({"code": 401, "description": TOKEN}), "HTTP 200: The response has no stateInstance."),
+        (UNAUTHORIZED, "HTTP 401: The server does not accept the token"),
+        (page(403), "HTTP 403: The server denied access. The connection's host must be the instance's apiUrl"),
+        (refused("Cannot GET " + path(), 404), "HTTP 404: The server does not know the path"),
+        (refused("Instance is deleted"), "HTTP 400: The instance is deleted"),
+        (NO_QUOTA, "HTTP 466: The quota of the plan is used up"),
+        (TOO_MANY, r"HTTP 429, \d attempts: The server's rate limit is reached"),
+        (page(502), r"HTTP 502, \d attempts: The server failed"),
+        (DROP, r"\d attempts: The connection was dropped"),
     ],
 )
 def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, said, told):
     wire.will(ever_after=said)
 
     works, message = hook.test_connection()
-    assert (works, re.match(rf"green_api\.state\.get(, |: )({told})", message) is not None) == (False, True)
+    named = r"green_api\.state\.get, connection 'green_api_default' \(127\.0\.0\.1:\d+\)(, |: )"
+    assert (works, re.match(f"{named}({told})", message) is not None) == (False, True)
     assert clock.passed <= 10
     assert [secret for secret in (TOKEN, QUOTED, ID_INSTANCE, wire.url) if secret in message] == []
 

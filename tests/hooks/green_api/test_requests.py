@@ -170,7 +170,7 @@ def test_lasting_failures_end_within_the_budget(connect, wire, clock, broken, ki
 def test_permanent_failures_are_not_retried(hook, wire, clock, said, kind):
     wire.will(ever_after=said)
 
-    with pytest.raises(kind, match=rf"^green_api\.contacts\.get, HTTP {said.status}: ") as caught:
+    with pytest.raises(kind, match=rf"^green_api\.contacts\.get, .*, HTTP {said.status}: ") as caught:
         hook.get_contacts()
     assert type(caught.value) is kind
     assert (len(wire.asked), clock.sleeps, caught.value.attempts) == (1, [], 1)
@@ -210,6 +210,6 @@ def test_run_sends_a_body_where_it_is_given_one(connect, wire, clock):
 
 @pytest.mark.parametrize("endpoint", [None, ""])
 def test_run_needs_a_method(hook, wire, endpoint):
-    with pytest.raises(ConfigError, match="pass the name of a method"):
+    with pytest.raises(ConfigError, match="Set it to a method"):
         hook.run(endpoint)
     assert wire.asked == []

@@ -6,6 +6,7 @@ import json
 from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.clients.whatsapp_business import ContactResult
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncContacts
 from tests.clients.wire import Answer
 
 LOGIN = ("POST", "/v1/users/login")
@@ -75,7 +76,7 @@ class Triggerer:
 
     def do(self, *things, policy=None):
         async def all_of_them():
-            async with WhatsAppBusinessHook(policy=policy).open_async(clock=self.clock) as contacts:
+            async with AsyncContacts("whatsapp_business_default", policy=policy, clock=self.clock) as contacts:
                 return [await thing(contacts) for thing in things]
 
         return asyncio.run(all_of_them())

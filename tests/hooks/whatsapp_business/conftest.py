@@ -5,14 +5,15 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
-from airflow_provider_wacontacts.hooks import whatsapp_business
+from airflow_provider_wacontacts.hooks import whatsapp_business, whatsapp_business_shared
 from tests.hooks.whatsapp_business.api import Triggerer, Worker, fixed, logging_in
 
 
 @pytest.fixture(autouse=True)
 def rate_limiters(monkeypatch):
     """Requests are not spaced."""
-    monkeypatch.setattr(whatsapp_business, "RATE_LIMITERS", RateLimiters(timedelta(0)))
+    for module in (whatsapp_business, whatsapp_business_shared):
+        monkeypatch.setattr(module, "RATE_LIMITERS", RateLimiters(timedelta(0)))
 
 
 @pytest.fixture(params=[Worker, Triggerer])

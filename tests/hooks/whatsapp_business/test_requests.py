@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business import acknowledge_identity, get_identity
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ContractError,
@@ -35,7 +36,8 @@ def test_identities_are_looked_at_and_acknowledged(by_token, process, wire):
     wire.will(KNOWN, Answer(body=b"null"))
 
     found, done = process.do(
-        lambda api: api.get_identity("16315551000"), lambda api: api.acknowledge_identity("16315551000", "UKD6Y/5SqDU=")
+        lambda api: api.run_flow(get_identity("16315551000")),
+        lambda api: api.run_flow(acknowledge_identity("16315551000", "UKD6Y/5SqDU=")),
     )
 
     assert (found.hash, found.acknowledged, done) == ("UKD6Y/5SqDU=", False, None)
@@ -164,7 +166,18 @@ def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
     assert paths(wire) == [("POST", "/gateway/v1/contacts")]
 
 
-@pytest.mark.parametrize("broken", [Answer(502, b""), failed(400, 1014), DROP, Answer(cut=1)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(502, b""),
+        Answer(503, b""),
+        Answer(503, b"<html>"),
+        failed(400, 1014),
+        failed(503, 1014),
+        DROP,
+        Answer(cut=1),
+    ],
+)
 @pytest.mark.usefixtures("by_token")
 def test_what_the_caller_counts_is_not_sent_again_where_it_may_have_been_done(wire, broken):
     wire.will(ever_after=broken)
@@ -174,7 +187,16 @@ def test_what_the_caller_counts_is_not_sent_again_where_it_may_have_been_done(wi
     assert len(wire.asked) == 1
 
 
-@pytest.mark.parametrize("broken", [Answer(503, b""), failed(400, 1016), failed(400, 1015), Answer(429, b"")])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(503, b"", {"retry-after": "1"}),
+        failed(503, 1016),
+        failed(400, 1016),
+        failed(400, 1015),
+        Answer(429, b""),
+    ],
+)
 @pytest.mark.usefixtures("by_token")
 def test_what_the_caller_counts_is_sent_again_where_it_was_not_done(wire, clock, broken):
     wire.will(broken, checked())
