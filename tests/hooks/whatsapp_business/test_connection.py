@@ -78,7 +78,7 @@ def test_check_sends_nothing(by_login, wire):
     ("extra", "expected"),
     [
         ({}, ("whatsapp_business_default", 1000, None)),
-        ({"sender": "+91 98765 43210", "daily_checks": "250"}, ("+91 98765 43210", 250, "IN")),
+        ({"sender": "+91 98765 43210", "daily_checks": "250"}, ("+919876543210", 250, "IN")),
         ({"sender": " ", "daily_checks": ""}, ("whatsapp_business_default", 1000, None)),
         ({"sender": "+12015550100", "daily_checks": 1}, ("+12015550100", 1, "US")),
     ],
