@@ -58,8 +58,8 @@ Rejected rows
   turn main     2  2024-01-03 00:05  no id
 
 Senders
-  SENDER        SPENT TODAY  LIMIT  OPEN CHECKS  OVERDUE  OLDEST OPEN
-  +12015550100            1      -            1        0  2024-01-08 09:00
+  SENDER        SPENT TODAY  LIMIT  OPEN CHECKS  OVERDUE  LOST  OLDEST OPEN
+  +12015550100            1      -            1        0     0  2024-01-08 09:00
 
 Numbers
   SENDER        STATUS      NUMBERS
@@ -279,8 +279,10 @@ def test_a_monitor_gets_one_line_and_0_where_all_is_fresh(week, status):
 def test_a_monitor_gets_one_line_and_1_where_something_is_stale(full_week, status):
     assert status("--max-age", "34h") == (
         1,
-        "STALE: green_api depot is 2d 8h old, turn other was never synced; maximum age 34h\n",
+        "STALE: green_api depot is 2d 8h old; maximum age 34h\n",
     )
+    code, line = status("--max-age", "34h", "--account", "other")
+    assert (code, line) == (1, "STALE: turn other was never synced; maximum age 34h\n")
 
 
 def test_a_monitor_may_watch_one_account(full_week, status):

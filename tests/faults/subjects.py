@@ -36,7 +36,7 @@ from airflow_provider_wacontacts.store.attempts import recorded
 from airflow_provider_wacontacts.store.checks.model import CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["SUBJECTS", "Check", "Found", "Subject"]
+__all__ = ["SUBJECTS", "Found", "GreenToStore", "Subject"]
 
 DAY = timedelta(days=1)
 #: Who is erased, of a round's people.
