@@ -12,7 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.store import ledger
 from airflow_provider_wacontacts.store.context import StoreContext
 
@@ -39,7 +39,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        with suppress(LandingError):
+        with suppress(WaContactsError):
             attempt.fail(type(error).__name__)
         raise
     finally:
@@ -48,7 +48,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
 
 def _beat(attempt: Attempt, ended: Event) -> None:
     while not ended.wait(BEAT_EVERY_S):
-        with suppress(LandingError):
+        with suppress(WaContactsError):
             attempt.beat()
 
 

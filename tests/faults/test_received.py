@@ -130,3 +130,13 @@ def test_sigterm_while_it_waits_for_the_server_keeps_what_came(task: Any, turn: 
         signal.signal(signal.SIGTERM, before)
 
     assert task.ask(ATTEMPTS) == [("failed", "Stopped", 2)]
+
+
+def test_a_server_s_clock_of_the_future_is_not_believed(task: Any, turn: Sandbox) -> None:
+    now = datetime.now(UTC)
+    turn.load(world(), now=now + timedelta(days=365), behaviour=TurnBehaviour())
+
+    task.run()
+
+    ((extracted_at,),) = task.ask("SELECT extracted_at FROM wacontacts_extraction")
+    assert now <= datetime.fromisoformat(extracted_at) <= now + timedelta(minutes=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,6 +140,13 @@ def test_iterations_of_a_loop_are_attempts_of_their_own(landing):
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     assert landing.begin(task=iterations[1]).resume_from is None
     assert landing.begin(task=iterations[0]).resume_from == MONDAY + HOUR
+
+
+def test_a_task_instance_s_region_is_part_of_its_key_where_airflow_has_one():
+    known = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": None}
+    plain, looped = SimpleNamespace(**known), SimpleNamespace(**known, region_id="loop", region_index=3)
+    assert TaskInstanceKey.from_task_instance(plain) == ("dag", "run", "task", -1, None, None)
+    assert TaskInstanceKey.from_task_instance(looped) == ("dag", "run", "task", -1, "loop", 3)
 
 
 def test_forgetting_an_account_removes_its_rows_and_no_others(landing):
