@@ -14,6 +14,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
 from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.repseudonymize import add_repseudonymize
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
@@ -69,4 +70,5 @@ def _parser() -> argparse.ArgumentParser:
     add_upgrade(store_commands)
     add_erase(store_commands)
     add_forget_account(store_commands)
+    add_repseudonymize(store_commands)
     return parser

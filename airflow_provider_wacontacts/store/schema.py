@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDenied
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations import LATEST, WRITABLE_FROM, statements
+from airflow_provider_wacontacts.store.pseudonym_keys import require_same_secret
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactions
 
@@ -64,12 +65,13 @@ def prepare(context: StoreContext) -> None:
     Make sure that the tables can be written; to be called before any request is sent.
 
     :raises ConfigError: the tables are of a newer version of the package or of an unreleased one, or may not be created
-        or upgraded; or people were erased with another secret.
+        or upgraded; or another secret was used before.
     :raises LandingError: the database failed.
     """
     check(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
-    with context.transactions.read() as connection:
-        context.suppressions.cached(connection)
+    with context.read() as db:
+        context.suppressions.cached(db.connection)
+        require_same_secret(db)
 
 
 def version_of(transactions: Transactions, tables: Tables) -> int:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
@@ -16,6 +18,7 @@ from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from airflow_provider_wacontacts.store.pseudonym_keys import recompute_keys
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 KEY = b"example-pseudonym-secret"
@@ -96,12 +99,19 @@ def test_nothing_of_a_number_is_in_the_directory(store):
     assert [value for value in row if NUMBER[1:] in str(value) or WA_ID in str(value)] == []
 
 
-def test_what_was_answered_before_there_was_a_secret_joins_when_it_is_answered_again(store, store_engine):
-    open_store = Store(store_engine, now=lambda: NOW - timedelta(days=8))
-    check(open_store)
-    assert [row[:4] for row in directory(store)] == [(WA_ID, None, None, NUMBER)]
+@pytest.mark.parametrize("other", [None, b"another secret of 16 bytes"])
+def test_another_secret_is_refused_until_the_keys_are_computed_again(store, store_engine, other):
+    check(store)
+    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    changed = Store(store_engine, secret=other, now=lambda: NOW)
+    with pytest.raises(ConfigError, match="wacontacts store repseudonymize"):
+        changed.prepare()
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        record_callback(store_engine, SENDER, b'{"contacts":[{"input":"%s","status":"valid"}]}' % NUMBER.encode())
 
-    delivered = CheckResults({NUMBER: ("valid", WA_ID)}, NOW + timedelta(days=8), NOW + timedelta(days=8))
-    SenderChecks(store.context, SENDER).record_delivered(delivered, verified=True)
-
-    assert [row[:4] for row in directory(store)] == [(PSEUDONYM, None, None, None)]
+    assert recompute_keys(changed.context) == 2
+    changed.prepare()
+    key = pseudonymize(Identifier(Kind.WA_ID, WA_ID), other) if other else WA_ID
+    assert directory(changed) == [(key, None, None, None if other else NUMBER, "valid", True)]
+    with pytest.raises(ConfigError, match="pseudonym_secret"):
+        store.prepare()
