@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import traceback
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import airflow
 import pytest
@@ -15,18 +15,11 @@ from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
-    ContractError,
-    NetworkError,
     NotEnabledError,
-    RateLimitedError,
-    RejectedError,
-    ServerError,
     WaContactsError,
 )
 from airflow_provider_wacontacts.hooks.turn import TurnHook
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.sandbox.server import Sandbox
-from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
 from tests.clients.wire import DROP, Answer, Wire
 
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
@@ -134,68 +127,6 @@ def test_a_server_that_fails_for_a_while_is_waited_for(hook, wire, clock, broken
     assert read(hook) == ["bob-8"]
     assert paths(wire) == [CREATE, CREATE, *[("GET", FIRST)] * 3]
     assert len(clock.sleeps) == 3
-
-
-@pytest.mark.parametrize(("broken", "kind"), [(Answer(500), ServerError), (DROP, NetworkError)])
-def test_a_server_that_fails_for_good_is_given_up_after_ten_minutes(hook, wire, clock, broken, kind):
-    wire.will(CREATED, ever_after=broken)
-
-    with pytest.raises(kind, match=r"^turn\.contacts\.page, "):
-        read(hook)
-    assert 480 < clock.passed <= 600
-
-
-def test_a_rate_limit_is_waited_for(hook, wire, clock):
-    limited = Answer(429, headers={"retry-after": "1", "x-ratelimit-reset": f"{clock.start.timestamp() + 27.285:.3f}"})
-    wire.will(CREATED, limited, page(8))
-
-    assert read(hook) == ["bob-8"]
-    assert (clock.sleeps, len(wire.asked)) == ([pytest.approx(28.65, abs=1.37)], 3)
-
-
-def test_a_rate_limit_that_is_too_long_is_for_the_caller(hook, wire, clock):
-    wire.will(Answer(429, headers={"retry-after": "121"}))
-
-    with pytest.raises(RateLimitedError) as caught:
-        read(hook)
-    assert (caught.value.retry_after, clock.sleeps, len(wire.asked)) == (timedelta(seconds=121), [], 1)
-
-
-def test_an_expired_cursor_is_made_anew_from_the_last_update_seen(hook, wire):
-    expired = Answer(400, b'{"errors": [{"title": "Cursor has expired"}]}')
-    wire.will(CREATED, page(8, 9, following="c2"), expired, CREATED_ANEW, page(9, 10))
-
-    assert read(hook) == ["bob-8", "bob-9", "bob-9", "bob-10"]
-    assert [json.loads(asked.body)["from"] for asked in wire.asked if asked.method == "POST"] == [
-        "2022-09-12T00:00:00.000Z",
-        "2022-09-12T08:59:59.999Z",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "told"),
-    [
-        (400, RejectedError, "refused"),
-        (401, AuthError, "connection's password"),
-        (403, NotEnabledError, "pool with one slot"),
-        (404, NotEnabledError, "connection's host"),
-        (302, RejectedError, "connection's host"),
-    ],
-)
-def test_what_trying_again_cannot_help_fails_at_once_and_says_what_to_do(hook, wire, status, kind, told):
-    wire.will(Answer(status, headers={"location": "https://198.51.100.1/", "retry-after": "1"}))
-
-    with pytest.raises(kind, match=rf"^turn\.contacts\.cursor, .*, HTTP {status}: .*{told}") as caught:
-        read(hook)
-    assert (len(wire.asked), caught.value.attempts) == (1, 1)
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"", b'{"expires_at": "2022-09-14T17:47:18.318218Z"}'])
-def test_a_success_that_is_not_what_is_documented_is_an_error(hook, wire, body):
-    wire.will(Answer(200, body))
-
-    with pytest.raises(ContractError):
-        read(hook)
 
 
 def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(hook, wire, connect):
@@ -367,16 +298,6 @@ def test_one_session_lives_as_long_as_the_hook(hook, wire):
     assert (hook.get_conn() is session, wire.lines) == (True, 1)
     assert session.auth is None
     assert "authorization" not in session.headers
-
-
-def test_a_stand_in_is_read_to_its_end(connect):
-    behaviour = TurnBehaviour(page_size=7, cursor_pages=3, cursor_needs_quoting=True, last_page="next_empty")
-    with Sandbox(behaviour=behaviour) as sandbox:
-        connect(conn_type="turn", host=sandbox.url, password=sandbox.token)
-        window = Window(sandbox.clock.now() - timedelta(days=365), sandbox.clock.now())
-        contacts = {head.contact_id for page in TurnHook().read_pages(window) for head in page.keys}
-
-        assert contacts == {event.uuid for event in sandbox.world}
 
 
 SECRETS = ("example-token-5ec2e7", "an-example-cursor-1234", "whatsapp-name-in-a-body")

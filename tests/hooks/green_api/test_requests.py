@@ -1,33 +1,19 @@
 """What is sent to GREEN-API, and what comes of each way in which it answers."""
 
-from datetime import timedelta
-
 import pytest
 
 from airflow_provider_wacontacts.clients.green_api import WaSettings
-from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.exceptions import (
-    AuthError,
     ConfigError,
-    ContractError,
-    NetworkError,
-    NotEnabledError,
-    RateLimitedError,
-    RejectedError,
-    ServerError,
-    TransientError,
 )
-from tests.clients.wire import DROP, SILENCE, Answer, Wire
+from tests.clients.wire import DROP, Answer, Wire
 from tests.hooks.green_api.api import (
     CONTACTS,
     ID_INSTANCE,
     IVAN,
-    JSON,
-    NO_QUOTA,
     NO_SUPPRESSIONS,
     QUOTED,
     TOO_MANY,
-    UNAUTHORIZED,
     answer,
     define,
     hook_of,
@@ -50,21 +36,6 @@ def test_each_method_is_asked_for_by_its_path(hook, wire):
     assert (wire.lines, {asked.body for asked in wire.asked}) == (1, {b""})
 
 
-def test_contacts_are_narrowed_when_it_is_asked_for(hook, wire):
-    wire.will(ever_after=NO_SUPPRESSIONS)
-    hook.get_contacts(group=True)
-    hook.get_contacts(group=False, count=7)
-
-    assert paths(wire) == [("GET", f"{path()}?group=true"), ("GET", f"{path()}?group=false&count=7")]
-
-
-@pytest.mark.parametrize("count", [0, -5])
-def test_an_invalid_count_fails_before_a_request(hook, wire, count):
-    with pytest.raises(ConfigError, match=f"count is {count}. It must be a whole number, 1 or more."):
-        hook.get_contacts(count=count)
-    assert wire.asked == []
-
-
 def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, clock, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
@@ -80,27 +51,7 @@ def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, cloc
     assert [asked.headers.keys() - {"connection"} for asked in wire.asked] == [names] * 2
 
 
-def test_an_empty_list_is_asked_for_once_and_handed_over(hook, wire):
-    wire.will(NO_SUPPRESSIONS, CONTACTS)
-
-    assert (hook.get_contacts().rows, len(wire.asked)) == (0, 1)
-    assert hook.get_contacts().rows == 1
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        TOO_MANY,
-        page(502),
-        Answer(500),
-        Answer(503, b"", JSON),
-        Answer(504),
-        refused("Client Closed Request", 499),
-        DROP,
-        Answer(200, b"[]", cut=1),
-    ],
-    ids=["429", "502", "500", "503", "504", "499", "dropped", "cut off"],
-)
+@pytest.mark.parametrize("broken", [TOO_MANY, page(502), refused("Client Closed Request", 499), DROP])
 def test_transient_failures_are_retried_with_growing_pauses(hook, wire, clock, broken):
     wire.will(broken, broken, CONTACTS)
 
@@ -114,66 +65,6 @@ def test_no_retry_within_a_second_of_a_429(hook, wire, clock):
     hook.get_contacts()
 
     assert (clock.passed >= 1, len(wire.asked)) == (True, 2)
-
-
-def test_a_429_that_says_when_is_waited_for_as_it_says(hook, wire, clock):
-    wire.will(Answer(429, b"", {"retry-after": "7"}), CONTACTS)
-    hook.get_contacts()
-
-    assert clock.sleeps == [pytest.approx(7.35, abs=0.35)]
-
-
-@pytest.mark.parametrize(
-    ("broken", "kind"),
-    [
-        (TOO_MANY, RateLimitedError),
-        (page(502), ServerError),
-        (refused("x", 499), ServerError),
-        (DROP, NetworkError),
-        (SILENCE, NetworkError),
-    ],
-    ids=["429", "502", "499", "dropped", "silent"],
-)
-def test_lasting_failures_end_within_the_budget(connect, wire, clock, broken, kind):
-    define(connect, wire, extra={"timeout": 0.05})
-    wire.will(ever_after=broken)
-
-    with pytest.raises(kind, match=r"^green_api\.contacts\.get, "):
-        hook_of(clock, policy=RetryPolicy(budget=timedelta(seconds=10))).get_contacts()
-    assert (clock.passed <= 12, len(wire.asked) > 2) == (True, True)
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        (UNAUTHORIZED, AuthError),
-        (page(403), NotEnabledError),
-        (refused("Cannot GET " + path(), 404), NotEnabledError),
-        (refused("instance in starting process try later"), TransientError),
-        (refused("instance is starting or not authorized"), TransientError),
-        (refused("instance account not authorized"), NotEnabledError),
-        (refused("Instance account is expired. Renew your instance from personal area"), NotEnabledError),
-        (refused("Instance is deleted"), NotEnabledError),
-        (refused("Validation failed. Details: 'count' must be a number"), RejectedError),
-        (NO_QUOTA, NotEnabledError),
-        (Answer(302, b"", {"location": "https://198.51.100.1/"}), RejectedError),
-        (Answer(307, b"", {"location": "/elsewhere"}), RejectedError),
-        (answer({"code": 401, "description": "Unauthorized"}), ContractError),
-        (answer({"status": False, "reason": "x"}), ContractError),
-        (Answer(200, b"", JSON), ContractError),
-        (Answer(204, b""), ContractError),
-        (page(200), ContractError),
-        (answer(None), ContractError),
-        (answer(["11001234567@c.us"]), ContractError),
-    ],
-)
-def test_permanent_failures_are_not_retried(hook, wire, clock, said, kind):
-    wire.will(ever_after=said)
-
-    with pytest.raises(kind, match=rf"^green_api\.contacts\.get, .*, HTTP {said.status}: ") as caught:
-        hook.get_contacts()
-    assert type(caught.value) is kind
-    assert (len(wire.asked), clock.sleeps, caught.value.attempts) == (1, [], 1)
 
 
 def test_the_connections_proxy_is_used(connect, clock):

@@ -29,8 +29,3 @@ def by_login(connect, wire):
 @pytest.fixture
 def by_token(connect, wire):
     fixed(connect, wire, "bearer")
-
-
-@pytest.fixture
-def by_token_impatiently(connect, wire):
-    fixed(connect, wire, "bearer", extra={"timeout": 0.05})

@@ -1,23 +1,15 @@
 """What is asked, in a worker and on an event loop, and what comes of each way in which it is answered."""
 
-from datetime import timedelta
-
 import pytest
 
-from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import acknowledge_identity, get_identity
+from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.exceptions import (
-    AuthError,
-    ContractError,
     NetworkError,
-    NotEnabledError,
-    RateLimitedError,
-    RejectedError,
     ServerError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.records.identities import Identity
-from tests.clients.wire import DROP, SILENCE, Answer, Wire
+from tests.clients.wire import DROP, Answer, Wire
 from tests.hooks.whatsapp_business.api import (
     CHECK,
     IDENTITY,
@@ -63,83 +55,12 @@ def test_nothing_but_what_is_meant_is_sent(connect, process, wire, tmp_path, mon
 DIALOG_360 = Answer(400, b'{"meta": {"success": false, "httpCode": 400, "developerMessage": "Rate limit exceeded"}}')
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        Answer(429, b""),
-        Answer(503, b""),
-        Answer(502, b"<html>Bad gateway</html>"),
-        DIALOG_360,
-        failed(400, 1015),
-        failed(400, 1016),
-        failed(404, 1011),
-        failed(500, 1014),
-        DROP,
-        Answer(cut=1),
-    ],
-)
+@pytest.mark.parametrize("broken", [Answer(429, b""), DIALOG_360, failed(404, 1011), DROP])
 def test_transient_failures_are_retried(by_token, process, wire, clock, broken):
     wire.will(broken, broken, checked())
 
     assert process.do(check)[0].results == VALID
     assert (paths(wire), len(clock.sleeps)) == ([CHECK] * 3, 2)
-
-
-def test_a_rate_limit_is_waited_for_as_it_says(by_token, process, wire, clock):
-    wire.will(Answer(429, b"", {"retry-after": "7"}), Answer(400, DIALOG_360.body, {"retry-after": "9"}), checked())
-
-    process.do(check)
-    assert clock.sleeps == [pytest.approx(7.35, abs=0.35), pytest.approx(9.45, abs=0.45)]
-
-
-def test_a_rate_limit_that_is_too_long_is_for_the_caller(by_token, process, wire, clock):
-    wire.will(Answer(429, b"", {"retry-after": "121"}))
-
-    with pytest.raises(RateLimitedError) as caught:
-        process.do(check)
-    assert (caught.value.retry_after, clock.sleeps, len(wire.asked)) == (timedelta(seconds=121), [], 1)
-
-
-@pytest.mark.parametrize(
-    ("broken", "kind"),
-    [
-        (Answer(502, b"<html>"), ServerError),
-        (DIALOG_360, RateLimitedError),
-        (DROP, NetworkError),
-        (SILENCE, NetworkError),
-    ],
-)
-@pytest.mark.usefixtures("by_token_impatiently")
-def test_lasting_failures_end_within_the_budget(process, wire, clock, broken, kind):
-    wire.will(ever_after=broken)
-
-    with pytest.raises(kind, match=r"^whatsapp_business\.contacts\.check, "):
-        process.do(check, policy=RetryPolicy(budget=timedelta(seconds=5)))
-    assert clock.passed <= 5
-    assert len(wire.asked) > 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (failed(500, 1031), NotEnabledError),
-        (failed(403, 1031), NotEnabledError),
-        (failed(500, 1005), AuthError),
-        (failed(400, 1009), RejectedError),
-        (Answer(403, b"Invalid WhatsApp Token"), NotEnabledError),
-        (Answer(404, b"<html>"), NotEnabledError),
-        (Answer(302, b"", {"location": "https://198.51.100.1/"}), RejectedError),
-        (Answer(200, b"<html>"), ContractError),
-        (Answer(200, b""), ContractError),
-    ],
-)
-@pytest.mark.usefixtures("by_token")
-def test_permanent_failures_are_not_retried(process, wire, clock, answer, kind):
-    wire.will(ever_after=answer)
-
-    with pytest.raises(kind) as caught:
-        process.do(check)
-    assert (len(wire.asked), clock.sleeps, caught.value.attempts) == (1, [], 1)
 
 
 def test_the_connections_proxy_is_used(connect, process):
