@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import (
+    GreenApiCheckContactsOperator,
     GreenApiContactsToObjectStorageOperator,
     GreenApiContactsToSqlOperator,
 )
@@ -61,7 +62,7 @@ class Scene:
 
     def delay(self) -> None:
         """Give every task a reason to wait: a limit of an hour, an account that is empty, answers that take a while."""
-        for on in ("create", "check"):
+        for on in ("create", "check", "whatsapp"):
             self.api.fail(Fault(on=on, kind="rate_limited", headers=LATER, every=1))
         self.api.green_api.change(empty_answers=None)
 
@@ -80,6 +81,9 @@ class Scene:
             "GreenApiContactsToSqlOperator": lambda: GreenApiContactsToSqlOperator(**whose),
             "GreenApiContactsToObjectStorageOperator": lambda: GreenApiContactsToObjectStorageOperator(
                 **whose, path=self._files
+            ),
+            "GreenApiCheckContactsOperator": lambda: GreenApiCheckContactsOperator(
+                **whose, contacts=numbers(2, first=10)
             ),
             "WhatsAppCheckContactsOperator": lambda: WhatsAppCheckContactsOperator(
                 **whose, contacts=numbers(2, first=10)

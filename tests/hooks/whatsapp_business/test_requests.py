@@ -3,6 +3,7 @@
 import pytest
 
 from airflow_provider_wacontacts.clients.retry import Clock
+from airflow_provider_wacontacts.clients.whatsapp_business import acknowledge_identity, get_identity
 from airflow_provider_wacontacts.exceptions import (
     NetworkError,
     ServerError,
