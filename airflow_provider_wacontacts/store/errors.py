@@ -150,6 +150,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
 #: SQLSTATE prefixes and SQLite's error names.
 CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
     (("40P01", "40001"), RetryableStoreError, "was in a deadlock with another worker"),
+    (("23505",), RetryableStoreError, "got the same row from another worker at the same moment"),
     (
         ("55P03", "SQLITE_BUSY", "SQLITE_LOCKED"),
         LockTimeoutError,

@@ -25,7 +25,6 @@ from airflow_provider_wacontacts.store.locks import Locks
 __all__ = [
     "LINKING_KINDS",
     "add_numbers",
-    "person_key",
     "refresh_contacts_of",
     "refresh_new_numbers",
     "refresh_person_keys",
@@ -72,7 +71,7 @@ WHERE p.user_id IS NOT NULL OR p.lid IS NOT NULL
 """
 
 
-def person_key(row: str) -> str:
+def _person_key(row: str) -> str:
     """Return the SQL of a contact's person key; ``row`` is the alias of its ``wa_id``, ``lid`` and ``user_id``."""
     stated = (STATED.format(kind=kind, row=row) for kind in LINKING_KINDS)
     own = (f"{row}.{kind}" for kind in LINKING_KINDS)
@@ -81,10 +80,10 @@ def person_key(row: str) -> str:
 
 REFRESH_CONTACTS = """
 UPDATE {{at}}wacontacts_contact_current AS c SET person_key = r.person_key FROM (
-    SELECT p.account_id, p.version_id, {person_key} AS person_key
-    FROM {{given}} JOIN {{at}}wacontacts_contact_payload p ON p.{kind} = given.key AND p.wa_id IS NULL
+    SELECT p.account_id, p.contact_id, {person_key} AS person_key
+    FROM {{given}} JOIN {{at}}wacontacts_contact_current p ON p.{kind} = given.key AND p.wa_id IS NULL
 ) r
-WHERE c.account_id = r.account_id AND c.version_id = r.version_id AND c.person_key <> r.person_key
+WHERE c.account_id = r.account_id AND c.contact_id = r.contact_id AND c.person_key <> r.person_key
 """
 
 
@@ -142,7 +141,7 @@ def refresh_contacts_of(db: Database, account_id: int, version_ids: Sequence[int
 
 
 def _refresh_contacts(kind: str) -> str:
-    return REFRESH_CONTACTS.format(kind=kind, person_key=person_key("p"))
+    return REFRESH_CONTACTS.format(kind=kind, person_key=_person_key("p"))
 
 
 def _refresh(db: Database, sql: str, keys: Iterable[str]) -> None:

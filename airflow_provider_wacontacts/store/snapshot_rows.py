@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, column, text
+from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, bindparam, column, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import TextClause
 
 from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Known", "SnapshotRows", "as_landed"]
@@ -19,21 +20,18 @@ IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
 #: Which contacts can be missing from a snapshot. An id that shows no type, for example a pseudonym, is of neither.
 SCOPES = {None: "1 = 1", True: IS_GROUP, False: f"NOT {IS_GROUP} AND h.contact_id LIKE '%@%'"}
 
-CURRENT = """
-FROM {at}wacontacts_contact_current h
-JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
-WHERE h.account_id = :account_id"""
+CURRENT = "FROM {at}wacontacts_contact_current h WHERE h.account_id = :account_id"
 KNOWN_SQLITE = f"""
-SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
+SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, h.is_present
 {CURRENT} AND h.contact_id IN :contact_ids
 """
 #: One lookup in the index a contact. A planner that is left to choose may scan the account for each batch: within one
 #: transaction its statistics do not know what has landed.
 KNOWN_POSTGRES = f"""
-SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.state
+SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.is_present
 FROM unnest(CAST(:contact_ids AS text[])) AS given (contact_id)
 CROSS JOIN LATERAL (
-    SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, b.state
+    SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, h.is_present
     {CURRENT} AND h.contact_id = given.contact_id
     LIMIT 1
 ) known
@@ -44,7 +42,7 @@ WHERE account_id = :account_id AND contact_id = :contact_id AND last_seen_at < :
 """
 SEEN = f"""
 SELECT coalesce(sum(CASE WHEN {IS_GROUP} THEN 1 ELSE 0 END), 0), count(*)
-{CURRENT} AND h.last_seen_at = :seen_at AND b.state = 'present'
+{CURRENT} AND h.last_seen_at = :seen_at AND h.is_present
 """
 #: An unchanged contact is found by the times of its current version; one that has changed, by an earlier version.
 KEPT = """
@@ -59,11 +57,10 @@ WHERE h.account_id = :account_id AND h.last_seen_at = :seen_at AND {scope} AND (
 )
 """
 GONE = f"""
-INSERT INTO {{at}}wacontacts_contact_version
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+INSERT INTO {{at}}wacontacts_contact_version ({VERSION_COLUMNS})
 SELECT CAST(:first AS bigint) - 1 + row_number() OVER (ORDER BY h.contact_id),
     h.account_id, :seen_at, :seen_at, :seen_at, h.contact_id, h.row_hash
-{CURRENT} AND h.last_seen_at < :seen_at AND b.state = 'present' AND {{scope}}
+{CURRENT} AND h.last_seen_at < :seen_at AND h.is_present AND {{scope}}
 """
 PAYLOADS = """
 INSERT INTO {at}wacontacts_contact_payload
@@ -73,6 +70,14 @@ FROM {at}wacontacts_contact_version s
 JOIN {at}wacontacts_contact_current h ON h.account_id = s.account_id AND h.contact_id = s.contact_id
 JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
 WHERE s.account_id = :account_id AND s.version_id BETWEEN :first AND :last
+"""
+COPY_SEEN = f"""
+INSERT INTO {{at}}wacontacts_contact_version AS kept ({VERSION_COLUMNS})
+SELECT h.version_id, h.account_id, h.updated_at, h.first_seen_at, h.last_seen_at, h.contact_id, h.row_hash
+FROM {{at}}wacontacts_contact_version s
+JOIN {{at}}wacontacts_contact_current h ON h.account_id = s.account_id AND h.contact_id = s.contact_id
+WHERE s.account_id = :account_id AND s.version_id BETWEEN :first AND :last
+{KEEP_WIDEST}
 """
 MAKE_CURRENT = """
 INSERT INTO {at}wacontacts_contact_current
@@ -87,12 +92,12 @@ SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_se
 
 
 class Known(NamedTuple):
-    """The current state of a contact."""
+    """The current version of a contact."""
 
     updated_at: datetime
     last_seen_at: datetime
     row_hash: bytes
-    state: str
+    is_present: bool
 
 
 def as_landed(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
@@ -110,7 +115,7 @@ def as_landed(record: Record, known: Known | None, seen_at: datetime) -> Record 
         return record._replace(updated_at=seen_at)
     if known.last_seen_at >= seen_at:
         return None
-    is_unchanged = (known.state, known.row_hash) == ("present", record.row_hash)
+    is_unchanged = known.is_present and known.row_hash == record.row_hash
     return record._replace(updated_at=known.updated_at if is_unchanged else seen_at)
 
 
@@ -135,7 +140,7 @@ class SnapshotRows:
             column("updated_at", UtcDateTime),
             column("last_seen_at", UtcDateTime),
             column("row_hash", LargeBinary),
-            column("state", Text),
+            column("is_present", Boolean),
         )
         given = {"account_id": self._given["account_id"], "contact_ids": list(contact_ids)}
         return {contact_id: Known(*state) for contact_id, *state in self._connection.execute(typed, given)}
@@ -180,7 +185,7 @@ class SnapshotRows:
         gone = self._connection.execute(insert, {**self._given, "first": first}).rowcount
         if gone:
             span = {"account_id": self._given["account_id"], "first": first, "last": first + gone - 1}
-            for statement in (PAYLOADS, MAKE_CURRENT):
+            for statement in (PAYLOADS, COPY_SEEN, MAKE_CURRENT):
                 self._connection.execute(text(statement.format(at=self._at)), span)
         return gone
 

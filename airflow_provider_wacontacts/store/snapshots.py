@@ -244,7 +244,7 @@ class _Landing:
         new, refused = write_bisecting(self._connection, self._context.write_batch, batch)
         flag_repaired(self._connection, self._tables, batch)
         self._insert_rejects(refused)
-        was_gone = {name for name, state in known.items() if state.state == "gone"}
+        was_gone = {contact_id for contact_id, version in known.items() if not version.is_present}
         returned = {row.version_id for row in batch.rows if row.record.contact_id in was_gone}
         self._changes.add({i: "returned" if kind == "changed" and i in returned else kind for i, kind in new.items()})
         bodies = {reject.body for reject in refused}

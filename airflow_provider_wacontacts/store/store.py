@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ledger, schema
-from airflow_provider_wacontacts.store.batches import batch_writer
+from airflow_provider_wacontacts.store.batch_writers import batch_writer
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.extractions import Extraction
 from airflow_provider_wacontacts.store.locks import Locks

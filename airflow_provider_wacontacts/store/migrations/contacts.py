@@ -91,7 +91,7 @@ TABLES = (
         row_hash {bytes} NOT NULL,
         PRIMARY KEY (account_id, version_id),
         UNIQUE (account_id, contact_id, updated_at, row_hash)
-    ){roomy}
+    )
     """,
     """
     CREATE TABLE {at}wacontacts_contact_payload (
@@ -122,11 +122,19 @@ TABLES = (
         contact_id text {bytewise} NOT NULL,
         row_hash {bytes} NOT NULL,
         is_present boolean NOT NULL DEFAULT true,
+        wa_id text {bytewise},
+        user_id text {bytewise},
+        lid text {bytewise},
         person_key text {bytewise},
         PRIMARY KEY (account_id, contact_id)
     ){roomy}
     """,
-    "CREATE INDEX wacontacts_contact_current_version ON {at}wacontacts_contact_current (account_id, version_id)",
+    "CREATE INDEX wacontacts_contact_current_wa_id ON {at}wacontacts_contact_current (wa_id)",
+    """
+    CREATE INDEX wacontacts_contact_current_user_id ON {at}wacontacts_contact_current (user_id)
+    WHERE user_id IS NOT NULL
+    """,
+    "CREATE INDEX wacontacts_contact_current_lid ON {at}wacontacts_contact_current (lid) WHERE lid IS NOT NULL",
     """
     CREATE TABLE {at}wacontacts_change_log (
         change_id {identity},
@@ -175,9 +183,19 @@ POSTGRES = (
 EXTRACTION = "LEFT JOIN {at}wacontacts_extraction e ON e.extraction_number = v.version_id >> 32"
 #: Joined so that a planner leaves out what is not asked for.
 PAYLOAD = "LEFT JOIN {at}wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id"
-COLUMNS = """
-    v.version_id, a.source, a.account, v.contact_id, v.updated_at, v.row_hash, p.state, v.first_seen_at, v.last_seen_at,
-    e.extraction_id, p.wa_id, p.user_id, p.lid, p.repaired, p.payload
+#: Of the current version, the seen times are those of the contact's row: it is not written with each sighting.
+SEEN = """
+    LEFT JOIN {at}wacontacts_contact_current s
+        ON s.account_id = v.account_id AND s.contact_id = v.contact_id AND s.version_id = v.version_id
+"""
+KEY_COLUMNS = "v.version_id, a.source, a.account, v.contact_id, v.updated_at, v.row_hash, p.state"
+SEEN_COLUMNS = """
+    coalesce(s.first_seen_at, v.first_seen_at) AS first_seen_at,
+    coalesce(s.last_seen_at, v.last_seen_at) AS last_seen_at
+"""
+COLUMNS = f"{KEY_COLUMNS}, {SEEN_COLUMNS}, e.extraction_id, p.wa_id, p.user_id, p.lid, p.repaired, p.payload"
+CURRENT_COLUMNS = f"""
+    {KEY_COLUMNS}, v.first_seen_at, v.last_seen_at, e.extraction_id, v.wa_id, v.user_id, v.lid, p.repaired, p.payload
 """
 #: Of versions of the same time, the lower is valid for no time.
 VALID_TO = """
@@ -193,11 +211,11 @@ VIEWS = (
     SELECT {COLUMNS}
     FROM {{at}}wacontacts_contact_version v
     JOIN {{at}}wacontacts_account a ON a.account_id = v.account_id
-    {PAYLOAD} {EXTRACTION}
+    {SEEN} {PAYLOAD} {EXTRACTION}
     """,
     f"""
     CREATE VIEW {{at}}wacontacts_current{{invoker}} AS
-    SELECT {COLUMNS}
+    SELECT {CURRENT_COLUMNS}
     FROM {{at}}wacontacts_contact_current v
     JOIN {{at}}wacontacts_account a ON a.account_id = v.account_id
     {PAYLOAD} {EXTRACTION}
@@ -207,18 +225,18 @@ VIEWS = (
     SELECT {COLUMNS}, v.updated_at AS valid_from, {VALID_TO} AS valid_to
     FROM {{at}}wacontacts_contact_version v
     JOIN {{at}}wacontacts_account a ON a.account_id = v.account_id
-    {PAYLOAD} {EXTRACTION}
+    {SEEN} {PAYLOAD} {EXTRACTION}
     """,
     f"""
     CREATE VIEW {{at}}wacontacts_change{{invoker}} AS
     SELECT c.change_id, c.change_kind, c.version_id, CASE WHEN v.version_id IS NOT NULL THEN e.extraction_id END
         AS extraction_id, CASE WHEN v.version_id IS NOT NULL THEN a.source END AS source,
         CASE WHEN v.version_id IS NOT NULL THEN a.account END AS account, v.contact_id, v.updated_at, v.row_hash,
-        p.state, v.first_seen_at, v.last_seen_at, p.wa_id, p.user_id, p.lid, p.repaired, p.payload
+        p.state, {SEEN_COLUMNS}, p.wa_id, p.user_id, p.lid, p.repaired, p.payload
     FROM {{at}}wacontacts_change_log c
     LEFT JOIN {{at}}wacontacts_contact_version v
         ON v.account_id = c.account_id AND v.version_id = c.version_id AND c.change_kind <> 'erased'
     LEFT JOIN {{at}}wacontacts_account a ON a.account_id = v.account_id
-    {PAYLOAD} {EXTRACTION}
+    {SEEN} {PAYLOAD} {EXTRACTION}
     """,
 )

@@ -141,11 +141,8 @@ def _json_text(payload: str, path: str) -> str:
 
 
 POSTGRES = (
-    # The index alone has what the directory counts.
-    """
-    CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)
-    INCLUDE (account_id, version_id, is_present)
-    """,
+    # Of the key alone: a new version of a contact changes no index.
+    "CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)",
     "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
     "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
     _view(

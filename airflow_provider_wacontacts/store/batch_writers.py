@@ -1,0 +1,359 @@
+"""
+How each database writes a batch of contacts: versions, their payloads, and each contact's current version.
+
+The seen times of the current version are in the row of ``contact_current`` alone, so a contact that is seen again
+unchanged costs one row. They are copied to the version's own row before another version of the contact is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress, islice
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.store.batches import Batch, Row, Write
+from airflow_provider_wacontacts.store.tables import Tables, sqlite_time
+
+__all__ = ["KEEP_WIDEST", "VERSION_COLUMNS", "batch_writer"]
+
+KEEP_WIDEST = """
+ON CONFLICT (account_id, contact_id, updated_at, row_hash) DO UPDATE
+SET first_seen_at = CASE WHEN excluded.first_seen_at < kept.first_seen_at THEN excluded.first_seen_at
+        ELSE kept.first_seen_at END,
+    last_seen_at = CASE WHEN excluded.last_seen_at > kept.last_seen_at THEN excluded.last_seen_at
+        ELSE kept.last_seen_at END
+WHERE excluded.first_seen_at < kept.first_seen_at OR excluded.last_seen_at > kept.last_seen_at
+"""
+#: A version becomes the current one if it is greater; of the current one, the seen times are kept.
+UPSERT_CURRENT = """
+ON CONFLICT (account_id, contact_id) DO UPDATE
+SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
+    last_seen_at = excluded.last_seen_at, row_hash = excluded.row_hash, is_present = excluded.is_present,
+    wa_id = excluded.wa_id, user_id = excluded.user_id, lid = excluded.lid,
+    person_key = CASE WHEN coalesce(excluded.wa_id, '') = coalesce(kept.wa_id, '')
+            AND coalesce(excluded.user_id, '') = coalesce(kept.user_id, '')
+            AND coalesce(excluded.lid, '') = coalesce(kept.lid, '')
+        THEN kept.person_key ELSE excluded.person_key END
+WHERE (excluded.updated_at, excluded.last_seen_at, excluded.row_hash)
+        > (kept.updated_at, kept.last_seen_at, kept.row_hash)
+    OR (excluded.version_id = kept.version_id AND excluded.first_seen_at < kept.first_seen_at)
+"""
+VERSION_COLUMNS = "version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash"
+PAYLOAD_COLUMNS = "version_id, account_id, repaired, state, wa_id, user_id, lid, payload"
+CURRENT_COLUMNS = f"{VERSION_COLUMNS}, is_present, wa_id, user_id, lid, person_key"
+
+#: Known contacts are locked first, in the order of their code points, so that no two workers lock rows the other way
+#: round. Each is found by its key, whatever the planner knows: its statistics do not count what was just written.
+POSTGRES_KNOWN = """
+WITH known AS MATERIALIZED (
+    SELECT given.place, kept.*, given.updated_at = kept.updated_at AND given.row_hash = kept.row_hash AS is_current
+    FROM unnest(CAST(%(contacts)s AS text[]), CAST(%(times)s AS timestamptz[]), CAST(%(hashes)s AS bytea[]))
+        WITH ORDINALITY AS given (contact_id, updated_at, row_hash, place)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {at}wacontacts_contact_current c
+        WHERE c.account_id = %(account_id)s AND c.contact_id = given.contact_id LIMIT 1 FOR UPDATE
+    ) kept
+), widened AS (
+    INSERT INTO {at}wacontacts_contact_current AS kept
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
+    SELECT version_id, account_id, updated_at, %(seen_at)s, %(seen_at)s, contact_id, row_hash FROM known
+    WHERE is_current AND (first_seen_at > %(seen_at)s OR last_seen_at < %(seen_at)s)
+    ON CONFLICT (account_id, contact_id) DO UPDATE
+    SET first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at)
+)
+SELECT place, is_current FROM known
+"""
+POSTGRES_COPY_SEEN = f"""
+INSERT INTO {{at}}wacontacts_contact_version AS kept ({VERSION_COLUMNS})
+SELECT c.version_id, c.account_id, c.updated_at, c.first_seen_at, c.last_seen_at, c.contact_id, c.row_hash
+FROM (SELECT DISTINCT unnest(CAST(%(contacts)s AS text[])) AS contact_id ORDER BY contact_id) given
+CROSS JOIN LATERAL (
+    SELECT * FROM {{at}}wacontacts_contact_current c
+    WHERE c.account_id = %(account_id)s AND c.contact_id = given.contact_id LIMIT 1
+) c
+CROSS JOIN LATERAL (
+    SELECT v.first_seen_at, v.last_seen_at FROM {{at}}wacontacts_contact_version v
+    WHERE v.account_id = c.account_id AND v.version_id = c.version_id LIMIT 1
+) v
+WHERE c.first_seen_at < v.first_seen_at OR c.last_seen_at > v.last_seen_at
+{KEEP_WIDEST}
+"""
+#: A version that is not widened cannot become the current one: what was seen before and after it has done so.
+POSTGRES_CHANGED = f"""
+WITH given AS (
+    SELECT * FROM unnest(
+        CAST(%(numbers)s AS bigint[]), CAST(%(times)s AS timestamptz[]), CAST(%(contacts)s AS text[]),
+        CAST(%(hashes)s AS bytea[]), CAST(%(present)s AS boolean[]), CAST(%(wa_ids)s AS text[]),
+        CAST(%(user_ids)s AS text[]), CAST(%(lids)s AS text[])
+    ) AS given (version_id, updated_at, contact_id, row_hash, is_present, wa_id, user_id, lid)
+), landed AS (
+    INSERT INTO {{at}}wacontacts_contact_version AS kept ({VERSION_COLUMNS})
+    SELECT given.version_id, %(account_id)s, given.updated_at, %(seen_at)s, %(seen_at)s, given.contact_id,
+        given.row_hash
+    FROM given
+    {KEEP_WIDEST}
+    RETURNING version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
+), became_current AS (
+    INSERT INTO {{at}}wacontacts_contact_current AS kept ({CURRENT_COLUMNS})
+    SELECT DISTINCT ON (l.contact_id)
+        l.version_id, l.account_id, l.updated_at, l.first_seen_at, l.last_seen_at, l.contact_id, l.row_hash,
+        g.is_present, g.wa_id, g.user_id, g.lid, coalesce(g.wa_id, g.user_id, g.lid)
+    FROM landed l
+    JOIN given g ON g.contact_id = l.contact_id AND g.updated_at = l.updated_at AND g.row_hash = l.row_hash
+    ORDER BY l.contact_id, l.updated_at DESC, l.last_seen_at DESC, l.row_hash DESC
+    {UPSERT_CURRENT}
+    RETURNING version_id
+)
+SELECT l.version_id, CASE WHEN c.version_id IS NULL THEN 'late' ELSE 'changed' END AS change_kind
+FROM landed l LEFT JOIN became_current c ON c.version_id = l.version_id
+WHERE l.version_id = ANY (CAST(%(numbers)s AS bigint[]))
+"""
+COPY = {
+    "contact_version": VERSION_COLUMNS,
+    "contact_payload": PAYLOAD_COLUMNS,
+    "contact_current": CURRENT_COLUMNS,
+}
+SPECIAL = re.compile(r'[\\"]')
+LINES_SENT = 64
+FLAGS = {False: "f", True: "t"}
+COPY_SPECIAL = re.compile(r"[\\\n\r\t]")
+ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+
+SQLITE_KNOWN = """
+SELECT contact_id, updated_at, row_hash FROM wacontacts_contact_current
+WHERE account_id = ? AND contact_id IN (SELECT value FROM json_each(?))
+"""
+SQLITE_WIDEN = """
+UPDATE wacontacts_contact_current
+SET first_seen_at = min(first_seen_at, ?), last_seen_at = max(last_seen_at, ?)
+WHERE account_id = ? AND contact_id = ?
+"""
+SQLITE_COPY_SEEN = f"""
+INSERT INTO wacontacts_contact_version AS kept ({VERSION_COLUMNS})
+SELECT {VERSION_COLUMNS} FROM wacontacts_contact_current WHERE account_id = ? AND contact_id = ?
+{KEEP_WIDEST}
+"""
+SQLITE_VERSIONS = f"""
+INSERT INTO wacontacts_contact_version AS kept ({VERSION_COLUMNS})
+VALUES (?, ?, ?, ?, ?, ?, ?)
+{KEEP_WIDEST}
+"""
+SQLITE_NEW = """
+SELECT v.version_id, c.contact_id IS NULL FROM wacontacts_contact_version v
+LEFT JOIN wacontacts_contact_current c ON c.account_id = v.account_id AND c.contact_id = v.contact_id
+WHERE v.account_id = ? AND v.version_id BETWEEN ? AND ?
+"""
+SQLITE_PAYLOADS = f"INSERT INTO wacontacts_contact_payload ({PAYLOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+SQLITE_CURRENT = f"""
+INSERT INTO wacontacts_contact_current AS kept ({CURRENT_COLUMNS})
+SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash,
+    p.state = 'present', p.wa_id, p.user_id, p.lid, coalesce(p.wa_id, p.user_id, p.lid)
+FROM wacontacts_contact_version v
+JOIN wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id
+WHERE v.account_id = ? AND v.contact_id = ? AND v.updated_at = ? AND v.row_hash = ?
+{UPSERT_CURRENT}
+"""
+SQLITE_IS_CURRENT = """
+SELECT version_id FROM wacontacts_contact_current WHERE account_id = ? AND version_id BETWEEN ? AND ?
+"""
+
+
+def batch_writer(tables: Tables, *, is_sqlite: bool) -> Write:
+    """Return what writes batches into a store's tables."""
+    return _write_sqlite if is_sqlite else _PostgresWriter(tables).write
+
+
+class _PostgresWriter:
+    """
+    Known contacts go as arrays; all rows of new ones, and the payloads of new versions, by COPY.
+
+    Two workers that add the same contact at once violate a unique constraint, and one of them retries its transaction.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        at = tables.driver_prefix
+        self._known, self._copy_seen, self._changed = (
+            sql.format(at=at) for sql in (POSTGRES_KNOWN, POSTGRES_COPY_SEEN, POSTGRES_CHANGED)
+        )
+        self._copy = {
+            name: f"COPY {tables.schema}wacontacts_{name} ({columns}) FROM STDIN (ENCODING 'UTF8')"
+            for name, columns in COPY.items()
+        }
+
+    def write(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
+        """Write a batch, see :data:`.Write`."""
+        known = {place - 1: is_current for place, is_current in connection.exec_driver_sql(self._known, _keys(batch))}
+        changed = {batch.rows[place].record.contact_id for place, is_current in known.items() if not is_current}
+        kinds: dict[int, str] = {}
+        if changed:
+            rows = [row for row in batch.rows if row.record.contact_id in changed]
+            kinds.update(self._write_changed(connection, batch._replace(rows=rows)))
+        if new := [row for place, row in enumerate(batch.rows) if place not in known]:
+            kinds.update(self._write_new(connection, batch._replace(rows=new)))
+        return kinds
+
+    def _write_changed(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
+        """Write contacts that have another current version than a given one, and whose rows are locked."""
+        keys = _keys(batch) | _values(batch)
+        connection.exec_driver_sql(self._copy_seen, keys)
+        kinds = {row.version_id: str(row.change_kind) for row in connection.exec_driver_sql(self._changed, keys)}
+        payloads = (_payload_line(row, batch.account_id) for row in batch.rows if row.version_id in kinds)
+        if kinds:
+            self._copy_into(connection, "contact_payload", payloads)
+        return kinds
+
+    def _write_new(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
+        """Write contacts that have no version yet."""
+        latest = {row.record.contact_id: row.version_id for row in batch.rows}
+        is_latest = [latest[row.record.contact_id] == row.version_id for row in batch.rows]
+        keys = list(_version_lines(batch))
+        current = (
+            f"{key}\t{_current_values(row.record)}\n"
+            for row, key in compress(zip(batch.rows, keys, strict=True), is_latest)
+        )
+        self._copy_into(connection, "contact_version", (f"{key}\n".encode() for key in keys))
+        self._copy_into(connection, "contact_payload", (_payload_line(row, batch.account_id) for row in batch.rows))
+        self._copy_into(connection, "contact_current", (line.encode() for line in current))
+        kinds = ("new" if is_current else "late" for is_current in is_latest)
+        return dict(zip((row.version_id for row in batch.rows), kinds, strict=True))
+
+    def _copy_into(self, connection: Connection, table: str, lines: Iterable[bytes]) -> None:
+        """Make lines while the server reads those before them."""
+        cursor: Any = connection.connection.cursor()
+        left = iter(lines)
+        chunks = iter(lambda: b"".join(islice(left, LINES_SENT)), b"")
+        try:
+            if hasattr(cursor, "copy_expert"):
+                cursor.copy_expert(self._copy[table], _Reader(chunks))
+            else:
+                with cursor.copy(self._copy[table]) as copy:
+                    for chunk in chunks:
+                        copy.write(chunk)
+        finally:
+            cursor.close()
+
+
+class _Reader:
+    """A file for psycopg2, which takes more or less than it asks for."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, size: int) -> bytes:  # noqa: ARG002
+        return next(self._chunks, b"")
+
+
+def _keys(batch: Batch) -> dict[str, Any]:
+    rows = batch.rows
+    return {
+        "account_id": batch.account_id,
+        "seen_at": batch.seen_at,
+        "times": _array(row.record.updated_at.isoformat() for row in rows),
+        "contacts": _array(_quoted(row.record.contact_id) for row in rows),
+        "hashes": _array(rf'"\\x{row.record.row_hash.hex()}"' for row in rows),
+    }
+
+
+def _values(batch: Batch) -> dict[str, Any]:
+    rows = batch.rows
+    return {
+        "first": rows[0].version_id,
+        "last": rows[-1].version_id,
+        "numbers": _array(str(row.version_id) for row in rows),
+        "present": _array("t" if row.record.state == "present" else "f" for row in rows),
+        "wa_ids": _array(_quoted(row.record.wa_id) for row in rows),
+        "user_ids": _array(_quoted(row.record.user_id) for row in rows),
+        "lids": _array(_quoted(row.record.lid) for row in rows),
+    }
+
+
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(element: str | None) -> str:
+    if element is None:
+        return "NULL"
+    return '"' + (SPECIAL.sub(r"\\\g<0>", element) if SPECIAL.search(element) else element) + '"'
+
+
+def _version_lines(batch: Batch) -> Iterator[str]:
+    account_id, seen_at = batch.account_id, batch.seen_at.isoformat()
+    for version_id, record in batch.rows:
+        yield (
+            f"{version_id}\t{account_id}\t{record.updated_at.isoformat()}\t{seen_at}\t{seen_at}\t"
+            f"{_escaped(record.contact_id)}\t\\\\x{record.row_hash.hex()}"
+        )
+
+
+def _payload_line(row: Row, account_id: int) -> bytes:
+    version_id, record = row
+    columns = f"{version_id}\t{account_id}\t{FLAGS[record.repaired]}\t{record.state}\t{_identifiers(record)}\t"
+    # Canonical JSON has no control characters of its own.
+    return b"%b%b\n" % (columns.encode(), record.payload.replace(b"\\", b"\\\\"))
+
+
+def _current_values(record: Record) -> str:
+    own_key = record.wa_id or record.user_id or record.lid
+    return f"{FLAGS[record.state == 'present']}\t{_identifiers(record)}\t{_escaped(own_key)}"
+
+
+def _identifiers(record: Record) -> str:
+    return f"{_escaped(record.wa_id)}\t{_escaped(record.user_id)}\t{_escaped(record.lid)}"
+
+
+def _escaped(text: str | None) -> str:
+    if text is None:
+        return r"\N"
+    return text.translate(ESCAPES) if COPY_SPECIAL.search(text) else text
+
+
+def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
+    """Write a batch. The transaction holds the only write lock, so no other worker writes in between."""
+    account_id, seen_at = batch.account_id, sqlite_time(batch.seen_at)
+    contacts = json.dumps([row.record.contact_id for row in batch.rows])
+    found = connection.exec_driver_sql(SQLITE_KNOWN, (account_id, contacts))
+    current = {contact_id: (updated_at, row_hash) for contact_id, updated_at, row_hash in found}
+    rest, seen_again = [], []
+    for row in batch.rows:
+        contact_id = row.record.contact_id
+        if current.get(contact_id) == (sqlite_time(row.record.updated_at), row.record.row_hash):
+            seen_again.append((seen_at, seen_at, account_id, contact_id))
+        else:
+            rest.append(row)
+    if seen_again:
+        connection.exec_driver_sql(SQLITE_WIDEN, seen_again)
+    if changed := [(account_id, row.record.contact_id) for row in rest if row.record.contact_id in current]:
+        connection.exec_driver_sql(SQLITE_COPY_SEEN, changed)
+    return _write_versions_sqlite(connection, batch._replace(rows=rest)) if rest else {}
+
+
+def _write_versions_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
+    account_id, seen_at, rows = batch.account_id, sqlite_time(batch.seen_at), batch.rows
+    keys = [(r.contact_id, sqlite_time(r.updated_at), r.row_hash) for _, r in rows]
+    versions = [
+        (row.version_id, account_id, updated_at, seen_at, seen_at, contact_id, row_hash)
+        for row, (contact_id, updated_at, row_hash) in zip(rows, keys, strict=True)
+    ]
+    connection.exec_driver_sql(SQLITE_VERSIONS, versions)
+    span = (account_id, rows[0].version_id, rows[-1].version_id)
+    new = {version_id: bool(is_new) for version_id, is_new in connection.exec_driver_sql(SQLITE_NEW, span)}
+    if new:
+        payloads = [
+            (n, account_id, r.repaired, r.state, r.wa_id, r.user_id, r.lid, r.payload.decode())
+            for n, r in rows
+            if n in new
+        ]
+        connection.exec_driver_sql(SQLITE_PAYLOADS, payloads)
+    connection.exec_driver_sql(SQLITE_CURRENT, [(account_id, *key) for key in keys])
+    current = {version_id for (version_id,) in connection.exec_driver_sql(SQLITE_IS_CURRENT, span)} if new else ()
+    return {
+        version_id: "late" if version_id not in current else "new" if is_new else "changed"
+        for version_id, is_new in new.items()
+    }
