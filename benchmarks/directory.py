@@ -69,9 +69,9 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, person_key)
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
     SELECT version_id, account_id, at + interval '2 days', at + interval '2 days', at + interval '2 days', contact_id,
-        decode(md5(version_id::text), 'hex'), CASE WHEN n % 2 = 0 THEN wa_id ELSE digits END
+        decode(md5(version_id::text), 'hex'), digits, CASE WHEN n % 2 = 0 THEN wa_id ELSE digits END
     FROM states WHERE state = 2
     """,
     """

@@ -20,8 +20,8 @@ SELECT n, '999' || lpad((n * 7919 % 100000)::text, 5, '0') AS person_key, CASE W
 FROM generate_series(1, 40000) n;
 INSERT INTO wacontacts_account (account_id, source, account) VALUES (1, 'turn', 'main'), (2, 'green_api', 'phone');
 INSERT INTO wacontacts_contact_current
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, person_key)
-SELECT n * 2 + a, a, now(), now(), now(), 'contact ' || n, ''::bytea, person_key
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
+SELECT n * 2 + a, a, now(), now(), now(), 'contact ' || n, ''::bytea, person_key, person_key
 FROM people, generate_series(1, 2) a WHERE a <= feeds;
 INSERT INTO wacontacts_contact_version
     (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)

@@ -40,8 +40,9 @@ SELECT ((k / 50 + 1) << 32) + k % 50, account_id, false, 'present', (15550000000
 )
 FROM made ORDER BY k;
 INSERT INTO wacontacts_contact_current
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
-SELECT ((k / 50 + 1) << 32) + k % 50, account_id, at, at, at, contact_id, decode(md5(k::text), 'hex')
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
+SELECT ((k / 50 + 1) << 32) + k % 50, account_id, at, at, at, contact_id, decode(md5(k::text), 'hex'),
+    (15550000000 + n)::text, (15550000000 + n)::text
 FROM made WHERE v = 2 ORDER BY k;
 INSERT INTO wacontacts_change_log (account_id, version_id, change_kind)
 SELECT account_id, ((k / 50 + 1) << 32) + k % 50, CASE v WHEN 1 THEN 'new' ELSE 'changed' END FROM made ORDER BY k;
@@ -57,7 +58,7 @@ SHORT = {
     **{f"{view} by contact": f"SELECT * FROM wacontacts_{view} WHERE {ONE}" for view in ("current", "history")},
     "history by user_id": "SELECT * FROM wacontacts_history WHERE user_id = 'BR.1'",
     "current by lid": "SELECT * FROM wacontacts_current WHERE lid = '1@lid'",
-    "changed since": "SELECT * FROM wacontacts_version WHERE updated_at >= timestamptz '2023-04-20'",
+    "changed since": "SELECT * FROM wacontacts_version WHERE updated_at >= timestamptz '2023-04-23'",
     "changes since": "SELECT * FROM wacontacts_change WHERE change_id > 190000 ORDER BY change_id LIMIT 100",
     "bob": query_under("history.md", "Bob"),
     "yesterday": query_under("queries.md", "What changed yesterday"),

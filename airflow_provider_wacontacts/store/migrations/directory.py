@@ -24,7 +24,7 @@ BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n
 
 #: Without conditions of their own: PostgreSQL then merges their indexes.
 ROWS = """
-    SELECT c.person_key, c.account_id, c.version_id, c.is_present, CAST(NULL AS bigint) AS number_id,
+    SELECT c.person_key, c.account_id, c.contact_id, c.is_present, CAST(NULL AS bigint) AS number_id,
         CAST(NULL AS bigint) AS identity_id
     FROM {at}wacontacts_contact_current c
     UNION ALL SELECT n.person_key, NULL, NULL, NULL, n.number_id, NULL FROM {at}wacontacts_number n
@@ -38,7 +38,7 @@ def _counted(source: str) -> str:
         count(*) FILTER (WHERE {own}) OVER person AS {source}_contacts,
         count(*) FILTER (WHERE {own} AND r.is_present) OVER person AS {source}_present,
         min(r.account_id) FILTER (WHERE {own}) OVER person AS {source}_account_id,
-        min(r.version_id) FILTER (WHERE {own}) OVER person AS {source}_version_id
+        min(r.contact_id) FILTER (WHERE {own}) OVER person AS {source}_contact_id
     """
 
 
@@ -62,8 +62,8 @@ def _chosen(source: str) -> str:
             ELSE (SELECT count(DISTINCT c.account_id) {contacts} AND c.is_present) END AS {source}_accounts,
         CASE WHEN p.{source}_contacts < 2 THEN p.{source}_account_id
             ELSE (SELECT c.account_id {best}) END AS {source}_account_id,
-        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_version_id
-            ELSE (SELECT c.version_id {best}) END AS {source}_version_id
+        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_contact_id
+            ELSE (SELECT c.contact_id {best}) END AS {source}_contact_id
     """
 
 
@@ -74,9 +74,8 @@ IDENTIFIERS = " UNION ALL ".join(
         "SELECT n.number_key AS value FROM {at}wacontacts_number n WHERE n.person_key = p.person_key",
         *(
             f"""
-            SELECT x.{kind} FROM {{at}}wacontacts_contact_current c JOIN {{at}}wacontacts_contact_payload x
-                ON x.account_id = c.account_id AND x.version_id = c.version_id
-            WHERE c.person_key = p.person_key AND x.{kind} IS NOT NULL
+            SELECT c.{kind} FROM {{at}}wacontacts_contact_current c
+            WHERE c.person_key = p.person_key AND c.{kind} IS NOT NULL
             """
             for kind in ("lid", "user_id")
         ),
@@ -102,32 +101,33 @@ CHOSEN = f"""
 WA_ID = "CASE WHEN p.person_key = replace(replace(p.person_key, '@', ''), '.', '') THEN p.person_key END"
 
 
-def _joined(alias: str, table: str, source: str) -> str:
+def _joined(source: str, initial: str) -> str:
+    contact, payload, account = f"{initial}c", f"{initial}p", f"{initial}a"
     return f"""
-    LEFT JOIN {{at}}wacontacts_contact_{table} {alias}
-        ON {alias}.account_id = p.{source}_account_id AND {alias}.version_id = p.{source}_version_id
+    LEFT JOIN {{at}}wacontacts_contact_current {contact}
+        ON {contact}.account_id = p.{source}_account_id AND {contact}.contact_id = p.{source}_contact_id
+    LEFT JOIN {{at}}wacontacts_contact_payload {payload}
+        ON {payload}.account_id = {contact}.account_id AND {payload}.version_id = {contact}.version_id
+    LEFT JOIN {{at}}wacontacts_account {account} ON {account}.account_id = p.{source}_account_id
     """
 
 
 def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
     return f"""
     CREATE VIEW {{at}}wacontacts_directory{{invoker}} AS
-    SELECT p.person_key, {WA_ID} AS wa_id, coalesce(tp.user_id, gp.user_id, n.user_id_key) AS user_id,
-        coalesce(gp.lid, tp.lid, n.lid_key) AS lid, p.has_many_identifiers,
+    SELECT p.person_key, {WA_ID} AS wa_id, coalesce(tc.user_id, gc.user_id, n.user_id_key) AS user_id,
+        coalesce(gc.lid, tc.lid, n.lid_key) AS lid, p.has_many_identifiers,
         coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
         p.turn_accounts + p.green_api_accounts AS accounts,
-        ta.account AS turn_account, p.turn_accounts, tv.contact_id AS turn_contact_id, {turn_name} AS turn_name,
-        {turn_details} AS turn_details, tv.updated_at AS turn_updated_at, tv.last_seen_at AS turn_last_seen_at,
-        ga.account AS green_api_account, p.green_api_accounts, gv.contact_id AS green_api_contact_id,
+        ta.account AS turn_account, p.turn_accounts, tc.contact_id AS turn_contact_id, {turn_name} AS turn_name,
+        {turn_details} AS turn_details, tc.updated_at AS turn_updated_at, tc.last_seen_at AS turn_last_seen_at,
+        ga.account AS green_api_account, p.green_api_accounts, gc.contact_id AS green_api_contact_id,
         {contact_name} AS green_api_contact_name, {name} AS green_api_name, gp.state AS green_api_state,
-        gv.updated_at AS green_api_updated_at, gv.last_seen_at AS green_api_last_seen_at,
+        gc.updated_at AS green_api_updated_at, gc.last_seen_at AS green_api_last_seen_at,
         n.sender, p.senders, CASE WHEN n.number_key = substr(n.number, 2) THEN n.number END AS number, n.status,
         n.checked_at, p.identity_pending, p.identity_changed_at
     FROM ({CHOSEN}) p
-    {_joined("tv", "version", "turn")} {_joined("tp", "payload", "turn")}
-    LEFT JOIN {{at}}wacontacts_account ta ON ta.account_id = p.turn_account_id
-    {_joined("gv", "version", "green_api")} {_joined("gp", "payload", "green_api")}
-    LEFT JOIN {{at}}wacontacts_account ga ON ga.account_id = p.green_api_account_id
+    {_joined("turn", "t")} {_joined("green_api", "g")}
     LEFT JOIN {{at}}wacontacts_number n ON n.number_id = p.number_id
     """
 
@@ -141,8 +141,11 @@ def _json_text(payload: str, path: str) -> str:
 
 
 POSTGRES = (
-    # Of the key alone: a new version of a contact changes no index.
-    "CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)",
+    # The index alone has what the directory counts, and no new version of a contact changes it.
+    """
+    CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)
+    INCLUDE (account_id, contact_id, is_present)
+    """,
     "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
     "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
     _view(
@@ -155,7 +158,7 @@ POSTGRES = (
 SQLITE = (
     """
     CREATE INDEX wacontacts_contact_current_person
-    ON wacontacts_contact_current (person_key, account_id, version_id, is_present)
+    ON wacontacts_contact_current (person_key, account_id, contact_id, is_present)
     """,
     "CREATE INDEX wacontacts_number_person ON wacontacts_number (person_key)",
     "CREATE INDEX wacontacts_identity_person ON wacontacts_identity (person_key)",
