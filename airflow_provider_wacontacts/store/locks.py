@@ -29,8 +29,11 @@ EXCLUSIVE, SHARED = "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"
 ERASURE = "wacontacts erased"
 FILES = "wacontacts files"
 CHANGES = "wacontacts changes"
-#: The session is idle for as long as the files take. It holds no snapshot and no row.
-NO_IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+#: Another worker may rewrite files for hours, and so may this one. It holds no snapshot and no row.
+NO_LIMITS = """
+SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', '0', true),
+    set_config('statement_timeout', '0', true)
+"""
 
 
 class Locks:
@@ -76,14 +79,9 @@ class Locks:
     @contextmanager
     def _session_lock(self) -> Iterator[None]:
         with self._transactions.read() as connection:
-            connection.exec_driver_sql("BEGIN")
-            connection.exec_driver_sql(NO_IDLE_LIMIT)
+            connection.exec_driver_sql(NO_LIMITS)
             self._on_store(connection, FILES, EXCLUSIVE)
-            try:
-                yield
-            finally:
-                # Not left to the pool: a driver in autocommit knows of no transaction to end.
-                connection.exec_driver_sql("COMMIT")
+            yield
 
 
 @contextmanager

@@ -152,9 +152,10 @@ def _create_schema(connection: Connection, tables: Tables) -> None:
 
 
 def _find(connection: Connection, tables: Tables) -> _Found:
-    """Return what is there, outside of any transaction: by one query where the tables are there."""
+    """Return what is there, by one query where the tables are there."""
     try:
-        return _latest(connection, tables)
+        with connection.begin_nested():
+            return _latest(connection, tables)
     except DBAPIError:
         # Where the tables are there, another worker has just created them, or the error comes again.
         return _find_by_name(connection, tables)

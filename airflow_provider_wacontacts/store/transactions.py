@@ -1,18 +1,24 @@
-"""Transactions on a store's engine: how they begin, when they are retried, and what their failures are called."""
+"""
+Transactions on a store's engine: how they begin, when they are retried, and what their failures are called.
+
+In PostgreSQL each opens with its isolation level and with the settings that the store relies on, whatever the database
+or the role is configured for. They last as long as the transaction, so poolers that share sessions, like pgbouncer in
+transaction mode, work too.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from sqlalchemy import event, func, select, true
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Select, event, func, select, text, true
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import (
     Retrying,
     retry_if_exception,
@@ -26,6 +32,7 @@ from airflow_provider_wacontacts.exceptions import (
     ConfigError,
     LockTimeoutError,
     RetryableStoreError,
+    StoreError,
     WaContactsError,
 )
 from airflow_provider_wacontacts.store.errors import DatabaseName, failure, is_unknown_host
@@ -38,11 +45,24 @@ ATTEMPTS = 8
 MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 MAX_IDLE_S = 300
+MAX_STATEMENT_S = 600
 #: How long a host name may be unknown, for example while a container restarts.
 UNKNOWN_HOST_S = 20
 LOGGED_AS = "wacontacts"
 #: Permissions of a new SQLite file: its owner may read and write it.
 FILE_MODE = 0o600
+#: Settings of each transaction. Notices are switched off: SQLAlchemy logs them, and a user's trigger may quote rows in
+#: them. JIT is switched off: on tables without statistics, compiling takes longer than the query.
+SETTINGS = {
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+    "jit": "off",
+    "client_min_messages": "error",
+}
+#: Of the levels of durability, ``remote_apply`` is more than the store needs.
+DURABLE = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
+REMEDY = "Connect to PostgreSQL itself, or set it for the connection's database or user."
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
 
 
@@ -52,7 +72,7 @@ class Transactions:
 
     :param file_mode: permissions of a new SQLite file.
     :param name: of the database, for errors.
-    :param table_schema: schema of the store's tables, for errors.
+    :param table_schema: PostgreSQL schema of the store's tables; ``None`` for the connection's own.
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
 
@@ -71,8 +91,13 @@ class Transactions:
                 " psycopg or psycopg2, or SQLite."
             )
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self._reader = _hide_parameters(engine.execution_options(isolation_level="AUTOCOMMIT"))
-        self._writer = _hide_parameters(_immediate(engine) if self.is_sqlite else engine.execution_options())
+        if self.is_sqlite:
+            reader, writer = engine.execution_options(isolation_level="AUTOCOMMIT"), _immediate(engine)
+        else:
+            event.listen(engine, "do_connect", _set_up_driver)
+            reader = writer = engine.execution_options(isolation_level="READ COMMITTED")
+        self._reader, self._writer = _hide_parameters(reader), _hide_parameters(writer)
+        self._file: tuple[int, int] | None = None
         self._was_connected = False
         self._file_mode = file_mode
 
@@ -102,13 +127,13 @@ class Transactions:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """
-        Open a connection in autocommit mode, which never waits for writers.
+        Open a connection that only reads. In SQLite it is in autocommit mode, which never waits for writers.
 
+        :raises ConfigError: the database does not let a session have a setting that the store relies on.
         :raises LandingError: the database failed.
         """
-        with self.failures(), self._connect(self._reader) as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        with self.failures(), self._connect(self._reader) as connection, connection.begin():
+            self._open(connection)
             yield connection
 
     @contextmanager
@@ -165,9 +190,9 @@ class Transactions:
         is_committing = False
         try:
             with self._connect(self._writer) as connection, connection.begin():
-                if not self.is_sqlite:
-                    _set_timeouts(connection)
+                self._open(connection)
                 result = work(connection)
+                self._require_same_file()
                 is_committing = True
         except self._failures as error:
             problem = failure(error, self.database, during_commit=is_committing, was_connected=self._was_connected)
@@ -187,26 +212,71 @@ class Transactions:
         self._was_connected = True
         return connection
 
+    def _open(self, connection: Connection) -> None:
+        """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
+        if self.is_sqlite:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            self._require_same_file()
+            return
+        settings = self._settings()
+        refused = level = None
+        try:
+            level = connection.execute(_set_config(settings)).scalars().first()
+        except DBAPIError as error:
+            # The server quotes the setting's name in any language.
+            refused = next((name for name in settings if name in str(error.orig)), None)
+            if refused is None or error.connection_invalidated:
+                raise
+        if refused is not None:
+            raise ConfigError(f"{self.database.name} does not let a session set {refused!r}. {REMEDY}")
+        if level != "read committed":
+            raise ConfigError(
+                f"{self.database.name} begins transactions with 'transaction_isolation' {level!r}. {REMEDY}"
+            )
+
+    def _settings(self) -> dict[str, str]:
+        settings = SETTINGS | {
+            "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+            "statement_timeout": f"{MAX_STATEMENT_S}s",
+            "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
+        }
+        if self.database.schema:
+            settings["search_path"] = '"{}"'.format(self.database.schema.replace('"', '""'))
+        return settings
+
+    def _require_same_file(self) -> None:
+        """Fail where SQLite's file is not the one that was connected to first: what is written would be lost."""
+        path = self._path()
+        if path is None:
+            return
+        with suppress(OSError):
+            found = path.stat()
+            if self._file in {None, (found.st_dev, found.st_ino)}:
+                self._file = (found.st_dev, found.st_ino)
+                return
+        raise StoreError(
+            f"{self.database.name}: the SQLite file was deleted or replaced while this task ran. What it wrote may be"
+            " lost. Restore the file, and run the task again."
+        )
+
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
         driver: type[Exception] = self._writer.dialect.dbapi.Error  # type: ignore[union-attr]
         return (SQLAlchemyError, driver)
 
 
-def _set_timeouts(connection: Connection) -> None:
-    """
-    Limit waits for locks, and how long a frozen worker may hold its own.
+def _set_up_driver(dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+    """Ask the driver for UTF-8, and for no statements that only one session of a pooler knows."""
+    parameters["client_encoding"] = "utf8"
+    if dialect.driver == "psycopg":
+        parameters["prepare_threshold"] = None
 
-    Notices are switched off: SQLAlchemy logs them, and a user's trigger may quote rows in them. JIT is switched off: on
-    tables without statistics, compiling takes longer than the query.
-    """
-    settings = {
-        "jit": "off",
-        "lock_timeout": f"{BUSY_TIMEOUT_S}s",
-        "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
-        "client_min_messages": "error",
-    }
-    connection.execute(select(*(func.set_config(name, value, true()) for name, value in settings.items())))
+
+def _set_config(settings: Mapping[str, str]) -> Select[Any]:
+    """Return the statement that changes settings until the transaction ends, and returns its isolation level."""
+    changed = (func.set_config(name, value, true()) for name, value in settings.items())
+    durable = func.set_config("synchronous_commit", text(DURABLE), true())
+    return select(func.current_setting("transaction_isolation"), durable, *changed)
 
 
 def _hide_parameters(engine: Engine) -> Engine:

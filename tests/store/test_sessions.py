@@ -1,0 +1,185 @@
+"""Sessions of the store: they work alike whatever a database, a role or a pooler is configured for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import create_engine, event, text
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.store import Store, transactions
+from airflow_provider_wacontacts.store.erasure import erase
+from tests.store.conftest import MONDAY
+
+#: What an administrator may set for a database, each at odds with what the store relies on.
+SETTINGS = {
+    "default_transaction_isolation": "'repeatable read'",
+    "synchronous_commit": "off",
+    "DateStyle": "'German, DMY'",
+    "TimeZone": "'America/St_Johns'",
+    "standard_conforming_strings": "off",
+    "client_encoding": "LATIN1",
+    "bytea_output": "escape",
+    "IntervalStyle": "sql_standard",
+    "search_path": "nowhere",
+    "statement_timeout": "1",
+    "lock_timeout": "1",
+    "idle_in_transaction_session_timeout": "1",
+}
+
+
+@pytest.fixture(params=["psycopg2", "psycopg"])
+def odd_landing(request, postgres, postgres_engine, postgres_database, landing_on):
+    """A store in a database for which every setting is another one, by each driver."""
+    pytest.importorskip(request.param)
+    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for name, value in SETTINGS.items():
+            connection.exec_driver_sql(f"ALTER DATABASE {postgres_database} SET {name} = {value}")
+    engine = create_engine(postgres.url(driver=request.param, database=postgres_database))
+    yield landing_on(Store(engine, table_schema="contacts"), engine)
+    engine.dispose()
+
+
+def read(landing, query):
+    with landing.store.context.transactions.read() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def test_contacts_land_and_are_read_whatever_the_database_is_set_to(odd_landing):
+    odd_landing.store.prepare()
+    extraction = odd_landing.begin()
+    odd_landing.land(extraction, odd_landing.record("é\\ '", MONDAY, name="“ü”\\"), position=MONDAY)
+    assert odd_landing.begin().resume_from == MONDAY
+    query = "SELECT contact_id, updated_at, payload->>'name' FROM contacts.wacontacts_current"
+    assert read(odd_landing, query) == [("é\\ '", MONDAY, "“ü”\\")]
+
+
+def test_each_transaction_has_the_settings_that_the_store_relies_on(odd_landing):
+    expected = {
+        "transaction_isolation": "read committed",
+        "synchronous_commit": "on",
+        "DateStyle": "ISO, DMY",
+        "TimeZone": "UTC",
+        "standard_conforming_strings": "on",
+        "client_encoding": "UTF8",
+        "search_path": '"contacts"',
+        "statement_timeout": "10min",
+        "lock_timeout": "1min",
+        "idle_in_transaction_session_timeout": "5min",
+    }
+    query = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in expected))
+    runs = odd_landing.store.context.transactions
+    with runs.read() as connection:
+        assert tuple(connection.execute(query).one()) == tuple(expected.values())
+    assert tuple(runs.run(lambda connection: connection.execute(query).one())) == tuple(expected.values())
+
+
+def test_no_state_is_left_in_a_session_that_a_pooler_shares(odd_landing):
+    """What the store sets ends with the transaction, and no statement is prepared in the session."""
+    settings = ("DateStyle", "TimeZone", "search_path", "synchronous_commit", "lock_timeout")
+    shown = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
+    left = []
+
+    @event.listens_for(odd_landing.engine, "checkin")
+    def note(connection, _record):
+        cursor = connection.cursor()
+        cursor.execute(str(shown))
+        left.append(cursor.fetchone())
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        left.append(cursor.fetchone())
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        left.append(cursor.fetchone())
+        connection.rollback()
+
+    for _ in range(8):
+        odd_landing.land(odd_landing.begin(), odd_landing.record("bob"))
+    assert set(left) == {("German, DMY", "America/St_Johns", "nowhere", "off", "1ms"), (0,)}
+
+
+def test_what_was_erased_while_a_landing_waited_does_not_land(odd_landing, postgres_engine, postgres_database):
+    """A transaction that took its snapshot before it got the lock would not see who was erased meanwhile."""
+    extraction, bob = odd_landing.begin(), odd_landing.record("bob", wa_id="27821234567")
+    landing = threading.Thread(target=odd_landing.land, args=(extraction, bob))
+    waiting = f"""
+    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE d.datname = '{postgres_database}' AND l.locktype = 'advisory' AND NOT l.granted
+    """
+
+    @event.listens_for(odd_landing.engine, "commit")
+    def let_it_wait(_connection):
+        if landing.ident is None:
+            landing.start()
+            while landing.is_alive() and not count():
+                pass
+
+    def count():
+        with postgres_engine.connect() as connection:
+            return connection.execute(text(waiting)).scalar()
+
+    erase(odd_landing.store.context, ["27821234567"])
+    landing.join()
+    assert read(odd_landing, "SELECT contact_id FROM contacts.wacontacts_current") == []
+
+
+def test_two_workers_that_begin_the_same_run_at_once_leave_one_running(odd_landing):
+    barrier = threading.Barrier(4)
+
+    def begin():
+        barrier.wait()
+        odd_landing.begin()
+
+    workers = [threading.Thread(target=begin) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    query = "SELECT count(*) FROM contacts.wacontacts_extraction WHERE state = 'running'"
+    assert read(odd_landing, query) == [(1,)]
+
+
+def test_a_setting_that_a_session_may_not_change_is_named(postgres_landing, monkeypatch):
+    monkeypatch.setitem(transactions.SETTINGS, "no_setting_of_postgresql", "on")
+    with pytest.raises(ConfigError, match="does not let a session set 'no_setting_of_postgresql'"):
+        postgres_landing.store.prepare()
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("53100", "has no disk space left"),
+        ("57014", "canceled a statement"),
+        ("25006", "read-only"),
+    ],
+)
+def test_a_full_disk_a_time_out_and_a_read_only_database_are_named(postgres_landing, state, expected):
+    trouble = f"DO $$ BEGIN RAISE EXCEPTION 'example-person' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(LandingError, match=expected) as raised:
+        postgres_landing.store.context.transactions.run(lambda connection: connection.exec_driver_sql(trouble))
+    assert (state in str(raised.value), "example-person" in str(raised.value)) == (True, False)
+
+
+def test_a_full_disk_under_sqlite_is_named(sqlite_landing):
+    extraction = sqlite_landing.begin()
+
+    def work(connection):
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        connection.exec_driver_sql("CREATE TABLE more AS SELECT zeroblob(100000) AS bytes")
+
+    with pytest.raises(LandingError, match=r"has no disk space left.*SQLITE_FULL"):
+        sqlite_landing.store.context.transactions.run(work)
+    sqlite_landing.engine.dispose()
+    assert sqlite_landing.land(extraction, sqlite_landing.record("bob")) == 1
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_sqlite_file_that_is_gone_under_a_worker_fails_its_attempt(sqlite_landing, tmp_path, is_replaced):
+    extraction = sqlite_landing.begin()
+    for path in tmp_path.glob("store.db*"):
+        path.rename(tmp_path / f"moved-{path.name}")
+    if is_replaced:
+        Store(create_engine(f"sqlite:///{tmp_path}/store.db")).prepare()
+    with pytest.raises(LandingError, match="deleted or replaced"):
+        sqlite_landing.land(extraction, sqlite_landing.record("bob"))
+    with pytest.raises(LandingError, match="deleted or replaced"):
+        sqlite_landing.store.prepare()
