@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDeniedError
+from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    PermissionDeniedError,
+    RetryableStoreError,
+    StoreError,
+)
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations import LATEST, WRITABLE_FROM, statements
@@ -81,8 +85,7 @@ def version_of(transactions: Transactions, tables: Tables) -> int:
     :raises ConfigError: the tables are of an unreleased version of the package.
     :raises LandingError: the database failed, or does not allow it.
     """
-    with transactions.read() as connection:
-        return _find(connection, tables).version
+    return _find(transactions, tables).version
 
 
 def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
@@ -95,8 +98,7 @@ def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> 
     """
     if auto_upgrade:
         transactions.create_file()
-    with transactions.read() as connection:
-        found = _require_writable(_find(connection, tables))
+    found = _require_writable(_find(transactions, tables))
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
@@ -151,14 +153,18 @@ def _create_schema(connection: Connection, tables: Tables) -> None:
         connection.exec_driver_sql(f"CREATE SCHEMA {tables.driver_prefix[:-1]}")
 
 
-def _find(connection: Connection, tables: Tables) -> _Found:
+def _find(transactions: Transactions, tables: Tables) -> _Found:
     """Return what is there, by one query where the tables are there."""
     try:
-        with connection.begin_nested():
+        with transactions.read() as connection:
             return _latest(connection, tables)
-    except DBAPIError:
-        # Where the tables are there, another worker has just created them, or the error comes again.
-        return _find_by_name(connection, tables)
+    except RetryableStoreError:
+        raise
+    except (ConfigError, StoreError):
+        # The query ended its transaction. Where the tables are there, another worker has just created them, or the
+        # error comes again.
+        with transactions.read() as connection:
+            return _find_by_name(connection, tables)
 
 
 def _find_by_name(connection: Connection, tables: Tables) -> _Found:

@@ -56,7 +56,6 @@ FILE_MODE = 0o600
 SETTINGS = {
     "DateStyle": "ISO",
     "TimeZone": "UTC",
-    "standard_conforming_strings": "on",
     "jit": "off",
     "client_min_messages": "error",
 }
@@ -240,6 +239,9 @@ class Transactions:
             "statement_timeout": f"{MAX_STATEMENT_S}s",
             "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         }
+        if self._writer.dialect.driver == "psycopg":
+            # psycopg2 quotes bytes for the setting that it finds as it connects.
+            settings["standard_conforming_strings"] = "on"
         if self.database.schema:
             settings["search_path"] = '"{}"'.format(self.database.schema.replace('"', '""'))
         return settings

@@ -82,7 +82,8 @@ def test_tables_that_are_up_to_date_cost_two_queries(store_engine, statements):
     Store(store_engine).prepare()
     statements.clear()
     Store(store_engine, auto_upgrade=False).prepare()
-    assert len([statement for statement in statements if not statement.startswith("PRAGMA busy_timeout")]) == 2
+    asked = [s for s in statements if "set_config" not in s and not s.startswith("PRAGMA busy_timeout")]
+    assert len(asked) == 2
 
 
 def test_upgrade_makes_the_tables_and_may_be_run_again(store_engine):
