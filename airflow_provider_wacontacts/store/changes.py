@@ -15,6 +15,7 @@ from itertools import islice
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from airflow_provider_wacontacts.store.batches import Row
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import refresh_contacts_of
@@ -40,16 +41,22 @@ class Changes:
     def __init__(self, account_id: int) -> None:
         self._account_id = account_id
         self._versions: dict[str, array[int]] = {}
+        self._linking = array("q")
 
-    def add(self, kinds: Mapping[int, str]) -> None:
+    def add(self, kinds: Mapping[int, str], rows: Iterable[Row] = ()) -> None:
         """
         Add versions by id, each with its kind.
+
+        :param rows: the versions, where they are contacts that a system returned: what they state changes person keys.
 
         The kind is ``new``, ``changed`` or ``returned`` for a version that became the current one, ``late`` for one
         that did not, ``gone`` for a contact that is missing, and ``erased``.
         """
         for version_id, kind in kinds.items():
             self._versions.setdefault(kind, array("q")).append(version_id)
+        self._linking.extend(
+            row.version_id for row in rows if row.version_id in kinds and (row.record.user_id or row.record.lid)
+        )
 
     def extend(self, kind: str, version_ids: Iterable[int]) -> None:
         """Add versions of one kind."""
@@ -66,8 +73,7 @@ class Changes:
             for chunk in _chunks(version_ids):
                 row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
                 connection.execute(statement, row)
-                if kind not in {"gone", "erased"}:
-                    refresh_contacts_of(Database(connection, context.tables), self._account_id, chunk)
+        refresh_contacts_of(Database(connection, context.tables), self._account_id, self._linking)
 
 
 def _chunks(version_ids: Iterable[int]) -> Iterator[list[int]]:

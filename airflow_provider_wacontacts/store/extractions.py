@@ -84,7 +84,7 @@ class Extraction(ExtractionAttempt):
             at: dict[str, Any] = {"position": position, "extracted_at": extracted_at, "heartbeat_at": now}
             ledger.count(connection, tables, self.extraction_id, counts, **at)
             changes = Changes(account_id)
-            changes.add(new)
+            changes.add(new, batch.rows)
             changes.write(connection, context)
             return counts
 

@@ -246,7 +246,8 @@ class _Landing:
         self._insert_rejects(refused)
         was_gone = {contact_id for contact_id, version in known.items() if not version.is_present}
         returned = {row.version_id for row in batch.rows if row.record.contact_id in was_gone}
-        self._changes.add({i: "returned" if kind == "changed" and i in returned else kind for i, kind in new.items()})
+        kinds = {i: "returned" if kind == "changed" and i in returned else kind for i, kind in new.items()}
+        self._changes.add(kinds, batch.rows)
         bodies = {reject.body for reject in refused}
         unkept = {record.contact_id for record in kept if record.payload in bodies}
         self.rows.mark_seen(unkept)
