@@ -47,10 +47,10 @@ class Changes:
         """
         Add versions by id, each with its kind.
 
-        :param rows: the versions, where they are contacts that a system returned: what they state changes person keys.
-
         The kind is ``new``, ``changed`` or ``returned`` for a version that became the current one, ``late`` for one
         that did not, ``gone`` for a contact that is missing, and ``erased``.
+
+        :param rows: the versions, where a system returned them: what they state may change person keys.
         """
         for version_id, kind in kinds.items():
             self._versions.setdefault(kind, array("q")).append(version_id)
