@@ -146,7 +146,7 @@ class SnapshotRows:
         return {contact_id: Known(*state) for contact_id, *state in self._connection.execute(typed, given)}
 
     def mark_seen(self, contact_ids: Iterable[str]) -> None:
-        """Count contacts as seen whose rows could not be kept: their versions are not widened."""
+        """Count contacts as seen whose rows could not be kept: they are still there, as what was last known of them."""
         given = [{**self._given, "contact_id": contact_id} for contact_id in contact_ids]
         if given:
             self._connection.execute(self._timed(MARK_SEEN), given)
