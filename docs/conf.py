@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages."""  # noqa: INP001
+"""How Sphinx builds these pages."""
 
 import os
 import tempfile

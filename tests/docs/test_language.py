@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from docs.images.draw import SOURCES, picture_of
 from tests.docs.pages import PAGES, ROOT
 
 #: Words that a reader would not search for, or would stumble over, and what to write instead.
@@ -30,7 +31,6 @@ WRITTEN_ELSEWHERE = (
     "checks.md",
     "metrics.md",
     "security.md",
-    "troubleshooting.md",
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 
@@ -81,3 +81,8 @@ def test_links_to_headings_work_on_github(page):
             wrong += [link] if anchor not in anchors(target.read_text()) else []
 
     assert wrong == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_a_picture_is_drawn_from_the_text_beside_it(source):
+    assert source.with_suffix(".svg").read_text() == picture_of(source)
