@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import error_from_response, read_fields
 
-__all__ = ["Token", "TokenCache", "login"]
+__all__ = ["LOGIN", "Token", "TokenCache", "login"]
 
 LOGIN = "whatsapp_business.login"
 #: Assumed if the server sends no readable expiry. Tokens last 7 days.

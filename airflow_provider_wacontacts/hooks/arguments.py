@@ -7,7 +7,7 @@ A wrong constant fails when the DAG is parsed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -23,6 +23,17 @@ __all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "object_path
 Validator: TypeAlias = Callable[[str, Any], None]
 
 
+#: What to install for a scheme. Quotes keep shells from reading the brackets.
+STORAGE_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "abfss": "apache-airflow-providers-microsoft-azure",
+    "adl": "apache-airflow-providers-microsoft-azure",
+    "wasb": "apache-airflow-providers-microsoft-azure",
+}
 #: Template fields that may be something else than a string.
 NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths"}
 
@@ -62,6 +73,19 @@ class ValidatedArguments:
         except ConfigError as error:
             add_help(error)
             raise
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render the template fields, and let Airflow show what arguments without a value stand for."""
+        super().render_template_fields(context, jinja_env)  # type: ignore[misc]
+        with suppress(WaContactsError):  # the task fails by it when it runs
+            self.show_resolved(context)
+
+    def show_resolved(self, context: Mapping[str, Any]) -> None:
+        """
+        Set template fields that were left out to what this run uses.
+
+        :raises WaContactsError: an argument or a connection is wrong.
+        """
 
     def validate_rendered(self) -> None:
         """
@@ -109,12 +133,19 @@ def object_path(path: str, argument: str = "path") -> ObjectPath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+    scheme, is_uri, _ = path.partition("://")
+    if not is_uri and not path.startswith("/"):
+        # Below the worker's working directory nobody would find the files.
+        raise ConfigError(
+            f"{argument} is a relative path. Set it to a URI such as s3://bucket/contacts, or to /a/path."
+        )
     try:
         found: ObjectPath = ObjectStoragePath(path)
+        found.exists  # noqa: B018 - a file system whose package is missing fails when it is first needed
     except (ImportError, ValueError):
-        scheme, is_uri, _ = path.partition("://")
-        reason = f"begins with '{scheme}://', which no installed file system reads" if is_uri else "is not a valid path"
-        raise ConfigError(f"`{argument}` {reason}. Correct it, or install the provider of that storage.") from None
+        package = STORAGE_PACKAGES.get(scheme)
+        remedy = f'Install it: pip install "{package}".' if package else "Correct it, or install its package."
+        raise ConfigError(f"{argument} begins with {scheme}://, which no installed package reads. {remedy}") from None
     return found
 
 

@@ -25,10 +25,11 @@ from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     defer_for_rate_limit,
     defer_until,
+    plural,
     publish,
     read_attempt,
 )
-from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ CHECK_VALIDATORS: dict[str, Validator] = {
     "batch_size": partial(validate_int, least=1, most=1_000),
     "blocking": partial(validate_choice, choices=("no_wait", "wait")),
     "force_check": validate_bool,
+    "max_rejected": validate_ratio,
     "max_checks": optional(partial(validate_int, least=1)),
     "on_budget": partial(validate_choice, choices=("fail", "defer", "partial")),
 }
@@ -87,6 +89,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     force_check: bool
     max_checks: int | None
     on_budget: str
+    #: Inputs of an operator that has no such argument are numbers of the store.
+    max_rejected: float = 1.0
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -148,9 +152,11 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         checks = SenderChecks(store.context, sender, daily_checks=daily_checks, monthly_checks=monthly_checks)
         started_at = store.context.now()
         check = checks.open(self._spec(context))
+        self.log.info("Check %s in store %r", check.check_id, self.store_conn_id)
         with recorded(check):
             if not check.is_filled:
                 check.fill(stop.interruptible(self._warn_of_local_numbers(self._inputs(context, checks))))
+            self._judge_rejects(check.reject_reasons(), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
 
@@ -186,6 +192,27 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
                 defer_until(self, resumes_at, why="there is a new budget")
         return check.finish()
 
+    def _judge_rejects(self, reasons: Mapping[str, int], given: int) -> None:
+        """
+        Warn of rejected inputs, by reason.
+
+        :raises ConfigError: they are more than ``max_rejected`` allows. Nothing was sent.
+        """
+        from airflow_provider_wacontacts.identifiers.numbers import NO_COUNTRY_CODE
+
+        rejected = sum(reasons.values())
+        if not rejected:
+            return
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        message = f"{rejected} of {given} inputs were rejected: {counts}."
+        if rejected > given * self.max_rejected:
+            remedy = self.region_remedy.format(self._conn_id()) if NO_COUNTRY_CODE in reasons else ""
+            raise ConfigError(
+                f"{message} That is more than max_rejected ({self.max_rejected:.0%}) allows, so no number was checked."
+                f" Correct the column of numbers, or raise max_rejected. {remedy}"
+            )
+        self.log.warning("%s View wacontacts_check_result has a row for each.", message)
+
     def _publish_summary(
         self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
     ) -> dict[str, Any]:
@@ -195,11 +222,11 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         if not summary.given:
             self.log.info("No numbers were given. Check %s is empty.", summary.check_id)
         self.log.info(
-            "Check %s: %s given, %s checked, %s from the store, %s not checked, %s rejected; %s valid, %s invalid,"
-            " %s failed, %s missing, %s processing; %s checks left today",
-            *(summary.check_id, summary.given, summary.asked, summary.from_store, summary.not_asked),
+            "%s given: %s checked, %s from the store, %s not checked, %s rejected; %s valid, %s invalid,"
+            " %s failed, %s missing, %s processing. %s left today",
+            *(plural(summary.given, "number"), summary.asked, summary.from_store, summary.not_asked),
             *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
-            *(summary.processing, summary.budget_left),
+            *(summary.processing, plural(summary.budget_left, "check")),
         )
         unchecked = {name: getattr(summary, name) for name in COUNTED_ONCE}
         send(self.source, self._conn_id(), budget_left=summary.budget_left, **unchecked)

@@ -24,9 +24,11 @@ from airflow_provider_wacontacts.operators.green_api_checks import GreenApiCheck
 from airflow_provider_wacontacts.operators.task_context import (
     SHRINK_VALIDATORS,
     defer_until,
+    destination,
     get_pseudonymizer,
     get_suppression_list,
     metrics_on_commit,
+    plural,
     publish,
     read_attempt,
     validate_file_format,
@@ -95,7 +97,7 @@ class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -119,12 +121,18 @@ class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
 
         return GreenApiHook(self.green_api_conn_id)
 
+    def show_resolved(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002 - a snapshot has no window
+        """Put the account into the rendered fields."""
+        self.validate_rendered()
+        self.account = self.account or self.hook.account
+
     def _sync(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
 
         self.validate_rendered()
         self.hook.check()
         spec = self._spec(context)
+        self.log.info("Snapshot of account %r into %s", spec.account, destination(self))
         write = self._writer(spec)
         fetched = fetch_snapshot(spec, self.hook)
         if not fetched.snapshot.rows and not fetched.snapshot.rejects:
@@ -176,13 +184,12 @@ class _GreenApiContactsOperator(ValidatedArguments, BaseOperator):
 
     def _log_summary(self, summary: SnapshotSummary) -> None:
         self.log.info(
-            "Snapshot of %s contacts: %s new versions, %s gone, %s returned, %s rejected; extraction %s",
-            summary.rows,
-            summary.new_versions,
-            summary.gone,
-            summary.back,
+            "Snapshot of %s: %s, %s gone, %s returned, %s rejected",
+            plural(summary.rows, "contact"),
+            plural(summary.new_versions, "new version"),
+            summary.gone or 0,
+            summary.back or 0,
             summary.rejected,
-            summary.extraction_id,
         )
         if summary.state == "refused":
             self.log.warning("Snapshot discarded: a newer one is already loaded")

@@ -51,7 +51,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         min_overlap: float = 0.5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.path = path
         self.store_conn_id = store_conn_id
         self.source = source

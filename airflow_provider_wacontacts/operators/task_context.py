@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
 from airflow_provider_wacontacts.hooks.arguments import Validator
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
-from airflow_provider_wacontacts.records.windows import format_time
+from airflow_provider_wacontacts.records.windows import format_minute
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ __all__ = [
     "data_interval",
     "defer_for_rate_limit",
     "defer_until",
+    "destination",
     "end_of_run_day",
     "get_pseudonymizer",
     "get_suppression_list",
     "metrics_on_commit",
+    "plural",
     "publish",
     "read_attempt",
     "run_after",
@@ -40,6 +42,8 @@ __all__ = [
 
 #: Maximum number of consecutive attempts that a rate limit may defer.
 MAX_ATTEMPTS = 20
+#: A longer deferral is a warning: the window, or the server's Retry-After, is probably wrong.
+FAR = timedelta(days=2)
 
 SHRINK_VALIDATORS: dict[str, Validator] = {
     "shrink_guard": validate_ratio,
@@ -135,7 +139,9 @@ def defer_until(operator: Any, time: datetime, *, why: str, attempt: int = 1) ->
 
     :param attempt: number of the next attempt, where consecutive attempts are limited. Other waits start over at 1.
     """
-    operator.log.info("Deferred until %s, when %s", format_time(time), why)
+    days = (time - datetime.now(UTC)).days
+    log = operator.log.warning if time - datetime.now(UTC) > FAR else operator.log.info
+    log("Deferred until %s, when %s%s", format_minute(time), why, f": that is {days} days from now" if days > 1 else "")
     operator.defer(trigger=WaitUntilTrigger(until=time, attempt=attempt), method_name="execute_after_wait")
 
 
@@ -150,6 +156,24 @@ def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -
         until = datetime.now(UTC) + error.retry_after
         defer_until(operator, until, why="the rate limit allows the next request", attempt=attempt + 1)
     raise error
+
+
+def plural(count: int, word: str) -> str:
+    """Return a count with its word, for a log: ``1 page``, ``2,000 rows``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def destination(operator: Any) -> str:
+    """
+    Return where an operator writes, for logs: a path without its login and password, or a store.
+
+    :raises ConfigError: no installed file system reads the path.
+    """
+    from airflow_provider_wacontacts.files.layout import safe_uri
+    from airflow_provider_wacontacts.hooks.arguments import object_path
+
+    path = getattr(operator, "path", None)
+    return f"store {operator.store_conn_id!r}" if path is None else safe_uri(object_path(path))
 
 
 def metrics_on_commit(source: str) -> OnCommit:

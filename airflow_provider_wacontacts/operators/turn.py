@@ -25,9 +25,11 @@ from airflow_provider_wacontacts.operators.task_context import (
     data_interval,
     defer_for_rate_limit,
     defer_until,
+    destination,
     get_pseudonymizer,
     get_suppression_list,
     metrics_on_commit,
+    plural,
     publish,
     read_attempt,
     run_after,
@@ -41,13 +43,13 @@ from airflow_provider_wacontacts.records.arguments import (
     validate_timedelta,
 )
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
-from airflow_provider_wacontacts.records.windows import Window, format_time, resolve_run_window
+from airflow_provider_wacontacts.records.windows import Window, format_minute, format_time, resolve_run_window
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
     from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
-    from airflow_provider_wacontacts.pipelines.turn_sync import Progress, SyncSpec
+    from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
 
@@ -85,7 +87,7 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
 
     @classmethod
     def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
@@ -132,6 +134,12 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
 
         return TurnHook(turn_conn_id=self.turn_conn_id)
 
+    def show_resolved(self, context: Mapping[str, Any]) -> None:
+        """Put the run's window and the account into the rendered fields."""
+        window = self._window(context)
+        self.start, self.end = format_time(window.start), format_time(window.end)
+        self.account = self.account or self.hook.account
+
     def _window(self, context: Mapping[str, Any]) -> Window:
         self.validate_rendered()
         return resolve_run_window(
@@ -146,6 +154,9 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
 
         self.hook.check()
+        account, place = self.account or self.hook.account, destination(self)
+        start, end = format_minute(window.start), format_minute(window.end)
+        self.log.info("Sync of account %r, updated %s to %s, into %s", account, start, end, place)
         self._stop = StopSignal()
         try:
             summary = self._write(context, window, is_deferrable=attempt < MAX_ATTEMPTS)
@@ -180,20 +191,7 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
         raise NotImplementedError
 
-    def _log_progress(self, progress: Progress) -> None:
-        self.log.info("%s", progress)
-
     def _log_summary(self, summary: SyncSummary) -> None:
-        self.log.info(
-            "Synced %s to %s: %s rows on %s pages, %s new versions, %s rejected; extraction %s",
-            summary.window_start,
-            summary.window_end,
-            summary.rows,
-            summary.pages,
-            summary.new_versions,
-            summary.rejected,
-            summary.extraction_id,
-        )
         lateness = timedelta(seconds=summary.lateness_s or 0.0)
         send("turn", lateness=lateness, lossy=int(summary.lossy), gaps=int(summary.gap_before is not None))
         if summary.lossy:
@@ -202,6 +200,8 @@ class _TurnContactsOperator(ValidatedArguments, BaseOperator):
             )
         if summary.gap_before:
             self.log.warning("Coverage gap before this window: %s. Run a backfill to close it", summary.gap_before)
+        counts = plural(summary.rows, "row"), plural(summary.pages, "page"), plural(summary.new_versions, "new version")
+        self.log.info("Synced %s on %s: %s, %s rejected", *counts, summary.rejected)
 
 
 class TurnContactsToSqlOperator(_TurnContactsOperator):
@@ -291,7 +291,7 @@ class TurnContactsToSqlOperator(_TurnContactsOperator):
             run=self.hook.driver.run,
             store=store,
             uri=store_uri(self.store_conn_id, "turn", account),
-            on_progress=self._log_progress,
+            on_progress=lambda progress: self.log.info("%s", progress),
             on_commit=metrics_on_commit("turn"),
             stop=self._stop,
             is_deferrable=is_deferrable,
@@ -393,7 +393,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
             file_format=self.file_format,
             file_mode=self.hook.file_mode,
             suppressed=get_suppression_list(self.erased_conn_id),
-            on_progress=self._log_progress,
+            on_progress=lambda progress: self.log.info("%s", progress),
             on_commit=metrics_on_commit("turn"),
             stop=self._stop,
             spec=self._spec(context, self.account or self.hook.account, window),

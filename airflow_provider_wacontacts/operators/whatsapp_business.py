@@ -99,6 +99,8 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
     :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
+    :param max_rejected: Share of inputs, 0 to 1, that may be rejected before the task fails; no number is checked then.
+        Default: 0.5.
     :param on_budget: When the budget is spent, ``fail``, ``defer`` to the next UTC day, or finish with the results so
         far (``partial``). Default: ``fail``.
     """
@@ -119,6 +121,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         blocking: str = "no_wait",
         batch_size: int = 100,
         max_checks: int | None = None,
+        max_rejected: float = 0.5,
         on_budget: str = "fail",
         **kwargs: Any,
     ) -> None:
@@ -135,6 +138,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self.blocking = blocking
         self.batch_size = batch_size
         self.max_checks = max_checks
+        self.max_rejected = max_rejected
         self.on_budget = on_budget
         self.validate_arguments(vars(self))
         self._validate_source()

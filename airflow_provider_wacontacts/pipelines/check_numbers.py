@@ -15,7 +15,8 @@ from typing import Protocol
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, ServerError
+from airflow_provider_wacontacts.clients.whatsapp_business_login import LOGIN
+from airflow_provider_wacontacts.exceptions import AuthError, BudgetExceededError, NetworkError, ServerError
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.store.checks.budget import next_month, utc_day
@@ -199,6 +200,8 @@ class CheckRun:
             # Before the release, which may wait for the store: no other batch is to start meanwhile.
             self._failed |= not isinstance(error, (ServerError, NetworkError))
             self.check.release(leased.numbers)
+            if isinstance(error, AuthError) or getattr(error, "operation", "") == LOGIN:
+                self.check.refund(leased)
             raise
         _log_response_errors(response)
         self.check.record(

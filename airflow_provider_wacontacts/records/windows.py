@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_time", "parse_time", "resolve_run_window"]
+__all__ = ["Window", "format_minute", "format_time", "parse_time", "resolve_run_window"]
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -30,6 +30,12 @@ def parse_time(text: str) -> datetime:
 def format_time(moment: datetime) -> str:
     """Return a string of fixed width, UTC, microseconds: strings sort as their times do."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def format_minute(moment: datetime) -> str:
+    """Return a short string for logs: UTC, to the minute unless there are seconds."""
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC" if moment.second else "%Y-%m-%d %H:%M UTC")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
-from airflow_provider_wacontacts.records.windows import format_time
+from airflow_provider_wacontacts.records.windows import format_minute, format_time
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.check_id = check_id
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
@@ -257,8 +257,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
     def _defer_until_resolved(self, pending: PendingCheck, totals: CheckTotals) -> NoReturn:
-        deadline = format_time(pending.deadline)
-        self.log.info("Check %s: waiting for %s numbers until %s", pending.check_id, totals.waiting, deadline)
+        deadline, until = format_time(pending.deadline), format_minute(pending.deadline)
+        self.log.info("Check %s: waiting for %s numbers until %s", pending.check_id, totals.waiting, until)
         self.defer(
             trigger=WhatsAppContactsTrigger(
                 pending.check_id,

@@ -32,6 +32,6 @@ def test_a_path_that_no_file_system_reads_fails_the_task_by_the_name_of_the_argu
 ) -> None:
     operator = operator_class(task_id="task", **ARGUMENTS[operator_class])
 
-    with pytest.raises(AirflowFailException, match=r"^ConfigError: `paths?` begins with 's4://'") as failed:
+    with pytest.raises(AirflowFailException, match=r"^ConfigError: paths? begins with s4://") as failed:
         operator.execute(context(MONDAY, MONDAY + timedelta(days=1)))
     assert "secret-word" not in str(failed.value)

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["IS_CHARGED", "charge_parameters", "limit_of_day", "next_month", "spend", "spent_on", "utc_day"]
+__all__ = ["IS_CHARGED", "charge_parameters", "limit_of_day", "next_month", "refund", "spend", "spent_on", "utc_day"]
 
 #: Whether a request for number ``n`` is charged. A client that has said that a result follows looks nothing up for a
 #: week. One that leaves a number out may look it up for each request; while a check waits, these are rare.
@@ -21,6 +21,13 @@ FIRST_OF_DAY = "INSERT INTO {at}wacontacts_budget (sender, day, spent) VALUES (:
 SPEND = """
 UPDATE {at}wacontacts_budget SET spent = spent + :wanted
 WHERE sender = :sender AND day = :day AND spent + :wanted <= :limit
+"""
+REFUND = """
+UPDATE {at}wacontacts_budget SET spent = spent - :charged WHERE sender = :sender AND day = :day AND spent >= :charged
+"""
+REFUND_FOR_CHECK = """
+UPDATE {at}wacontacts_check SET spent = spent - :charged
+WHERE check_id = :check_id AND spent_on = :day AND spent >= :charged
 """
 SPENT = "SELECT spent FROM {at}wacontacts_budget WHERE sender = :sender AND day = :day"
 #: On other days than ``:day``, which the conditional UPDATE counts itself.
@@ -92,6 +99,13 @@ def limit_of_day(db: Database, sender: str, day: date, *, daily: int, monthly: i
 def next_month(day: date) -> date:
     """Return the first day of the month after a day's."""
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def refund(db: Database, sender: str, day: date, *, charged: int, check_id: str) -> None:
+    """Give back what was spent on numbers that were surely not looked up."""
+    if charged:
+        db.execute(REFUND, sender=sender, day=day, charged=charged)
+        db.execute(REFUND_FOR_CHECK, check_id=check_id, day=day, charged=charged)
 
 
 def spent_on(db: Database, sender: str, day: date) -> int:

@@ -102,7 +102,7 @@ def lease(db: Database, request: LeaseRequest, number_ids: Sequence[int], now: d
     if known:
         copy_to_results(db, known, KNOWN, check_id=request.check_id)
         resolve_checks(db, [request.check_id], now)
-    leased = _within_budget(db, request, available, now)
+    leased, charged = _within_budget(db, request, available, now)
     if leased:
         ids = [row.number_id for row in leased]
         db.execute(LEASE, number_ids=ids, holder=request.holder, until=now + LEASED_FOR)
@@ -111,6 +111,7 @@ def lease(db: Database, request: LeaseRequest, number_ids: Sequence[int], now: d
         over_budget=len(leased) < len(available),
         leased_elsewhere=len(unknown) - len(available),
         leased_at=now,
+        charged=charged,
     )
 
 
@@ -136,8 +137,14 @@ def release_all(db: Database, check_id: str, holder: str) -> None:
     db.execute(RELEASE_ALL, check_id=check_id, holder=holder)
 
 
-def _within_budget(db: Database, request: LeaseRequest, available: Sequence[Any], now: datetime) -> list[Any]:
-    """Spend the budget, and leave out the numbers that it does not suffice for."""
+def _within_budget(
+    db: Database, request: LeaseRequest, available: Sequence[Any], now: datetime
+) -> tuple[list[Any], int]:
+    """
+    Spend the budget, and leave out the numbers that it does not suffice for.
+
+    :returns: the others, and how much was spent.
+    """
     charged = [row.number_id for row in available if row.is_charged]
     sender, day = request.sender, budget.utc_day(now)
     granted = budget.spend(
@@ -150,4 +157,4 @@ def _within_budget(db: Database, request: LeaseRequest, available: Sequence[Any]
         max_checks=request.max_checks,
     )
     left_out = set(charged[granted:])
-    return [row for row in available if row.number_id not in left_out]
+    return [row for row in available if row.number_id not in left_out], granted

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
+from airflow_provider_wacontacts.store.checks.budget import refund, utc_day
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
@@ -42,6 +43,10 @@ WHERE check_id = :check_id AND status IS NULL AND NOT duplicate AND ordinal > :a
 WAITING = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND waiting AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
+"""
+REJECT_REASONS = """
+SELECT reason, count(*) AS n FROM {at}wacontacts_check_result
+WHERE check_id = :check_id AND status = 'rejected' GROUP BY reason ORDER BY n DESC, reason
 """
 LEAVE_OUT_QUEUED = """
 UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = 'past the budget'
@@ -186,6 +191,16 @@ class Check:
     def release(self, numbers: Sequence[str]) -> None:
         """Release numbers that no result came for."""
         self._context.run(lambda db: leases.release(db, self._sender, self._holder, numbers))
+
+    def refund(self, leased: LeasedNumbers) -> None:
+        """Give back what these numbers have cost: the server refused the login, and looked none of them up."""
+        day, charged = utc_day(leased.leased_at), leased.charged
+        self._context.run(lambda db: refund(db, self._sender, day, charged=charged, check_id=self.check_id))
+
+    def reject_reasons(self) -> dict[str, int]:
+        """Return how many inputs were rejected, by reason."""
+        with self._context.read() as db:
+            return {row.reason: row.n for row in db.execute(REJECT_REASONS, check_id=self.check_id)}
 
     def beat(self) -> None:
         """Store that a task works on the check."""

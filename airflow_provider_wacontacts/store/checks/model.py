@@ -87,12 +87,14 @@ class LeasedNumbers(NamedTuple):
     :param over_budget: the budget did not suffice for the others.
     :param leased_elsewhere: how many other workers hold a lease on.
     :param leased_at: when, by the database's clock.
+    :param charged: how many of them the budget was charged for.
     """
 
     numbers: Sequence[str]
     over_budget: bool = False
     leased_elsewhere: int = 0
     leased_at: datetime = NEVER
+    charged: int = 0
 
 
 class NumberResult(NamedTuple):

@@ -64,7 +64,7 @@ def test_the_request_and_the_response_of_the_contract(
 
 
 def test_a_number_that_is_too_short_is_never_sent(tasks: Any, api: Sandbox, store: Any) -> None:
-    tasks.check(["+163155588"])
+    tasks.check(["+163155588"], max_rejected=1)
 
     assert api.requests.count() == 0
     assert store.rows(RESULTS) == [("+163155588", None, None, "rejected", "too short")]

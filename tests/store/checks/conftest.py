@@ -74,13 +74,13 @@ class Desk:
     def lease(check):
         """Claim all that is queued, at once."""
         leased = check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
-        return leased._replace(leased_at=NEVER)
+        return leased._replace(leased_at=NEVER, charged=0)
 
     @staticmethod
     def lease_waiting(check):
         """Claim all that waits, at once."""
         leased = check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
-        return leased._replace(leased_at=NEVER)
+        return leased._replace(leased_at=NEVER, charged=0)
 
     def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
         """Make an answer of statuses, given some time after now."""
