@@ -32,7 +32,12 @@ class Landing:
 
     def begin(self, run="run", **changes):
         """Begin a try at Monday's window, or at whatever is named otherwise."""
-        given = {
+        return self.store.begin(**self.given(run) | changes)
+
+    @staticmethod
+    def given(run):
+        """Return what a try at Monday's window begins with."""
+        return {
             "source": "turn",
             "account": "main",
             "window": Window(MONDAY, MONDAY + DAY),
@@ -40,7 +45,6 @@ class Landing:
             "options_digest": "options",
             "package_version": "1.2.3",
         }
-        return self.store.begin(**given | changes)
 
     @staticmethod
     def land(extraction, *records, **changes):

@@ -47,7 +47,7 @@ def attempts(postgres_landing):
     event.listen(
         postgres_landing.engine,
         "before_cursor_execute",
-        lambda *given: sent.append(1) if "landed AS (" in given[2] else None,
+        lambda *given: sent.append(1) if "widened AS (" in given[2] else None,
     )
     return sent
 
@@ -63,7 +63,7 @@ def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine,
         records = landing.record("a"), landing.record("z")
         worker = threading.Thread(target=landing.land, args=(landing.begin("later"), *records), kwargs=later)
         worker.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%landed AS (%'"
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%widened AS (%'"
         while not other.execute(text(waiting)).scalar():
             other.execute(text("SELECT pg_stat_clear_snapshot()"))
         other.execute(text(f"UPDATE {head} SET version_id = version_id WHERE contact_id = 'a'"))
@@ -71,6 +71,29 @@ def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine,
 
     seen = landing.rows(f"SELECT DISTINCT last_seen_at FROM {head}")
     assert (seen, len(attempts)) == ([(later["extracted_at"],)], 2)
+
+
+def test_of_two_workers_that_add_the_same_contact_at_once_one_retries(postgres_landing, postgres_engine, attempts):
+    landing, barrier = postgres_landing, threading.Barrier(2)
+
+    def meet(*given):
+        if "widened AS (" in given[2] and len(attempts) <= 2:
+            barrier.wait(30)
+
+    event.listen(postgres_landing.engine, "after_cursor_execute", meet)
+    engine = create_engine(landing.engine.url)
+    event.listen(
+        engine, "before_cursor_execute", lambda *given: attempts.append(2) if "widened AS (" in given[2] else 0
+    )
+    event.listen(engine, "after_cursor_execute", meet)
+    other = Store(engine, table_schema=landing.store.context.tables.table_schema)
+    seconds = other.begin(**landing.given("second"))
+    worker = threading.Thread(target=landing.land, args=(landing.begin("first"), landing.record("a")))
+    worker.start()
+    landing.land(seconds, landing.record("a"))
+    worker.join()
+    engine.dispose()
+    assert (contacts(landing), len(attempts)) == (["a"], 3)
 
 
 def test_a_line_that_breaks_before_the_commit_is_taken_up_again(postgres_landing, postgres_engine, attempts):

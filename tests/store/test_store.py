@@ -292,3 +292,28 @@ def test_windows_of_all_time_are_kept(landing):
     window = Window(MONDAY.replace(year=2), MONDAY.replace(year=9998))
     finished = landing.begin(window=window).finish()
     assert (finished.window_start, finished.window_end) == (window.start, window.end)
+
+
+def test_a_contact_that_is_seen_again_unchanged_costs_one_row(postgres_landing):
+    landing = postgres_landing
+    landing.land(landing.begin(), landing.record("bob"), landing.record("eve"))
+    written = "SELECT xmin, ctid FROM wacontacts_contact_{} ORDER BY version_id"
+    before = {table: landing.rows(written.format(table)) for table in ("version", "payload", "current")}
+    landing.land(landing.begin("again"), landing.record("bob"), landing.record("eve"), extracted_at=MONDAY + 9 * DAY)
+    after = {table: landing.rows(written.format(table)) for table in before}
+    assert (after["version"], after["payload"]) == (before["version"], before["payload"])
+    assert [row["last_seen_at"] for row in landing.dump()["version"]] == [MONDAY + 9 * DAY] * 2
+
+
+def test_a_new_version_of_a_contact_changes_no_index_of_current_ones(postgres_landing):
+    landing = postgres_landing
+    landing.land(landing.begin(), landing.record("bob", MONDAY, v=1, wa_id="27821234567"))
+    with landing.engine.begin() as connection:
+        change = "UPDATE wacontacts_contact_current SET version_id = 1, row_hash = '', updated_at = now()"
+        connection.exec_driver_sql(change)
+        counts = (
+            "SELECT pg_stat_get_xact_tuples_updated(t), pg_stat_get_xact_tuples_hot_updated(t) FROM (VALUES ({})) v (t)"
+        )
+        table = "'wacontacts_contact_current'::regclass::oid"
+        updated, without_index = connection.exec_driver_sql(counts.format(table)).one()
+    assert updated == without_index > 0
