@@ -17,6 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
+    "erasure",
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -50,7 +51,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(BENCHMARKS)}; all of it")
     parser.add_argument("--rows", type=int, default=200_000, help="contacts to export and to land (200,000)")
     parser.add_argument("--large", type=int, default=2_000_000, help="contacts of the large export; once (2,000,000)")
-    parser.add_argument("--contacts", type=int, default=1_000_000, help="contacts in the directory (1,000,000)")
+    parser.add_argument(
+        "--contacts",
+        type=int,
+        default=1_000_000,
+        help="contacts in the directory and of the erasure (1,000,000)",
+    )
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
@@ -78,6 +84,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "snapshots": (options.rows,),
         "numbers": (options.numbers, options.runs),
         "directory": (options.contacts, options.runs),
+        "erasure": (options.contacts,),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)
 

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.erase import add_erase
+from airflow_provider_wacontacts.cli.export_person import add_export_person
 from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.repseudonymize import add_repseudonymize
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
+from airflow_provider_wacontacts.cli.suppression import add_suppression
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
 from airflow_provider_wacontacts.exceptions import WaContactsError, add_help
 
@@ -71,4 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     add_erase(store_commands)
     add_forget_account(store_commands)
     add_repseudonymize(store_commands)
+    add_export_person(store_commands)
+    add_suppression(store_commands)
     return parser

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.store_options import (
+    add_secret_option,
     add_store_options,
     airflow_to_stderr,
     open_store,
@@ -18,14 +19,16 @@ from airflow_provider_wacontacts.cli.store_options import (
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import ObjectPath
+    from airflow_provider_wacontacts.pipelines.erasure import People
 
-__all__ = ["add_erase"]
+__all__ = ["add_erase", "add_people_options", "local_or_remote", "people_on_stdin"]
 
 HELP = """\
-Erases people from all tables of the store and from files, and puts them on the suppression list (GDPR). Reads WhatsApp
-IDs, or numbers with country code, from standard input, one per line. They are not arguments, because other users of
-this machine can see those. Prints counts. Safe to run again: with an empty standard input, it erases the whole
-suppression list from the files. Never run it twice at once for one path.
+Erases people from all tables of the store and from files, and puts them on the suppression list (GDPR). Reads
+identifiers from standard input, one per line: numbers with country code, WhatsApp IDs, LIDs, user IDs, group IDs, or
+contact:<ID>. They are not arguments, because other users of this machine can see those. Prints counts. Safe to run
+again: with an empty standard input, it erases the whole suppression list from the files. Never run it twice at once for
+one path.
 
   wacontacts store erase --path s3://aws_default@bucket/contacts < ids.txt
 """
@@ -39,34 +42,78 @@ def add_erase(commands: Any) -> None:
         description=HELP,
         formatter_class=ParagraphFormatter,
     )
-    add_store_options(command)
+    add_people_options(command, "files are rewritten")
     add = command.add_argument
-    add("--secret-env", metavar="NAME", help="environment variable with the pseudonym_secret; requires --url-env")
+    add("--dry-run", action="store_true", help="count what would be erased, and change nothing")
+    add("--ignore-unreadable", action="store_true", help="skip and count lines that are no identifier")
+    command.set_defaults(run=lambda options: _erase(command, options))
+
+
+def add_people_options(command: argparse.ArgumentParser, use_of_path: str) -> None:
+    """
+    Add the arguments of commands that find people's rows.
+
+    :param use_of_path: what is done with files below ``--path``.
+    """
+    add_store_options(command)
+    add_secret_option(command)
+    add = command.add_argument
     add(
         "--path",
         action="append",
         default=[],
-        help="directory or object storage URI below which files are rewritten, for example "
+        help=f"directory or object storage URI below which {use_of_path}, for example "
         "s3://aws_default@bucket/contacts; may be repeated",
     )
+    add(
+        "--include-variants",
+        action="store_true",
+        help="include other spellings of numbers of Brazil, Mexico and Argentina",
+    )
+    add(
+        "--max-linked",
+        type=int,
+        default=3,
+        metavar="N",
+        help="maximum identifiers beyond the given ones, for each given one (default: %(default)s)",
+    )
     add("--json", action="store_true", help="print the counts as one JSON object")
-    command.set_defaults(run=lambda options: _erase(command, options))
 
 
 def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     require_url_env(command, options, "table_schema", "secret_env")
-    from airflow_provider_wacontacts.pipelines.erasure import erase_people, parse_people
+    from airflow_provider_wacontacts.pipelines.erasure import erase_people
 
-    people = parse_people(line for line in map(str.strip, sys.stdin) if line)
+    people = people_on_stdin(ignore_unreadable=options.ignore_unreadable)
     store = open_store(options, secret_env=options.secret_env)
     # An ObjectStoragePath opens its file system on first use.
     with airflow_to_stderr():
-        roots = [_root(path) for path in options.path]
-        summary = erase_people(people, store=store, roots=roots).as_dict()
-    print(json.dumps(summary) if options.json else "\n".join(f"{n:>9} {name}" for name, n in summary.items()))
+        roots = [local_or_remote(path) for path in options.path]
+        summary = erase_people(
+            people,
+            store=store,
+            roots=roots,
+            include_variants=options.include_variants,
+            max_linked=options.max_linked,
+            dry_run=options.dry_run,
+        ).as_dict()
+    print(json.dumps(summary) if options.json else "\n".join(f"{int(n):>9} {name}" for name, n in summary.items()))
 
 
-def _root(path: str) -> ObjectPath:
+def people_on_stdin(*, ignore_unreadable: bool = False) -> People:
+    """
+    Read identifiers from standard input, one per line.
+
+    :raises ConfigError: a line is no identifier.
+    """
+    from airflow_provider_wacontacts.pipelines.erasure import read_people
+
+    lines = (line for line in map(str.strip, sys.stdin) if line)
+    return read_people(lines, ignore_unreadable=ignore_unreadable)
+
+
+def local_or_remote(path: str) -> ObjectPath:
+    """Return a path of a local directory, or of object storage if it has a scheme."""
     if "://" not in path:
         return Path(path)
     from airflow_provider_wacontacts.hooks.arguments import object_path

@@ -57,8 +57,23 @@ def add_sandbox(commands: Any) -> None:
     add("--seed", type=int, default=0, help="the same seed gives the same contacts and changes (default: 0)")
     add("--contacts", type=_count, default=300, metavar="N", help="how many (default: 300)")
     since = command.add_mutually_exclusive_group()
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name with a dot under which it may be reached; may be repeated. Addresses, and names without a dot, "
+        "always may",
+    )
     since.add_argument("--start", type=_time, metavar="ISO", help="when they begin to change")
     since.add_argument("--past", type=_count, default=14, metavar="N", help="or how many days ago (default: 14)")
+    add(
+        "--hidden",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of contacts that have a username and hide their number, 0 to 1 (default: 0)",
+    )
     add("--days", type=_count, default=28, metavar="N", help="for how long they change (default: 28)")
     add("--now", type=_time, metavar="ISO", help="what the sandbox's clock starts at (default: the machine's time)")
     add(
@@ -131,6 +146,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         contact_list=contact_list,
         host=options.host,
         port=options.port,
+        allowed_hosts=options.allow_host,
     )
 
 
@@ -145,7 +161,7 @@ def _people(options: argparse.Namespace, now: datetime) -> tuple[World, ContactL
     if options.world == "bob":
         return bob(), example_contact_list()
     start = options.start or now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=options.past)
-    size = {"contacts": options.contacts, "start": start, "days": options.days}
+    size = {"contacts": options.contacts, "start": start, "days": options.days, "hidden": options.hidden}
     return seeded_world(options.seed, **size), seeded_contact_list(options.seed, **size)
 
 

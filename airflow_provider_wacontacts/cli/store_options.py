@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
 
 __all__ = [
+    "add_secret_option",
     "add_store_options",
     "airflow_to_stderr",
     "create_store_engine",
@@ -46,6 +47,13 @@ def add_store_options(command: argparse.ArgumentParser) -> None:
         "it holds a password",
     )
     command.add_argument("--table-schema", metavar="NAME", help="PostgreSQL schema; requires --url-env")
+
+
+def add_secret_option(command: argparse.ArgumentParser) -> None:
+    """Add the argument that names the store's secret of pseudonyms."""
+    command.add_argument(
+        "--secret-env", metavar="NAME", help="environment variable with the pseudonym_secret; requires --url-env"
+    )
 
 
 def require_url_env(command: argparse.ArgumentParser, options: argparse.Namespace, *names: str) -> None:

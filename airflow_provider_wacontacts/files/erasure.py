@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import msgspec
 from airflow_provider_wacontacts.files.layout import (
     FILE_NAME,
     MANIFEST,
+    REJECTS,
     FileEntry,
     ObjectPath,
     encode_manifest,
@@ -30,6 +31,7 @@ from airflow_provider_wacontacts.files.layout import (
 from airflow_provider_wacontacts.files.parquet import copy_parquet
 from airflow_provider_wacontacts.files.reader import (
     CompletePrefix,
+    complete_prefixes,
     files_below,
     read_manifest,
     read_rejects,
@@ -39,8 +41,10 @@ from airflow_provider_wacontacts.files.reader import (
 )
 from airflow_provider_wacontacts.files.sinks import JsonLines, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
+from airflow_provider_wacontacts.records.json import has_repeated_members
+from airflow_provider_wacontacts.records.record import Record
 
-__all__ = ["ErasedFiles", "erase_files"]
+__all__ = ["ErasedFiles", "SuppressedRow", "erase_files", "suppressed_rows"]
 
 #: An extraction without a manifest that has written nothing for so long was killed.
 ABANDONED_AFTER = timedelta(days=2)
@@ -73,13 +77,18 @@ class ErasedFiles(NamedTuple):
 
 
 def erase_files(
-    path: ObjectPath, suppression_list: SuppressionList, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    path: ObjectPath,
+    suppression_list: SuppressionList,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    *,
+    dry_run: bool = False,
 ) -> ErasedFiles:
     """
     Erase people from all extractions below a path, one after another.
 
     :param suppression_list: the people to erase.
-    :raises ConfigError: Parquet files without pyarrow.
+    :param dry_run: count what would be erased, and change nothing.
+    :raises ConfigError: Parquet files without pyarrow, or a folder that is a symbolic link.
     :raises LandingError: the storage failed, or a file does not match its manifest. Earlier extractions stay erased.
     """
     sums = ErasedFiles()
@@ -90,27 +99,59 @@ def erase_files(
         prefix = path / name
         manifest = read_manifest(prefix) if MANIFEST in files else None
         if manifest is not None:
-            sums = sums.plus(_Rewriter(CompletePrefix(prefix, manifest), suppression_list).run(files))
+            sums = sums.plus(_Rewriter(CompletePrefix(prefix, manifest), suppression_list, dry_run=dry_run).run(files))
         elif PREFIX.fullmatch(name):
-            sums = sums.plus(_delete_abandoned(prefix, set(filter(FILE_NAME.fullmatch, files)), now))
+            sums = sums.plus(_delete_abandoned(prefix, set(filter(FILE_NAME.fullmatch, files)), now, dry_run=dry_run))
     return sums
+
+
+class SuppressedRow(NamedTuple):
+    """
+    A row or reject of a person in a file.
+
+    :param contacts: further contacts of the extraction that are the person's, so far.
+    """
+
+    uri: str
+    body: str
+    contacts: frozenset[Contact]
+
+
+def suppressed_rows(path: ObjectPath, suppression_list: SuppressionList) -> Iterator[SuppressedRow]:
+    """
+    Yield the rows and rejects of people that :func:`erase_files` would erase.
+
+    :raises ConfigError: Parquet files without pyarrow, or a folder that is a symbolic link.
+    :raises LandingError: the storage failed, or a file does not match its manifest.
+    """
+    for prefix in complete_prefixes(path):
+        found = _Rewriter(prefix, suppression_list, dry_run=True)
+        rejects = (reject.body for reject in read_rejects(prefix) if suppression_list.found_in(reject.body))
+        parts = ((part.name, text) for part in prefix.manifest.parts for text, _ in read_texts(prefix, part))
+        rows = ((name, text) for name, text in parts if found.is_erased(text))
+        for name, text in (*rows, *((REJECTS, body) for body in rejects)):
+            yield SuppressedRow(f"{prefix.uri}/{name}", text.decode(errors="replace"), frozenset(found.contacts))
 
 
 class _Rewriter:
     """Rewrites the files of one extraction without some people."""
 
-    def __init__(self, prefix: CompletePrefix, suppression_list: SuppressionList) -> None:
+    def __init__(self, prefix: CompletePrefix, suppression_list: SuppressionList, *, dry_run: bool) -> None:
         self._prefix = prefix
+        self._dry_run = dry_run
         self._suppression_list = suppression_list
         self._parse_record = record_parser(prefix.manifest)
-        self._contacts: set[Contact] = set()
+        #: Found by an identifier; the list has not named them.
+        self.contacts: set[Contact] = set()
 
     def run(self, names: Collection[str]) -> ErasedFiles:
         """Rewrite the files that contain them, and delete the files that the manifest does not name."""
         path, manifest = self._prefix
         rows = {part.name: self._rows_in(part) for part in manifest.parts}
         rejects = self._rejects_in(manifest.rejects)
-        if rejects or any(rows.values()):
+        files = [*((part, rows[part.name]) for part in manifest.parts), (manifest.rejects, rejects)]
+        rewritten = sum(1 for file, removed in files if file and removed)
+        if rewritten and not self._dry_run:
             parts = [self._rewrite(part, rows[part.name]) for part in manifest.parts]
             manifest = msgspec.structs.replace(
                 manifest,
@@ -123,34 +164,43 @@ class _Rewriter:
         named = {file.name for file in (*manifest.parts, manifest.rejects) if file}
         replaced = {file.name for file in (*self._prefix.manifest.parts, self._prefix.manifest.rejects) if file} - named
         leftovers = set(filter(FILE_NAME.fullmatch, names)) - named - replaced
-        _delete(path, replaced | leftovers)
+        if not self._dry_run:
+            _delete(path, replaced | leftovers)
         return ErasedFiles(
-            frozenset(self._contacts),
+            frozenset(self.contacts),
             rows=sum(map(len, rows.values())),
             rejects=len(rejects),
-            files=len(replaced),
+            files=rewritten,
             leftovers=len(leftovers),
             extractions=1,
         )
 
     def _rows_in(self, part: FileEntry) -> set[int]:
-        return {row for row, (text, _) in enumerate(read_texts(self._prefix, part)) if self._is_erased(text)}
+        return {row for row, (text, _) in enumerate(read_texts(self._prefix, part)) if self.is_erased(text)}
 
     def _rejects_in(self, file: FileEntry | None) -> set[int]:
         rejects = read_rejects(self._prefix) if file else ()
         return {row for row, reject in enumerate(rejects) if self._suppression_list.found_in(reject.body)}
 
-    def _is_erased(self, text: bytes) -> bool:
-        try:
-            record = self._parse_record(text, repaired=False)
-        except ValueError:
-            return self._suppression_list.found_in(text)
-        contact = Contact(self._prefix.manifest.source, self._prefix.manifest.account, record.contact_id)
-        if not self._suppression_list.has_record(contact.source, contact.account, record):
+    def is_erased(self, text: bytes) -> bool:
+        """Return whether a row belongs to a person on the list, and remember its contact if the list lacks it."""
+        suppressed, record = self._suppression_list, self._record(text)
+        if (record is None or has_repeated_members(text)) and suppressed.found_in(text):
+            return True
+        if record is None:
             return False
-        if not self._suppression_list.has_contact(contact):
-            self._contacts.add(contact)
+        contact = Contact(self._prefix.manifest.source, self._prefix.manifest.account, record.contact_id)
+        if not suppressed.has_record(contact.source, contact.account, record):
+            return False
+        if not suppressed.has_contact(contact):
+            self.contacts.add(contact)
         return True
+
+    def _record(self, text: bytes) -> Record | None:
+        try:
+            return self._parse_record(text, repaired=False)
+        except ValueError:
+            return None
 
     def _rewrite(self, file: FileEntry, removed: Collection[int]) -> FileEntry | None:
         """Rewrite a file without some rows; return ``None`` if no row is left."""
@@ -193,14 +243,17 @@ def _new_name(name: str) -> str:
     return f"{stem}-{uuid4().hex[:8]}.{suffix}"
 
 
-def _delete_abandoned(prefix: ObjectPath, names: Collection[str], now: Callable[[], datetime]) -> ErasedFiles:
+def _delete_abandoned(
+    prefix: ObjectPath, names: Collection[str], now: Callable[[], datetime], *, dry_run: bool
+) -> ErasedFiles:
     """Delete the files of an extraction that was killed long ago."""
     if not names:
         return ErasedFiles()
     times = [_modified_at(prefix / name) for name in names]
     if None in times or max(time for time in times if time) > now() - ABANDONED_AFTER:
         return ErasedFiles(unfinished=1)
-    _delete(prefix, names)
+    if not dry_run:
+        _delete(prefix, names)
     return ErasedFiles(leftovers=len(names))
 
 

@@ -29,6 +29,7 @@ from airflow_provider_wacontacts.files.local import FILE_MODE, create_folder, lo
 from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.records.json import has_repeated_members
 from airflow_provider_wacontacts.records.pages import Page
 from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -199,7 +200,12 @@ class ExtractionWriter:
         if not suppression_list:
             return Rows(page.texts, page.keys, page.repaired)
         source, account = self._manifest_fields["source"], self._manifest_fields["account"]
-        kept = [i for i, keys in enumerate(page.keys) if not suppression_list.has_record(source, account, keys)]
+        kept = [
+            index
+            for index, (keys, text) in enumerate(zip(page.keys, page.texts, strict=True))
+            if not suppression_list.has_record(source, account, keys)
+            and not (has_repeated_members(bytes(text)) and suppression_list.found_in(bytes(text)))
+        ]
         return Rows(
             [page.texts[index] for index in kept],
             [page.keys[index] for index in kept],

@@ -46,6 +46,10 @@ class Identifier:
         """The value by which rows are joined: a number and a WhatsApp ID with the same digits have the same."""
         return self.value.removeprefix("+") if self.kind is Kind.NUMBER else self.value
 
+    def as_wa_id(self) -> Identifier:
+        """Return a number as the WhatsApp ID with its digits, and any other identifier unchanged."""
+        return Identifier(Kind.WA_ID, self.key) if self.kind is Kind.NUMBER else self
+
 
 class InvalidIdentifierError(ValueError):
     """

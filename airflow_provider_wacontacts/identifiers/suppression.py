@@ -1,35 +1,28 @@
 """
-The suppression list: keyed hashes of people who were erased, and of their contacts.
+The suppression list: keyed hashes of the identifiers of people who were erased, and of their contacts.
 
-A person is a WhatsApp id or an international number, as digits; both have one hash. If there is a secret for
-pseudonyms, the hash is computed over the pseudonym. Then rows with digits and rows with their pseudonym both match.
+A number and the WhatsApp ID with the same digits have one hash. If there is a secret for pseudonyms, the hash is
+computed over the pseudonym. Then rows in clear and rows with pseudonyms both match.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
-from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN, is_pseudonym, pseudonymize
+from airflow_provider_wacontacts.identifiers.mentions import (
+    UnsearchableError,
+    find_identifiers,
+    identifiers_in_contact_id,
+)
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 
-__all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList", "read_person"]
+__all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList"]
 
-#: Of a number with its country code.
-MIN_DIGITS, MAX_DIGITS = 7, 15
-WA_ID = re.compile(r"(?P<local>.*?)(?:@(?:c\.us|s\.whatsapp\.net))?", re.DOTALL)
-#: The contact ids of some contacts without a WhatsApp id are digits with this suffix.
-USER_SUFFIX = "@s.whatsapp.net"
-PHONE_NUMBER = re.compile(r"[\s\u200e\u200f\u202a-\u202e]*\+?[\d\s().\-\u2010-\u2015\u200e\u200f\u202a-\u202e]+")
-JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-#: Digits with at most three separators between two of them, including invisible ones.
-DIGIT_RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")
-#: As in +44 (0)1234: not dialed from abroad.
-TRUNK_PREFIX = "(0)"
-PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?![0-9a-f])")
+KINDS = (Kind.WA_ID, Kind.LID, Kind.USER_ID, Kind.GROUP, Kind.CONTACT)
 
 
 class HasContactIds(Protocol):
@@ -40,20 +33,8 @@ class HasContactIds(Protocol):
         """The system's own key."""
 
     @property
-    def wa_id(self) -> str | None:
-        """Digits, or a pseudonym; ``None`` if the system gave none."""
-
-
-class HasBody(Protocol):
-    """A reject: only its body is searched."""
-
-    @property
-    def body(self) -> bytes:
-        """The row as received."""
-
-
-RowT = TypeVar("RowT", bound=HasContactIds)
-RejectT = TypeVar("RejectT", bound=HasBody)
+    def ids(self) -> IdsByKind:
+        """The identifiers that the system gave, or their pseudonyms."""
 
 
 class Contact(NamedTuple):
@@ -64,23 +45,19 @@ class Contact(NamedTuple):
     contact_id: str
 
 
-def read_person(value: object) -> str:
-    """
-    Read a WhatsApp id or an international number, with or without a plus sign.
+class IsReject(Protocol):
+    """A row that was rejected; its body is searched."""
 
-    :param value: a string, an integer, or an integral float of a spreadsheet.
-    :returns: digits; a pseudonym unchanged.
-    :raises ValueError: it is neither. The message does not contain it.
-    """
-    text = f"{value:.0f}" if isinstance(value, (float, Decimal)) and value == value // 1 else str(value).strip()
-    found = WA_ID.fullmatch(text)
-    local = found["local"] if found else ""
-    if is_pseudonym(local):
-        return local
-    digits = _digits(local.replace(TRUNK_PREFIX, ""))
-    if not PHONE_NUMBER.fullmatch(local) or not MIN_DIGITS <= len(digits) <= MAX_DIGITS or digits.startswith("0"):
-        raise ValueError("neither a WhatsApp id nor an international number")
-    return digits
+    @property
+    def body(self) -> bytes:
+        """The row as received."""
+
+    def _replace(self, *, body: bytes) -> IsReject:
+        """Return it with another body."""
+
+
+RowT = TypeVar("RowT", bound=HasContactIds)
+RejectT = TypeVar("RejectT", bound=IsReject)
 
 
 class SuppressionKey:
@@ -94,33 +71,29 @@ class SuppressionKey:
 
     def __init__(self, key: bytes, secret: bytes | None = None) -> None:
         derived = blake2b(key, digest_size=32, person=b"wacontacts erase").digest()
-        self._hashers = {
-            kind: blake2b(key=derived, digest_size=16, person=kind) for kind in (b"key", b"person", b"contact")
-        }
+        labels = ("key", "account contact", *KINDS)
+        self._hashers = {label: blake2b(key=derived, digest_size=16, person=label.encode()) for label in labels}
         self._secret = secret
-        self.key_id = self._hash(b"key", "").hex()
+        self.key_id = self._hash("key", "").hex()
 
     @classmethod
     def from_secret(cls, secret: bytes) -> SuppressionKey:
         """Derive a key from the secret of pseudonyms."""
         return cls(secret, secret)
 
-    def hash_person(self, person: str) -> bytes:
-        """Return 16 bytes: the hash of digits, and the same of their pseudonym."""
-        return self._hash(b"person", self.pseudonymize(person) or person)
+    def hash(self, identifier: Identifier) -> bytes:
+        """Return 16 bytes: the hash of an identifier, and the same of its pseudonym."""
+        kind, value = identifier.as_wa_id().kind, identifier.key
+        if self._secret is not None and kind is not Kind.CONTACT:
+            value = pseudonymize(identifier, self._secret)
+        return self._hash(kind, value)
 
     def hash_contact(self, contact: Contact) -> bytes:
         """Return 16 bytes: the hash of a contact."""
-        return self._hash(b"contact", "\0".join(contact))
+        return self._hash("account contact", "\0".join(contact))
 
-    def pseudonymize(self, person: str) -> str | None:
-        """Return the pseudonym of digits; ``None`` without a secret, or if it is a pseudonym already."""
-        if self._secret is None or is_pseudonym(person):
-            return None
-        return pseudonymize(Identifier(Kind.WA_ID, person), self._secret)
-
-    def _hash(self, kind: bytes, text: str) -> bytes:
-        hasher = self._hashers[kind].copy()
+    def _hash(self, label: str, text: str) -> bytes:
+        hasher = self._hashers[label].copy()
         hasher.update(text.encode(errors="surrogatepass"))
         return hasher.digest()
 
@@ -138,55 +111,59 @@ class SuppressionList:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
-    def has_person(self, person: str | None) -> bool:
-        """Tell whether the person with these digits or this pseudonym was erased."""
-        return person is not None and any(key.hash_person(person) in known for key, known in self._hashes)
+    def plus(
+        self, identifiers: Iterable[Identifier], contacts: Iterable[Contact], secret: bytes | None
+    ) -> SuppressionList:
+        """Return a list with further people and contacts, which nobody keeps."""
+        key = SuppressionKey(b"not kept", secret)
+        hashes = {*map(key.hash, identifiers), *map(key.hash_contact, contacts)}
+        return SuppressionList({**dict(self._hashes), key: hashes})
+
+    def has(self, identifier: Identifier) -> bool:
+        """Return whether the person with this identifier was erased."""
+        return any(key.hash(identifier) in known for key, known in self._hashes)
 
     def has_contact(self, contact: Contact) -> bool:
-        """Tell whether the contact was erased."""
-        return any(key.hash_contact(contact) in known for key, known in self._hashes)
+        """Return whether the contact was erased, by its own ID or by its feed's, account's and its own."""
+        of_any_account = Identifier(Kind.CONTACT, contact.contact_id)
+        return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
+
+    def has_ids(self, ids: IdsByKind) -> bool:
+        """Return whether the person with one of these identifiers was erased."""
+        return any(self.has(Identifier(Kind(kind), value)) for kind, value in ids._asdict().items() if value)
 
     def has_record(self, source: str, account: str, record: HasContactIds) -> bool:
-        """Tell whether a row belongs to a person or contact that was erased."""
+        """Return whether a row belongs to a person or contact that was erased."""
         contact_id = record.contact_id
-        if self.has_person(record.wa_id) or self.has_contact(Contact(source, account, contact_id)):
+        if self.has_ids(record.ids) or self.has_contact(Contact(source, account, contact_id)):
             return True
-        return "@" in contact_id and self.has_person(contact_id.removesuffix(USER_SUFFIX))
+        return any(map(self.has, identifiers_in_contact_id(contact_id)))
 
     def found_in(self, text: bytes | str) -> bool:
         """
-        Tell whether a text contains the digits or the pseudonym of a person who was erased.
+        Return whether a text mentions a person who was erased; see :func:`.find_identifiers`.
 
-        Escapes of JSON are decoded first. Spaces, brackets, dots, dashes and slashes between digits are ignored, and
-        digits before and after may belong to the text: in doubt, the answer is yes. A number without its country code
-        is not found.
+        In doubt the answer is yes, also for a text with too many digits to be searched.
         """
-        return bool(self._hashes) and any(map(self.has_person, _candidates(text)))
+        try:
+            return bool(self._hashes) and any(map(self.has, find_identifiers(text)))
+        except UnsearchableError:
+            return True
 
     def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
         """Return the records that :meth:`has_record` does not match."""
         return [row for row in records if not self.has_record(source, account, row)] if self._hashes else list(records)
 
     def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
-        """Return the rejects in which :meth:`found_in` finds no person."""
-        return [reject for reject in rejects if not self.found_in(reject.body)]
+        """Return the rejects that mention no person. One that cannot be searched loses its body."""
+        return [kept for reject in rejects if (kept := self._searched(reject)) is not None]
+
+    def _searched(self, reject: RejectT) -> RejectT | None:
+        try:
+            is_theirs = bool(self._hashes) and any(map(self.has, find_identifiers(reject.body)))
+        except UnsearchableError:
+            return reject._replace(body=b"")  # type: ignore[return-value]
+        return None if is_theirs else reject
 
 
 NO_SUPPRESSIONS = SuppressionList({})
-
-
-def _candidates(text: bytes | str) -> Iterator[str]:
-    """Yield every substring that could be a number or a pseudonym."""
-    plain = text if isinstance(text, str) else text.decode(errors="replace")
-    plain = JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
-    yield from PSEUDONYM.findall(plain)
-    for version in {plain, plain.replace(TRUNK_PREFIX, "")}:
-        for run in DIGIT_RUN.findall(version):
-            digits = _digits(run)
-            for length in range(MIN_DIGITS, min(MAX_DIGITS, len(digits)) + 1):
-                yield from (digits[start : start + length] for start in range(len(digits) - length + 1))
-
-
-def _digits(text: str) -> str:
-    """Return the digits of a text, of any script, as ASCII."""
-    return "".join(str(int(sign)) for sign in text if sign.isdecimal())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -10,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 __all__ = ["ContactFilesToSqlOperator", "EraseContactsOperator"]
@@ -100,26 +102,39 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         return summary.as_dict()
 
 
-class EraseContactsOperator(BaseOperator):
+class EraseContactsOperator(ValidatedArguments, BaseOperator):
     """
     Erase people from every table of the store and from files, and put them on the suppression list (GDPR).
 
     The suppression list holds keyed hashes. It keeps later syncs, checks, callbacks and imports from writing these
     people to the store again. Files may receive them again: every run erases the whole suppression list from ``paths``,
-    and ``erased_conn_id`` of the ``…ToObjectStorageOperator`` keeps them out from the start. Runs for one store rewrite
-    files one after another; never let two stores rewrite one path. A retry resumes.
+    and ``erased_conn_id`` of the ``…ToObjectStorageOperator`` keeps them out from the start. Other tasks never wait for
+    an erasure. Runs for one store rewrite files one after another; never let two stores rewrite one path. A retry
+    resumes.
 
-    :param contacts_sql: SELECT with a column ``wa_id`` or ``number`` of WhatsApp IDs, or numbers with country code. Its
-        text is rendered and shown by Airflow, so never put a number into it.
+    :param contacts_sql: SELECT with one or more of the columns ``number`` (with country code), ``wa_id``, ``lid``,
+        ``user_id``, ``group_id`` and ``contact_id``. Its text is rendered and shown by Airflow, so never put a number
+        into it.
     :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Default: ``store_conn_id``.
     :param paths: URIs below which files are rewritten, for example ``["s3://aws_default@bucket/contacts"]``. Default:
         none.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Its user needs DELETE. Default:
         ``wacontacts_store``.
+    :param include_variants: Erase other spellings of numbers of Brazil, Mexico and Argentina as well, with and without
+        the digit that WhatsApp IDs have or lack. Default: ``False``, which counts them.
+    :param max_linked: Maximum identifiers beyond the given ones that may be erased, for each given one. With more, the
+        task fails before it erases anything. Default: 3.
+    :param ignore_unreadable: Skip and count values that are no identifier. Default: ``False``, which fails the task
+        before it erases anything.
+    :param dry_run: Count what would be erased, and change nothing. Default: ``False``.
     """
 
     template_fields: Sequence[str] = ("contacts_sql", "contacts_conn_id", "paths", "store_conn_id")
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+    validators = {  # noqa: RUF012 - as the base has it
+        "max_linked": partial(validate_int, least=0),
+        **dict.fromkeys(("include_variants", "ignore_unreadable", "dry_run"), validate_bool),
+    }
 
     def __init__(
         self,
@@ -128,6 +143,10 @@ class EraseContactsOperator(BaseOperator):
         contacts_conn_id: str | None = None,
         paths: Sequence[str] = (),
         store_conn_id: str = "wacontacts_store",
+        include_variants: bool = False,
+        max_linked: int = 3,
+        ignore_unreadable: bool = False,
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,6 +154,12 @@ class EraseContactsOperator(BaseOperator):
         self.contacts_conn_id = contacts_conn_id
         self.paths = paths
         self.store_conn_id = store_conn_id
+        self.include_variants = include_variants
+        self.max_linked = max_linked
+        self.ignore_unreadable = ignore_unreadable
+        # Hides a method that only `airflow tasks test --dry-run` calls.
+        vars(self)["dry_run"] = dry_run
+        self.validate_arguments(vars(self))
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -146,15 +171,29 @@ class EraseContactsOperator(BaseOperator):
         from airflow_provider_wacontacts.hooks.arguments import object_path
         from airflow_provider_wacontacts.hooks.queries import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, parse_people, people_in_rows
+        from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in_rows, read_people
 
         with fail_without_retry():
             paths = [self.paths] if isinstance(self.paths, str) else self.paths
-            rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, columns=COLUMNS)
-            people = parse_people(people_in_rows(rows))
+            rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, columns=list(COLUMNS))
+            people = read_people(people_in_rows(rows), ignore_unreadable=self.ignore_unreadable)
             roots = [object_path(path, "paths") for path in paths]
-            summary = erase_people(people, store=open_store(self.store_conn_id), roots=roots)
-        self.log.info("Erased %s people: %s", summary.people, summary.as_dict())
+            summary = erase_people(
+                people,
+                store=open_store(self.store_conn_id),
+                roots=roots,
+                include_variants=self.include_variants,
+                max_linked=self.max_linked,
+                dry_run=vars(self)["dry_run"],
+            )
+        done = "Would erase" if summary.dry_run else "Erased"
+        self.log.info("%s %s people: %s", done, summary.people, summary.as_dict())
+        if summary.unreadable:
+            self.log.warning("Ignored %s values that are no identifier. Correct them and run again", summary.unreadable)
+        if summary.variants and not self.include_variants:
+            self.log.warning(
+                "The store has %s other spellings of numbers. Set include_variants to erase them", summary.variants
+            )
         if summary.unfinished:
             self.log.warning(
                 "Skipped %s extractions to files that are still running. Run this task again when they have finished",

@@ -1,22 +1,48 @@
-"""Erase people from the store and from files, and put them on the suppression list."""
+"""Erase people: from the store first, which suppresses them from then on, then from files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.files import ObjectPath
-from airflow_provider_wacontacts.files.erasure import ErasedFiles, erase_files
-from airflow_provider_wacontacts.identifiers.suppression import read_person
+from airflow_provider_wacontacts.files.erasure import ErasedFiles, erase_files, suppressed_rows
+from airflow_provider_wacontacts.files.layout import ObjectPath
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.reader import read_identifier
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Contact
+from airflow_provider_wacontacts.identifiers.variants import variants
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
+from airflow_provider_wacontacts.store.erasure import LINKED_EACH, ErasedRows, erase, erase_suppressed, find
+from airflow_provider_wacontacts.store.export_person import export_rows
+from airflow_provider_wacontacts.store.person_search import Limit, PersonSearch
+from airflow_provider_wacontacts.store.suppression import Dump
 
-__all__ = ["COLUMNS", "ErasureSummary", "erase_people", "parse_people", "people_in_rows"]
+__all__ = ["COLUMNS", "ErasureSummary", "People", "erase_people", "people_in_rows", "read_people"]
 
-#: The columns of a query that identify people.
-COLUMNS = ("wa_id", "number")
+#: The columns of a query that identify people, each with the kind to read if the value does not show it.
+COLUMNS = {
+    **dict.fromkeys(("number", "wa_id"), ""),
+    "lid": "lid:",
+    "user_id": "user_id:",
+    "group_id": "group:",
+    "contact_id": "contact:",
+}
+
+
+class People(NamedTuple):
+    """
+    The people to erase.
+
+    :param identifiers: different ones that were given.
+    :param unreadable: given values that are no identifier.
+    """
+
+    identifiers: frozenset[Identifier]
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +50,14 @@ class ErasureSummary:
     """
     The summary of an erasure: counts, no personal data.
 
-    :param people: different WhatsApp IDs and numbers given.
+    :param dry_run: nothing was erased; the counts are of what would be.
+    :param people: different identifiers given.
+    :param unreadable: given values that are no identifier, which were ignored.
+    :param linked: further identifiers that rows state beside the given ones. They are erased, too.
+    :param variants: other spellings of numbers of Brazil, Mexico and Argentina that the store has. They are erased
+        only with ``include_variants``.
+    :param changed: identifiers that other versions of the erased contacts have: changed numbers or user IDs, or other
+        people's. They are not erased.
     :param contacts: contacts erased from the store, over all feeds and accounts.
     :param versions: versions of these contacts.
     :param numbers: checked numbers, counted for each sender.
@@ -36,7 +69,12 @@ class ErasureSummary:
     :param unfinished: extractions to files that may still be running, which were skipped.
     """
 
+    dry_run: bool = False
     people: int = 0
+    unreadable: int = 0
+    linked: int = 0
+    variants: int = 0
+    changed: int = 0
     contacts: int = 0
     versions: int = 0
     numbers: int = 0
@@ -56,51 +94,178 @@ class ErasureSummary:
 
 
 def people_in_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[object]:
-    """Yield the WhatsApp IDs and numbers in a query's rows; skip nulls and other columns."""
-    return (row[name] for row in rows for name in COLUMNS if row.get(name) is not None)
+    """Yield the identifiers in a query's rows; skip nulls and other columns."""
+    for row in rows:
+        for name, kind in COLUMNS.items():
+            if (value := row.get(name)) is not None:
+                yield f"{kind}{value}" if kind else value
 
 
-def parse_people(values: Iterable[object]) -> list[str]:
+def read_people(values: Iterable[object], *, ignore_unreadable: bool = False) -> People:
     """
-    Read WhatsApp IDs and international numbers.
+    Read identifiers of any kind; numbers need their country code.
 
-    :returns: sorted, without duplicates.
-    :raises ConfigError: a value is neither. The message holds counts only.
+    :param ignore_unreadable: count values that are no identifier, instead of raising.
+    :raises ConfigError: a value is no identifier. The message holds counts only.
     """
-    people: set[str] = set()
-    total = invalid = 0
+    identifiers: set[Identifier] = set()
+    total = unreadable = 0
     for total, value in enumerate(values, 1):  # noqa: B007 - the last count is the total
         try:
-            people.add(read_person(value))
-        except ValueError:
-            invalid += 1
-    if invalid:
+            identifiers.add(read_identifier(value).as_wa_id())
+        except InvalidIdentifierError:
+            unreadable += 1
+    if unreadable and not ignore_unreadable:
         raise ConfigError(
-            f"{invalid} of {total} IDs {'is' if invalid == 1 else 'are'} invalid: expected a WhatsApp ID or a number"
-            " with country code. Nothing was erased."
+            f"{unreadable} of {total} IDs {'is' if unreadable == 1 else 'are'} invalid: expected a number with country"
+            " code, a WhatsApp ID, a LID, a user ID, a group ID, or `contact:` and a contact's ID. Nothing was erased."
+            " Correct them, or set `ignore_unreadable` to erase the others."
         )
-    return sorted(people)
+    return People(frozenset(identifiers), unreadable)
 
 
-def erase_people(people: Sequence[str], *, store: Store, roots: Sequence[ObjectPath] = ()) -> ErasureSummary:
+class _Scope(NamedTuple):
+    """
+    Who is to be erased.
+
+    :param given: identifiers, with variants if these are included.
+    :param linked: all that was found, the given ones included.
+    :param variants: those that the store has.
+    """
+
+    given: set[Identifier]
+    linked: set[Identifier]
+    variants: set[Identifier]
+
+
+def erase_people(
+    people: People,
+    *,
+    store: Store,
+    roots: Sequence[ObjectPath] = (),
+    include_variants: bool = False,
+    max_linked: int = LINKED_EACH,
+    dry_run: bool = False,
+) -> ErasureSummary:
     """
     Erase people from the store, then erase the store's whole suppression list from files.
 
     Only one run per store rewrites files at a time. A killed run is completed by the next one, whatever its ``people``.
 
-    :param people: as :func:`parse_people` returns them; may be empty.
+    :param people: as :func:`read_people` returns them; may be empty.
     :param roots: paths below which files are rewritten.
-    :raises ConfigError: the store cannot be used, or its suppression list was made with another secret.
+    :param include_variants: erase other spellings of numbers of Brazil, Mexico and Argentina as well.
+    :param max_linked: identifiers beyond the given ones that may be erased, for each given one.
+    :param dry_run: count what would be erased, and change nothing.
+    :raises ConfigError: the store cannot be used, its suppression list was made with another secret, or more would be
+        erased than ``max_linked`` allows.
     :raises LandingError: the store or the files failed. Run it again.
     """
     store.prepare()
-    rows = erase(store.context, people)
-    files = ErasedFiles()
+    limit = Limit(max_linked * len(people.identifiers))
+    scope = _scope(store, people, limit, include_variants=include_variants)
+    if dry_run:
+        return _count(store, people, scope, roots)
+    rows, files = erase(store.context, scope.given, limit=limit), ErasedFiles()
     if roots:
         with store.context.locks.file_rewrite_lock():
             more_rows, files = _erase_files(store, roots)
         rows = rows.plus(more_rows)
-    return _summary(len(set(people)), rows, files)
+    return _summary(people, scope, rows, files)
+
+
+def export_people(
+    people: People,
+    *,
+    store: Store,
+    roots: Sequence[ObjectPath] = (),
+    include_variants: bool = False,
+    max_linked: int = LINKED_EACH,
+) -> dict[str, list[Any]]:
+    """
+    Return everything that the store and files hold of some people: what :func:`erase_people` would erase.
+
+    :returns: rows by the name of their table; ``identifiers``; and ``files``, rows with the URI of their file.
+    :raises ConfigError: the store cannot be used, or more was found than ``max_linked`` allows.
+    :raises LandingError: the store or the files failed.
+    """
+    store.prepare()
+    limit = Limit(max_linked * len(people.identifiers))
+    given = _scope(store, people, limit, include_variants=include_variants).given
+    contacts: frozenset[Contact] = frozenset()
+    while True:
+        identifiers, found = find(store.context, given, contacts)
+        keys = {contact.key for contact in found.contacts} | contacts
+        theirs = NO_SUPPRESSIONS.plus(identifiers, keys, store.context.secret)
+        files = [row for root in roots for row in suppressed_rows(root, theirs)]
+        named: frozenset[Contact] = frozenset().union(*(row.contacts for row in files))
+        if named <= keys:
+            shown = [{"kind": str(one.kind), "value": one.value} for one in sorted(identifiers)]
+            in_files = [{"file": row.uri, "body": row.body} for row in files]
+            return {"identifiers": shown, **export_rows(store.context, found), "files": in_files}
+        contacts |= named
+
+
+def export_suppressions(store: Store) -> tuple[bytes, int]:
+    """
+    Return the suppression list as a file that :func:`apply_suppressions` reads, and how many hashes it has.
+
+    :raises LandingError: the database failed.
+    """
+    store.prepare()
+    with store.context.transactions.read() as connection:
+        dump = store.context.suppressions.dump(connection)
+    return msgspec.json.encode(dump), len(dump.hashes)
+
+
+def apply_suppressions(store: Store, data: bytes) -> dict[str, int]:
+    """
+    Add a file's hashes to the suppression list, and erase all rows of people on the list from the store.
+
+    :returns: counts: ``added`` hashes, and rows that were erased.
+    :raises ConfigError: not such a file, or it was made with another secret than the store's.
+    :raises LandingError: the database failed. Run it again.
+    """
+    try:
+        dump = msgspec.json.decode(data, type=Dump)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ConfigError(
+            "The file is no suppression list. Create one with `wacontacts store suppression export`."
+        ) from None
+    store.prepare()
+    context = store.context
+    added = context.transactions.run(lambda connection: context.suppressions.restore(connection, dump))
+    context.locks.wait_for_writers()
+    rows = erase_suppressed(context)._asdict()
+    del rows["changed"]
+    return {"added": added, **rows}
+
+
+def _scope(store: Store, people: People, limit: Limit, *, include_variants: bool) -> _Scope:
+    given, existing = set(people.identifiers), set()
+    with store.context.read() as db:
+        search = PersonSearch(db)
+        while True:
+            linked = search.linked(given, limit)
+            spellings = {variant for one in linked for variant in variants(one)} - linked
+            existing |= search.existing(spellings)
+            if not include_variants or not spellings:
+                return _Scope(given, linked, existing)
+            given |= spellings
+
+
+def _count(store: Store, people: People, scope: _Scope, roots: Sequence[ObjectPath]) -> ErasureSummary:
+    contacts: frozenset[Contact] = frozenset()
+    while True:
+        identifiers, found = find(store.context, scope.given, contacts)
+        keys = {contact.key for contact in found.contacts} | contacts
+        suppressed = store.suppression_list().plus(identifiers, keys, store.context.secret)
+        files = ErasedFiles()
+        for root in roots:
+            files = files.plus(erase_files(root, suppressed, dry_run=True))
+        if files.contacts <= contacts:
+            return _summary(people, scope, ErasedRows.of(found), files, dry_run=True)
+        contacts |= files.contacts
 
 
 def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows, ErasedFiles]:
@@ -113,13 +278,19 @@ def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows,
         total = total.plus(files)._replace(unfinished=files.unfinished, extractions=files.extractions)
         if not files.contacts:
             return rows, total
-        # Other versions of these contacts, in the store and in files read before, may have no WhatsApp ID.
+        # Other versions of these contacts, in the store and in files read before, may have no identifier of theirs.
         rows = rows.plus(erase(store.context, (), files.contacts))
 
 
-def _summary(people: int, rows: ErasedRows, files: ErasedFiles) -> ErasureSummary:
+def _summary(
+    people: People, scope: _Scope, rows: ErasedRows, files: ErasedFiles, *, dry_run: bool = False
+) -> ErasureSummary:
     return ErasureSummary(
-        people=people,
+        dry_run=dry_run,
+        people=len(people.identifiers),
+        unreadable=people.unreadable,
+        linked=len(scope.linked) - len(scope.given),
+        variants=len(scope.variants),
         **rows._asdict(),
         extractions=files.extractions,
         files=files.files,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
 __all__ = ["Record", "Reject", "has_unidentified", "ids_in_rejects", "in_utc", "read_time", "row_hash"]
@@ -37,6 +38,11 @@ class Record(NamedTuple):
     state: str = "present"
     lid: str | None = None
     user_id: str | None = None
+
+    @property
+    def ids(self) -> IdsByKind:
+        """The identifiers that the system gave, or their pseudonyms."""
+        return IdsByKind(self.wa_id, self.lid, self.user_id)
 
 
 def row_hash(payload: bytes) -> bytes:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_wacontacts.sandbox.core.clock import write_time
 from airflow_provider_wacontacts.sandbox.green_api.contact_list import ContactList, ListedContact, ListedState
 from airflow_provider_wacontacts.sandbox.turn.world import RESERVED_FIELDS, Event, World
+from airflow_provider_wacontacts.sandbox.whatsapp_business.numbers import user_id_of
 
 __all__ = [
     "DEFAULT_START",
@@ -75,7 +76,14 @@ def bob() -> World:
     )
 
 
-def seeded_world(seed: int = 0, *, contacts: int = 300, start: datetime = DEFAULT_START, days: int = 14) -> World:
+def seeded_world(
+    seed: int = 0,
+    *,
+    contacts: int = 300,
+    start: datetime = DEFAULT_START,
+    days: int = 14,
+    hidden: float = 0.0,
+) -> World:
     """
     Make a world that follows from its arguments alone.
 
@@ -85,8 +93,10 @@ def seeded_world(seed: int = 0, *, contacts: int = 300, start: datetime = DEFAUL
     :param contacts: how many there are in the end.
     :param start: the midnight before the first contact.
     :param days: for how long contacts are added and change.
+    :param hidden: share of contacts that have a username and hide their number. Their ``whatsapp_id`` is a
+        business-scoped user ID.
     """
-    people = (_Person(seed, number, start, days) for number in range(1, contacts + 1))
+    people = (_Person(seed, number, start, days, hidden) for number in range(1, contacts + 1))
     return World.from_events((event for person in people for event in person.events()), seed=seed)
 
 
@@ -113,7 +123,12 @@ def example_contact_list() -> ContactList:
 
 
 def seeded_contact_list(
-    seed: int = 0, *, contacts: int = 300, start: datetime = DEFAULT_START, days: int = 14
+    seed: int = 0,
+    *,
+    contacts: int = 300,
+    start: datetime = DEFAULT_START,
+    days: int = 14,
+    hidden: float = 0.0,
 ) -> ContactList:
     """
     Make a list of the same people that follows from its arguments alone.
@@ -125,16 +140,18 @@ def seeded_contact_list(
     :param contacts: how many there are in all.
     :param start: when four in five of them are there.
     :param days: for how long the others are added, and three in ten are renamed, leave or return; 0 for no changes.
+    :param hidden: share of users that have a username and hide their number: their ID is a ``@lid``.
     """
-    people = (_Person(seed, number, start, days) for number in range(1, contacts + 1))
+    people = (_Person(seed, number, start, days, hidden) for number in range(1, contacts + 1))
     return ContactList.from_states(state for person in people for state in person.states())
 
 
 class _Person:
     """An invented person: the states of a contact at Turn.io, or of a row at GREEN-API."""
 
-    def __init__(self, seed: int, number: int, start: datetime, days: int) -> None:
+    def __init__(self, seed: int, number: int, start: datetime, days: int, hidden: float) -> None:
         self.number = number
+        self.is_hidden = random.Random(f"{seed}:{number}:hidden").random() < hidden  # noqa: S311
         self.start = start
         self.days = days
         self.rng = random.Random(f"{seed}:{number}")  # noqa: S311
@@ -171,12 +188,12 @@ class _Person:
         return self._moment(day)
 
     def _first_details(self) -> dict[str, object]:
-        name = self.rng.choice(NAMES)
+        name, digits = self.rng.choice(NAMES), synthetic_number(self.number - 1)
         return {
             **RESERVED_FIELDS,
             "language": self.rng.choice(_LANGUAGES),
             "name": name,
-            "whatsapp_id": synthetic_number(self.number - 1),
+            "whatsapp_id": user_id_of(digits) if self.is_hidden else digits,
             "whatsapp_profile_name": name,
             "clinic": None,
             "consent": None,
@@ -205,6 +222,9 @@ class _Person:
         chat_id, given, family = _chat_id(self.number), self.rng.choice(_PROFILE_NAMES), self.rng.choice(SURNAMES)
         if chat_id.endswith("@g.us"):
             return ListedContact(chat_id, f"{family} circle {self.rng.randrange(100)}")
+        if self.is_hidden and chat_id.endswith("@c.us"):
+            extra = {"username": f"{given.lower()}.{self.number}", "phoneNumber": ""}
+            return ListedContact(f"{100_000_000_000_000 + self.number}@lid", given, extra=extra)
         in_phone_book, has_profile_name = (self.rng.random() < 0.75 for _ in range(2))
         return ListedContact(chat_id, given if has_profile_name else "", f"{given} {family}" if in_phone_book else None)
 

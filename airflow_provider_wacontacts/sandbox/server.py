@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from airflow_provider_wacontacts.sandbox.control import control_routes
+from airflow_provider_wacontacts.sandbox.core.callers import CallerMiddleware
 from airflow_provider_wacontacts.sandbox.core.clock import Clock
 from airflow_provider_wacontacts.sandbox.core.dispatcher import Dispatcher
 from airflow_provider_wacontacts.sandbox.core.faults import Fault, Faults, Requests
@@ -54,6 +55,7 @@ class Sandbox:
     :param contact_list: the contact list of GREEN-API's account; the example of its documentation by default.
     :param host: the address to listen on. Every client that reaches it can change what the sandbox does.
     :param port: 0 for a free one.
+    :param allowed_hosts: host names with a dot under which it may be reached. Addresses and other names always may.
     :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
     """
 
@@ -69,6 +71,7 @@ class Sandbox:
         contact_list: ContactList | None = None,
         host: str = LOOPBACK,
         port: int = 0,
+        allowed_hosts: Collection[str] = (),
         real_time: Callable[[], float] = time.time,
     ) -> None:
         world = seeded_world() if world is None else world
@@ -83,6 +86,7 @@ class Sandbox:
         self._green_api = GreenApiApi(self._account, self._dispatcher, self._api.response_time)
         self._host = host
         self._port = port
+        self._allowed_hosts = allowed_hosts
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._server = uvicorn.Server(self._config(connections))
@@ -240,8 +244,9 @@ class Sandbox:
     def _config(self, connections: Connections) -> uvicorn.Config:
         apis = (self._whatsapp_api, self._green_api, self._api)
         app = Starlette(routes=[*control_routes(self), *(route for api in apis for route in api.routes())])
+        dated = DateHeaderMiddleware(app, lambda: self.clock.now() if self.behaviour.send_date else None)
         return uvicorn.Config(
-            DateHeaderMiddleware(app, lambda: self.clock.now() if self.behaviour.send_date else None),
+            CallerMiddleware(dated, self._allowed_hosts),
             http=connections.protocol(),
             lifespan="off",
             loop="asyncio",

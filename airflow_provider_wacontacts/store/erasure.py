@@ -1,90 +1,72 @@
 """
-Erasure of people from a store: their rows are deleted, and keyed hashes are added to the suppression list.
+Erasure of people from a store, beside tasks that load contacts. No task waits for it.
 
-It is one transaction under an exclusive lock, which waits for transactions that load contacts and blocks new ones. So
-no batch that is committed later holds an erased contact.
+1. It searches for the people, without a lock.
+2. It commits hashes of their identifiers and contacts to the suppression list. Transactions that begin from now on
+   write nothing of these people.
+3. It waits until the transactions that were writing before have ended, and searches again. What it finds in addition
+   goes the same way.
+4. It deletes the rows in small transactions, and searches once more, until there is nothing.
+
+After a kill, run it again: it continues where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
-from airflow_provider_wacontacts.identifiers.pseudonyms import is_pseudonym
-from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LockTimeoutError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier
+from airflow_provider_wacontacts.identifiers.suppression import Contact
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.identifier_changes import delete_identifier_changes
+from airflow_provider_wacontacts.store.person_search import (
+    NO_LIMIT,
+    FoundContact,
+    FoundRows,
+    Limit,
+    PersonSearch,
+    rows_by_keys,
+)
 
-__all__ = ["ErasedRows", "erase"]
+__all__ = ["LINKED_EACH", "ErasedRows", "erase", "erase_named", "erase_suppressed", "find"]
 
-CHUNK = 1_000
-#: Domains of a WhatsApp id in a contact id, for contacts without a WhatsApp id of their own.
-SERVERS = ("c.us", "s.whatsapp.net")
+T = TypeVar("T")
+K = TypeVar("K")
 
-#: Values behind IN are looked up by index in both databases; for a join, SQLite would scan the table for each value.
-ALL_IDS = """
-SELECT substr(number, 2) AS id FROM {at}wacontacts_number UNION SELECT wa_id FROM {at}wacontacts_number
-UNION SELECT wa_id FROM {at}wacontacts_identity UNION SELECT wa_id FROM {at}wacontacts_contact_payload
+#: Rows, or contacts, deleted in one transaction.
+CHUNK = 500
+#: How long a deletion waits for a lock on a row or table before it lets others pass, and how long it tries.
+LOCK_TIMEOUT = "1s"
+MAX_WAIT_S = 900
+#: A person has a number, and up to so many identifiers of other kinds or spellings.
+LINKED_EACH = 3
+VERSIONS = """
+SELECT account_id, version_id FROM {at}wacontacts_contact_version
+WHERE (account_id, contact_id) IN (SELECT given.account_id, given.contact_id FROM {given})
+ORDER BY account_id, version_id
 """
-LINKED = """
-SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE number IN (SELECT '+' || given.id FROM {given})
-UNION
-SELECT number_id, number, wa_id FROM {at}wacontacts_number WHERE wa_id IN (SELECT given.id FROM {given})
-"""
-CONTACTS = """
-SELECT a.source, a.account, s.account_id, s.contact_id FROM (
-    SELECT v.account_id, v.contact_id FROM {at}wacontacts_contact_payload p
-    JOIN {at}wacontacts_contact_version v ON v.account_id = p.account_id AND v.version_id = p.version_id
-    WHERE p.wa_id IN (SELECT given.id FROM {given})
-    UNION
-    SELECT account_id, contact_id FROM {at}wacontacts_contact_version
-    WHERE account_id IN (SELECT account_id FROM {at}wacontacts_account)
-        AND contact_id IN (SELECT given.id FROM {given})
-) s JOIN {at}wacontacts_account a ON a.account_id = s.account_id
-"""
-BY_CONTACT_ID = """
-SELECT a.source, a.account, h.account_id, h.contact_id FROM {given}
-JOIN {at}wacontacts_account a ON a.source = given.source AND a.account = given.account
-JOIN {at}wacontacts_contact_current h ON h.account_id = a.account_id AND h.contact_id = given.contact_id
+DELETE_PAYLOADS = """
+DELETE FROM {at}wacontacts_contact_payload
+WHERE (account_id, version_id) IN (SELECT given.account_id, given.version_id FROM {given})
 """
 OF_CONTACTS = "(account_id, contact_id) IN (SELECT given.account_id, given.contact_id FROM {given})"
-VERSION_IDS = f"""
-SELECT account_id, version_id FROM {{at}}wacontacts_contact_version WHERE {OF_CONTACTS} ORDER BY account_id, version_id
-"""
-PAYLOADS = """
-DELETE FROM {at}wacontacts_contact_payload WHERE (account_id, version_id) IN (
-    SELECT given.account_id, given.version_id FROM {given}
-)
-"""
-VERSIONS = f"DELETE FROM {{at}}wacontacts_contact_version WHERE {OF_CONTACTS}"
-CURRENT = f"DELETE FROM {{at}}wacontacts_contact_current WHERE {OF_CONTACTS}"
-
-NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.number_id FROM {given})"
-IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE wa_id IN (SELECT given.id FROM {given})"
-RESULTS_OF_NUMBERS = """
-SELECT check_id, ordinal FROM {at}wacontacts_check_result
-WHERE number_id IN (SELECT given.number_id FROM {given})
-"""
-RESULTS_OF_IDS = """
-SELECT check_id, ordinal FROM {at}wacontacts_check_result
-WHERE wa_id IN (SELECT given.id FROM {given}) OR number IN (SELECT '+' || given.id FROM {given})
-"""
-INPUTS = """
-SELECT check_id, ordinal, input, contact_key FROM {at}wacontacts_check_result
-WHERE number_id IS NULL AND input <> '' AND (check_id, ordinal) > (:check_id, :ordinal)
-ORDER BY check_id, ordinal LIMIT :size
-"""
-RESULTS = """
-DELETE FROM {at}wacontacts_check_result WHERE (check_id, ordinal) IN (
-    SELECT given.check_id, given.ordinal FROM {given}
-)
-"""
-REJECTED_BODIES = """
-SELECT reject_id, body FROM {at}wacontacts_rejected_row WHERE reject_id > :after ORDER BY reject_id LIMIT :size
-"""
-REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN (SELECT given.reject_id FROM {given})"
+DELETE_VERSIONS = f"DELETE FROM {{at}}wacontacts_contact_version WHERE {OF_CONTACTS}"
+DELETE_CURRENT = f"DELETE FROM {{at}}wacontacts_contact_current WHERE {OF_CONTACTS}"
+OF_RESULTS = "(check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})"
+DELETE_RESULTS = f"DELETE FROM {{at}}wacontacts_check_result WHERE {OF_RESULTS}"
+CLEAR_KEYS = f"UPDATE {{at}}wacontacts_check_result SET contact_key = NULL WHERE {OF_RESULTS}"
+DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.id FROM {given})"
+DELETE_IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE identity_id IN (SELECT given.id FROM {given})"
+DELETE_REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN (SELECT given.id FROM {given})"
 
 
 class ErasedRows(NamedTuple):
@@ -94,7 +76,8 @@ class ErasedRows(NamedTuple):
     :param contacts: contacts of all accounts.
     :param versions: versions of these contacts.
     :param numbers: checked numbers, once for each sender.
-    :param results: results of checks.
+    :param results: results of checks, and keys of callers that named one of the people.
+    :param changed: identifiers that other versions of the contacts had, which are not erased.
     """
 
     contacts: int = 0
@@ -103,141 +86,220 @@ class ErasedRows(NamedTuple):
     results: int = 0
     identities: int = 0
     rejects: int = 0
+    changed: int = 0
 
     def plus(self, other: ErasedRows) -> ErasedRows:
         """Return the sums."""
         return ErasedRows(*map(sum, zip(self, other, strict=True)))
 
+    @classmethod
+    def of(cls, found: FoundRows) -> ErasedRows:
+        """Count what a search has found."""
+        return cls(
+            len(found.contacts),
+            len(found.versions),
+            len(found.numbers),
+            len(found.results) + len(found.keyed),
+            len(found.identities),
+            len(found.rejects),
+            len(found.changed),
+        )
 
-def erase(context: StoreContext, people: Collection[str], contacts: Collection[Contact] = ()) -> ErasedRows:
+
+def find(
+    context: StoreContext, given: Collection[Identifier], contacts: Iterable[Contact] = ()
+) -> tuple[set[Identifier], FoundRows]:
     """
-    Delete people's numbers and contacts, and add their hashes to the suppression list. It is idempotent.
+    Search for all rows of some people, as an erasure does.
 
-    A number and a WhatsApp id belong to one person if the API returned the one for the other.
+    :returns: their identifiers, and the keys of their rows.
+    :raises LandingError: the database failed.
+    """
+    with context.read() as db:
+        search = PersonSearch(db)
+        identifiers = search.linked(given)
+        return identifiers, search.rows(identifiers, search.contacts(identifiers, contacts))
 
-    :param people: as :func:`~airflow_provider_wacontacts.identifiers.suppression.read_person` reads them.
+
+def erase(
+    context: StoreContext,
+    given: Collection[Identifier],
+    contacts: Collection[Contact] = (),
+    limit: Limit = NO_LIMIT,
+) -> ErasedRows:
+    """
+    Erase people: delete their rows, and add hashes of their identifiers and contacts to the suppression list.
+
+    It is idempotent. Identifiers belong to one person if a row states them beside each other.
+
     :param contacts: contacts to erase, whether the store has them or not.
-    :raises ConfigError: the suppression list is keyed with another secret than the store's.
-    :raises LandingError: the database failed; nothing was erased.
+    :raises ConfigError: the suppression list is keyed with another secret than the store's, or more would be erased
+        than the limit allows.
+    :raises LandingError: the database failed. Run it again.
     """
+    identifiers, found = _suppress(context, set(given), set(contacts), limit)
+    erased = ErasedRows(changed=len(found.changed))
+    while any(erased_now := _delete(context, found)):
+        erased = erased.plus(erased_now)
+        identifiers, found = _suppress(context, identifiers, set(contacts), limit)
+    _delete_changes(context, identifiers)
+    return erased
 
-    def work(db: Database) -> ErasedRows:
-        context.locks.exclusive_lock(db.connection)
-        return _Erasure(context, db).run(people, contacts)
 
-    return context.run(work)
+def erase_named(context: StoreContext, record: Callable[[Database, Collection[Identifier]], set[Identifier]]) -> None:
+    """
+    Record what a system returned. If it names further identifiers of erased people, erase these first.
+
+    Identifiers that are linked with many others are left alone: the system must be wrong about them.
+
+    :param record: stores everything in a transaction; or nothing, and returns such identifiers. It is given those that
+        are left alone.
+    :raises LandingError: the database failed.
+    """
+    left_alone: set[Identifier] = set()
+
+    def work(db: Database) -> set[Identifier]:
+        return record(db, left_alone)
+
+    while unlisted := context.run(work):
+        try:
+            erase(context, unlisted, limit=Limit(len(unlisted) * LINKED_EACH))
+        except ConfigError:
+            left_alone |= unlisted
 
 
-class _Erasure:
-    """One erasure, in its transaction."""
+def erase_suppressed(context: StoreContext) -> ErasedRows:
+    """
+    Erase all rows of people on the suppression list, for example after a backup was restored.
 
-    def __init__(self, context: StoreContext, db: Database) -> None:
-        self._suppressions = context.suppressions
-        self._db = db
-        self._context = context
-        self._changes: dict[int, Changes] = {}
-        self._now = context.now(db.connection)
-        self._key: SuppressionKey = context.suppressions.key(db.connection, self._now)
+    It reads the whole store, and searches all text by hashes, which takes minutes. No task waits for it.
 
-    def run(self, given: Collection[str], named: Collection[Contact]) -> ErasedRows:
-        ids, number_ids = self._linked(set(given) | self._resolve_pseudonyms(given))
-        pseudonyms = {found for person in ids if (found := self._key.pseudonymize(person))}
-        people = [{"id": person} for person in sorted(ids | pseudonyms)]
-        contacts = self._contacts(people, named)
-        self._suppress(ids, {*named, *(Contact(row.source, row.account, row.contact_id) for row in contacts)})
-        erased = self._suppressions.read(self._db.connection)
-        versions = self._erase_contacts(contacts)
-        numbers = self._delete(NUMBERS, [{"number_id": number_id} for number_id in number_ids], number_id="bigint")
-        rows = ErasedRows(
-            contacts=len(contacts),
-            versions=versions,
-            numbers=numbers,
-            results=self._erase_results(people, number_ids, erased),
-            identities=self._delete(IDENTITIES, people, id="text"),
-            rejects=self._erase_rejects(erased),
-        )
-        for changes in self._changes.values():
-            changes.write(self._db.connection, self._context)
-        return rows
+    :raises ConfigError: the suppression list is keyed with another secret than the store's.
+    :raises LandingError: the database failed. Run it again.
+    """
+    with context.read() as db:
+        suppressed = context.suppressions.read(db.connection)
+        identifiers, contacts = PersonSearch(db).suppressed(suppressed)
+    erased = erase(context, identifiers, contacts, Limit(len(identifiers) * LINKED_EACH))
+    with context.read() as db:
+        mentioning = PersonSearch(db).rows((), (), suppressed)
+    return erased.plus(_delete(context, mentioning))
 
-    def _resolve_pseudonyms(self, given: Iterable[str]) -> set[str]:
-        """Find the digits in the store that the given pseudonyms were made of."""
-        wanted = {person for person in given if is_pseudonym(person)}
-        if not wanted:
-            return set()
-        found = (row.id for row in self._db.execute(ALL_IDS) if row.id)
-        return {digits for digits in found if self._key.pseudonymize(digits) in wanted}
 
-    def _linked(self, given: set[str]) -> tuple[set[str], list[int]]:
-        """Follow numbers to WhatsApp ids that the API returned, and back; return all, and the keys of the numbers."""
-        known, number_ids, new = set(given), set(), set(given)
-        while new:
-            rows = self._select(LINKED, [{"id": person} for person in sorted(new)], id="text")
-            number_ids |= {row.number_id for row in rows}
-            new = {digits for row in rows for digits in (row.number.removeprefix("+"), row.wa_id) if digits} - known
-            known |= new
-        return known, sorted(number_ids)
+def _suppress(
+    context: StoreContext, given: set[Identifier], contacts: set[Contact], limit: Limit
+) -> tuple[set[Identifier], FoundRows]:
+    """Suppress people until no row of them can appear any more; return them, and the keys of their rows."""
+    suppressed: tuple[set[Identifier], set[Contact]] = set(), set()
+    while True:
+        with context.read() as db:
+            search = PersonSearch(db)
+            identifiers = search.linked(given, limit)
+            found = search.contacts(identifiers, contacts)
+            wanted = identifiers | given, contacts | {contact.key for contact in found}
+            if wanted[0] <= suppressed[0] and wanted[1] <= suppressed[1]:
+                return identifiers, search.rows(identifiers, found)
+        _try(context, partial(_add_hashes, context, *wanted))
+        context.locks.wait_for_writers()
+        suppressed = wanted
 
-    def _contacts(self, people: list[dict[str, str]], named: Iterable[Contact]) -> list[Any]:
-        spelled = [{"id": f"{person['id']}@{server}"} for person in people for server in SERVERS]
-        found = self._select(CONTACTS, [*people, *spelled], id="text")
-        found += self._select(
-            BY_CONTACT_ID, [contact._asdict() for contact in named], source="text", account="text", contact_id="text"
-        )
-        return sorted(set(found), key=lambda row: (row.account_id, row.contact_id))
 
-    def _suppress(self, people: Iterable[str], contacts: Iterable[Contact]) -> None:
-        hashes = {*map(self._key.hash_person, people), *map(self._key.hash_contact, contacts)}
-        self._suppressions.add(self._db.connection, self._key, hashes, self._now)
+def _add_hashes(
+    context: StoreContext, identifiers: Iterable[Identifier], contacts: Iterable[Contact], db: Database
+) -> None:
+    suppressions, now = context.suppressions, context.now(db.connection)
+    key = suppressions.key(db.connection, now)
+    hashes = {*map(key.hash, identifiers), *map(key.hash_contact, contacts)}
+    suppressions.add(db.connection, key, hashes, now)
 
-    def _erase_contacts(self, contacts: list[Any]) -> int:
-        contact_keys = [{"account_id": row.account_id, "contact_id": row.contact_id} for row in contacts]
-        types = {"account_id": "bigint", "contact_id": "text"}
-        versions = [row._asdict() for row in self._select(VERSION_IDS, contact_keys, **types)]
-        self._delete(PAYLOADS, versions, account_id="bigint", version_id="bigint")
-        self._delete(VERSIONS, contact_keys, **types)
-        self._delete(CURRENT, contact_keys, **types)
+
+def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
+    """Delete rows in small transactions. Rows that are gone by now are not counted."""
+    contacts = [_delete_contacts(context, chunk) for chunk in _chunks(found.contacts)]
+    keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="text", ordinal="bigint")
+    return ErasedRows(
+        contacts=sum(contact for contact, _ in contacts),
+        versions=sum(versions for _, versions in contacts),
+        numbers=_by_id(context, DELETE_NUMBERS, found.numbers),
+        results=keyed + sum(_delete_results(context, chunk) for chunk in _chunks(found.results)),
+        identities=_by_id(context, DELETE_IDENTITIES, found.identities),
+        rejects=_by_id(context, DELETE_REJECTS, found.rejects),
+    )
+
+
+def _delete_changes(context: StoreContext, identifiers: Collection[Identifier]) -> None:
+    """Delete what callbacks said of changed identifiers."""
+    for chunk in _chunks(sorted(identifiers)):
+        _try(context, partial(_delete_changes_of, chunk))
+
+
+def _delete_changes_of(identifiers: Collection[Identifier], db: Database) -> int:
+    return delete_identifier_changes(db, identifiers)
+
+
+def _delete_contacts(context: StoreContext, contacts: Sequence[FoundContact]) -> tuple[int, int]:
+    keys = [{"account_id": contact.account_id, "contact_id": contact.contact_id} for contact in contacts]
+    types = {"account_id": "bigint", "contact_id": "text"}
+
+    def work(db: Database) -> tuple[int, int]:
+        versions = [row._asdict() for row in rows_by_keys(db, VERSIONS, keys, **types)]
+        _execute(DELETE_PAYLOADS, versions, {"account_id": "bigint", "version_id": "bigint"}, db)
+        _execute(DELETE_VERSIONS, keys, types, db)
+        _execute(DELETE_CURRENT, keys, types, db)
+        changes: dict[int, Changes] = {}
         for row in versions:
-            self._changes.setdefault(row["account_id"], Changes(row["account_id"])).add({row["version_id"]: "erased"})
-        return len(versions)
+            changes.setdefault(row["account_id"], Changes(row["account_id"])).add({row["version_id"]: "erased"})
+        for of_account in changes.values():
+            of_account.write(db.connection, context)
+        return (len(contacts) if versions else 0), len(versions)
 
-    def _erase_results(self, people: list[dict[str, str]], number_ids: list[int], erased: SuppressionList) -> int:
-        of_numbers = [{"number_id": number_id} for number_id in number_ids]
-        found = {
-            *((row.check_id, row.ordinal) for row in self._select(RESULTS_OF_NUMBERS, of_numbers, number_id="bigint")),
-            *((row.check_id, row.ordinal) for row in self._select(RESULTS_OF_IDS, people, id="text")),
-            *self._inputs_with(erased),
-        }
-        rows = [{"check_id": check_id, "ordinal": ordinal} for check_id, ordinal in sorted(found)]
-        results = self._delete(RESULTS, rows, check_id="text", ordinal="bigint")
-        resolve_checks(self._db, sorted({check_id for check_id, _ in found}), self._now)
-        return results
+    return _try(context, work)
 
-    def _inputs_with(self, erased: SuppressionList) -> Iterator[tuple[str, int]]:
-        """Find inputs that were read as no number, and contain an erased one."""
-        last: dict[str, Any] = {"check_id": "", "ordinal": -1}
-        while rows := self._db.execute(INPUTS, size=CHUNK, **last).all():
-            yield from (
-                (row.check_id, row.ordinal)
-                for row in rows
-                if erased.found_in(row.input) or erased.found_in(row.contact_key or "")
-            )
-            last = {"check_id": rows[-1].check_id, "ordinal": rows[-1].ordinal}
 
-    def _erase_rejects(self, erased: SuppressionList) -> int:
-        after, deleted = 0, 0
-        while rows := self._db.execute(REJECTED_BODIES, after=after, size=CHUNK).all():
-            after = rows[-1].reject_id
-            found = [{"reject_id": row.reject_id} for row in rows if erased.found_in(bytes(row.body))]
-            deleted += self._delete(REJECTS, found, reject_id="bigint")
+def _delete_results(context: StoreContext, results: Sequence[tuple[str, int]]) -> int:
+    def work(db: Database) -> int:
+        deleted = _execute(DELETE_RESULTS, _result_keys(results), {"check_id": "text", "ordinal": "bigint"}, db)
+        resolve_checks(db, sorted({check_id for check_id, _ in results}), context.now(db.connection))
         return deleted
 
-    def _select(self, sql: str, rows: Sequence[Mapping[str, Any]], **types: str) -> list[Any]:
-        if not rows:
-            return []
-        return list(self._db.execute(sql.replace("{given}", self._db.given(**types)), rows=rows))
+    return _try(context, work)
 
-    def _delete(self, sql: str, rows: Sequence[Mapping[str, Any]], **types: str) -> int:
-        if not rows:
-            return 0
-        return self._db.execute(sql.replace("{given}", self._db.given(**types)), rows=rows).rowcount
+
+def _by_id(context: StoreContext, sql: str, ids: Iterable[int]) -> int:
+    return _in_chunks(context, sql, [{"id": one} for one in ids], id="bigint")
+
+
+def _result_keys(results: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"check_id": check_id, "ordinal": ordinal} for check_id, ordinal in results]
+
+
+def _in_chunks(context: StoreContext, sql: str, rows: Sequence[dict[str, Any]], **types: str) -> int:
+    return sum(_try(context, partial(_execute, sql, chunk, types)) for chunk in _chunks(rows))
+
+
+def _execute(sql: str, rows: Sequence[dict[str, Any]], types: Mapping[str, str], db: Database) -> int:
+    return db.execute(sql.replace("{given}", db.given(**types)), rows=rows).rowcount if rows else 0
+
+
+def _try(context: StoreContext, work: Callable[[Database], T]) -> T:
+    """Do work in a transaction that waits for a lock for a second at most, and then lets others pass."""
+
+    def with_timeout(db: Database) -> T:
+        if not db.is_sqlite:
+            db.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        return work(db)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(LockTimeoutError),
+        stop=stop_after_delay(MAX_WAIT_S),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        reraise=True,
+    )
+    done: T = retrying(context.run, with_timeout)
+    return done
+
+
+def _chunks(rows: Iterable[K]) -> Iterator[list[K]]:
+    left = iter(rows)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk

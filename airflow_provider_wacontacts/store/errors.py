@@ -54,8 +54,7 @@ class DatabaseName(NamedTuple):
         role, schema = self.url.username or "the_role", self.schema or "public"
         return (
             f"GRANT USAGE ON SCHEMA {schema} TO {role};"
-            f" GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema} TO {role};"
-            f" GRANT DELETE ON {schema}.wacontacts_number TO {role};"
+            f" GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};"
         )
 
 

@@ -90,7 +90,7 @@ def _insert(
             "changed_at": change.at and format_time(change.at),
         }
         for change in changes
-        if not erased.has_person(change.previous.value) and not erased.has_person(change.current.value)
+        if not erased.has(change.previous) and not erased.has(change.current)
     ]
     if rows:
         given = db.given(**dict.fromkeys(rows[0], "text"))

@@ -179,7 +179,7 @@ class SenderIdentities:
                 "created_at": change.at and format_time(change.at),
             }
             for change in changes
-            if not erased.has_person(change.wa_id)
+            if not erased.has(Identifier(Kind.WA_ID, change.wa_id))
         ]
         if rows:
             # Identities are a log of changes, too: their ids appear in the order of commits.

@@ -7,6 +7,7 @@ SQLite needs none within a transaction: its transactions that write wait for one
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,10 +26,20 @@ LOCK_FILE_SUFFIX = "-erasing"
 #: default.
 ON_STORE = "SELECT {lock}(hashtext(:name), CAST(CAST(:table AS regclass) AS oid)::integer)"
 ON_NAME = "SELECT pg_advisory_xact_lock(hashtext(:name))"
+#: Keys of advisory locks are shown as oids, which have no sign.
+HOLDERS = """
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = CAST(CAST(hashtext(:name) AS bigint) & 4294967295 AS oid)
+    AND objid = CAST(CAST(:table AS regclass) AS oid)
+"""
 EXCLUSIVE, SHARED = "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"
-ERASURE = "wacontacts erased"
+WRITERS = "wacontacts writers"
 FILES = "wacontacts files"
 CHANGES = "wacontacts changes"
+MAX_WAIT_S = 900
+POLL_S = 0.05
 #: Another worker may rewrite files for hours, and so may this one. It holds no snapshot and no row.
 NO_LIMITS = """
 SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', '0', true),
@@ -48,13 +59,43 @@ class Locks:
         if connection.dialect.name == "postgresql":
             connection.execute(text(ON_NAME), {"name": "/".join(map(str, name))})
 
-    def shared_lock(self, connection: Connection) -> None:
-        """Keep erasures out: rows that are written now are checked against the suppression list as it is."""
-        self._on_store(connection, ERASURE, SHARED)
+    def writer_lock(self, connection: Connection) -> None:
+        """
+        Show that this transaction writes people's rows: erasures wait until it ends.
+
+        It never waits itself. To be taken before the suppression list is read.
+        """
+        self._on_store(connection, WRITERS, SHARED)
 
     def exclusive_lock(self, connection: Connection) -> None:
-        """Wait for all transactions that hold the shared lock, and keep others out."""
-        self._on_store(connection, ERASURE, EXCLUSIVE)
+        """Wait for all transactions that hold the writer lock, and keep others out."""
+        self._on_store(connection, WRITERS, EXCLUSIVE)
+
+    def wait_for_writers(self) -> None:
+        """
+        Wait until the transactions that hold the writer lock now have ended. Others begin meanwhile.
+
+        An exclusive lock would do as well, but while it waits, all that come after wait behind it.
+
+        :raises LandingError: one did not end in 15 minutes, or the database failed.
+        """
+        if self._transactions.is_sqlite:
+            return
+        deadline = time.monotonic() + MAX_WAIT_S
+        with self._transactions.read() as connection:
+            writers = running = self._writers(connection)
+            while running & writers:
+                if time.monotonic() > deadline:
+                    raise LandingError(
+                        "A transaction on the store was still writing contacts after 15 minutes. Nothing was deleted."
+                        " Run the erasure again."
+                    )
+                time.sleep(POLL_S)
+                running = self._writers(connection)
+
+    def _writers(self, connection: Connection) -> set[str]:
+        held = connection.execute(text(HOLDERS), {"name": WRITERS, "table": self._table})
+        return set(held.scalars())
 
     def change_log_lock(self, connection: Connection) -> None:
         """Wait for all transactions that have written changes, so that ids are given in the order of commits."""

@@ -118,7 +118,7 @@ class SnapshotExtraction(ExtractionAttempt):
             sums = landing.land(records(), rejects, unkept)
             seen = Seen.of(*landing.seen(), group=self._group)
             earlier = landing.earlier(seen, shrinking.confirmations - 1)
-            kept = landing.rows.kept(earlier.taken_at)
+            kept = landing.rows.kept(earlier.taken_at) + landing.skipped
             answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified, kept)
             reason = incomplete_reason(answer, earlier, shrinking)
             gone = 0 if reason else landing.mark_gone(sums, group=self._group)
@@ -182,6 +182,11 @@ class _Landing:
         groups, others = self.rows.seen()
         skipped_groups = sum(name.endswith(GROUP) for name in self._skipped)
         return groups + skipped_groups, others + len(self._skipped) - skipped_groups
+
+    @property
+    def skipped(self) -> int:
+        """The contacts of erased people in the response. They may well have been in the snapshots before."""
+        return len(self._skipped)
 
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
         """Write the contacts of the response."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
@@ -16,9 +17,32 @@ from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS,
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.tables import Tables
 
-__all__ = ["StoredSuppressionList"]
+__all__ = ["Dump", "StoredSuppressionList"]
 
 KEY_BYTES = 32
+
+
+class DumpedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A random key of hashes. With it, numbers can be found by trying all of them."""
+
+    key_id: str
+    key: bytes
+    made_at: datetime
+
+
+class DumpedHash(msgspec.Struct, frozen=True, kw_only=True):
+    """A hash of an identifier or a contact."""
+
+    key_id: str
+    hash: bytes
+    erased_at: datetime
+
+
+class Dump(msgspec.Struct, frozen=True, kw_only=True):
+    """A suppression list as it is written to a file."""
+
+    hashes: list[DumpedHash]
+    keys: list[DumpedKey] = []
 
 
 class StoredSuppressionList:
@@ -36,13 +60,13 @@ class StoredSuppressionList:
 
     def locked(self, connection: Connection) -> SuppressionList:
         """
-        Return the list, and keep erasures out until the transaction ends.
+        Return the list for a transaction that writes people's rows. Erasures wait until it ends.
 
         It costs one query of a small table; the hashes are read again only after another erasure.
 
         :raises ConfigError: people were erased with another secret than this connection's.
         """
-        self._locks.shared_lock(connection)
+        self._locks.writer_lock(connection)
         return self.cached(connection)
 
     def cached(self, connection: Connection) -> SuppressionList:
@@ -63,7 +87,7 @@ class StoredSuppressionList:
         return SuppressionList(self._hashes(connection))
 
     def key(self, connection: Connection, now: datetime) -> SuppressionKey:
-        """Return the key of new hashes, under the exclusive lock; create it if there is none."""
+        """Return the key of new hashes; create it if there is none."""
         if self._own is not None:
             return self._own
         table = self._tables.erased_key
@@ -82,16 +106,51 @@ class StoredSuppressionList:
         if rows:
             connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), rows)
 
+    def dump(self, connection: Connection) -> Dump:
+        """
+        Return the list and the keys that the store keeps, for a copy that survives the store.
+
+        Hashes that were made with the secret of pseudonyms need it again; it is not part of the dump.
+        """
+        erased, keys = self._tables.erased.c, self._tables.erased_key.c
+        hashes = connection.execute(select(erased.key_id, erased.hash, erased.erased_at).order_by(erased.erased_number))
+        dumped = [DumpedHash(key_id=key_id, hash=digest, erased_at=at) for key_id, digest, at in hashes]
+        kept = connection.execute(select(keys.key_id, keys.key, keys.made_at).order_by(keys.made_at, keys.key_id))
+        return Dump(hashes=dumped, keys=[DumpedKey(key_id=key_id, key=key, made_at=at) for key_id, key, at in kept])
+
+    def restore(self, connection: Connection, dump: Dump) -> int:
+        """
+        Add what a dump has and the list lacks.
+
+        :returns: how many hashes were added.
+        :raises ConfigError: the dump was made with another secret than the store's.
+        """
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        keys = [msgspec.structs.asdict(key) for key in dump.keys]
+        if keys:
+            connection.execute(dialect.insert(self._tables.erased_key).on_conflict_do_nothing(), keys)
+        before = self._count(connection)
+        hashes = [msgspec.structs.asdict(digest) for digest in dump.hashes]
+        if hashes:
+            connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), hashes)
+        self.read(connection)
+        return self._count(connection) - before
+
+    def _count(self, connection: Connection) -> int:
+        return int(connection.execute(select(func.count()).select_from(self._tables.erased)).scalar_one())
+
     def _hashes(self, connection: Connection) -> dict[SuppressionKey, list[bytes]]:
         table = self._tables.erased_key
+        rows = connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)).all()
+        # Read after the hashes: the keys of all that were committed by then are there.
         keys = [SuppressionKey(key) for (key,) in connection.execute(select(table.c.key))]
         by_id = {key.key_id: key for key in (*keys, *([self._own] if self._own else []))}
         hashes: dict[SuppressionKey, list[bytes]] = defaultdict(list)
-        for key_id, digest in connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)):
+        for key_id, digest in rows:
             if key_id not in by_id:
                 raise ConfigError(
-                    "people were erased from this store with a 'pseudonym_secret' that is not the store's now, and "
-                    "could come back unnoticed: put the one back that the store's connection had then"
+                    "People were erased from this store with another `pseudonym_secret` than its connection has now,"
+                    " and could come back unnoticed. Set the one that the connection had then."
                 )
             hashes[by_id[key_id]].append(digest)
         return dict(hashes)

@@ -3,8 +3,11 @@
 import dataclasses
 import io
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from stat import S_IMODE
 
 import airflow
 import pytest
@@ -13,9 +16,10 @@ from sqlalchemy import create_engine, text
 from airflow_provider_wacontacts import cli
 from airflow_provider_wacontacts.files import ExtractionWriter, read_contacts
 from airflow_provider_wacontacts.pipelines.erasure import ErasureSummary
+from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.turn import parse_page
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store import TaskInstanceKey, upgrade
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey, upgrade
 
 BOB, EVE = "12015550123", "12015550124"
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
@@ -29,9 +33,9 @@ def erase(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STORE_URL", url)
     upgrade(create_engine(url))
 
-    def run(*arguments, lines="", place=("--url-env", "STORE_URL")):
+    def run(*arguments, lines="", place=("--url-env", "STORE_URL"), command=("erase",)):
         monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-        code = cli.main(["store", "erase", *place, *arguments])
+        code = cli.main(["store", *command, *place, *arguments])
         return code, *capsys.readouterr()
 
     return run
@@ -80,6 +84,93 @@ def test_files_below_each_path_are_written_anew(erase, tmp_path):
     assert kept == [EVE, EVE]
 
 
+def load(tmp_path, *people, run="run"):
+    """Load contacts into the store."""
+    store = Store(create_engine(f"sqlite:///{tmp_path}/store.db"))
+    task = TaskInstanceKey("dag", run, "task")
+    window = Window(MONDAY, MONDAY + timedelta(days=1))
+    own = {"source": "turn", "account": "main", "options_digest": "", "package_version": "1"}
+    extraction = store.begin(window=window, task=task, **own)
+    rows = [{"uuid": one, "updated_at": "2022-09-12T08:00:00Z", "details": {"whatsapp_id": one}} for one in people]
+    records, _ = parse_page(json.dumps({"data": rows}).encode()).records()
+    rejects = [Reject("no time", f'{{"whatsapp_id": "{one}"}}'.encode()) for one in people]
+    extraction.land(records, rejects, position=None, pages=1, size=1, extracted_at=window.end)
+    extraction.finish()
+
+
+def left(tmp_path):
+    with create_engine(f"sqlite:///{tmp_path}/store.db").connect() as connection:
+        return set(connection.execute(text("SELECT contact_id FROM wacontacts_version")).scalars())
+
+
+def test_a_dry_run_erases_nobody(erase, tmp_path):
+    load(tmp_path, BOB, EVE)
+    _, out, _ = erase("--json", "--dry-run", lines=f"{BOB}\n")
+    counts = {name: count for name, count in json.loads(out).items() if count}
+    assert counts == {"dry_run": True, "people": 1, "contacts": 1, "versions": 1, "rejects": 1}
+    assert (left(tmp_path), hashes(tmp_path)) == ({BOB, EVE}, 0)
+
+
+def test_a_line_that_is_no_id_can_be_ignored_and_is_counted(erase, tmp_path):
+    code, out, _ = erase("--json", "--ignore-unreadable", lines=f"{BOB}\nnobody\n")
+    assert (code, json.loads(out)["unreadable"], hashes(tmp_path)) == (0, 1, 1)
+
+
+def test_what_is_known_of_a_person_is_written_to_a_private_file(erase, tmp_path):
+    load(tmp_path, BOB, EVE)
+    output = tmp_path / "bob.json"
+    own = {"command": ("export-person",), "lines": f"{BOB}\n"}
+
+    code, out, _ = erase("--json", "--output", str(output), **own)
+
+    exported = json.loads(output.read_bytes())
+    assert (code, S_IMODE(output.stat().st_mode)) == (0, 0o600)
+    assert json.loads(out) == {name: len(rows) for name, rows in exported.items()}
+    assert exported["identifiers"] == [{"kind": "wa_id", "value": BOB}]
+    assert [row["contact_id"] for row in exported["wacontacts_version"]] == [BOB]
+    assert BOB in exported["wacontacts_reject"][0]["body"]
+    assert EVE not in output.read_text()
+    code, out, err = erase("--output", str(output), **own)
+    assert (code, out, "exists" in err, BOB in err) == (1, "", True, False)
+
+
+def test_the_suppression_list_outlives_a_store_that_is_restored_from_a_backup(erase, tmp_path):
+    load(tmp_path, BOB, EVE)
+    store, backup, kept = tmp_path / "store.db", tmp_path / "backup.db", tmp_path / "suppressed.json"
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    erase(lines=BOB)
+    code, out, _ = erase("--output", str(kept), "--json", command=("suppression", "export"))
+    assert (code, json.loads(out), S_IMODE(kept.stat().st_mode)) == (0, {"hashes": 2}, 0o600)
+    assert BOB not in kept.read_text()
+
+    with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(store)) as target:
+        source.backup(target)
+    assert left(tmp_path) == {BOB, EVE}
+    code, out, _ = erase("--input", str(kept), "--json", command=("suppression", "apply"))
+
+    assert code == 0
+    assert {name: count for name, count in json.loads(out).items() if count} == {
+        "added": 2,
+        "contacts": 1,
+        "versions": 1,
+        "rejects": 1,
+    }
+    assert left(tmp_path) == {EVE}
+    load(tmp_path, BOB, EVE, run="again")
+    assert left(tmp_path) == {EVE}
+    _, out, _ = erase("--input", str(kept), "--json", command=("suppression", "apply"))
+    assert not any(json.loads(out).values())
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"hashes":[{"key_id":1}]}', b"\xff", b"[" * 10_000])
+def test_a_file_that_is_no_suppression_list_changes_nothing(erase, tmp_path, data):
+    (tmp_path / "list.json").write_bytes(data)
+    code, out, err = erase("--input", f"{tmp_path}/list.json", command=("suppression", "apply"))
+    assert (code, out, hashes(tmp_path)) == (1, "", 0)
+    assert "wacontacts store suppression export" in err
+
+
 def test_the_store_of_a_connection_has_its_own_secret(erase, tmp_path, monkeypatch):
     extra = {"pseudonym_secret": "example-pseudonym-secret"}
     connection = {"conn_type": "sqlite", "host": f"{tmp_path}/store.db", "extra": extra}
@@ -115,4 +206,5 @@ def test_a_path_that_nothing_can_read_is_named_by_its_kind(erase):
     told += " Correct it, or install the provider of that storage."
     if airflow.__version__ < "3.2":  # whose paths find out when they are read
         told = "the path could not be listed (ValueError)"
-    assert (code, err) == (1, f"wacontacts: {told}\n")
+    assert code == 1
+    assert err.startswith(f"wacontacts: {told}")

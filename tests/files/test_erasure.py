@@ -16,7 +16,15 @@ from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, erasure, read_contacts
 from airflow_provider_wacontacts.files.erasure import ErasedFiles
 from airflow_provider_wacontacts.files.reader import files_below, read_rejects
-from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionKey, SuppressionList
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.suppression import (
+    NO_SUPPRESSIONS,
+    Contact,
+    SuppressionKey,
+    SuppressionList,
+)
+from airflow_provider_wacontacts.records.green_api import parse_snapshot
+from airflow_provider_wacontacts.records.turn import parse_page
 
 BOB, EVE = "44623456700", "44623456799"
 KEY = SuppressionKey(b"example-key")
@@ -24,12 +32,13 @@ FORMATS = ["jsonl.gz", "parquet"]
 
 
 def erased(*people, contacts=()):
-    return SuppressionList({KEY: [*map(KEY.hash_person, people), *map(KEY.hash_contact, contacts)]})
+    identifiers = (Identifier(Kind.WA_ID, person) for person in people)
+    return SuppressionList({KEY: [*map(KEY.hash, identifiers), *map(KEY.hash_contact, contacts)]})
 
 
-def erase_files(*given):
+def erase_files(*given, **options):
     """Erase; leave out how many extractions were read."""
-    return erasure.erase_files(*given)._replace(extractions=0)
+    return erasure.erase_files(*given, **options)._replace(extractions=0)
 
 
 def text_of(path, names):
@@ -171,6 +180,56 @@ def test_the_age_of_files_is_the_storages_time(any_root, people, begin):
     assert erase_files(any_root, erased(EVE)) == ErasedFiles(unfinished=1)
     assert erase_files(any_root, erased(EVE), lambda: later) == ErasedFiles(leftovers=1)
     assert files_below(any_root) == []
+
+
+def test_a_dry_run_counts_what_an_erasure_does_and_changes_nothing(tmp_path, people, file_pages, begin):
+    file_pages(tmp_path, people(BOB, EVE, rejects=[BOB, EVE]), people(BOB), part_rows=2)
+    with begin(tmp_path) as killed:
+        killed.write(people(BOB))
+    later = datetime.now(UTC) + timedelta(days=3)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+    counted = erase_files(tmp_path, erased(BOB), lambda: later, dry_run=True)
+
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+    assert counted == erase_files(tmp_path, erased(BOB), lambda: later)
+    assert (counted.rows, counted.rejects, counted.files, counted.leftovers) == (2, 1, 3, 1)
+
+
+REPEATED = (
+    '{{"uuid":"one","updated_at":"2022-09-12T08:00:00Z","details":{{"whatsapp_id":"{first}"}},'
+    '"details":{{"whatsapp_id":"{last}"}}}}'
+)
+
+
+@pytest.mark.parametrize(("first", "last"), [(BOB, EVE), (EVE, BOB)])
+def test_a_member_that_is_repeated_hides_nobody(tmp_path, begin, window, first, last):
+    """Decoders keep the last one, and the file has both."""
+    page = parse_page(f'{{"data":[{REPEATED.format(first=first, last=last)}]}}'.encode())
+    for suppressed in (lambda: NO_SUPPRESSIONS, lambda: erased(BOB)):
+        with begin(tmp_path, suppression_list=suppressed) as extraction:
+            extraction.write(page)
+            extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
+    assert erase_files(tmp_path, erased(BOB)).rows == 1
+    assert BOB not in everything(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "contact_id",
+    [f"{BOB}@c.us", f"+{BOB}@c.us", f"{BOB}@C.US", f"{BOB}:12@s.whatsapp.net", f"{BOB}-1479621234@g.us", "1@lid"],
+)
+def test_a_contact_is_found_by_its_id_and_never_written_again(tmp_path, window, file_pages, begin, contact_id):
+    theirs = {"id": contact_id, "name": "Bob", "type": "user"} | (
+        {"phoneNumber": f"{BOB}@c.us"} if "lid" in contact_id else {}
+    )
+    body = json.dumps([theirs, {"id": f"{EVE}@c.us", "name": "Eve", "type": "user"}]).encode()
+    options = {"source": "green_api", "window": None, "day": window.start.date()}
+    pages = list(parse_snapshot(body).pages(window.end))
+    file_pages(tmp_path, *pages, **options)
+
+    assert erase_files(tmp_path, erased(BOB)).rows == 1
+    file_pages(tmp_path, *pages, **options, suppression_list=lambda: erased(BOB))
+    assert [found.record.contact_id for found in read_contacts(tmp_path)] == [f"{EVE}@c.us"] * 2
 
 
 @pytest.mark.parametrize("name", ["turn/main/2022-09-12/id/notes.txt", "other/main/2022-09-12/id/part-00000.jsonl.gz"])

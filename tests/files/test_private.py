@@ -16,11 +16,12 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import complete_prefixes, read_contacts
 from airflow_provider_wacontacts.files.erasure import erase_files
 from airflow_provider_wacontacts.files.layout import decode_manifest
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionKey, SuppressionList
 
 BOB, EVE = "44623456700", "44623456799"
 KEY = SuppressionKey(b"example-key")
-ERASED = SuppressionList({KEY: [KEY.hash_person(BOB)]})
+ERASED = SuppressionList({KEY: [KEY.hash(Identifier(Kind.WA_ID, BOB))]})
 MODES = {0o600: 0o700, 0o640: 0o750, 0o664: 0o775}
 
 

@@ -19,7 +19,9 @@ from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks import green_api
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiContactsToObjectStorageOperator,
@@ -202,7 +204,7 @@ def test_pseudonyms_of_the_erased_do_not_come_into_files_that_ask_the_store(
     team.people = ids_in(team.sandbox)
     team.erase(team.people[0], paths=())
     team.pull(erased="wacontacts_store", turn=["uuid", "details.whatsapp_id"], green_api=["id"])
-    bob, eve, *_ = (pseudonymize(person, SECRET.encode()) for person in team.people)
+    bob, eve, *_ = (pseudonymize(Identifier(Kind.WA_ID, person), SECRET.encode()) for person in team.people)
 
     assert (team.found(bob), team.found(team.people[0]), len(team.found(eve)) > 5) == (set(), set(), True)
 
@@ -221,7 +223,7 @@ def test_pseudonymised_rows_and_files_are_erased_by_the_number(team: Team, conne
     team.people = ids_in(team.sandbox)
     fields = {"turn": ["uuid", "details.whatsapp_id"], "green_api": ["id"]}
     team.pull(**fields)
-    bob, eve, *_ = (pseudonymize(person, SECRET.encode()) for person in team.people)
+    bob, eve, *_ = (pseudonymize(Identifier(Kind.WA_ID, person), SECRET.encode()) for person in team.people)
     assert len(team.found(bob)) > 5
 
     summary = team.erase(team.people[0])
@@ -247,11 +249,56 @@ def test_both_columns_count_and_what_is_null_does_not(team: Team) -> None:
     assert team.erase(contacts_sql=columns, paths=())["people"] == 2
 
 
+def test_identifiers_of_each_kind_have_a_column_and_unreadable_ones_are_counted_if_told_to(team: Team) -> None:
+    columns = """
+        SELECT '+12015550123' AS number, '1@lid' AS lid, 'US.1' AS user_id, '120363043968294520@g.us' AS group_id,
+            'f6c4e666' AS contact_id
+        UNION ALL SELECT 'nobody', NULL, NULL, NULL, NULL
+    """
+    summary = team.erase(contacts_sql=columns, paths=(), ignore_unreadable=True)
+    assert (summary["people"], summary["unreadable"]) == (5, 1)
+    with team.engine.connect() as rows:
+        assert rows.execute(text("SELECT count(*) FROM wacontacts_erased")).scalar() == 5
+
+
+def test_a_dry_run_counts_what_the_run_erases_and_changes_nothing(team: Team) -> None:
+    team.pull()
+    bob, eve, *_ = team.people
+    before = {person: team.found(person) for person in team.people}
+
+    counted = team.erase(bob, dry_run=True)
+    after = {person: team.found(person) for person in team.people}
+    erased = team.erase(bob)
+
+    assert before == after
+    assert (counted.pop("dry_run"), erased.pop("dry_run")) == (True, False)
+    assert counted == erased
+    assert min(counted[name] for name in ("people", "contacts", "versions", "numbers", "results", "file_rows")) > 0
+    assert (team.found(bob), len(team.found(eve)) > 5) == (set(), True)
+
+
+def test_variants_are_offered_and_erased_only_if_told_to(team: Team) -> None:
+    team.run(WhatsAppCheckContactsOperator(task_id="check", contacts=["+5511987654321"]))
+    for include, numbers in ((False, 0), (True, 1)):
+        summary = team.erase("551187654321", paths=(), include_variants=include)
+        assert (summary["variants"], summary["numbers"]) == (1, numbers)
+    assert team.found("5511987654321") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"max_linked": -1}, {"max_linked": "3"}, {"dry_run": "False"}, {"include_variants": 1}]
+)
+def test_a_wrong_argument_fails_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(arguments))):
+        EraseContactsOperator(task_id="erase", contacts_sql=SELECT, **arguments)
+
+
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("SELECT 1 AS id", "no column 'wa_id' or 'number'"),
+        ("SELECT 1 AS id", "no column 'number' or 'wa_id' or 'lid'"),
         ("SELECT '2015550123 or so' AS number UNION SELECT '12015550123'", "1 of 2 IDs is invalid"),
+        ("SELECT '12015550123' AS lid", "1 of 1 IDs is invalid"),
         ("SELECT '020 7946 0958' AS number", "Nothing was erased"),
     ],
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import inspect, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.reader import read_identifier
 from airflow_provider_wacontacts.identifiers.suppression import Contact
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.record import Reject
@@ -26,6 +27,11 @@ BOB, EVE = "44623456700", "44623456799"
 # As the API answers for Brazil: another id than the number's digits.
 BRAZILIAN, ITS_ID = "5511961234567", "551161234567"
 SECRET = b"example-pseudonym-secret"
+
+
+def who(*values):
+    """Identifiers of any kind."""
+    return {read_identifier(value).as_wa_id() for value in values}
 
 
 def kept(engine):
@@ -108,11 +114,6 @@ def on_sqlite(sqlite_landing, sqlite_book):
     return Everything(sqlite_landing, sqlite_book)
 
 
-@pytest.fixture
-def on_postgres(postgres_landing, postgres_book):
-    return Everything(postgres_landing, postgres_book)
-
-
 def with_secret(everything, secret=SECRET):
     store = Store(everything.engine, now=everything.store.context.now, secret=secret)
     everything.store = everything.landing.store = store
@@ -123,18 +124,18 @@ def with_secret(everything, secret=SECRET):
 def test_every_row_of_a_person_goes_and_those_of_others_stay(everything):
     everything.fill(BOB, EVE)
 
-    rows = erase(everything.store.context, [BOB])
+    rows = erase(everything.store.context, who(BOB))
 
     assert rows == ErasedRows(contacts=2, versions=2, numbers=1, results=1, identities=1, rejects=1)
     found = kept(everything.engine)
     assert [one in found for one in (BOB, "uuid of 0", "uuid of 1")] == [False, False, True]
     assert found.count(EVE) > 5
-    assert erase(everything.store.context, [BOB]) == ErasedRows()
+    assert erase(everything.store.context, who(BOB)) == ErasedRows()
 
 
 def test_whoever_was_erased_never_comes_back(everything):
     everything.fill(BOB, EVE)
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
 
     everything.fill(BOB, EVE, run="two", day=2)
     everything.checks.record_delivered(
@@ -149,13 +150,13 @@ def test_whoever_was_erased_never_comes_back(everything):
 
 
 def test_a_person_whom_nobody_has_seen_is_kept_out_too(everything):
-    assert erase(everything.store.context, [BOB]) == ErasedRows()
+    assert erase(everything.store.context, who(BOB)) == ErasedRows()
     everything.fill(BOB, EVE)
     assert BOB not in kept(everything.engine)
 
 
 def test_who_is_passed_over_is_neither_a_row_nor_a_reject(everything):
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     pulled = everything.pull(BOB, EVE)
     taken = everything.take(BOB, EVE, rejects=[Reject("not an object", f'"{BOB}@c.us"'.encode())])
     assert (pulled.rows, pulled.new_versions, pulled.rejected) == (1, 1, 1)
@@ -168,7 +169,7 @@ def test_all_states_of_a_contact_go_whatever_id_they_had(everything):
     states = [record("bob", MONDAY, wa_id=BOB), record("bob", MONDAY + DAY), record("bob", MONDAY + 2 * DAY, wa_id=EVE)]
     everything.landing.land(extraction, *states)
 
-    assert erase(everything.store.context, [BOB]) == ErasedRows(contacts=1, versions=3)
+    assert erase(everything.store.context, who(BOB)) == ErasedRows(contacts=1, versions=3, changed=1)
 
     everything.landing.land(extraction, *states, record("eve", wa_id=EVE))
     assert [row["contact_id"] for row in everything.landing.dump()["version"]] == ["eve"]
@@ -177,7 +178,7 @@ def test_all_states_of_a_contact_go_whatever_id_they_had(everything):
 def test_a_contact_named_by_a_file_goes_without_an_id(everything):
     extraction = everything.landing.begin()
     everything.landing.land(extraction, everything.landing.record("bob"), everything.landing.record("eve"))
-    rows = erase(everything.store.context, [], [Contact("turn", "main", "bob"), Contact("turn", "other", "eve")])
+    rows = erase(everything.store.context, who(), [Contact("turn", "main", "bob"), Contact("turn", "other", "eve")])
     assert rows == ErasedRows(contacts=1, versions=1)
     assert [row["contact_id"] for row in everything.landing.dump()["current"]] == ["eve"]
 
@@ -187,7 +188,7 @@ def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything,
     everything.check(BRAZILIAN, EVE, wa_ids={BRAZILIAN: ITS_ID})
     everything.take(ITS_ID, EVE)
 
-    rows = erase(everything.store.context, [given])
+    rows = erase(everything.store.context, who(given))
 
     assert (rows.contacts, rows.numbers, rows.results) == (1, 1, 1)
     everything.take(ITS_ID, EVE, day=2)
@@ -197,7 +198,7 @@ def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything,
 
 
 def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everything):
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     inputs = [
         CheckInput("+44 6234 56700", f"+{BOB}", "key"),
         CheckInput(BOB, f"+{BOB}", f"customer {BOB}"),
@@ -220,7 +221,7 @@ def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everythi
 def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
     check = everything.open(CheckInput(f"+{BOB}", f"+{BOB}"), CheckInput(f"+{EVE}", f"+{EVE}"))
     leased = check.lease([number_id for some in check.queued(100) for number_id in some])
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     everything.answer(check, leased.numbers, {})
     totals = check.finish()
     assert (totals.state, totals.given, totals.valid) == ("resolved", 1, 1)
@@ -228,7 +229,7 @@ def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
 
 
 def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_results(everything):
-    erase(everything.store.context, [ITS_ID])
+    erase(everything.store.context, who(ITS_ID))
     inputs = [CheckInput(BRAZILIAN, f"+{BRAZILIAN}", "key"), CheckInput(BRAZILIAN, f"+{BRAZILIAN}", f"id {BRAZILIAN}")]
     check = everything.open(*inputs)
     leased = check.lease([number_id for some in check.queued(100) for number_id in some])
@@ -249,7 +250,7 @@ def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):
     check.record(CheckResults({leased.numbers[0]: ("processing", None)}, MONDAY, MONDAY))
     check.finish()
     assert check.start_waiting(MONDAY + 99 * DAY).state == "open"
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     assert everything.landing.rows("SELECT state FROM wacontacts_check") == [("resolved",)]
 
 
@@ -267,18 +268,21 @@ def test_a_reject_that_holds_a_number_goes_however_it_is_written(on_sqlite, body
     extraction = on_sqlite.landing.begin()
     rejects = [Reject("no id", body), Reject("no id", b'{"phone": "+44 6234 56701"}')]
     on_sqlite.landing.land(extraction, rejects=rejects)
-    assert erase(on_sqlite.store.context, [BOB]).rejects == 1
+    assert erase(on_sqlite.store.context, who(BOB)).rejects == 1
     on_sqlite.landing.land(extraction, rejects=rejects)
     assert on_sqlite.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(2,)]
 
 
 def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(everything):
     with_secret(everything)
-    bob, eve = pseudonymize(BOB, SECRET), pseudonymize(EVE, SECRET)
+    bob, eve = (pseudonymize(Identifier(Kind.WA_ID, one), SECRET) for one in (BOB, EVE))
     everything.take(bob, eve)
     everything.check(BOB, EVE)
 
-    assert (erase(everything.store.context, [BOB]).contacts, erase(everything.store.context, [eve]).numbers) == (1, 1)
+    assert (erase(everything.store.context, who(BOB)).contacts, erase(everything.store.context, who(eve)).numbers) == (
+        1,
+        1,
+    )
 
     everything.take(bob, eve, day=2)
     everything.pull(BOB, EVE, bob, eve)
@@ -290,14 +294,14 @@ def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(ever
 def test_a_snapshot_without_the_erased_is_no_smaller_than_the_one_before(everything):
     people = [f"4462345670{n}" for n in range(4)]
     everything.take(*people)
-    erase(everything.store.context, people[:3])
+    erase(everything.store.context, who(*people[:3]))
     again = everything.take(*people, day=2)
     assert (again.state, again.rows, again.gone) == ("complete", 2, 0)
 
 
 def test_the_hashes_cannot_be_made_without_the_key(everything):
     with_secret(everything)
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     assert everything.landing.rows("SELECT count(*) FROM wacontacts_erased_key") == [(0,)]
     with pytest.raises(ConfigError, match="pseudonym_secret"):
         with_secret(everything, None).pull(EVE)
@@ -309,63 +313,21 @@ def test_the_hashes_cannot_be_made_without_the_key(everything):
 
 
 def test_a_secret_that_comes_later_does_not_forget_who_was_erased_before(everything):
-    erase(everything.store.context, [BOB])
+    erase(everything.store.context, who(BOB))
     with_secret(everything)
-    erase(everything.store.context, [EVE])
+    erase(everything.store.context, who(EVE))
     assert everything.pull(BOB, EVE, rejects=False).rows == 0
 
 
 def test_nothing_is_read_again_where_nobody_was_erased(on_sqlite):
     seen = []
     extraction = on_sqlite.landing.begin()
-    erase(on_sqlite.store.context, [BOB])
+    erase(on_sqlite.store.context, who(BOB))
     on_sqlite.landing.land(extraction, on_sqlite.landing.record("one"))
     hashes = on_sqlite.store.context.suppressions.read
     on_sqlite.store.context.suppressions.read = lambda connection: seen.append(1) or hashes(connection)
     on_sqlite.landing.land(extraction, on_sqlite.landing.record("two"))
-    erase(on_sqlite.store.context, [EVE])
+    erase(on_sqlite.store.context, who(EVE))
     seen.clear()
     on_sqlite.landing.land(extraction, on_sqlite.landing.record("eve", wa_id=EVE))
     assert (len(seen), extraction.rows) == (1, 2)
-
-
-def test_who_erases_waits_for_who_lands_and_who_lands_then_knows(on_postgres):
-    """A batch that is under way is committed first, and its rows erased; the next one passes them over."""
-    landing, store = on_postgres.landing, on_postgres.store
-    extraction = landing.begin()
-    inside, done, write = threading.Event(), threading.Event(), store.context.write_batch
-
-    def slowly(connection, batch):
-        inside.set()
-        assert not done.wait(1)
-        return write(connection, batch)
-
-    def forget():
-        inside.wait()
-        erase(store.context, [BOB])
-        done.set()
-
-    store.context.write_batch = slowly
-    erasing = threading.Thread(target=forget)
-    erasing.start()
-    landing.land(extraction, landing.record("bob", wa_id=BOB), landing.record("eve", wa_id=EVE))
-    erasing.join()
-    store.context.write_batch = write
-    assert [row["contact_id"] for row in landing.dump()["version"]] == ["eve"]
-    landing.land(extraction, landing.record("bob", wa_id=BOB))
-    assert BOB not in kept(landing.engine)
-
-
-def test_the_lock_is_one_whichever_way_the_schema_is_named(postgres_landing):
-    name = postgres_landing.rows("SELECT current_schema()")[0][0]
-    named = Store(postgres_landing.engine, table_schema=name)
-    extraction = postgres_landing.begin()
-    with postgres_landing.engine.begin() as connection:
-        named.context.locks.exclusive_lock(connection)
-        locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        landing = threading.Thread(target=lambda: postgres_landing.land(extraction, postgres_landing.record()))
-        landing.start()
-        while not connection.execute(locks).scalar():
-            assert landing.is_alive()
-    landing.join()
-    assert extraction.rows == 1

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.erasure import CONTACTS
+from airflow_provider_wacontacts.store.person_search import CONTACTS, CONTACTS_BEGINNING, PAYLOADS
 from tests.docs.pages import query_under
 
 #: Each contact has two versions, months apart. A tenth of the accounts' contacts is the other account's.
@@ -51,6 +51,7 @@ DROP TABLE made
 LARGE = re.compile(r"Seq Scan on wacontacts_(contact_version|contact_payload|contact_current|change_log)")
 BOB = "wa_id = '15550000077'"
 ONE = "source = 'turn' AND account = 'turn_default' AND contact_id = md5('77')"
+GIVEN = """jsonb_to_recordset('[{"kind": "wa_id", "value": "15550000077"}]') AS given (kind text, value text)"""
 SHORT = {
     **{
         f"{view} by wa_id": f"SELECT * FROM wacontacts_{view} WHERE {BOB}" for view in ("current", "version", "history")
@@ -63,9 +64,13 @@ SHORT = {
     "bob": query_under("history.md", "Bob"),
     "yesterday": query_under("queries.md", "What changed yesterday"),
     "the change log": query_under("store.md", "wacontacts_change"),
-    "a person who is erased": CONTACTS.replace(
-        "{given}", """jsonb_to_recordset('[{"id": "15550000077"}]') AS given (id text)"""
-    ).replace("{at}", ""),
+    **{
+        f"a person who is erased, {name}": sql.replace("{given}", GIVEN).replace("{at}", "")
+        for name, sql in (("contacts", CONTACTS), ("identifiers", PAYLOADS))
+    },
+    "a person who is erased, IDs": CONTACTS_BEGINNING.replace("{at}", "")
+    .replace(":low", "'15550000077-'")
+    .replace(":high", "'15550000077`'"),
 }
 LEDGER = {
     "landed": "SELECT 1 FROM wacontacts_extraction WHERE account_id = 1 AND uri = 'file:///7'",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine, text
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.store import Store, upgrade
 from airflow_provider_wacontacts.store.erasure import erase
 
 TABLES = [f"contacts.wacontacts_{name}" for name in ("contact_version", "contact_payload", "contact_current")]
 TABLES.append("contacts.wacontacts_change_log")
+BOB = Identifier(Kind.WA_ID, "15551230000")
 ACCOUNT = "account_id IN (SELECT account_id FROM contacts.wacontacts_account WHERE account = 'main')"
 
 
@@ -45,11 +47,11 @@ def roles(postgres, postgres_database):
 
 def test_the_suppression_list_and_its_key_are_for_those_who_write_it(roles):
     owner, worker, reader = roles
-    erase(Store(worker, table_schema="contacts").context, ["15551230000"])
+    erase(Store(worker, table_schema="contacts").context, [BOB])
     assert [count(owner, name) for name in ("erased", "erased_key")] == [1, 1]
     assert [count(worker, name) for name in ("erased", "erased_key")] == [1, 1]
     assert [count(reader, name) for name in ("erased", "erased_key")] == [0, 0]
-    assert Store(worker, table_schema="contacts").suppression_list().has_person("15551230000")
+    assert Store(worker, table_schema="contacts").suppression_list().has(BOB)
 
 
 def test_the_views_obey_the_policies_of_whoever_reads_them(roles, landing_on):

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.pipelines.erasure import erase_people
+from airflow_provider_wacontacts.pipelines.erasure import erase_people, read_people
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.locks import LOCK_FILE_SUFFIX
 
@@ -18,7 +18,7 @@ FOREVER_S = 60
 
 def waiting(store, done, root):
     def enter():
-        erase_people(["11001234567"], store=store, roots=[root])
+        erase_people(read_people(["+11001234567"]), store=store, roots=[root])
         done.set()
 
     thread = Thread(target=enter, daemon=True)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from airflow_provider_wacontacts.sandbox.core.clock import Clock
 from airflow_provider_wacontacts.sandbox.core.faults import Fault, Faults, RequestKind, Requests
+from airflow_provider_wacontacts.sandbox.core.hostile import make_hostile
 from airflow_provider_wacontacts.sandbox.core.responses import Connections, Response
 
 __all__ = ["Dispatcher", "apply_fault", "fault_response"]
@@ -98,8 +99,10 @@ def fault_response(
 
 
 def apply_fault(answer: Response, fault: Fault | None) -> Response:
-    """Return a true answer with a fault's headers, and cut if the fault cuts."""
+    """Return a true answer with a fault's headers, cut if the fault cuts, and hostile if it is."""
     if fault is None:
         return answer
     answer = answer.with_headers(fault.headers)
+    if fault.kind == "hostile":
+        return replace(answer, body=make_hostile(answer.body, fault.hostile))
     return replace(answer, ending="cut", share=fault.share) if fault.kind == "cut" else answer

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from airflow_provider_wacontacts.sandbox.core.hostile import HOSTILE
 from airflow_provider_wacontacts.sandbox.core.options import to_json
 
 __all__ = ["Fault", "FaultKind", "Faults", "RequestKind", "Requests"]
@@ -39,6 +40,7 @@ FaultKind = Literal[
     "empty_page",
     "expired",
     "rate_limited",
+    "hostile",
 ]
 
 
@@ -65,6 +67,7 @@ class Fault:
     ``empty_page``     a page without contacts; the same cursor's page comes next
     ``expired``        400, the cursor has expired, and the whole export with it
     ``rate_limited``   429 as the behaviour words it, to come back after ``delay_s``
+    ``hostile``        the true answer with something in it that breaks parsers, see ``hostile``
     =================  =================================================================================
 
     Those from ``no_cursor`` to ``expired`` are Turn's alone; elsewhere the true answer comes.
@@ -72,6 +75,7 @@ class Fault:
     :param on: the kind of request, or ``any``.
     :param code: the number of a WhatsApp Business API error, where it is not the status; Turn's is always that.
     :param message: of a GREEN-API error, where it is not what its status usually says.
+    :param hostile: what is in the answer, one of the names in :data:`.HOSTILE`, for example ``huge exponent``.
     :param times: how many requests in a row.
     :param skip: so many fitting requests are answered truly before.
     :param every: 0 for once; else the first ``times`` of each ``every`` requests after ``skip``, for ever.
@@ -88,9 +92,14 @@ class Fault:
     code: int | None = None
     message: str | None = None
     body: str | None = None
+    hostile: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     share: float = 0.5
     delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "hostile" and self.hostile not in HOSTILE:
+            raise ValueError(f"hostile is one of {', '.join(HOSTILE)}")
 
 
 @dataclass(slots=True)

@@ -47,6 +47,7 @@ class WhatsAppBehaviour:
     :param order: of the entries in an answer.
     :param duplicates: an input given twice has two entries (``each``), or one (``once``).
     :param wa_id_with: the statuses that come with a ``wa_id``.
+    :param user_ids: valid numbers also come with a ``user_id``, the business-scoped ID of their user.
     :param processing_word: what stands for ``processing``.
     :param missing_share: so many numbers have no entry the first ``missing_times`` times they are asked.
     :param missing_times: see there.
@@ -97,6 +98,7 @@ class WhatsAppBehaviour:
     order: Literal["asked", "reversed", "shuffled"] = "asked"
     duplicates: Literal["each", "once"] = "each"
     wa_id_with: tuple[Status, ...] = ("valid", "processing")
+    user_ids: bool = False
     processing_word: str = "processing"
     missing_share: float = 0.0
     missing_times: int = 1

@@ -20,7 +20,13 @@ from airflow_provider_wacontacts.sandbox.whatsapp_business.callbacks import Call
 from airflow_provider_wacontacts.sandbox.whatsapp_business.checks import Call, Checks, Moment, Result
 from airflow_provider_wacontacts.sandbox.whatsapp_business.identities import Identities, Identity
 from airflow_provider_wacontacts.sandbox.whatsapp_business.logins import Logins
-from airflow_provider_wacontacts.sandbox.whatsapp_business.numbers import calling_code, read_sender, translate, wa_id_of
+from airflow_provider_wacontacts.sandbox.whatsapp_business.numbers import (
+    calling_code,
+    read_sender,
+    translate,
+    user_id_of,
+    wa_id_of,
+)
 from airflow_provider_wacontacts.sandbox.whatsapp_business.people import Person
 
 __all__ = ["Truth", "WhatsAppClient"]
@@ -210,6 +216,8 @@ class WhatsAppClient:
         entry = {"input": result.input, "status": word}
         if status in behaviour.wa_id_with:
             entry["wa_id"] = result.wa_id
+        if behaviour.user_ids and status == "valid":
+            entry["user_id"] = user_id_of(result.digits)
         return entry
 
     def has_user(self, wa_id: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["calling_code", "is_too_long", "is_too_short", "read_sender", "translate", "wa_id_of"]
+__all__ = ["calling_code", "is_too_long", "is_too_short", "read_sender", "translate", "user_id_of", "wa_id_of"]
 
 _NOT_DIGITS = re.compile(r"\D+")
 _CALLING_CODE = re.compile(r"[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{0,3}")
@@ -70,6 +70,11 @@ def is_too_long(digits: str) -> bool:
     """Return whether an international number has too many digits."""
     code = calling_code(digits)
     return len(digits) - len(code) > _NATIONAL_LENGTHS.get(code, (0, 15 - len(code)))[1]
+
+
+def user_id_of(digits: str) -> str:
+    """Give the business-scoped user ID of a number's user."""
+    return f"US.{10**19 + int(digits)}"
 
 
 def wa_id_of(digits: str) -> str:

@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
 
-__all__ = ["refresh_keys", "store_ids"]
+__all__ = ["IDS", "refresh_keys", "store_ids"]
 
 IDS = ("wa_id", "lid", "user_id")
 #: What was returned last counts, by time and value, whatever order results arrive in.

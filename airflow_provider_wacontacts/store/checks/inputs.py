@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
@@ -72,7 +73,9 @@ def add(
     :param first: the ordinal of the first of them, 0 and up.
     :param erased: people that are not asked, and whose inputs are not stored.
     """
-    rows = [_emptied(row, erased) if _is_erased(row, erased) else row for row in _rows(inputs, first)]
+    rows = _rows(inputs, first)
+    if erased is not NO_SUPPRESSIONS:
+        rows = [_without_erased(row, erased) for row in rows]
     add_numbers(db, sender, {row["number"] for row in rows if row["number"] is not None})
     db.execute(ADD_ROWS.replace("{given}", db.given(**TYPES)), rows=rows, sender=sender, check_id=check_id)
 
@@ -114,17 +117,14 @@ def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_erased(row: Mapping[str, Any], erased: SuppressionList) -> bool:
-    if erased is NO_SUPPRESSIONS:
-        return False
-    number = row["number"]
-    return erased.has_person(number.removeprefix("+")) if number else erased.found_in(row["input"])
-
-
-def _emptied(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
-    key = row["contact_key"]
-    kept_key = None if key is not None and erased.found_in(key) else key
-    return row | {"contact_key": kept_key, "input": "", "number": None, "status": "not_asked", "reason": ERASED}
+def _without_erased(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
+    """Clear a row of an erased person, and a key that mentions one."""
+    key, number = row["contact_key"], row["number"]
+    if key is not None and erased.found_in(key):
+        row = row | {"contact_key": None}
+    if erased.has(Identifier(Kind.NUMBER, number)) if number else erased.found_in(row["input"]):
+        return row | {"input": "", "number": None, "status": "not_asked", "reason": ERASED}
+    return row
 
 
 def _initial_status(given: CheckInput) -> tuple[str | None, str | None]:

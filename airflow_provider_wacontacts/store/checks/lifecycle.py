@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
 from airflow_provider_wacontacts.store.checks.budget import refund, utc_day
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
@@ -22,6 +23,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.erasure import erase_named
 from airflow_provider_wacontacts.store.person_keys import refresh_new_numbers
 
 __all__ = ["Check", "CheckRow"]
@@ -181,12 +183,18 @@ class Check:
         """
         Store results, copy them to each check that waits for them, and end the leases.
 
-        Results about erased people are not stored.
+        Results about erased people are not stored. If they name further identifiers of these, the people's rows under
+        them are erased.
 
         :raises LandingError: the database failed.
         """
         context, sender = self._context, self._sender
-        context.run(lambda db: results.record(db, context, sender, self._row.check_id, received, holder=self._holder))
+
+        def work(db: Database, left_alone: Collection[Identifier]) -> set[Identifier]:
+            own: dict[str, Any] = {"holder": self._holder, "left_alone": left_alone}
+            return results.record(db, context, sender, self._row.check_id, received, **own)
+
+        erase_named(context, work)
 
     def release(self, numbers: Sequence[str]) -> None:
         """Release numbers that no result came for."""
@@ -244,7 +252,7 @@ class Check:
 
         def work(db: Database) -> CheckTotals:
             leases.release_all(db, self._row.check_id, self._holder)
-            own = {"recheck_failed": recheck_failed, "settled": SETTLED, "max_omissions": MAX_OMISSIONS}
+            own: dict[str, Any] = {"recheck_failed": recheck_failed, "settled": SETTLED, "max_omissions": MAX_OMISSIONS}
             self._execute(db, START_WAITING, **own)
             self._execute(db, REOPEN, deadline=deadline, recheck_failed=recheck_failed)
             return self._resolve_and_count(db)

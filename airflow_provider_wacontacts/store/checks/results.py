@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.store.checks.identifiers import refresh_keys, store_ids
+from airflow_provider_wacontacts.identifiers.mentions import Mentions
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
+from airflow_provider_wacontacts.store.checks.identifiers import IDS, refresh_keys, store_ids
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
     FINAL,
@@ -24,7 +25,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_numbers, refresh_person_keys
+from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_numbers
 
 __all__ = [
     "KNOWN",
@@ -145,19 +146,30 @@ UPDATE {at}wacontacts_check_result SET
     contact_key = {contact_key}, waiting = false, from_store = false, checked_at = NULL
 WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given})
 """
-DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers"
 
 
 def record(
-    db: Database, context: StoreContext, sender: str, check_id: str, received: CheckResults, *, holder: str
-) -> None:
+    db: Database,
+    context: StoreContext,
+    sender: str,
+    check_id: str,
+    received: CheckResults,
+    *,
+    holder: str,
+    left_alone: Collection[Identifier] = (),
+) -> set[Identifier]:
     """
     Store the results of a check's request, copy them to it and to each check that waits for them, and end the leases.
 
     :param holder: whose leases end.
+    :param left_alone: identifiers that are not erased, whatever the results say.
+    :returns: identifiers of erased people that the results name and the suppression list lacks. Then nothing is stored:
+        erase these first.
     """
     now = context.now(db.connection)
-    results = _without_suppressed(db, context, sender, received, now)
+    results, unlisted = _without_suppressed(db, context, sender, received, now)
+    if unlisted := unlisted.difference(left_alone):
+        return unlisted
     if results.results:
         rows = _locked_numbers(db, context.locks, sender, list(results.results))
         number_ids, news = _store_statuses(db, rows, results, is_response=True)
@@ -170,22 +182,32 @@ def record(
             copy_to_results(db, number_ids, WAITING_ELSEWHERE, news=news, check_id=check_id)
         resolve_checks(db, [check_id, *waiting], now)
         refresh_keys(db, context.locks, identified)
+    return set()
 
 
 def record_delivered(
-    db: Database, context: StoreContext, sender: str, received: CheckResults, *, verified: bool
-) -> None:
+    db: Database,
+    context: StoreContext,
+    sender: str,
+    received: CheckResults,
+    *,
+    verified: bool,
+    left_alone: Collection[Identifier] = (),
+) -> set[Identifier]:
     """
     Store the results of a callback where they are news, and copy them to each check that waits for them.
 
     :param verified: the callback comes from the client. Otherwise its identifiers are left out: anybody could link the
         number of one person with the WhatsApp ID of another.
+    :returns: as :func:`record`.
     """
     now = context.now(db.connection)
     if not verified:
         statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
         received = received._replace(results=statuses)
-    results = _without_suppressed(db, context, sender, received, now)
+    results, unlisted = _without_suppressed(db, context, sender, received, now)
+    if unlisted := unlisted.difference(left_alone):
+        return unlisted
     if results.results:
         rows = _locked_numbers(db, context.locks, sender, list(results.results))
         number_ids, news = _store_statuses(db, rows, results, is_response=False)
@@ -194,6 +216,7 @@ def record_delivered(
         copy_to_results(db, number_ids, WAITING, news=news)
         resolve_checks(db, waiting, now)
         refresh_keys(db, context.locks, identified)
+    return set()
 
 
 def copy_to_results(
@@ -241,30 +264,30 @@ def client_versions(db: Database, check_id: str) -> set[str | None]:
 
 def _without_suppressed(
     db: Database, context: StoreContext, sender: str, received: CheckResults, now: datetime
-) -> CheckResults:
+) -> tuple[CheckResults, set[Identifier]]:
     """
-    Leave out results about erased people.
+    Leave out results about erased people: those whose number is on the suppression list, or an identifier beside it.
 
-    A number whose WhatsApp id is on the suppression list is erased as well, with its rows.
+    Rows of checks with such a number lose it.
+
+    :returns: the others, and the identifiers of erased people that the list lacks.
     """
-    suppressions = context.suppressions
-    erased = suppressions.locked(db.connection)
+    erased = context.suppressions.locked(db.connection)
     if erased is NO_SUPPRESSIONS:
-        return received
-    theirs = [
-        number
-        for number, (_, wa_id, *_) in received.results.items()
-        if erased.has_person(number.removeprefix("+")) or erased.has_person(wa_id)
-    ]
+        return received, set()
+    named = {number: _identifiers(number, result) for number, result in received.results.items()}
+    theirs = {number: ids for number, ids in named.items() if any(map(erased.has, ids))}
     if not theirs:
-        return received
-    key = suppressions.key(db.connection, now)
-    suppressions.add(db.connection, key, [key.hash_person(number.removeprefix("+")) for number in theirs], now)
-    _erase_numbers(db, suppressions.read(db.connection), {"sender": sender, "numbers": theirs}, now)
-    numbers = [db.key_of(Identifier(Kind.NUMBER, number)) for number in theirs]
-    refresh_person_keys(db, context.locks, numbers=numbers)
-    kept = {number: result for number, result in received.results.items() if number not in set(theirs)}
-    return received._replace(results=kept)
+        return received, set()
+    unlisted = {identifier for ids in theirs.values() for identifier in ids if not erased.has(identifier)}
+    _clear_rows(db, Mentions(set().union(*theirs.values())), {"sender": sender, "numbers": sorted(theirs)}, now)
+    kept = {number: result for number, result in received.results.items() if number not in theirs}
+    return received._replace(results=kept), unlisted
+
+
+def _identifiers(number: str, result: tuple[Any, ...]) -> set[Identifier]:
+    ids = NumberResult(*result)._asdict()
+    return {Identifier(Kind.NUMBER, number), *(Identifier(Kind(kind), ids[kind]) for kind in IDS if ids[kind])}
 
 
 def _store_statuses(
@@ -356,16 +379,16 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
     return [result, "from_store" if from_store else "asked", *(["waiting"] if waiting else [])]
 
 
-def _erase_numbers(db: Database, erased: SuppressionList, own: dict[str, Any], now: datetime) -> None:
+def _clear_rows(db: Database, mentions: Mentions, own: dict[str, Any], now: datetime) -> None:
+    """Clear the rows of checks with numbers that turned out to be of erased people."""
     rows = db.execute(ROWS_OF_NUMBERS, **own).all()
-    for contact_key, names_person in (("contact_key", False), ("NULL", True)):
+    for contact_key, is_mentioned in (("contact_key", False), ("NULL", True)):
         found = [
             {"check_id": row.check_id, "ordinal": row.ordinal}
             for row in rows
-            if erased.found_in(row.contact_key or "") is names_person
+            if mentions.found_in(row.contact_key or "") is is_mentioned
         ]
         if found:
             given = db.given(check_id="text", ordinal="bigint")
             db.execute(CLEAR_ROWS.replace("{given}", given).replace("{contact_key}", contact_key), rows=found)
-    db.execute(DELETE_NUMBERS, **own)
     resolve_checks(db, sorted({row.check_id for row in rows}), now)

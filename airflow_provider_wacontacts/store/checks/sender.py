@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, OPTED_OUT, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.erasure import erase_named
 from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 
 __all__ = ["SenderChecks"]
@@ -108,7 +110,7 @@ class SenderChecks:
 
         def work(db: Database) -> CheckRow:
             self.context.locks.named(db.connection, "wacontacts check", *spec.task)
-            own = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
+            own: dict[str, Any] = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
             now = self.context.now(db.connection)
             resumable_after = min(spec.fresh_after, now - CACHED_FOR)
             unfinished = db.execute(UNFINISHED, resumable_after=resumable_after, **own).all()
@@ -146,9 +148,12 @@ class SenderChecks:
 
         :param verified: whether the callback is known to come from the client. Otherwise only its statuses count.
         """
-        self.context.run(
-            lambda db: results.record_delivered(db, self.context, self.sender, received, verified=verified)
-        )
+
+        def work(db: Database, left_alone: Collection[Identifier]) -> set[Identifier]:
+            own: dict[str, Any] = {"verified": verified, "left_alone": left_alone}
+            return results.record_delivered(db, self.context, self.sender, received, **own)
+
+        erase_named(self.context, work)
 
     def budget_left(self) -> int:
         """Return how many numbers may still be requested today, 0 and up."""
