@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 __all__ = ["HexId", "Tables", "UtcDateTime", "sqlite_time"]
 
 #: One width, so that text sorts as time does.
-SQLITE_TIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
+SQLITE_DATETIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
     storage_format=("%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06dZ"),
     regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z",
 )
@@ -38,7 +38,7 @@ class UtcDateTime(TimeDecorator):
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Choose the column's type."""
-        return dialect.type_descriptor(SQLITE_TIME if dialect.name == "sqlite" else DateTime(timezone=True))
+        return dialect.type_descriptor(SQLITE_DATETIME if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Hand a time to the database."""
