@@ -9,7 +9,8 @@ Set up before the first run:
 
 * connections ``green_api_default`` (host ``apiUrl``, login ``idInstance``, password ``apiTokenInstance``) and
   ``wacontacts_store`` (PostgreSQL or SQLite);
-* the pool ``green_api``, so that an account's snapshots run one at a time. Without the pool, Airflow starts no task::
+* the pool ``green_api``, so that an account's snapshots run one at a time. Without the pool, tasks stay in state
+  ``scheduled``, and no log says why::
 
     airflow pools set green_api 1 "one snapshot at a time"
 """

@@ -12,8 +12,8 @@ Set up before the first run, and remove the task that you do not need:
 
 * connections ``turn_default`` (host, token as password) and ``wacontacts_store`` (PostgreSQL or SQLite);
 * the variable ``wacontacts_path``, the URI of the files, for example ``s3://aws_default@lake/contacts``;
-* the pool ``turn``: Turn.io limits the requests of a number, so only one sync runs at a time. Without the pool, Airflow
-  starts no task::
+* the pool ``turn``: Turn.io limits the requests of a number, so only one sync runs at a time. Without the pool, tasks
+  stay in state ``scheduled``, and no log says why::
 
     airflow pools set turn 1 "one sync of Turn.io at a time"
 """

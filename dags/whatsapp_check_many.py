@@ -11,7 +11,8 @@ Set up before the first run:
   PostgreSQL, MySQL and most warehouses have; where yours has none, or the keys are numbers, cut by what it has;
 * the extra ``daily_checks`` of ``whatsapp_business_default``: past it, slices wait for the next day;
 * the pool ``whatsapp_business``: each of its slots sends up to 20 requests a second, which is what one sender may.
-  Waiting in the triggerer takes no slot. Without the pool Airflow starts no task::
+  Waiting in the triggerer takes no slot. Without the pool, tasks stay in state
+  ``scheduled``, and no log says why::
 
     airflow pools set whatsapp_business 1 "tasks that ask for one sender at a time"
 

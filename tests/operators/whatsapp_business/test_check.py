@@ -53,7 +53,7 @@ def test_every_input_has_a_row_with_its_contact_key(
             ("f", silent, silent, None, "missing", None, False),
             ("g", out, out, None, "not_asked", "opted out", False),
             ("h", "12", None, None, "rejected", "too short", False),
-            ("i", "", None, None, "rejected", "not a number", False),
+            ("i", "", None, None, "rejected", "empty", False),
             (None, ok, ok, "12125550000", "valid", None, False),
         ],
         key=str,
@@ -307,7 +307,7 @@ def test_a_sender_that_is_no_number_leaves_numbers_without_a_plus_alone(
 
     assert (summary["sender"], summary["rejected"], summary["valid"]) == ("main", 1, 1)
     reasons = store.rows("SELECT reason FROM wacontacts_check_result WHERE status = 'rejected'")
-    assert reasons == [("no region for a number without +",)]
+    assert reasons == [("no country code",)]
 
 
 @pytest.mark.parametrize(
