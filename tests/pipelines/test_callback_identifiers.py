@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
+from airflow_provider_wacontacts.pipelines.erasure import erase_people, read_people
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers, delete_identifier_changes
 
@@ -93,3 +94,17 @@ def test_an_id_is_kept_as_what_it_is(store_engine, rows, stated, columns):
     record_callback(store_engine, SENDER, delivery(contacts=[result("+16315551000", stated)]), verified=True)
 
     assert rows("SELECT wa_id, lid, user_id FROM wacontacts_number") == [columns]
+
+
+def test_a_forged_link_lets_no_erasure_reach_another_person(store_engine, rows):
+    attacker, victim = "+16315551000", "+16315559999"
+    forged = [result(attacker, victim[1:]), result(f"+1{attacker[2:-1]}1", victim[1:])]
+    record_callback(store_engine, SENDER, delivery(contacts=[result(victim, victim[1:])]), verified=True)
+    record_callback(store_engine, SENDER, delivery(contacts=forged))
+    store = Store(store_engine)
+
+    erase_people(read_people([attacker]), store=store)
+
+    assert rows("SELECT number FROM wacontacts_number ORDER BY number") == [("+16315551001",), (victim,)]
+    record_callback(store_engine, SENDER, delivery(contacts=[result(victim, victim[1:])]), verified=True)
+    assert rows("SELECT wa_id FROM wacontacts_number WHERE number = '+16315559999'") == [(victim[1:],)]

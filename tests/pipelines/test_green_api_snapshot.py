@@ -67,7 +67,7 @@ def brought(summary):
 )
 def test_a_snapshot_of_one_type_marks_none_of_the_other_as_gone(store, rows, group, there, gone):
     take(store, [ANN, BEN, CAT, DAN, GROUP])
-    guard = ShrinkGuard(share=0.5)
+    guard = ShrinkGuard(share=0.5, min_overlap=0)
 
     take(store, there, 1, pull=replace(PULL, group=group, guard=guard))
 
