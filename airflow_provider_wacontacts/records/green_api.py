@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
-from airflow_provider_wacontacts.records.json import canonical, split_leniently
-from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
+from airflow_provider_wacontacts.records.json import canonical, split_list
+from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text, repair_rows, validate_id
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
 
 if TYPE_CHECKING:
@@ -121,24 +121,15 @@ def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
     :param date: ``Date`` of the response.
     :raises ValueError: not JSON, not a list, or a list without a single object.
     """
-    texts: list[Text] = []
-    repaired: set[int] = set()
-    rejects: list[Reject] = []
     may_need_rewrite = NEEDS_REWRITE.search(body) is not None
-    for row in _rows(body):
-        if _is_sound(row) and not (may_need_rewrite and NEEDS_REWRITE.search(row)):
-            texts.append(row)
-            continue
-        outcome = repair_row(row, _read_id)
-        if isinstance(outcome, Reject):
-            rejects.append(outcome)
-            continue
-        if outcome.was_repaired:
-            repaired.add(len(texts))
-        texts.append(outcome.text)
+
+    def is_sound(row: Text) -> bool:
+        return _is_sound(row) and not (may_need_rewrite and NEEDS_REWRITE.search(row))
+
+    texts, _, repaired, rejects = repair_rows(_rows(body), _read_id, is_sound)
     if rejects and not texts and not any(reject.body.startswith(b"{") for reject in rejects):
         raise ValueError("a list of something other than contacts")
-    return Snapshot(texts, frozenset(repaired), rejects, len(body), date)
+    return Snapshot(texts, repaired, rejects, len(body), date)
 
 
 def parse_record(text: Text, taken_at: datetime, *, repaired: bool = False) -> Record:
@@ -180,18 +171,18 @@ def _rows(body: bytes) -> Iterable[Text]:
     try:
         return _RAW_ROWS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return split_leniently(body)
+        return split_list(body)
 
 
 def _is_sound(row: Text) -> bool:
     """Whether a row can be stored as it is. A flat object of strings, as nearly all are, is recognized fastest."""
     try:
-        return bool(_FLAT.decode(row).get("id"))
+        return 0 < len(_FLAT.decode(row).get("id") or "") <= MAX_ID_LENGTH
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         canonical(row)
-        return bool(_ID.decode(row).id)
+        return 0 < len(_ID.decode(row).id) <= MAX_ID_LENGTH
     except (ValueError, msgspec.DecodeError):
         return False
 
@@ -202,4 +193,4 @@ def _read_id(contact: Any) -> str:
     contact_id = contact.get("id")
     if type(contact_id) is not str or not contact_id:
         raise ValueError("no id")
-    return contact_id
+    return validate_id(contact_id)

@@ -16,7 +16,15 @@ from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["canonical", "decode_leniently", "encode", "has_repeated_members", "repair", "split_leniently"]
+__all__ = [
+    "canonical",
+    "decode_leniently",
+    "encode",
+    "has_repeated_members",
+    "repair",
+    "split_list",
+    "split_object",
+]
 
 REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
@@ -27,8 +35,13 @@ MAX_LEVELS = 200
 #: Longer integers become decimals: Python refuses to convert them to ``int``.
 MAX_INT_DIGITS = 4_000
 NOT_JSON = "not JSON"
-#: What stands before a row of a list, and behind the last one.
-DELIMITER = re.compile(r"[ \t\n\r]*([\[\],]?)[ \t\n\r]*")
+BLANK = b" \t\n\r"
+STRING = rb'"(?:[^"\\]++|\\.)*+"'
+FLAT = rb'(?:[^"\[\]{}]++|' + STRING + rb")*+"
+#: A list or an object without others in it, a string, a bracket, a comma, or a quote that ends no string.
+TOKEN = re.compile(rb"\[" + FLAT + rb"\]|\{" + FLAT + rb"\}|" + STRING + rb'|[\[\]{},"]', re.DOTALL)
+LEVELS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+KEY = re.compile(rb"(" + STRING + rb")[ \t\n\r]*:", re.DOTALL)
 
 
 def canonical(text: bytes | msgspec.Raw) -> bytes:
@@ -65,28 +78,28 @@ def decode_leniently(text: bytes) -> Any:
     return _load(text.decode("utf-8", "surrogateescape"))
 
 
-def split_leniently(body: bytes) -> Iterator[bytes]:
+def split_list(body: bytes) -> Iterator[bytes]:
     """
-    Yield the undecoded rows of a JSON list of one row or more that the strict decoder refuses, one at a time.
+    Yield the undecoded items of a JSON list, which need not be valid themselves: only quotes and brackets count.
 
-    :raises ValueError: not a list, not JSON even if decoded leniently, or nested too deeply for Python's decoder.
+    :raises ValueError: not a list, or its quotes or brackets do not match.
     """
-    text = body.decode("latin-1")  # One character per byte. The syntax of JSON is ASCII.
-    delimiter, position = _delimiter(text, 0)
-    if delimiter != "[":
-        raise ValueError("not a list")
-    while delimiter in {"[", ","}:
-        start = position
-        try:
-            _, end = _SCANNER.raw_decode(text, start)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        except json.JSONDecodeError:
-            raise ValueError(NOT_JSON) from None
-        yield body[start:end]
-        delimiter, position = _delimiter(text, end)
-    if delimiter != "]" or position < len(text):
-        raise ValueError(NOT_JSON)
+    return _split(body, b"[", b"]")
+
+
+def split_object(body: bytes) -> dict[str, bytes]:
+    """
+    Return the undecoded values of a JSON object by key, see :func:`split_list`; of equal keys, the last counts.
+
+    :raises ValueError: not an object, or its quotes or brackets do not match.
+    """
+    members: dict[str, bytes] = {}
+    for item in _split(body, b"{", b"}"):
+        key = KEY.match(item)
+        if key is None:
+            raise ValueError(NOT_JSON)
+        members[_load(key[1].decode("utf-8", "surrogateescape"))] = item[key.end() :]
+    return members
 
 
 def has_repeated_members(text: bytes) -> bool:
@@ -171,7 +184,11 @@ def _without_nulls(value: Any, levels: int = MAX_LEVELS) -> Any:
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        # The exponent is too large even for a decimal.
+        raise ValueError("number out of range") from None
     exponent = number.as_tuple().exponent
     if number.adjusted() >= MAX_DIGITS or (isinstance(exponent, int) and -exponent > MAX_DECIMALS):
         raise ValueError("number out of range")
@@ -204,10 +221,30 @@ def _load(text: str) -> Any:
         raise ValueError(NOT_JSON) from None
 
 
-def _delimiter(text: str, position: int) -> tuple[str, int]:
-    """Return the delimiter at a position, or an empty string, and the position behind it."""
-    found = DELIMITER.match(text, position)
-    return (found[1], found.end()) if found else ("", position)
+def _split(body: bytes, opening: bytes, closing: bytes) -> Iterator[bytes]:
+    start = len(body) - len(body.lstrip(BLANK)) + 1
+    if body[start - 1 : start] != opening:
+        raise ValueError("not a list" if opening == b"[" else "not an object")
+    level, items = 1, 0
+    for token in TOKEN.finditer(body, start):
+        text = token[0]
+        if len(text) > 1:
+            continue
+        if text == b'"':
+            break
+        if level == 1 and text in {b",", closing}:
+            item = body[start : token.start()].strip(BLANK)
+            items, start = items + 1, token.end()
+            if item:
+                yield item
+            elif text == b"," or items > 1:
+                break
+        level += LEVELS.get(text, 0)
+        if level == 0:
+            if text == closing and not body[start:].strip(BLANK):
+                return
+            break
+    raise ValueError(NOT_JSON)
 
 
 def _refuse(value: Any) -> NoReturn:
@@ -216,5 +253,4 @@ def _refuse(value: Any) -> NoReturn:
 
 _DECODER = msgspec.json.Decoder(float_hook=_decimal)
 _SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number", enc_hook=_refuse)
-_SCANNER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 _PLAIN = msgspec.json.Encoder(decimal_format="number", enc_hook=_refuse)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -14,8 +13,10 @@ from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
 from airflow_provider_wacontacts.records.record import Reject
 
-__all__ = ["ContactKeys", "Page", "RepairedRow", "Text", "repair_row"]
+__all__ = ["MAX_ID_LENGTH", "ContactKeys", "Page", "RepairedRows", "Text", "repair_rows", "validate_id"]
 
+#: As long as identifiers are that a person can be erased by.
+MAX_ID_LENGTH = 255
 #: A contact's JSON on one line, as received or repaired.
 Text: TypeAlias = bytes | msgspec.Raw
 
@@ -59,7 +60,7 @@ class Page(Generic[KeysT]):
     size: int
 
 
-class RepairedRow(NamedTuple, Generic[ReadT]):
+class _RepairedRow(NamedTuple, Generic[ReadT]):
     """
     A row that can be stored after all.
 
@@ -73,28 +74,68 @@ class RepairedRow(NamedTuple, Generic[ReadT]):
     was_repaired: bool
 
 
-def repair_row(row: Any, read_keys: Callable[[Any], ReadT]) -> RepairedRow[ReadT] | Reject:
+class RepairedRows(NamedTuple, Generic[ReadT]):
     """
-    Repair one row, or reject it with the reason.
+    The rows of a response that can be stored, and the others.
 
-    :param row: the undecoded JSON of the row, or its leniently decoded value.
-    :param read_keys: takes the repaired value; raises ``ValueError`` if it is not a contact.
+    :param texts: JSON of each row, on one line.
+    :param keys: parallel to ``texts``; ``None`` for a row that is stored as received.
+    :param repaired: indices of the texts in which something was replaced by U+FFFD.
     """
+
+    texts: list[Text]
+    keys: list[ReadT | None]
+    repaired: frozenset[int]
+    rejects: list[Reject]
+
+
+def repair_rows(
+    rows: Iterable[Text], read_keys: Callable[[Any], ReadT], is_sound: Callable[[Text], bool] = lambda _: False
+) -> RepairedRows[ReadT]:
+    """
+    Repair the rows of a response, or reject them one by one with the reason.
+
+    :param rows: undecoded.
+    :param read_keys: takes a decoded row; raises ``ValueError`` if it is not a contact.
+    :param is_sound: whether a row can be stored as received.
+    """
+    texts: list[Text] = []
+    keys: list[ReadT | None] = []
+    repaired: set[int] = set()
+    rejects: list[Reject] = []
+    for row in rows:
+        if is_sound(row):
+            texts.append(row)
+            keys.append(None)
+            continue
+        outcome = _repair_row(row, read_keys)
+        if isinstance(outcome, Reject):
+            rejects.append(outcome)
+            continue
+        if outcome.was_repaired:
+            repaired.add(len(texts))
+        texts.append(outcome.text)
+        keys.append(outcome.keys)
+    return RepairedRows(texts, keys, frozenset(repaired), rejects)
+
+
+def _repair_row(row: Text, read_keys: Callable[[Any], ReadT]) -> _RepairedRow[ReadT] | Reject:
     try:
-        value = decode_leniently(bytes(row)) if isinstance(row, bytes | msgspec.Raw) else row
-        value, was_repaired = repair(value)
-        return RepairedRow(encode(value), read_keys(value), was_repaired)
+        value, was_repaired = repair(decode_leniently(bytes(row)))
+        return _RepairedRow(encode(value), read_keys(value), was_repaired)
     except RecursionError:
         reason = "nested too deeply"
     except ValueError as error:
         reason = str(error)
-    return Reject(reason, _as_received(row))
+    return Reject(reason, bytes(row))
 
 
-def _as_received(row: Any) -> bytes:
-    if isinstance(row, bytes | msgspec.Raw):
-        return bytes(row)
-    try:
-        return json.dumps(row, default=str).encode()
-    except RecursionError:
-        return b""
+def validate_id(contact_id: str) -> str:
+    """
+    Return a system's own ID of a contact.
+
+    :raises ValueError: it is too long.
+    """
+    if len(contact_id) > MAX_ID_LENGTH:
+        raise ValueError(f"the id is longer than {MAX_ID_LENGTH} characters")
+    return contact_id

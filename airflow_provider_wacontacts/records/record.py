@@ -64,12 +64,19 @@ def read_time(value: object) -> datetime:
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Convert a time to UTC; a naive one is UTC already."""
+    """
+    Convert a time to UTC; a naive one is UTC already.
+
+    :raises ValueError: it is before the year 1 or after the year 9999 in UTC.
+    """
     if moment.tzinfo is UTC:
         return moment
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not a time") from None
 
 
 #: A member ``"id"`` with a string value, at any depth. A regular expression, because a reject may not be JSON.

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
-from airflow_provider_wacontacts.records.json import canonical, decode_leniently
-from airflow_provider_wacontacts.records.pages import Page, Text, repair_row
+from airflow_provider_wacontacts.records.json import canonical, decode_leniently, split_list, split_object
+from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text, repair_rows, validate_id
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ __all__ = ["SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
 SOURCE = "turn"
 #: The fields that identify a person: their pseudonyms join with those of other feeds.
 IDENTIFIER_FIELDS = frozenset({"details.whatsapp_id"})
+#: Cursors become part of a path, and servers limit those.
+MAX_CURSOR_LENGTH = 8_000
 #: A compiled pattern finds it in half the time that ``in`` takes.
 ESCAPED_NUL = re.compile(rb"\\u0000")
 
@@ -116,7 +118,7 @@ def parse_record(text: bytes, *, repaired: bool = False) -> Record:
     try:
         keys = _KEYS.decode(text)
         _normalize(keys)
-    except (msgspec.DecodeError, RecursionError, _OddPageError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         keys = _read_keys(decode_leniently(text))
     return _record(text, keys, repaired=repaired)
 
@@ -129,12 +131,8 @@ def parse_page(body: bytes) -> TurnPage:
     """
     try:
         return _parse_strictly(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _OddPageError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return _parse_leniently(body)
-
-
-class _OddPageError(Exception):
-    """The page is valid JSON, and a contact in it still needs the lenient path."""
 
 
 class _PageTexts(msgspec.Struct):
@@ -152,42 +150,37 @@ _KEYS = msgspec.json.Decoder(TurnKeys)
 
 
 def _parse_strictly(body: bytes) -> TurnPage:
+    """
+    Parse a page whose contacts can all be stored as they are.
+
+    :raises ValueError: one of them cannot; likewise with the errors of msgspec.
+    """
     if ESCAPED_NUL.search(body) or b"\n" in body:
-        raise _OddPageError
+        raise ValueError("needs repair")
     if not body.isascii():
         body.decode()
     page = _PAGE_TEXTS.decode(body)
     keys = _PAGE_KEYS.decode(body).data
     for row_keys in keys:
-        if row_keys.updated_at.tzinfo is not UTC or not row_keys.uuid:
+        if row_keys.updated_at.tzinfo is not UTC or not row_keys.uuid or len(row_keys.uuid) > MAX_ID_LENGTH:
             _normalize(row_keys)
     return TurnPage(page.data, keys, frozenset(), (), len(body), _next_cursor(page.paging))
 
 
 def _normalize(keys: TurnKeys) -> None:
-    if not keys.contact_id:
-        raise _OddPageError
+    if not validate_id(keys.contact_id):
+        raise ValueError("neither uuid nor id")
     keys.updated_at = in_utc(keys.updated_at)
 
 
 def _parse_leniently(body: bytes) -> TurnPage:
-    page = decode_leniently(body)
-    if type(page) is not dict or type(page.get("data")) is not list:
+    members = split_object(body)
+    if not members.get("data", b"").lstrip().startswith(b"["):
         raise ValueError("not an object with a list of contacts under data")
-    texts: list[Text] = []
-    keys: list[TurnKeys] = []
-    repaired: set[int] = set()
-    rejects: list[Reject] = []
-    for row in page["data"]:
-        outcome = repair_row(row, _read_keys)
-        if isinstance(outcome, Reject):
-            rejects.append(outcome)
-            continue
-        if outcome.was_repaired:
-            repaired.add(len(texts))
-        texts.append(outcome.text)
-        keys.append(outcome.keys)
-    return TurnPage(texts, keys, frozenset(repaired), rejects, len(body), _next_cursor(page.get("paging")))
+    rows = repair_rows(split_list(members["data"]), _read_keys)
+    keys = [row_keys for row_keys in rows.keys if row_keys is not None]
+    paging = decode_leniently(members.get("paging", b"null"))
+    return TurnPage(rows.texts, keys, rows.repaired, rows.rejects, len(body), _next_cursor(paging))
 
 
 def _read_keys(contact: Any) -> TurnKeys:
@@ -198,6 +191,7 @@ def _read_keys(contact: Any) -> TurnKeys:
         uuid = None
         if type(contact_id) not in (int, str) or contact_id == "":
             raise ValueError("neither uuid nor id")
+    validate_id(uuid or str(contact_id))
     details = contact.get("details")
     wa_id = details.get("whatsapp_id") if type(details) is dict else None
     return TurnKeys(
@@ -227,6 +221,10 @@ def _next_cursor(paging: object) -> str | None:
     if type(paging) is not dict:
         raise ValueError("paging is not an object")
     cursor = paging.get("next")
-    if cursor is None or type(cursor) is str:
-        return cursor or None
-    raise ValueError("paging.next is not a string")
+    if cursor is None:
+        return None
+    if type(cursor) is not str:
+        raise ValueError("paging.next is not a string")
+    if len(cursor) > MAX_CURSOR_LENGTH or any("\ud800" <= character <= "\udfff" for character in cursor):
+        raise ValueError("paging.next cannot be sent back")
+    return cursor or None

@@ -63,4 +63,4 @@ class _Client:
         self._url = url
 
     def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
-        return Driver(self._session, self._url).run(check_contacts(numbers))
+        return Driver(self._session, self._url).run(check_contacts(numbers, idempotent=False))

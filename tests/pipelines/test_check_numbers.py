@@ -300,7 +300,7 @@ def test_retries_end_with_the_budget_or_after_max_attempts(setting: Setting, err
 
 
 @pytest.mark.usefixtures("quick")
-def test_unavailable_is_left_to_the_client_s_retries(setting: Setting) -> None:
+def test_every_request_that_a_gateway_may_have_forwarded_counts_against_the_budget(setting: Setting) -> None:
     def unavailable(_: int) -> None:
         raise ServerError("it is down", source="whatsapp_business", operation="check", status=503)
 
@@ -308,7 +308,7 @@ def test_unavailable_is_left_to_the_client_s_retries(setting: Setting) -> None:
     with pytest.raises(ServerError):
         setting.ask(server, 10)
 
-    assert (server.sizes, setting.one(SPENT)) == ([10], 10)
+    assert (server.sizes, setting.one(SPENT)) == ([10] * 4, 40)
 
 
 def test_results_beside_a_refusal_are_kept(setting: Setting) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.records.record import Record, row_hash
+from airflow_provider_wacontacts.records.record import Record, Reject, row_hash
 from airflow_provider_wacontacts.records.turn import parse_page, parse_record
 
 BOB = {
@@ -214,9 +214,34 @@ def test_nesting_has_the_same_limit_in_all_decoders(levels: int, landed: int) ->
     assert len(parse_page(page(SOUND, deep, b"null")).records()[0]) == landed
 
 
-def test_a_page_too_deep_for_any_decoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="nested too deeply"):
-        parse_page(page(SOUND, b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
+ODD_VALUES = {
+    "an enormous exponent": (b'"n":1e99999999999999999999', "number out of range"),
+    "a tiny exponent": (b'"n":-1e-99999999999999999999', "number out of range"),
+    "an enormous integer": (b'"n":' + b"9" * 200_000, "number out of range"),
+    "before the year 1": (b'"updated_at":"0001-01-01T00:00:00+02:00"', "updated_at is not a time"),
+    "after the year 9999": (b'"updated_at":"9999-12-31T23:59:59-05:00"', "updated_at is not a time"),
+    "deep": (b'"n":' + b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+    "no JSON": (b'"n":tru', "not JSON"),
+    "no comma": (b'"n":1 "m":2', "not JSON"),
+    "a long uuid": (b'"uuid":"' + b"u" * 256 + b'"', "the id is longer than 255 characters"),
+    "a long id": (b'"uuid":null,"id":' + b"9" * 3_999, "the id is longer than 255 characters"),
+    "an enormous id": (b'"uuid":null,"id":' + b"9" * 5_000, "neither uuid nor id"),
+}
+
+
+@pytest.mark.parametrize(("odd", "reason"), ODD_VALUES.values(), ids=ODD_VALUES.keys())
+def test_an_odd_value_rejects_only_its_contact(odd: bytes, reason: str) -> None:
+    contact = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z",' + odd + b"}"
+    records, rejects = parse_page(page(SOUND, contact, SOUND, ending=b',"paging":{"next":"c"}')).records()
+
+    assert [record.contact_id for record in records] == ["sound", "sound"]
+    assert rejects == [Reject(reason, contact)]
+
+
+@pytest.mark.parametrize("cursor", ['"\\ud800"', '"a\\udfffb"', f'"{"c" * 8_001}"'])
+def test_a_cursor_that_no_path_can_hold_refuses_the_page(cursor: str) -> None:
+    with pytest.raises(ValueError, match=r"^paging\.next cannot be sent back$"):
+        parse_page(page(SOUND, ending=f',"paging":{{"next":{cursor}}}'.encode()))
 
 
 def test_a_number_that_no_database_holds_rejects_only_its_contact() -> None:
