@@ -29,7 +29,6 @@ import psycopg2
 from sqlalchemy import Engine, event
 
 from airflow_provider_wacontacts.exceptions import WaContactsError
-from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.stop import Stopped
 from airflow_provider_wacontacts.sandbox import Fault as Answer
 from airflow_provider_wacontacts.sandbox import Sandbox, World
@@ -275,7 +274,7 @@ def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str
     """
     chance, ends_at, numbers = random.Random(seed), time.monotonic() + seconds, count(1)
     tallies: dict[str, Tally] = defaultdict(Tally)
-    with Sandbox(World()) as sandbox, _limited(), _hasty():
+    with Sandbox(World()) as sandbox, _limited():
         while True:
             for fault in chance.sample(FAULTS, len(FAULTS)):
                 fitting = [(kind, url) for kind in SUBJECTS for url in urls if fault.fits(kind, url)]
@@ -322,15 +321,6 @@ def _attempt(fault: Fault | None, subject: Subject) -> bool:
     finally:
         subject.prepare = subject.before_request = lambda *_: None  # type: ignore[assignment]
         subject.sandbox.faults.clear()
-
-
-@contextmanager
-def _hasty() -> Iterator[None]:
-    before, check_numbers.REQUESTS_A_SECOND = check_numbers.REQUESTS_A_SECOND, 500.0
-    try:
-        yield
-    finally:
-        check_numbers.REQUESTS_A_SECOND = before
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.files import read_contacts
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
-from airflow_provider_wacontacts.pipelines.erasure import erase_people
+from airflow_provider_wacontacts.pipelines.erasure import erase_people, read_people
 from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec, fetch_snapshot, snapshot_to_store
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
@@ -137,7 +137,7 @@ class Subject:
         """Erase one person."""
         self.erased = self.person(ERASED)
         with self.store(is_broken=False) as store:
-            erase_people([self.erased], store=store, roots=[])
+            erase_people(read_people([self.erased]), store=store)
 
     def _double(self) -> int:
         """Count the versions of the account that were logged as news more than once."""
@@ -315,6 +315,7 @@ class Check(Subject):
             self.before_request()
             return driver.run(check_contacts(numbers, idempotent=False))
 
+        client = SimpleNamespace(requests_a_second=500.0, batch_size=4, check_numbers=ask)
         with self.store() as store:
             checks = SenderChecks(store.context, self.account, daily_checks=self.budget)
             check = checks.open(CheckSpec(self.task, "0", "0", self.now - 7 * DAY))
@@ -322,7 +323,7 @@ class Check(Subject):
                 if not check.is_filled:
                     check.fill(parse_inputs(self.numbers, None))
                 with suppress(BudgetExceededError):
-                    CheckRun(check=check, checks=checks, ask=ask, batch_size=4, stop=self.stop).run()
+                    CheckRun(check=check, checks=checks, client=client, stop=self.stop).run()
                 check.finish()
             return self._wait(checks, check.check_id, ask)
 
