@@ -272,6 +272,6 @@ def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, 
 def test_the_log_explains_every_reason() -> None:
     from airflow_provider_wacontacts.store import completeness
 
-    names = ("EMPTY", "TRUNCATED", "UNSYNCHRONISED", "UNIDENTIFIED", "SHRUNKEN")
+    names = ("EMPTY", "TRUNCATED", "UNSYNCHRONISED", "UNIDENTIFIED", "SHRUNKEN", "DIFFERENT")
     reasons = {getattr(completeness, name) for name in names}
     assert set(green_api.INCOMPLETE_REASONS) == reasons

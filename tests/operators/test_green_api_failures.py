@@ -230,7 +230,7 @@ def test_an_invalid_connection_is_rejected_by_field_before_any_request(
     [
         ({"conn_type": "mysql", "host": "db.example"}, AirflowFailException),
         ({"conn_type": "sqlite"}, AirflowFailException),
-        ({"conn_type": "sqlite", "host": "/nowhere/at/all/store.db"}, LandingError),
+        ({"conn_type": "sqlite", "host": "/nowhere/at/all/store.db"}, AirflowFailException),
     ],
 )
 def test_a_store_that_cannot_be_used_is_found_out_before_anything_is_asked(

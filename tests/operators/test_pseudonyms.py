@@ -273,7 +273,7 @@ def test_a_retry_goes_on_where_the_try_before_it_stopped(
     assert summary["rows"] < people_there
     assert query("SELECT count(*) FROM wacontacts_current") == [(people_there,)]
     assert query("SELECT state, resumes FROM wacontacts_extraction ORDER BY resumes") == [
-        ("abandoned", 0),
+        ("failed", 0),
         ("complete", 1),
     ]
 

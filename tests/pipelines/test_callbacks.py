@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError, ContractError
 from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
@@ -288,7 +288,7 @@ def test_an_invalid_argument_is_rejected_by_name(sqlite_url, arguments, named):
 
 
 def test_a_store_that_fails_is_an_error_so_that_it_is_delivered_again():
-    with pytest.raises(LandingError):
+    with pytest.raises(ConfigError, match="cannot open the file"):
         record_callback("sqlite:////nowhere/at/all.db", SENDER, delivery(messages=[change()]))
 
 
@@ -311,7 +311,7 @@ def test_nothing_personal_is_logged_at_debug_or_shown_by_an_error(sqlite_url, ca
     if broken:
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE wacontacts_identity")
-        with pytest.raises(LandingError) as failed:
+        with pytest.raises(ConfigError) as failed:
             record_callback(engine, SENDER, body)
         shown += "".join(traceback.format_exception(failed.value))
     engine.dispose()
