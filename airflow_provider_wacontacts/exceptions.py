@@ -202,7 +202,7 @@ def add_help(error: WaContactsError) -> str:
 
     :returns: the message as it is now.
     """
-    page = f"{DOCUMENTATION}/troubleshooting.md#{type(error).__name__.lower()}"
+    page = f"{DOCUMENTATION}/how-to/troubleshooting.md#{type(error).__name__.lower()}"
     if page not in str(error):
         sentence = str(error.args[0]).rstrip(".")
         error.args = (f"{sentence}. See {page}", *error.args[1:])

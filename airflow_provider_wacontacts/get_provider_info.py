@@ -58,7 +58,7 @@ def get_provider_info() -> dict[str, object]:
             },
             {
                 "integration-name": STORE,
-                "external-doc-url": DOCUMENTATION + "/store.md",
+                "external-doc-url": DOCUMENTATION + "/reference/store.md",
                 "tags": ["software"],
             },
         ],

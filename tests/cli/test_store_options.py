@@ -71,7 +71,7 @@ def test_a_server_that_does_not_answer_is_one_line_without_its_password(fails_wi
 
     assert fails_with("store", command, "--url-env", "STORE_URL") == (
         "wacontacts: The store cannot reach 127.0.0.1:1: the connection was refused. Check host and port, and that"
-        f" PostgreSQL is running. See {DOCUMENTATION}/troubleshooting.md#retryablestoreerror\n"
+        f" PostgreSQL is running. See {DOCUMENTATION}/how-to/troubleshooting.md#retryablestoreerror\n"
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PAGES", "ROOT", "Block", "is_for", "of", "query_under"]
+__all__ = ["PAGES", "ROOT", "Block", "is_for", "of", "page_text", "query_under"]
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -23,6 +23,12 @@ class Block(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+
+def page_text(name: str) -> str:
+    """Read a page, in whichever folder it is."""
+    (found,) = (ROOT / "docs").rglob(name)
+    return found.read_text()
 
 
 def _blocks_of(path: Path) -> Iterator[Block]:
@@ -48,5 +54,5 @@ def is_for(block: Block, dialect: str) -> bool:
 
 def query_under(page: str, heading: str) -> str:
     """Give the first query below a heading."""
-    after = (ROOT / "docs" / page).read_text().split(f"# {heading}\n", 1)[1]
+    after = page_text(page).split(f"# {heading}\n", 1)[1]
     return next(found.group(3) for found in FENCED.finditer(after) if found.group(2) == "sql")

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -24,17 +23,16 @@ from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, Snapsh
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 from airflow_provider_wacontacts.store import upgrade
 from airflow_provider_wacontacts.store.status import Feed, Newest, Rejected, Sender, Unfinished
+from tests.docs.pages import PAGES, ROOT, page_text
 
-ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAME = re.compile(r"`([a-z0-9_]+)`")
 
 
 def section(page, heading):
     """The text below a heading, up to the next of its rank or higher."""
-    lines = (DOCS / page).read_text().splitlines()
+    lines = page_text(page).splitlines()
     (start,) = (i for i, line in enumerate(lines) if re.fullmatch(rf"#+ {re.escape(heading)}", line))
     rank = lines[start].split()[0]
     rest = lines[start + 1 :]
@@ -244,14 +242,14 @@ PUBLIC = {
 @pytest.mark.parametrize("module", PUBLIC)
 def test_every_name_that_users_import_is_in_the_reference(module):
     names = set(importlib.import_module(f"airflow_provider_wacontacts.{module}").__all__) - set(PUBLIC[module])
-    pages = "".join((DOCS / page).read_text() for page in ("api.md", "sandbox_api.md"))
+    pages = "".join(page_text(page) for page in ("api.md", "sandbox_api.md"))
     shown = re.findall(r"^\.\. auto(?:class|function|exception):: (\w+)$", pages, re.MULTILINE)
 
     assert sorted(names - set(shown)) == []
 
 
 def test_every_error_leads_to_a_heading():
-    headings = re.findall(r"^##+ (.+)$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^##+ (.+)$", page_text("troubleshooting.md"), re.MULTILINE)
     errors = [vars(exceptions)[name] for name in exceptions.__all__ if name.endswith("Error")]
     concrete = [error for error in errors if not issubclass(exceptions.ApiError, error)]
 
@@ -259,14 +257,14 @@ def test_every_error_leads_to_a_heading():
 
 
 def test_every_option_of_the_sandbox_is_documented():
-    given = re.findall(r"^\| `--([a-z-]+)`", (DOCS / "sandbox.md").read_text(), re.MULTILINE)
+    given = re.findall(r"^\| `--([a-z-]+)`", page_text("sandbox.md"), re.MULTILINE)
     options = vars(cli._parser().parse_args(["sandbox"]))
 
     assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
 
 
 def test_every_option_of_the_status_is_documented():
-    given = re.findall(r"^\| `--([a-z-]+)`", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
+    given = re.findall(r"^\| `--([a-z-]+)`", page_text("monitoring.md"), re.MULTILINE)
     options = vars(cli._parser().parse_args(["store", "status"]))
 
     assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
@@ -301,9 +299,10 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    listed = re.findall(r"^([a-z_]+)$", (DOCS / "index.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"^((?:[a-z-]+/)?[a-z_]+)$", page_text("index.md"), re.MULTILINE)
 
-    assert sorted(listed) == sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "index")
+    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
+    assert sorted(listed) == sorted(pages - {"index"})
 
 
 def test_every_argument_of_the_identity_operators_is_documented():

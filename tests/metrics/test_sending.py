@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_wacontacts.hooks import metrics
 from tests.statsd import StatsdServer, configure_stats
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text()
 ROW = re.compile(r"^\| `wacontacts\.([a-z_.]+)` \| (counter|timer|gauge)(, ms)? \|", re.MULTILINE)
 LETTERS = {"counter": "c", "timer": "ms", "gauge": "g"}
 MAJOR, MINOR = map(int, version("apache-airflow").split(".")[:2])

@@ -68,7 +68,7 @@ def test_errors_and_airflow_lead_to_the_same_documentation(project):
     (store,) = (each for each in INFO["integrations"] if each["integration-name"] == "WhatsApp contacts store")
 
     assert project["urls"]["Documentation"] == DOCUMENTATION
-    assert store["external-doc-url"] == f"{DOCUMENTATION}/store.md"
+    assert store["external-doc-url"] == f"{DOCUMENTATION}/reference/store.md"
 
 
 def test_it_is_plain_data_and_imports_nothing():
