@@ -70,7 +70,7 @@ def _break(subject: FilesToSql, _request: int) -> None:
 CASES = [
     Case("success", outcome="success"),
     Case("corrupt part", before=_corrupt_part),
-    Case("corrupt database", before=_corrupt, outcome="LandingError"),
+    Case("corrupt database", before=_corrupt, outcome="AirflowFailException"),
     *(Case("unreachable store", store=fields, outcome="LandingError") for fields in STORES),
 ]
 ERASE_CASES = [

@@ -119,7 +119,7 @@ STRANGE = [{"input": number, "status": ECHO, "wa_id": ECHO} for number in number
 LOGIN = {"login": NAME, "password": PASSWORD, "extra": {"auth": "login"}}
 STORES: list[dict[str, Any]] = [
     {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": NAME, "password": PASSWORD, "schema": NAME},
-    {"conn_type": "sqlite", "host": f"/no/such/place/{NAME}.db"},
+    {"conn_type": "sqlite", "host": "/no/such/place/store.db"},
     {"conn_type": "mysql", "host": "db.example", "login": NAME, "password": PASSWORD},
 ]
 BY_FIVE = {"batch_size": 5}
@@ -206,6 +206,6 @@ SQL_CASES = [
     )
 ]
 SQL_CASES += [
-    Case(f"{table} is dropped", arguments={"contacts": partial(_drop_while, table)}, outcome="LandingError")
+    Case(f"{table} is dropped", arguments={"contacts": partial(_drop_while, table)}, outcome="AirflowFailException")
     for table in ("wacontacts_number", "wacontacts_budget")
 ]

@@ -92,7 +92,7 @@ CASES = [
     Case("success", outcome="success"),
     Case("changed since", before=_change_silently, outcome=""),
     Case("unknown user", before=_forget_user, outcome=""),
-    Case("no table", before=_drop_table, outcome="LandingError"),
+    Case("no table", before=_drop_table, outcome="AirflowFailException"),
     *(
         Case(f"{on} {status}", [respond(on, status, ERROR, HEADERS)], outcome="")
         for on in ("identity", "acknowledge")
