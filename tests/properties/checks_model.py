@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 WEEK = timedelta(days=7)
 CLAIM = timedelta(minutes=12)
+SILENT = timedelta(minutes=15)
 FINAL = ("valid", "invalid", "failed")
 MAX_OMISSIONS = 4
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -97,10 +98,24 @@ class Sheet:
     max_checks: int | None
     state: str = "open"
     filled: bool = False
-    finished: bool = False
+    finished_at: datetime | None = None
+    deadline: datetime | None = None
     recheck_failed: int = 0
     rows: list[Row] = field(default_factory=list)
     drawn: Counter = field(default_factory=Counter)
+
+    @property
+    def finished(self):
+        return self.finished_at is not None
+
+    def abandon(self, now):
+        """End a check that no task works on, or whose results no task waits for any more."""
+        if self.state != "open" or (self.deadline or self.opened_at) >= now - SILENT:
+            return
+        if not self.finished:
+            self.state = "failed"
+        elif self.deadline or self.finished_at < now - WEEK:
+            self.state = "expired"
 
     def settle(self):
         if self.state == "open" and self.finished and not any(row.waiting for row in self.rows):
@@ -137,12 +152,17 @@ class Model:
 
     def open(self, options, *, fresh_after, force, max_checks):
         unfinished = [
-            n for n, one in enumerate(self.checks) if (one.options, one.state, one.finished) == (options, "open", False)
+            n
+            for n, one in enumerate(self.checks)
+            if one.options == options and one.state in ("open", "failed") and not one.finished
         ]
+        for one in self.checks:
+            one.abandon(self.clock())
         latest = self.checks[unfinished[-1]] if unfinished else None
         if latest and latest.filled and latest.opened_at > min(fresh_after, self.clock() - WEEK):
             self._free(unfinished[-1])
             latest.opened_at, latest.fresh_after = self.clock(), max(latest.fresh_after, fresh_after)
+            latest.state = "open"
             return unfinished[-1]
         for n in unfinished:
             self.checks[n].state = "expired"
@@ -230,13 +250,14 @@ class Model:
         for row in check.rows:
             if row.status is None:
                 row.status, row.reason = "not_asked", "past the budget"
-        check.finished = True
+        check.finished_at = check.finished_at or self.clock()
         check.settle()
         return check.totals()
 
-    def start_waiting(self, n, recheck_failed):
+    def start_waiting(self, n, deadline, recheck_failed):
         check = self.checks[n]
         self._free(n)
+        check.deadline = deadline
         check.state, check.recheck_failed = "open", recheck_failed
         for row in check.rows:
             row.waiting |= row.status not in (None, "rejected", "not_asked") and row.is_rechecked(recheck_failed)

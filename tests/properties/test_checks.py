@@ -90,10 +90,8 @@ class Real:
     def lease_waiting(self, n, numbers):
         return self._leased(self._check(n).lease_waiting(self._ids(numbers)))
 
-    def start_waiting(self, n, recheck_failed):
-        return self._counted(
-            self._check(n).start_waiting(datetime(2025, 1, 1, tzinfo=UTC), recheck_failed=recheck_failed)
-        )
+    def start_waiting(self, n, deadline, recheck_failed):
+        return self._counted(self._check(n).start_waiting(deadline, recheck_failed=recheck_failed))
 
     def finish(self, n):
         return self._counted(self._check(n).finish())
@@ -226,7 +224,7 @@ class Both:
         self._on(which, "finish", lambda check: check.filled)
 
     def start_waiting(self, which, recheck_failed):
-        self._on(which, "start_waiting", lambda check: check.finished, recheck_failed)
+        self._on(which, "start_waiting", lambda check: check.finished, self.now + timedelta(days=1), recheck_failed)
 
     def stop_rechecking(self, which):
         self._on(which, "stop_rechecking", lambda check: check.finished)

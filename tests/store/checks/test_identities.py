@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.identities import SenderIdentities
@@ -237,7 +237,7 @@ def test_an_identity_shows_neither_number_nor_hash(identities):
 def test_a_store_error_quotes_no_values(store_engine):
     identities = SenderIdentities(Store(store_engine).context, "sender")
 
-    with pytest.raises(LandingError) as failed:
+    with pytest.raises(ConfigError) as failed:
         identities.record_changes([changed("A-hash")])
 
     assert (ANNA in str(failed.value), "A-hash" in str(failed.value)) == (False, False)
