@@ -155,7 +155,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         self.log.info("Check %s in store %r", check.check_id, self.store_conn_id)
         with recorded(check):
             if not check.is_filled:
-                check.fill(stop.interruptible(self._warn_of_local_numbers(self._inputs(context, checks))))
+                check.fill(stop.interruptible(self._inputs(context, checks)))
             self._judge_rejects(check.reject_reasons(), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
@@ -205,13 +205,13 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             return
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         message = f"{rejected} of {given} inputs were rejected: {counts}."
+        remedy = f" {self.region_remedy.format(self._conn_id())}" if NO_COUNTRY_CODE in reasons else ""
         if rejected > given * self.max_rejected:
-            remedy = self.region_remedy.format(self._conn_id()) if NO_COUNTRY_CODE in reasons else ""
             raise ConfigError(
                 f"{message} That is more than max_rejected ({self.max_rejected:.0%}) allows, so no number was checked."
-                f" Correct the column of numbers, or raise max_rejected. {remedy}"
+                f" Correct the column of numbers, or raise max_rejected.{remedy}"
             )
-        self.log.warning("%s View wacontacts_check_result has a row for each.", message)
+        self.log.warning("%s View wacontacts_check_result has a row for each.%s", message, remedy)
 
     def _publish_summary(
         self, context: Mapping[str, Any], check: Check, checks: SenderChecks, totals: CheckTotals
@@ -258,20 +258,6 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.identifiers.numbers import validate_region
 
         return validate_region(self.default_region) if self.default_region else None
-
-    def _warn_of_local_numbers(self, inputs: Iterable[CheckInput]) -> Iterator[CheckInput]:
-        from airflow_provider_wacontacts.identifiers.numbers import NO_COUNTRY_CODE
-
-        rejected = 0
-        for check_input in inputs:
-            rejected += check_input.reason == NO_COUNTRY_CODE
-            yield check_input
-        if rejected:
-            self.log.warning(
-                "%s numbers without a country code were rejected. %s",
-                rejected,
-                self.region_remedy.format(self._conn_id()),
-            )
 
     def validate_rendered(self) -> None:
         """

@@ -43,6 +43,8 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, ``fail``, ``defer`` to the day with a new budget, or finish with the
         results so far (``partial``). Default: ``fail``.
+    :param max_rejected: Share of inputs, 0 to 1, that may be rejected before the task fails; no number is checked then.
+        Default: 0.5.
     """
 
     validators = {**CHECK_VALIDATORS, "fresh_for": validate_timedelta}  # noqa: RUF012
@@ -62,6 +64,7 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         force_check: bool = False,
         max_checks: int | None = None,
         on_budget: str = "fail",
+        max_rejected: float = 0.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -75,6 +78,7 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         self.force_check = force_check
         self.max_checks = max_checks
         self.on_budget = on_budget
+        self.max_rejected = max_rejected
         self.validate_arguments(vars(self))
         self._validate_source()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
+from airflow_provider_wacontacts.operators.green_api import GreenApiCheckContactsOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
@@ -57,7 +58,7 @@ def test_arguments_are_keywords_with_types(cls: Any) -> None:
 def test_an_attribute_of_the_same_name_holds_each_argument(cls: Any) -> None:
     names = arguments(cls)
     required = {name: REQUIRED[name] for name, parameter in names.items() if parameter.default is parameter.empty}
-    if cls is WhatsAppCheckContactsOperator:
+    if cls in (WhatsAppCheckContactsOperator, GreenApiCheckContactsOperator):
         required["contacts"] = ["+12015550123"]
     operator = cls(task_id="task", **required)
     expected = {name: required.get(name, parameter.default) for name, parameter in names.items()}
