@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_wacontacts.exceptions import ContractError, NetworkError, ServerError
+from airflow_provider_wacontacts.exceptions import ContractError, LandingError, NetworkError, ServerError
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour
 from airflow_provider_wacontacts.sandbox.core.faults import FaultKind
+from airflow_provider_wacontacts.sandbox.core.hostile import HOSTILE
 
 #: Two contacts a page; two of the three pages are full.
 PAGES = 3
@@ -239,5 +241,24 @@ def test_a_server_that_makes_no_cursor_is_asked_once_and_nothing_lands(
     assert (turn.requests.count("create"), turn.requests.count("page"), task.complete()) == (1, 0, [])
 
 
+NOT_JSON = ["nested body", "byte order mark", "trailing text"]
+NOT_A_CURSOR = ["surrogate cursor", "huge cursor", "number as cursor"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_row_costs_no_other_row_and_a_hostile_page_is_refused(
+    task: Any, turn: Sandbox, world: list[str], name: str
+) -> None:
+    turn.fail(second_page("hostile", hostile=name))
+
+    if name in (*NOT_JSON, *NOT_A_CURSOR):
+        with pytest.raises(ContractError):
+            task.run()
+    else:
+        with suppress(LandingError):  # It says that a row was rejected.
+            task.run()
+        assert len(set(task.landed())) >= len(world) - 1
+
+
 def test_every_kind_of_fault_is_among_them() -> None:
-    assert {case[0].kind for case in (*PASSING, *BROKEN)} == set(get_args(FaultKind))
+    assert {case[0].kind for case in (*PASSING, *BROKEN)} == {*get_args(FaultKind)} - {"hostile"}
