@@ -125,7 +125,7 @@ def error_message(body: bytes) -> str:
     """Return an error's ``message`` in lower case, or the whole body if it has none."""
     try:
         return msgspec.json.decode(body, type=_Message).message.lower()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace").lower()
 
 

@@ -6,7 +6,7 @@ Public source: https://green-api.com/en/docs/api/service/CheckWhatsapp
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -27,6 +27,8 @@ CHECKS_A_SECOND = 9.8
 #: What the store has as the client's version of these results.
 CLIENT_VERSION = "checkWhatsapp"
 QUOTA_EXCEEDED = 466
+#: A server's time that differs by more from the local time is not believed.
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 #: Digits that the deprecated form of the request takes.
 PHONE_NUMBER_LENGTHS = range(11, 17)
 #: Texts of a 400 Bad Request about one number, which says nothing about the next one.
@@ -86,11 +88,13 @@ def _failed(number: str, response: Response) -> CheckResponse:
 
 def _quota_error(response: Response) -> BudgetExceededError:
     """Return the error for a quota, which GREEN-API resets on the 1st of each month."""
-    now = (response.date or datetime.now(UTC)).astimezone(UTC)
+    now = datetime.now(UTC)
+    if response.date and abs(response.date - now) <= MAX_CLOCK_DIFFERENCE:
+        now = response.date.astimezone(UTC)
     resets_at = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
     try:
         quota = msgspec.json.decode(response.body, type=_QuotaResponse, strict=False).invoke_status
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         quota = _Quota()
     return BudgetExceededError(
         f"{CHECK}, HTTP 466: The quota of GREEN-API's plan is used up until {resets_at:%d %B %Y}. The results so far"

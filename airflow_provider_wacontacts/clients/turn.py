@@ -307,7 +307,7 @@ def get_schemas() -> Flow[list[dict[str, Any]]]:
         raise _error(response, SCHEMAS)
     try:
         return msgspec.json.decode(response.body, type=_Schemas).fields
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise contract_error("The response is not an object with a list of fields.", SCHEMAS, response) from None
 
 
@@ -326,7 +326,7 @@ class _Errors(msgspec.Struct):
 def _error_code(body: bytes) -> int | None:
     try:
         errors = msgspec.json.decode(body, type=_Errors).errors
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return errors[0].code if errors else None
 
@@ -338,7 +338,7 @@ class _Created(msgspec.Struct):
 def _read_cursor(response: Response) -> str:
     try:
         cursor = msgspec.json.decode(response.body, type=_Created).cursor
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         cursor = ""
     if not cursor:
         raise contract_error("The response has no cursor.", CREATE, response)

@@ -1,7 +1,9 @@
 """``checkWhatsapp``: its requests, its responses of 2023 to 2026, and its errors."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 
@@ -131,16 +133,23 @@ def test_errors_have_their_class_and_no_token(response, kind, told):
     assert NUMBER[1:] not in str(raised.value)
 
 
+def next_reset():
+    now = datetime.now(UTC)
+    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("date", [None, "Tue, 24 Nov 2015 12:00:00 GMT", "Sun, 24 Nov 2075 12:00:00 GMT"])
 @pytest.mark.parametrize("quota", [{"used": "100", "total": 100}, {"used": 100, "total": 100}])
-def test_a_used_up_quota_has_the_day_of_its_reset(quota):
+def test_a_used_up_quota_has_the_day_of_its_reset_whatever_the_servers_date(quota, date):
     description = "You can only correspond with: 11001234567@c.us"
     content = {
         "invokeStatus": {"method": "checkWhatsapp", **quota},
         "correspondentsStatus": {"description": description},
     }
 
-    with pytest.raises(BudgetExceededError, match="until 01 December 2026") as raised:
-        check(answer(content, 466))
+    response = replace(answer(content, 466), headers={"date": date or format_datetime(datetime.now(UTC))})
+    with pytest.raises(BudgetExceededError, match=f"until {next_reset():%d %B %Y}") as raised:
+        check(response)
     assert (raised.value.limit, raised.value.used) == (100, 100)
-    assert raised.value.resets_at == datetime(2026, 12, 1, tzinfo=UTC)
+    assert raised.value.resets_at == next_reset()
     assert "11001234567" not in str(raised.value)

@@ -6,6 +6,7 @@ import contextlib
 import socketserver
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,12 +28,14 @@ class Answer:
 
     :param headers: in place of those that an answer has; a ``content-length`` that lies is sent as it is.
     :param cut: close the connection after so many bytes of the body; 0 sends the head alone.
+    :param drip_from: send the head and the body from this byte on byte by byte, 50 a second.
     """
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+    drip_from: int | None = None
 
     def head(self) -> bytes:
         length = {} if "transfer-encoding" in self.headers else {"content-length": str(len(self.body))}
@@ -62,8 +65,12 @@ class _Line(socketserver.StreamRequestHandler):
         with contextlib.suppress(OSError):
             while (asked := self._read()) is not None:
                 wire.asked.append(asked)
-                if not self._say(wire.next_answer()):
+                answer = wire.next_answer()
+                if not self._say(answer):
                     return
+                if asked.method == "CONNECT" and wire.tunnel and answer.status == 200:
+                    self.request = wire.tunnel.wrap_socket(self.request, server_side=True)
+                    self.setup()
 
     def _read(self) -> Asked | None:
         first = self.rfile.readline().decode("latin-1").split()
@@ -79,8 +86,14 @@ class _Line(socketserver.StreamRequestHandler):
         if answer is SILENCE:
             self.rfile.read(1)
         if answer.status:
-            self.wfile.write(answer.head() + answer.body[: answer.cut])
+            self._send(answer.head() + answer.body[: answer.cut], answer.drip_from)
         return answer.status > 0 and answer.cut is None
+
+    def _send(self, data: bytes, drip_from: int | None) -> None:
+        self.wfile.write(data[:drip_from])
+        for byte in data[drip_from:] if drip_from is not None else b"":
+            time.sleep(0.02)
+            self.wfile.write(bytes([byte]))
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -96,9 +109,11 @@ class Wire:
     ``with Wire() as wire``: serves on a free port of the loopback interface.
 
     :param tls: a server's context, for ``https``.
+    :param tunnel: likewise, for the host that a successful ``CONNECT`` leads to.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, tunnel: ssl.SSLContext | None = None) -> None:
+        self.tunnel = tunnel
         self.asked: list[Asked] = []
         self.lines = 0
         self._script: deque[Answer] = deque()
