@@ -22,7 +22,7 @@ class Pulled(NamedTuple):
     window_end: str
     extracted_at: str
     state: str
-    rows: int
+    row_count: int
     new_versions: int
     lateness_s: float
     lossy: bool

@@ -39,7 +39,7 @@ def _print_windows(pulls: list[Pulled]) -> None:
     first, again = pulls[:DAYS], pulls[DAYS:]
     print(heading("Contacts that Turn.io returned for each day"))
     rows = [
-        [day.name, one.rows, one.new_versions, two.rows, two.new_versions, "yes" if two.lossy else "no"]
+        [day.name, one.row_count, one.new_versions, two.row_count, two.new_versions, "yes" if two.lossy else "no"]
         for day, one, two in zip(Day.week(), first, again, strict=True)
     ]
     total = ["the week", *(sum(int(row[i]) for row in rows) for i in range(1, 5)), ""]
