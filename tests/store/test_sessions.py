@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.store import Store, transactions
 from airflow_provider_wacontacts.store.erasure import erase
 from tests.store.conftest import MONDAY
@@ -96,28 +97,18 @@ def test_no_state_is_left_in_a_session_that_a_pooler_shares(odd_landing):
     assert set(left) == {("America/St_Johns", "nowhere", "off", "7s"), (0,)}
 
 
-def test_what_was_erased_while_a_landing_waited_does_not_land(odd_landing, postgres_engine, postgres_database):
-    """A transaction that took its snapshot before it got the lock would not see who was erased meanwhile."""
+def test_what_was_erased_beside_a_landing_does_not_stay(odd_landing):
+    """The landing reads the suppression list just before the erasure commits it."""
     extraction, bob = odd_landing.begin(), odd_landing.record("bob", wa_id="27821234567")
     landing = threading.Thread(target=odd_landing.land, args=(extraction, bob))
-    waiting = f"""
-    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-    WHERE d.datname = '{postgres_database}' AND l.locktype = 'advisory' AND NOT l.granted
-    """
 
     @event.listens_for(odd_landing.engine, "commit")
-    def let_it_wait(_connection):
+    def land_first(_connection):
         if landing.ident is None:
             landing.start()
-            while landing.is_alive() and not count():
-                pass
+            landing.join()
 
-    def count():
-        with postgres_engine.connect() as connection:
-            return connection.execute(text(waiting)).scalar()
-
-    erase(odd_landing.store.context, ["27821234567"])
-    landing.join()
+    erase(odd_landing.store.context, [Identifier(Kind.WA_ID, "27821234567")])
     assert read(odd_landing, "SELECT contact_id FROM contacts.wacontacts_current") == []
 
 
