@@ -104,6 +104,8 @@ class Model:
             "first_seen_at": at,
             "last_seen_at": at,
             "wa_id": contact["details"].get("whatsapp_id"),
+            "lid": None,
+            "user_id": None,
             "repaired": False,
             "payload": payload,
         }
@@ -115,7 +117,8 @@ def dump(engine: Engine, account: str) -> dict[str, list[Row]]:
 
 
 def rows_of(engine: Engine, name: str, account: str) -> list[Row]:
-    columns = "source, account, contact_id, updated_at, row_hash, state, first_seen_at, last_seen_at, wa_id, repaired"
+    columns = "source, account, contact_id, updated_at, row_hash, state, first_seen_at, last_seen_at, wa_id, lid,"
+    columns += " user_id, repaired"
     columns += ", CAST(payload AS text) AS payload" + (", valid_from, valid_to" if name == "history" else "")
     query = text(f"SELECT {columns} FROM wacontacts_{name} WHERE account = :account")
     with engine.connect() as connection:
