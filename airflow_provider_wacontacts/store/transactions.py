@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from sqlalchemy import Select, event, func, select, text, true
+from sqlalchemy import event, func, select, text, true
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql import Select
 from tenacity import (
     Retrying,
     retry_if_exception,

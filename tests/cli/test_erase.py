@@ -202,8 +202,8 @@ def test_an_erasure_makes_no_tables(erase, monkeypatch, tmp_path):
 
 def test_a_path_that_nothing_can_read_is_named_by_its_kind(erase):
     code, _, err = erase("--path", "nosuch://user:secret-word@host/people", lines=BOB)
-    told = "`--path` begins with 'nosuch://', which no installed file system reads."
-    told += " Correct it, or install the provider of that storage."
+    told = "--path begins with nosuch://, which no installed package reads."
+    told += " Correct it, or install its package."
     if airflow.__version__ < "3.2":  # whose paths find out when they are read
         told = "the path could not be listed (ValueError)"
     assert code == 1

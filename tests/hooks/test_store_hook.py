@@ -153,7 +153,7 @@ def test_a_connection_test_names_the_grants_that_are_missing(
     assert [before[0], hidden[0], readable[0]] == [False, False, False]
     assert "CREATE SCHEMA contacts AUTHORIZATION lodger;" in before[1]
     assert "GRANT USAGE ON SCHEMA contacts TO lodger;" in hidden[1]
-    assert "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA contacts TO lodger;" in readable[1]
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA contacts TO lodger;" in readable[1]
 
 
 def test_a_host_that_is_not_there_is_named(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,13 @@ def test_retry_after_blocks_all_triggers_of_a_connection(place):
 
 def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(place, monkeypatch):
     opened, closed = Counter(), Counter()
-    for name in ("_connection", "_store", "_threads"):
+    for name in ("AsyncContacts", "_store", "_threads"):
         count_calls(monkeypatch, whatsapp_business_shared, name, opened, closed)
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
 
     run(*(trigger(check) for check in checks))
 
-    assert opened == closed == {"_connection": 1, "_store": 1, "_threads": 1}
+    assert opened == closed == {"AsyncContacts": 1, "_store": 1, "_threads": 1}
 
 
 async def begin_of_hold(place, checks):
