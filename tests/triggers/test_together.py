@@ -75,9 +75,9 @@ def count_calls(monkeypatch, module, name, opened, closed):
     original = getattr(module, name)
 
     @asynccontextmanager
-    async def counted(*given):
+    async def counted(*given, **options):
         opened[name] += 1
-        async with original(*given) as value:
+        async with original(*given, **options) as value:
             yield value
         closed[name] += 1
 
