@@ -41,7 +41,19 @@ KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
 
 # All that identifiers, records and clients' requests need computes, and touches nothing.
 PURE = {
-    *("__future__", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "email", "enum"),
+    *(
+        "__future__",
+        "base64",
+        "bisect",
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "email",
+        "enum",
+    ),
     *("fractions", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string"),
     *("types", "typing", "unicodedata", "urllib.parse", "uuid", "zoneinfo", "msgspec", "phonenumbers", PACKAGE),
 }

@@ -50,6 +50,11 @@ class Identifier:
         """Return a number as the WhatsApp ID with its digits, and any other identifier unchanged."""
         return Identifier(Kind.WA_ID, self.key) if self.kind is Kind.NUMBER else self
 
+    @property
+    def local_part(self) -> str:
+        """The value without its domain: what is before the ``@``."""
+        return self.value.partition("@")[0]
+
 
 class InvalidIdentifierError(ValueError):
     """

@@ -307,7 +307,7 @@ class PersonSearch:
 
     def _beginning(self, identifiers: Iterable[Identifier]) -> Iterator[Any]:
         wanted = {one for one in self._all_spellings(identifiers) if one.kind in BEGINNING}
-        starts = [(prefix, one.value.partition("@")[0]) for one in sorted(wanted) for prefix in PREFIXES]
+        starts = [(prefix, one.local_part) for one in sorted(wanted) for prefix in PREFIXES]
         for prefix, start in starts:
             # Digits alone are a system's own count. A query each: for many ranges at once, databases scan the table.
             low = f"{prefix}{start}{'' if prefix else FIRST}"

@@ -81,7 +81,7 @@ def test_rejects_are_stored_beside_the_parts_as_received(tmp_path, file_pages, p
     manifest = file_pages(tmp_path, page_of({"uuid": "x"}, contact("a")), page_of(), page_of("Zoë"))
     stored = (prefix_in(tmp_path) / "_rejects.jsonl.gz").read_bytes()
     assert [json.loads(line) for line in gzip.decompress(stored).splitlines()] == [
-        {"reason": "updated_at is not a time", "body_base64": "eyJ1dWlkIjogIngifQ=="},
+        {"reason": "updated_at is not a time", "body_base64": "eyJ1dWlkIjoieCJ9"},
         {"reason": "not an object", "body_base64": "IlpvXHUwMGViIg=="},
     ]
     assert manifest.rejects == FileEntry(
@@ -95,7 +95,7 @@ def test_a_parquet_file_has_one_row_per_contact(tmp_path, file_pages, page_of, c
     )
     file_pages(tmp_path, page, file_format="parquet")
     table = pyarrow.parquet.read_table(prefix_in(tmp_path) / "part-00000.parquet")
-    shared = {"source": "turn", "account": "main", "state": "present"}
+    shared = {"source": "turn", "account": "main", "state": "present", "lid": None, "user_id": None}
     assert table.to_pylist() == [
         {
             **shared,

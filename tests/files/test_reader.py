@@ -32,12 +32,12 @@ def change_manifest(root, **members):
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
 def test_a_contact_is_read_back_with_its_extraction(*, any_root, file_pages, page_of, contact, window, file_format):
     page = page_of(
-        contact("a", "2022-09-12T08:30:00.123456Z", whatsapp_id="+44 623 456700", nothing=None, name="Zoë 🦓"),
+        contact("a", "2022-09-12T08:30:00.123456Z", whatsapp_id="+44623456700", nothing=None, name="Zoë 🦓"),
         contact("b", name="\0"),
     )
     manifest = file_pages(any_root, page, account="a/b é", file_format=file_format)
     payloads = [
-        '{"details":{"name":"Zoë 🦓","whatsapp_id":"+44 623 456700"},"number_id":1,'
+        '{"details":{"name":"Zoë 🦓","whatsapp_id":"+44623456700"},"number_id":1,'
         '"updated_at":"2022-09-12T08:30:00.123456Z","uuid":"a"}'.encode(),
         '{"details":{"name":"\ufffd"},"number_id":1,"updated_at":"2022-09-12T08:30:00.000Z","uuid":"b"}'.encode(),
     ]
