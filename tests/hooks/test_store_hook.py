@@ -215,7 +215,7 @@ def test_behind_a_pooler_each_transaction_finds_the_tables_and_no_session_keeps_
     hook.insert_rows("mine", [(1,), (2,), (3,)], target_fields=["number"], commit_every=1)
 
     assert hook.get_first("SELECT count(*) FROM mine")[0] == 3
-    with hook.get_sqlalchemy_engine().connect() as connection:
+    with hook.get_sqlalchemy_engine().begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM mine")).scalar() == 3
         driver = connection.connection.dbapi_connection
         driver.rollback()

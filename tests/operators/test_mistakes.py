@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -88,7 +89,8 @@ MISTAKES = [
     Mistake("is not after start", {"end": "2022-09-11T00:00:00Z"}),
     Mistake("extra 'pseudonym_secret' is missing or empty", {"pseudonymize": ["details.name"]}),
     files("path is a relative path", "contacts"),
-    files("path begins with s4://", "s4://bucket/contacts"),
+    # Before Airflow 3.2, paths find out when they are read.
+    *([files("path begins with s4://", "s4://bucket/contacts")] if airflow.__version__ >= "3.2" else []),
     files("path is of type int after rendering", 7),
     Mistake("Connection 'nowhere' is not defined", {"store_conn_id": "nowhere"}),
     store("is of type 'mysql'. The store needs a connection of type wacontacts_store", conn_type="mysql"),
