@@ -135,7 +135,7 @@ def shown_by(call, hook):
 def test_nothing_tells_a_secret_whatever_the_server_says(hook_to, wire, everything, call, answers):
     wire.will(*answers)
 
-    shown, error = shown_by(call, hook_to(extra={"timeout": [5, 0.02]}))
+    shown, error = shown_by(call, hook_to(extra={"timeout": [5, 0.2]}))
     secrets = [secret for secret in SECRETS if secret in shown + told(everything.records)]
     assert (secrets, len(wire.asked) > 0) == ([], True)
     assert error is None or error.__suppress_context__ or error.__context__ is None
