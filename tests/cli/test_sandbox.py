@@ -10,6 +10,7 @@ import sys
 import pytest
 import requests
 
+from airflow_provider_wacontacts.exceptions import DOCUMENTATION
 from airflow_provider_wacontacts.sandbox import Sandbox, bob
 
 SETTINGS = {
@@ -20,6 +21,8 @@ SETTINGS = {
     "trailing_empty_page": True,
 }
 COMMAND = [sys.executable, "-m", "airflow_provider_wacontacts.cli"]
+
+HELP_PAGE = f"{DOCUMENTATION}/how-to/troubleshooting.md#configerror"
 
 
 @pytest.fixture
@@ -124,8 +127,9 @@ def test_a_port_that_is_taken_is_a_failure(fails_with):
         port = sandbox.url.rpartition(":")[2]
         error = fails_with("sandbox", "--port", port)
 
-    assert error.startswith(f"wacontacts: port {port} of 127.0.0.1 is not to be had; --port 0 finds a free one. See ")
-    assert error.count("\n") == 1
+    assert error == (
+        f"wacontacts: port {port} of 127.0.0.1 is not to be had; --port 0 finds a free one. See {HELP_PAGE}\n"
+    )
 
 
 def test_a_missing_extra_is_named(fails_with, monkeypatch):
@@ -133,6 +137,6 @@ def test_a_missing_extra_is_named(fails_with, monkeypatch):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
-    assert fails_with("sandbox").startswith(
-        "wacontacts: the sandbox needs uvicorn: pip install 'airflow-provider-wacontacts[sandbox]'. See "
+    assert fails_with("sandbox") == (
+        f"wacontacts: the sandbox needs uvicorn: pip install 'airflow-provider-wacontacts[sandbox]'. See {HELP_PAGE}\n"
     )

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from airflow_provider_wacontacts import cli
-from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.exceptions import DOCUMENTATION, ConfigError
 
 
 class Upgrades:
@@ -63,8 +63,8 @@ def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(fails_with, 
     upgrades.error = ConfigError("the tables are of a newer version")
 
     error = fails_with("store", "upgrade")
-    assert error.startswith("wacontacts: the tables are of a newer version. See ")
-    assert error.count("\n") == 1
+    page = f"{DOCUMENTATION}/how-to/troubleshooting.md#configerror"
+    assert error == f"wacontacts: the tables are of a newer version. See {page}\n"
     assert upgrades.disposed == 1
 
 

@@ -176,7 +176,7 @@ class Requests:
         )
 
     def clear(self) -> None:
-        """Start counting anew."""
+        """Reset the counts."""
         self._outcomes.clear()
         self.asked.clear()
 

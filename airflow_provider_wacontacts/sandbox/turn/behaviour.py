@@ -31,7 +31,7 @@ class TurnBehaviour:
     :param default_ordering: when none is asked: by ``updated_at`` up or down, by ``id``, or in no order at all.
     :param from_inclusive: an update at ``from`` sharp is in the window.
     :param until_inclusive: an update at ``until`` sharp is in the window.
-    :param cursor_kind: ``keyset`` goes on after the last contact that was read; ``offset`` after as many as were
+    :param cursor_kind: ``keyset`` continues after the last contact that was read; ``offset`` after as many as were
         read, and so passes over contacts when others leave the window.
     :param cursor_pages: an export expires after that many pages, whatever the clock says; 0 at once.
     :param single_use_cursors: a cursor that was read is answered as expired.
@@ -41,7 +41,7 @@ class TurnBehaviour:
     :param trailing_empty_page: a full last page names a next one, which is empty.
     :param moves_per_page: contacts of the window that are updated after each page, at the sandbox's now.
     :param moving: which of them: those already on a page of this export, those not yet, or any.
-    :param advance_per_page_s: the sandbox clock goes on by this after each page (before contacts move).
+    :param advance_per_page_s: the sandbox clock advances by this after each page (before contacts move).
     :param time_format: how ``inserted_at`` and ``updated_at`` are written; windows compare the full time.
     :param deleted: a deleted contact is ``absent``, or a ``tombstone`` without details.
     :param rate_limit: requests allowed in a minute of real time, None for no limit; 60 is Turn's default.

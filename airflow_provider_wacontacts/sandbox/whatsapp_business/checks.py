@@ -135,7 +135,7 @@ class Checks:
         return bool(self._line)
 
     def clear_counts(self) -> None:
-        """Count numbers and calls anew; what is known stays known."""
+        """Reset the counts of numbers and calls; results stay known."""
         self.asked.clear()
         self.checked.clear()
         self.calls.clear()
