@@ -31,7 +31,7 @@ DELETE FROM {at}wacontacts_rejected_row WHERE extraction_id IN (
     SELECT extraction_id FROM {at}wacontacts_extraction WHERE account_id = :account_id
 )
 """
-TABLES = ("contact_current", "contact_payload", "contact_version", "extraction", "account")
+TABLES = ("contact_current", "contact_payload", "contact_version", "field", "field_change", "extraction", "account")
 
 
 class ForgottenRows(NamedTuple):

@@ -166,6 +166,38 @@ class Tables:
         )
 
     @cached_property
+    def field(self) -> Table:
+        """The fields of each account's contacts, as its extractions found them."""
+        return Table(
+            "wacontacts_field",
+            self._metadata,
+            Column("account_id", BigInteger, primary_key=True),
+            Column("field", Text, primary_key=True),
+            Column("json_types", Text),
+            Column("declared_type", Text),
+            Column("is_present", Boolean),
+            *(Column(name, BigInteger) for name in ("contacts", "contacts_with", "contacts_since")),
+            *(Column(name, UtcDateTime) for name in ("first_seen_at", "last_seen_at")),
+        )
+
+    @cached_property
+    def field_change(self) -> Table:
+        """Schema drift: fields that appeared, disappeared or changed their type."""
+        return Table(
+            "wacontacts_field_change",
+            self._metadata,
+            Column("field_change_id", BigInteger, primary_key=True),
+            Column("account_id", BigInteger),
+            Column("extraction_id", HexId),
+            *(
+                Column(name, Text)
+                for name in ("source", "account", "field", "change_kind", "type_before", "type_after")
+            ),
+            Column("share", Float),
+            Column("detected_at", UtcDateTime),
+        )
+
+    @cached_property
     def extraction(self) -> Table:
         """The ledger, a row for each extraction."""
         times = (

@@ -27,6 +27,8 @@ NAMES = [
     "wacontacts_erased",
     "wacontacts_erased_key",
     "wacontacts_extraction",
+    "wacontacts_field",
+    "wacontacts_field_change",
     "wacontacts_history",
     "wacontacts_identifier_change",
     "wacontacts_identity",

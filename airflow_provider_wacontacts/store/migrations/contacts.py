@@ -145,6 +145,37 @@ TABLES = (
     )
     """,
     """
+    CREATE TABLE {at}wacontacts_field (
+        account_id bigint NOT NULL,
+        field text {bytewise} NOT NULL,
+        json_types text NOT NULL,
+        declared_type text,
+        is_present boolean NOT NULL,
+        contacts bigint NOT NULL,
+        contacts_with bigint NOT NULL,
+        contacts_since bigint NOT NULL,
+        first_seen_at {time} NOT NULL,
+        last_seen_at {time} NOT NULL,
+        PRIMARY KEY (account_id, field)
+    )
+    """,
+    """
+    CREATE TABLE {at}wacontacts_field_change (
+        field_change_id {identity},
+        account_id bigint NOT NULL,
+        source text NOT NULL,
+        account text NOT NULL,
+        extraction_id {uuid} NOT NULL,
+        field text {bytewise} NOT NULL,
+        change_kind text NOT NULL CHECK (change_kind IN ('new', 'gone', 'retyped')),
+        type_before text,
+        type_after text,
+        share double precision NOT NULL,
+        detected_at {time} NOT NULL
+    )
+    """,
+    "CREATE INDEX wacontacts_field_change_account ON {at}wacontacts_field_change (account_id, detected_at)",
+    """
     CREATE TABLE {at}wacontacts_erased (
         erased_number {identity},
         key_id text NOT NULL,
