@@ -31,7 +31,7 @@ ROOMS = {
     "hooks": VALUES | {"clients", "store", "files", "get_provider_info"},
     "assets": VALUES,
     "triggers": CORE | {"hooks"},
-    "sensors": CORE | {"hooks", "triggers", "assets"},
+    "sensors": CORE | {"hooks", "operators", "triggers", "assets"},
     "operators": CORE | {"hooks", "triggers", "assets"},
     "sandbox": set(),
     "cli": CORE | {"hooks", "sandbox"},

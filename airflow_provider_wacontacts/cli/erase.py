@@ -116,6 +116,6 @@ def local_or_remote(path: str) -> ObjectPath:
     """Return a path of a local directory, or of object storage if it has a scheme."""
     if "://" not in path:
         return Path(path)
-    from airflow_provider_wacontacts.hooks.arguments import object_path
+    from airflow_provider_wacontacts.hooks.object_storage import object_path
 
     return object_path(path, "--path")

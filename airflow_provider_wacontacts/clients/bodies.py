@@ -32,6 +32,10 @@ class Limits:
     max_mb: int = 64
     max_seconds: int = 300
 
+    def changed(self, max_mb: int | None, max_seconds: int | None) -> Limits:
+        """Return other bounds, where they are given."""
+        return Limits(max_mb or self.max_mb, max_seconds or self.max_seconds)
+
     @property
     def max_bytes(self) -> int:
         """The bound of the decompressed body."""

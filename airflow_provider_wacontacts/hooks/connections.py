@@ -43,6 +43,10 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+#: What the provider declares of its connection types, by name.
+CONNECTION_TYPES = {
+    each["connection-type"]: each for each in cast(list[dict[str, Any]], get_provider_info()["connection-types"])
+}
 DEFAULT_TIMEOUT = 60.0
 FILE_MODE = re.compile(r"0?[0-6]{3}")
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -131,7 +135,7 @@ def warn_of_unknown_extras(connection: Connection, known: Collection[str], *, on
 
 def extras_of_form(conn_type: str) -> set[str]:
     """Return the extras that the form of a connection type has."""
-    return set(_connection_type(conn_type)["conn-fields"])
+    return set(CONNECTION_TYPES[conn_type]["conn-fields"])
 
 
 def read_extras(connection: Connection) -> dict[str, Any]:
@@ -328,7 +332,7 @@ def _read_proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, s
 
 def field_behaviour(conn_type: str) -> dict[str, Any]:
     """Return which standard fields the connection form hides, renames and explains."""
-    behaviour = _connection_type(conn_type)["ui-field-behaviour"]
+    behaviour = CONNECTION_TYPES[conn_type]["ui-field-behaviour"]
     return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
 
@@ -342,7 +346,7 @@ def form_widgets(conn_type: str) -> dict[str, Any]:
             description=form_field["description"],
             default=form_field["schema"].get("default"),
         )
-        for name, form_field in _connection_type(conn_type)["conn-fields"].items()
+        for name, form_field in CONNECTION_TYPES[conn_type]["conn-fields"].items()
     }
 
 
@@ -360,8 +364,3 @@ def _form_field(schema: dict[str, Any]) -> Callable[..., Any]:
         return partial(PasswordField, widget=BS3PasswordFieldWidget(), validators=[Optional()])
     kind = IntegerField if schema["type"][0] == "integer" else StringField
     return partial(kind, widget=BS3TextFieldWidget(), validators=[Optional()])
-
-
-def _connection_type(conn_type: str) -> dict[str, Any]:
-    types = cast(list[dict[str, Any]], get_provider_info()["connection-types"])
-    return next(each for each in types if each["connection-type"] == conn_type)

@@ -34,7 +34,7 @@ from airflow_provider_wacontacts.hooks.connections import (
 )
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 
-__all__ = ["USER_AGENT", "FeedHook", "get_limits"]
+__all__ = ["USER_AGENT", "FeedHook"]
 
 T = TypeVar("T")
 
@@ -197,13 +197,8 @@ class FeedHook(BaseHook):
             before_sleep=send_retry,
             connection=endpoint.label,
         )
-        limits = get_limits(endpoint, self.limits)
+        limits = self.limits.changed(endpoint.max_response_mb, endpoint.max_response_seconds)
         return Driver(session, endpoint.base_url, loop, timeout=timeout, limits=limits, rate_limiter=rate_limiter)
-
-
-def get_limits(endpoint: Endpoint, default: Limits) -> Limits:
-    """Return the bounds of a response, of a connection's extras or the default."""
-    return Limits(endpoint.max_response_mb or default.max_mb, endpoint.max_response_seconds or default.max_seconds)
 
 
 class _SessionHook(HttpHook):

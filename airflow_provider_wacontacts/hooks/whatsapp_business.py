@@ -84,6 +84,11 @@ class WhatsAppBusinessHook(FeedHook):
         return self._whatsapp.daily_checks
 
     @property
+    def monthly_checks(self) -> None:
+        """There is no monthly check budget."""
+        return
+
+    @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` if the sender is not a number."""
         return infer_region(self.sender)

@@ -34,7 +34,7 @@ from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPol
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection_async
-from airflow_provider_wacontacts.hooks.feed import USER_AGENT, get_limits
+from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send, send_retry
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.hooks.store import create_store, store_engine_async
@@ -116,7 +116,7 @@ class AsyncContacts:
             route,
             loop,
             timeout=connection.endpoint.timeout,
-            limits=get_limits(connection.endpoint, LIMITS),
+            limits=LIMITS.changed(connection.endpoint.max_response_mb, connection.endpoint.max_response_seconds),
             rate_limiter=self.rate_limiter,
         )
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -18,6 +19,7 @@ __all__ = [
     "PSEUDONYM_PATTERN",
     "VERSION",
     "is_pseudonym",
+    "join_keys",
     "pseudonymize",
     "pseudonymize_field",
     "secret_id",
@@ -63,6 +65,15 @@ def pseudonymize(identifier: Identifier, secret: bytes) -> str:
     kind = Kind.WA_ID if identifier.kind is Kind.NUMBER else identifier.kind
     domain = DOMAINS.get(kind, "")
     return f"p{VERSION}_{_hmac(secret, kind, identifier.key.removesuffix(domain).encode())}{domain}"
+
+
+def join_keys(values: Mapping[Kind, str | None], secret: bytes | None) -> dict[Kind, str | None]:
+    """Return what rows are joined by, by kind: an identifier's key, or its pseudonym if there is a secret."""
+    return {kind: _join_key(Identifier(kind, value), secret) if value else None for kind, value in values.items()}
+
+
+def _join_key(identifier: Identifier, secret: bytes | None) -> str:
+    return pseudonymize(identifier, secret) if secret else identifier.key
 
 
 def pseudonymize_field(field: str, value: bytes, secret: bytes) -> str:

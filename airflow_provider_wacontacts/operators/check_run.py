@@ -13,14 +13,14 @@ from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
-from airflow_provider_wacontacts.hooks.arguments import (
+from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
     Validator,
     fail_without_retry,
     optional,
     validate_choice,
 )
-from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     defer_for_rate_limit,
@@ -125,9 +125,6 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _client(self) -> NumberClient:
         raise NotImplementedError
 
-    def _monthly_checks(self) -> int | None:
-        return None
-
     def _conn_id(self) -> str:
         return str(getattr(self, self.hook.conn_name_attr))
 
@@ -146,7 +143,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         stop = self._stop = StopSignal()
         self.validate_rendered()
         self.hook.check()
-        sender, daily_checks, monthly_checks = self.hook.sender, self.hook.daily_checks, self._monthly_checks()
+        sender, daily_checks, monthly_checks = self.hook.sender, self.hook.daily_checks, self.hook.monthly_checks
         store = open_store(self.store_conn_id)
         store.prepare()
         checks = SenderChecks(store.context, sender, daily_checks=daily_checks, monthly_checks=monthly_checks)

@@ -12,14 +12,14 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import NotEnabledError
-from airflow_provider_wacontacts.hooks.arguments import (
+from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
     Validator,
     fail_without_retry,
     optional,
     validate_choice,
 )
-from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.green_api_checks import GreenApiCheckContactsOperator
 from airflow_provider_wacontacts.operators.task_context import (
     SHRINK_VALIDATORS,
@@ -349,7 +349,7 @@ class GreenApiContactsToObjectStorageOperator(_GreenApiContactsOperator):
         return self.pseudonym_conn_id or "wacontacts_store"
 
     def _writer(self, spec: SnapshotSpec) -> Callable[[FetchedSnapshot], SnapshotSummary]:
-        from airflow_provider_wacontacts.hooks.arguments import object_path
+        from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import snapshot_to_files
 
         return partial(

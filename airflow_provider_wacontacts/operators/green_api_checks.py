@@ -93,6 +93,3 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         from airflow_provider_wacontacts.hooks.number_clients import GreenApiNumbers
 
         return GreenApiNumbers(self.hook, self.force_check)
-
-    def _monthly_checks(self) -> int | None:
-        return self.hook.monthly_checks

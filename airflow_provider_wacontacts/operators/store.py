@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -71,7 +71,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
         :returns: the summary: counts.
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
-        from airflow_provider_wacontacts.hooks.arguments import object_path
+        from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
         from airflow_provider_wacontacts.store import ShrinkGuard
@@ -168,7 +168,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         :returns: the summary: counts.
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
-        from airflow_provider_wacontacts.hooks.arguments import object_path
+        from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.hooks.queries import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.erasure import COLUMNS, erase_people, people_in_rows, read_people

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
-from airflow_provider_wacontacts.hooks.arguments import Validator
 from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.arguments import Validator
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.windows import format_minute
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
@@ -170,7 +170,7 @@ def destination(operator: Any) -> str:
     :raises ConfigError: no installed file system reads the path.
     """
     from airflow_provider_wacontacts.files.layout import safe_uri
-    from airflow_provider_wacontacts.hooks.arguments import object_path
+    from airflow_provider_wacontacts.hooks.object_storage import object_path
 
     path = getattr(operator, "path", None)
     return f"store {operator.store_conn_id!r}" if path is None else safe_uri(object_path(path))

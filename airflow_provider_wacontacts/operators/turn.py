@@ -12,14 +12,14 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
-from airflow_provider_wacontacts.hooks.arguments import (
+from airflow_provider_wacontacts.hooks.metrics import send
+from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
     Validator,
     fail_without_retry,
     optional,
     validate_choice,
 )
-from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     data_interval,
@@ -384,7 +384,7 @@ class TurnContactsToObjectStorageOperator(_TurnContactsOperator):
         return self.pseudonym_conn_id or "wacontacts_store"
 
     def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:  # noqa: ARG002
-        from airflow_provider_wacontacts.hooks.arguments import object_path
+        from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
         return sync_to_files(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.arguments import validate_choice
+from airflow_provider_wacontacts.operators.arguments import validate_choice
 from airflow_provider_wacontacts.operators.check_run import (
     CHECK_VALIDATORS,
     WEEK,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 

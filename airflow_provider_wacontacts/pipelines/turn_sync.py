@@ -140,11 +140,11 @@ def sync_to_store(
         package_version=spec.package_version,
         uri=uri,
     )
-    batch = _Batch(extraction, on_commit, monotonic)
-    clock, signal = now or store.context.now, stop or StopSignal()
-    resume_from, before_pause = extraction.resume_from, batch.before_pause
-    download = _Download(spec, run, now=clock, stop=signal, resume_from=resume_from, before_pause=before_pause)
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
+        batch = _Batch(extraction, on_commit, monotonic)
+        clock, signal = now or store.context.now, stop or StopSignal()
+        resume_from, before_pause = extraction.resume_from, batch.before_pause
+        download = _Download(spec, run, now=clock, stop=signal, resume_from=resume_from, before_pause=before_pause)
         with batch.kept():
             for received in _reporting(download, on_progress, monotonic):
                 batch.add(received)
@@ -234,11 +234,9 @@ class _Download:
     """
     The pages of a sync.
 
-    :ivar export: the export, which starts with the iteration.
     :ivar extracted_at: time of the server's first response: its own, unless it sends none, or one in the future.
     """
 
-    export: Export
     extracted_at: datetime
 
     def __init__(
@@ -255,18 +253,17 @@ class _Download:
         self._run = run
         self._now = now
         self._stop = stop
-        self._resume_from = resume_from
         self._before_pause = before_pause
-
-    def __iter__(self) -> Iterator[_Received]:
-        spec = self._spec
-        export = self.export = Export(
+        self.export = Export(
             spec.window,
             ExportOptions(spec.ordering, spec.page_size, spec.scrubbing_rules),
             lookback=spec.lookback,
-            resume_from=self._resume_from,
+            resume_from=resume_from,
             cursor_per_page=spec.cursor_per_page,
         )
+
+    def __iter__(self) -> Iterator[_Received]:
+        spec, export = self._spec, self.export
         while not export.done and (page := self._next_page()) is not None:
             if export.pages == 1:
                 self.extracted_at = self._first_response_at()

@@ -24,8 +24,8 @@ from airflow_provider_wacontacts.exceptions import (
     RateLimitedError,
     WaContactsError,
 )
-from airflow_provider_wacontacts.hooks.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_minute, format_time

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import Date, bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
 
-from airflow_provider_wacontacts.identifiers.identifier import Identifier
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.identifier import Kind
+from airflow_provider_wacontacts.identifiers.pseudonyms import join_keys
 from airflow_provider_wacontacts.records.json import repair
 from airflow_provider_wacontacts.store.tables import HexId, Tables, UtcDateTime
 
@@ -37,9 +37,13 @@ class Database(NamedTuple):
     tables: Tables
     secret: bytes | None = None
 
-    def key_of(self, identifier: Identifier) -> str:
-        """Return what rows are joined by: an identifier's key, or its pseudonym if the store has a secret."""
-        return pseudonymize(identifier, self.secret) if self.secret else identifier.key
+    def keys_of(self, values: Mapping[Kind, str | None]) -> dict[str, str | None]:
+        """Return columns that rows are joined by, such as ``number_key``: keys, or pseudonyms if there is a secret."""
+        return {f"{kind}_key": key for kind, key in join_keys(values, self.secret).items()}
+
+    def number_keys(self, numbers: Iterable[str]) -> dict[str, str]:
+        """Return what rows are joined by, by number in E.164."""
+        return {number: str(join_keys({Kind.NUMBER: number}, self.secret)[Kind.NUMBER]) for number in numbers}
 
     @property
     def is_sqlite(self) -> bool:

@@ -174,7 +174,7 @@ class SenderIdentities:
         rows: list[dict[str, Any]] = [
             {
                 "wa_id": change.wa_id,
-                "wa_id_key": db.key_of(Identifier(Kind.WA_ID, change.wa_id)),
+                **db.keys_of({Kind.WA_ID: change.wa_id}),
                 "hash": change.hash,
                 "created_at": change.at and format_time(change.at),
             }

@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 
@@ -87,23 +86,28 @@ WHERE c.account_id = r.account_id AND c.contact_id = r.contact_id AND c.person_k
 """
 
 
-def add_numbers(db: Database, sender: str, numbers: Collection[str]) -> None:
-    """Add a sender's numbers, in E.164, where they are not there; :func:`refresh_new_numbers` is to follow."""
-    rows = [{"number": number, "number_key": db.key_of(Identifier(Kind.NUMBER, number))} for number in sorted(numbers)]
+def add_numbers(db: Database, sender: str, numbers: Collection[str]) -> list[str]:
+    """
+    Add a sender's numbers, in E.164, where they are not there; :func:`refresh_new_numbers` is to follow.
+
+    :returns: the numbers' keys.
+    """
+    keys = db.number_keys(sorted(numbers))
+    rows = [{"number": number, "number_key": key} for number, key in keys.items()]
     if rows:
         given = db.given(number="text", number_key="text")
         db.execute(ADD_NUMBERS.replace("{given}", given), rows=rows, sender=sender)
+    return sorted(set(keys.values()))
 
 
-def refresh_new_numbers(db: Database, locks: Locks, numbers: Collection[str]) -> None:
+def refresh_new_numbers(db: Database, locks: Locks, keys: Sequence[str]) -> None:
     """
     Update the person keys of numbers that were just added: another sender may have a WhatsApp ID for them.
 
     To be called last in a transaction, which holds the lock of the change log from now on.
 
-    :param numbers: in E.164.
+    :param keys: of numbers.
     """
-    keys = sorted({db.key_of(Identifier(Kind.NUMBER, number)) for number in numbers})
     if keys:
         locks.change_log_lock(db.connection)
         refresh_person_keys(db, locks, numbers=[key for (key,) in db.execute(RENAMED, keys=keys)])
@@ -117,7 +121,7 @@ def refresh_person_keys(
 
     To be called last in a transaction, which holds the lock of the change log from now on.
 
-    :param numbers: keys of numbers, as :meth:`.Database.key_of` returns them, like the keys of the others.
+    :param numbers: keys of numbers, as :meth:`.Database.number_keys` returns them, like the keys of the others.
     """
     refreshes = {
         REFRESH_NUMBERS: set(numbers),

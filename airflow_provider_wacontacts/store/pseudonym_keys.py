@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.identifier import Kind
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
@@ -51,7 +51,7 @@ def require_same_secret(db: Database) -> None:
     :raises ConfigError: they have others; rows from before and after would not join.
     """
     for row in db.execute(SAMPLES):
-        if row.number_key != db.key_of(Identifier(Kind.NUMBER, row.number)):
+        if row.number_key != db.keys_of({Kind.NUMBER: row.number})["number_key"]:
             raise ConfigError(
                 "The store's numbers have keys of another 'pseudonym_secret' than the connection's, or of none, so rows"
                 " from before and after would not join. Set the old secret again, or run"
@@ -95,8 +95,7 @@ def _recompute_identities(db: Database) -> int:
 
 
 def _keys(db: Database, row: Any, kinds: Sequence[str]) -> dict[str, Any]:
-    values = {kind: getattr(row, kind) for kind in kinds}
-    return {f"{kind}_key": value and db.key_of(Identifier(Kind(kind), value)) for kind, value in values.items()}
+    return db.keys_of({Kind(kind): getattr(row, kind) for kind in kinds})
 
 
 def _chunks(db: Database, sql: str, id_column: str) -> Iterator[Sequence[Any]]:

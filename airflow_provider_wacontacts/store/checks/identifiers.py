@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.identifier import Kind
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
@@ -47,9 +47,8 @@ def store_ids(db: Database, rows: Sequence[Any], results: CheckResults) -> dict[
         result = NumberResult(*results.results[row.number])
         if any(result[1:]) or result.status == "invalid":
             ids = {name: getattr(result, name) for name in IDS}
-            keys = {f"{name}_key": value and db.key_of(Identifier(Kind(name), value)) for name, value in ids.items()}
-            number_key = db.key_of(Identifier(Kind.NUMBER, row.number))
-            given.append({"number_id": row.number_id, "number_key": number_key, **ids, **keys})
+            keys = db.keys_of({Kind.NUMBER: row.number} | {Kind(name): value for name, value in ids.items()})
+            given.append({"number_id": row.number_id, **ids, **keys})
             identified["number_ids"].add(row.number_id)
             identified["lids"] |= {row.lid_key, keys["lid_key"]} - {None}
             identified["user_ids"] |= {row.user_id_key, keys["user_id_key"]} - {None}

@@ -66,18 +66,20 @@ def batches(inputs: Iterable[CheckInput]) -> Iterator[list[CheckInput]]:
 
 def add(
     db: Database, sender: str, check_id: str, inputs: Sequence[CheckInput], *, first: int, erased: SuppressionList
-) -> None:
+) -> list[str]:
     """
     Add inputs to a check.
 
     :param first: the ordinal of the first of them, 0 and up.
     :param erased: people that are not asked, and whose inputs are not stored.
+    :returns: keys of their numbers.
     """
     rows = _rows(inputs, first)
     if erased is not NO_SUPPRESSIONS:
         rows = [_without_erased(row, erased) for row in rows]
-    add_numbers(db, sender, {row["number"] for row in rows if row["number"] is not None})
+    keys = add_numbers(db, sender, {row["number"] for row in rows if row["number"] is not None})
     db.execute(ADD_ROWS.replace("{given}", db.given(**TYPES)), rows=rows, sender=sender, check_id=check_id)
+    return keys
 
 
 def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: datetime) -> None:

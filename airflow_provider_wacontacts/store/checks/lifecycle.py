@@ -293,9 +293,8 @@ class Check:
 
         def work(db: Database) -> None:
             erased = context.suppressions.locked(db.connection)
-            inputs.add(db, self._sender, self._row.check_id, batch, first=first, erased=erased)
-            numbers = {given.number for given in batch if given.number is not None}
-            refresh_new_numbers(db, context.locks, numbers)
+            keys = inputs.add(db, self._sender, self._row.check_id, batch, first=first, erased=erased)
+            refresh_new_numbers(db, context.locks, keys)
 
         context.run(work)
 

@@ -324,8 +324,7 @@ def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[s
     wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
     rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     if len(rows) < len(numbers):
-        add_numbers(db, sender, numbers)
-        refresh_new_numbers(db, locks, numbers)
+        refresh_new_numbers(db, locks, add_numbers(db, sender, numbers))
         rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
     return rows
 

@@ -8,32 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError, WaContactsError, add_help
 
-if TYPE_CHECKING:
-    from airflow_provider_wacontacts.files import ObjectPath
-
-__all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "object_path", "optional", "validate_choice"]
+__all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "optional", "validate_choice"]
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
 
 
-#: What to install for a scheme. Quotes keep shells from reading the brackets.
-STORAGE_PACKAGES = {
-    "s3": "apache-airflow-providers-amazon[s3fs]",
-    "s3a": "apache-airflow-providers-amazon[s3fs]",
-    "gs": "apache-airflow-providers-google",
-    "gcs": "apache-airflow-providers-google",
-    "abfs": "apache-airflow-providers-microsoft-azure",
-    "abfss": "apache-airflow-providers-microsoft-azure",
-    "adl": "apache-airflow-providers-microsoft-azure",
-    "wasb": "apache-airflow-providers-microsoft-azure",
-}
 #: Template fields that may be something else than a string.
 NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths"}
 
@@ -121,32 +107,6 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         given = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
         raise ConfigError(f"{name} is {given}. It must be one of {', '.join(choices)}.")
-
-
-def object_path(path: str, argument: str = "path") -> ObjectPath:
-    """
-    Return a path that takes its keys from the Airflow connection it names.
-
-    :param path: such as ``s3://aws_default@bucket/contacts``.
-    :param argument: the name the user knows it by, for the error.
-    :raises ConfigError: no installed file system reads it.
-    """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    scheme, is_uri, _ = path.partition("://")
-    if not is_uri and not path.startswith("/"):
-        # Below the worker's working directory nobody would find the files.
-        raise ConfigError(
-            f"{argument} is a relative path. Set it to a URI such as s3://bucket/contacts, or to /a/path."
-        )
-    try:
-        found: ObjectPath = ObjectStoragePath(path)
-        found.exists  # noqa: B018 - a file system whose package is missing fails when it is first needed
-    except (ImportError, ValueError):
-        package = STORAGE_PACKAGES.get(scheme)
-        remedy = f'Install it: pip install "{package}".' if package else "Correct it, or install its package."
-        raise ConfigError(f"{argument} begins with {scheme}://, which no installed package reads. {remedy}") from None
-    return found
 
 
 @contextmanager
