@@ -1,6 +1,7 @@
 # make demo     contacts of three systems, in a real Airflow (KEEP=1 leaves its UI up)
 # make test     the tests, on all processors but four at most (ARGS="-k windows" picks some; JOBS=0 uses one)
 # make faults   faults of every kind, for ten minutes (ARGS="--seed 7 --seconds 3600")
+# make fuzz     a million generated bodies for each feed (ARGS="turn --seed 7 --bodies 10000")
 # make lint     ruff and mypy
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
@@ -21,7 +22,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults lint format matrix bench docs newcomer wheel constraints clean
+.PHONY: help venv demo test faults fuzz lint format matrix bench docs newcomer wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -47,6 +48,9 @@ test: $(STAMP)
 
 faults: $(STAMP)
 	$(PY) -m tests.faults.campaign $(ARGS)
+
+fuzz: $(STAMP)
+	$(PY) -m tests.faults.fuzz $(ARGS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -211,13 +210,15 @@ def read_rejects(prefix: CompletePrefix, *, verify: bool = True) -> Iterator[Rej
     if manifest.rejects is not None:
         of_lines = msgspec.structs.replace(manifest, file_format=JSON_LINES)
         for line, _ in _texts(path, of_lines, manifest.rejects, verify=verify):
-            reject = _REJECT.decode(line)
-            yield Reject(reject.reason, b64decode(reject.body_base64))
+            with storage_errors(f"{manifest.rejects.name} cannot be read"):
+                reject = _REJECT.decode(line)
+            yield Reject(reject.reason, reject.body_base64)
 
 
 class _Reject(msgspec.Struct):
     reason: str
-    body_base64: str
+    #: msgspec decodes base64.
+    body_base64: bytes
 
 
 _REJECT = msgspec.json.Decoder(_Reject)

@@ -101,10 +101,22 @@ def ids_in_rejects(rejects: Iterable[Reject]) -> frozenset[str]:
 
     An ``id`` inside another object of a row counts too, so the result may hold ids of no contact.
     """
-    found = (decode_leniently(match) for reject in rejects for match in ID_MEMBER.findall(reject.body))
-    return frozenset(repair(contact_id)[0] for contact_id in found)
+    return frozenset(contact_id for reject in rejects for contact_id in _ids(reject) if contact_id is not None)
 
 
 def has_unidentified(rejects: Iterable[Reject]) -> bool:
-    """Tell whether a reject has no readable id, and may therefore be any contact."""
-    return any(not any(ids_in_rejects([reject])) for reject in rejects)
+    """Tell whether a reject has no id, or one that is unreadable, and may therefore be any contact."""
+    return any(not any(ids) or None in ids for ids in map(_ids, rejects))
+
+
+def _ids(reject: Reject) -> list[str | None]:
+    """Return the ids in a reject, ``None`` for each that is not valid JSON."""
+    return [_read_id(match) for match in ID_MEMBER.findall(reject.body)]
+
+
+def _read_id(text: bytes) -> str | None:
+    try:
+        contact_id: str = repair(decode_leniently(text))[0]
+    except ValueError:
+        return None
+    return contact_id

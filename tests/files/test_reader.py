@@ -4,6 +4,7 @@ import gzip
 import json
 import sys
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files import StoredContact, complete_prefixes, read_contacts
+from airflow_provider_wacontacts.files.reader import read_rejects
 from airflow_provider_wacontacts.records.record import Record, Reject, row_hash
 from airflow_provider_wacontacts.records.windows import parse_time
 
@@ -250,3 +252,16 @@ def test_texts_without_a_canonical_form_are_counted_in_the_log(tmp_path, file_pa
     file_pages(tmp_path, odd)
     assert ids(tmp_path) == []
     assert caplog.messages == ["part-00000.jsonl.gz: skipped 1 texts that have no canonical form"]
+
+
+@pytest.mark.parametrize("line", [b"", b"null", b'{"reason":"no id"}', b'{"reason":"no id","body_base64":"?"}', b"{"])
+def test_rejects_that_this_package_did_not_write_are_named_and_not_quoted(tmp_path, file_pages, page_of, contact, line):
+    file_pages(tmp_path, page_of(contact("a")))
+    data = gzip.compress(line + b"\n")
+    (tmp_path / part_in(tmp_path).parent / "_rejects.jsonl.gz").write_bytes(data)
+    listed = {"name": "_rejects.jsonl.gz", "rows": 1, "bytes": len(data), "sha256": sha256(data).hexdigest()}
+    change_manifest(tmp_path, rejects=listed)
+
+    (prefix,) = complete_prefixes(tmp_path)
+    with pytest.raises(LandingError, match=r"^_rejects.jsonl.gz cannot be read \(\w+\)$"):
+        list(read_rejects(prefix))

@@ -257,6 +257,12 @@ def test_ids_of_rejected_contacts_are_known():
     assert parse_snapshot(listed(SOUND)).rejected_ids == frozenset()
 
 
+def test_an_id_that_is_unreadable_may_be_that_of_any_contact():
+    snapshot = parse_snapshot(listed(SOUND, rb'{"id":"\x","sender":{"id":"a"}}'))
+
+    assert (snapshot.rejected_ids, has_unidentified(snapshot.rejects)) == ({"a"}, True)
+
+
 @pytest.mark.parametrize(
     ("row", "nameless"),
     [(b'{"id":"a","n":NaN}', False), (b'{"name":"x"}', True), (b'{"id":""}', True), (b'{"id":7}', True), (b"7", True)],
