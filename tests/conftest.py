@@ -9,12 +9,14 @@ import atexit
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
 from datetime import UTC
 from decimal import Decimal
 from itertools import count
+from uuid import UUID
 
 import hypothesis
 import pytest
@@ -135,6 +137,12 @@ def store_engine(store_url):
 def dump_store():
     """Read what a store promises of one account: the rows of its three names, in order, in Python's types."""
     return _dump
+
+
+def plain_id(value):
+    """Read a UUID, which the databases and drivers return in three ways, as 32 hexadecimal digits."""
+    is_uuid = isinstance(value, UUID) or (isinstance(value, str) and re.fullmatch(r"\w{8}(-\w{4}){3}-\w{12}", value))
+    return str(value).replace("-", "") if is_uuid else value
 
 
 def _dump(engine, account):

@@ -1,8 +1,11 @@
 """
-The change log: which versions came and went, in an order that followers can trust.
+The change logs: which versions and identities came and went, in an order that followers can trust.
 
 A transaction writes its changes last, right before it commits, under one lock that it holds until then. So ids appear
 in the order of commits: a reader that remembers the largest id misses nothing.
+
+Versions do not change, so their log holds what is written. Identities do: their log gets what each is by now, if that
+is not what it says already. So it makes no difference which of several writers notices.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.store.batches import Row
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.locks import Locks
+from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 from airflow_provider_wacontacts.store.person_keys import refresh_contacts_of
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "log_erased_identities", "log_identities"]
 
 CHUNK = 5_000
 INSERT = """
@@ -29,6 +34,28 @@ SELECT CAST(:account_id AS bigint), CAST(value AS bigint), CAST(:change_kind AS 
 """
 POSTGRES_ELEMENTS = "json_array_elements_text(CAST(:version_ids AS json))"
 SQLITE_ELEMENTS = "json_each(:version_ids)"
+
+LAST_KIND = """coalesce((
+    SELECT l.change_kind FROM {at}wacontacts_identity_change_log l WHERE l.identity_id = {id}
+    ORDER BY l.change_id DESC LIMIT 1
+), '')"""
+LOG_IDENTITIES = f"""
+INSERT INTO {{at}}wacontacts_identity_change_log (identity_id, change_kind)
+SELECT s.identity_id, s.change_kind FROM (
+    SELECT i.identity_id,
+        CASE WHEN i.acknowledged THEN 'acknowledged' WHEN {IS_PENDING} THEN 'pending' ELSE 'superseded' END
+            AS change_kind
+    FROM {{at}}wacontacts_identity i WHERE i.sender = :sender AND i.wa_id IN (SELECT given.wa_id FROM {{given}})
+) s
+WHERE s.change_kind <> {LAST_KIND.replace("{id}", "s.identity_id")} ORDER BY s.identity_id
+"""
+LOG_ERASED_IDENTITIES = f"""
+INSERT INTO {{at}}wacontacts_identity_change_log (identity_id, change_kind)
+SELECT given.identity_id, 'erased' FROM {{given}}
+WHERE NOT EXISTS (SELECT 1 FROM {{at}}wacontacts_identity i WHERE i.identity_id = given.identity_id)
+    AND {LAST_KIND.replace("{id}", "given.identity_id")} <> 'erased'
+ORDER BY given.identity_id
+"""
 
 
 class Changes:
@@ -74,6 +101,25 @@ class Changes:
                 row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
                 connection.execute(statement, row)
         refresh_contacts_of(Database(connection, context.tables), self._account_id, self._linking)
+
+
+def log_identities(db: Database, locks: Locks, sender: str, wa_ids: Iterable[str]) -> None:
+    """
+    Log what the identities of some users are by now. Nothing else may be written until the transaction ends.
+
+    :param wa_ids: the users.
+    """
+    locks.change_log_lock(db.connection)
+    given = db.given(wa_id="text")
+    db.execute(LOG_IDENTITIES.replace("{given}", given), rows=[{"wa_id": one} for one in wa_ids], sender=sender)
+
+
+def log_erased_identities(db: Database, locks: Locks, identity_ids: Iterable[int]) -> None:
+    """Log that identities were erased. Nothing else may be written until the transaction ends."""
+    locks.change_log_lock(db.connection)
+    given = db.given(identity_id="bigint")
+    rows = [{"identity_id": identity_id} for identity_id in identity_ids]
+    db.execute(LOG_ERASED_IDENTITIES.replace("{given}", given), rows=rows)
 
 
 def _chunks(version_ids: Iterable[int]) -> Iterator[list[int]]:

@@ -23,7 +23,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from airflow_provider_wacontacts.exceptions import ConfigError, LockTimeoutError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Contact
-from airflow_provider_wacontacts.store.changes import Changes
+from airflow_provider_wacontacts.store.changes import Changes, log_erased_identities
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
@@ -216,13 +216,13 @@ def _add_hashes(
 def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
     """Delete rows in small transactions. Rows that are gone by now are not counted."""
     contacts = [_delete_contacts(context, chunk) for chunk in _chunks(found.contacts)]
-    keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="text", ordinal="bigint")
+    keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="uuid", ordinal="bigint")
     return ErasedRows(
         contacts=sum(contact for contact, _ in contacts),
         versions=sum(versions for _, versions in contacts),
         numbers=_by_id(context, DELETE_NUMBERS, found.numbers),
         results=keyed + sum(_delete_results(context, chunk) for chunk in _chunks(found.results)),
-        identities=_by_id(context, DELETE_IDENTITIES, found.identities),
+        identities=sum(_try(context, partial(_delete_identities, context, ids)) for ids in _chunks(found.identities)),
         rejects=_by_id(context, DELETE_REJECTS, found.rejects),
     )
 
@@ -258,11 +258,17 @@ def _delete_contacts(context: StoreContext, contacts: Sequence[FoundContact]) ->
 
 def _delete_results(context: StoreContext, results: Sequence[tuple[str, int]]) -> int:
     def work(db: Database) -> int:
-        deleted = _execute(DELETE_RESULTS, _result_keys(results), {"check_id": "text", "ordinal": "bigint"}, db)
+        deleted = _execute(DELETE_RESULTS, _result_keys(results), {"check_id": "uuid", "ordinal": "bigint"}, db)
         resolve_checks(db, sorted({check_id for check_id, _ in results}), context.now(db.connection))
         return deleted
 
     return _try(context, work)
+
+
+def _delete_identities(context: StoreContext, identity_ids: Sequence[int], db: Database) -> int:
+    deleted = _execute(DELETE_IDENTITIES, [{"id": one} for one in identity_ids], {"id": "bigint"}, db)
+    log_erased_identities(db, context.locks, identity_ids)
+    return deleted
 
 
 def _by_id(context: StoreContext, sql: str, ids: Iterable[int]) -> int:

@@ -20,8 +20,9 @@ SELECT sender, number, wa_id, lid, user_id, status, checked_at, client_version F
 WHERE number_id IN (SELECT given.id FROM {given}) ORDER BY sender, number
 """
 RESULTS = """
-SELECT check_id, contact_key, input, number, wa_id, status, reason, checked_at FROM {at}wacontacts_check_result
-WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given}) ORDER BY check_id, ordinal
+SELECT CAST(check_id AS text) AS check_id, contact_key, input, number, wa_id, status, reason, checked_at
+FROM {at}wacontacts_check_result
+WHERE (check_id, ordinal) IN (SELECT given.check_id, given.ordinal FROM {given}) ORDER BY 1, ordinal
 """
 IDENTITIES = """
 SELECT sender, wa_id, user_id, hash, created_at, acknowledged, detected_at FROM {at}wacontacts_identity
@@ -49,7 +50,7 @@ def export_rows(context: StoreContext, found: FoundRows) -> dict[str, list[dict[
         return {
             "wacontacts_version": rows(CONTACTS, contacts, source="text", account="text", contact_id="text"),
             "wacontacts_number": rows(NUMBERS, _ids(found.numbers), id="bigint"),
-            "wacontacts_check_result": rows(RESULTS, results, check_id="text", ordinal="bigint"),
+            "wacontacts_check_result": rows(RESULTS, results, check_id="uuid", ordinal="bigint"),
             "wacontacts_identity": rows(IDENTITIES, _ids(found.identities), id="bigint"),
             "wacontacts_reject": rows(REJECTS, _ids(found.rejects), id="bigint"),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
+from airflow_provider_wacontacts.store.changes import log_identities
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
@@ -91,8 +92,13 @@ class SenderIdentities:
         :raises LandingError: the database failed.
         """
         distinct = _distinct(changes)
+
+        def work(db: Database) -> None:
+            if stored := self._upsert(db, distinct, detected_at or self.context.now(db.connection)):
+                self._log(db, stored)
+
         if distinct:
-            self.context.run(lambda db: self._upsert(db, distinct, detected_at or self.context.now(db.connection)))
+            self.context.run(work)
 
     def record_latest(
         self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
@@ -115,6 +121,7 @@ class SenderIdentities:
             if instead_of is not None and latest.created_at is not None:
                 before = instead_of.identity_id
                 db.execute(SUPERSEDE, identity_id=before, hash=latest.hash, latest=latest.created_at)
+            self._log(db, {wa_id})
             return _stored(db.execute(BY_HASH, **own).one())
 
         return self.context.run(work)
@@ -158,7 +165,13 @@ class SenderIdentities:
 
         :raises LandingError: the database failed.
         """
-        self.context.run(lambda db: db.execute(ACKNOWLEDGED, identity_id=identity_id))
+
+        def work(db: Database) -> None:
+            rows = db.execute(BY_ID, sender=self.sender, identity_ids=[identity_id]).all()
+            db.execute(ACKNOWLEDGED, identity_id=identity_id)
+            self._log(db, {row.wa_id for row in rows})
+
+        self.context.run(work)
 
     def unknown(self, identity_id: int) -> None:
         """
@@ -168,8 +181,11 @@ class SenderIdentities:
         """
         self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now=self.context.now(db.connection)))
 
-    def _upsert(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> bool:
-        """Store identities of users that are not erased; return whether there were any."""
+    def _log(self, db: Database, wa_ids: Collection[str]) -> None:
+        log_identities(db, self.context.locks, self.sender, wa_ids)
+
+    def _upsert(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> set[str]:
+        """Store identities of users that are not erased; return the WhatsApp IDs of these."""
         erased = self.context.suppressions.locked(db.connection)
         rows: list[dict[str, Any]] = [
             {
@@ -182,11 +198,9 @@ class SenderIdentities:
             if not erased.has(Identifier(Kind.WA_ID, change.wa_id))
         ]
         if rows:
-            # Identities are a log of changes, too: their ids appear in the order of commits.
-            self.context.locks.change_log_lock(db.connection)
             given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
             db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
-        return bool(rows)
+        return {row["wa_id"] for row in rows}
 
 
 def count_pending(db: Database) -> dict[str, int]:

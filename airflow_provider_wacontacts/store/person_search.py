@@ -87,20 +87,22 @@ SELECT DISTINCT p.wa_id, p.lid, p.user_id FROM {at}wacontacts_contact_payload p
 WHERE (p.account_id, p.version_id) IN (SELECT given.account_id, given.version_id FROM {given})
 """
 RESULTS_OF_NUMBERS = """
-SELECT check_id, ordinal FROM {at}wacontacts_check_result
+SELECT CAST(check_id AS text) AS check_id, ordinal FROM {at}wacontacts_check_result
 WHERE number_id IN (SELECT given.number_id FROM {given})
 """
 #: Also of numbers that were deleted since.
 RESULTS_OF_IDS = f"""
-SELECT check_id, ordinal FROM {{at}}wacontacts_check_result
+SELECT CAST(check_id AS text) AS check_id, ordinal FROM {{at}}wacontacts_check_result
 WHERE wa_id IN {WA_IDS} OR number IN (SELECT '+' || given.value FROM {{given}} WHERE given.kind = 'wa_id')
 """
 #: Rows with text that no reader has read: rejected inputs, and callers' keys.
 WRITTEN = """
-SELECT check_id, ordinal, CASE WHEN number_id IS NULL THEN input ELSE '' END AS input, contact_key
-FROM {at}wacontacts_check_result
-WHERE ((number_id IS NULL AND input <> '') OR contact_key IS NOT NULL) AND (check_id, ordinal) > (:check_id, :ordinal)
-ORDER BY check_id, ordinal LIMIT :size
+SELECT CAST(r.check_id AS text) AS check_id, r.ordinal, r.contact_key,
+    CASE WHEN r.number_id IS NULL THEN r.input ELSE '' END AS input
+FROM {at}wacontacts_check_result r
+WHERE ((r.number_id IS NULL AND r.input <> '') OR r.contact_key IS NOT NULL)
+    AND (r.check_id, r.ordinal) > (CAST(:check_id AS {uuid}), :ordinal)
+ORDER BY r.check_id, r.ordinal LIMIT :size
 """
 REJECTED_BODIES = """
 SELECT reject_id, body FROM {at}wacontacts_rejected_row WHERE reject_id > :reject_id ORDER BY reject_id LIMIT :size
@@ -331,7 +333,7 @@ class PersonSearch:
         found.results, found.keyed = sorted(theirs), sorted(keyed - theirs)
 
     def _written(self) -> Iterator[Any]:
-        return self._pages(WRITTEN, {"check_id": "", "ordinal": -1})
+        return self._pages(WRITTEN, {"check_id": "0" * 32, "ordinal": -1})
 
     def _rejects(self, mentions: FindsInText) -> Iterator[int]:
         rows = self._pages(REJECTED_BODIES, {"reject_id": 0})

@@ -94,7 +94,7 @@ def test_every_query_finds_something(week):
     found = {
         f"{block}: {statement}": week.ask(statement)
         for block in fitting
-        for statement in block.code.replace(NO_CHECK, check["check_id"]).split(";\n")
+        for statement in block.code.replace(NO_CHECK, str(check["check_id"])).split(";\n")
         if statement.strip()
     }
     assert len(found) >= len(fitting) > 20

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from uuid import UUID
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -15,6 +13,7 @@ from airflow_provider_wacontacts.records.json import canonical
 from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
+from tests.conftest import plain_id
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -65,13 +64,7 @@ class Landing:
     def rows(self, query, **values):
         """Read rows as they come."""
         with self.engine.connect() as connection:
-            return [tuple(map(_plain, row)) for row in connection.execute(text(query), values)]
-
-
-def _plain(value):
-    """Read a UUID, which the databases and drivers hand over in three ways, as 32 hexadecimal digits."""
-    is_uuid = isinstance(value, UUID) or (isinstance(value, str) and re.fullmatch(r"\w{8}(-\w{4}){3}-\w{12}", value))
-    return str(value).replace("-", "") if is_uuid else value
+            return [tuple(map(plain_id, row)) for row in connection.execute(text(query), values)]
 
 
 class Book:

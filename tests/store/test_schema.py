@@ -32,6 +32,8 @@ NAMES = [
     "wacontacts_history",
     "wacontacts_identifier_change",
     "wacontacts_identity",
+    "wacontacts_identity_change",
+    "wacontacts_identity_change_log",
     "wacontacts_number",
     "wacontacts_reject",
     "wacontacts_rejected_row",

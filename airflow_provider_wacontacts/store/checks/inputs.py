@@ -19,7 +19,7 @@ ERASED = "erased"
 ADD_ROWS = """
 INSERT INTO {at}wacontacts_check_result
     (check_id, ordinal, contact_key, input, number_id, number, status, reason, duplicate)
-SELECT CAST(:check_id AS text), given.ordinal, given.contact_key, given.input, n.number_id, given.number,
+SELECT CAST(:check_id AS {uuid}), given.ordinal, given.contact_key, given.input, n.number_id, given.number,
     given.status, given.reason, given.is_repeated OR (
         n.number_id IS NOT NULL AND EXISTS (
             SELECT 1 FROM {at}wacontacts_check_result r WHERE r.check_id = :check_id AND r.number_id = n.number_id

@@ -330,7 +330,7 @@ def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[s
 
 
 def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
-    return [row.check_id for row in db.execute(WAITING_CHECKS, number_ids=number_ids)]
+    return [row.check_id for row in db.execute(WAITING_CHECKS, ids=("check_id",), number_ids=number_ids)]
 
 
 def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
@@ -380,7 +380,7 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
 
 def _clear_rows(db: Database, mentions: Mentions, own: dict[str, Any], now: datetime) -> None:
     """Clear the rows of checks with numbers that turned out to be of erased people."""
-    rows = db.execute(ROWS_OF_NUMBERS, **own).all()
+    rows = db.execute(ROWS_OF_NUMBERS, ids=("check_id",), **own).all()
     for contact_key, is_mentioned in (("contact_key", False), ("NULL", True)):
         found = [
             {"check_id": row.check_id, "ordinal": row.ordinal}
@@ -388,6 +388,6 @@ def _clear_rows(db: Database, mentions: Mentions, own: dict[str, Any], now: date
             if mentions.found_in(row.contact_key or "") is is_mentioned
         ]
         if found:
-            given = db.given(check_id="text", ordinal="bigint")
+            given = db.given(check_id="uuid", ordinal="bigint")
             db.execute(CLEAR_ROWS.replace("{given}", given).replace("{contact_key}", contact_key), rows=found)
     resolve_checks(db, sorted({row.check_id for row in rows}), now)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
@@ -60,6 +60,8 @@ SELECT check_id, sender, created_at, filled_at, fresh_after, force_check FROM {a
 WHERE check_id = :check_id
 """
 TIMES = ("created_at", "filled_at", "fresh_after")
+IDS = ("check_id",)
+UNKNOWN = "check_id: the store knows no such check; is it the store that the check was made in?"
 BATCH_SIZE = 1_000
 STALE = """
 SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
@@ -113,7 +115,7 @@ class SenderChecks:
             own: dict[str, Any] = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
             now = self.context.now(db.connection)
             resumable_after = min(spec.fresh_after, now - CACHED_FOR)
-            unfinished = db.execute(UNFINISHED, resumable_after=resumable_after, **own).all()
+            unfinished = db.execute(UNFINISHED, ids=IDS, resumable_after=resumable_after, **own).all()
             db.execute(
                 ABANDONED,
                 sender=self.sender,
@@ -138,7 +140,7 @@ class SenderChecks:
         :raises LandingError: the database failed.
         """
         with self.context.read() as db:
-            return self._check(self._row(db, check_id), waiter=waiter)
+            return self._check(self._row(db, _hexadecimal(check_id)), waiter=waiter)
 
     def record_delivered(self, received: CheckResults, *, verified: bool = False) -> None:
         """
@@ -224,12 +226,20 @@ class SenderChecks:
         return self._row(db, check_id)
 
     def _row(self, db: Database, check_id: str) -> CheckRow:
-        row = db.execute(ROW, times=TIMES, check_id=check_id).first()
+        row = db.execute(ROW, times=TIMES, ids=IDS, check_id=check_id).first()
         if row is None:
-            raise ConfigError("check_id: the store knows no such check; is it the store that the check was made in?")
+            raise ConfigError(UNKNOWN)
         if row.sender != self.sender:
             raise ConfigError("check_id: this check is of another sender than the connection's")
         return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
+
+
+def _hexadecimal(check_id: str) -> str:
+    """Return the 32 digits of a check's ID, which PostgreSQL shows with dashes."""
+    try:
+        return UUID(check_id).hex
+    except ValueError:
+        raise ConfigError(UNKNOWN) from None
 
 
 def _batches(numbers: Iterable[str]) -> Iterator[list[str]]:

@@ -56,6 +56,7 @@ VERSIONS: tuple[Mapping[str, Sequence[str]], ...] = (
         ),
         "sqlite": (
             *contacts.TABLES,
+            *contacts.SQLITE,
             *contacts.VIEWS,
             *checks.SQLITE,
             *directory.SQLITE,

@@ -56,7 +56,7 @@ TABLES = (
     """
     CREATE TABLE {at}wacontacts_check (
         check_number {identity},
-        check_id text NOT NULL UNIQUE,
+        check_id {uuid} NOT NULL UNIQUE,
         sender text NOT NULL,
         state text NOT NULL CHECK (state IN ('open', 'resolved', 'expired', 'failed')),
         created_at {time} NOT NULL,
@@ -87,7 +87,7 @@ TABLES = (
     "CREATE INDEX wacontacts_check_open ON {at}wacontacts_check (sender) WHERE state = 'open'",
     """
     CREATE TABLE {at}wacontacts_check_result (
-        check_id text NOT NULL,
+        check_id {uuid} NOT NULL,
         ordinal bigint NOT NULL CHECK (ordinal >= 0),
         contact_key text,
         input text NOT NULL,
@@ -141,6 +141,23 @@ TABLES = (
     "CREATE INDEX wacontacts_identity_user_id ON {at}wacontacts_identity (user_id) WHERE user_id IS NOT NULL",
     "CREATE INDEX wacontacts_identity_wa_id_key ON {at}wacontacts_identity (wa_id_key)",
     """
+    CREATE TABLE {at}wacontacts_identity_change_log (
+        change_id {identity},
+        identity_id bigint NOT NULL,
+        change_kind text NOT NULL CHECK (change_kind IN ('pending', 'superseded', 'acknowledged', 'erased'))
+    )
+    """,
+    """
+    CREATE INDEX wacontacts_identity_change_log_identity
+    ON {at}wacontacts_identity_change_log (identity_id, change_id)
+    """,
+    """
+    CREATE VIEW {at}wacontacts_identity_change{invoker} AS
+    SELECT c.change_id, c.change_kind, c.identity_id, i.sender, i.wa_id, i.user_id, i.hash, i.created_at,
+        i.acknowledged, i.detected_at
+    FROM {at}wacontacts_identity_change_log c LEFT JOIN {at}wacontacts_identity i ON i.identity_id = c.identity_id
+    """,
+    """
     CREATE TABLE {at}wacontacts_identifier_change (
         change_number {identity},
         sender text NOT NULL,
@@ -159,7 +176,7 @@ TABLES = (
 #: Inputs that are not numbers are stored once, with the other inputs of their check.
 REJECTS = """
 CREATE VIEW {{at}}wacontacts_reject{{invoker}} AS
-SELECT r.extraction_id, CAST(NULL AS text) AS check_id, r.reason, r.body, r.received_at
+SELECT r.extraction_id, CAST(NULL AS {{uuid}}) AS check_id, r.reason, r.body, r.received_at
 FROM {{at}}wacontacts_rejected_row r
 UNION ALL
 SELECT NULL, r.check_id, r.reason, {body}, c.created_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["POSTGRES", "TABLES", "VIEWS"]
+__all__ = ["POSTGRES", "SQLITE", "TABLES", "VIEWS"]
 
 TABLES = (
     """
@@ -209,6 +209,8 @@ POSTGRES = (
     """,
     *(statement.replace("{table}", table) for table in ("erased", "erased_key") for statement in WRITERS_ONLY),
 )
+
+SQLITE = ("CREATE INDEX wacontacts_contact_version_updated ON wacontacts_contact_version (updated_at)",)
 
 #: The extraction that brought a version is numbered in the upper bits of its id.
 EXTRACTION = "LEFT JOIN {at}wacontacts_extraction e ON e.extraction_number = v.version_id >> 32"

@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppRevalidateContactsOperator,
 )
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+from tests.conftest import plain_id
 
 SENDER = "+12015550100"
 #: Everybody is on WhatsApp, and nobody's check takes a while, but for whom a test says otherwise.
@@ -50,7 +51,7 @@ class Database:
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Ask for rows."""
-        return [tuple(row) for row in self._run(query, parameters)]
+        return [tuple(map(plain_id, row)) for row in self._run(query, parameters)]
 
     def do(self, statement: str, rows: list[dict[str, Any]] | None = None) -> None:
         """Change rows."""

@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import NEVER, CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
-from tests.conftest import POSTGRES_DRIVER
+from tests.conftest import POSTGRES_DRIVER, plain_id
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -131,7 +131,7 @@ def _value(value):
         return value.astimezone(UTC)
     if isinstance(value, str) and len(value) == 27 and value.endswith("Z"):
         return parse_time(value)
-    return bytes(value) if isinstance(value, memoryview) else value
+    return bytes(value) if isinstance(value, memoryview) else plain_id(value)
 
 
 @pytest.fixture(scope="module", params=["sqlite", POSTGRES_DRIVER])
