@@ -29,8 +29,6 @@ ODD = re.compile(rf"\b(?:{'|'.join(INSTEAD)})\b", re.IGNORECASE)
 WRITTEN_ELSEWHERE = (
     "changelog.md",
     "checks.md",
-    "metrics.md",
-    "security.md",
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 
