@@ -38,6 +38,7 @@ AFTER_S = 900.0
 
 DAILY, FIRST_LOAD = "turn_contacts_daily", "turn_contacts_first_load"
 CHECK, REVALIDATE = "whatsapp_check_contacts", "whatsapp_revalidate_stale"
+CASES = ("failures", "forgetting", "querying")
 SECRETS = {
     "turn_default": "example-token-of-the-line",
     "turn_wrong_token": "example-token-that-is-wrong",
@@ -193,10 +194,11 @@ def runs(postgres, tmp_path_factory):
             **_to_turn(sandbox, wrong),
             **_to_whatsapp(whatsapp, talkative),
             **_to_databases(store, crm),
+            "store_in_sqlite": {"conn_type": "wacontacts_store", "host": str(home / "store.db")},
         }
         statsd = stack.enter_context(StatsdServer())
         airflow = stack.enter_context(_deployment(home, sandbox, connections, metadata, statsd))
-        for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", "failures", "forgetting"):
+        for dag_id in (DAILY, FIRST_LOAD, CHECK, REVALIDATE, "settling", "limited", *CASES):
             airflow.unpause(dag_id)
         contacts = Crm(crm, invented_contacts(60))
         up = (airflow, sandbox, [sandbox, *wrong.values()], whatsapp, contacts, store, metadata, home / "files", statsd)
@@ -246,6 +248,7 @@ def _to_databases(store, crm):
         "wacontacts_store": to(store),
         "store_unreachable": {**to(store), **unreachable},
         "store_forgotten": {**to(store), "extra": extra},
+        "store_with_schema": {**to(store), "conn_type": "wacontacts_store", "extra": {"table_schema": "of_queries"}},
         "crm": to(crm),
     }
 
@@ -299,15 +302,14 @@ def _run_everything(runs):
     runs.revalidated = _ask(runs, REVALIDATE)
     started |= {
         "limited": airflow.trigger("limited", conf=of_failures),
-        "failures": airflow.trigger("failures", conf=of_failures),
-        "forgetting": airflow.trigger("forgetting", conf=of_failures),
+        **{dag_id: airflow.trigger(dag_id, conf=of_failures) for dag_id in CASES},
         FIRST_LOAD: airflow.trigger(FIRST_LOAD, conf={"since": (now - 65 * DAY).isoformat()}),
     }
     _watch_deferrals(runs, started)
     _finish(runs, REVALIDATE, runs.revalidated, "revalidate")
     airflow.backfill(DAILY, first, last, reprocess="completed")
     runs.states[DAILY] = airflow.wait_for_runs(DAILY, runs.daily)
-    for dag_id in ("failures", "forgetting", FIRST_LOAD):
+    for dag_id in (*CASES, FIRST_LOAD):
         runs.states[dag_id] = airflow.wait_for_runs(dag_id, [started[dag_id]])
     return runs
 

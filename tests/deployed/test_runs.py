@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from airflow_provider_wacontacts.files import versions
 from airflow_provider_wacontacts.records.windows import format_time
 
@@ -112,3 +114,13 @@ def test_every_case_that_was_meant_to_fail_failed(runs):
     tasks = runs.airflow.tasks("failures", run["dag_run_id"])
     assert {task["state"] for task in tasks} == {"failed"}
     assert len(tasks) == 14
+
+
+@pytest.mark.parametrize("store", ["store_with_schema", "store_in_sqlite"])
+def test_sql_operators_and_sensors_of_airflow_run_on_the_store(runs, store):
+    (run,) = runs.airflow.runs("querying")
+    states = {task["task_id"]: task["state"] for task in runs.airflow.tasks("querying", run["dag_run_id"])}
+    assert {states[f"{task}_{store}"] for task in ("sync", "wait", "check", "count")} == {"success"}
+    synced = runs.airflow.xcom("querying", run["dag_run_id"], f"sync_{store}")
+    assert synced["rows"] > 0
+    assert runs.airflow.xcom("querying", run["dag_run_id"], f"count_{store}") == [[synced["rows"]]]

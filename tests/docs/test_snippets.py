@@ -211,6 +211,26 @@ def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_dat
     assert [feed.newest.reached_at for feed in ages.feeds] == [TUESDAY.end]
 
 
+def test_the_first_sync_creates_the_tables_of_an_ordinary_user(postgres, postgres_database):
+    (block,) = of("sql", "AUTHORIZATION")
+    administrator = create_engine(postgres.url(database=postgres_database))
+    with administrator.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS airflow_contacts")
+        connection.exec_driver_sql(block.code)
+
+    user = create_engine(administrator.url.set(username="airflow_contacts", password="choose one"))
+    try:
+        landed(user, MONDAY, [BOB], table_schema="contacts")
+        with user.connect() as connection:
+            owners = connection.scalars(text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'contacts'"))
+            assert owners.all() == ["airflow_contacts"]
+    finally:
+        user.dispose()
+        with administrator.begin() as connection:
+            connection.exec_driver_sql("DROP OWNED BY airflow_contacts; DROP ROLE airflow_contacts")
+        administrator.dispose()
+
+
 def test_the_copy_for_analysts_can_be_made(postgres, postgres_database):
     engine = create_engine(postgres.url(database=postgres_database))
     landed(engine, MONDAY, [BOB])

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.sql.operators.sql import SQLColumnCheckOperator, SQLExecuteQueryOperator
+from airflow.providers.common.sql.sensors.sql import SqlSensor
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
@@ -60,6 +62,21 @@ with DAG("failures", schedule=None, start_date=BEGAN, catchup=False):
     for name, arguments in FAILING_CHECKS.items():
         WhatsAppCheckContactsOperator(task_id=name, **{**CONTACTS, **arguments})
     WhatsAppContactsSensor(task_id="no_such_check", check_id="0" * 32, deferrable=True)
+
+with DAG("querying", schedule=None, start_date=BEGAN, catchup=False):
+    for name in ("store_with_schema", "store_in_sqlite"):
+        sync = TurnContactsToSqlOperator(task_id=f"sync_{name}", **WINDOW, store_conn_id=name)
+        wait = SqlSensor(task_id=f"wait_{name}", conn_id=name, sql="SELECT count(*) FROM wacontacts_current")
+        check = SQLColumnCheckOperator(
+            task_id=f"check_{name}",
+            conn_id=name,
+            table="wacontacts_current",
+            column_mapping={"contact_id": {"null_check": {"equal_to": 0}, "unique_check": {"equal_to": 0}}},
+        )
+        count = SQLExecuteQueryOperator(
+            task_id=f"count_{name}", conn_id=name, sql="SELECT count(*) FROM wacontacts_current"
+        )
+        sync >> wait >> check >> count
 
 with DAG("numbers_in_a_list", schedule=None, start_date=BEGAN, catchup=False):
     WhatsAppCheckContactsOperator(task_id="check", contacts=["+12015557001", {"number": "+12015557002"}])
