@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
     from airflow_provider_wacontacts.pipelines.summaries import OnCommit
+    from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
@@ -36,8 +37,10 @@ __all__ = [
     "publish",
     "read_attempt",
     "run_after",
+    "select_fields",
     "validate_file_format",
     "validate_pseudonymize",
+    "warn_of_unmatched_fields",
 ]
 
 #: Maximum number of consecutive attempts that a rate limit may defer.
@@ -75,6 +78,27 @@ def validate_pseudonymize(name: str, value: Any) -> None:
     if not isinstance(value, Sequence):
         raise ConfigError(f"{name} is of type {type(value).__name__}. Set it to a list of fields.")
     Pseudonymizer(b"any secret of 16 bytes", value)
+
+
+def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> FieldSelection | None:
+    """
+    Return the fields to write; ``None`` for all.
+
+    :param arguments: ``include_fields`` and ``exclude_fields`` of an operator, if they are given.
+    :param needed: fields that are always written.
+    :raises ConfigError: both are given, or a field cannot be left out.
+    """
+    from airflow_provider_wacontacts.records.fields import FieldSelection
+
+    given = arguments.get("include_fields"), arguments.get("exclude_fields")
+    return FieldSelection.of(*given, needed=needed)
+
+
+def warn_of_unmatched_fields(operator: Any, selection: FieldSelection | None, rows: int) -> None:
+    """Warn of fields to include or exclude that none of the contacts had, as after a typing error."""
+    if selection and selection.unmatched and rows:
+        fields = ", ".join(sorted(selection.unmatched))
+        operator.log.warning("No contact has these fields of %s: %s. Check their names", selection.options[0], fields)
 
 
 def data_interval(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:

@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SnapshotSummary, check_rejected
+from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import has_unidentified
@@ -50,7 +51,8 @@ class SnapshotSpec:
     :param count: maximum number of contacts; ``None`` for all.
     :param guard: when a snapshot with fewer contacts than before is accepted as complete.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
-    :param pseudonyms: applied to contacts before they are written.
+    :param selection: the fields that are written; ``None`` for all.
+    :param pseudonyms: applied to the selected fields before they are written.
     """
 
     account: str
@@ -60,12 +62,14 @@ class SnapshotSpec:
     count: int | None = None
     guard: ShrinkGuard = field(default_factory=ShrinkGuard)
     max_rejected: float = 0.01
+    selection: FieldSelection | None = None
     pseudonyms: Pseudonymizer | None = None
 
     @property
     def options_digest(self) -> str:
         """A short string that changes with every option of the request or the rows."""
-        return options_digest(self.group, self.count, tuple(self.pseudonyms.fields) if self.pseudonyms else ())
+        fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
+        return options_digest(self.group, self.count, fields, self.selection.options if self.selection else ())
 
 
 class FetchedSnapshot(NamedTuple):
@@ -98,8 +102,9 @@ def fetch_snapshot(
     expect_usable(settings.state, SETTINGS)
     progress = settings.history_sync_progress
     snapshot = api.get_contacts(group=spec.group, count=spec.count)
+    selected = snapshot.selected(spec.selection) if spec.selection else snapshot
     return FetchedSnapshot(
-        snapshot.pseudonymized(spec.pseudonyms) if spec.pseudonyms else snapshot,
+        selected.pseudonymized(spec.pseudonyms) if spec.pseudonyms else selected,
         snapshot.date or now(),
         is_cut=spec.count is not None and snapshot.rows + len(snapshot.rejects) >= spec.count,
         is_synchronised=None if progress is None else progress >= SYNCHRONISED_PERCENT,

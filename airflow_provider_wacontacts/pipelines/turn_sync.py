@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any
 
-from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, WaContactsError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
@@ -17,6 +16,8 @@ from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SyncSummary, check_rejected
+from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
+from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
@@ -27,23 +28,12 @@ from airflow_provider_wacontacts.store.attempts import recorded
 
 __all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
-T = TypeVar("T")
-
 #: A batch is committed when it has this many rows or is this old: at Turn.io's limit of a request a second, with each
 #: page. It is also committed before a pause this long.
 BATCH_ROWS = 5_000
 BATCH_SECONDS = 1.0
 LONG_PAUSE_SECONDS = 3.0
-#: A server whose clock is ahead of ours by more is not believed.
-MAX_AHEAD = timedelta(hours=1)
 PROGRESS_SECONDS = 10.0
-
-
-class RunFlow(Protocol):
-    """Sends the requests of a flow, as :meth:`.FeedHook.run_flow` does."""
-
-    def __call__(self, flow: Flow[T], /, *, before_pause: Callable[[float], None] | None = None) -> T:
-        """Return what the flow returns; ``before_pause`` is called with the seconds before each pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,8 @@ class SyncSpec:
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn.Export`.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
     :param late_after: sync lag from which on a window is lossy.
-    :param pseudonyms: applied to contacts before they are written.
+    :param selection: the fields that are written; ``None`` for all.
+    :param pseudonyms: applied to the selected fields before they are written.
     """
 
     account: str
@@ -72,13 +63,30 @@ class SyncSpec:
     cursor_per_page: bool = False
     max_rejected: float = 0.01
     late_after: timedelta = timedelta(hours=1)
+    selection: FieldSelection | None = None
     pseudonyms: Pseudonymizer | None = None
 
     @property
     def options_digest(self) -> str:
         """A short string that changes with every option of the requests or the rows."""
         fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
-        return options_digest(self.ordering, self.page_size, self.scrubbing_rules, self.lookback, fields)
+        selection = self.selection.options if self.selection else ()
+        return options_digest(self.ordering, self.page_size, self.scrubbing_rules, self.lookback, fields, selection)
+
+    def export(self, resume_from: datetime | None = None) -> Export:
+        """Return the export, from a checkpoint on if there is one."""
+        return Export(
+            self.window,
+            ExportOptions(self.ordering, self.page_size, self.scrubbing_rules),
+            lookback=self.lookback,
+            resume_from=resume_from,
+            cursor_per_page=self.cursor_per_page,
+        )
+
+    def rewrite(self, page: TurnPage) -> TurnPage:
+        """Return a page with the fields that are written, pseudonyms among them."""
+        selected = page.selected(self.selection) if self.selection else page
+        return selected.pseudonymized(self.pseudonyms) if self.pseudonyms else selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +150,9 @@ def sync_to_store(
     )
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         batch = _Batch(extraction, on_commit, monotonic)
+        export, before_pause = spec.export(extraction.resume_from), batch.before_pause
         clock, signal = now or store.context.now, stop or StopSignal()
-        resume_from, before_pause = extraction.resume_from, batch.before_pause
-        download = _Download(spec, run, now=clock, stop=signal, resume_from=resume_from, before_pause=before_pause)
+        download = Download(export, run, rewrite=spec.rewrite, now=clock, stop=signal, before_pause=before_pause)
         with batch.kept():
             for received in _reporting(download, on_progress, monotonic):
                 batch.add(received)
@@ -186,7 +194,7 @@ def sync_to_files(
     :raises ApiError: a request failed. The prefix has no manifest, so readers skip it.
     :raises LandingError: the storage failed, or too many rows were rejected.
     """
-    download = _Download(spec, run, now=now, stop=stop or StopSignal())
+    download = Download(spec.export(), run, rewrite=spec.rewrite, now=now, stop=stop or StopSignal())
     number_ids: set[str] = set()
     with ExtractionWriter(
         root,
@@ -217,72 +225,6 @@ def sync_to_files(
     return SyncSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
 
 
-class _Received(NamedTuple):
-    """
-    A page, pseudonymized if the spec says so.
-
-    :param position: that of the export when the page was received.
-    :param extracted_at: time of the export's first response.
-    """
-
-    page: TurnPage
-    position: datetime | None
-    extracted_at: datetime
-
-
-class _Download:
-    """
-    The pages of a sync.
-
-    :ivar extracted_at: time of the server's first response: its own, unless it sends none, or one in the future.
-    """
-
-    extracted_at: datetime
-
-    def __init__(
-        self,
-        spec: SyncSpec,
-        run: RunFlow,
-        *,
-        now: Callable[[], datetime],
-        stop: StopSignal,
-        resume_from: datetime | None = None,
-        before_pause: Callable[[float], None] = lambda _: None,
-    ) -> None:
-        self._spec = spec
-        self._run = run
-        self._now = now
-        self._stop = stop
-        self._before_pause = before_pause
-        self.export = Export(
-            spec.window,
-            ExportOptions(spec.ordering, spec.page_size, spec.scrubbing_rules),
-            lookback=spec.lookback,
-            resume_from=resume_from,
-            cursor_per_page=spec.cursor_per_page,
-        )
-
-    def __iter__(self) -> Iterator[_Received]:
-        spec, export = self._spec, self.export
-        while not export.done and (page := self._next_page()) is not None:
-            if export.pages == 1:
-                self.extracted_at = self._first_response_at()
-            kept = page.pseudonymized(spec.pseudonyms) if spec.pseudonyms else page
-            yield _Received(kept, export.position, self.extracted_at)
-
-    def _next_page(self) -> TurnPage | None:
-        with self._stop.interruptible_block():
-            return self._run(self.export.next_page(), before_pause=self._pause)
-
-    def _pause(self, seconds: float) -> None:
-        with self._stop.interruptible_block(allowed=False):
-            self._before_pause(seconds)
-
-    def _first_response_at(self) -> datetime:
-        ours, theirs = self._now(), self.export.server_time
-        return theirs if theirs is not None and theirs <= ours + MAX_AHEAD else ours
-
-
 @contextmanager
 def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
     """Store until when the task is deferred, if the server's rate limit ends the block."""
@@ -298,7 +240,7 @@ def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
 class _Batch:
     """Rows that are committed together with the position that the export had reached when they were added."""
 
-    _last: _Received
+    _last: Received
 
     def __init__(self, extraction: Extraction, on_commit: OnCommit | None, monotonic: Callable[[], float]) -> None:
         self._extraction = extraction
@@ -306,7 +248,7 @@ class _Batch:
         self._monotonic = monotonic
         self._clear()
 
-    def add(self, received: _Received) -> None:
+    def add(self, received: Received) -> None:
         """Add a page; commit if the batch is large or old enough."""
         page = received.page
         records, rejects = page.records()
@@ -363,8 +305,8 @@ class _Batch:
 
 
 def _reporting(
-    download: _Download, on_progress: Callable[[Progress], None] | None, monotonic: Callable[[], float]
-) -> Iterator[_Received]:
+    download: Download, on_progress: Callable[[Progress], None] | None, monotonic: Callable[[], float]
+) -> Iterator[Received]:
     """Yield the pages, reporting progress every few seconds."""
     rows, began = 0, monotonic()
     reported = began

@@ -23,14 +23,17 @@ from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text,
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = ["SOURCE", "GreenApiKeys", "Snapshot", "parse_record", "parse_snapshot"]
+__all__ = ["NEEDED_FIELDS", "SOURCE", "GreenApiKeys", "Snapshot", "parse_record", "parse_snapshot"]
 
 SOURCE = "green_api"
 PAGE_ROWS = 5_000
 #: The fields that identify a person: their pseudonyms join with those of other feeds.
 IDENTIFIER_FIELDS = frozenset({"id", "phoneNumber"})
+#: The field that contacts are stored under, which no selection leaves out.
+NEEDED_FIELDS = frozenset({"id"})
 #: A contact with one of these is rewritten: an escaped NUL, or a line feed, which would end its line in a file.
 NEEDS_REWRITE = re.compile(rb"\\u0000|\n")
 
@@ -57,7 +60,7 @@ class Snapshot:
     :param rejects: rows that cannot be stored as contacts.
     :param size: bytes received.
     :param date: ``Date`` of the response, timezone-aware; ``None`` if there was none.
-    :param known_rejected_ids: ids in rejects that pseudonyms have made unreadable.
+    :param known_rejected_ids: ids in rejects that a selection left out, or pseudonyms have made unreadable.
     """
 
     texts: Sequence[Text] = field(repr=False)
@@ -76,6 +79,12 @@ class Snapshot:
     def rejected_ids(self) -> frozenset[str]:
         """Ids of contacts that exist at the source but cannot be stored; see :func:`~.rejects.ids_in_rejects`."""
         return self.known_rejected_ids | ids_in_rejects(self.rejects)
+
+    def selected(self, selection: FieldSelection) -> Snapshot:
+        """Return the snapshot with the selected fields. Hashes are computed after that."""
+        texts = [selection.apply(text) for text in self.texts]
+        rejects = [selection.apply_to_reject(reject) for reject in self.rejects]
+        return replace(self, texts=texts, rejects=rejects, known_rejected_ids=self.rejected_ids)
 
     def pseudonymized(self, pseudonymizer: Pseudonymizer) -> Snapshot:
         """Return the snapshot with pseudonyms. Ids and hashes are computed after that."""

@@ -18,6 +18,7 @@ import msgspec
 
 __all__ = [
     "canonical",
+    "decode",
     "decode_leniently",
     "encode",
     "has_repeated_members",
@@ -55,13 +56,24 @@ def canonical(text: bytes | msgspec.Raw) -> bytes:
     :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
     """
     try:
-        try:
-            record = _DECODER.decode(text)
-        except msgspec.DecodeError:
-            record = _load(bytes(text).decode())
+        record = decode(text)
         if type(record) is not dict:
             raise ValueError("not an object")
         return _SORTED.encode(_without_nulls(record))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def decode(text: bytes | msgspec.Raw) -> Any:
+    """
+    Decode JSON. Numbers keep their value and digits, whatever their size.
+
+    :raises ValueError: not JSON, or nested too deeply for Python's decoder.
+    """
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return _load(bytes(text).decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

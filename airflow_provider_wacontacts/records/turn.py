@@ -12,6 +12,7 @@ https://learn.turn.io/article/l8g9u42mpr-getting-data-from-the-contacts-api-endp
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,16 @@ from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text,
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
-__all__ = ["SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
+__all__ = ["NEEDED_FIELDS", "SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
 
 SOURCE = "turn"
 #: The fields that identify a person: their pseudonyms join with those of other feeds.
 IDENTIFIER_FIELDS = frozenset({"details.whatsapp_id"})
+#: The fields that contacts are stored under, which no selection leaves out.
+NEEDED_FIELDS = frozenset({"uuid", "id", "number_id", "updated_at"})
 #: Cursors become part of a path, and servers limit those.
 MAX_CURSOR_LENGTH = 8_000
 #: A compiled pattern finds it in half the time that ``in`` takes.
@@ -78,23 +82,33 @@ class TurnPage(Page[TurnKeys]):
 
     next_cursor: str | None
 
+    def selected(self, selection: FieldSelection) -> TurnPage:
+        """Return the page with the selected fields. WhatsApp IDs and hashes are computed after that."""
+        return self._rewritten(selection.apply, selection.apply_to_reject)
+
     def pseudonymized(self, pseudonymizer: Pseudonymizer) -> TurnPage:
         """Return the page with pseudonyms. Contact ids, WhatsApp ids and hashes are computed after that."""
+        return self._rewritten(
+            lambda text: pseudonymizer.apply(text, IDENTIFIER_FIELDS),
+            lambda reject: pseudonymizer.apply_to_reject(reject, IDENTIFIER_FIELDS),
+        )
+
+    def _rewritten(self, rewrite: Callable[[Text], bytes], rewrite_reject: Callable[[Reject], Reject]) -> TurnPage:
         texts: list[bytes] = []
         keys: list[TurnKeys] = []
         repaired: set[int] = set()
-        rejects = [pseudonymizer.apply_to_reject(reject, IDENTIFIER_FIELDS) for reject in self.rejects]
+        rejects = [rewrite_reject(reject) for reject in self.rejects]
         for index, text in enumerate(self.texts):
             try:
-                pseudonymized = pseudonymizer.apply(text, IDENTIFIER_FIELDS)
-                row_keys = _read_keys(decode_leniently(pseudonymized))
+                rewritten = rewrite(text)
+                row_keys = _keys_of(rewritten)
             except ValueError as error:
                 # For example a number that no database holds.
-                rejects.append(pseudonymizer.apply_to_reject(Reject(str(error), bytes(text)), IDENTIFIER_FIELDS))
+                rejects.append(rewrite_reject(Reject(str(error), bytes(text))))
                 continue
             if index in self.repaired:
                 repaired.add(len(texts))
-            texts.append(pseudonymized)
+            texts.append(rewritten)
             keys.append(row_keys)
         return replace(self, texts=texts, keys=keys, repaired=frozenset(repaired), rejects=rejects)
 
@@ -115,12 +129,7 @@ def parse_record(text: bytes, *, repaired: bool = False) -> Record:
 
     :raises ValueError: not a contact of Turn.io, or it has no canonical form.
     """
-    try:
-        keys = _KEYS.decode(text)
-        _normalize(keys)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        keys = _read_keys(decode_leniently(text))
-    return _record(text, keys, repaired=repaired)
+    return _record(text, _keys_of(text), repaired=repaired)
 
 
 def parse_page(body: bytes) -> TurnPage:
@@ -165,6 +174,15 @@ def _parse_strictly(body: bytes) -> TurnPage:
         if row_keys.updated_at.tzinfo is not UTC or not row_keys.uuid or len(row_keys.uuid) > MAX_ID_LENGTH:
             _normalize(row_keys)
     return TurnPage(page.data, keys, frozenset(), (), len(body), _next_cursor(page.paging))
+
+
+def _keys_of(text: bytes) -> TurnKeys:
+    try:
+        keys = _KEYS.decode(text)
+        _normalize(keys)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        keys = _read_keys(decode_leniently(text))
+    return keys
 
 
 def _normalize(keys: TurnKeys) -> None:

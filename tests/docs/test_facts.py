@@ -13,7 +13,7 @@ from sqlalchemy import inspect as inspect_database
 from airflow_provider_wacontacts import cli, exceptions
 from airflow_provider_wacontacts.files import Manifest
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
-from airflow_provider_wacontacts.operators import green_api, turn, whatsapp_business
+from airflow_provider_wacontacts.operators import green_api, green_api_contacts, turn, whatsapp_business
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, FetchSummary
@@ -169,7 +169,7 @@ def test_template_fields_of_snapshots_and_files_are_marked(kinds, heading):
 
 
 def test_every_reason_for_an_incomplete_snapshot_is_documented():
-    assert set(first_column(section("green_api.md", "Deleted contacts"))) == set(green_api.INCOMPLETE_REASONS)
+    assert set(first_column(section("green_api.md", "Deleted contacts"))) == set(green_api_contacts.INCOMPLETE_REASONS)
 
 
 def test_every_member_of_the_manifest_is_documented():

@@ -30,6 +30,7 @@ WORD = ("all", 1, None)
 CHECKING = {"batch_size": (*WHOLE, 1001), "max_checks": WHOLE, "force_check": FLAG, "blocking": WORD, "on_budget": WORD}
 CHECKING |= {"default_region": ("USA", "+1", 1)}
 FIELDS = ("name", [], ["type"], 1)
+SELECTED = ("name", [], [1], ["details..name"], ["name."], ["id.digits"])
 FORMAT = ("csv", None)
 TURN = {
     "window_length": (*SPAN, timedelta(0)),
@@ -40,6 +41,8 @@ TURN = {
     "page_size": WHOLE,
     "cursor_per_page": FLAG,
     "ordering": ("descending", 1),
+    "include_fields": SELECTED,
+    "exclude_fields": (*SELECTED, ["updated_at"], ["details.name", "uuid"], ["number_id"]),
     "pseudonymize": FIELDS,
 }
 GREEN_API = {
@@ -49,6 +52,8 @@ GREEN_API = {
     "empty_wait": SPAN,
     "on_empty": ("ignore", None),
     "max_rejected": SHARE,
+    "include_fields": SELECTED,
+    "exclude_fields": (*SELECTED, ["id"]),
     "pseudonymize": FIELDS,
 }
 SHRINK = {"shrink_guard": SHARE, "shrink_confirmations": WHOLE, "accept_shrink": FLAG}
@@ -99,3 +104,10 @@ def test_a_mapped_task_s_constant_is_refused_by_its_name(operator: Any, argument
 def test_a_cursor_for_every_page_excludes_descending_rows(make: Any) -> None:
     with pytest.raises(ConfigError, match="cursor_per_page needs ascending rows"):
         make(task_id="task", cursor_per_page=True, ordering="desc")
+
+
+@pytest.mark.parametrize("operator", [TurnContactsToSqlOperator, GreenApiContactsToSqlOperator])
+def test_fields_are_included_or_excluded(operator: Any) -> None:
+    for make in (operator, operator.partial):
+        with pytest.raises(ConfigError, match="`include_fields` and `exclude_fields` cannot be combined"):
+            make(task_id="task", include_fields=["details"], exclude_fields=["name"])

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.exceptions import (
     ContractError,
     LandingError,
 )
-from airflow_provider_wacontacts.operators import green_api
+from airflow_provider_wacontacts.operators import green_api_contacts
 from airflow_provider_wacontacts.pipelines import green_api_snapshot
 from airflow_provider_wacontacts.sandbox import Sandbox
 from airflow_provider_wacontacts.store import store as store_module
@@ -274,4 +274,4 @@ def test_the_log_explains_every_reason() -> None:
 
     names = ("EMPTY", "TRUNCATED", "UNSYNCHRONISED", "UNIDENTIFIED", "SHRUNKEN", "DIFFERENT")
     reasons = {getattr(completeness, name) for name in names}
-    assert set(green_api.INCOMPLETE_REASONS) == reasons
+    assert set(green_api_contacts.INCOMPLETE_REASONS) == reasons

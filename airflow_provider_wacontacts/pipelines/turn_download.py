@@ -1,0 +1,88 @@
+"""Download the pages of an export of Turn.io contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol, TypeVar
+
+from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.turn import Export
+from airflow_provider_wacontacts.pipelines.stop import StopSignal
+from airflow_provider_wacontacts.records.turn import TurnPage
+
+__all__ = ["Download", "Received", "RunFlow"]
+
+T = TypeVar("T")
+
+#: A server whose clock is ahead of ours by more is not believed.
+MAX_AHEAD = timedelta(hours=1)
+
+
+class RunFlow(Protocol):
+    """Sends the requests of a flow, as :meth:`.FeedHook.run_flow` does."""
+
+    def __call__(self, flow: Flow[T], /, *, before_pause: Callable[[float], None] | None = None) -> T:
+        """Return what the flow returns; ``before_pause`` is called with the seconds before each pause."""
+
+
+class Received(NamedTuple):
+    """
+    A page with the fields that are written.
+
+    :param position: that of the export when the page was received.
+    :param extracted_at: time of the export's first response.
+    """
+
+    page: TurnPage
+    position: datetime | None
+    extracted_at: datetime
+
+
+class Download:
+    """
+    The pages of a sync.
+
+    :param export: the export, which starts with the iteration.
+    :param rewrite: returns a page with the fields that are written.
+    :param before_pause: called with the seconds before each pause.
+    :ivar extracted_at: time of the server's first response: its own, unless it sends none, or one in the future.
+    """
+
+    extracted_at: datetime
+
+    def __init__(
+        self,
+        export: Export,
+        run: RunFlow,
+        *,
+        rewrite: Callable[[TurnPage], TurnPage],
+        now: Callable[[], datetime],
+        stop: StopSignal,
+        before_pause: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.export = export
+        self._run = run
+        self._rewrite = rewrite
+        self._now = now
+        self._stop = stop
+        self._before_pause = before_pause
+
+    def __iter__(self) -> Iterator[Received]:
+        export = self.export
+        while not export.done and (page := self._next_page()) is not None:
+            if export.pages == 1:
+                self.extracted_at = self._first_response_at()
+            yield Received(self._rewrite(page), export.position, self.extracted_at)
+
+    def _next_page(self) -> TurnPage | None:
+        with self._stop.interruptible_block():
+            return self._run(self.export.next_page(), before_pause=self._pause)
+
+    def _pause(self, seconds: float) -> None:
+        with self._stop.interruptible_block(allowed=False):
+            self._before_pause(seconds)
+
+    def _first_response_at(self) -> datetime:
+        ours, theirs = self._now(), self.export.server_time
+        return theirs if theirs is not None and theirs <= ours + MAX_AHEAD else ours
