@@ -20,6 +20,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.exceptions import ApiError, AuthError, NotEnabledError, TransientError
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.green_api import Snapshot, parse_snapshot
+from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = [
     "AUTHORIZED",
@@ -241,11 +242,11 @@ def _read_object(response: Response, operation: str) -> dict[str, Any] | None:
     """Return a response's object; ``None`` for null or an empty body, while the instance is being created."""
     if not response.is_success:
         raise error_from_response(response, operation)
+    body = response.body.strip()
     try:
-        return msgspec.json.decode(response.body.strip() or b"null", type=dict[str, Any] | None)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = contract_error("The response is not a JSON object.", operation, response)
-    raise error
+        return None if body in (b"", b"null") else read_object(body)
+    except ValueError:
+        raise contract_error("The response is not a JSON object.", operation, response) from None
 
 
 def _read_state(fields: dict[str, Any] | None, operation: str, response: Response) -> str:

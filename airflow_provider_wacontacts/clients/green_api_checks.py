@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import ids_by_kind
+from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = ["CHECKS_A_SECOND", "CLIENT_VERSION", "check_whatsapp"]
 
@@ -117,8 +118,8 @@ class _QuotaResponse(msgspec.Struct, rename="camel"):
 
 def _parse(number: str, response: Response) -> CheckResponse:
     try:
-        content = msgspec.json.decode(response.body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        content = read_object(response.body)
+    except ValueError:
         content = {}
     exists = content.get("existsWhatsapp")
     if type(exists) is not bool:

@@ -24,7 +24,6 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     normalize_status,
     parse_errors,
     read_fields,
-    read_object,
 )
 from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
@@ -41,6 +40,7 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_wa_id
 from airflow_provider_wacontacts.records.identities import Identity
+from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = [
     "MAX_HASH_LENGTH",

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from airflow_provider_wacontacts.clients.errors import REFUSED, ErrorSpec, contract_error, spec_by_status
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.exceptions import (
@@ -27,7 +25,7 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     ServerError,
 )
-from airflow_provider_wacontacts.records.json import decode_leniently, repair
+from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = [
     "SOURCE",
@@ -40,10 +38,8 @@ __all__ = [
     "normalize_status",
     "parse_errors",
     "read_fields",
-    "read_object",
 ]
 
-NUL = b"\\u0000"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,21 +56,6 @@ class ApiErrorItem:
     code: int | None
     title: str = field(default="", repr=False)
     details: str = field(default="", repr=False)
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """
-    Decode a JSON object, and replace text that databases refuse by U+FFFD.
-
-    :raises ValueError: the body is not a JSON object.
-    """
-    try:
-        value = _decode(body)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    return value
 
 
 def read_fields(response: Response, operation: str) -> dict[str, Any]:
@@ -113,15 +94,6 @@ def from_epoch(value: object, unit: timedelta) -> datetime | None:
         return EPOCH + unit * count
     except (ValueError, OverflowError):
         return None
-
-
-def _decode(body: bytes) -> Any:
-    if NUL not in body:
-        try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-    return repair(decode_leniently(body))[0]
 
 
 def _parse_error(error: object) -> ApiErrorItem:

@@ -21,12 +21,12 @@ from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
     from_epoch,
     parse_errors,
     read_fields,
-    read_object,
 )
 from airflow_provider_wacontacts.exceptions import ApiError, RejectedError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
+from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = [
     "RESOLVED",

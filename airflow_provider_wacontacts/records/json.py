@@ -22,6 +22,7 @@ __all__ = [
     "decode_leniently",
     "encode",
     "has_repeated_members",
+    "read_object",
     "repair",
     "split_list",
     "split_object",
@@ -37,6 +38,7 @@ MAX_LEVELS = 200
 MAX_INT_DIGITS = 4_000
 NOT_JSON = "not JSON"
 BLANK = b" \t\n\r"
+ESCAPED_NUL = b"\\u0000"
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 FLAT = rb'(?:[^"\[\]{}]++|' + STRING + rb")*+"
 #: A list or an object without others in it, a string, a bracket, a comma, or a quote that ends no string.
@@ -88,6 +90,44 @@ def decode_leniently(text: bytes) -> Any:
     :raises ValueError: not JSON even so, or nested too deeply for Python's decoder.
     """
     return _load(text.decode("utf-8", "surrogateescape"))
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """
+    Decode a JSON object of which some members are read, and nothing is stored as it is.
+
+    Text that databases refuse becomes U+FFFD. What cannot be decoded, in up to three levels of objects and lists,
+    becomes ``None`` without the values beside it.
+
+    :raises ValueError: the body is not a JSON object.
+    """
+    value = _decode_strictly(body)
+    if type(value) is not dict:
+        value = _salvage(body, levels=3)
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    return value
+
+
+def _decode_strictly(body: bytes) -> Any:
+    """Return ``None`` for a body that needs repair."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None if ESCAPED_NUL in body else msgspec.json.decode(body)
+    return None
+
+
+def _salvage(text: bytes, levels: int) -> Any:
+    with suppress(ValueError, RecursionError):
+        return repair(decode_leniently(text))[0]
+    if levels == 0:
+        return None
+    text = text.strip(BLANK)
+    with suppress(ValueError):
+        if text.startswith(b"{"):
+            return {repair(name)[0]: _salvage(item, levels - 1) for name, item in split_object(text).items()}
+        if text.startswith(b"["):
+            return [_salvage(item, levels - 1) for item in split_list(text)]
+    return None
 
 
 def split_list(body: bytes) -> Iterator[bytes]:

@@ -98,7 +98,7 @@ def test_text_that_databases_refuse_is_replaced():
     assert parse_callback(body).results == [ContactResult("1\ufffd\ufffd\ufffd", "valid")]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"[" * 100_000, b'{"a": NaN, "b": "\\u0000"}'])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"[" * 100_000, b'{"a":1}}'])
 def test_a_body_that_is_no_object_is_an_error_that_tells_nothing_of_it(body):
     with pytest.raises(ContractError, match=r"^whatsapp_business\.callback: The callback is not a JSON object"):
         parse_callback(body)

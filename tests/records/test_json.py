@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.records.json import canonical, decode_leniently, encode, repair
+from airflow_provider_wacontacts.records.json import canonical, decode_leniently, encode, read_object, repair
 from airflow_provider_wacontacts.records.record import read_time, row_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -152,3 +152,10 @@ def test_a_time_may_have_any_fraction_of_a_second(text: str, micros: int) -> Non
 def test_anything_else_is_not_a_time(value: object) -> None:
     with pytest.raises(ValueError, match=r"^not a time$"):
         read_time(value)
+
+
+@given(objects, st.sampled_from([b"NaN", b"1e99999999999999999999", b"[" * 2000 + b"]" * 2000, b"tru", b""]))
+def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any], odd: bytes) -> None:
+    rows = b'[%s, {"odd": %s, "record": %s}, %s]' % ((json.dumps(record).encode(), odd) * 2)[:4]
+
+    assert read_object(b' {"rows": %s}\n' % rows) == {"rows": [record, {"odd": None, "record": record}, None]}
