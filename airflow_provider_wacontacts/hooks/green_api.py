@@ -7,8 +7,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Connection, mask_secret
-
 from airflow_provider_wacontacts.clients import green_api, green_api_checks
 from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow, Response
@@ -17,8 +15,13 @@ from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, read_count, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
+from airflow_provider_wacontacts.hooks.green_api_connection import (
+    parse_instance,
+    read_daily_checks,
+    read_monthly_checks,
+    sender_of,
+)
 from airflow_provider_wacontacts.records.green_api import Snapshot
 
 __all__ = ["GreenApiHook"]
@@ -29,8 +32,6 @@ REQUEST_INTERVAL = timedelta(seconds=1.2)
 RATE_LIMITERS = RateLimiters(REQUEST_INTERVAL)
 #: Of all hooks of the process, by host and instance: ``checkWhatsapp`` has a limit of its own.
 CHECK_RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND))
-DEFAULT_DAILY_CHECKS = 1_000
-DEFAULT_MONTHLY_CHECKS = 30_000
 #: A 429 does not say how long to wait, and a retry within the second is useless.
 RETRY_POLICY = RetryPolicy(first_backoff=timedelta(seconds=2))
 
@@ -68,17 +69,17 @@ class GreenApiHook(FeedHook):
     @property
     def sender(self) -> str:
         """What numbers are stored under: ``green_api:`` and the idInstance."""
-        return f"green_api:{self._instance.id_instance}"
+        return sender_of(self._instance)
 
     @property
     def daily_checks(self) -> int:
         """The daily check budget: numbers per UTC day, 1 and up."""
-        return read_count(self._connection, "daily_checks", DEFAULT_DAILY_CHECKS)
+        return read_daily_checks(self._connection)
 
     @property
     def monthly_checks(self) -> int:
         """The monthly check budget: numbers per month of UTC, 1 and up."""
-        return read_count(self._connection, "monthly_checks", DEFAULT_MONTHLY_CHECKS)
+        return read_monthly_checks(self._connection)
 
     def check(self) -> None:
         """
@@ -158,7 +159,7 @@ class GreenApiHook(FeedHook):
 
     @cached_property
     def _instance(self) -> green_api.Instance:
-        return _parse_instance(self._connection, self._endpoint)
+        return parse_instance(self._connection, self._endpoint)
 
     @property
     def _normalize(self) -> Callable[[Response], Response]:
@@ -167,24 +168,3 @@ class GreenApiHook(FeedHook):
     @property
     def _rate_limiter(self) -> RateLimiter:
         return RATE_LIMITERS[self._endpoint.base_url, self._instance.id_instance]
-
-
-def _parse_instance(connection: Connection, endpoint: Endpoint) -> green_api.Instance:
-    """
-    Read the instance of a connection, and have Airflow mask its token, both plain and URL-quoted.
-
-    :raises ConfigError: a field is missing or invalid.
-    """
-    if "/wainstance" in endpoint.base_url.lower():
-        raise invalid_field(
-            connection, "host", "contains more than the apiUrl. Set the idInstance as login, and the token as password."
-        )
-    id_instance = str(connection.login or "").strip()
-    if not id_instance:
-        raise invalid_field(connection, "login", "is empty. Set it to the idInstance.")
-    if not (id_instance.isascii() and id_instance.isdecimal()):
-        raise invalid_field(connection, "login", "is not an idInstance, which has only digits.")
-    instance = green_api.Instance(id_instance, read_token(connection))
-    for secret in instance.secrets:
-        mask_secret(secret)
-    return instance

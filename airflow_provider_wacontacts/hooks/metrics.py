@@ -44,13 +44,14 @@ _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "counter": {
         "turn": ("pages", "rows", "new_versions", "rejected", "lossy", "gaps", "retries"),
         "green_api": ("pages", "rows", "new_versions", "rejected", "gone", "back", "empty", "retries"),
-        "green_api_checks": CHECKED,
+        "green_api_checks": (*CHECKED, "asked_again", "resolved", "expired"),
         "whatsapp_business": (*CHECKED, "processing", "missing", "unknown", "asked_again", "resolved", "expired"),
         "files": ("pages", "rows", "new_versions", "rejected", "gone", "back"),
     },
     "timer": {
         "turn": ("lateness", "rate_limit_waits"),
         "green_api": ("rate_limit_waits",),
+        "green_api_checks": ("rate_limit_waits",),
         "whatsapp_business": ("rate_limit_waits",),
     },
     "gauge": {"green_api_checks": ("budget_left",), "whatsapp_business": ("budget_left",)},
@@ -81,10 +82,11 @@ def send_retry(last: Attempt, pause: timedelta) -> None:
     send(last.request.source, retries=1, rate_limit_waits=pause if last.is_rate_limited else None)
 
 
-def count_statuses(response: CheckResponse) -> dict[str, int]:
-    """Count the numbers of a response by status."""
+def count_statuses(response: CheckResponse, source: str = "whatsapp_business") -> dict[str, int]:
+    """Count the numbers of a response by the statuses that a system has."""
     counts = Counter(result.status if result.known else "unknown" for result in response.results.values())
-    return dict.fromkeys(STATUSES, 0) | counts | {"missing": len(response.missing)}
+    counts["missing"] = len(response.missing)
+    return {status: counts[status] for status in STATUSES if f"{source}.{status}" in KINDS}
 
 
 def load() -> None:

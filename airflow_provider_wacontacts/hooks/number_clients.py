@@ -48,6 +48,5 @@ class GreenApiNumbers:
         """Send one request."""
         (number,) = numbers
         response = self.hook.check_whatsapp(number, force=self.force_check)
-        counts = count_statuses(response)
-        send("green_api_checks", asked=1, **{status: counts[status] for status in ("valid", "invalid", "failed")})
+        send("green_api_checks", asked=1, **count_statuses(response, "green_api_checks"))
         return response

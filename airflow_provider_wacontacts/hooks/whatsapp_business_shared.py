@@ -8,11 +8,11 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["AsyncContacts", "SharedClient", "shared_client"]
+__all__ = ["LIMITS", "AsyncContacts", "SharedClient", "route_to", "shared_client"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,6 +62,33 @@ THREADS = 2
 LIMITS = Limits(max_mb=8, max_seconds=MAX_SECONDS)
 #: Waiting polls again anyway, and releases its numbers meanwhile.
 SEND_ONCE = RetryPolicy(budget=timedelta(0))
+
+
+class AsyncNumberClient(Protocol):
+    """A client that checks numbers on an event loop."""
+
+    @property
+    def source(self) -> str:
+        """The system, as metrics name it."""
+
+    @property
+    def rate_limiter(self) -> AsyncRateLimiter:
+        """Spaces the requests."""
+
+    @property
+    def sender(self) -> str:
+        """What numbers are stored under."""
+
+    @property
+    def daily_checks(self) -> int:
+        """The daily check budget."""
+
+    @property
+    def monthly_checks(self) -> int | None:
+        """The monthly check budget; ``None`` for any number."""
+
+    async def check_contacts(self, inputs: Sequence[str]) -> CheckResponse:
+        """Send a request."""
 
 
 class AsyncContacts:
@@ -76,6 +103,9 @@ class AsyncContacts:
     :param policy: how long a request is retried.
     :param clock: for tests.
     """
+
+    source = "whatsapp_business"
+    monthly_checks: int | None = None
 
     def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None, clock: Clock | None = None) -> None:
         self._conn_id = conn_id
@@ -95,7 +125,7 @@ class AsyncContacts:
         connection = self._connection = await _read_async(self._conn_id)
         if connection.endpoint.verify is False:
             log.warning(UNVERIFIED, self._conn_id)
-        route = await sync_to_async(_route, thread_sensitive=False)(connection.endpoint)
+        route = await sync_to_async(route_to, thread_sensitive=False)(connection.endpoint)
         self._session = open_session(USER_AGENT)
         loop = RetryLoop(
             AuthState(
@@ -162,7 +192,7 @@ class SharedClient:
     :ivar checks: the checks of the connection's sender; used in threads.
     """
 
-    def __init__(self, contacts: AsyncContacts, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, contacts: AsyncNumberClient, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
         self.checks = checks
         self._contacts = contacts
         self._threads = threads
@@ -188,9 +218,10 @@ class SharedClient:
         try:
             response = await self._contacts.check_contacts(numbers)
         except TransientError as error:
-            send("whatsapp_business", retries=1, rate_limit_waits=self._block_for(error))
+            send(self._contacts.source, retries=1, rate_limit_waits=self._block_for(error))
             raise
-        send("whatsapp_business", asked_again=len(numbers), **count_statuses(response))
+        source = self._contacts.source
+        send(source, asked_again=len(numbers), **count_statuses(response, source))
         return response
 
     def _block_for(self, error: TransientError) -> timedelta | None:
@@ -203,24 +234,28 @@ class SharedClient:
 
 
 @asynccontextmanager
-async def shared_client(whatsapp_business_conn_id: str, store_conn_id: str) -> AsyncIterator[SharedClient]:
+async def shared_client(
+    conn_id: str, store_conn_id: str, *, of: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] | None = None
+) -> AsyncIterator[SharedClient]:
     """
     Share the client of a connection and a store: the first trigger opens it, the last closes it. Nothing is sent.
 
+    :param of: makes the client of a connection; by default :class:`AsyncContacts`.
     :raises ConfigError: a connection is missing or invalid.
     """
     async with AsyncExitStack() as stack:
         threads = await stack.enter_async_context(refcounted("threads", _threads))
-        conn_id = whatsapp_business_conn_id
+        client: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] = of or AsyncContacts
         contacts = await stack.enter_async_context(
-            refcounted(("whatsapp_business", conn_id), partial(AsyncContacts, conn_id, policy=SEND_ONCE))
+            refcounted((client, conn_id), partial(client, conn_id, policy=SEND_ONCE))
         )
         store = await stack.enter_async_context(
             refcounted(("store", store_conn_id), partial(_store, store_conn_id, threads))
         )
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        checks = SenderChecks(store.context, contacts.sender, daily_checks=contacts.daily_checks)
+        budget: dict[str, Any] = {"daily_checks": contacts.daily_checks, "monthly_checks": contacts.monthly_checks}
+        checks = SenderChecks(store.context, contacts.sender, **budget)
         yield SharedClient(contacts, checks, threads)
 
 
@@ -265,7 +300,8 @@ async def _read_async(conn_id: str) -> WhatsAppConnection:
     return await sync_to_async(parse_connection)(connection)
 
 
-def _route(endpoint: Endpoint) -> Route:
+def route_to(endpoint: Endpoint) -> Route:
+    """Decide how to reach an endpoint. It reads files: do not call it on an event loop."""
     return resolve_route(
         endpoint.base_url,
         verify=endpoint.verify,

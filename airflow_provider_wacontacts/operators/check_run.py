@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
@@ -91,6 +91,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     on_budget: str
     #: Inputs of an operator that has no such argument are numbers of the store.
     max_rejected: float = 1.0
+    reuse_across_senders: bool = False
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -136,6 +137,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.pipelines.check_results import is_shareable
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.attempts import recorded
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -152,7 +154,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         self.log.info("Check %s in store %r", check.check_id, self.store_conn_id)
         with recorded(check):
             if not check.is_filled:
-                check.fill(stop.interruptible(self._inputs(context, checks)))
+                shared = is_shareable if self.reuse_across_senders else None
+                check.fill(stop.interruptible(self._inputs(context, checks)), is_shareable=shared)
             self._judge_rejects(check.reject_reasons(), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
@@ -273,52 +276,6 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
         raise NotImplementedError
-
-
-class _CheckContactsOperator(_CheckOperator):
-    """Checks the numbers of ``contacts_sql`` or ``contacts``."""
-
-    contacts: Iterable[object] | XComArg | None
-    fresh_for: timedelta
-
-    def _validate_source(self) -> None:
-        if (self.contacts is None) == (self.contacts_sql is None):
-            raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
-        if isinstance(self.contacts, XComArg):
-            XComArg.apply_upstream_relationship(self, self.contacts)
-
-    def validate_rendered(self) -> None:
-        """
-        Validate what templates may have changed.
-
-        :raises ConfigError: an argument is wrong.
-        """
-        super().validate_rendered()
-        if isinstance(self.contacts, (str, bytes, Mapping)):
-            raise ConfigError(
-                "contacts is a single value. Set it to a list of numbers, or to the output of a task that returns one."
-            )
-
-    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
-        # A list that changed between two attempts is another check.
-        listed = self.contacts if isinstance(self.contacts, (list, tuple)) else None
-        options = ("check", self.fresh_for.total_seconds(), listed)
-        return self._make_spec(context, datetime.now(UTC) - self.fresh_for, *options)
-
-    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other operator's
-        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
-
-        return parse_inputs(self._given(context), self._region())
-
-    def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
-        if self.contacts_sql is not None:
-            return self._read_contacts()
-        # The argument of a mapped task group is no XComArg, but resolves like one.
-        resolve = getattr(self.contacts, "resolve", None)
-        given = resolve(context) if resolve else self.contacts
-        if given is None or isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-            raise ConfigError("contacts: the upstream task did not return a list of numbers.")
-        return given
 
 
 def _next_day(time: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The operator that checks numbers at GREEN-API."""
+"""Operators that check numbers at GREEN-API."""
 
 from __future__ import annotations
 
@@ -9,17 +9,43 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, WEEK, _CheckContactsOperator
-from airflow_provider_wacontacts.records.arguments import validate_timedelta
+from airflow_provider_wacontacts.operators.check_run import WEEK, _CheckOperator
+from airflow_provider_wacontacts.operators.check_sources import (
+    CONTACTS_VALIDATORS,
+    REVALIDATE_VALIDATORS,
+    _CheckContactsOperator,
+    _RevalidateContactsOperator,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
 
-__all__ = ["GreenApiCheckContactsOperator"]
+__all__ = ["GreenApiCheckContactsOperator", "GreenApiRevalidateContactsOperator"]
 
 
-class GreenApiCheckContactsOperator(_CheckContactsOperator):
+class _GreenApiSender(_CheckOperator):
+    """Sends the requests of a check to GREEN-API."""
+
+    source = "green_api_checks"
+    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+
+    green_api_conn_id: str
+
+    @cached_property
+    def hook(self) -> GreenApiHook:
+        """The hook of ``green_api_conn_id``."""
+        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+
+        return GreenApiHook(self.green_api_conn_id, clock=self._clock())
+
+    def _client(self) -> NumberClient:
+        from airflow_provider_wacontacts.hooks.number_clients import GreenApiNumbers
+
+        return GreenApiNumbers(self.hook, self.force_check)
+
+
+class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
     """
     Check with GREEN-API which numbers are on WhatsApp, within the instance's daily and monthly budgets.
 
@@ -39,6 +65,8 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         rejected.
     :param fresh_for: Maximum age of a result that is reused. Results with status ``failed`` are never reused. Default:
         7 days.
+    :param reuse_across_senders: Also reuse fresh results of other senders in the store, except those of WhatsApp
+        Business clients from v2.43 on. Default: ``False``.
     :param force_check: Bypass the store's results and GREEN-API's cache. Default: ``False``.
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, ``fail``, ``defer`` to the day with a new budget, or finish with the
@@ -47,9 +75,7 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         Default: 0.5.
     """
 
-    validators = {**CHECK_VALIDATORS, "fresh_for": validate_timedelta}  # noqa: RUF012
-    source = "green_api_checks"
-    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    validators = CONTACTS_VALIDATORS
 
     def __init__(
         self,
@@ -61,6 +87,7 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
         fresh_for: timedelta = WEEK,
+        reuse_across_senders: bool = False,
         force_check: bool = False,
         max_checks: int | None = None,
         on_budget: str = "fail",
@@ -75,6 +102,7 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         self.store_conn_id = store_conn_id
         self.default_region = default_region
         self.fresh_for = fresh_for
+        self.reuse_across_senders = reuse_across_senders
         self.force_check = force_check
         self.max_checks = max_checks
         self.on_budget = on_budget
@@ -82,14 +110,60 @@ class GreenApiCheckContactsOperator(_CheckContactsOperator):
         self.validate_arguments(vars(self))
         self._validate_source()
 
-    @cached_property
-    def hook(self) -> GreenApiHook:
-        """The hook of ``green_api_conn_id``."""
-        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 
-        return GreenApiHook(self.green_api_conn_id, clock=self._clock())
+class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOperator):
+    """
+    Recheck with GREEN-API the numbers whose last real check will be stale by the end of the run's day, oldest first.
 
-    def _client(self) -> NumberClient:
-        from airflow_provider_wacontacts.hooks.number_clients import GreenApiNumbers
+    Several of these tasks may run at once: they never check the same number at the same time. A result from GREEN-API's
+    cache makes no number fresher.
 
-        return GreenApiNumbers(self.hook, self.force_check)
+    :param contacts_sql: SELECT with a column ``number``, and optionally ``opted_in``: only these numbers are rechecked.
+        Default: all numbers except those marked opted-out in their most recent check.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
+    :param green_api_conn_id: Connection of type ``green_api``. Its ``daily_checks`` and ``monthly_checks`` are the
+        budget.
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
+    :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: such numbers are
+        ignored.
+    :param stale_after: Age at which a check becomes stale. Default: 7 days.
+    :param limit: Maximum number of numbers, 1 and up. Default: 1,000.
+    :param statuses: Statuses of the numbers to recheck: ``valid``, ``invalid``, ``failed``. Default: ``valid`` and
+        ``failed``.
+    :param force_check: Bypass GREEN-API's cache. Default: ``False``.
+    :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
+    :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
+        ``defer`` to the day with a new budget. Default: ``partial``.
+    """
+
+    validators = REVALIDATE_VALIDATORS
+
+    def __init__(
+        self,
+        *,
+        contacts_sql: str | None = None,
+        contacts_conn_id: str | None = None,
+        green_api_conn_id: str = "green_api_default",
+        store_conn_id: str = "wacontacts_store",
+        default_region: str | None = None,
+        stale_after: timedelta = WEEK,
+        limit: int = 1000,
+        statuses: Sequence[str] = ("valid", "failed"),
+        force_check: bool = False,
+        max_checks: int | None = None,
+        on_budget: str = "partial",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.contacts_sql = contacts_sql
+        self.contacts_conn_id = contacts_conn_id
+        self.green_api_conn_id = green_api_conn_id
+        self.store_conn_id = store_conn_id
+        self.default_region = default_region
+        self.stale_after = stale_after
+        self.limit = limit
+        self.statuses = statuses
+        self.force_check = force_check
+        self.max_checks = max_checks
+        self.on_budget = on_budget
+        self.validate_arguments(vars(self))

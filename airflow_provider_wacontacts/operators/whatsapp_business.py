@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.arguments import validate_choice
-from airflow_provider_wacontacts.operators.check_run import (
-    CHECK_VALIDATORS,
-    WEEK,
+from airflow_provider_wacontacts.operators.check_run import WEEK, _CheckOperator
+from airflow_provider_wacontacts.operators.check_sources import (
+    CONTACTS_VALIDATORS,
+    REVALIDATE_VALIDATORS,
     _CheckContactsOperator,
-    _CheckOperator,
+    _RevalidateContactsOperator,
 )
-from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.records.arguments import validate_int, validate_timedelta
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
-    from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
-    from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = [
     "WhatsAppAcknowledgeIdentityOperator",
@@ -36,17 +31,6 @@ __all__ = [
     "WhatsAppGetIdentityOperator",
     "WhatsAppRevalidateContactsOperator",
 ]
-
-STATUSES = ("valid", "invalid", "failed", "processing", "missing")
-
-
-def _validate_statuses(name: str, value: object) -> None:
-    is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
-    words = list(value) if is_list else []  # type: ignore[call-overload]
-    if not words:
-        raise ConfigError(f"{name} must be a list of one or more of {', '.join(STATUSES)}.")
-    for word in words:
-        validate_choice(name, word, STATUSES)
 
 
 class _WhatsAppSender(_CheckOperator):
@@ -95,6 +79,8 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         region.
     :param fresh_for: Maximum age of a result that is reused. Results with status ``failed`` are never reused. Default:
         7 days.
+    :param reuse_across_senders: Also reuse fresh results of other senders in the store, GREEN-API's included, except
+        those of clients from v2.43 on. Default: ``False``.
     :param force_check: Bypass the client's 7-day cache. Avoid: it is the main cause of bans. Default: ``False``.
     :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
@@ -105,7 +91,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         far (``partial``). Default: ``fail``.
     """
 
-    validators = {**CHECK_VALIDATORS, "fresh_for": validate_timedelta}  # noqa: RUF012
+    validators = CONTACTS_VALIDATORS
 
     def __init__(
         self,
@@ -117,6 +103,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
         fresh_for: timedelta = WEEK,
+        reuse_across_senders: bool = False,
         force_check: bool = False,
         blocking: str = "no_wait",
         batch_size: int = 100,
@@ -134,6 +121,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self.store_conn_id = store_conn_id
         self.default_region = default_region
         self.fresh_for = fresh_for
+        self.reuse_across_senders = reuse_across_senders
         self.force_check = force_check
         self.blocking = blocking
         self.batch_size = batch_size
@@ -144,7 +132,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self._validate_source()
 
 
-class WhatsAppRevalidateContactsOperator(_WhatsAppSender):
+class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOperator):
     """
     Recheck the numbers whose last real check will be stale by the end of the run's day, oldest first.
 
@@ -170,12 +158,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender):
         ``defer`` to the next UTC day. Default: ``partial``.
     """
 
-    validators = {  # noqa: RUF012
-        **CHECK_VALIDATORS,
-        "stale_after": validate_timedelta,
-        "limit": partial(validate_int, least=1),
-        "statuses": _validate_statuses,
-    }
+    validators = REVALIDATE_VALIDATORS
 
     def __init__(
         self,
@@ -210,35 +193,3 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender):
         self.max_checks = max_checks
         self.on_budget = on_budget
         self.validate_arguments(vars(self))
-
-    def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
-        options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)
-        return self._make_spec(context, end_of_run_day(context) - self.stale_after, *options)
-
-    def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
-        from airflow_provider_wacontacts.store.checks.model import CheckInput
-
-        opted_out: set[str] = set()
-        stale = self._stale(context, checks, opted_out)
-        # A number may opt out in a later row under another spelling.
-        while not opted_out.isdisjoint(stale):
-            stale = self._stale(context, checks, opted_out)
-        return [CheckInput(number, number) for number in stale]
-
-    def _stale(self, context: Mapping[str, Any], checks: SenderChecks, opted_out: set[str]) -> list[str]:
-        return checks.stale(
-            statuses=self.statuses,
-            not_after=end_of_run_day(context) - self.stale_after,
-            limit=self.limit,
-            wanted=None if self.contacts_sql is None else self._wanted(opted_out),
-        )
-
-    def _wanted(self, opted_out: set[str]) -> Iterator[str]:
-        """Yield the numbers of ``contacts_sql``, and add to ``opted_out``."""
-        from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
-
-        for row in parse_inputs(self._read_contacts(), self._region()):
-            if row.number and row.opted_in is False:
-                opted_out.add(row.number)
-            elif row.number and row.number not in opted_out:
-                yield row.number

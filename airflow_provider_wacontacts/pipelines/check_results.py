@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
+from airflow_provider_wacontacts.clients.green_api_checks import CLIENT_VERSION
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult, status_is_reliable
 from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults, NumberResult
 
-__all__ = ["to_number_result", "to_store_results"]
+__all__ = ["is_reliable", "is_shareable", "to_number_result", "to_store_results"]
 
 #: The store's own statuses: a server's word is never mistaken for one.
 RESERVED_STATUSES = frozenset({MISSING, "rejected", "not_asked"})
@@ -16,6 +17,16 @@ UNKNOWN = "unknown"
 #: A response dated outside of this range has a wrong clock: its results would be newest for long, or stale at once.
 MAX_AHEAD = timedelta(hours=1)
 MAX_BEHIND = timedelta(days=365)
+
+
+def is_reliable(client_version: str | None) -> bool | None:
+    """Return whether ``valid`` means that the number is on WhatsApp; ``None`` if the version is unknown."""
+    return client_version == CLIENT_VERSION or status_is_reliable(client_version)
+
+
+def is_shareable(client_version: str | None) -> bool:
+    """Return whether another sender may reuse the result: not if the client returns ``valid`` for every number."""
+    return is_reliable(client_version) is not False
 
 
 def to_store_results(

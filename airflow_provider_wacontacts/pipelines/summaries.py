@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
-from airflow_provider_wacontacts.clients.green_api_checks import CLIENT_VERSION
-from airflow_provider_wacontacts.clients.whatsapp_business_responses import status_is_reliable
 from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.pipelines.check_results import is_reliable
 from airflow_provider_wacontacts.records.windows import format_time
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ class CheckSummary:
 
 
 def _all_reliable(client_versions: Collection[str | None]) -> bool | None:
-    reliable = {version == CLIENT_VERSION or status_is_reliable(version) for version in client_versions}
+    reliable = set(map(is_reliable, client_versions))
     if False in reliable:
         return False
     return None if None in reliable or not reliable else True

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import (
     NON_RETRYABLE,
+    BudgetExceededError,
     ConfigError,
     LandingError,
     RateLimitedError,
@@ -144,6 +145,12 @@ class PendingCheck:
                 break
         return self._leased
 
+    def stop_rechecking(self) -> None:
+        """Release the leased numbers, and leave failed numbers as they are: the system's own quota is used up."""
+        log.warning("The quota of the plan is used up. Numbers with status failed are not rechecked.")
+        self.release()
+        self.check.stop_rechecking()
+
     def record(self, response: CheckResponse) -> None:
         """
         Record the results of the leased numbers, and release them.
@@ -178,6 +185,8 @@ def poll_results(
     try:
         while numbers := pending.lease_next():
             pending.record(send_check(numbers))
+    except BudgetExceededError:
+        pending.stop_rechecking()
     except BaseException:
         pending.release()
         raise
@@ -262,6 +271,8 @@ async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
         while numbers := await client.run_in_thread(pending.lease_next):
             await client.run_in_thread(pending.record, await client.send_check(numbers))
             await client.wait_unblocked()
+    except BudgetExceededError:
+        await client.run_in_thread(pending.stop_rechecking)
     except BaseException:
         await client.run_in_thread(pending.release)
         raise

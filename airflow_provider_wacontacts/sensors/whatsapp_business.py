@@ -33,6 +33,7 @@ from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppConta
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+    from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
@@ -58,8 +59,10 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     Results that a callback delivers count too. At the deadline the check becomes ``expired``, and the task fails, or is
     skipped with ``soft_fail``; results received so far are kept. Errors that no retry can fix always fail the task.
 
-    :param check_id: ID of a check, from the summary of ``WhatsAppCheckContactsOperator``.
+    :param check_id: ID of a check, from the summary of a check operator.
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
+    :param green_api_conn_id: Connection of type ``green_api`` of the check's sender, instead of
+        ``whatsapp_business_conn_id``. Then ``recheck_failed`` is all there is to wait for. Default: not used.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite, that holds the check.
     :param deadline: When to stop waiting: a timezone-aware ``datetime``, or an ISO 8601 string. Default: ``timeout``
         seconds after the first poll.
@@ -72,7 +75,13 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         Airflow's setting ``[operators] default_deferrable``.
     """
 
-    template_fields: Sequence[str] = ("check_id", "deadline", "whatsapp_business_conn_id", "store_conn_id")
+    template_fields: Sequence[str] = (
+        "check_id",
+        "deadline",
+        "whatsapp_business_conn_id",
+        "green_api_conn_id",
+        "store_conn_id",
+    )
     validators = {  # noqa: RUF012
         "recheck_failed": partial(validate_int, least=0),
         "batch_size": partial(validate_int, least=1, most=1_000),
@@ -85,6 +94,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         *,
         check_id: str,
         whatsapp_business_conn_id: str = "whatsapp_business_default",
+        green_api_conn_id: str | None = None,
         store_conn_id: str = "wacontacts_store",
         deadline: datetime | str | None = None,
         recheck_failed: int = 0,
@@ -96,6 +106,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.check_id = check_id
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.green_api_conn_id = green_api_conn_id
         self.store_conn_id = store_conn_id
         self.deadline = deadline
         self.recheck_failed = recheck_failed
@@ -176,11 +187,19 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         return self._summary(pending, self._expire(pending) if event is None else pending.count())
 
     @cached_property
-    def hook(self) -> WhatsAppBusinessHook:
-        """The hook of ``whatsapp_business_conn_id``."""
+    def hook(self) -> WhatsAppBusinessHook | GreenApiHook:
+        """The hook of ``green_api_conn_id``, or of ``whatsapp_business_conn_id``."""
+        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
+        if self.green_api_conn_id:
+            return GreenApiHook(self.green_api_conn_id)
         return WhatsAppBusinessHook(self.whatsapp_business_conn_id)
+
+    @property
+    def _source(self) -> str:
+        """The system, as metrics name it."""
+        return "green_api_checks" if self.green_api_conn_id else "whatsapp_business"
 
     @cached_property
     def _checks(self) -> SenderChecks:
@@ -188,8 +207,9 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self.hook.check()
+        hook, store = self.hook, open_store(self.store_conn_id)
         return SenderChecks(
-            open_store(self.store_conn_id).context, self.hook.sender, daily_checks=self.hook.daily_checks
+            store.context, hook.sender, daily_checks=hook.daily_checks, monthly_checks=hook.monthly_checks
         )
 
     def _begin(self, context: Any) -> PendingCheck:
@@ -213,7 +233,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
             str(self.check_id),
             deadline,
             recheck_failed=self.recheck_failed,
-            batch_size=self.batch_size,
+            batch_size=1 if self.green_api_conn_id else self.batch_size,
             waiter=waiter,
         )
 
@@ -238,9 +258,14 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         return totals
 
     def _ask(self, numbers: Sequence[str]) -> CheckResponse:
-        # Only rechecks of failed numbers count against the budget.
-        response = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
-        send("whatsapp_business", asked_again=len(numbers), **count_statuses(response))
+        from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
+
+        if isinstance(self.hook, GreenApiHook):
+            response = self.hook.check_whatsapp(*numbers)
+        else:
+            # Only rechecks of failed numbers count against the budget.
+            response = self.hook.check_contacts(numbers, idempotent=self.recheck_failed == 0)
+        send(self._source, asked_again=len(numbers), **count_statuses(response, self._source))
         return response
 
     def _handle_error(self, error: WaContactsError) -> None:
@@ -252,7 +277,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         retry_after = getattr(error, "retry_after", None) or timedelta(0)
         self._not_before = _now() + retry_after
         if isinstance(error, RateLimitedError):
-            send("whatsapp_business", rate_limit_waits=retry_after or None)
+            send(self._source, rate_limit_waits=retry_after or None)
         if self.reschedule and retry_after:
             raise AirflowRescheduleException(self._not_before)  # type: ignore[no-untyped-call]
 
@@ -264,9 +289,10 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
                 pending.check_id,
                 deadline,
                 whatsapp_business_conn_id=self.whatsapp_business_conn_id,
+                green_api_conn_id=self.green_api_conn_id,
                 store_conn_id=self.store_conn_id,
                 recheck_failed=self.recheck_failed,
-                batch_size=self.batch_size,
+                batch_size=1 if self.green_api_conn_id else self.batch_size,
                 max_failures=self.max_failures,
                 waiter=pending.waiter,
             ),
@@ -283,7 +309,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         return totals
 
     def _time_out(self, counts: Mapping[str, Any]) -> NoReturn:
-        send("whatsapp_business", expired=1)
+        send(self._source, expired=1)
         names = ("valid", "invalid", "failed", "processing", "missing", "queued")
         shown = ", ".join(f"{counts[name]} {name}" for name in names)
         message = (
@@ -296,7 +322,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
 
         summary = CheckSummary.of(pending.check, self._checks, totals)
-        send("whatsapp_business", self.whatsapp_business_conn_id, budget_left=summary.budget_left, resolved=1)
+        conn_id = self.green_api_conn_id or self.whatsapp_business_conn_id
+        send(self._source, conn_id, budget_left=summary.budget_left, resolved=1)
         self.log.info(
             "Check %s is %s: %s valid, %s invalid, %s failed",
             summary.check_id,

@@ -33,6 +33,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     :param check_id: ID of a check in the store.
     :param deadline: Timezone-aware ``datetime``, or an ISO 8601 string.
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
+    :param green_api_conn_id: Connection of type ``green_api``, instead. Default: ``None``.
     :param store_conn_id: Connection of the store that holds the check.
     :param recheck_failed: How many times to recheck a number whose result is ``failed``. Default: 0.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
@@ -47,6 +48,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         deadline: datetime | str,
         *,
         whatsapp_business_conn_id: str = "whatsapp_business_default",
+        green_api_conn_id: str | None = None,
         store_conn_id: str = "wacontacts_store",
         recheck_failed: int = 0,
         batch_size: int = 100,
@@ -58,6 +60,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         self.check_id = check_id
         self.deadline = deadline if isinstance(deadline, str) else deadline.isoformat()
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.green_api_conn_id = green_api_conn_id
         self.store_conn_id = store_conn_id
         self.recheck_failed = recheck_failed
         self.batch_size = batch_size
@@ -72,6 +75,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
                 "check_id": self.check_id,
                 "deadline": self.deadline,
                 "whatsapp_business_conn_id": self.whatsapp_business_conn_id,
+                "green_api_conn_id": self.green_api_conn_id,
                 "store_conn_id": self.store_conn_id,
                 "recheck_failed": self.recheck_failed,
                 "batch_size": self.batch_size,
@@ -90,6 +94,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         # Airflow logs the text of an exception, which may quote data.
         try:
             async with refcounted("modules", _modules):
+                from airflow_provider_wacontacts.hooks.green_api_shared import AsyncGreenApiChecks
                 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
                 from airflow_provider_wacontacts.pipelines.wait_for_results import (
                     PendingCheck,
@@ -98,7 +103,9 @@ class WhatsAppContactsTrigger(BaseTrigger):
                 )
 
                 deadline = read_deadline(self.deadline)
-                async with shared_client(self.whatsapp_business_conn_id, self.store_conn_id) as client:
+                conn_id = self.green_api_conn_id or self.whatsapp_business_conn_id
+                kind = AsyncGreenApiChecks if self.green_api_conn_id else None
+                async with shared_client(conn_id, self.store_conn_id, of=kind) as client:
                     pending = PendingCheck(
                         client.checks,
                         self.check_id,
@@ -124,7 +131,7 @@ async def _modules() -> AsyncIterator[None]:
 
 
 def _import_modules() -> None:
-    import airflow_provider_wacontacts.hooks.whatsapp_business_shared
+    import airflow_provider_wacontacts.hooks.green_api_shared
     import airflow_provider_wacontacts.pipelines.wait_for_results  # noqa: F401 - imported for later
     from airflow_provider_wacontacts.hooks.metrics import load
 

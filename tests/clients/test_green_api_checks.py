@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,12 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
     TransientError,
 )
+from airflow_provider_wacontacts.sandbox import GreenApiBehaviour
+from airflow_provider_wacontacts.sandbox.green_api.checks import NumberChecks
 
 NUMBER = "+11001234567"
 INSTANCE = Instance("1101000001", "example/token")
+POSTMAN = json.loads(Path(__file__).with_name("postman_check_whatsapp.json").read_text())["examples"]
 DATE = {"date": "Tue, 24 Nov 2026 12:00:00 GMT"}
 
 
@@ -78,6 +82,16 @@ def test_every_documented_response_is_read(content, status, wa_id, lid, from_cac
     assert bodies == [{"chatId": "11001234567@c.us"}]
     assert (result.status, result.wa_id, result.lid, response.from_cache) == (status, wa_id, lid, from_cache)
     assert response.date == datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("example", POSTMAN, ids=lambda example: example["collection"])
+def test_the_vendors_saved_examples_are_read(example):
+    response = check(Response(200, DATE, example["response"].encode()))[1]
+
+    assert response.results[NUMBER].status == "valid"
+    assert set(NumberChecks().check(example["request"].encode(), GreenApiBehaviour(check_form="2023"))) == set(
+        json.loads(example["response"])
+    )
 
 
 def test_force_is_sent():

@@ -17,8 +17,19 @@ from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.exceptions import TransientError
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-from airflow_provider_wacontacts.operators.green_api import GreenApiCheckContactsOperator
-from airflow_provider_wacontacts.sandbox import ContactList, Fault, GreenApiBehaviour, Sandbox, World
+from airflow_provider_wacontacts.operators.green_api import (
+    GreenApiCheckContactsOperator,
+    GreenApiRevalidateContactsOperator,
+)
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+from airflow_provider_wacontacts.sandbox import (
+    ContactList,
+    Fault,
+    GreenApiBehaviour,
+    Sandbox,
+    WhatsAppBehaviour,
+    World,
+)
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 SENDER = "green_api:1101000001"
@@ -52,9 +63,12 @@ def connect_api(api: Sandbox, connect: Callable[..., None], **extra: Any) -> Non
 
 def check(contacts: list[Any], *, run_id: str = "run", **arguments: Any) -> dict[str, Any]:
     operator = GreenApiCheckContactsOperator(task_id="check", contacts=contacts, **arguments)
-    ti = SimpleNamespace(dag_id="dag", run_id=run_id, task_id="check", map_index=-1)
-    run = SimpleNamespace(run_after=datetime.now(UTC))
-    return operator.execute({"ti": ti, "dag_run": run, "outlet_events": {}})
+    return operator.execute(context(run_id))
+
+
+def context(run_id: str, task_id: str = "check") -> dict[str, Any]:
+    ti = SimpleNamespace(dag_id="dag", run_id=run_id, task_id=task_id, map_index=-1)
+    return {"ti": ti, "dag_run": SimpleNamespace(run_after=datetime.now(UTC)), "outlet_events": {}}
 
 
 def test_every_input_has_a_row_and_the_summary_its_counts(api: Sandbox, query: Query) -> None:
@@ -127,6 +141,64 @@ def test_past_the_monthly_budget_the_task_waits_for_the_next_month(
     assert query(SPENT) == [(12,)]
     with pytest.raises(AirflowFailException, match=r"monthly_checks \(12\) are spent for this month. .* 2026-12-01"):
         check(numbers(20)[10:], run_id="another")
+
+
+def test_the_next_month_continues_with_the_numbers_that_are_left(
+    api: Sandbox, query: Query, connect: Callable[..., None], set_store_clock: Callable[[datetime], None]
+) -> None:
+    connect_api(api, connect, monthly_checks=6)
+    set_store_clock(MONTH_END.replace(day=2))
+    with pytest.raises(TaskDeferred):
+        check(numbers(10), on_budget="defer")
+    set_store_clock(MONTH_END.replace(month=12, day=1))
+
+    summary = check(numbers(10), on_budget="defer")
+
+    assert summary.items() >= {"given": 10, "asked": 10, "valid": 10, "state": "resolved"}.items()
+    assert api.green_api.asked_numbers == dict.fromkeys(numbers(10), 1)
+    assert query("SELECT spent FROM wacontacts_budget ORDER BY day") == [(6,), (4,)]
+
+
+def test_stale_numbers_are_rechecked_oldest_first(api: Sandbox, query: Query, connect: Callable[..., None]) -> None:
+    first, second, invalid, fresh = numbers(4)
+    api.green_api.put_number(invalid, exists=False)
+    now = api.clock.now()
+    for days, given in ((9, [second, invalid]), (12, [first]), (2, [fresh])):
+        api.clock.set(now - timedelta(days=days))
+        check(given, run_id=f"{days} days ago")
+    api.clock.set(now)
+    connect_api(api, connect, daily_checks=5)
+
+    operator = GreenApiRevalidateContactsOperator(task_id="revalidate", force_check=True)
+    summary = operator.execute(context("today", "revalidate"))
+
+    rows = query(ROWS.replace("ORDER", f"WHERE check_id = '{summary['check_id']}' ORDER"))
+    assert [number for number, *_ in rows] == [first, second]
+    assert summary.items() >= {"asked": 1, "not_asked": 1, "budget_left": 0}.items()
+
+
+@pytest.mark.parametrize(("version", "from_store"), [("v2.41.2", 1), ("v2.45.1", 0)])
+def test_reliable_results_of_another_sender_are_reused_where_wanted(
+    api: Sandbox, query: Query, connect: Callable[..., None], version: str, from_store: int
+) -> None:
+    known, new = numbers(2)
+    business = WhatsAppBehaviour(on_whatsapp=1.0, processing_share=0.0, version=version)
+    api.load(World(), now=api.clock.now(), whatsapp=business)
+    extra = {"auth": "bearer", "sender": business.sender}
+    own = {"conn_type": "whatsapp_business", "host": api.url, "password": business.token}
+    connect("whatsapp_business_default", **own, extra=extra)
+    WhatsAppCheckContactsOperator(task_id="check", contacts=[known]).execute(context("first"))
+
+    summary = check([known, new, known], reuse_across_senders=True)
+
+    counts = {"asked": 2 - from_store, "from_store": from_store, "duplicates": 1, "valid": 2}
+    assert summary.items() >= counts.items()
+    assert summary["status_is_reliable"] is True
+    rows = query("SELECT from_sender FROM wacontacts_check_result ORDER BY check_id, ordinal")
+    assert sorted(rows, key=str) == sorted([(business.sender if from_store else None,)] * 2 + [(None,)] * 2, key=str)
+    assert query(f"SELECT count(*) FROM wacontacts_number WHERE sender = '{SENDER}' AND status IS NULL") == [
+        (from_store,)
+    ]
 
 
 @pytest.mark.parametrize("on_budget", ["fail", "partial"])

@@ -43,7 +43,7 @@ def test_all_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
-    assert len(OPERATORS) == 12
+    assert len(OPERATORS) == 13
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

@@ -29,14 +29,14 @@ class Installation:
         self.home.mkdir()
         self._venv = folder / "venv"
 
-    def install(self, wanted: str, constraints: Path) -> None:
+    def install(self, wanted: str, constraints: Path | None = None) -> None:
         """Install a requirement, and what it needs, by uv where there is one."""
         venv.create(self._venv, with_pip=not UV.exists())
         python = str(self._venv / "bin" / "python")
         install = [UV, "pip", "install", "--python", python] if UV.exists() else [python, "-m", "pip", "install"]
         indexed = {name: value for name, value in os.environ.items() if name.startswith(FOR_THE_INDEX)}
         environment = indexed | {"PATH": os.defpath, "HOME": os.environ.get("HOME", str(self.home))}
-        command = [*install, "-q", "-c", constraints, wanted]
+        command = [*install, "-q", *(["-c", constraints] if constraints else []), wanted]
         subprocess.run(command, cwd=self.home, env=environment, check=True)
 
     def run(self, program: str, *arguments: str, **environment: str) -> str:

@@ -63,6 +63,7 @@ def test_the_trigger_gets_only_its_arguments(place):
         "check_id": check.check_id,
         "deadline": until.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "whatsapp_business_conn_id": "whatsapp_business_default",
+        "green_api_conn_id": None,
         "store_conn_id": "wacontacts_store",
         "recheck_failed": 2,
         "batch_size": 7,
@@ -87,6 +88,7 @@ def test_template_fields():
         "check_id",
         "deadline",
         "whatsapp_business_conn_id",
+        "green_api_conn_id",
         "store_conn_id",
     }
 

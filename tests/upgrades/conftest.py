@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.operators.green_api import (
     GreenApiCheckContactsOperator,
     GreenApiContactsToObjectStorageOperator,
     GreenApiContactsToSqlOperator,
+    GreenApiRevalidateContactsOperator,
 )
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import (
@@ -48,6 +49,8 @@ class Scene:
         self.api = api
         self._files = f"file://{files}"
         self._checked(numbers(1, first=KNOWN), run_id="yesterday")
+        known = GreenApiCheckContactsOperator(task_id="task", contacts=numbers(1, first=KNOWN))
+        known.execute(self.context("yesterday"))
         self.check_id = self._checked(numbers(3))
 
     def task(self, name: str) -> Any:
@@ -84,6 +87,9 @@ class Scene:
             ),
             "GreenApiCheckContactsOperator": lambda: GreenApiCheckContactsOperator(
                 **whose, contacts=numbers(2, first=10)
+            ),
+            "GreenApiRevalidateContactsOperator": lambda: GreenApiRevalidateContactsOperator(
+                **whose, stale_after=timedelta(0), statuses=["valid", "invalid"]
             ),
             "WhatsAppCheckContactsOperator": lambda: WhatsAppCheckContactsOperator(
                 **whose, contacts=numbers(2, first=10)

@@ -29,6 +29,7 @@ DONE = {
     "GreenApiContactsToSqlOperator": PULLED,
     "GreenApiContactsToObjectStorageOperator": PULLED,
     "GreenApiCheckContactsOperator": {"given": 2, "asked": 2, "state": "resolved"},
+    "GreenApiRevalidateContactsOperator": {"given": 1, "asked": 1, "state": "resolved"},
     "WhatsAppCheckContactsOperator": {"given": 2, "asked": 2, "processing": 2},
     "WhatsAppRevalidateContactsOperator": {"given": 1, "asked": 1, "valid": 1},
     "WhatsAppContactsSensor": {"state": "resolved", "given": 3, "valid": 3},

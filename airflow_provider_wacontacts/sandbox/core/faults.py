@@ -24,6 +24,7 @@ RequestKind = Literal[
     "contacts",
     "state",
     "wa_settings",
+    "settings",
     "whatsapp",
     "other",
 ]
@@ -165,8 +166,8 @@ class Requests:
         Count the requests that were answered.
 
         :param kind: ``create``, ``page`` and ``schemas`` are Turn's, ``login``, ``check``, ``identity`` and
-            ``acknowledge`` WhatsApp's, ``contacts``, ``state``, ``wa_settings`` and ``whatsapp`` (checks) GREEN-API's;
-            ``other``; None for all.
+            ``acknowledge`` WhatsApp's, ``contacts``, ``state``, ``wa_settings``, ``settings`` and ``whatsapp``
+            (checks) GREEN-API's; ``other``; None for all.
         :param outcome: a status, ``drop`` or ``cut``; None for all.
         """
         return sum(

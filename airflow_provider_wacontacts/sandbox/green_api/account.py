@@ -33,7 +33,7 @@ class GreenApiCall:
     One request to the instance.
 
     :param at: when it was answered, in seconds since the epoch, real time.
-    :param kind: ``contacts``, ``state``, ``wa_settings``, ``whatsapp`` (a check) or ``other``.
+    :param kind: ``contacts``, ``state``, ``wa_settings``, ``settings``, ``whatsapp`` (a check) or ``other``.
     :param outcome: the status, ``cut`` or ``drop``.
     :param parameters: of the query, as they were sent.
     :param authorization: it came with the header ``Authorization``, which has no place here.

@@ -38,6 +38,18 @@ _INSTANCE = "/{prefix:path}waInstance"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _OWN_NUMBER = "79001234567"
 _OWN_LID = "100000000000001@lid"
+#: The defaults of an instance, where ``yes`` and ``no`` are strings.
+_SETTINGS = {
+    "webhookUrl": "",
+    "webhookUrlToken": "",
+    "delaySendMessagesMilliseconds": 5000,
+    "markIncomingMessagesReaded": "no",
+    "outgoingWebhook": "no",
+    "incomingWebhook": "no",
+    "stateWebhook": "no",
+    "keepOnlineStatus": "no",
+    "enableLidMode": "no",
+}
 _Call = Callable[[Request, bytes], Response]
 
 
@@ -64,6 +76,7 @@ class GreenApiApi:
             ("getContacts", "contacts", self._get_contacts),
             ("getStateInstance", "state", self._get_state),
             ("getWaSettings", "wa_settings", self._get_wa_settings),
+            ("getSettings", "settings", self._get_settings),
             ("checkWhatsapp", "whatsapp", self._check_whatsapp),
         ]
         known = [
@@ -192,6 +205,9 @@ class GreenApiApi:
         if behaviour.history_sync_progress is None:
             del told["historySyncProgress"]
         return json_response(told)
+
+    def _get_settings(self, _request: Request, _body: bytes) -> Response:
+        return json_response({**_SETTINGS, "wid": f"{_OWN_NUMBER}@c.us" if self._behaviour.is_ready else ""})
 
     def _check_whatsapp(self, _request: Request, body: bytes) -> Response:
         if not self._behaviour.is_ready:

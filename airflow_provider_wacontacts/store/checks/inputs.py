@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, 
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import add_numbers
 
-__all__ = ["add", "batches", "close"]
+__all__ = ["add", "batches", "close", "reuse_of_other_senders"]
 
 ERASED = "erased"
 ADD_ROWS = """
@@ -52,6 +52,25 @@ UPDATE {at}wacontacts_check_result AS r SET (status, wa_id, checked_at, from_sto
 WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
     SELECT 1 FROM {at}wacontacts_number n
     WHERE n.number_id = r.number_id AND n.status IN :reusable AND n.checked_at > :fresh_after
+)
+"""
+IS_OF_OTHER_SENDER = """
+    o.number = r.number AND o.sender <> :sender AND o.status IN :reusable AND o.checked_at > :fresh_after
+"""
+VERSIONS_OF_OTHER_SENDERS = f"""
+SELECT DISTINCT o.client_version FROM {{at}}wacontacts_check_result r
+JOIN {{at}}wacontacts_number o ON {IS_OF_OTHER_SENDER}
+WHERE r.check_id = :check_id AND r.status IS NULL
+"""
+REUSE_OF_OTHER_SENDERS = f"""
+UPDATE {{at}}wacontacts_check_result AS r SET (status, wa_id, checked_at, from_sender, from_store) = (
+    SELECT o.status, o.wa_id, o.checked_at, o.sender, true FROM {{at}}wacontacts_number o
+    WHERE {IS_OF_OTHER_SENDER} AND coalesce(o.client_version, '') IN :versions
+    ORDER BY o.checked_at DESC, o.number_id LIMIT 1
+)
+WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
+    SELECT 1 FROM {{at}}wacontacts_number o
+    WHERE {IS_OF_OTHER_SENDER} AND coalesce(o.client_version, '') IN :versions
 )
 """
 CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now WHERE check_id = :check_id"
@@ -95,6 +114,18 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
     if fresh_after is not None:
         db.execute(REUSE, check_id=check_id, fresh_after=fresh_after, reusable=REUSABLE)
     db.execute(CLOSE, check_id=check_id, now=now)
+
+
+def reuse_of_other_senders(db: Database, is_shareable: Callable[[str | None], bool], **own: Any) -> None:
+    """
+    Reuse fresh results of other senders; each row then names the sender.
+
+    :param is_shareable: whether results of a client of this version are reused.
+    :param own: ``check_id``, ``sender`` and ``fresh_after``.
+    """
+    found = db.execute(VERSIONS_OF_OTHER_SENDERS, reusable=REUSABLE, **own)
+    if versions := [version or "" for (version,) in found if is_shareable(version)]:
+        db.execute(REUSE_OF_OTHER_SENDERS, reusable=REUSABLE, versions=versions, **own)
 
 
 def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:

@@ -121,11 +121,13 @@ class Check:
         self._monthly_checks = monthly_checks
         self._holder = f"{self.check_id}/{waiter}" if waiter else self.check_id
 
-    def fill(self, given: Iterable[CheckInput]) -> None:
+    def fill(self, given: Iterable[CheckInput], *, is_shareable: Callable[[str | None], bool] | None = None) -> None:
         """
         Add all inputs, and reuse fresh results.
 
         :param given: read once, some thousand at a time; may be empty.
+        :param is_shareable: whether results of other senders are reused, by the version of the client that returned
+            them; ``None`` to reuse the sender's own alone.
         :raises LandingError: the database failed.
         """
         context, first = self._context, 0
@@ -133,7 +135,14 @@ class Check:
             self._add(first, batch)
             first += len(batch)
         fresh_after = None if self._row.force_check else self._row.fresh_after
-        context.run(lambda db: inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=self._now(db)))
+
+        def close(db: Database) -> None:
+            inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=self._now(db))
+            if fresh_after is not None and is_shareable is not None:
+                own = {"check_id": self._row.check_id, "sender": self._sender, "fresh_after": fresh_after}
+                inputs.reuse_of_other_senders(db, is_shareable, **own)
+
+        context.run(close)
         if first >= ANALYZE_AFTER_ROWS:
             context.analyze("check_result", "number")
         self.is_filled = True
@@ -286,7 +295,7 @@ class Check:
     def client_versions(self) -> set[str | None]:
         """Return the versions of the clients that returned ``valid``; ``None`` for a response without one."""
         with self._context.read() as db:
-            return results.client_versions(db, self._row.check_id)
+            return results.client_versions(db, self._sender, self._row.check_id)
 
     def _add(self, first: int, batch: Sequence[CheckInput]) -> None:
         context = self._context

@@ -132,7 +132,7 @@ WHERE check_id = :check_id GROUP BY status, from_store, duplicate, waiting
 """
 VERSIONS = """
 SELECT DISTINCT n.client_version FROM {at}wacontacts_check_result r
-JOIN {at}wacontacts_number n ON n.number_id = r.number_id
+JOIN {at}wacontacts_number n ON n.number = r.number AND n.sender = coalesce(r.from_sender, :sender)
 WHERE r.check_id = :check_id AND r.status = 'valid'
 """
 ROWS_OF_NUMBERS = """
@@ -257,9 +257,9 @@ def count_totals(db: Database, check_id: str) -> CheckTotals:
     return CheckTotals(state, **counts)
 
 
-def client_versions(db: Database, check_id: str) -> set[str | None]:
+def client_versions(db: Database, sender: str, check_id: str) -> set[str | None]:
     """Return the versions of the clients that returned ``valid``; ``None`` for a response without one."""
-    return {version for (version,) in db.execute(VERSIONS, check_id=check_id)}
+    return {version for (version,) in db.execute(VERSIONS, sender=sender, check_id=check_id)}
 
 
 def _without_suppressed(

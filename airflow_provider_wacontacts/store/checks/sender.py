@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 __all__ = ["SenderChecks"]
 
 UNFINISHED = """
-SELECT check_id, filled_at IS NOT NULL AND opened_at > :resumable_after AS is_resumable
+SELECT check_id, filled_at IS NOT NULL AND coalesce(deferred_until, opened_at) > :resumable_after AS is_resumable
 FROM {at}wacontacts_check
 WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id AND map_index = :map_index
     AND coalesce(region_id, '') = coalesce(CAST(:region_id AS text), '')
@@ -106,6 +106,7 @@ class SenderChecks:
 
         Leases of its earlier attempts are released. A check is not resumed without all its inputs, or where its own
         results may be stale: the last attempt was so long ago that neither the store nor the client would reuse them.
+        One that was deferred until lately is resumed with all its results, however long the wait for a budget was.
 
         :raises LandingError: the database failed.
         """

@@ -97,6 +97,7 @@ TABLES = (
         status text,
         reason text,
         from_store boolean NOT NULL DEFAULT false,
+        from_sender text,
         duplicate boolean NOT NULL DEFAULT false,
         waiting boolean NOT NULL DEFAULT false,
         failures integer NOT NULL DEFAULT 0,

@@ -1,0 +1,108 @@
+"""Checks with GREEN-API on an event loop, for the triggers of a triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from airflow.providers.common.compat.sdk import Connection
+from asgiref.sync import sync_to_async
+
+from airflow_provider_wacontacts.clients import green_api
+from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, open_session
+from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
+from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
+from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+from airflow_provider_wacontacts.hooks.connections import Endpoint, parse_endpoint, read_connection_async
+from airflow_provider_wacontacts.hooks.feed import USER_AGENT
+from airflow_provider_wacontacts.hooks.green_api import CHECK_RATE_LIMITERS, GreenApiHook
+from airflow_provider_wacontacts.hooks.green_api_connection import (
+    parse_instance,
+    read_daily_checks,
+    read_monthly_checks,
+    sender_of,
+)
+from airflow_provider_wacontacts.hooks.metrics import send_retry
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import LIMITS, route_to
+
+__all__ = ["AsyncGreenApiChecks"]
+
+
+class AsyncGreenApiChecks:
+    """
+    Checks numbers with GREEN-API without blocking the event loop.
+
+    ``async with AsyncGreenApiChecks(conn_id) as checks`` opens and closes it. The tasks of one event loop may share it.
+
+    :ivar rate_limiter: spaces the requests.
+    :ivar sender: what numbers are stored under.
+    :ivar daily_checks: the daily check budget.
+    :ivar monthly_checks: the monthly check budget.
+    :param conn_id: the connection, which is read when it is opened.
+    :param policy: how long a request is retried.
+    """
+
+    source = "green_api_checks"
+    sender: str
+    daily_checks: int
+    monthly_checks: int
+
+    def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None) -> None:
+        self._conn_id = conn_id
+        self._policy = policy or RetryPolicy()
+        self.rate_limiter = AsyncRateLimiter(CHECK_RATE_LIMITERS.interval)
+        self._instance: green_api.Instance
+        self._driver: AsyncDriver
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """
+        Read the connection, and open a session.
+
+        :raises ConfigError: the connection is missing or invalid; nothing is sent.
+        """
+        connection = await read_connection_async(self._conn_id, GreenApiHook.conn_type)
+        # In Airflow's thread: masking calls the supervisor, which would block the event loop.
+        endpoint = await sync_to_async(self._parse)(connection)
+        route = await sync_to_async(route_to, thread_sensitive=False)(endpoint)
+        self._session = open_session(USER_AGENT)
+        self._driver = AsyncDriver(
+            self._session,
+            route,
+            RetryLoop(
+                policy=self._policy,
+                clock=LOOP_CLOCK,
+                normalize=green_api.normalize_status,
+                before_sleep=send_retry,
+                connection=endpoint.label,
+            ),
+            timeout=endpoint.timeout,
+            limits=LIMITS.changed(endpoint.max_response_mb, endpoint.max_response_seconds),
+            rate_limiter=self.rate_limiter,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def check_contacts(self, inputs: Sequence[str]) -> CheckResponse:
+        """
+        Check whether a number is on WhatsApp, see :meth:`.GreenApiHook.check_whatsapp`.
+
+        :param inputs: one number, E.164.
+        """
+        (number,) = inputs
+        return await self._driver.run(check_whatsapp(self._instance, number))
+
+    def _parse(self, connection: Connection) -> Endpoint:
+        endpoint = parse_endpoint(connection)
+        self._instance = parse_instance(connection, endpoint)
+        self.sender = sender_of(self._instance)
+        self.daily_checks = read_daily_checks(connection)
+        self.monthly_checks = read_monthly_checks(connection)
+        return endpoint
