@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    "erasure",
+    *("erasure", "green_api_checks"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -60,13 +60,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
+    parser.add_argument("--green-api-checks", type=int, default=600, help="numbers to check with GREEN-API (600); once")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
     parser.add_argument("--readme", action="store_true", help="keep the figures, and write README's section from them")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks")
+    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks", "green_api_checks")
     if min(getattr(options, name) for name in counts) < 1:
         parser.error("rows and runs start at 1")
     return options
@@ -81,6 +82,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "memory": ((2_000, options.rows, options.large),),
         "waiting": (options.sensors,),
         "checks": (options.checks,),
+        "green_api_checks": (options.green_api_checks,),
         "snapshots": (options.rows,),
         "numbers": (options.numbers, options.runs),
         "directory": (options.contacts, options.runs),

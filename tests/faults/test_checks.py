@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS
-from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
+from airflow_provider_wacontacts.sandbox import Fault, GreenApiBehaviour, Sandbox, WhatsAppBehaviour, World
 from tests.conftest import plain_id
 
 KILLS = 8
@@ -118,3 +118,50 @@ def test_two_checks_and_two_revalidations_at_once_ask_about_each_number_once(
         assert outcome["summary"]["valid"] == outcome["summary"]["given"]
     assert asking(either_url, CLAIMED) == [(0,)]
     assert asking(either_url, SPENT) == [(600,)]
+
+
+@pytest.fixture
+def green_plan(sandbox: Sandbox, either_url: str) -> dict[str, Any]:
+    """GREEN-API, where all numbers are on WhatsApp and each request takes a moment."""
+    own = GreenApiBehaviour(on_whatsapp=1.0, check_rate_limit=None)
+    sandbox.load(World(), now=datetime.now(UTC).replace(microsecond=0), green_api=own)
+    sandbox.fail(Fault(on="whatsapp", kind="delay", delay_s=0.02, every=1))
+    plan = {"api": sandbox.url, "token": own.token, "instance": own.id_instance, "store": either_url, "gate": None}
+    return plan | {"sender": f"green_api:{own.id_instance}", "daily_checks": 100_000, "run_id": "run"}
+
+
+def test_killed_workers_of_green_api_lose_no_number(
+    checkers: Any, sandbox: Sandbox, green_plan: dict[str, Any], *, either_url: str, asking: Ask, until: Any
+) -> None:
+    kills = 3
+    green_plan |= {"numbers": numbers(100)}
+    for kill in range(1, kills + 1):
+        worker = checkers.start(**green_plan)
+        until(lambda kill=kill: sandbox.requests.count("whatsapp") >= kill * 20)
+        worker.kill()
+    summary = checkers.start(**green_plan).outcome()["summary"]
+
+    assert (summary["given"], summary["asked"], summary["valid"], summary["state"]) == (100, 100, 100, "resolved")
+    asked = sandbox.green_api.asked_numbers
+    assert set(asked) == set(numbers(100))
+    ((spent,),) = asking(either_url, SPENT)
+    assert sum(asked.values()) <= spent <= 100 + kills * MAX_THREADS
+
+
+def test_ten_workers_of_green_api_spend_a_months_budget_exactly(
+    checkers: Any, sandbox: Sandbox, green_plan: dict[str, Any], *, either_url: str, asking: Ask, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    sandbox.green_api.change(check_quota=60)
+    green_plan |= {"monthly_checks": 60, "gate": str(gate)}
+    started = [
+        checkers.start(**green_plan | {"numbers": numbers(100)[8 * place : 8 * place + 28], "run_id": f"run {place}"})
+        for place in range(10)
+    ]
+    gate.touch()
+    outcomes = [worker.outcome() for worker in started]
+
+    assert [outcome for outcome in outcomes if "summary" not in outcome] == []
+    asked = sandbox.green_api.asked_numbers
+    assert (len(asked), set(asked.values()), asking(either_url, SPENT)) == (60, {1}, [(60,)])
+    assert sandbox.requests.count("whatsapp") == 60

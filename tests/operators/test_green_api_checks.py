@@ -234,7 +234,9 @@ def test_an_invalid_budget_is_rejected_before_any_request(
     assert api.green_api.calls == []
 
 
-def test_ten_checks_a_second_are_sent(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_checks_a_second_are_sent_and_ten_thousand_in_a_thousand_seconds(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interval = timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND)
     monkeypatch.setattr(green_api, "CHECK_RATE_LIMITERS", RateLimiters(interval))
     now = [0.0]
@@ -245,5 +247,9 @@ def test_ten_checks_a_second_are_sent(api: Sandbox, monkeypatch: pytest.MonkeyPa
     hook = GreenApiHook(clock=Clock(sleep=sleep, monotonic=lambda: now[0]))
     for number in numbers(101):
         hook.check_whatsapp(number)
-
     assert 10.0 <= now[0] <= 10.5
+
+    limiter = RateLimiters(interval)["instance"]
+    for _ in range(10_000):
+        limiter.acquire(hook._clock)
+    assert 1_000 <= now[0] - 10.5 <= 1_050

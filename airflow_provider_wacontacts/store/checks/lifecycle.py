@@ -172,7 +172,7 @@ class Check:
         """
 
         def work(db: Database) -> LeasedNumbers:
-            now = self._now(db)
+            now = self._begin_to_spend(db)
             return leases.lease(db, self._first_request(now), number_ids, now)
 
         return self._context.run(work)
@@ -181,7 +181,7 @@ class Check:
         """Lease waiting numbers; of these, the budget is charged for those that had failed."""
 
         def work(db: Database) -> LeasedNumbers:
-            now = self._now(db)
+            now = self._begin_to_spend(db)
             first = self._first_request(now)
             again = first._replace(fresh_after=EVER, asked_since=NEVER, force_check=False, is_waiting=True)
             return leases.lease(db, again, number_ids, now)
@@ -334,6 +334,17 @@ class Check:
             monthly_checks=self._monthly_checks,
             max_checks=self.max_checks,
         )
+
+    def _begin_to_spend(self, db: Database) -> datetime:
+        """
+        Return the time.
+
+        The budget of a month is in the rows of its days: at midnight, workers that spend it on two days would not see
+        each other.
+        """
+        if self._monthly_checks is not None:
+            self._context.locks.named(db.connection, "wacontacts monthly budget", self._sender)
+        return self._now(db)
 
     def _resolve_and_count(self, db: Database) -> CheckTotals:
         results.resolve_checks(db, [self._row.check_id], self._now(db))
