@@ -8,7 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.assets import store_uri
-from airflow_provider_wacontacts.operators.green_api_checks import GreenApiCheckContactsOperator, GreenApiRevalidateContactsOperator
+from airflow_provider_wacontacts.operators.green_api_checks import (
+    GreenApiCheckContactsOperator,
+    GreenApiRevalidateContactsOperator,
+)
 from airflow_provider_wacontacts.operators.green_api_contacts import VALIDATORS, GreenApiContactsOperator
 from airflow_provider_wacontacts.operators.task_context import (
     SHRINK_VALIDATORS,
