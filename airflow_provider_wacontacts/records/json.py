@@ -8,6 +8,7 @@ decoded leniently and repaired, so that one malformed row never costs the rows b
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -118,7 +119,8 @@ def _decode_strictly(body: bytes) -> Any:
 
 def _salvage(text: bytes, levels: int) -> Any:
     with suppress(ValueError, RecursionError):
-        return repair(decode_leniently(text))[0]
+        decoded = text.decode("utf-8", "surrogateescape")
+        return repair(json.loads(decoded, strict=False, parse_float=_finite, parse_constant=lambda _: None))[0]
     if levels == 0:
         return None
     text = text.strip(BLANK)
@@ -128,6 +130,11 @@ def _salvage(text: bytes, levels: int) -> Any:
         if text.startswith(b"["):
             return [_salvage(item, levels - 1) for item in split_list(text)]
     return None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def split_list(body: bytes) -> Iterator[bytes]:
