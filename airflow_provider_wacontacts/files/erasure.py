@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import msgspec
 
+from airflow_provider_wacontacts.files.errors import storage_errors
 from airflow_provider_wacontacts.files.layout import (
     FILE_NAME,
     MANIFEST,
@@ -26,7 +27,6 @@ from airflow_provider_wacontacts.files.layout import (
     FileEntry,
     ObjectPath,
     encode_manifest,
-    storage_errors,
 )
 from airflow_provider_wacontacts.files.parquet import copy_parquet
 from airflow_provider_wacontacts.files.reader import (

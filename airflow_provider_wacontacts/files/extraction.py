@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.files.errors import storage_errors
 from airflow_provider_wacontacts.files.layout import (
     FORMAT_VERSION,
     MANIFEST,
@@ -23,7 +24,6 @@ from airflow_provider_wacontacts.files.layout import (
     encode_manifest,
     extraction_prefix,
     safe_uri,
-    storage_errors,
 )
 from airflow_provider_wacontacts.files.local import FILE_MODE, create_folder, local_path, refuse_links
 from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format

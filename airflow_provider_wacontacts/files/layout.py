@@ -6,10 +6,7 @@ The manifest is written last. A prefix without one belongs to an extraction that
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -33,7 +30,6 @@ __all__ = [
     "extraction_prefix",
     "path_segment",
     "safe_uri",
-    "storage_errors",
 ]
 
 MANIFEST = "_manifest.json"
@@ -109,28 +105,6 @@ def safe_uri(path: ObjectPath) -> str:
     host, slash, key = rest.partition("/")
     user, at, name = host.rpartition("@")
     return f"{scheme}://{name if ':' in user else user + at + name}{slash}{key}"
-
-
-@contextmanager
-def storage_errors(what: str) -> Iterator[None]:
-    """
-    Replace errors of the storage by one that contains neither a URI nor data.
-
-    :param what: what failed, such as ``part-00000.jsonl.gz could not be written``.
-    :raises LandingError: instead of any other exception, except those of the package.
-    """
-    try:
-        yield
-    except (ConfigError, LandingError):
-        raise
-    except Exception as error:  # noqa: BLE001 - each storage has errors of its own
-        raise LandingError(f"{what} ({_describe(error)})") from None
-
-
-def _describe(error: Exception) -> str:
-    name = type(error).__name__
-    number = error.errno if isinstance(error, OSError) else None
-    return f"{name}: {os.strerror(number)}" if isinstance(number, int) else name
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.files.errors import storage_errors
 from airflow_provider_wacontacts.files.layout import (
     MANIFEST,
     FileEntry,
@@ -23,7 +24,6 @@ from airflow_provider_wacontacts.files.layout import (
     decode_manifest,
     path_segment,
     safe_uri,
-    storage_errors,
 )
 from airflow_provider_wacontacts.files.local import local_path, walk
 from airflow_provider_wacontacts.files.parquet import read_parquet

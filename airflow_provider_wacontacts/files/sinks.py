@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_wacontacts.files.layout import ObjectPath, storage_errors
+from airflow_provider_wacontacts.files.errors import storage_errors
+from airflow_provider_wacontacts.files.layout import ObjectPath
 from airflow_provider_wacontacts.files.local import create_file, local_path
 from airflow_provider_wacontacts.records.pages import Text
 

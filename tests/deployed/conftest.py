@@ -295,7 +295,9 @@ def _run_everything(runs):
     of_settling = dict(zip(("start", "end"), map(datetime.isoformat, runs.settling_window), strict=True))
     of_failures = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}
     started = {"settling": airflow.trigger("settling", conf=of_settling)}
-    airflow.wait(lambda: _state_of_settling(runs, started) == "deferred", "the window to wait until it has settled", 60)
+    airflow.wait(
+        lambda: _state_of_settling(runs, started) == "deferred", "the window to wait until it has settled", 300
+    )
 
     runs.crm.add(newcomers())
     runs.whatsapp.clock.set(now, rate=1)
@@ -329,9 +331,9 @@ def _lose_the_triggerer_while_it_waits(runs, asked):
         new = [owner for owner in owners if owner is not None and owner not in asked.triggerers]
         return new and not asked.triggerers.extend(new)
 
-    runs.airflow.wait(taken_over, "the sensor's trigger to be with a triggerer", 90)
+    runs.airflow.wait(taken_over, "the sensor's trigger to be with a triggerer", 300)
     runs.airflow.lose("triggerer")
-    runs.airflow.wait(taken_over, "the sensor's trigger to be with another triggerer", 90)
+    runs.airflow.wait(taken_over, "the sensor's trigger to be with another triggerer", 300)
     runs.whatsapp.whatsapp.change(resolved_by="asking")
 
 
@@ -360,7 +362,7 @@ def _state_of_settling(runs, started):
     return settling["state"]
 
 
-def _watch_deferrals(runs, started, timeout=180):
+def _watch_deferrals(runs, started, timeout=600):
     """Look at what the database holds of waiting tasks while they wait, until one went on and the other still waits."""
     deadline = time.monotonic() + timeout
     limited = ""

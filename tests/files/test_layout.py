@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.files.layout import path_segment, safe_uri, storage_errors
+from airflow_provider_wacontacts.files.layout import path_segment, safe_uri
 
 
 def test_plain_names_are_not_encoded():
@@ -55,10 +54,3 @@ def test_a_uri_contains_the_connection_and_no_password(text, named):
             return text
 
     assert safe_uri(Remote()) == named
-
-
-def test_an_error_of_the_storage_loses_its_message_and_cause():
-    with pytest.raises(LandingError) as caught, storage_errors("part-00000.jsonl.gz could not be written"):
-        raise PermissionError(13, "https://somebody:example-pseudonym-secret@host/44623456700")
-    assert str(caught.value) == "part-00000.jsonl.gz could not be written (PermissionError: Permission denied)"
-    assert caught.value.__suppress_context__
