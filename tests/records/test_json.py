@@ -154,8 +154,9 @@ def test_anything_else_is_not_a_time(value: object) -> None:
         read_time(value)
 
 
-@given(objects, st.sampled_from([b"NaN", b"1e99999999999999999999", b"[" * 2000 + b"]" * 2000, b"tru", b""]))
+@given(objects, st.sampled_from([b"NaN", b"1e99999999999999999999", b"[" * 2000 + b"]" * 2000, b"tru"]))
 def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any], odd: bytes) -> None:
-    rows = b'[%s, {"odd": %s, "record": %s}, %s]' % ((json.dumps(record).encode(), odd) * 2)[:4]
+    text = json.dumps(record).encode()
+    rows = b'[%s, {"odd": %s, "record": %s}]' % (text, odd, text)
 
-    assert read_object(b' {"rows": %s}\n' % rows) == {"rows": [record, {"odd": None, "record": record}, None]}
+    assert read_object(b' {"rows": %s}\n' % rows) == {"rows": [record, {"odd": None, "record": record}]}
