@@ -43,7 +43,7 @@ def validate_ratio(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {_shown(value)}. It must be a number from 0 to 1.")
 
 
-def validate_timedelta(name: str, value: object, *, allow_zero: bool = True) -> None:
+def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, least: timedelta = ZERO) -> None:
     """
     Make sure that an argument is a ``timedelta``, and not negative.
 
@@ -55,6 +55,8 @@ def validate_timedelta(name: str, value: object, *, allow_zero: bool = True) -> 
         raise ConfigError(f"{name} is negative. It must be zero or longer.")
     if not allow_zero and value == ZERO:
         raise ConfigError(f"{name} is zero. It must be longer.")
+    if value < least:
+        raise ConfigError(f"{name} is {value}. It must be {least} or longer.")
 
 
 def _shown(value: object) -> str:

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import LandingError, LockTimeoutError
 from airflow_provider_wacontacts.store.batches import Write
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
@@ -22,6 +23,10 @@ from airflow_provider_wacontacts.store.transactions import Transactions
 __all__ = ["StoreContext"]
 
 T = TypeVar("T")
+
+#: How long work that yields waits for a lock on a row or table before it lets others pass, and how long it tries.
+YIELD_AFTER = "1s"
+MAX_WAIT_S = 900
 
 
 @dataclass(slots=True)
@@ -82,6 +87,27 @@ class StoreContext:
         :raises LandingError: the database failed; nothing is written.
         """
         return self.transactions.run(lambda connection: work(Database(connection, self.tables, self.secret)))
+
+    def run_yielding(self, work: Callable[[Database], T]) -> T:
+        """
+        Do work in a transaction that waits for a lock for a second at most, then lets others pass and tries again.
+
+        :raises LandingError: the database failed, or the lock was not free for 15 minutes; nothing is written.
+        """
+
+        def with_timeout(db: Database) -> T:
+            if not db.is_sqlite:
+                db.execute(f"SET LOCAL lock_timeout = '{YIELD_AFTER}'")
+            return work(db)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(LockTimeoutError),
+            stop=stop_after_delay(MAX_WAIT_S),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            reraise=True,
+        )
+        done: T = retrying(self.run, with_timeout)
+        return done
 
     def analyze(self, *tables: str) -> None:
         """

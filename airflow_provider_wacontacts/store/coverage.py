@@ -9,7 +9,16 @@ from typing import NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.records.windows import Window
 
-__all__ = ["SyncedWindow", "gap_before", "gaps_between", "is_lossy", "lateness_s", "lossy_among", "merge_interval"]
+__all__ = [
+    "SyncedWindow",
+    "gap_before",
+    "gaps_between",
+    "intervals_since",
+    "is_lossy",
+    "lateness_s",
+    "lossy_among",
+    "merge_interval",
+]
 
 T = TypeVar("T", datetime, str)
 
@@ -76,6 +85,13 @@ def gaps_between(covered: Sequence[Window]) -> list[Window]:
     :param covered: ascending and disjoint.
     """
     return [Window(earlier.end, later.start) for earlier, later in pairwise(covered)]
+
+
+def intervals_since(time: datetime | None, intervals: Sequence[Window]) -> Sequence[Window]:
+    """Leave out what was before a time, if there is one: extractions that were purged may have covered it."""
+    if time is None:
+        return intervals
+    return [Window(max(interval.start, time), interval.end) for interval in intervals if interval.end > time]
 
 
 def lossy_among(covered: Iterable[Window], in_time: Sequence[Window], *, baseline_until: datetime) -> list[Window]:

@@ -19,8 +19,8 @@ __all__ = ["Database"]
 
 NUL = b"\\u0000"
 TYPES = {
-    "postgresql": {"time": "timestamptz", "uuid": "uuid", "bytewise": 'COLLATE "C"'},
-    "sqlite": {"time": "text", "uuid": "text", "bytewise": ""},
+    "postgresql": {"time": "timestamptz", "uuid": "uuid", "bytewise": 'COLLATE "C"', "greatest": "greatest"},
+    "sqlite": {"time": "text", "uuid": "text", "bytewise": "", "greatest": "max"},
 }
 #: Parameters that need a type: PostgreSQL compares no text with them, and SQLite stores them as text.
 BOUND_AS = ((datetime, UtcDateTime), (date, Date))
@@ -79,7 +79,8 @@ class Database(NamedTuple):
         """
         Execute a statement.
 
-        :param sql: ``{at}`` is the schema with its dot; ``{time}``, ``{uuid}`` and ``{bytewise}`` are its words.
+        :param sql: ``{at}`` is the schema with its dot; ``{time}``, ``{uuid}``, ``{bytewise}`` and ``{greatest}`` are
+            its words.
         :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
         :param ids: those that are ids of 32 hexadecimal digits.

@@ -18,9 +18,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
-from airflow_provider_wacontacts.exceptions import ConfigError, LockTimeoutError
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Contact
 from airflow_provider_wacontacts.store.changes import Changes, log_erased_identities
@@ -39,14 +37,10 @@ from airflow_provider_wacontacts.store.person_search import (
 
 __all__ = ["LINKED_EACH", "ErasedRows", "erase", "erase_named", "erase_suppressed", "find"]
 
-T = TypeVar("T")
 K = TypeVar("K")
 
 #: Rows, or contacts, deleted in one transaction.
 CHUNK = 500
-#: How long a deletion waits for a lock on a row or table before it lets others pass, and how long it tries.
-LOCK_TIMEOUT = "1s"
-MAX_WAIT_S = 900
 #: A person has a number, and up to so many identifiers of other kinds or spellings.
 LINKED_EACH = 3
 VERSIONS = """
@@ -199,7 +193,7 @@ def _suppress(
             wanted = identifiers | given, contacts | {contact.key for contact in found}
             if wanted[0] <= suppressed[0] and wanted[1] <= suppressed[1]:
                 return identifiers, search.rows(identifiers, found)
-        _try(context, partial(_add_hashes, context, *wanted))
+        context.run_yielding(partial(_add_hashes, context, *wanted))
         context.locks.wait_for_writers()
         suppressed = wanted
 
@@ -230,7 +224,7 @@ def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
 def _delete_changes(context: StoreContext, identifiers: Collection[Identifier]) -> None:
     """Delete what callbacks said of changed identifiers."""
     for chunk in _chunks(sorted(identifiers)):
-        _try(context, partial(_delete_changes_of, chunk))
+        context.run_yielding(partial(_delete_changes_of, chunk))
 
 
 def _delete_changes_of(identifiers: Collection[Identifier], db: Database) -> int:
@@ -253,7 +247,7 @@ def _delete_contacts(context: StoreContext, contacts: Sequence[FoundContact]) ->
             of_account.write(db.connection, context)
         return (len(contacts) if versions else 0), len(versions)
 
-    return _try(context, work)
+    return context.run_yielding(work)
 
 
 def _delete_results(context: StoreContext, results: Sequence[tuple[str, int]]) -> int:
@@ -262,7 +256,7 @@ def _delete_results(context: StoreContext, results: Sequence[tuple[str, int]]) -
         resolve_checks(db, sorted({check_id for check_id, _ in results}), context.now(db.connection))
         return deleted
 
-    return _try(context, work)
+    return context.run_yielding(work)
 
 
 def _delete_identities(context: StoreContext, identity_ids: Sequence[int], db: Database) -> int:
@@ -280,29 +274,11 @@ def _result_keys(results: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
 
 
 def _in_chunks(context: StoreContext, sql: str, rows: Sequence[dict[str, Any]], **types: str) -> int:
-    return sum(_try(context, partial(_execute, sql, chunk, types)) for chunk in _chunks(rows))
+    return sum(context.run_yielding(partial(_execute, sql, chunk, types)) for chunk in _chunks(rows))
 
 
 def _execute(sql: str, rows: Sequence[dict[str, Any]], types: Mapping[str, str], db: Database) -> int:
     return db.execute(sql.replace("{given}", db.given(**types)), rows=rows).rowcount if rows else 0
-
-
-def _try(context: StoreContext, work: Callable[[Database], T]) -> T:
-    """Do work in a transaction that waits for a lock for a second at most, and then lets others pass."""
-
-    def with_timeout(db: Database) -> T:
-        if not db.is_sqlite:
-            db.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        return work(db)
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(LockTimeoutError),
-        stop=stop_after_delay(MAX_WAIT_S),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        reraise=True,
-    )
-    done: T = retrying(context.run, with_timeout)
-    return done
 
 
 def _chunks(rows: Iterable[K]) -> Iterator[list[K]]:

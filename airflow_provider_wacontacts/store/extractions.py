@@ -21,6 +21,8 @@ from airflow_provider_wacontacts.store.batches import (
 )
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.superseded import without_purged
 
 __all__ = ["Extraction"]
 
@@ -52,7 +54,8 @@ class Extraction(ExtractionAttempt):
         """
         Commit a batch: rows, rejects, changes, counters and position together, or nothing of it.
 
-        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted.
+        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted. Superseded versions
+        that the account no longer keeps are not written.
 
         :param records: in any order; may be empty, repeat each other and what was committed before.
         :param position: where a later attempt may resume; ``None`` where it has to start at the beginning.
@@ -77,6 +80,7 @@ class Extraction(ExtractionAttempt):
                 kept = suppressed.remove_suppressed(self._started.source, self._started.account, records)
             batch = Batch(account_id, extracted_at, dedupe_and_number(kept, first))
             new, refused = write_bisecting(connection, context.write_batch, batch)
+            new = without_purged(Database(connection, tables), account_id, new)
             flag_repaired(connection, tables, batch)
             quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
             insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=now)

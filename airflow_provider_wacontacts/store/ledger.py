@@ -238,13 +238,17 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
         window = Window(row.window_start, row.window_end)
         covered_until = min(window.end, row.extracted_at)
         synced = _overlapping(connection, tables, row.account_id, window)
+        covered_before = _covered_before(connection, tables, row.account_id, window)
+        purged_before = _purged_before(connection, tables, row.account_id)
         if state == "complete":
             synced.append(SyncedWindow(window.start, window.end, row.extracted_at))
+        if purged_before is not None and purged_before > window.start:
+            synced.append(SyncedWindow(window.start, purged_before, purged_before))
         loss = {
             "lateness_s": lateness_s(window, row.extracted_at),
             "lossy": is_lossy(window, synced, context.late_after),
         }
-        gap = gap_before(window, _covered_before(connection, tables, row.account_id, window))
+        gap = gap_before(window, max(filter(None, (covered_before, purged_before)), default=None))
     closed = {**loss, "state": state, "finished_at": context.now(connection)}
     gap_start, gap_end = gap or (None, None)
     connection.execute(
@@ -359,6 +363,18 @@ def _overlapping(connection: Connection, tables: Tables, account_id: int, window
         )
     )
     return [SyncedWindow(*row) for row in found]
+
+
+def _purged_before(connection: Connection, tables: Tables, account_id: int) -> datetime | None:
+    """
+    Return until when an account's extractions were purged: what they covered before is not known, and counts as synced.
+
+    To be called after the extractions were read.
+    """
+    account = tables.account.c
+    query = select(account.extractions_purged_before).where(account.account_id == account_id)
+    purged_before: datetime | None = connection.execute(query).scalar()
+    return purged_before
 
 
 def _covered_before(connection: Connection, tables: Tables, account_id: int, window: Window) -> datetime | None:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.budget import utc_day
-from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
+from airflow_provider_wacontacts.store.coverage import gaps_between, intervals_since, lossy_among, merge_interval
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
 from airflow_provider_wacontacts.store.ledger import LOST_AFTER
@@ -116,6 +116,7 @@ FROM {at}wacontacts_contact_current h
 JOIN {at}wacontacts_contact_payload b ON b.account_id = h.account_id AND b.version_id = h.version_id
 WHERE h.account_id IN :account_ids GROUP BY h.account_id, b.state
 """
+PURGED = "SELECT account_id, extractions_purged_before FROM {at}wacontacts_account"
 TIMES = ("first_at", "last_at", "reached_at")
 TIMES_OF_NEWEST = ("window_start", "window_end", "extracted_at", "finished_at", "reached_at")
 
@@ -274,11 +275,12 @@ def read_feeds(
     account_ids = [account_id for account_id, _, _ in known]
     read = partial(_rows, db, account_ids)
     covered, in_time = _intervals(db, account_ids, late_after)
+    purged_before = dict(map(tuple, db.execute(PURGED, times=["extractions_purged_before"])))
     unfinished, rejects = read(UNFINISHED, silent_since=silent_since), read(REJECTS)
     contacts = read(CONTACTS) if with_contacts else None
 
     def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
-        loss = _loss(covered[account_id], in_time[account_id], first_at)
+        loss = _loss(covered[account_id], in_time[account_id], first_at, purged_before.get(account_id))
         return replace(
             feed,
             unfinished=[Unfinished(**row) for row in unfinished[account_id]],
@@ -314,15 +316,14 @@ def _newest(db: Database, account_id: int, reached_at: datetime) -> Newest | Non
     return Newest(**found) if found else None
 
 
-def _loss(covered: list[Window], in_time: list[Window], first_at: datetime | None) -> dict[str, Any]:
+def _loss(
+    covered: list[Window], in_time: list[Window], first_at: datetime | None, purged_before: datetime | None
+) -> dict[str, Any]:
     if not covered or first_at is None:
         return {}
-    return {
-        "covered_from": covered[0].start,
-        "baseline_until": first_at,
-        "gaps": gaps_between(covered),
-        "lossy": lossy_among(covered, in_time, baseline_until=first_at),
-    }
+    loss = {"gaps": gaps_between(covered), "lossy": lossy_among(covered, in_time, baseline_until=first_at)}
+    known = {name: intervals_since(purged_before, intervals) for name, intervals in loss.items()}
+    return {"covered_from": covered[0].start, "baseline_until": first_at, **known}
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:

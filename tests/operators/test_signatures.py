@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,12 @@ from airflow_provider_wacontacts.operators.green_api import GreenApiCheckContact
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
-REQUIRED = {"path": "file:///tmp/contacts", "contacts_sql": "SELECT 1 AS wa_id", "check_id": "0" * 32}
+REQUIRED = {
+    "path": "file:///tmp/contacts",
+    "contacts_sql": "SELECT 1 AS wa_id",
+    "check_id": "0" * 32,
+    "max_age": timedelta(days=90),
+}
 DOCUMENTED = re.compile(r"^\s*:param (\w+): \S", re.MULTILINE)
 
 

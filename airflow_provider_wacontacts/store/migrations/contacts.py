@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["POSTGRES", "SQLITE", "TABLES", "VIEWS"]
+__all__ = ["POSTGRES", "SQLITE", "TABLES", "VALID_TO", "VIEWS"]
 
 TABLES = (
     """
@@ -18,6 +18,8 @@ TABLES = (
         source text NOT NULL,
         account text NOT NULL,
         number_id text,
+        extractions_purged_before {time},
+        versions_purged_before {time},
         UNIQUE (source, account)
     )
     """,
