@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks"),
+    *("erasure", "green_api_checks", "purge"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -87,6 +87,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "numbers": (options.numbers, options.runs),
         "directory": (options.contacts, options.runs),
         "erasure": (options.contacts,),
+        "purge": (options.contacts,),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)
 

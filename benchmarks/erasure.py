@@ -36,7 +36,7 @@ from airflow_provider_wacontacts.store.erasure import find
 from benchmarks.tables import show
 from demo.postgres import PostgresServer
 
-__all__ = ["run"]
+__all__ = ["SETTINGS", "WORKERS", "run", "watched", "workers"]
 
 SETTINGS = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "512MB", "max_wal_size": "8GB"}
 WORKERS = 4
@@ -95,10 +95,10 @@ def run(rows: int, rejects: int = REJECTS) -> dict[str, Any]:
         store.prepare()
         _fill(engine, rows, rejects)
         root = _write_files(Path(folder))
-        with _workers(server.url(), WORKERS) as landings:
-            before = _watched(engine, landings, lambda: time.sleep(QUIET_S))
+        with workers(server.url(), WORKERS) as landings:
+            before = watched(engine, landings, lambda: time.sleep(QUIET_S))
             people = People(frozenset({Identifier(Kind.WA_ID, BOB)}))
-            during = _watched(engine, landings, lambda: erase_people(people, store=store, roots=[root]))
+            during = watched(engine, landings, lambda: erase_people(people, store=store, roots=[root]))
         _bring_back(engine, store, root)
         left = _left(engine) + sum(map(len, _keys(store)))
         engine.dispose()
@@ -142,20 +142,21 @@ def _body(start: int, count: int) -> bytes:
 
 
 @contextmanager
-def _workers(url: str, count: int) -> Iterator[Any]:
+def workers(url: str, count: int) -> Iterator[Any]:
+    """Let processes load contacts; gives a queue of the seconds of each landing."""
     context = multiprocessing.get_context("spawn")
     landings, stop = context.Queue(), context.Event()
-    workers = [context.Process(target=_land, args=(url, n, landings, stop), daemon=True) for n in range(count)]
-    for worker in workers:
-        worker.start()
-    for _ in workers:
+    processes = [context.Process(target=_land, args=(url, n, landings, stop), daemon=True) for n in range(count)]
+    for process in processes:
+        process.start()
+    for _ in processes:
         landings.get()
     try:
         yield landings
     finally:
         stop.set()
-        for worker in workers:
-            worker.join(60)
+        for process in processes:
+            process.join(60)
 
 
 def _land(url: str, number: int, landings: Any, stop: Any) -> None:
@@ -184,7 +185,7 @@ def _load(store: Store, account: str, run_id: str, records: Any) -> None:
     extraction.finish()
 
 
-def _watched(engine: Engine, landings: Any, work: Any) -> dict[str, Any]:
+def watched(engine: Engine, landings: Any, work: Any) -> dict[str, Any]:
     """Do work while landings are counted, and waits for locks sampled."""
     while not landings.empty():
         landings.get()

@@ -216,7 +216,9 @@ def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
         versions=sum(versions for _, versions in contacts),
         numbers=_by_id(context, DELETE_NUMBERS, found.numbers),
         results=keyed + sum(_delete_results(context, chunk) for chunk in _chunks(found.results)),
-        identities=sum(_try(context, partial(_delete_identities, context, ids)) for ids in _chunks(found.identities)),
+        identities=sum(
+            context.run_yielding(partial(_delete_identities, context, ids)) for ids in _chunks(found.identities)
+        ),
         rejects=_by_id(context, DELETE_REJECTS, found.rejects),
     )
 
