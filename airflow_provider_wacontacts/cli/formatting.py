@@ -8,10 +8,9 @@ import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-__all__ = ["ParagraphFormatter", "format_duration", "format_table", "format_utc", "parse_duration"]
+__all__ = ["ParagraphFormatter", "format_table", "format_utc", "parse_duration"]
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 DURATION = re.compile("".join(rf"(?:(?P<{name}>[0-9]+){unit})?" for unit, name in UNITS.items()))
 
 
@@ -43,17 +42,6 @@ def parse_duration(text: str) -> timedelta:
     if duration <= timedelta(0):
         raise argparse.ArgumentTypeError(f"invalid duration {text!r}; use for example 26h, 90m, 7d or 1d12h")
     return duration
-
-
-def format_duration(duration: timedelta) -> str:
-    """Return the two largest units, rounded down: ``3d 2h``, ``26h 5m``, ``0s``. Days start at 48 hours."""
-    rest, parts = int(abs(duration.total_seconds())), []
-    for unit in [*SECONDS][rest < 2 * SECONDS["d"] :]:
-        count, rest = divmod(rest, SECONDS[unit])
-        parts.append((count, unit))
-    first = next((index for index, (count, _) in enumerate(parts) if count), -1)
-    text = " ".join(f"{count}{unit}" for count, unit in parts[first:][:2] if count) or "0s"
-    return text if duration >= timedelta(0) else f"-{text}"
 
 
 def format_utc(time: datetime) -> str:

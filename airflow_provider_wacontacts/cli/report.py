@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import format_duration, format_table, format_utc
+from airflow_provider_wacontacts.cli.formatting import format_table, format_utc
+from airflow_provider_wacontacts.records.windows import format_duration
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import StoreStatus

@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_duration, parse_duration
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, parse_duration
 from airflow_provider_wacontacts.cli.report import format_status
 from airflow_provider_wacontacts.cli.store_options import (
     add_store_options,
@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.cli.store_options import (
     store_name,
 )
 from airflow_provider_wacontacts.exceptions import WaContactsError
+from airflow_provider_wacontacts.records.windows import format_duration
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import Freshness, StoreStatus
@@ -160,8 +161,4 @@ def _format_freshness(freshness: Freshness, max_age: timedelta) -> str:
     limit = f"maximum age {format_duration(max_age)}"
     if freshness.oldest is not None and freshness.is_fresh:
         return f"OK: the oldest account is {format_duration(freshness.oldest)} old; {limit}"
-    stale = [
-        f"{name} {'was never synced' if age is None else f'is {format_duration(age)} old'}"
-        for name, age in freshness.stale
-    ]
-    return f"STALE: {', '.join(stale) or 'no account was ever synced'}; {limit}"
+    return f"STALE: {', '.join(freshness.describe_stale())}; {limit}"

@@ -1,25 +1,26 @@
-"""Operators for a store: load contacts from files, erase people, and remove rows of a retention period."""
+"""Operators for a store: load contacts from files, and erase people; and those of :mod:`.store_upkeep`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.store_upkeep import CheckFreshnessOperator, PurgeStoreOperator
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
-from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_timedelta
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
-__all__ = ["ContactFilesToSqlOperator", "EraseContactsOperator", "PurgeStoreOperator"]
-
-KINDS = ("checks", "rejects", "extractions", "versions")
-LEAST_AGE = timedelta(days=1)
+__all__ = [
+    "CheckFreshnessOperator",
+    "ContactFilesToSqlOperator",
+    "EraseContactsOperator",
+    "PurgeStoreOperator",
+]
 
 
 class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
@@ -206,71 +207,3 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
             )
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
-
-
-def _validate_kinds(name: str, value: object) -> None:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not value or not {*value} <= {*KINDS}:
-        raise ConfigError(f"{name} must be a list of one or more of {', '.join(KINDS)}.")
-
-
-class PurgeStoreOperator(ValidatedArguments, BaseOperator):
-    """
-    Remove rows of the store that are older than a retention period.
-
-    Other tasks do not wait for it. A retry continues. What was purged is not written again by a backfill or a file. To
-    give kinds of rows different periods, use one task for each.
-
-    :param max_age: Retention period, a ``timedelta`` of one day or longer. The age of a check counts from its end, that
-        of a rejected row from its receipt, that of an extraction from its end, and that of a version from when the next
-        version of the contact superseded it.
-    :param include: Kinds of rows to remove: ``checks`` with their results, ``rejects``, ``extractions`` that have
-        ended, and ``versions``, which are the change history. The current version of a contact always stays. Default:
-        all but ``versions``.
-    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Its user needs DELETE. Default:
-        ``wacontacts_store``.
-    :param dry_run: Count the rows, and remove nothing. Default: ``False``.
-    """
-
-    template_fields: Sequence[str] = ("store_conn_id",)
-    validators = {  # noqa: RUF012 - as the base has it
-        "max_age": partial(validate_timedelta, least=LEAST_AGE),
-        "include": _validate_kinds,
-        "dry_run": validate_bool,
-    }
-
-    def __init__(
-        self,
-        *,
-        max_age: timedelta,
-        include: Sequence[str] = ("checks", "rejects", "extractions"),
-        store_conn_id: str = "wacontacts_store",
-        dry_run: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.max_age = max_age
-        self.include = include
-        self.store_conn_id = store_conn_id
-        # Hides a method that only `airflow tasks test --dry-run` calls.
-        vars(self)["dry_run"] = dry_run
-        self.validate_arguments(vars(self))
-
-    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Remove the rows.
-
-        :returns: the summary: counts.
-        :raises AirflowFailException: an argument or a connection must be changed first.
-        """
-        from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.store.purge import purge
-
-        with fail_without_retry():
-            self.validate_rendered()
-            store, dry_run = open_store(self.store_conn_id), vars(self)["dry_run"]
-            store.prepare()
-            rows = purge(store.context, self.max_age, self.include, dry_run=dry_run)._asdict()
-        self.log.info("%s %s", "Would remove" if dry_run else "Removed", rows)
-        summary = rows | {"dry_run": dry_run}
-        publish(context, self.outlets, summary)
-        return summary

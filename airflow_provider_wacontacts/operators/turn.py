@@ -53,6 +53,10 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
         in ``details.name``. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``store_conn_id``.
+    :param fail_on_lossy: Fail the task, without a retry, if the window is lossy. Its contacts are loaded either way.
+        Default: ``False``, which logs a warning.
+    :param fail_on_gap: Fail the task, without a retry, if no sync covers the time right before the window. Its contacts
+        are loaded either way. Default: ``False``, which logs a warning.
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "store_conn_id", "account", "start", "end")
@@ -79,6 +83,8 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
         exclude_fields: Sequence[str] | None = None,
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
+        fail_on_lossy: bool = False,
+        fail_on_gap: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +106,8 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
         self.exclude_fields = exclude_fields
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
+        self.fail_on_lossy = fail_on_lossy
+        self.fail_on_gap = fail_on_gap
         self.validate_arguments(vars(self))
 
     def _pseudonym_conn_id(self) -> str:
@@ -158,6 +166,8 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
         in ``details.name``. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``wacontacts_store``.
+    :param fail_on_lossy: Fail the task, without a retry, if the window is lossy. Its files are written either way.
+        Default: ``False``, which logs a warning.
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")
@@ -186,6 +196,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
         exclude_fields: Sequence[str] | None = None,
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
+        fail_on_lossy: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -209,6 +220,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
         self.exclude_fields = exclude_fields
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
+        self.fail_on_lossy = fail_on_lossy
         self.validate_arguments(vars(self))
 
     def _pseudonym_conn_id(self) -> str:

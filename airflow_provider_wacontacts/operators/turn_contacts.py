@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
@@ -63,6 +63,8 @@ VALIDATORS: dict[str, Validator] = {
     "page_size": optional(partial(validate_int, least=1)),
     "max_rejected": validate_ratio,
     "pseudonymize": optional(validate_pseudonymize),
+    "fail_on_lossy": validate_bool,
+    "fail_on_gap": validate_bool,
 }
 
 
@@ -85,6 +87,8 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     include_fields: Sequence[str] | None
     exclude_fields: Sequence[str] | None
     pseudonymize: Sequence[str] | None
+    fail_on_lossy: bool
+    fail_on_gap: bool = False
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -172,6 +176,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             defer_for_rate_limit(self, error, attempt)
         self._log_summary(summary)
         warn_of_unmatched_fields(self, self.selection, summary.rows)
+        self._fail_on_loss(summary)
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
@@ -200,6 +205,18 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
 
     def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
         raise NotImplementedError
+
+    def _fail_on_loss(self, summary: SyncSummary) -> None:
+        if self.fail_on_lossy and summary.lossy:
+            raise AirflowFailException(
+                f"The window was synced more than {self.late_after} late, and fail_on_lossy is set. Its contacts were"
+                " loaded. Clearing this task does not change the result."
+            )
+        if self.fail_on_gap and summary.gap_before:
+            raise AirflowFailException(
+                f"No sync covers {summary.gap_before}, before this window, and fail_on_gap is set. The contacts of the"
+                " window were loaded. Run a backfill of the gap, then clear this task."
+            )
 
     def _log_summary(self, summary: SyncSummary) -> None:
         lateness = timedelta(seconds=summary.lateness_s or 0.0)

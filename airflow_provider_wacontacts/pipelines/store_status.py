@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDeniedError
-from airflow_provider_wacontacts.records.windows import Window, format_time
+from airflow_provider_wacontacts.records.windows import Window, format_duration, format_minute, format_time
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations import LATEST
@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.store.status import (
     read_senders,
 )
 
-__all__ = ["FEEDS", "SENDERS", "Freshness", "StoreStatus", "check_freshness", "read_ages", "read_status"]
+__all__ = ["FEEDS", "SENDERS", "Freshness", "StoreStatus", "check_freshness", "find_loss", "read_ages", "read_status"]
 
 #: Sources of contacts, and the source whose senders have a status.
 FEEDS = ("turn", "green_api")
@@ -77,6 +77,16 @@ class Freshness(NamedTuple):
         """Whether there is an account and none is stale."""
         return self.oldest is not None and not self.stale
 
+    def describe_stale(self) -> list[str]:
+        """Return how old each stale account is, a sentence each; empty if all are fresh."""
+        if self.is_fresh:
+            return []
+        stale = [
+            f"{name} {'was never synced' if age is None else f'is {format_duration(age)} old'}"
+            for name, age in self.stale
+        ]
+        return stale or ["no account was ever synced"]
+
 
 def read_ages(store: Store, selection: Selection) -> StoreStatus:
     """
@@ -127,6 +137,27 @@ def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selectio
     stale = [(name, age) for name, age in ages if age is None or age > max_age]
     known = [age for _, age in ages if age is not None]
     return Freshness([*stale, *((name, None) for name in missing)], max(known, default=None))
+
+
+def find_loss(status: StoreStatus, since: datetime) -> dict[str, list[str]]:
+    """
+    Return the coverage gaps and the lossy intervals of all accounts, as ``gap`` and ``lossy``.
+
+    :param since: intervals that ended before are left out.
+    """
+
+    def describe(word: str, feed: Feed, intervals: Sequence[Window]) -> list[str]:
+        return [
+            f"{feed.source} {feed.account} has {word} from {format_minute(interval.start)} to"
+            f" {format_minute(interval.end)}"
+            for interval in intervals
+            if interval.end > since
+        ]
+
+    return {
+        "gap": [text for feed in status.feeds for text in describe("a coverage gap", feed, feed.gaps)],
+        "lossy": [text for feed in status.feeds for text in describe("a lossy interval", feed, feed.lossy)],
+    }
 
 
 def _read(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequence[Sender]]]) -> StoreStatus:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_minute", "format_time", "parse_time", "resolve_run_window"]
+__all__ = ["Window", "format_duration", "format_minute", "format_time", "parse_time", "resolve_run_window"]
 
 MILLISECOND = timedelta(milliseconds=1)
+SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def parse_time(text: str) -> datetime:
@@ -36,6 +37,17 @@ def format_minute(moment: datetime) -> str:
     """Return a short string for logs: UTC, to the minute unless there are seconds."""
     moment = moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC" if moment.second else "%Y-%m-%d %H:%M UTC")
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return the two largest units, rounded down: ``3d 2h``, ``26h 5m``, ``0s``. Days start at 48 hours."""
+    rest, parts = int(abs(duration.total_seconds())), []
+    for unit in [*SECONDS][rest < 2 * SECONDS["d"] :]:
+        count, rest = divmod(rest, SECONDS[unit])
+        parts.append((count, unit))
+    first = next((index for index, (count, _) in enumerate(parts) if count), -1)
+    text = " ".join(f"{count}{unit}" for count, unit in parts[first:][:2] if count) or "0s"
+    return text if duration >= timedelta(0) else f"-{text}"
 
 
 @dataclass(frozen=True, slots=True)

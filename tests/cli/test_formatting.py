@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.cli.formatting import format_duration, format_table, format_utc, parse_duration
+from airflow_provider_wacontacts.cli.formatting import format_table, format_utc, parse_duration
+from airflow_provider_wacontacts.records.windows import format_duration
 
 
 @pytest.mark.parametrize(

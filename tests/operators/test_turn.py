@@ -101,6 +101,23 @@ def test_a_late_pull_into_files_is_lossy_and_says_so(
 
 
 @pytest.mark.usefixtures("connections")
+def test_loss_fails_a_sync_that_is_told_to_and_its_contacts_are_kept(
+    tmp_path: Path, context: Context, turn: Sandbox, query: Query
+) -> None:
+    turn.clock.set("2022-09-13T01:00:01Z")
+    with pytest.raises(AirflowFailException, match="more than 1:00:00 late, and fail_on_lossy"):
+        to_store(fail_on_lossy=True).execute(context(MONDAY, TUESDAY))
+    with pytest.raises(AirflowFailException, match="fail_on_lossy"):
+        to_files(tmp_path, fail_on_lossy=True).execute(context(MONDAY, TUESDAY))
+    assert len(query(SAVINGS.format("wacontacts_current"))) == 1
+    turn.clock.set("2022-09-16T00:10:00Z")
+    later = context(WEDNESDAY + timedelta(days=1), WEDNESDAY + timedelta(days=2))
+    with pytest.raises(AirflowFailException, match=r"No sync covers 2022-09-13T00:00:00.* Run a backfill"):
+        to_store(fail_on_gap=True, fail_on_lossy=True).execute(later)
+    assert to_store(fail_on_lossy=True).execute(later)["gap_before"]
+
+
+@pytest.mark.usefixtures("connections")
 def test_the_lookback_is_asked_for_but_not_filed(turn: Sandbox, context: Context, query: Query) -> None:
     turn.clock.set("2022-09-14T00:10:00Z")
     start = datetime(2022, 9, 13, 10, 5, tzinfo=UTC)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.store import PurgeStoreOperator
+from airflow_provider_wacontacts.operators.store import CheckFreshnessOperator, PurgeStoreOperator
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
@@ -64,3 +65,50 @@ def test_a_task_purges_and_a_dry_run_only_counts(store: Any) -> None:
 def test_a_purge_without_a_safe_age_or_with_unknown_kinds_fails_as_the_dag_is_parsed(given: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PurgeStoreOperator(task_id="purge", **given)
+
+
+def sync(store: Store, day: int) -> None:
+    """Sync a day's window at the time of the store's clock."""
+    extraction = attempt(store, f"day {day}", day)
+    extraction.land([], position=None, pages=1, size=0, extracted_at=store.context.now())
+    extraction.finish()
+
+
+def check(**given: Any) -> Any:
+    return run(CheckFreshnessOperator(task_id="check", **{"max_age": timedelta(days=365_000)} | given))
+
+
+def test_fresh_contacts_pass_and_stale_ones_fail_at_once(store: Any) -> None:
+    store(MONDAY).prepare()
+    with pytest.raises(AirflowFailException, match="no account was ever synced"):
+        check()
+    sync(store(MONDAY + DAY), 0)
+    summary = check(source="turn", account="main")
+    assert summary.pop("oldest_s") > DAY.total_seconds()
+    assert summary == {"accounts": 1, "stale": 0, "gap": 0, "lossy": 0}
+    with pytest.raises(AirflowFailException, match=r"turn main is \d+d.* old.*max_age is 26h"):
+        check(max_age=timedelta(hours=26))
+    assert check(max_age=timedelta(hours=26), fail_on=["gap"])["stale"] == 1
+    for nothing in ({"account": "mian"}, {"source": "green_api"}):
+        with pytest.raises(AirflowFailException, match="was never synced"):
+            check(**nothing)
+
+
+def test_gaps_and_lossy_intervals_fail_while_they_are_recent(store: Any) -> None:
+    sync(store(MONDAY + DAY), 0)
+    sync(store(MONDAY + 5 * DAY), 2)
+    ever = {"loss_window": timedelta(days=365_000)}
+    with pytest.raises(
+        AirflowFailException, match=r"gap from 2024-01-02 .* to 2024-01-03.*lossy interval from 2024-01-03"
+    ):
+        check(**ever)
+    assert check()["gap"] == 0
+    with pytest.raises(AirflowFailException, match="lossy"):
+        check(fail_on=["lossy"], **ever)
+    assert check(fail_on=["lossy"], late_after=timedelta(days=3), **ever)["gap"] == 1
+
+
+@pytest.mark.parametrize("given", [{"max_age": timedelta(0)}, {"fail_on": "stale"}, {"fail_on": ["late"]}])
+def test_wrong_limits_fail_as_the_dag_is_parsed(given: Any) -> None:
+    with pytest.raises(ConfigError, match=next(iter(given))):
+        check(**given)
