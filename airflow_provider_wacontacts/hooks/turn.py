@@ -14,6 +14,7 @@ from airflow_provider_wacontacts.clients import turn
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials, bearer_header
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.hooks.connections import parse_endpoint, read_connection, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.turn import TurnPage
@@ -58,8 +59,7 @@ class TurnHook(FeedHook):
         :returns: the cursor. It is a secret: with the token, it gives access to the contacts.
         :raises WaContactsError: the server created none.
         """
-        cursor, _ = self.run_flow(turn.create_cursor(window.start, window.end, options or turn.ExportOptions()))
-        return cursor
+        return self.run_flow(turn.create_cursor(window.start, window.end, options or turn.ExportOptions())).cursor
 
     def read_pages(
         self,
@@ -84,7 +84,7 @@ class TurnHook(FeedHook):
         :raises WaContactsError: a page could not be read.
         """
         options = turn.ExportOptions(ordering, page_size, scrubbing_rules)
-        export = turn.Export(window, options, resume_from=resume_from)
+        export = Export(window, options, resume_from=resume_from)
         while (page := self.run_flow(export.next_page())) is not None:
             yield page
 

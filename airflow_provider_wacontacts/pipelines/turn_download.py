@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.clients.http import Flow
-from airflow_provider_wacontacts.clients.turn import Export
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.records.turn import TurnPage
 

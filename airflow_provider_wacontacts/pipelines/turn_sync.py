@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_wacontacts.clients.turn import Export, ExportOptions
+from airflow_provider_wacontacts.clients.turn import ExportOptions
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, WaContactsError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
@@ -45,7 +46,7 @@ class SyncSpec:
     :param ordering: like ``page_size`` and ``scrubbing_rules``, see
         :class:`~airflow_provider_wacontacts.clients.turn.ExportOptions`.
     :param lookback: overlap with the window before, for updates that arrived late.
-    :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn.Export`.
+    :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn_export.Export`.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
     :param late_after: sync lag from which on a window is lossy.
     :param selection: the fields that are written; ``None`` for all.

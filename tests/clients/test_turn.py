@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
-from airflow_provider_wacontacts.clients.turn import Export, ExportOptions, get_schemas
+from airflow_provider_wacontacts.clients.turn import ExportOptions, get_schemas
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,
@@ -333,7 +334,7 @@ def test_a_success_that_is_no_page_is_a_broken_contract(body: bytes) -> None:
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_a_refusal_says_what_to_do(status: int, kind: type[Exception], advice: str, *, first: bool) -> None:
-    answers = [Response(status)] if first else [created("c"), Response(status)]
+    answers = [Response(status)] if first else [created("c"), Response(status), created("d"), Response(status)]
 
     with pytest.raises(kind, match=advice):
         export_all(Export(WINDOW), answers)

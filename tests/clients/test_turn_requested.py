@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.clients.http import Response
-from airflow_provider_wacontacts.clients.turn import Export
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.exceptions import ContractError
 from airflow_provider_wacontacts.records.windows import Window
 

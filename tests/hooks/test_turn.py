@@ -20,6 +20,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.turn import TurnHook
 from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, seeded_world
 from tests.clients.wire import DROP, Answer, Wire
 
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
@@ -319,3 +320,12 @@ def test_no_failure_tells_a_secret_with_everything_at_debug(connect, wire, clock
     )
     assert [secret for secret in SECRETS if secret in shown] == []
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_window_is_whole_whatever_expired_cursors_are_answered_with(connect, clock, status):
+    behaviour = TurnBehaviour(page_size=10, expired_status=status, advance_per_page_s=49 * 3600)
+    with Sandbox(seeded_world(contacts=25, days=1), now="2022-09-13T01:00:00Z", behaviour=behaviour) as sandbox:
+        connect(conn_type="turn", host=sandbox.url, password=sandbox.token)
+        assert len(set(read(TurnHook(clock=clock)))) == 25
+        assert sandbox.requests.count("create") == 3

@@ -36,6 +36,7 @@ _ACCEPT = "application/vnd.v1+json"
 _MAX_PAGE_SIZE = 1000
 _CURSOR_LIFETIME = timedelta(hours=48)
 _OPEN_CURSOR_IDLE_S = 30.0
+_EXPIRED_STATUS = 400
 
 
 class TurnError(Exception):
@@ -164,7 +165,9 @@ class TurnApi:
             or _is(request, "expired")
         )
         if export.expired or (was_read and behaviour.single_use_cursors):
-            raise TurnError(400, "Create a new cursor to continue.", "Cursor has expired")
+            if behaviour.expired_status != _EXPIRED_STATUS:
+                raise TurnError(behaviour.expired_status, "This is not available.")
+            raise TurnError(_EXPIRED_STATUS, "Create a new cursor to continue.", "Cursor has expired")
 
     def _serve(self, request: Request, cursor: str, place: Place) -> Response:
         behaviour, export = self.behaviour, place.export

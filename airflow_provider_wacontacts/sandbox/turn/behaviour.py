@@ -34,6 +34,7 @@ class TurnBehaviour:
     :param cursor_kind: ``keyset`` continues after the last contact that was read; ``offset`` after as many as were
         read, and so passes over contacts when others leave the window.
     :param cursor_pages: an export expires after that many pages, whatever the clock says; 0 at once.
+    :param expired_status: what an expired cursor is answered with; other than 400, without a word of expiry.
     :param single_use_cursors: a cursor that was read is answered as expired.
     :param cursor_needs_quoting: cursors hold ``/``, ``+`` and ``=``.
     :param max_open_cursors: one more at a time is answered with 403.
@@ -62,6 +63,7 @@ class TurnBehaviour:
 
     cursor_kind: Literal["keyset", "offset"] = "keyset"
     cursor_pages: int | None = None
+    expired_status: Literal[400, 401, 403, 404, 410] = 400
     single_use_cursors: bool = False
     cursor_needs_quoting: bool = False
     max_open_cursors: int | None = None
