@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -39,6 +40,8 @@ __all__ = ["ExtractionWriter"]
 
 PART_BYTES = 64 * 2**20
 PART_ROWS = 1_000_000
+#: So many reasons for rejects are named.
+MAX_REASONS = 5
 
 
 class ExtractionWriter:
@@ -84,6 +87,7 @@ class ExtractionWriter:
             day = window.start.date()
         self.extraction_id = extraction_id or uuid4().hex
         self.pages = self.rows = self.rejected = self.bytes = 0
+        self._reject_reasons: Counter[str] = Counter()
         self._prefix = extraction_prefix(root, source, account, day, self.extraction_id)
         self._manifest_fields: dict[str, Any] = {
             "source": source,
@@ -126,6 +130,11 @@ class ExtractionWriter:
         """URI of the prefix, without credentials."""
         return safe_uri(self._prefix)
 
+    @property
+    def reject_reasons(self) -> dict[str, int]:
+        """The commonest reasons for rejects, with counts."""
+        return dict(self._reject_reasons.most_common(MAX_REASONS))
+
     def write(self, page: Page[Any]) -> None:
         """
         Write a page's contacts and rejects. Contacts on the suppression list are skipped, and not counted.
@@ -145,6 +154,7 @@ class ExtractionWriter:
         self.pages += 1
         self.rows += len(rows.texts)
         self.rejected += len(rejects)
+        self._reject_reasons.update(reject.reason for reject in rejects)
         self.bytes += page.size
 
     def finish(

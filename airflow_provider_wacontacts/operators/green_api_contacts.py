@@ -28,6 +28,7 @@ from airflow_provider_wacontacts.operators.task_context import (
     read_attempt,
     select_fields,
     validate_pseudonymize,
+    warn_of_rejected,
     warn_of_unmatched_fields,
 )
 from airflow_provider_wacontacts.records.arguments import (
@@ -204,6 +205,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
             summary.back or 0,
             summary.rejected,
         )
+        warn_of_rejected(self, summary)
         if summary.state == "refused":
             self.log.warning("Snapshot discarded: a newer one is already loaded")
         elif summary.reason:

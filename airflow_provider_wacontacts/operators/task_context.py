@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
-    from airflow_provider_wacontacts.pipelines.summaries import OnCommit
+    from airflow_provider_wacontacts.pipelines.summaries import OnCommit, SyncSummary
     from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
@@ -40,6 +40,7 @@ __all__ = [
     "select_fields",
     "validate_file_format",
     "validate_pseudonymize",
+    "warn_of_rejected",
     "warn_of_unmatched_fields",
 ]
 
@@ -92,6 +93,14 @@ def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> Fiel
 
     given = arguments.get("include_fields"), arguments.get("exclude_fields")
     return FieldSelection.of(*given, needed=needed)
+
+
+def warn_of_rejected(operator: Any, summary: SyncSummary) -> None:
+    """Warn of rejected rows, by reason."""
+    from airflow_provider_wacontacts.pipelines.summaries import describe_rejected
+
+    if summary.rejected:
+        operator.log.warning("Rejected rows: %s", describe_rejected(summary.rejected, summary.reject_reasons))
 
 
 def warn_of_unmatched_fields(operator: Any, selection: FieldSelection | None, rows: int) -> None:

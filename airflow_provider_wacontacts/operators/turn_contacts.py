@@ -32,6 +32,7 @@ from airflow_provider_wacontacts.operators.task_context import (
     run_after,
     select_fields,
     validate_pseudonymize,
+    warn_of_rejected,
     warn_of_unmatched_fields,
 )
 from airflow_provider_wacontacts.records.arguments import (
@@ -229,3 +230,4 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             self.log.warning("Coverage gap before this window: %s. Run a backfill to close it", summary.gap_before)
         counts = plural(summary.rows, "row"), plural(summary.pages, "page"), plural(summary.new_versions, "new version")
         self.log.info("Synced %s on %s: %s, %s rejected", *counts, summary.rejected)
+        warn_of_rejected(self, summary)

@@ -162,10 +162,11 @@ def snapshot_to_store(
         on_commit(CommitStats.in_store(result))
     if result.state == "refused" and taken_at < now - MAX_CLOCK_DIFFERENCE:
         raise _wrong_date(taken_at, now)
-    if error := check_rejected(result, spec.max_rejected):
+    if error := check_rejected(result, spec.max_rejected, result.reject_reasons):
         raise error
     return SnapshotSummary.of(
         result,
+        result.reject_reasons,
         state=result.state,
         new_versions=result.new_versions,
         gap_before=None,
@@ -238,10 +239,11 @@ def snapshot_to_files(
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))
-    if error := check_rejected(manifest, spec.max_rejected):
+    if error := check_rejected(manifest, spec.max_rejected, extraction.reject_reasons):
         raise error
     return SnapshotSummary.of(
         manifest,
+        extraction.reject_reasons,
         state="complete",
         new_versions=manifest.rows,
         gap_before=None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CheckSummary", "CommitStats", "OnCommit", "SnapshotSummary", "SyncSummary", "check_rejected"]
+__all__ = [
+    "CheckSummary",
+    "CommitStats",
+    "OnCommit",
+    "SnapshotSummary",
+    "SyncSummary",
+    "check_rejected",
+    "describe_rejected",
+    "has_too_many_rejected",
+]
 
 
 class CommitStats(NamedTuple):
@@ -59,19 +68,40 @@ class _RowCounts(Protocol):
     def rejected(self) -> int: ...
 
 
-def check_rejected(extraction: _RowCounts, max_rejected: float) -> LandingError | None:
+def has_too_many_rejected(extraction: _RowCounts, max_rejected: float) -> bool:
     """
-    Return the error of an extraction that rejected too many rows.
+    Tell whether an extraction rejected too many rows.
 
     :param max_rejected: share of all rows that may be rejected, 0 to 1.
     """
-    total = extraction.rejected + extraction.rows
-    if extraction.rejected <= total * max_rejected:
+    return extraction.rejected > (extraction.rejected + extraction.rows) * max_rejected
+
+
+def check_rejected(extraction: _RowCounts, max_rejected: float, reasons: Mapping[str, int]) -> LandingError | None:
+    """
+    Return the error of an extraction that rejected too many rows.
+
+    :param reasons: the commonest reasons, with counts.
+    """
+    if not has_too_many_rejected(extraction, max_rejected):
         return None
+    total = extraction.rejected + extraction.rows
     return LandingError(
-        f"{extraction.rejected:,} of {total:,} rows were rejected, more than max_rejected ({max_rejected:.2%}) allows."
-        " The other rows are written. Look into wacontacts_reject, or raise max_rejected."
+        f"{extraction.rejected:,} of {total:,} rows were rejected, more than max_rejected ({max_rejected:.2%}) allows:"
+        f" {describe_rejected(extraction.rejected, reasons)}. The other rows are written. Look into wacontacts_reject,"
+        " or into _rejects.jsonl.gz beside the files. Or raise max_rejected."
     )
+
+
+def describe_rejected(rejected: int, reasons: Mapping[str, int]) -> str:
+    """
+    Describe rejected rows by their reasons, for logs and errors.
+
+    :param reasons: the commonest reasons, with counts.
+    """
+    rest = rejected - sum(reasons.values())
+    counts = [f"{count:,} {reason}" for reason, count in reasons.items()]
+    return ", ".join([*counts, f"{rest:,} for other reasons"] if rest else counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +112,7 @@ class SyncSummary:
     :param window_start: UTC, in ISO 8601 of fixed width, as all times here; ``None`` for a snapshot.
     :param rows: contacts received, including duplicates.
     :param new_versions: versions that the store did not have yet; for files, the rows written.
+    :param reject_reasons: the commonest reasons for rejected rows, with counts.
     :param bytes: size of the responses.
     :param lateness_s: sync lag: seconds from the window's end to the extraction.
     :param lossy: whether versions of this window may be missing because it was synced too late.
@@ -99,6 +130,7 @@ class SyncSummary:
     rows: int
     new_versions: int
     rejected: int
+    reject_reasons: Mapping[str, int]
     bytes: int
     lateness_s: float | None
     lossy: bool
@@ -106,10 +138,11 @@ class SyncSummary:
     uri: str
 
     @classmethod
-    def of(cls, extraction: ExtractionResult | Manifest, **fields: Any) -> Self:
+    def of(cls, extraction: ExtractionResult | Manifest, reject_reasons: Mapping[str, int], **fields: Any) -> Self:
         """
         Summarize an extraction.
 
+        :param reject_reasons: the commonest reasons for rejected rows, with counts.
         :param fields: the fields that a ledger's result and a manifest do not share.
         """
         return cls(
@@ -121,6 +154,7 @@ class SyncSummary:
             pages=extraction.pages,
             rows=extraction.rows,
             rejected=extraction.rejected,
+            reject_reasons=dict(reject_reasons),
             bytes=extraction.bytes,
             lateness_s=extraction.lateness_s,
             lossy=bool(extraction.lossy),

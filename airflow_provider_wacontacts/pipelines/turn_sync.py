@@ -16,7 +16,13 @@ from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
-from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SyncSummary, check_rejected
+from airflow_provider_wacontacts.pipelines.summaries import (
+    CommitStats,
+    OnCommit,
+    SyncSummary,
+    check_rejected,
+    has_too_many_rejected,
+)
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
 from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
@@ -158,12 +164,14 @@ def sync_to_store(
             for received in _reporting(download, on_progress, monotonic):
                 batch.add(received)
         batch.commit()
-        error = check_rejected(extraction, spec.max_rejected)
-        finished = extraction.finish("incomplete" if error else "complete")
-    if error:
+        is_incomplete = has_too_many_rejected(extraction, spec.max_rejected)
+        finished = extraction.finish("incomplete" if is_incomplete else "complete")
+    reasons = finished.reject_reasons
+    if error := check_rejected(extraction, spec.max_rejected, reasons):
         raise error
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
-    return SyncSummary.of(finished, state=finished.state, new_versions=finished.new_versions, gap_before=gap, uri=uri)
+    loaded = {"state": finished.state, "new_versions": finished.new_versions, "gap_before": gap}
+    return SyncSummary.of(finished, reasons, **loaded, uri=uri)
 
 
 def sync_to_files(
@@ -221,9 +229,11 @@ def sync_to_files(
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))
-    if error := check_rejected(manifest, spec.max_rejected):
+    reasons = extraction.reject_reasons
+    if error := check_rejected(manifest, spec.max_rejected, reasons):
         raise error
-    return SyncSummary.of(manifest, state="complete", new_versions=manifest.rows, gap_before=None, uri=extraction.uri)
+    written = {"state": "complete", "new_versions": manifest.rows, "gap_before": None}
+    return SyncSummary.of(manifest, reasons, **written, uri=extraction.uri)
 
 
 @contextmanager

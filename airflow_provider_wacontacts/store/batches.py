@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import bindparam, insert, text
+from sqlalchemy import bindparam, func, insert, select, text
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.records.record import Record, Reject
@@ -20,9 +20,12 @@ __all__ = [
     "dedupe_and_number",
     "flag_repaired",
     "insert_rejects",
+    "reject_reasons",
     "write_bisecting",
 ]
 
+#: So many reasons for rejects are named.
+MAX_REASONS = 5
 REPAIRED = """
 UPDATE {at}wacontacts_contact_payload SET repaired = true
 WHERE NOT repaired AND account_id = :account_id AND version_id = (
@@ -90,6 +93,19 @@ def insert_rejects(
     rows = [{**own, **reject._asdict()} for reject in rejects]
     if rows:
         connection.execute(insert(tables.reject), rows)
+
+
+def reject_reasons(connection: Connection, tables: Tables, extraction_id: str) -> dict[str, int]:
+    """Return the commonest reasons for what an extraction could not keep, with counts."""
+    reject = tables.reject.c
+    by_reason = (
+        select(reject.reason, func.count())
+        .where(reject.extraction_id == extraction_id)
+        .group_by(reject.reason)
+        .order_by(func.count().desc(), reject.reason)
+        .limit(MAX_REASONS)
+    )
+    return {row[0]: row[1] for row in connection.execute(by_reason)}
 
 
 def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple[Mapping[int, str], list[Reject]]:

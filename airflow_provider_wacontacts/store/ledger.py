@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.batches import reject_reasons
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before, is_lossy, lateness_s
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
@@ -73,6 +76,7 @@ class ExtractionResult(NamedTuple):
     :param resumes: how many extractions came before this one, 0 and up.
     :param rows: contacts received, repeated ones included, rejected ones not.
     :param new_versions: versions that the store had not held.
+    :param reject_reasons: the commonest reasons for rejects, with counts.
     :param bytes: received, bodies only.
     :param lateness_s: seconds from the window's end to ``extracted_at``; negative where it had not ended.
     :param lossy: some interval of the window was never synced in time, so versions in it may have been overwritten.
@@ -105,6 +109,7 @@ class ExtractionResult(NamedTuple):
     gone: int | None = None
     back: int | None = None
     reason: str | None = None
+    reject_reasons: Mapping[str, int] = MappingProxyType({})
 
 
 class CommitCounts(NamedTuple):
@@ -262,7 +267,8 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
         )
     )
     kept = {name: getattr(row, name, None) for name in ExtractionResult._fields}
-    return ExtractionResult(**{**kept, **closed, "rows": row.row_count, "gap_before": gap})
+    reasons = reject_reasons(connection, tables, extraction_id) if row.rejected else {}
+    return ExtractionResult(**{**kept, **closed, "rows": row.row_count, "gap_before": gap, "reject_reasons": reasons})
 
 
 def analyze(context: StoreContext, result: ExtractionResult) -> None:

@@ -74,6 +74,7 @@ def test_the_summary_says_what_was_found(green: Sandbox, run: Context) -> None:
         "rows": 4,
         "new_versions": 4,
         "rejected": 0,
+        "reject_reasons": {},
         "bytes": len(green.green_api.write()),
         "lateness_s": None,
         "lossy": False,

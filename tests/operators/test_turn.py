@@ -68,6 +68,7 @@ def test_the_summary_says_what_was_pulled(context: Context) -> None:
         "rows": 1,
         "new_versions": 1,
         "rejected": 0,
+        "reject_reasons": {},
         "bytes": 390,
         "lateness_s": 600.0,
         "lossy": False,
@@ -297,7 +298,7 @@ def test_every_outlet_s_event_carries_the_summary(tmp_path: Path, context: Conte
 def test_rejected_rows_fail_the_task_after_the_rest_has_landed(turn: Sandbox, context: Context, query: Query) -> None:
     turn.fail(reject_page())
 
-    with pytest.raises(LandingError, match="max_rejected"):
+    with pytest.raises(LandingError, match=r"max_rejected \(1\.00%\) allows: 1 neither uuid nor id\. The other"):
         to_store().execute(context(MONDAY, TUESDAY))
 
     assert query("SELECT state, row_count, rejected FROM wacontacts_extraction") == [("incomplete", 1, 1)]
@@ -306,20 +307,36 @@ def test_rejected_rows_fail_the_task_after_the_rest_has_landed(turn: Sandbox, co
 
 
 @pytest.mark.usefixtures("connections")
-def test_rejected_rows_within_the_share_are_kept_aside(turn: Sandbox, context: Context, query: Query) -> None:
+def test_rejected_rows_within_the_share_are_kept_aside(
+    turn: Sandbox, context: Context, query: Query, logged: Callable[[], str]
+) -> None:
     turn.fail(reject_page())
 
     summary = to_store(max_rejected=0.5).execute(context(MONDAY, TUESDAY))
 
     assert (summary["state"], summary["rows"], summary["rejected"]) == ("complete", 1, 1)
+    assert summary["reject_reasons"] == {"neither uuid nor id": 1}
+    assert "Rejected rows: 1 neither uuid nor id" in logged()
     assert query("SELECT count(*) FROM wacontacts_reject") == [(1,)]
+
+
+@pytest.mark.usefixtures("connections")
+def test_the_documented_contact_of_the_year_20222_is_rejected_with_the_reason(turn: Sandbox, context: Context) -> None:
+    details = {"name": "bob", "whatsapp_id": "44623456700", "current_savings": 100}
+    misprinted = {"id": 1, "updated_at": "20222-09-12T08:30:00.000Z", "details": details}
+    turn.fail(Fault(on="page", kind="body", body=json.dumps({"data": [misprinted]})))
+
+    with pytest.raises(LandingError, match=r"^1 of 1 rows were .*: 1 updated_at is not a time\. ") as raised:
+        to_store().execute(context(MONDAY, TUESDAY))
+
+    assert "bob" not in str(raised.value)
 
 
 @pytest.mark.usefixtures("connections")
 def test_rejected_rows_of_files_are_counted_and_complained_of(turn: Sandbox, tmp_path: Path, context: Context) -> None:
     turn.fail(reject_page())
 
-    with pytest.raises(LandingError, match="max_rejected"):
+    with pytest.raises(LandingError, match=r"max_rejected \(1\.00%\) allows: 1 neither uuid nor id\. The other"):
         to_files(tmp_path).execute(context(MONDAY, TUESDAY))
 
     manifest = json.loads(next(tmp_path.rglob("_manifest.json")).read_text())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.pipelines.summaries import CheckSummary
+from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, describe_rejected
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -76,3 +76,9 @@ def test_where_nothing_is_valid_there_is_nothing_to_rely_on(checks):
     check = checked(checks, {NUMBERS[0]: ("invalid", None)}, "v2.41.2")
 
     assert CheckSummary.of(check, checks).status_is_reliable is None
+
+
+def test_rejected_rows_are_described_by_their_commonest_reasons():
+    assert describe_rejected(1_000_003, {"no id": 1_000_001, "not an object": 1}) == (
+        "1,000,001 no id, 1 not an object, 1 for other reasons"
+    )
