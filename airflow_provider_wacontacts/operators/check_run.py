@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, RateLimitedError
+from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.operators.arguments import (
 )
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
-    defer_for_rate_limit,
+    defer_for_retry_after,
     defer_until,
     plural,
     publish,
@@ -176,10 +176,10 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         )
         try:
             run.run()
-        except RateLimitedError as error:
+        except TransientError as error:
             if error.retry_after and attempt < MAX_ATTEMPTS:
                 check.defer(error.retry_after)
-            defer_for_rate_limit(self, error, attempt)
+            defer_for_retry_after(self, error, attempt)
         except BudgetExceededError as error:
             with suppress(LandingError):
                 send(self.source, self._conn_id(), budget_left=checks.budget_left())

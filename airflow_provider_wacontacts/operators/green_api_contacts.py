@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import NotEnabledError
+from airflow_provider_wacontacts.exceptions import NotEnabledError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
@@ -20,6 +20,7 @@ from airflow_provider_wacontacts.operators.arguments import (
     validate_choice,
 )
 from airflow_provider_wacontacts.operators.task_context import (
+    defer_for_retry_after,
     defer_until,
     destination,
     get_pseudonymizer,
@@ -117,7 +118,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
             return self._sync(context, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Fetch again after an empty list."""
+        """Fetch again after an empty list, or when the server allows it."""
         with fail_without_retry():
             return self._sync(context, attempt=read_attempt(event))
 
@@ -146,7 +147,10 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
         spec = self._spec(context)
         self.log.info("Snapshot of account %r into %s", spec.account, destination(self))
         write = self._writer(spec)
-        fetched = fetch_snapshot(spec, self.hook)
+        try:
+            fetched = fetch_snapshot(spec, self.hook)
+        except TransientError as error:
+            defer_for_retry_after(self, error, attempt)
         if not fetched.snapshot.rows and not fetched.snapshot.rejects:
             self._handle_empty(attempt)
         summary = write(fetched)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import Validator
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
@@ -26,7 +26,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "SHRINK_VALIDATORS",
     "data_interval",
-    "defer_for_rate_limit",
+    "defer_for_retry_after",
     "defer_until",
     "destination",
     "end_of_run_day",
@@ -178,16 +178,17 @@ def defer_until(operator: Any, time: datetime, *, why: str, attempt: int = 1) ->
     operator.defer(trigger=WaitUntilTrigger(until=time, attempt=attempt), method_name="execute_after_wait")
 
 
-def defer_for_rate_limit(operator: Any, error: RateLimitedError, attempt: int) -> NoReturn:
+def defer_for_retry_after(operator: Any, error: TransientError, attempt: int) -> NoReturn:
     """
-    Defer a task for a server's ``Retry-After``.
+    Defer a task for a server's ``Retry-After``: after 429 Too Many Requests, and after 503 Service Unavailable.
 
-    :raises RateLimitedError: the server gave no time, or this was the last of 20 consecutive attempts.
+    :raises TransientError: the server gave no time, or this was the last of 20 consecutive attempts.
     """
     if error.retry_after and attempt < MAX_ATTEMPTS:
-        send(error.source, rate_limit_waits=error.retry_after)
+        if isinstance(error, RateLimitedError):
+            send(error.source, rate_limit_waits=error.retry_after)
         until = datetime.now(UTC) + error.retry_after
-        defer_until(operator, until, why="the rate limit allows the next request", attempt=attempt + 1)
+        defer_until(operator, until, why="the server allows the next request", attempt=attempt + 1)
     raise error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError
+from airflow_provider_wacontacts.exceptions import ConfigError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import (
     ValidatedArguments,
@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.operators.arguments import (
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     data_interval,
-    defer_for_rate_limit,
+    defer_for_retry_after,
     defer_until,
     destination,
     get_pseudonymizer,
@@ -173,8 +173,8 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
         self._stop = StopSignal()
         try:
             summary = self._write(context, window, is_deferrable=attempt < MAX_ATTEMPTS)
-        except RateLimitedError as error:
-            defer_for_rate_limit(self, error, attempt)
+        except TransientError as error:
+            defer_for_retry_after(self, error, attempt)
         self._log_summary(summary)
         warn_of_unmatched_fields(self, self.selection, summary.rows)
         self._fail_on_loss(summary)

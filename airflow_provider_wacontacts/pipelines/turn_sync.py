@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.clients.turn_export import Export
-from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, WaContactsError
+from airflow_provider_wacontacts.exceptions import ConfigError, TransientError, WaContactsError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
@@ -138,7 +138,7 @@ def sync_to_store(
     :param on_progress: called about every ten seconds.
     :param on_commit: called after each committed batch.
     :param stop: ends the attempt early.
-    :param is_deferrable: the caller defers the task after a ``RateLimitedError`` with a ``retry_after``.
+    :param is_deferrable: the caller defers the task after a ``TransientError`` with a ``retry_after``.
     :raises ConfigError: the store cannot be used, or the token belongs to another number than before.
     :raises ApiError: a request failed. Committed rows stay.
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
@@ -238,10 +238,10 @@ def sync_to_files(
 
 @contextmanager
 def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
-    """Store until when the task is deferred, if the server's rate limit ends the block."""
+    """Store until when the task is deferred, if an error with a ``retry_after`` ends the block."""
     try:
         yield
-    except RateLimitedError as error:
+    except TransientError as error:
         if allowed and error.retry_after:
             with suppress(WaContactsError):
                 extraction.defer(error.retry_after)

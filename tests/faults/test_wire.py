@@ -174,18 +174,23 @@ def test_what_does_not_pass_within_ten_minutes_fails_the_try_and_the_next_one_br
 
 
 @pytest.mark.parametrize(
-    ("delay_s", "asked"),
-    [pytest.param(3600, 1, id="too long for a worker"), pytest.param(60, 10, id="again and again for ten minutes")],
+    ("fault", "asked"),
+    [
+        pytest.param({"kind": "rate_limited", "delay_s": 3600}, 1, id="too long for a worker"),
+        pytest.param({"kind": "rate_limited", "delay_s": 60}, 10, id="again and again for ten minutes"),
+        pytest.param({"kind": "status", "status": 503, "headers": {"retry-after": "3600"}}, 1, id="unavailable"),
+    ],
 )
-def test_a_rate_limit_too_long_for_a_worker_is_waited_for_elsewhere(
-    task: Any, turn: Sandbox, world: list[str], delay_s: float, asked: int
+def test_a_wait_too_long_for_a_worker_is_deferred(
+    task: Any, turn: Sandbox, world: list[str], fault: dict[str, Any], asked: int
 ) -> None:
-    turn.fail(second_page("rate_limited", delay_s=delay_s, **FOREVER))
+    turn.fail(second_page(**fault, **FOREVER))
 
     with pytest.raises(TaskDeferred) as deferred:
         task.run()
 
-    assert (turn.requests.count("page", 429), len(task.pause.slept), task.complete()) == (asked, asked - 1, [])
+    refused = turn.requests.count("page", fault.get("status", 429))
+    assert (refused, len(task.pause.slept), task.complete()) == (asked, asked - 1, [])
     assert (deferred.value.trigger.attempt, deferred.value.method_name) == (2, "execute_after_wait")
     turn.faults.clear()
     summary = task.operator().execute_after_wait(task.context(), {"attempt": deferred.value.trigger.attempt})

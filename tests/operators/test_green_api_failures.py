@@ -55,6 +55,21 @@ def test_an_empty_answer_is_asked_again_by_a_trigger_that_knows_the_attempt(
     assert asked(green) == (3, 3)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("on", ["wa_settings", "contacts"])
+def test_a_long_retry_after_is_waited_for_in_the_triggerer(
+    green: Sandbox, run: Context, *, operator: Any, on: Any, status: int
+) -> None:
+    green.fail(Fault(on=on, kind="status", status=status, headers={"retry-after": "3600"}))
+    now = datetime.now(UTC)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        operator().execute(run())
+
+    assert deferred.value.trigger.until >= now + timedelta(hours=1)
+    assert operator().execute_after_wait(run(), event_of(deferred.value))["rows"] == 4
+
+
 def test_a_token_that_is_replaced_while_the_task_waits_is_the_one_it_goes_on_with(
     green: Sandbox, run: Context, *, operator: Any, connect: Connect
 ) -> None:

@@ -183,8 +183,10 @@ def test_two_checks_request_each_number_once_and_never_exceed_the_budget(
         assert summary["asked"] + summary["from_store"] + summary["not_asked"] == 100
 
 
-def test_a_long_rate_limit_is_deferred_with_its_attempt(tasks: Any, api: Sandbox) -> None:
-    api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "3600"}, skip=1, every=1))
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_long_retry_after_is_deferred_with_its_attempt(tasks: Any, api: Sandbox, status: int) -> None:
+    headers = {"retry-after": "3600"}
+    api.fail(Fault(on="check", kind="body", status=status, body="{}", headers=headers, skip=1, every=1))
     before = datetime.now(UTC)
 
     with pytest.raises(TaskDeferred) as deferred:
