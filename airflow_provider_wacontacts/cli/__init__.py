@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.cli.export_person import add_export_person
 from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.purge import add_purge
+from airflow_provider_wacontacts.cli.refresh_directory import add_refresh_directory
 from airflow_provider_wacontacts.cli.repseudonymize import add_repseudonymize
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add_forget_account(store_commands)
     add_purge(store_commands)
     add_repseudonymize(store_commands)
+    add_refresh_directory(store_commands)
     add_export_person(store_commands)
     add_suppression(store_commands)
     return parser

@@ -10,7 +10,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
-from airflow_provider_wacontacts.operators.store_upkeep import CheckFreshnessOperator, PurgeStoreOperator
+from airflow_provider_wacontacts.operators.store_upkeep import (
+    CheckFreshnessOperator,
+    PurgeStoreOperator,
+    RefreshDirectoryOperator,
+)
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -20,6 +24,7 @@ __all__ = [
     "ContactFilesToSqlOperator",
     "EraseContactsOperator",
     "PurgeStoreOperator",
+    "RefreshDirectoryOperator",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Operators that look after a store: remove rows of a retention period, and check that its contacts are fresh."""
+"""Operators that look after a store: remove old rows, check that contacts are fresh, refresh the directory's copy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_timedelta
 from airflow_provider_wacontacts.records.windows import format_duration
 
-__all__ = ["CheckFreshnessOperator", "PurgeStoreOperator"]
+__all__ = ["CheckFreshnessOperator", "PurgeStoreOperator", "RefreshDirectoryOperator"]
 
 KINDS = ("checks", "rejects", "extractions", "versions")
 LEAST_AGE = timedelta(days=1)
@@ -179,3 +179,40 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
         summary |= {kind: len(problems) for kind, problems in found.items()}
         publish(context, self.outlets, summary)
         return summary
+
+
+class RefreshDirectoryOperator(ValidatedArguments, BaseOperator):
+    """
+    Refresh ``wacontacts_directory_copy``, a table with the rows of the view ``wacontacts_directory``.
+
+    Index, join and scan the copy where the view is too slow. A refresh writes only rows that differ, in one
+    transaction: readers see the copy as it was until it commits. Erasures remove people from the copy as well.
+
+    :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Default: ``wacontacts_store``.
+    """
+
+    template_fields: Sequence[str] = ("store_conn_id",)
+
+    def __init__(self, *, store_conn_id: str = "wacontacts_store", **kwargs: Any) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.store_conn_id = store_conn_id
+        self.validate_arguments(vars(self))
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Refresh the copy.
+
+        :returns: the summary: ``people``, rows of the copy; ``written``, rows that differed; ``deleted``.
+        :raises AirflowFailException: an argument or a connection must be changed first.
+        """
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.store.directory_copy import refresh_directory
+
+        with fail_without_retry():
+            self.validate_rendered()
+            store = open_store(self.store_conn_id)
+            store.prepare()
+            refreshed = refresh_directory(store.context)
+        self.log.info("%s people: %s rows written, %s deleted", *refreshed)
+        publish(context, self.outlets, refreshed._asdict())
+        return refreshed._asdict()

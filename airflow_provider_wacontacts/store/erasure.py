@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.store.changes import Changes, log_erased_identi
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.directory_copy import copy_people_again, is_in_use, refresh_directory
 from airflow_provider_wacontacts.store.identifier_changes import delete_identifier_changes
 from airflow_provider_wacontacts.store.person_search import (
     NO_LIMIT,
@@ -177,7 +178,11 @@ def erase_suppressed(context: StoreContext) -> ErasedRows:
     erased = erase(context, identifiers, contacts, Limit(len(identifiers) * LINKED_EACH))
     with context.read() as db:
         mentioning = PersonSearch(db).rows((), (), suppressed)
-    return erased.plus(_delete(context, mentioning))
+        has_copy = is_in_use(db)
+    erased = erased.plus(_delete(context, mentioning))
+    if has_copy:
+        refresh_directory(context)
+    return erased
 
 
 def _suppress(
@@ -211,16 +216,20 @@ def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
     """Delete rows in small transactions. Rows that are gone by now are not counted."""
     contacts = [_delete_contacts(context, chunk) for chunk in _chunks(found.contacts)]
     keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="uuid", ordinal="bigint")
-    return ErasedRows(
+    erased = ErasedRows(
         contacts=sum(contact for contact, _ in contacts),
         versions=sum(versions for _, versions in contacts),
-        numbers=_by_id(context, DELETE_NUMBERS, found.numbers),
+        numbers=sum(context.run_yielding(partial(_delete_numbers, context, ids)) for ids in _chunks(found.numbers)),
         results=keyed + sum(_delete_results(context, chunk) for chunk in _chunks(found.results)),
         identities=sum(
             context.run_yielding(partial(_delete_identities, context, ids)) for ids in _chunks(found.identities)
         ),
         rejects=_by_id(context, DELETE_REJECTS, found.rejects),
     )
+    # Now that a refresh finds them no more.
+    for person_keys in _chunks(found.people):
+        context.run_yielding(partial(copy_people_again, context, person_keys))
+    return erased
 
 
 def _delete_changes(context: StoreContext, identifiers: Collection[Identifier]) -> None:
@@ -238,6 +247,7 @@ def _delete_contacts(context: StoreContext, contacts: Sequence[FoundContact]) ->
     types = {"account_id": "bigint", "contact_id": "text"}
 
     def work(db: Database) -> tuple[int, int]:
+        context.locks.directory_lock(db.connection)
         versions = [row._asdict() for row in rows_by_keys(db, VERSIONS, keys, **types)]
         _execute(DELETE_PAYLOADS, versions, {"account_id": "bigint", "version_id": "bigint"}, db)
         _execute(DELETE_VERSIONS, keys, types, db)
@@ -261,7 +271,13 @@ def _delete_results(context: StoreContext, results: Sequence[tuple[str, int]]) -
     return context.run_yielding(work)
 
 
+def _delete_numbers(context: StoreContext, number_ids: Sequence[int], db: Database) -> int:
+    context.locks.directory_lock(db.connection)
+    return _execute(DELETE_NUMBERS, [{"id": one} for one in number_ids], {"id": "bigint"}, db)
+
+
 def _delete_identities(context: StoreContext, identity_ids: Sequence[int], db: Database) -> int:
+    context.locks.directory_lock(db.connection)
     deleted = _execute(DELETE_IDENTITIES, [{"id": one} for one in identity_ids], {"id": "bigint"}, db)
     log_erased_identities(db, context.locks, identity_ids)
     return deleted

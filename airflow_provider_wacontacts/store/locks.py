@@ -38,6 +38,7 @@ EXCLUSIVE, SHARED = "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"
 WRITERS = "wacontacts writers"
 FILES = "wacontacts files"
 CHANGES = "wacontacts changes"
+DIRECTORY = "wacontacts directory"
 MAX_WAIT_S = 900
 POLL_S = 0.05
 #: Another worker may rewrite files for hours, and so may this one. It holds no snapshot and no row.
@@ -100,6 +101,14 @@ class Locks:
     def change_log_lock(self, connection: Connection) -> None:
         """Wait for all transactions that have written changes, so that ids are given in the order of commits."""
         self._on_store(connection, CHANGES, EXCLUSIVE)
+
+    def directory_lock(self, connection: Connection) -> None:
+        """
+        Keep others from refreshing the directory's copy, or from erasing people who may be in it.
+
+        To be taken before all other locks but the writer lock.
+        """
+        self._on_store(connection, DIRECTORY, EXCLUSIVE)
 
     @contextmanager
     def file_rewrite_lock(self) -> Iterator[None]:

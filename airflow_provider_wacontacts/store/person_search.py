@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.identifiers.pseudonyms import is_pseudonym, pse
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.directory_copy import PEOPLE, PEOPLE_OF_CONTACTS
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers
 
 __all__ = ["NO_LIMIT", "FoundContact", "FoundRows", "Limit", "PersonSearch", "contacts_named", "rows_by_keys"]
@@ -155,6 +156,7 @@ class FoundRows:
     :param versions: of the contacts: account and version.
     :param results: of checks: check and ordinal.
     :param keyed: results of other people's numbers whose ``contact_key`` names one of the people.
+    :param people: of the directory's copy.
     :param changed: identifiers that other versions of the contacts have: numbers or user IDs that have changed, or
         other people's.
     """
@@ -166,6 +168,7 @@ class FoundRows:
     keyed: list[tuple[str, int]] = field(default_factory=list)
     identities: list[int] = field(default_factory=list)
     rejects: list[int] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
     changed: set[Identifier] = field(default_factory=set)
 
 
@@ -288,6 +291,7 @@ class PersonSearch:
             versions=[(row.account_id, row.version_id) for row in versions],
             numbers=sorted({row.number_id for row in self._numbers(identifiers)}),
             identities=sorted({row.identity_id for row in self._select(IDENTITIES, identifiers)}),
+            people=self._people(identifiers, contacts),
             changed={
                 *changed_identifiers(self._db, identifiers),
                 *(other for row in others for other in _stated(row)),
@@ -331,6 +335,12 @@ class PersonSearch:
             elif row.contact_key and mentions.found_in(row.contact_key):
                 keyed.add((row.check_id, row.ordinal))
         found.results, found.keyed = sorted(theirs), sorted(keyed - theirs)
+
+    def _people(self, identifiers: Collection[Identifier], contacts: Iterable[FoundContact]) -> list[str]:
+        keys = [contact.key._asdict() for contact in contacts]
+        types = {"source": "text", "account": "text", "contact_id": "text"}
+        of_contacts = rows_by_keys(self._db, PEOPLE_OF_CONTACTS, keys, **types)
+        return sorted({row.person_key for row in (*of_contacts, *self._select(PEOPLE, identifiers))})
 
     def _written(self) -> Iterator[Any]:
         return self._pages(WRITTEN, {"check_id": "0" * 32, "ordinal": -1})

@@ -49,7 +49,7 @@ def test_all_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
-    assert len(OPERATORS) == 15
+    assert len(OPERATORS) == 16
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

@@ -62,7 +62,13 @@ def test_one_person_is_found_by_indexes_in_sqlite(sqlite_landing):
     assert [step for step in steps if "wacontacts_contact_current_person (person_key=?" in step]
 
 
-@pytest.mark.parametrize("condition", ["WHERE person_key = '99907919'", "WHERE person_key = 'nobody'"])
+OF_NUMBER = "(SELECT person_key FROM wacontacts_number WHERE number = '+99907919' LIMIT 1)"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["WHERE person_key = '99907919'", "WHERE person_key = 'nobody'", f"WHERE person_key = {OF_NUMBER}"],
+)
 def test_one_person_is_found_by_indexes_in_postgresql(filled, condition):
     steps = plan(filled, f"SELECT * FROM wacontacts_directory {condition}")
 

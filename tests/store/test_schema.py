@@ -24,6 +24,7 @@ NAMES = [
     "wacontacts_contact_version",
     "wacontacts_current",
     "wacontacts_directory",
+    "wacontacts_directory_copy",
     "wacontacts_erased",
     "wacontacts_erased_key",
     "wacontacts_extraction",

@@ -132,6 +132,27 @@ def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> st
     """
 
 
+#: The table that ``wacontacts store refresh-directory`` fills. Erasures search it by each column that names a person.
+COPY = (
+    """
+    CREATE TABLE {at}wacontacts_directory_copy AS
+    SELECT d.*, CAST(NULL AS {time}) AS copied_at FROM {at}wacontacts_directory d WHERE false
+    """,
+    "CREATE UNIQUE INDEX wacontacts_directory_copy_person ON {at}wacontacts_directory_copy (person_key)",
+    *(
+        f"CREATE INDEX wacontacts_directory_copy_{name} ON {{at}}wacontacts_directory_copy ({columns})"
+        for name, columns in (
+            ("wa_id", "wa_id"),
+            ("user_id", "user_id"),
+            ("lid", "lid"),
+            ("number", "number"),
+            ("turn", "turn_account, turn_contact_id"),
+            ("green_api", "green_api_account, green_api_contact_id"),
+        )
+    ),
+)
+
+
 def _jsonb_text(member: str) -> str:
     return f"CASE WHEN jsonb_typeof({member}) = 'string' THEN {member} #>> '{{{{}}}}' END"
 
@@ -154,6 +175,7 @@ POSTGRES = (
         _jsonb_text("(gp.payload->'contactName')"),
         _jsonb_text("(gp.payload->'name')"),
     ),
+    *COPY,
 )
 SQLITE = (
     """
@@ -168,4 +190,5 @@ SQLITE = (
         _json_text("gp.payload", "$.contactName"),
         _json_text("gp.payload", "$.name"),
     ),
+    *COPY,
 )
