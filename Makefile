@@ -6,6 +6,7 @@
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
+# make release  both distributions, in dist, tried on the newest and the oldest Airflow; nothing is uploaded
 # make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|matrix|bench)'")
 # make clean    removes everything that these have made
 #
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults fuzz lint format matrix bench docs newcomer wheel constraints clean
+.PHONY: help venv demo test faults fuzz lint format matrix bench docs release newcomer wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -69,6 +70,9 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(PY) -m sphinx -W -q -b html docs docs/_build/html
+
+release: $(STAMP)
+	$(PY) -m tests.packaging.release
 
 newcomer: $(STAMP)
 	$(PY) -m tests.newcomer $(ARGS)

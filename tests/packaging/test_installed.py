@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -47,26 +46,5 @@ def test_airflow_imports_every_example_that_came_with_it(installed: Installation
     assert set(bag["dags"]) == {path.stem for path in EXAMPLES.glob("[a-z]*.py")}
 
 
-def test_an_example_pulls_a_window_from_the_sandbox_that_came_with_it(installed: Installation, bag: Any) -> None:
-    store = installed.home / "contacts.db"
-    at_that_time = ("--now", "2022-09-13T00:10:00Z", "--rate", "0")
-    with installed.running("wacontacts", "sandbox", "--world", "bob", *at_that_time) as announced:
-        connections = {
-            "AIRFLOW_CONN_TURN_DEFAULT": {
-                "conn_type": "turn",
-                "host": announced.split()[-1],
-                "password": "example-token",
-            },
-            "AIRFLOW_CONN_WACONTACTS_STORE": {"conn_type": "sqlite", "host": str(store)},
-        }
-        environment = {name: json.dumps(fields) for name, fields in connections.items()}
-        environment["AIRFLOW_VAR_WACONTACTS_PATH"] = f"file://{installed.home}/files"
-        environment["AIRFLOW__CORE__DAGS_FOLDER"] = bag["folder"]
-        installed.run("airflow", "db", "migrate")
-        installed.run("airflow", "dags", "test", "turn_contacts_daily", "2022-09-13", **environment)
-
-    with sqlite3.connect(store) as landed:
-        (pulled,) = landed.execute("SELECT state, row_count FROM wacontacts_extraction").fetchall()
-        contacts = landed.execute("SELECT count(*) FROM wacontacts_current").fetchone()
-    assert (pulled, contacts) == (("complete", 1), (1,))
-    assert len([*(installed.home / "files").rglob("_manifest.json")]) == 1
+def test_an_example_syncs_a_window_from_the_sandbox_that_came_with_it(installed: Installation) -> None:
+    assert installed.sync_example() == ("complete", 1, 1)
