@@ -105,6 +105,35 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_provider_wacontacts.triggers.whatsapp_business"],
             },
         ],
+        "plugins": [
+            {
+                "name": "wacontacts",
+                "plugin-class": "airflow_provider_wacontacts.plugin.airflow_plugin.WaContactsPlugin",
+            }
+        ],
+        "config": {
+            "wacontacts": {
+                "description": 'The page "WhatsApp contacts" in Airflow\'s UI, from Airflow 3.1 on.',
+                "options": {
+                    "store_conn_ids": {
+                        "description": "Connections of the stores that the page shows, separated by commas. The first"
+                        " one is shown first.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "wacontacts_store,contacts_of_sales",
+                        "default": "wacontacts_store",
+                    },
+                    "show_people": {
+                        "description": "Whether users who may edit the store's connection may look for a person on the"
+                        " page. Each look is written to Airflow's audit log.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "False",
+                    },
+                },
+            },
+        },
         "connection-types": [
             {
                 "connection-type": "turn",

@@ -31,12 +31,13 @@ ROOMS = {
     "hooks": VALUES | {"clients", "store", "files", "get_provider_info"},
     "assets": VALUES,
     "triggers": CORE | {"hooks"},
-    "sensors": CORE | {"hooks", "operators", "triggers", "assets"},
-    "operators": CORE | {"hooks", "triggers", "assets"},
+    "sensors": CORE | {"hooks", "operators", "triggers", "assets", "plugin"},
+    "operators": CORE | {"hooks", "triggers", "assets", "plugin"},
+    "plugin": CORE | {"hooks"},
     "sandbox": set(),
     "cli": CORE | {"hooks", "sandbox"},
 }
-KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "assets", "cli"}
+KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "plugin", "assets", "cli"}
 KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
 
 # All that identifiers, records and clients' requests need computes, and touches nothing.

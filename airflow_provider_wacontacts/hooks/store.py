@@ -42,16 +42,19 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(%s), nullif(current
 """
 
 
-def open_store(conn_id: str, *, late_after: timedelta | None = None) -> Store:
+def open_store(conn_id: str, *, late_after: timedelta | None = None, max_wait: timedelta | None = None) -> Store:
     """
     Open the store of a connection, without connecting; see :func:`store_engine`.
 
     :param late_after: how long after its end a window may be synced without being lossy; ``None``: the store's default.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None``: what suits a task.
     """
-    return create_store(store_engine(conn_id), late_after=late_after)
+    return create_store(store_engine(conn_id), late_after=late_after, max_wait=max_wait)
 
 
-def create_store(connection: StoreConnection, *, late_after: timedelta | None = None) -> Store:
+def create_store(
+    connection: StoreConnection, *, late_after: timedelta | None = None, max_wait: timedelta | None = None
+) -> Store:
     """Open the store of a parsed connection, see :func:`open_store`."""
     from airflow_provider_wacontacts.store import Store
 
@@ -62,6 +65,7 @@ def create_store(connection: StoreConnection, *, late_after: timedelta | None = 
         auto_upgrade=connection.auto_upgrade,
         file_mode=connection.file_mode,
         secret=connection.secret,
+        max_wait=max_wait,
         name=f"Connection {connection.conn_id!r}",
         **options,
     )

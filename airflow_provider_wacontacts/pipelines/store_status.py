@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDeniedError
 from airflow_provider_wacontacts.records.windows import Window, format_duration, format_minute, format_time
@@ -23,7 +23,19 @@ from airflow_provider_wacontacts.store.status import (
     read_senders,
 )
 
-__all__ = ["FEEDS", "SENDERS", "Freshness", "StoreStatus", "check_freshness", "find_loss", "read_ages", "read_status"]
+__all__ = [
+    "FEEDS",
+    "SENDERS",
+    "Freshness",
+    "StoreStatus",
+    "check_freshness",
+    "find_loss",
+    "read_ages",
+    "read_status",
+    "read_store",
+]
+
+T = TypeVar("T")
 
 #: Sources of contacts, and the source whose senders have a status.
 FEEDS = ("turn", "green_api")
@@ -120,6 +132,26 @@ def read_status(
         return feeds, read_senders(db, selection, now=now, limits=limits)
 
     return _read(store, work)
+
+
+def read_store(store: Store, work: Callable[[Database, datetime], T]) -> T:
+    """
+    Read something of a store whose tables are of this package's version.
+
+    :param work: is given the time, by the database's clock.
+    :raises ConfigError: they are of another version, the user may not read them, or there is no store.
+    :raises LandingError: the database failed.
+    """
+    found: list[T] = []
+
+    def read(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
+        found.append(work(db, store.context.now(db.connection)))
+        return (), ()
+
+    status = _read(store, read)
+    if status.problem:
+        raise ConfigError(status.problem)
+    return found[0]
 
 
 def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selection) -> Freshness:

@@ -171,7 +171,11 @@ CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
     (("53100", "SQLITE_FULL"), StoreError, "has no disk space left. Free some on the database's disk"),
     (("53200",), StoreError, "ran out of memory on the server"),
     (("SQLITE_IOERR",), StoreError, "cannot read or write {address}: the disk failed"),
-    (("57014",), StoreError, "canceled a statement: it ran into statement_timeout, or an administrator canceled it"),
+    (
+        ("57014", "SQLITE_INTERRUPT"),
+        StoreError,
+        "canceled a statement: it ran into statement_timeout, or an administrator canceled it",
+    ),
     (("28",), ConfigError, "cannot log in as {user!r}. Correct login and password"),
     (("3D000",), ConfigError, "has no database {database!r}. Correct the connection's schema, or create it"),
     (("3F000",), ConfigError, "has no schema{identifier}. Correct the name, or create it"),

@@ -34,6 +34,7 @@ class Store:
     :param now: replaces the database's clock in tests, timezone-aware.
     :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
     :param file_mode: permissions of a new SQLite file.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for what suits a task.
     :param name: of the store, for errors: for example ``Connection 'wacontacts_store'``.
     :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
     """
@@ -48,9 +49,10 @@ class Store:
         now: Callable[[], datetime] | None = None,
         secret: bytes | None = None,
         file_mode: int = FILE_MODE,
+        max_wait: timedelta | None = None,
         name: str = "The store",
     ) -> None:
-        transactions = Transactions(engine, file_mode, name=name, table_schema=table_schema)
+        transactions = Transactions(engine, file_mode, name=name, table_schema=table_schema, max_wait=max_wait)
         tables = Tables(engine.dialect, table_schema)
         locks = Locks(transactions, tables)
         self.context = StoreContext(

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -73,6 +76,7 @@ class Transactions:
     :param file_mode: permissions of a new SQLite file.
     :param name: of the database, for errors.
     :param table_schema: PostgreSQL schema of the store's tables; ``None`` for the connection's own.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for what suits a task.
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
 
@@ -83,6 +87,7 @@ class Transactions:
         *,
         name: str = "The store",
         table_schema: str | None = None,
+        max_wait: timedelta | None = None,
     ) -> None:
         self.database = DatabaseName(name, engine.url, table_schema)
         if engine.dialect.driver not in DRIVERS.get(engine.dialect.name, ()):
@@ -95,11 +100,14 @@ class Transactions:
             reader, writer = engine.execution_options(isolation_level="AUTOCOMMIT"), _immediate(engine)
         else:
             event.listen(engine, "do_connect", _set_up_driver)
+            if max_wait is not None:
+                event.listen(engine, "do_connect", partial(_limit_connecting, max_wait))
             reader = writer = engine.execution_options(isolation_level="READ COMMITTED")
         self._reader, self._writer = _hide_parameters(reader), _hide_parameters(writer)
         self._file: tuple[int, int] | None = None
         self._was_connected = False
         self._file_mode = file_mode
+        self._max_wait_s = None if max_wait is None else max_wait.total_seconds()
 
     def has_database(self) -> bool:
         """Return whether there is something to connect to: connecting to a missing SQLite file creates it."""
@@ -204,7 +212,7 @@ class Transactions:
     def _connect(self, engine: Engine) -> Connection:
         retrying = Retrying(
             retry=retry_if_exception(is_unknown_host),
-            stop=stop_after_delay(UNKNOWN_HOST_S),
+            stop=stop_after_delay(self._at_most(UNKNOWN_HOST_S)),
             wait=wait_random_exponential(multiplier=1, max=MAX_PAUSE_S),
             reraise=True,
         )
@@ -215,7 +223,9 @@ class Transactions:
     def _open(self, connection: Connection) -> None:
         """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
         if self.is_sqlite:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
+            if self._max_wait_s is not None:
+                _interrupt_after(connection, self._max_wait_s)
             self._require_same_file()
             return
         settings = self._settings()
@@ -236,8 +246,8 @@ class Transactions:
 
     def _settings(self) -> dict[str, str]:
         settings = SETTINGS | {
-            "lock_timeout": f"{BUSY_TIMEOUT_S}s",
-            "statement_timeout": f"{MAX_STATEMENT_S}s",
+            "lock_timeout": f"{self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}ms",
+            "statement_timeout": f"{self._at_most(MAX_STATEMENT_S) * 1000:.0f}ms",
             "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         }
         if self._writer.dialect.driver == "psycopg":
@@ -246,6 +256,9 @@ class Transactions:
         if self.database.schema:
             settings["search_path"] = '"{}"'.format(self.database.schema.replace('"', '""'))
         return settings
+
+    def _at_most(self, seconds: float) -> float:
+        return seconds if self._max_wait_s is None else min(seconds, self._max_wait_s)
 
     def _require_same_file(self) -> None:
         """Fail where SQLite's file is not the one that was connected to first: what is written would be lost."""
@@ -273,6 +286,19 @@ def _set_up_driver(dialect: Dialect, _record: object, _arguments: object, parame
     parameters["client_encoding"] = "utf8"
     if dialect.driver == "psycopg":
         parameters["prepare_threshold"] = None
+
+
+def _limit_connecting(
+    max_wait: timedelta, _dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]
+) -> None:
+    parameters["connect_timeout"] = max(1, round(max_wait.total_seconds()))
+
+
+def _interrupt_after(connection: Connection, seconds: float) -> None:
+    """End SQLite's statements on a connection after a time; they look at the clock every few thousand steps."""
+    deadline = time.monotonic() + seconds
+    driver: Any = connection.connection.dbapi_connection
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
 
 
 def _set_config(settings: Mapping[str, str]) -> Select[Any]:

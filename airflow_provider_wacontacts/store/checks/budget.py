@@ -19,7 +19,7 @@ IS_CHARGED = """(
 )"""
 FIRST_OF_DAY = "INSERT INTO {at}wacontacts_budget (sender, day, spent) VALUES (:sender, :day, 0) ON CONFLICT DO NOTHING"
 SPEND = """
-UPDATE {at}wacontacts_budget SET spent = spent + :wanted
+UPDATE {at}wacontacts_budget SET spent = spent + :wanted, daily_limit = :limit
 WHERE sender = :sender AND day = :day AND spent + :wanted <= :limit
 """
 REFUND = """

@@ -117,6 +117,7 @@ TABLES = (
         sender text NOT NULL,
         day {date} NOT NULL,
         spent bigint NOT NULL CHECK (spent >= 0),
+        daily_limit bigint,
         PRIMARY KEY (sender, day)
     )
     """,

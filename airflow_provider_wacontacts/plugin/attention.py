@@ -1,0 +1,211 @@
+"""What needs somebody: findings in the status of a store, the most pressing first, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from airflow_provider_wacontacts.exceptions import DOCUMENTATION
+from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
+from airflow_provider_wacontacts.records.windows import Window, format_duration
+from airflow_provider_wacontacts.store.inspection import Activity
+from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
+
+__all__ = ["Finding", "find_problems"]
+
+#: A window that is older than this many of its lengths is overdue; a snapshot that is older than so long.
+OVERDUE_WINDOWS = 2
+OVERDUE_SNAPSHOT = timedelta(days=2)
+#: Lossy intervals that ended before are history.
+LOSSY_MATTERS = timedelta(days=7)
+NEARLY_SPENT = 0.9
+
+REMEDIES = {
+    "AuthError": "Correct the token or the login in the connection, then clear the task.",
+    "RejectedError": "The system refuses the request. Correct the argument that the log names, and clear the task.",
+    "NotEnabledError": "Let the system's support enable the API for this account, then clear the task.",
+    "ConfigError": "Correct the argument or the connection that the task's log names, then clear the task.",
+    "PermissionDeniedError": "Run the GRANT that the task's log has, then clear the task.",
+    "RateLimitedError": "Lower the number of tasks that share the rate limit with a pool, then clear the task.",
+    "Lost": "The worker ended without a message: check for evictions and memory limits. Clear the task.",
+    "lost": "No heartbeat for 15 minutes: check for evictions and memory limits. Clear the task.",
+    "refused": "A newer snapshot is in the store already. Nothing needs to be done.",
+    "empty": "The list was empty, which means that the system is still loading it. The next run tries again.",
+    "shrunken": "Contacts were deleted on the phone, or the list is cut. If it is right, set accept_shrink once.",
+}
+DEFAULT_REMEDY = "Open the log of its task for the cause, and clear the task to try again."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    Something that needs somebody.
+
+    :param urgency: 0 data is being lost; 1 something has stopped; 2 worth a look.
+    :param subject: the account or the sender.
+    :param remedy: what to do.
+    :param command: a shell command that does it; ``None`` if there is none.
+    :param view: the page's view that shows it, with its parameters.
+    :param help_url: the page of the documentation.
+    """
+
+    urgency: int
+    subject: str
+    what: str
+    remedy: str
+    view: str
+    help_url: str
+    command: str | None = None
+
+
+def find_problems(
+    status: StoreStatus,
+    activity: Mapping[tuple[str, str], Activity],
+    budgets: Mapping[str, Mapping[date, tuple[int, int | None]]],
+) -> list[Finding]:
+    """Return what needs somebody, the most pressing first."""
+    found = [
+        *(finding for feed in status.feeds for finding in _of_feed(feed, status, activity)),
+        *(finding for sender in status.senders for finding in _of_sender(sender, status.as_of.date(), budgets)),
+    ]
+    return sorted(found, key=lambda finding: finding.urgency)
+
+
+def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str], Activity]) -> Iterator[Finding]:
+    own = activity.get((feed.source, feed.account))
+    subject, view = feed.account, f"coverage?account={own.account_id}" if own else "coverage"
+    guide = f"{DOCUMENTATION}/how-to"
+    if feed.gaps:
+        yield Finding(
+            0,
+            subject,
+            f"{_count(feed.gaps, 'coverage gap')}, {_total(feed.gaps)} in all: these updates were never fetched.",
+            "Run a backfill over the gap. Of contacts that changed since, only the latest version is still there.",
+            view,
+            f"{guide}/backfills.md",
+            command=_backfill(own, feed.gaps[-1]) if own else None,
+        )
+    yield from _overdue(feed, status, subject, view)
+    for group in feed.unfinished:
+        if finding := _unfinished(group, subject, f"extractions/{own.extraction_id}" if own else view):
+            yield finding
+    recent = [window for window in feed.lossy if window.end > status.as_of - LOSSY_MATTERS]
+    if recent:
+        yield Finding(
+            0,
+            subject,
+            f"{_count(recent, 'interval')} of the last 7 days synced too late, {_total(recent)} in all: versions that"
+            " were overwritten before are missing.",
+            "They cannot be recovered. Run the DAG more often, or remove what delayed it.",
+            view,
+            f"{guide}/monitoring.md",
+        )
+    if rejected := sum(group.rejects for group in feed.rejects):
+        reasons = ", ".join(f"{group.rejects:,} {group.reason}" for group in feed.rejects[:3])
+        yield Finding(
+            2,
+            subject,
+            f"{rejected:,} {'row' if rejected == 1 else 'rows'} rejected: {reasons}.",
+            "View wacontacts_reject has them. Report them to the system's support, or delete them.",
+            view,
+            f"{guide}/troubleshooting.md",
+        )
+
+
+def _overdue(feed: Feed, status: StoreStatus, subject: str, view: str) -> Iterator[Finding]:
+    age, newest = status.age_of(feed), feed.newest
+    guide = f"{DOCUMENTATION}/how-to/monitoring.md"
+    if newest is None or age is None:
+        yield Finding(1, subject, "Never synced.", "Run the account's DAG, and look at its task's log.", view, guide)
+        return
+    has_window = newest.window_start is not None and newest.window_end is not None
+    length = newest.window_end - newest.window_start if has_window else None  # type: ignore[operator]
+    limit = OVERDUE_SNAPSHOT if length is None else OVERDUE_WINDOWS * length + timedelta(hours=1)
+    if age > limit:
+        usual = f", and its windows are {format_duration(length)} long" if length else ""
+        yield Finding(
+            1,
+            subject,
+            f"Overdue: synced up to {format_duration(age)} ago{usual}.",
+            "Check that its DAG is not paused, that it is scheduled, and that its pool has free slots.",
+            view,
+            guide,
+        )
+
+
+def _unfinished(group: Unfinished, subject: str, view: str) -> Finding | None:
+    if group.state in {"running", "abandoned"}:
+        return None
+    reason = f": {group.reason}" if group.reason else ""
+    tries = "1 extraction" if group.tries == 1 else f"{group.tries:,} extractions"
+    remedy = REMEDIES.get(str(group.reason)) or REMEDIES.get(group.state, DEFAULT_REMEDY)
+    anchor = f"#{group.reason.lower()}" if group.reason and group.reason.endswith("Error") else ""
+    help_url = f"{DOCUMENTATION}/how-to/troubleshooting.md{anchor}"
+    urgency = 2 if group.state in {"refused", "incomplete"} else 1
+    return Finding(urgency, subject, f"{tries} {group.state} since the last success{reason}.", remedy, view, help_url)
+
+
+def _of_sender(
+    sender: Sender, today: date, budgets: Mapping[str, Mapping[date, tuple[int, int | None]]]
+) -> Iterator[Finding]:
+    guide = f"{DOCUMENTATION}/how-to"
+    spent, limit = budgets.get(sender.sender, {}).get(today, (0, None))
+    if limit and spent >= limit * NEARLY_SPENT:
+        yield Finding(
+            1 if spent >= limit else 2,
+            sender.sender,
+            f"{spent:,} of today's {limit:,} checks are spent.",
+            "Checks wait or fail until 00:00 UTC. Raise daily_checks only if the sender sends as many messages a day.",
+            "budget",
+            f"{DOCUMENTATION}/concepts/budgets.md",
+        )
+    if sender.overdue_checks:
+        yield Finding(
+            1,
+            sender.sender,
+            f"{_count_of(sender.overdue_checks, 'check')} past the deadline with numbers that have no result.",
+            "Clear the sensor that waits for the check, or run a new check.",
+            "checks",
+            f"{guide}/checks.md",
+        )
+    if sender.lost_checks:
+        yield Finding(
+            1,
+            sender.sender,
+            f"{_count_of(sender.lost_checks, 'check')} lost.",
+            REMEDIES["lost"],
+            "checks",
+            f"{guide}/checks.md",
+        )
+    if sender.pending_identities:
+        yield Finding(
+            2,
+            sender.sender,
+            f"{_count_of(sender.pending_identities, 'user')} with an identity change to acknowledge.",
+            "Until then messages to them may be refused. Run the DAG with WhatsAppGetIdentityOperator and"
+            " WhatsAppAcknowledgeIdentityOperator.",
+            "identities",
+            f"{guide}/identities.md",
+        )
+
+
+def _backfill(own: Activity, gap: Window) -> str:
+    first, last = (_day(moment) for moment in (gap.start, gap.end - timedelta(microseconds=1)))
+    return f"airflow backfill create --dag-id {own.dag_id} --from-date {first} --to-date {last}"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _total(windows: Sequence[Window]) -> str:
+    return format_duration(sum((window.end - window.start for window in windows), timedelta()))
+
+
+def _count(items: Sequence[object], word: str) -> str:
+    return _count_of(len(items), word)
+
+
+def _count_of(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,106 @@
+"""
+How the page reads the store without harm to the API server that it runs in.
+
+At most four of its queries run at once, in threads of its own. Whoever comes when all are busy is refused at once, so
+no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused for five
+seconds. A query is given up after three seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from airflow_provider_wacontacts.exceptions import LandingError
+
+__all__ = ["BusyError", "Readers", "StoreTimeoutError"]
+
+T = TypeVar("T")
+
+AT_ONCE = 4
+TIME_LIMIT = timedelta(seconds=3)
+CACHED_FOR = timedelta(seconds=5)
+MAX_CACHED = 256
+
+
+class BusyError(Exception):
+    """As many queries as may run at once are running."""
+
+
+class StoreTimeoutError(LandingError):
+    """The store did not answer in time."""
+
+
+class Readers:
+    """
+    Runs functions that block, a few at once. It belongs to one event loop.
+
+    :param at_once: how many may run.
+    :param time_limit: how long a caller waits for one. Its thread is free again when the function returns.
+    """
+
+    def __init__(
+        self, *, at_once: int = AT_ONCE, time_limit: timedelta = TIME_LIMIT, cached_for: timedelta = CACHED_FOR
+    ) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="wacontacts-page")
+        self._at_once = at_once
+        self._time_limit_s = time_limit.total_seconds()
+        self._cached_for_s = cached_for.total_seconds()
+        self._running = 0
+        self._shared: dict[Hashable, tuple[float, Future[Any]]] = {}
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """
+        Run a function in a thread.
+
+        :raises BusyError: all threads are busy.
+        :raises StoreTimeoutError: it took too long.
+        """
+        return await self._wait(self._start(work))
+
+    async def shared(self, key: Hashable, work: Callable[[], T]) -> T:
+        """
+        Run a function, or take the result of its last run with this key, or wait for the run that has begun.
+
+        Errors are shared, too: a store that is down is not asked once for every viewer.
+
+        :raises BusyError: it has to run, and all threads are busy.
+        :raises StoreTimeoutError: it took too long.
+        """
+        now = time.monotonic()
+        until, future = self._shared.get(key, (0.0, None))
+        if future is None or (future.done() and until < now):
+            self._forget(now)
+            future = self._start(work)
+            self._shared[key] = (now + self._cached_for_s, future)
+        return await self._wait(future)
+
+    def _start(self, work: Callable[[], T]) -> Future[T]:
+        if self._running >= self._at_once:
+            raise BusyError
+        loop = asyncio.get_running_loop()
+        self._running += 1
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end))
+        return future
+
+    def _end(self) -> None:
+        self._running -= 1
+
+    async def _wait(self, future: Future[T]) -> T:
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), self._time_limit_s)
+        except TimeoutError:
+            raise StoreTimeoutError(
+                f"The store did not answer within {self._time_limit_s:g} seconds. Check that its database is up and"
+                " can be reached from the API server."
+            ) from None
+
+    def _forget(self, now: float) -> None:
+        old = [key for key, (until, future) in self._shared.items() if future.done() and until < now]
+        for key in old[: len(old) if len(self._shared) >= MAX_CACHED else 32]:
+            del self._shared[key]

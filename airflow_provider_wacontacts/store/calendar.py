@@ -1,0 +1,242 @@
+"""
+Coverage of accounts as a calendar: for each day, or hour, whether its contacts were synced, and how many were new.
+
+A feed of windows covers intervals of time, and a cell of its calendar is as good as the worst of its intervals. A feed
+of snapshots has the state of its snapshots: between two of them nothing is promised, and nothing is missing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+
+__all__ = ["CELL_STATES", "AccountCalendar", "Cell", "cells_of", "read_calendars"]
+
+#: The worst first: what a cell shows.
+CELL_STATES = ("running", "failed", "gap", "late", "complete", "none")
+
+#: The plus sign keeps the index by account out of it: going through a ledger of years in its own order is quicker.
+ACCOUNTS = """
+SELECT a.account_id, a.source, a.account, min(e.window_start) AS first_start, max(e.covered_until) AS reached_at,
+    min(e.extracted_at) AS first_at
+FROM {at}wacontacts_account a
+LEFT JOIN {at}wacontacts_extraction e ON e.account_id = a.account_id AND e.state = 'complete'
+GROUP BY a.account_id, a.source, a.account ORDER BY a.source, a.account
+"""
+COMPLETE = """
+SELECT e.account_id, coalesce(e.window_start, e.extracted_at) AS start_at, e.covered_until AS end_at,
+    e.window_start IS NULL AS is_snapshot, e.lateness_s <= :late_after_s AS in_time, e.new_versions
+FROM {at}wacontacts_extraction e
+WHERE +e.account_id IN :account_ids AND e.state = 'complete' AND e.covered_until > :since
+    AND coalesce(e.window_start, e.extracted_at) < :until
+ORDER BY e.account_id, 2
+"""
+UNFINISHED = """
+SELECT e.account_id, coalesce(e.window_start, e.extracted_at) AS start_at,
+    coalesce(e.window_end, e.extracted_at) AS end_at, e.window_start IS NULL AS is_snapshot,
+    CASE WHEN e.state = 'running' AND coalesce(e.deferred_until, e.heartbeat_at) >= :silent_since THEN 'running'
+        ELSE 'failed' END AS state
+FROM {at}wacontacts_extraction e
+WHERE +e.account_id IN :account_ids AND e.state <> 'complete' AND coalesce(e.window_end, e.extracted_at) >= :since
+    AND coalesce(e.window_start, e.extracted_at) < :until
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2
+"""
+INSTANT = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class AccountCalendar:
+    """
+    What the ledger says of an account in a span of time.
+
+    :param account_id: the key of its row.
+    :param reached_at: its watermark; ``None`` if it was never synced.
+    :param intervals: by the state of :data:`CELL_STATES`, ascending and disjoint.
+    :param new_versions: by the start of the hour that they are counted in: that of the window's start.
+    """
+
+    account_id: int
+    source: str
+    account: str
+    reached_at: datetime | None = None
+    intervals: Mapping[str, Sequence[Window]] = field(default_factory=dict)
+    new_versions: Mapping[datetime, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """
+    A day or an hour of a calendar.
+
+    :param state: of :data:`CELL_STATES`.
+    """
+
+    start: datetime
+    state: str
+    new_versions: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is being gathered of an account, with times as the database sends them."""
+
+    complete: list[tuple[Any, Any]] = field(default_factory=list)
+    in_time: list[tuple[Any, Any]] = field(default_factory=list)
+    snapshots: list[Any] = field(default_factory=list)
+    unfinished: list[Any] = field(default_factory=list)
+    new_versions: Counter[Any] = field(default_factory=Counter)
+
+
+def read_calendars(
+    db: Database, span: Window, *, now: datetime, late_after: timedelta, account_id: int | None = None
+) -> list[AccountCalendar]:
+    """
+    Read what happened in a span of time, to each account.
+
+    :param late_after: how long after its end a window may be synced in time, inclusive.
+    :param account_id: of one account; ``None`` for all.
+    :returns: by source, then account.
+    """
+    accounts = db.execute(ACCOUNTS, times=("first_start", "reached_at", "first_at")).all()
+    chosen = [row for row in accounts if account_id in (None, row.account_id)]
+    found = _gather(db, span, [row.account_id for row in chosen], now=now, late_after=late_after)
+    return [_calendar(row, found[row.account_id], span) for row in chosen]
+
+
+def cells_of(calendar: AccountCalendar, span: Window, length: timedelta) -> list[Cell]:
+    """
+    Divide a span into cells.
+
+    :param length: of a cell: an hour, or a day.
+    """
+    counted: Counter[int] = Counter()
+    for start, versions in calendar.new_versions.items():
+        counted[(start - span.start) // length] += versions
+    return [
+        Cell(cell.start, _worst(calendar.intervals, cell), counted[index])
+        for index, cell in enumerate(span.split(length))
+    ]
+
+
+def _gather(
+    db: Database, span: Window, account_ids: Sequence[int], *, now: datetime, late_after: timedelta
+) -> Mapping[int, _Found]:
+    """Read the ledger. Only the ends of merged intervals are parsed, because there may be years of hourly windows."""
+    found: defaultdict[int, _Found] = defaultdict(_Found)
+    if not account_ids:
+        return found
+    asked: dict[str, Any] = {"account_ids": list(account_ids), "since": span.start, "until": span.end}
+    for row in db.execute(COMPLETE, late_after_s=late_after.total_seconds(), **asked):
+        own = found[row.account_id]
+        own.new_versions[_hour(row.start_at)] += row.new_versions
+        if row.is_snapshot:
+            own.snapshots.append(row.start_at)
+            continue
+        merge_interval(own.complete, row.start_at, row.end_at)
+        if row.in_time:
+            merge_interval(own.in_time, row.start_at, row.end_at)
+    for row in db.execute(UNFINISHED, silent_since=now - LOST_AFTER, **asked):
+        found[row.account_id].unfinished.append(row)
+    return found
+
+
+def _calendar(row: Any, found: _Found, span: Window) -> AccountCalendar:
+    complete, in_time = _windows(found.complete), _windows(found.in_time)
+    intervals = {
+        "complete": [*complete, *(_instant(moment) for moment in found.snapshots)],
+        "gap": _gaps(row, complete, span),
+        "late": lossy_among(complete, in_time, baseline_until=row.first_at) if complete else [],
+    }
+    unfinished = [each for each in found.unfinished if not _is_followed(each, found.snapshots)]
+    for state in ("running", "failed"):
+        attempted = _merged(_attempted(each) for each in unfinished if each.state == state)
+        intervals[state] = list(_without(attempted, complete))
+    versions = {_utc(hour): count for hour, count in found.new_versions.items()}
+    return AccountCalendar(row.account_id, row.source, row.account, row.reached_at, intervals, versions)
+
+
+def _gaps(row: Any, complete: Sequence[Window], span: Window) -> list[Window]:
+    """Return the gaps in a span, with those that begin before it or end after it."""
+    if row.first_start is None:
+        return []
+    edges = list(complete)
+    if row.first_start < span.start < row.reached_at and (not complete or complete[0].start > span.start):
+        edges.insert(0, _instant(span.start - INSTANT))
+    if row.first_start < span.end < row.reached_at and (not complete or complete[-1].end < span.end):
+        edges.append(_instant(span.end))
+    return gaps_between(edges)
+
+
+def _is_followed(unfinished: Any, snapshots: Sequence[Any]) -> bool:
+    """Return whether a complete snapshot came after an unfinished one on the same day."""
+    if not unfinished.is_snapshot:
+        return False
+    started = _utc(unfinished.start_at)
+    return any(started <= taken and taken.date() == started.date() for taken in map(_utc, snapshots))
+
+
+def _instant(moment: Any) -> Window:
+    start = _utc(moment)
+    return Window(start, start + INSTANT)
+
+
+def _attempted(row: Any) -> Window:
+    return _instant(row.start_at) if row.is_snapshot else Window(_utc(row.start_at), _utc(row.end_at))
+
+
+def _merged(windows: Iterable[Window]) -> list[Window]:
+    merged: list[tuple[datetime, datetime]] = []
+    for window in windows:
+        merge_interval(merged, window.start, window.end)
+    return [Window(*interval) for interval in merged]
+
+
+def _without(windows: Iterable[Window], removed: Sequence[Window]) -> Iterator[Window]:
+    """Yield what is left of some windows. Both are ascending and disjoint."""
+    for window in windows:
+        start = window.start
+        for other in removed[max(0, bisect_right(removed, start, key=_start_of) - 1) :]:
+            if other.start >= window.end:
+                break
+            if start < other.start:
+                yield Window(start, other.start)
+            start = max(start, other.end)
+        if start < window.end:
+            yield Window(start, window.end)
+
+
+def _worst(intervals: Mapping[str, Sequence[Window]], cell: Window) -> str:
+    return next((state for state in CELL_STATES if _overlap(intervals.get(state, ()), cell)), "none")
+
+
+def _overlap(windows: Sequence[Window], cell: Window) -> bool:
+    after = bisect_right(windows, cell.start, key=_start_of)
+    is_begun = after > 0 and windows[after - 1].end > cell.start
+    return is_begun or (after < len(windows) and windows[after].start < cell.end)
+
+
+def _start_of(window: Window) -> datetime:
+    return window.start
+
+
+def _windows(intervals: Iterable[tuple[Any, Any]]) -> list[Window]:
+    return [Window(_utc(start), _utc(end)) for start, end in intervals]
+
+
+def _hour(value: Any) -> Any:
+    """Return the start of a time's hour, of the time's own type."""
+    return f"{value[:13]}:00Z" if isinstance(value, str) else value.replace(minute=0, second=0, microsecond=0)
+
+
+def _utc(value: Any) -> datetime:
+    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)

@@ -1,0 +1,211 @@
+"""
+Single rows of a store and what belongs to them, to be looked at: an extraction, a check, budgets, identity changes.
+
+Nothing here reads what a person is called or reached by: rows come as IDs, counts and times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.checks.budget import utc_day
+from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
+
+__all__ = [
+    "Activity",
+    "Row",
+    "read_activity",
+    "read_attempts",
+    "read_budgets",
+    "read_check",
+    "read_checks",
+    "read_extraction",
+    "read_identities",
+]
+
+Row = Mapping[str, Any]
+
+EXTRACTION_TIMES = (
+    *("window_start", "window_end", "covered_until", "started_at", "heartbeat_at", "deferred_until"),
+    *("extracted_at", "finished_at", "position", "gap_start", "gap_end"),
+)
+IS_LOST = "state = 'running' AND coalesce(deferred_until, heartbeat_at) < :silent_since"
+EXTRACTION = f"""
+SELECT e.*, {IS_LOST} AS is_lost FROM {{at}}wacontacts_extraction e WHERE e.extraction_id = :extraction_id
+"""
+REJECTS = """
+SELECT reason, count(*) AS rejects, max(received_at) AS last_at FROM {at}wacontacts_rejected_row
+WHERE extraction_id = :extraction_id GROUP BY reason ORDER BY count(*) DESC, reason
+"""
+ATTEMPTS = f"""
+SELECT e.extraction_id, e.window_start, e.window_end, e.started_at, e.extracted_at, e.finished_at, e.row_count,
+    e.new_versions, e.rejected, e.lateness_s, e.lossy, coalesce(e.reason, e.error) AS reason, e.dag_id, e.run_id,
+    e.task_id, e.map_index, CASE WHEN {IS_LOST} THEN 'lost' ELSE e.state END AS state
+FROM {{at}}wacontacts_extraction e
+WHERE e.account_id = :account_id AND coalesce(e.window_end, e.extracted_at) > :since
+    AND coalesce(e.window_start, e.extracted_at) < :until
+ORDER BY coalesce(e.window_start, e.extracted_at) DESC, e.extraction_number DESC LIMIT :size
+"""
+#: The newest extraction of each account names the task that syncs it.
+ACTIVITY = """
+SELECT a.source, a.account, a.account_id, e.dag_id, e.extraction_id, s.row_count, s.new_versions
+FROM {at}wacontacts_account a
+JOIN (
+    SELECT account_id, max(extraction_number) AS extraction_number,
+        sum(CASE WHEN started_at > :since THEN row_count ELSE 0 END) AS row_count,
+        sum(CASE WHEN started_at > :since THEN new_versions ELSE 0 END) AS new_versions
+    FROM {at}wacontacts_extraction GROUP BY account_id
+) s ON s.account_id = a.account_id
+JOIN {at}wacontacts_extraction e ON e.extraction_number = s.extraction_number
+"""
+CHECK_TIMES = (
+    *("created_at", "opened_at", "filled_at", "heartbeat_at", "deferred_until", "finished_at", "deadline_at"),
+    *("resolved_at", "fresh_after"),
+)
+CHECK_LOST = """
+state = 'open' AND finished_at IS NULL AND coalesce(deferred_until, heartbeat_at) < :silent_since
+"""
+CHECK = f"SELECT c.*, {CHECK_LOST} AS is_lost FROM {{at}}wacontacts_check c WHERE c.check_id = :check_id"
+CHECKS = f"""
+SELECT c.check_id, c.sender, c.created_at, c.deadline_at, c.resolved_at, c.error, c.dag_id, c.run_id, c.task_id,
+    c.map_index, CASE WHEN {CHECK_LOST} THEN 'lost'
+        WHEN state = 'open' AND deadline_at < :now THEN 'overdue' ELSE state END AS state
+FROM {{at}}wacontacts_check c ORDER BY c.state <> 'open', c.check_number DESC LIMIT :size
+"""
+#: From the inputs given to those with a final result. A number counts once, however often it was given.
+FUNNEL = """
+SELECT count(*) AS given, count(CASE WHEN status = 'rejected' THEN 1 END) AS rejected,
+    count(CASE WHEN duplicate THEN 1 END) AS duplicates,
+    count(CASE WHEN NOT duplicate AND status = 'not_asked' THEN 1 END) AS not_asked,
+    count(CASE WHEN NOT duplicate AND from_store THEN 1 END) AS from_store,
+    count(CASE WHEN NOT duplicate AND number IS NOT NULL AND status IS NULL THEN 1 END) AS queued,
+    count(CASE WHEN NOT duplicate AND waiting THEN 1 END) AS waiting,
+    count(CASE WHEN NOT duplicate AND status = 'processing' THEN 1 END) AS processing,
+    count(CASE WHEN NOT duplicate AND status = 'valid' THEN 1 END) AS valid,
+    count(CASE WHEN NOT duplicate AND status = 'invalid' THEN 1 END) AS invalid,
+    count(CASE WHEN NOT duplicate AND status = 'failed' THEN 1 END) AS failed,
+    count(CASE WHEN NOT duplicate AND status = 'missing' THEN 1 END) AS missing
+FROM {at}wacontacts_check_result WHERE check_id = :check_id
+"""
+REASONS = """
+SELECT status, reason, count(*) AS inputs FROM {at}wacontacts_check_result
+WHERE check_id = :check_id AND reason IS NOT NULL GROUP BY status, reason ORDER BY count(*) DESC, reason
+"""
+BUDGETS = """
+SELECT sender, day, spent, daily_limit FROM {at}wacontacts_budget WHERE day >= :first ORDER BY sender, day
+"""
+IDENTITIES = f"""
+SELECT i.identity_id, i.sender, i.created_at, i.detected_at, i.unknown_at FROM {{at}}wacontacts_identity i
+WHERE {IS_PENDING} ORDER BY coalesce(i.created_at, i.detected_at), i.identity_id LIMIT :size
+"""
+
+
+class Activity(NamedTuple):
+    """
+    What an account's tasks did lately.
+
+    :param dag_id: of its newest extraction, like ``extraction_id``.
+    :param row_count: rows of extractions that began in the last 24 hours, like ``new_versions``.
+    """
+
+    source: str
+    account: str
+    account_id: int
+    dag_id: str
+    extraction_id: str
+    row_count: int
+    new_versions: int
+
+
+def read_activity(db: Database, *, now: datetime) -> list[Activity]:
+    """Read what each account's tasks did in the last 24 hours."""
+    rows = db.execute(ACTIVITY, ids=("extraction_id",), since=now - timedelta(days=1))
+    return [
+        Activity(**{**row, "row_count": int(row["row_count"]), "new_versions": int(row["new_versions"])})
+        for row in rows.mappings()
+    ]
+
+
+def read_attempts(db: Database, account_id: int, span: Window, *, now: datetime, size: int) -> Sequence[Row]:
+    """Read the extractions of an account whose windows share time with a span, the latest first."""
+    return _all(
+        db,
+        ATTEMPTS,
+        times=tuple(name for name in EXTRACTION_TIMES if f"e.{name}" in ATTEMPTS),
+        ids=("extraction_id",),
+        account_id=account_id,
+        since=span.start,
+        until=span.end,
+        silent_since=now - LOST_AFTER,
+        size=size,
+    )
+
+
+def read_extraction(db: Database, extraction_id: str, *, now: datetime) -> tuple[Row, Sequence[Row]] | None:
+    """
+    Read an extraction, and its rejects by reason.
+
+    :param extraction_id: 32 hexadecimal digits.
+    :returns: ``None`` if the store has none of this ID.
+    """
+    found = _all(
+        db,
+        EXTRACTION,
+        times=EXTRACTION_TIMES,
+        ids=("extraction_id",),
+        extraction_id=extraction_id,
+        silent_since=now - LOST_AFTER,
+    )
+    return (found[0], _all(db, REJECTS, times=("last_at",), extraction_id=extraction_id)) if found else None
+
+
+def read_check(db: Database, check_id: str, *, now: datetime) -> tuple[Row, Row, Sequence[Row]] | None:
+    """
+    Read a check, its counts, and how many inputs have no result for which reason.
+
+    :returns: ``None`` if the store has none of this ID.
+    """
+    found = _all(db, CHECK, times=CHECK_TIMES, check_id=check_id, silent_since=now - LOST_AFTER)
+    if not found:
+        return None
+    return found[0], _all(db, FUNNEL, check_id=check_id)[0], _all(db, REASONS, check_id=check_id)
+
+
+def read_checks(db: Database, *, now: datetime, size: int) -> Sequence[Row]:
+    """Read the newest checks, open ones first."""
+    return _all(
+        db,
+        CHECKS,
+        times=("created_at", "deadline_at", "resolved_at"),
+        now=now,
+        silent_since=now - LOST_AFTER,
+        size=size,
+    )
+
+
+def read_budgets(db: Database, *, now: datetime, days: int) -> Mapping[str, Mapping[date, tuple[int, int | None]]]:
+    """
+    Read what senders have spent.
+
+    :param days: how many UTC days, today included.
+    :returns: by sender and day, the checks spent, and the limit that applied; ``None`` where that is not known.
+    """
+    found: dict[str, dict[date, tuple[int, int | None]]] = {}
+    for row in db.execute(BUDGETS, first=utc_day(now) - timedelta(days=days - 1)):
+        day = row.day if isinstance(row.day, date) else date.fromisoformat(row.day)
+        found.setdefault(row.sender, {})[day] = (int(row.spent), row.daily_limit)
+    return found
+
+
+def read_identities(db: Database, *, size: int) -> Sequence[Row]:
+    """Read the pending identity changes as IDs and times, the oldest first."""
+    return _all(db, IDENTITIES, times=("created_at", "detected_at", "unknown_at"), size=size)
+
+
+def _all(db: Database, sql: str, **parameters: Any) -> Sequence[Row]:
+    return [dict(row) for row in db.execute(sql, **parameters).mappings()]

@@ -1,0 +1,56 @@
+"""A real API server of Airflow with the page, over a store of invented people; and Chromium."""
+
+import shutil
+from importlib.metadata import version
+
+import pytest
+
+from tests.plugin.seeds import Seeds
+from tests.plugin.server import ApiServer
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="session")
+def seeds(postgres, postgres_engine):
+    """A store in PostgreSQL."""
+    maintenance = postgres_engine.execution_options(isolation_level="AUTOCOMMIT")
+    with maintenance.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE page")
+    seeds = Seeds(postgres.url(database="page")).everything()
+    yield seeds
+    seeds.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def server(seeds, tmp_path_factory):
+    """The API server, under a path. It shows a store, one that is down, one without tables, and one not defined."""
+    if [int(part) for part in version("apache-airflow").split(".")[:2]] < [3, 1]:
+        pytest.skip("Airflow shows external views from 3.1 on")
+    home = tmp_path_factory.mktemp("api-server")
+    url = seeds.engine.url
+    store = {"conn_type": "postgres", "host": url.host, "port": url.port, "schema": url.database, "login": url.username}
+    connections = {
+        "wacontacts_store": store,
+        "store_down": store | {"host": "192.0.2.1", "password": "example-password-of-a-store"},
+        "store_empty": {"conn_type": "sqlite", "host": str(home / "empty.db")},
+    }
+    (home / "empty.db").touch()
+    env = {
+        "AIRFLOW__WACONTACTS__STORE_CONN_IDS": "wacontacts_store,store_down,store_empty,store_undefined",
+        "AIRFLOW__WACONTACTS__SHOW_PEOPLE": "True",
+    }
+    with ApiServer(home / "airflow", connections=connections, path="/some/path", env=env) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,63 @@
+"""A real API server of Airflow, with the page and users of every role, and nothing else of a deployment."""
+
+import json
+from urllib.parse import urlsplit
+
+import requests
+
+from demo.deployment import AirflowDeployment
+
+#: Users of the simple auth manager, each with the role of its name.
+ROLES = ("viewer", "user", "op", "admin")
+
+
+class ApiServer(AirflowDeployment):
+    """
+    The component ``api-server`` alone.
+
+    :param path: of ``[api] base_url``.
+    :param users: names and roles, as ``[core] simple_auth_manager_users`` has them.
+    """
+
+    def __init__(self, home, *, connections, path="", users=None, env=None):
+        (home / "dags").mkdir(parents=True, exist_ok=True)
+        super().__init__(home, home / "dags", connections=connections, env=env)
+        listed = users or [f"{role}:{role}" for role in ROLES]
+        self.users = [user.split(":")[0] for user in listed]
+        self.server = self.url
+        self.url = self.api.url = f"{self.url}{path}"
+        self._env |= {
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(listed),
+        } | dict(env or {})
+
+    def start(self, timeout=120):
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._passwords_file.write_text(json.dumps({name: name for name in self.users}))
+        self.cli("db", "migrate")
+        self._start("api-server")
+        self.wait(self._is_up, "the API server to be up", timeout, every=0.3)
+
+    def _is_up(self):
+        try:
+            return self.session(None).get(f"{self.url}/api/v2/monitor/health", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    @property
+    def page(self):
+        return f"{self.url}/wacontacts"
+
+    @property
+    def log(self):
+        return "".join(path.read_text(errors="replace") for path in self.process_logs.glob("api-server*"))
+
+    def session(self, user):
+        """Return a session of a user as a browser has it, by cookie; of nobody for ``None``."""
+        session = requests.Session()
+        session.trust_env = False
+        if user:
+            answer = session.post(f"{self.url}/auth/token", json={"username": user, "password": user}, timeout=30)
+            answer.raise_for_status()
+            session.cookies.set("_token", answer.json()["access_token"], path=urlsplit(self.url).path or "/")
+        return session
