@@ -124,7 +124,7 @@ def test_what_is_out_of_range_becomes_the_nearest_that_can_be(server, sessions, 
     [
         ("store_empty", "has no tables yet"),
         ("store_undefined", "Connection 'store_undefined' is not defined"),
-        ("store_down", "did not answer within 3 seconds"),
+        ("store_down", "did not answer within 3 seconds|the connection to 192.0.2.1"),
     ],
 )
 def test_a_store_that_cannot_be_read_is_a_page_within_seconds(server, sessions, store, to_op):
@@ -133,7 +133,7 @@ def test_a_store_that_cannot_be_read_is_a_page_within_seconds(server, sessions, 
 
     assert {page.status_code for page in pages.values()} == {503}
     assert time.monotonic() - began < 10
-    assert to_op in words(pages["op"])
+    assert re.search(to_op, words(pages["op"]))
     assert store not in words(pages["viewer"]).partition("The store cannot be read")[2]
 
 
