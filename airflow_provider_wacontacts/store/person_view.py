@@ -92,13 +92,15 @@ class FoundPerson:
 
 def read_person(db: Database, identifier: Identifier) -> FoundPerson:
     """Look for a person by one identifier. The person may not be there: then nothing is found."""
-    contacts = PersonSearch(db).contacts([identifier.as_wa_id()])[:MAX_CONTACTS]
-    keys, versions, numbers = {db.key_of(identifier.as_wa_id())}, [], []
+    wanted = identifier.as_wa_id()
+    contacts = PersonSearch(db).contacts([wanted])[:MAX_CONTACTS]
+    key = db.keys_of({wanted.kind: wanted.value})[f"{wanted.kind}_key"]
+    keys, versions, numbers = {key}, [], []
     for contact in contacts:
         for row in db.execute(KEYS_OF_CONTACTS, account_id=contact.account_id, contact_id=contact.contact_id):
             versions.append(f"{contact.account_id}:{row.version_id}")
             keys |= {row.person_key}
-    for row in db.execute(KEYS_OF_NUMBERS, value=db.key_of(identifier.as_wa_id())):
+    for row in db.execute(KEYS_OF_NUMBERS, value=key):
         numbers.append(str(row.number_id))
         keys |= {row.person_key}
     directory = db.execute(DIRECTORY, times=TIMES, keys=[key for key in keys if key])
