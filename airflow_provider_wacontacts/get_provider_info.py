@@ -105,6 +105,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_provider_wacontacts.triggers.whatsapp_business"],
             },
         ],
+        "extra-links": ["airflow_provider_wacontacts.plugin.links.StoreLink"],
         "plugins": [
             {
                 "name": "wacontacts",

@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.operators.task_context import (
     metrics_on_commit,
     validate_file_format,
 )
+from airflow_provider_wacontacts.plugin.links import StoreLink
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.green_api_snapshot import FetchedSnapshot, SnapshotSpec
@@ -66,6 +67,7 @@ class GreenApiContactsToSqlOperator(GreenApiContactsOperator):
     """
 
     template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")
+    operator_extra_links = (StoreLink(),)
     validators = {**VALIDATORS, **SHRINK_VALIDATORS}  # noqa: RUF012
 
     def __init__(

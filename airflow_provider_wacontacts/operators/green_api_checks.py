@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.operators.check_sources import (
     _CheckContactsOperator,
     _RevalidateContactsOperator,
 )
+from airflow_provider_wacontacts.plugin.links import StoreLink
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
@@ -29,6 +30,7 @@ class _GreenApiSender(_CheckOperator):
 
     source = "green_api_checks"
     template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    operator_extra_links = (StoreLink(),)
 
     green_api_conn_id: str
 

@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.operators.store_upkeep import (
     RefreshDirectoryOperator,
 )
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
@@ -49,6 +50,7 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("path", "store_conn_id", "source", "account")
+    operator_extra_links = (StoreLink(),)
     validators = SHRINK_VALIDATORS
 
     def __init__(

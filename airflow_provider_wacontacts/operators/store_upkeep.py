@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.operators.arguments import (
     validate_choice,
 )
 from airflow_provider_wacontacts.operators.task_context import publish
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_timedelta
 from airflow_provider_wacontacts.records.windows import format_duration
 
@@ -52,6 +53,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("store_conn_id",)
+    operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, least=LEAST_AGE),
         "include": partial(_validate_words, words=KINDS),
@@ -117,6 +119,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("store_conn_id", "source", "account")
+    operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, allow_zero=False),
         "fail_on": partial(_validate_words, words=PROBLEMS, least=0),

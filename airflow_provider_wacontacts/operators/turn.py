@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.operators.task_context import (
     validate_file_format,
 )
 from airflow_provider_wacontacts.operators.turn_contacts import VALIDATORS, TurnContactsOperator
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.windows import Window
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "store_conn_id", "account", "start", "end")
+    operator_extra_links = (StoreLink(),)
     validators = VALIDATORS
 
     def __init__(

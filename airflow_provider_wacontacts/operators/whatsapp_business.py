@@ -20,6 +20,7 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
+from airflow_provider_wacontacts.plugin.links import StoreLink
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
@@ -39,6 +40,7 @@ class _WhatsAppSender(_CheckOperator):
     source = "whatsapp_business"
     region_remedy = "Set extra 'sender' of connection '{}' to the registered number, or set default_region."
     template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    operator_extra_links = (StoreLink(),)
 
     whatsapp_business_conn_id: str
     batch_size: int

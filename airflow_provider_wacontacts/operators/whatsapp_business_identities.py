@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.task_context import publish
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     """Chooses identities, hands them to a pipeline, and publishes its summary. Subclasses set the attributes."""
 
     template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "identity_ids")
+    operator_extra_links = (StoreLink(),)
     validators = {"limit": partial(validate_int, least=1), "acknowledge_latest": validate_bool}  # noqa: RUF012
 
     whatsapp_business_conn_id: str

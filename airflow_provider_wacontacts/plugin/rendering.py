@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airflow_provider_wacontacts.exceptions import DOCUMENTATION
-from airflow_provider_wacontacts.plugin.settings import URL_PREFIX, base_path, store_conn_ids, task_path
+from airflow_provider_wacontacts.plugin.settings import URL_PREFIX, base_path, page_path, store_conn_ids, task_path
 from airflow_provider_wacontacts.plugin.views import SOURCES
 from airflow_provider_wacontacts.records.windows import format_duration
 
@@ -65,14 +66,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _links(store_conn_id: str) -> Any:
+def _links(store_conn_id: str) -> Callable[..., str]:
     is_first = store_conn_id == store_conn_ids()[0]
 
     def link(view: str = "", other_store: str | None = None) -> str:
-        chosen = other_store or ("" if is_first else store_conn_id)
-        path, _, query = view.partition("?")
-        query = "&".join(part for part in (f"store={quote(chosen, safe='')}" if chosen else "", query) if part)
-        return f"{base_path()}{URL_PREFIX}/{path}{'?' if query else ''}{query}"
+        if is_first and not other_store:
+            return f"{base_path()}{URL_PREFIX}/{view}"
+        return page_path(view, other_store or store_conn_id)
 
     return link
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
-__all__ = ["URL_PREFIX", "base_path", "has_page", "page_url", "people_are_shown", "store_conn_ids", "task_path"]
+__all__ = ["URL_PREFIX", "base_path", "has_page", "page_path", "people_are_shown", "store_conn_ids", "task_path"]
 
 #: Where the API server mounts the page's application.
 URL_PREFIX = "/wacontacts"
@@ -26,11 +26,15 @@ def base_path() -> str:
     return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
 
 
-def page_url(view: str, **parameters: object) -> str:
-    """Return the URL of a view of the page, as ``[api] base_url`` has it, for a link in Airflow's UI."""
-    base_url = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    return f"{base_url}{URL_PREFIX}/{view}{'?' if query else ''}{query}"
+def page_path(view: str, store_conn_id: str) -> str:
+    """
+    Return the path of a view of the page in Airflow's UI.
+
+    :param view: below the page's own path, with its parameters.
+    """
+    path, _, query = view.partition("?")
+    parameters = "&".join(part for part in (f"store={quote(store_conn_id, safe='')}", query) if part)
+    return f"{base_path()}{URL_PREFIX}/{path}?{parameters}"
 
 
 def task_path(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:

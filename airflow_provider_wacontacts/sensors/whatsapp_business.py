@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_minute, format_time
@@ -82,6 +83,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         "green_api_conn_id",
         "store_conn_id",
     )
+    operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012
         "recheck_failed": partial(validate_int, least=0),
         "batch_size": partial(validate_int, least=1, most=1_000),
