@@ -142,6 +142,7 @@ def snapshot_to_store(
         options_digest=spec.options_digest,
         package_version=spec.package_version,
         uri=uri,
+        secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
     snapshot, taken_at = fetched.snapshot, fetched.taken_at
     now = store.context.now()

@@ -154,6 +154,7 @@ def sync_to_store(
         options_digest=digest,
         package_version=spec.package_version,
         uri=uri,
+        secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         batch = _Batch(extraction, on_commit, monotonic)

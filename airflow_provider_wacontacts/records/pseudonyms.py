@@ -12,7 +12,12 @@ from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize, pseudonymize_field, validate_secret
+from airflow_provider_wacontacts.identifiers.pseudonyms import (
+    pseudonymize,
+    pseudonymize_field,
+    secret_id,
+    validate_secret,
+)
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_group, read_lid, read_user_id, read_wa_id
 from airflow_provider_wacontacts.records.json import decode_leniently, encode, repair
 from airflow_provider_wacontacts.records.pages import Text
@@ -43,6 +48,11 @@ class Pseudonymizer:
         self._secret = validate_secret(secret)
         self.fields = sorted(set(fields))
         self._paths = _outermost({tuple(field.split(".")) for field in self.fields})
+
+    @property
+    def secret_id(self) -> str:
+        """Identifies the secret and the version of the pseudonyms, and does not reveal the secret."""
+        return secret_id(self._secret)
 
     def apply(self, text: Text, identifier_fields: Collection[str]) -> bytes:
         """

@@ -123,16 +123,27 @@ class CommitCounts(NamedTuple):
 
 
 def begin(
-    connection: Connection, context: StoreContext, key: ExtractionKey, *, package_version: str, uri: str | None
+    connection: Connection,
+    context: StoreContext,
+    key: ExtractionKey,
+    *,
+    package_version: str,
+    uri: str | None,
+    secret_id: str | None,
 ) -> StartedExtraction:
     """
     Insert an extraction, which resumes from the last one of the same key if that was not finished.
 
     Extractions of the account that are lost have failed.
+
+    :param secret_id: identifies the secret of its pseudonyms; ``None`` without pseudonyms.
+    :raises ConfigError: the account has pseudonyms of another secret.
     """
     context.locks.named(connection, "wacontacts begin", *key.task)
     tables, now = context.tables, context.now(connection)
     account_id = _find_or_add_account(connection, tables, key)
+    if secret_id is not None:
+        _expect_same_secret(connection, tables, account_id, key.account, secret_id)
     before = _take_over(connection, tables, key, now)
     _fail_lost(connection, tables, account_id, now)
     started = StartedExtraction(
@@ -305,6 +316,18 @@ def _find_or_add_account(connection: Connection, tables: Tables, key: Extraction
         connection.execute(new.on_conflict_do_nothing())
         found = connection.execute(own).scalar()
     return int(found)  # type: ignore[arg-type]
+
+
+def _expect_same_secret(connection: Connection, tables: Tables, account_id: int, account: str, secret_id: str) -> None:
+    own = tables.account.c.account_id == account_id
+    kept = connection.execute(select(tables.account.c.secret_id).where(own)).scalar()
+    if kept is None:
+        connection.execute(update(tables.account).where(own).values(secret_id=secret_id))
+    elif kept != secret_id:
+        raise ConfigError(
+            f"Account {account!r} has pseudonyms of another 'pseudonym_secret', so rows from before and after would not"
+            " join. Set the old secret again, or run `wacontacts store repseudonymize`."
+        )
 
 
 def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: datetime) -> Any:

@@ -42,6 +42,7 @@ UPDATE_IDENTITIES = """
 UPDATE {at}wacontacts_identity AS i SET wa_id_key = given.wa_id_key, person_key = given.wa_id_key
 FROM {given} WHERE i.identity_id = given.identity_id
 """
+FORGET_SECRETS = "UPDATE {at}wacontacts_account SET secret_id = NULL WHERE secret_id IS NOT NULL"
 
 
 def require_same_secret(db: Database) -> None:
@@ -63,12 +64,18 @@ def recompute_keys(context: StoreContext) -> int:
     """
     Compute the keys of all numbers and identities with the connection's secret, in one transaction.
 
-    Pseudonyms in contacts are not computed again: their values are not in the store.
+    Pseudonyms in contacts are not computed again: their values are not in the store. The next extraction of an account
+    may have another secret.
 
     :returns: how many rows have new keys.
     :raises LandingError: the database failed; nothing has changed.
     """
-    return context.run(lambda db: _recompute_numbers(db, context) + _recompute_identities(db))
+
+    def work(db: Database) -> int:
+        db.execute(FORGET_SECRETS)
+        return _recompute_numbers(db, context) + _recompute_identities(db)
+
+    return context.run(work)
 
 
 def _recompute_numbers(db: Database, context: StoreContext) -> int:

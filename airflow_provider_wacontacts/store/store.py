@@ -97,6 +97,7 @@ class Store:
         options_digest: str,
         package_version: str,
         uri: str | None = None,
+        secret_id: str | None = None,
     ) -> Extraction:
         """
         Begin an extraction, taking over from the unfinished one of the same task, window and options, if there is one.
@@ -106,10 +107,12 @@ class Store:
         :param window: ``None`` without one; a snapshot begins with :meth:`begin_snapshot`.
         :param options_digest: a short string that differs if the request differs.
         :param uri: where the contacts are loaded to or from, without login and password.
+        :param secret_id: identifies the secret of their pseudonyms; ``None`` without pseudonyms.
+        :raises ConfigError: the account has pseudonyms of another secret.
         :raises LandingError: the database failed.
         """
         key = ledger.ExtractionKey(source, account, window, task, options_digest)
-        return Extraction(self.context, self._begin(key, package_version, uri))
+        return Extraction(self.context, self._begin(key, package_version, uri, secret_id))
 
     def begin_snapshot(
         self,
@@ -121,6 +124,7 @@ class Store:
         options_digest: str,
         package_version: str,
         uri: str | None = None,
+        secret_id: str | None = None,
     ) -> SnapshotExtraction:
         """
         Begin a snapshot, taking over as :meth:`begin` does. The attempt before it has committed nothing.
@@ -128,10 +132,12 @@ class Store:
         :param group: ``True`` for groups only, ``False`` for persons only, ``None`` for both.
         :param options_digest: a short string that differs if the request, ``group`` included, differs.
         :param uri: where the contacts are loaded to or from, without login and password.
+        :param secret_id: identifies the secret of their pseudonyms; ``None`` without pseudonyms.
+        :raises ConfigError: the account has pseudonyms of another secret.
         :raises LandingError: the database failed.
         """
         key = ledger.ExtractionKey(source, account, None, task, options_digest)
-        return SnapshotExtraction(self.context, self._begin(key, package_version, uri), group=group)
+        return SnapshotExtraction(self.context, self._begin(key, package_version, uri, secret_id), group=group)
 
     def has_landed(self, source: str, account: str, uri: str) -> bool:
         """
@@ -142,8 +148,12 @@ class Store:
         with self.context.transactions.read() as connection:
             return ledger.has_landed(connection, self.context.tables, source, account, uri)
 
-    def _begin(self, key: ledger.ExtractionKey, package_version: str, uri: str | None) -> ledger.StartedExtraction:
+    def _begin(
+        self, key: ledger.ExtractionKey, package_version: str, uri: str | None, secret_id: str | None
+    ) -> ledger.StartedExtraction:
         def work(connection: Connection) -> ledger.StartedExtraction:
-            return ledger.begin(connection, self.context, key, package_version=package_version, uri=uri)
+            return ledger.begin(
+                connection, self.context, key, package_version=package_version, uri=uri, secret_id=secret_id
+            )
 
         return self.context.transactions.run(work)

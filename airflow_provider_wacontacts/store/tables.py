@@ -115,6 +115,7 @@ class Tables:
             Column("source", Text),
             Column("account", Text),
             Column("number_id", Text),
+            Column("secret_id", Text),
             Column("extractions_purged_before", UtcDateTime),
             Column("versions_purged_before", UtcDateTime),
         )

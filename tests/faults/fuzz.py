@@ -29,6 +29,7 @@ from sqlalchemy.pool import StaticPool
 from airflow_provider_wacontacts.clients import green_api, turn, whatsapp_business
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.http import Response
+from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.files.layout import MANIFEST, REJECTS, FileEntry, Manifest, encode_manifest
 from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET
@@ -173,7 +174,7 @@ def _read_turn(fuzzer: Fuzzer) -> None:
 
 
 def _pages(fuzzer: Fuzzer) -> Generator[Any, Any, None]:
-    export = turn.Export(Window(START, END))
+    export = Export(Window(START, END))
     while page := (yield from export.next_page()):
         for each in fuzzer.variants(page):
             fuzzer.keep(*each.records())

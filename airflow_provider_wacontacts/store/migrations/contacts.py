@@ -18,6 +18,7 @@ TABLES = (
         source text NOT NULL,
         account text NOT NULL,
         number_id text,
+        secret_id text,
         extractions_purged_before {time},
         versions_purged_before {time},
         UNIQUE (source, account)
