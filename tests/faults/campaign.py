@@ -9,7 +9,6 @@ is there is compared with the model. A seed makes the same rounds, but for the t
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import signal
 import sys
@@ -23,18 +22,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 from sqlalchemy import Engine, event
 
 from airflow_provider_wacontacts.exceptions import WaContactsError
-from airflow_provider_wacontacts.pipelines.stop import Stopped
 from airflow_provider_wacontacts.sandbox import Fault as Answer
 from airflow_provider_wacontacts.sandbox import Sandbox, World
 from airflow_provider_wacontacts.store import context
 from demo.postgres import NoPostgresError, PostgresServer
-from tests.faults.subjects import SUBJECTS, Found, GreenToStore, Subject
+from tests.faults.processes import PROCESSES, HungError, KilledError
+from tests.faults.subjects import SUBJECTS, Fault, Found, GreenToStore, Subject
 
 __all__ = ["Tally", "campaign", "table"]
 
@@ -42,27 +41,6 @@ __all__ = ["Tally", "campaign", "table"]
 HUNG_S = 60
 MAX_ATTEMPTS = 12
 DAY = timedelta(days=1)
-
-
-class Hung(BaseException):
-    """An attempt took too long."""
-
-
-class KilledError(Exception):
-    """An attempt's process was killed."""
-
-
-class Fault(NamedTuple):
-    """
-    A fault.
-
-    :param strike: makes one attempt under it.
-    :param fits: whether it can strike this kind of work on this database.
-    """
-
-    name: str
-    strike: Callable[[Subject], None]
-    fits: Callable[[type[Subject], str], bool]
 
 
 @dataclass
@@ -163,6 +141,16 @@ def _lock(subject: Subject, _: Any) -> None:
     time.sleep(0.05)
 
 
+def _vacuum(subject: Subject, _: Any) -> None:
+    """Rewrite the store's tables, as an administrator does."""
+
+    def rewrite() -> None:
+        with suppress(psycopg2.Error), _admin(subject.url) as admin:
+            admin.execute("VACUUM FULL")
+
+    Thread(target=rewrite, daemon=True).start()
+
+
 @contextmanager
 def _admin(url: str) -> Iterator[Any]:
     connection = psycopg2.connect(url.replace("+psycopg2", "").replace("+psycopg", ""))
@@ -177,6 +165,7 @@ DATABASE = (
     _breaking("connection terminated", _terminate, _on_postgres),
     _breaking("disk full", _refuse, lambda subject, _: subject.uses_store),
     _breaking("tables locked for a moment", _lock, _on_postgres),
+    _breaking("VACUUM FULL", _vacuum, _on_postgres),
 )
 
 # Clocks
@@ -224,45 +213,9 @@ CLOCKS = (
     Fault("clock: worker a day ahead or behind", _wrong_worker, _on_postgres),
 )
 
-# Kills
+# All
 
-
-def _kill(name: str, number: int) -> Fault:
-    def strike(subject: Subject) -> None:
-        pid = os.fork()
-        if pid == 0:
-            _be_killed(subject)
-        time.sleep(subject.chance.uniform(0, 0.5))
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-        _wait(pid)
-        raise KilledError
-
-    return Fault(f"kill: {name}", strike, lambda *_: True)
-
-
-def _be_killed(subject: Subject) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: subject.stop.interrupt())
-    status = 1
-    try:
-        with suppress(WaContactsError, Stopped):
-            subject.attempt()
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _wait(pid: int) -> None:
-    try:
-        os.waitpid(pid, 0)
-    except Hung:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
-
-
-KILLS = (_kill("SIGKILL", signal.SIGKILL), _kill("SIGTERM", signal.SIGTERM))
-FAULTS = (*WIRE, *DATABASE, *CLOCKS, *KILLS)
+FAULTS = (*WIRE, *DATABASE, *CLOCKS, *PROCESSES)
 
 
 def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str, Tally]:
@@ -295,7 +248,7 @@ def _round(fault: Fault, subject: Subject, tally: Tally) -> None:
             with _deadline():
                 if _attempt(fault if is_struck else None, subject) and not is_struck:
                     break
-        except Hung:
+        except HungError:
             tally.hung += 1
             return
         subject.change()
@@ -326,7 +279,7 @@ def _attempt(fault: Fault | None, subject: Subject) -> bool:
 @contextmanager
 def _limited() -> Iterator[None]:
     def ring(*_: Any) -> None:
-        raise Hung
+        raise HungError
 
     before = signal.signal(signal.SIGALRM, ring)
     try:

@@ -36,7 +36,7 @@ from airflow_provider_wacontacts.store.attempts import recorded
 from airflow_provider_wacontacts.store.checks.model import CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["SUBJECTS", "Found", "GreenToStore", "Subject"]
+__all__ = ["SUBJECTS", "Fault", "Found", "GreenToStore", "Subject"]
 
 DAY = timedelta(days=1)
 #: Who is erased, of a round's people.
@@ -58,6 +58,19 @@ class Found(NamedTuple):
 
     def plus(self, other: Found) -> Found:
         return Found(*map(sum, zip(self, other, strict=True)))
+
+
+class Fault(NamedTuple):
+    """
+    A fault.
+
+    :param strike: makes one attempt under it.
+    :param fits: whether it can strike this kind of work on this database.
+    """
+
+    name: str
+    strike: Callable[[Subject], None]
+    fits: Callable[[type[Subject], str], bool]
 
 
 class Subject:
