@@ -170,7 +170,7 @@ def read_check(db: Database, check_id: str, *, now: datetime) -> tuple[Row, Row,
 
     :returns: ``None`` if the store has none of this ID.
     """
-    found = _all(db, CHECK, times=CHECK_TIMES, check_id=check_id, silent_since=now - LOST_AFTER)
+    found = _all(db, CHECK, times=CHECK_TIMES, ids=("check_id",), check_id=check_id, silent_since=now - LOST_AFTER)
     if not found:
         return None
     return found[0], _all(db, FUNNEL, check_id=check_id)[0], _all(db, REASONS, check_id=check_id)
@@ -182,6 +182,7 @@ def read_checks(db: Database, *, now: datetime, size: int) -> Sequence[Row]:
         db,
         CHECKS,
         times=("created_at", "deadline_at", "resolved_at"),
+        ids=("check_id",),
         now=now,
         silent_since=now - LOST_AFTER,
         size=size,
