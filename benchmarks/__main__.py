@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge"),
+    *("erasure", "green_api_checks", "purge", "queries", "size"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
         "--contacts",
         type=int,
         default=1_000_000,
-        help="contacts in the directory and of the erasure (1,000,000)",
+        help="contacts in the directory, and of queries, size and erasure (1,000,000)",
     )
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
@@ -87,6 +87,8 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "numbers": (options.numbers, options.runs),
         "directory": (options.contacts, options.runs),
         "erasure": (options.contacts,),
+        "queries": (options.contacts, options.runs),
+        "size": (options.contacts,),
         "purge": (options.contacts,),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)

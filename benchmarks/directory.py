@@ -21,7 +21,7 @@ from benchmarks.server import ROOT
 from benchmarks.tables import show
 from demo.postgres import PostgresServer
 
-__all__ = ["run"]
+__all__ = ["SETTINGS", "fill", "run"]
 
 PLANS = ROOT / "benchmarks" / "output" / "directory_plans.txt"
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB"}
@@ -105,7 +105,7 @@ def run(rows: int, runs: int) -> dict[str, Any]:
         engine = create_engine(server.url())
         Store(engine).prepare()
         with engine.connect() as connection:
-            _fill(connection, rows)
+            fill(connection, rows)
             figures = {title: _asked(connection, query, runs) for title, query in QUERIES}
             figures[ALL[0]] = _asked(connection, ALL[1], 1)
             _keep_plans(connection, PLANS)
@@ -122,8 +122,13 @@ def run(rows: int, runs: int) -> dict[str, Any]:
     return {"rows": rows, "runs": runs, **figures}
 
 
-def _fill(connection: Connection, rows: int) -> None:
-    for statement in (PEOPLE, STATES, *FILL):
+def fill(connection: Connection, rows: int, *further: str) -> None:
+    """
+    Fill a store.
+
+    :param further: statements to execute afterwards.
+    """
+    for statement in (PEOPLE, STATES, *FILL, *further):
         given = {"rows": rows} if statement is PEOPLE else {}
         escaped = statement if given else statement.replace("::", r"\:\:")
         connection.execute(text(escaped), given)

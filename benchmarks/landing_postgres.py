@@ -30,7 +30,7 @@ from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from benchmarks.contacts import WINDOW, contact
 from demo.postgres import PostgresServer
 
-__all__ = ["run"]
+__all__ = ["BATCH", "COLUMNS", "cpu_of", "record", "run", "upsert_plain"]
 
 ROWS = 200_000
 RUNS = 5
@@ -90,17 +90,20 @@ def run(rows: int = ROWS, runs: int = RUNS, driver: str = "psycopg2") -> dict[st
 
 def _records(rows: int) -> Iterator[Record]:
     step = (WINDOW[1] - WINDOW[0]) / rows
-    for number in range(rows):
-        updated_at = WINDOW[0] + number * step
-        one = contact(number, updated_at)
-        payload = canonical(json.dumps(one).encode())
-        yield Record(one["uuid"], updated_at, row_hash(payload), payload, one["details"]["whatsapp_id"])
+    return (record(number, WINDOW[0] + number * step) for number in range(rows))
+
+
+def record(number: int, updated_at: datetime) -> Record:
+    """Make up a contact, as the client hands it over."""
+    one = contact(number, updated_at)
+    payload = canonical(json.dumps(one).encode())
+    return Record(one["uuid"], updated_at, row_hash(payload), payload, one["details"]["whatsapp_id"])
 
 
 def _turn(url: str, records: Sequence[Record], *, plain_first: bool) -> dict[str, Any]:
     engine = create_engine(url)
     contenders: list[tuple[str, Callable[[Engine, Sequence[Record], datetime], None], str]] = [
-        ("plain", _plain, "plain"),
+        ("plain", upsert_plain, "plain"),
         ("ours", _ours, "wacontacts"),
     ]
     turn = {
@@ -151,7 +154,8 @@ def _ours(engine: Engine, records: Sequence[Record], extracted_at: datetime) -> 
     extraction.finish()
 
 
-def _plain(engine: Engine, records: Sequence[Record], extracted_at: datetime) -> None:
+def upsert_plain(engine: Engine, records: Sequence[Record], extracted_at: datetime) -> None:
+    """Load contacts into the plain table, where the latest version of each is kept."""
     seen_at = extracted_at.isoformat()
     lines = "".join(
         f"{r.contact_id}\t{r.updated_at.isoformat()}\t\\\\x{r.row_hash.hex()}\t{r.wa_id}\t{seen_at}\t"
@@ -183,12 +187,12 @@ def _copy(connection: Connection, sql: str, lines: bytes) -> None:
 def _timed(engine: Engine, work: Callable[[], None]) -> Took:
     with engine.connect() as connection:
         backend = connection.execute(text("SELECT pg_backend_pid()")).scalar()
-    server, here, clock = _cpu_of(backend), time.process_time(), time.perf_counter()
+    server, here, clock = cpu_of(backend), time.process_time(), time.perf_counter()
     work()
-    return Took(time.perf_counter() - clock, time.process_time() - here, _cpu_of(backend) - server)
+    return Took(time.perf_counter() - clock, time.process_time() - here, cpu_of(backend) - server)
 
 
-def _cpu_of(process: Any) -> float:
+def cpu_of(process: Any) -> float:
     """Seconds of CPU of another process; the pool hands out the one backend again and again."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -36,6 +36,7 @@ REFRESH_POSTGRES = """
 WITH deleted AS ({delete} RETURNING 1), written AS ({write} RETURNING 1)
 SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM written) AS written
 """
+NO_TIMEOUT = "SET LOCAL statement_timeout = 0"
 DELETE = "DELETE FROM {at}wacontacts_directory_copy WHERE person_key IN :keys"
 COUNT = "SELECT count(*) FROM {at}wacontacts_directory_copy"
 IS_IN_USE = "SELECT 1 FROM {at}wacontacts_directory_copy LIMIT 1"
@@ -78,7 +79,7 @@ def refresh_directory(context: StoreContext) -> DirectoryRefresh:
     """
     Make the copy equal to the directory.
 
-    In PostgreSQL other tasks go on meanwhile; in SQLite they wait.
+    In PostgreSQL only erasures wait meanwhile; in SQLite all tasks that write.
 
     :raises LandingError: the database failed, or another refresh took more than a minute. Nothing was changed.
     """
@@ -90,6 +91,7 @@ def refresh_directory(context: StoreContext) -> DirectoryRefresh:
             deleted = db.execute(DELETE_GONE).rowcount
             written = db.execute(write, now=now).rowcount
         else:
+            db.execute(NO_TIMEOUT)
             refresh = REFRESH_POSTGRES.format(delete=DELETE_GONE, write=write)
             row = db.execute(refresh, now=now).one()
             deleted, written = row.deleted, row.written
