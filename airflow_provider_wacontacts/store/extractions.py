@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
 from airflow_provider_wacontacts.records.record import Record, Reject
-from airflow_provider_wacontacts.store import ledger
+from airflow_provider_wacontacts.store import accounts, ledger
 from airflow_provider_wacontacts.store.attempts import ExtractionAttempt
 from airflow_provider_wacontacts.store.batches import (
     Batch,
@@ -73,7 +73,7 @@ class Extraction(ExtractionAttempt):
             tables, now = context.tables, context.now(connection)
             first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
-                ledger.pin_number_id(connection, tables, account_id, set(number_ids))
+                accounts.pin_number_id(connection, tables, account_id, set(number_ids))
             suppressed = context.suppressions.locked(connection)
             kept = records
             if suppressed is not NO_SUPPRESSIONS:

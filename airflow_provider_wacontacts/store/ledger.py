@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import and_, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.accounts import find_or_add_account, pin_secret
 from airflow_provider_wacontacts.store.batches import reject_reasons
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before, is_lossy, lateness_s
@@ -33,7 +33,6 @@ __all__ = [
     "finish",
     "has_landed",
     "lock_running",
-    "pin_number_id",
 ]
 
 #: Versions are numbered by the extraction that brought them, and within it: so many bits are left for that.
@@ -141,9 +140,9 @@ def begin(
     """
     context.locks.named(connection, "wacontacts begin", *key.task)
     tables, now = context.tables, context.now(connection)
-    account_id = _find_or_add_account(connection, tables, key)
+    account_id = find_or_add_account(connection, tables, key.source, key.account)
     if secret_id is not None:
-        _expect_same_secret(connection, tables, account_id, key.account, secret_id)
+        pin_secret(connection, tables, account_id, secret_id)
     before = _take_over(connection, tables, key, now)
     _fail_lost(connection, tables, account_id, now)
     started = StartedExtraction(
@@ -223,26 +222,6 @@ def count(
     )
 
 
-def pin_number_id(connection: Connection, tables: Tables, account_id: int, number_ids: set[str]) -> None:
-    """
-    Hold an account to the one number whose contacts it has.
-
-    :raises ConfigError: there is another.
-    """
-    account = tables.account.c
-    own = account.account_id == account_id
-    known = connection.execute(select(account.number_id).where(own)).scalar()
-    if known is None and len(number_ids) == 1:
-        free = update(tables.account).where(own, account.number_id.is_(None))
-        connection.execute(free.values(number_id=min(number_ids)))
-        known = connection.execute(select(account.number_id).where(own)).scalar()
-    if number_ids - {known}:
-        raise ConfigError(
-            "these contacts belong to another number than the account's earlier ones: somebody swapped the token in "
-            "the connection's password; give the other number an account of its own (connection extra account)"
-        )
-
-
 def finish(connection: Connection, context: StoreContext, extraction_id: str, state: str) -> ExtractionResult:
     """Close an extraction, which is locked, and return what it brought and what was missed."""
     tables, ledger = context.tables, context.tables.extraction
@@ -291,7 +270,8 @@ def analyze(context: StoreContext, result: ExtractionResult) -> None:
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
     """Return whether an extraction has loaded what is at a URI, or has found it too old to."""
     ledger = tables.extraction.c
-    account_id = select(tables.account.c.account_id).where(*_is(tables, source, account)).scalar_subquery()
+    own = tables.account.c.source == source, tables.account.c.account == account
+    account_id = select(tables.account.c.account_id).where(*own).scalar_subquery()
     found = connection.execute(
         select(ledger.extraction_number)
         .where(ledger.account_id == account_id)
@@ -299,35 +279,6 @@ def has_landed(connection: Connection, tables: Tables, source: str, account: str
         .limit(1)
     )
     return found.first() is not None
-
-
-def _is(tables: Tables, source: str, account: str) -> list[Any]:
-    return [tables.account.c.source == source, tables.account.c.account == account]
-
-
-def _find_or_add_account(connection: Connection, tables: Tables, key: ExtractionKey) -> int:
-    # Locked until the extraction is there: nobody removes the account meanwhile.
-    own = select(tables.account.c.account_id).where(*_is(tables, key.source, key.account))
-    own = own.with_for_update(read=True, key_share=True)
-    found = connection.execute(own).scalar()
-    if found is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(tables.account).values(source=key.source, account=key.account)
-        connection.execute(new.on_conflict_do_nothing())
-        found = connection.execute(own).scalar()
-    return int(found)  # type: ignore[arg-type]
-
-
-def _expect_same_secret(connection: Connection, tables: Tables, account_id: int, account: str, secret_id: str) -> None:
-    own = tables.account.c.account_id == account_id
-    kept = connection.execute(select(tables.account.c.secret_id).where(own)).scalar()
-    if kept is None:
-        connection.execute(update(tables.account).where(own).values(secret_id=secret_id))
-    elif kept != secret_id:
-        raise ConfigError(
-            f"Account {account!r} has pseudonyms of another 'pseudonym_secret', so rows from before and after would not"
-            " join. Set the old secret again, or run `wacontacts store repseudonymize`."
-        )
 
 
 def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: datetime) -> Any:

@@ -1,0 +1,63 @@
+"""The accounts of feeds: each has the contacts of one number, under the pseudonyms of one secret."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.store.tables import Tables
+
+__all__ = ["find_or_add_account", "pin_number_id", "pin_secret"]
+
+
+def find_or_add_account(connection: Connection, tables: Tables, source: str, name: str) -> int:
+    """Return the id of an account, which nobody can remove until the transaction ends."""
+    account = tables.account.c
+    own = select(account.account_id).where(account.source == source, account.account == name)
+    own = own.with_for_update(read=True, key_share=True)
+    found = connection.execute(own).scalar()
+    if found is None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(tables.account).values(source=source, account=name)
+        connection.execute(new.on_conflict_do_nothing())
+        found = connection.execute(own).scalar()
+    return int(found)  # type: ignore[arg-type]
+
+
+def pin_secret(connection: Connection, tables: Tables, account_id: int, secret_id: str) -> None:
+    """
+    Hold an account to the one secret that its pseudonyms have.
+
+    :raises ConfigError: they have another.
+    """
+    own = tables.account.c.account_id == account_id
+    name, kept = connection.execute(select(tables.account.c.account, tables.account.c.secret_id).where(own)).one()
+    if kept is None:
+        connection.execute(update(tables.account).where(own).values(secret_id=secret_id))
+    elif kept != secret_id:
+        raise ConfigError(
+            f"Account {name!r} has pseudonyms of another 'pseudonym_secret', so rows from before and after would not"
+            " join. Set the old secret again, or run `wacontacts store repseudonymize`."
+        )
+
+
+def pin_number_id(connection: Connection, tables: Tables, account_id: int, number_ids: set[str]) -> None:
+    """
+    Hold an account to the one number whose contacts it has.
+
+    :raises ConfigError: there is another.
+    """
+    account = tables.account.c
+    own = account.account_id == account_id
+    known = connection.execute(select(account.number_id).where(own)).scalar()
+    if known is None and len(number_ids) == 1:
+        free = update(tables.account).where(own, account.number_id.is_(None))
+        connection.execute(free.values(number_id=min(number_ids)))
+        known = connection.execute(select(account.number_id).where(own)).scalar()
+    if number_ids - {known}:
+        raise ConfigError(
+            "these contacts belong to another number than the account's earlier ones: somebody swapped the token in "
+            "the connection's password; give the other number an account of its own (connection extra account)"
+        )
