@@ -1,5 +1,5 @@
 """
-The command ``wacontacts``: mock servers of the three systems for trying DAGs, and the store's tables.
+The command ``wacontacts``: what is wrong with a deployment, mock servers for trying DAGs, and the store's tables.
 
 Each subcommand is a module that adds its own parser, and imports what it needs when it runs.
 """
@@ -11,10 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.cli.doctor import add_doctor
 from airflow_provider_wacontacts.cli.erase import add_erase
 from airflow_provider_wacontacts.cli.export_person import add_export_person
 from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.init import add_init
 from airflow_provider_wacontacts.cli.purge import add_purge
 from airflow_provider_wacontacts.cli.refresh_directory import add_refresh_directory
 from airflow_provider_wacontacts.cli.repseudonymize import add_repseudonymize
@@ -61,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_doctor(commands)
+    add_init(commands)
     add_sandbox(commands)
     store = commands.add_parser(
         "store",

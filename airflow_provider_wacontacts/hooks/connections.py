@@ -26,6 +26,7 @@ from airflow_provider_wacontacts.get_provider_info import get_provider_info
 
 __all__ = [
     "Endpoint",
+    "describe_unknown_extras",
     "extras_of_form",
     "field_behaviour",
     "form_widgets",
@@ -121,16 +122,24 @@ def _require(connection: Connection | None, conn_id: str, conn_type: str | None)
 
 
 def warn_of_unknown_extras(connection: Connection, known: Collection[str], *, only_typos: bool = False) -> None:
+    """Log a warning for each extra that has no effect, see :func:`describe_unknown_extras`."""
+    for description in describe_unknown_extras(connection, known, only_typos=only_typos):
+        log.warning("Connection %r: %s", connection.conn_id, description)
+
+
+def describe_unknown_extras(connection: Connection, known: Collection[str], *, only_typos: bool = False) -> list[str]:
     """
-    Log a warning for each extra that has no effect, with the known extra whose name is nearest.
+    Return a sentence for each extra that has no effect, with the known extra whose name is nearest.
 
     :param only_typos: other extras have an effect that is not known here, for example on a database's driver.
     """
-    for name in read_extras(connection).keys() - set(known):
+    described = []
+    for name in sorted(read_extras(connection).keys() - set(known)):
         nearest = get_close_matches(name, known, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         if hint or not only_typos:
-            log.warning("Connection %r: extra %r is unknown.%s", connection.conn_id, name, hint)
+            described.append(f"extra {name!r} is unknown.{hint}")
+    return described
 
 
 def extras_of_form(conn_type: str) -> set[str]:

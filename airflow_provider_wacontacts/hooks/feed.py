@@ -34,7 +34,7 @@ from airflow_provider_wacontacts.hooks.connections import (
 )
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 
-__all__ = ["USER_AGENT", "FeedHook"]
+__all__ = ["HTTP_EXTRAS", "USER_AGENT", "FeedHook"]
 
 T = TypeVar("T")
 
