@@ -36,7 +36,7 @@ from airflow_provider_wacontacts.store.erasure import find
 from benchmarks.tables import show
 from demo.postgres import PostgresServer
 
-__all__ = ["SETTINGS", "WORKERS", "run", "watched", "workers"]
+__all__ = ["QUIET_S", "SETTINGS", "WORKERS", "run", "watched", "workers"]
 
 SETTINGS = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "512MB", "max_wal_size": "8GB"}
 WORKERS = 4

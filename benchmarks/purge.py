@@ -7,6 +7,7 @@ workers, and how their waits are measured, are those of the erasure.
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy.engine import Engine
 
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.purge import KINDS, purge
-from benchmarks.erasure import SETTINGS, WORKERS, watched, workers
+from benchmarks.erasure import QUIET_S, SETTINGS, WORKERS, watched, workers
 from benchmarks.tables import show
 from demo.postgres import PostgresServer
 
@@ -77,14 +78,15 @@ def run(rows: int) -> dict[str, Any]:
         store.prepare()
         _fill(engine, rows)
         with workers(server.url(), WORKERS) as landings:
+            before = watched(engine, landings, lambda: time.sleep(QUIET_S))
             purged: list[int] = []
             during = watched(engine, landings, lambda: purged.extend(purge(store.context, timedelta(days=365), KINDS)))
         engine.dispose()
-    figures = {"rows": sum(purged), "workers": WORKERS, "during": during}
+    figures = {"rows": sum(purged), "workers": WORKERS, "before": before, "during": during}
     show(
         f"Purging {figures['rows']:,} rows beside {WORKERS} workers",
         ("", "seconds", "landings", "longest landing, s", "longest wait for a lock, s"),
-        [("during", *during.values())],
+        [("before", *before.values()), ("during", *during.values())],
     )
     return figures
 

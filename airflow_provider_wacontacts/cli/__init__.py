@@ -24,6 +24,7 @@ from airflow_provider_wacontacts.cli.sandbox import add_sandbox
 from airflow_provider_wacontacts.cli.status import add_status
 from airflow_provider_wacontacts.cli.suppression import add_suppression
 from airflow_provider_wacontacts.cli.upgrade import add_upgrade
+from airflow_provider_wacontacts.cli.view import add_view
 from airflow_provider_wacontacts.exceptions import WaContactsError, add_help
 
 __all__ = ["main"]
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add_erase(store_commands)
     add_forget_account(store_commands)
     add_purge(store_commands)
+    add_view(store_commands)
     add_repseudonymize(store_commands)
     add_refresh_directory(store_commands)
     add_export_person(store_commands)

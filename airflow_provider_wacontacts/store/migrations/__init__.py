@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_wacontacts.store.migrations import checks, contacts, directory
 
-__all__ = ["LATEST", "WRITABLE_FROM", "statements"]
+__all__ = ["INVOKER", "INVOKER_SINCE", "LATEST", "WRITABLE_FROM", "statements"]
 
 TYPES = {
     "postgresql": {

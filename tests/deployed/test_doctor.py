@@ -26,7 +26,7 @@ BROKEN = {
     "connection turn_extra": "extra 'acount' is unknown. Did you mean 'account'?",
     "connection green_api_default": "of type 'http'",
     "connection green_api_open": "unencrypted",  # http:// to another machine
-    "connection whatsapp_business_default": "password",  # a wrong password
+    "connection whatsapp_business_default": "whatsapp_business.login",  # a wrong password
     "store wacontacts_store": "share no files",  # SQLite with the Celery executor
     "store wacontacts_store lost": "1 extractions and 0 checks are lost",
     "pool turn": "Run `airflow pools set turn 1",
