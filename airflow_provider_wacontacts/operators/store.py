@@ -1,4 +1,4 @@
-"""Operators for a store: load contacts from files, and erase people; and those of :mod:`.store_upkeep`."""
+"""Operators for a store: load contacts from files, erase people, and look after it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.operators.store_upkeep import (
     RefreshDirectoryOperator,
 )
 from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
+from airflow_provider_wacontacts.operators.typed_views import ContactsViewOperator
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -23,6 +24,7 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 __all__ = [
     "CheckFreshnessOperator",
     "ContactFilesToSqlOperator",
+    "ContactsViewOperator",
     "EraseContactsOperator",
     "PurgeStoreOperator",
     "RefreshDirectoryOperator",

@@ -20,6 +20,7 @@ REQUIRED = {
     "contacts_sql": "SELECT 1 AS wa_id",
     "check_id": "0" * 32,
     "max_age": timedelta(days=90),
+    "view": "people",
 }
 DOCUMENTED = re.compile(r"^\s*:param (\w+): \S", re.MULTILINE)
 
@@ -49,7 +50,7 @@ def test_all_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
-    assert len(OPERATORS) == 16
+    assert len(OPERATORS) == 17
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

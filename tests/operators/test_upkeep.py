@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.store import CheckFreshnessOperator, PurgeStoreOperator
+from airflow_provider_wacontacts.operators.store import (
+    CheckFreshnessOperator,
+    ContactsViewOperator,
+    PurgeStoreOperator,
+)
 from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.sandbox import Sandbox, bob
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -112,3 +118,19 @@ def test_gaps_and_lossy_intervals_fail_while_they_are_recent(store: Any) -> None
 def test_wrong_limits_fail_as_the_dag_is_parsed(given: Any) -> None:
     with pytest.raises(ConfigError, match=next(iter(given))):
         check(**given)
+
+
+def test_a_view_has_the_fields_of_the_schema_and_of_the_contacts(
+    store: Any, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(store(MONDAY + DAY), 0)
+    with Sandbox(bob()) as sandbox:
+        turn = {"conn_type": "turn", "host": sandbox.url, "password": sandbox.token, "extra": {"account": "main"}}
+        monkeypatch.setenv("AIRFLOW_CONN_TURN_DEFAULT", json.dumps(turn))
+        summary = run(ContactsViewOperator(task_id="view", view="helpline"))
+        again = run(ContactsViewOperator(task_id="view", view="helpline"))
+        with pytest.raises(AirflowFailException, match="'helpline' is in use"):
+            run(ContactsViewOperator(task_id="view", view="helpline", history=True))
+    columns = {column["name"] for column in inspect(create_engine(store_url)).get_columns("helpline")}
+    assert {"contact_id", "type_mismatches", "language", "opted_in"} <= columns
+    assert summary["columns"] == summary["new_columns"] == again["columns"] > again["new_columns"] == 0
