@@ -16,6 +16,7 @@ WaContactsError
 │   │   └─ NotEnabledError
 │   ├─ CursorExpiredError     resume from the last checkpoint
 │   └─ ContractError          a 2xx response that does not match the documentation, or exceeds a limit
+├─ SchemaDriftError           contacts were written, and their fields have changed
 └─ LandingError               contacts were received and could not be written
     └─ StoreError             the store's database failed
         ├─ RetryableStoreError   a deadlock, or no connection: nothing was committed, and a retry can help
@@ -45,6 +46,7 @@ __all__ = [
     "RateLimitedError",
     "RejectedError",
     "RetryableStoreError",
+    "SchemaDriftError",
     "ServerError",
     "StoreError",
     "TransientError",
@@ -180,6 +182,10 @@ class ContractError(ApiError):
     """A 2xx response that does not match the documentation, or is larger or takes longer than allowed."""
 
 
+class SchemaDriftError(WaContactsError):
+    """Contacts were written, and their fields have changed since the last extraction."""
+
+
 class LandingError(WaContactsError):
     """Contacts were received and could not be written."""
 
@@ -210,4 +216,4 @@ def add_help(error: WaContactsError) -> str:
 
 
 #: Errors that fail a task at once.
-NON_RETRYABLE = (ConfigError, BudgetExceededError, PermanentError)
+NON_RETRYABLE = (ConfigError, BudgetExceededError, PermanentError, SchemaDriftError)

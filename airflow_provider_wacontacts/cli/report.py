@@ -12,6 +12,7 @@ from airflow_provider_wacontacts.records.windows import format_duration
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
     from airflow_provider_wacontacts.records.windows import Window
+    from airflow_provider_wacontacts.store.fields import FieldChange
     from airflow_provider_wacontacts.store.status import Feed, Rejected, Sender
 
 __all__ = ["format_status"]
@@ -38,6 +39,7 @@ def _feed_tables(status: StoreStatus) -> Iterator[str]:
     )
     yield _unfinished(feeds)
     yield _rejects((f"{feed.source} {feed.account}", feed.rejects) for feed in feeds)
+    yield _field_changes(status.field_changes)
 
 
 def _accounts(status: StoreStatus) -> str:
@@ -107,6 +109,18 @@ def _rejects(rejects_by_owner: Iterable[tuple[str, Sequence[Rejected]]]) -> str:
         for group in groups
     ]
     return format_table("Rejected rows", ("ACCOUNT", "ROWS", "LAST", "REASON"), rows)
+
+
+def _field_changes(changes: Sequence[FieldChange]) -> str:
+    columns = ("ACCOUNT", "FIELD", "CHANGE", "TYPE BEFORE", "TYPE AFTER", "CONTACTS", "DETECTED")
+    rows: list[list[object]] = [
+        [
+            *(change.account, change.field, change.change_kind, change.type_before, change.type_after),
+            *(f"{change.share:.0%}", format_utc(change.detected_at)),
+        ]
+        for change in changes
+    ]
+    return format_table("Schema drift, last 7 days", columns, rows)
 
 
 def _sender_tables(senders: Sequence[Sender]) -> Iterator[str]:

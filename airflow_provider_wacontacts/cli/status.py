@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["add_status"]
 
 SOURCES = ("turn", "green_api", "whatsapp_business")
-NOTHING: dict[str, Any] = {"as_of": None, "schema_version": None, "writes_version": None, "feeds": [], "senders": []}
+NOTHING: dict[str, Any] = {
+    "as_of": None,
+    "schema_version": None,
+    "writes_version": None,
+    "feeds": [],
+    "senders": [],
+    "field_changes": [],
+}
 HELP = """\
-Prints the status of the store. For each account: watermark, coverage gaps, lossy intervals, unfinished extractions and
-rejected rows. For each sender: daily check budget, checks, numbers and pending identity changes. It needs only SELECT,
-and writes nothing.
+Prints the status of the store. For each account: watermark, coverage gaps, lossy intervals, unfinished extractions,
+rejected rows and schema drift. For each sender: daily check budget, checks, numbers and pending identity changes. It
+needs only SELECT, and writes nothing.
 
 With --max-age it prints one line for a monitor, and exits with 1 if an account is older. The age is the time since the
 end of the newest complete window, or since the newest complete snapshot.

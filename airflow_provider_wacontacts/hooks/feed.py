@@ -107,6 +107,12 @@ class FeedHook(BaseHook):
         """What sends the requests of flows."""
         return self._make_driver(self._policy, self._endpoint.timeout)
 
+    @property
+    def quick_driver(self) -> Driver:
+        """A driver that gives up within seconds."""
+        connect, read = self._endpoint.timeout
+        return self._make_driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
+
     def get_conn(self) -> requests.Session:
         """Return the hook's session. It holds no credentials: :meth:`run` adds them."""
         return self._session
@@ -145,9 +151,7 @@ class FeedHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Send a request that changes nothing, and describe its outcome without secrets."""
         try:
-            connect, read = self._endpoint.timeout
-            driver = self._make_driver(QUICK, (min(connect, QUICK_TIMEOUT), min(read, QUICK_TIMEOUT)))
-            return True, driver.run(self._probe())
+            return True, self.quick_driver.run(self._probe())
         except WaContactsError as error:
             return False, add_help(error)
 

@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.clients.auth import AuthState, Credentials, bea
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.clients.turn_export import Export
+from airflow_provider_wacontacts.exceptions import ApiError
 from airflow_provider_wacontacts.hooks.connections import parse_endpoint, read_connection, read_token
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.records.turn import TurnPage
@@ -96,6 +97,20 @@ class TurnHook(FeedHook):
         :raises WaContactsError: they could not be read.
         """
         return self.run_flow(turn.get_schemas())
+
+    def get_declared_types(self) -> dict[str, str] | None:
+        """
+        Return the types of contact fields as Turn.io declares them, by field: ``details.name`` and so on.
+
+        :returns: ``None`` if Turn.io does not respond with them within seconds.
+        """
+        try:
+            fields = self.quick_driver.run(turn.get_schemas())
+        except ApiError as error:
+            self.log.info("The contact fields of the number could not be read: %s", error)
+            return None
+        named = ((field.get("name"), field.get("type")) for field in fields)
+        return {f"details.{name}": type_ for name, type_ in named if isinstance(name, str) and isinstance(type_, str)}
 
     def _probe(self) -> Flow[str]:
         fields = yield from turn.get_schemas()

@@ -14,9 +14,11 @@ from airflow_provider_wacontacts.operators.green_api_checks import (
 )
 from airflow_provider_wacontacts.operators.green_api_contacts import VALIDATORS, GreenApiContactsOperator
 from airflow_provider_wacontacts.operators.task_context import (
+    DRIFT_VALIDATORS,
     SHRINK_VALIDATORS,
     get_suppression_list,
     metrics_on_commit,
+    report_drift,
     validate_file_format,
 )
 from airflow_provider_wacontacts.plugin.links import StoreLink
@@ -62,13 +64,15 @@ class GreenApiContactsToSqlOperator(GreenApiContactsOperator):
     :param include_fields: Fields to write, next to ``id``; the others are left out. Excludes ``exclude_fields``.
         Default: all.
     :param exclude_fields: Fields to leave out before anything is written, rejected rows included. Default: none.
+    :param on_drift: Reaction to fields that are new, gone or of another type since the last extraction: ``evolve`` logs
+        them, ``warn`` logs a warning, ``fail`` fails the task after loading. Default: ``evolve``.
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``store_conn_id``.
     """
 
     template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "account")
     operator_extra_links = (StoreLink(),)
-    validators = {**VALIDATORS, **SHRINK_VALIDATORS}  # noqa: RUF012
+    validators = {**VALIDATORS, **SHRINK_VALIDATORS, **DRIFT_VALIDATORS}  # noqa: RUF012
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class GreenApiContactsToSqlOperator(GreenApiContactsOperator):
         max_rejected: float = 0.01,
         include_fields: Sequence[str] | None = None,
         exclude_fields: Sequence[str] | None = None,
+        on_drift: str = "evolve",
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
         **kwargs: Any,
@@ -108,6 +113,7 @@ class GreenApiContactsToSqlOperator(GreenApiContactsOperator):
         self.max_rejected = max_rejected
         self.include_fields = include_fields
         self.exclude_fields = exclude_fields
+        self.on_drift = on_drift
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
         self.validate_arguments(vars(self))
@@ -127,7 +133,14 @@ class GreenApiContactsToSqlOperator(GreenApiContactsOperator):
         store = open_store(self.store_conn_id)
         store.prepare()
         uri = store_uri(self.store_conn_id, "green_api", spec.account)
-        return partial(snapshot_to_store, spec, store=store, uri=uri, on_commit=metrics_on_commit("green_api"))
+        return partial(
+            snapshot_to_store,
+            spec,
+            store=store,
+            uri=uri,
+            on_drift=lambda drift: report_drift(self, drift),
+            on_commit=metrics_on_commit("green_api"),
+        )
 
 
 class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):

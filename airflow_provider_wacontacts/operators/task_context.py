@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, TransientError
+from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, SchemaDriftError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.operators.arguments import Validator
+from airflow_provider_wacontacts.operators.arguments import Validator, validate_choice
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.windows import format_minute
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
@@ -19,10 +19,12 @@ from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
     from airflow_provider_wacontacts.pipelines.summaries import OnCommit, SyncSummary
+    from airflow_provider_wacontacts.records.drift import Drift
     from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
+    "DRIFT_VALIDATORS",
     "MAX_ATTEMPTS",
     "SHRINK_VALIDATORS",
     "data_interval",
@@ -36,6 +38,7 @@ __all__ = [
     "plural",
     "publish",
     "read_attempt",
+    "report_drift",
     "run_after",
     "select_fields",
     "validate_file_format",
@@ -54,6 +57,10 @@ SHRINK_VALIDATORS: dict[str, Validator] = {
     "shrink_confirmations": partial(validate_int, least=1),
     "accept_shrink": validate_bool,
     "min_overlap": validate_ratio,
+}
+
+DRIFT_VALIDATORS: dict[str, Validator] = {
+    "on_drift": partial(validate_choice, choices=("evolve", "warn", "fail")),
 }
 
 
@@ -93,6 +100,21 @@ def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> Fiel
 
     given = arguments.get("include_fields"), arguments.get("exclude_fields")
     return FieldSelection.of(*given, needed=needed)
+
+
+def report_drift(operator: Any, drift: Sequence[Drift]) -> None:
+    """
+    Log the fields that changed, as the operator's ``on_drift`` says.
+
+    :raises SchemaDriftError: it says ``fail``. The contacts are written.
+    """
+    from airflow_provider_wacontacts.pipelines.summaries import describe_drift
+
+    message = f"Schema drift since the account's last extraction: {describe_drift(drift)}"
+    log = operator.log.info if operator.on_drift == "evolve" else operator.log.warning
+    log("%s", message)
+    if operator.on_drift == "fail":
+        raise SchemaDriftError(f"{message}. The contacts are loaded. Adapt what reads them, then clear the task.")
 
 
 def warn_of_rejected(operator: Any, summary: SyncSummary) -> None:

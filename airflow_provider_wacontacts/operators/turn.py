@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.assets import store_uri
 from airflow_provider_wacontacts.operators.task_context import (
+    DRIFT_VALIDATORS,
     get_suppression_list,
     metrics_on_commit,
+    report_drift,
     validate_file_format,
 )
 from airflow_provider_wacontacts.operators.turn_contacts import VALIDATORS, TurnContactsOperator
@@ -51,6 +53,8 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
     :param include_fields: Fields to write, next to those that contacts are stored under; the others are left out. A dot
         leads into an object, as in ``details.name``. Excludes ``exclude_fields``. Default: all.
     :param exclude_fields: Fields to leave out before anything is written, rejected rows included. Default: none.
+    :param on_drift: Reaction to fields that are new, gone or of another type since the last extraction: ``evolve`` logs
+        them, ``warn`` logs a warning, ``fail`` fails the task after loading. Default: ``evolve``.
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
         in ``details.name``. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``store_conn_id``.
@@ -62,7 +66,7 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
 
     template_fields: Sequence[str] = ("turn_conn_id", "store_conn_id", "account", "start", "end")
     operator_extra_links = (StoreLink(),)
-    validators = VALIDATORS
+    validators = {**VALIDATORS, **DRIFT_VALIDATORS}  # noqa: RUF012
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
         max_rejected: float = 0.01,
         include_fields: Sequence[str] | None = None,
         exclude_fields: Sequence[str] | None = None,
+        on_drift: str = "evolve",
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
         fail_on_lossy: bool = False,
@@ -106,6 +111,7 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
         self.max_rejected = max_rejected
         self.include_fields = include_fields
         self.exclude_fields = exclude_fields
+        self.on_drift = on_drift
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
         self.fail_on_lossy = fail_on_lossy
@@ -125,6 +131,8 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
             run=self.hook.driver.run,
             store=store,
             uri=store_uri(self.store_conn_id, "turn", account),
+            declared_types=self.hook.get_declared_types,
+            on_drift=lambda drift: report_drift(self, drift),
             on_progress=lambda progress: self.log.info("%s", progress),
             on_commit=metrics_on_commit("turn"),
             stop=self._stop,

@@ -12,7 +12,14 @@ from airflow_provider_wacontacts.exceptions import ContractError, NotEnabledErro
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit, SnapshotSummary, check_rejected
+from airflow_provider_wacontacts.pipelines.summaries import (
+    CommitStats,
+    OnCommit,
+    OnDrift,
+    SnapshotSummary,
+    check_rejected,
+)
+from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
@@ -21,6 +28,7 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, 
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ShrinkGuard, Store
 from airflow_provider_wacontacts.store.attempts import recorded
+from airflow_provider_wacontacts.store.fields import FieldObservation
 
 __all__ = ["FetchedSnapshot", "GreenApi", "SnapshotSpec", "fetch_snapshot", "snapshot_to_files", "snapshot_to_store"]
 
@@ -122,12 +130,19 @@ def _wa_settings(api: GreenApi) -> WaSettings:
 
 
 def snapshot_to_store(
-    spec: SnapshotSpec, fetched: FetchedSnapshot, *, store: Store, uri: str, on_commit: OnCommit | None = None
+    spec: SnapshotSpec,
+    fetched: FetchedSnapshot,
+    *,
+    store: Store,
+    uri: str,
+    on_drift: OnDrift = lambda _: None,
+    on_commit: OnCommit | None = None,
 ) -> SnapshotSummary:
     """
     Write a snapshot to the store, compared with the one before.
 
     :param uri: URI of the store's contacts, for the summary.
+    :param on_drift: called with the fields that changed since the account's last extraction, if any did.
     :param on_commit: called after the commit.
     :raises ConfigError: the store cannot be used.
     :raises ContractError: the response is dated in the future, or so far in the past that the snapshot is refused.
@@ -145,11 +160,12 @@ def snapshot_to_store(
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
     snapshot, taken_at = fetched.snapshot, fetched.taken_at
+    fields, selects = FieldCounter(), spec.selection.has if spec.selection else lambda _: True
     now = store.context.now()
     with recorded(extraction):
         _expect_credible(taken_at, now)
         result = extraction.land(
-            lambda: snapshot.records(taken_at),
+            lambda: snapshot.records(taken_at, fields),
             snapshot.rejects,
             extracted_at=taken_at,
             size=snapshot.size,
@@ -158,9 +174,12 @@ def snapshot_to_store(
             guard=spec.guard,
             unkept=snapshot.rejected_ids,
             has_unidentified=has_unidentified(snapshot.rejects),
+            fields=lambda: FieldObservation(fields.observed(), selects),
         )
     if on_commit:
         on_commit(CommitStats.in_store(result))
+    if result.drift:
+        on_drift(result.drift)
     if result.state == "refused" and taken_at < now - MAX_CLOCK_DIFFERENCE:
         raise _wrong_date(taken_at, now)
     if error := check_rejected(result, spec.max_rejected, result.reject_reasons):

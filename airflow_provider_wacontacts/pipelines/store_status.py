@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, PermissionDenied
 from airflow_provider_wacontacts.records.windows import Window, format_duration, format_minute, format_time
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.fields import FieldChange, read_field_changes
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
 from airflow_provider_wacontacts.store.status import (
@@ -37,6 +38,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: How far back schema drift is shown.
+DRIFT_SHOWN = timedelta(days=7)
 #: Sources of contacts, and the source whose senders have a status.
 FEEDS = ("turn", "green_api")
 
@@ -50,6 +53,7 @@ class StoreStatus:
     :param schema_version: version of the tables; 0 if there are none.
     :param writes_version: version that this package writes.
     :param problem: why the rest was not read; ``None`` if it was.
+    :param field_changes: schema drift of the last seven days, the newest first.
     """
 
     as_of: datetime
@@ -58,6 +62,7 @@ class StoreStatus:
     problem: str | None
     feeds: Sequence[Feed] = ()
     senders: Sequence[Sender] = ()
+    field_changes: Sequence[FieldChange] = ()
 
     def age_of(self, feed: Feed) -> timedelta | None:
         """Return the time since an account's watermark; ``None`` if it was never synced."""
@@ -109,7 +114,7 @@ def read_ages(store: Store, selection: Selection) -> StoreStatus:
     :raises ConfigError: the user lacks this privilege, or there is no store.
     :raises LandingError: the database failed.
     """
-    return _read(store, lambda db: (read_reach(db, selection, now=store.context.now(db.connection)), ()))
+    return _read(store, lambda db: _Found(read_reach(db, selection, now=store.context.now(db.connection))))
 
 
 def read_status(
@@ -124,12 +129,14 @@ def read_status(
     :raises LandingError: the database failed.
     """
 
-    def work(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
+    def work(db: Database) -> _Found:
         now, late_after = store.context.now(db.connection), store.context.late_after
         feeds = read_feeds(db, selection, now=now, late_after=late_after, with_contacts=with_contacts)
+        drift = read_field_changes(db, since=now - DRIFT_SHOWN)
+        of_selection = [change for change in drift if selection.takes(change.source, change.account)]
         if SENDERS not in (selection.sources or {SENDERS}):
-            return feeds, ()
-        return feeds, read_senders(db, selection, now=now, limits=limits)
+            return _Found(feeds, (), of_selection)
+        return _Found(feeds, read_senders(db, selection, now=now, limits=limits), of_selection)
 
     return _read(store, work)
 
@@ -144,9 +151,9 @@ def read_store(store: Store, work: Callable[[Database, datetime], T]) -> T:
     """
     found: list[T] = []
 
-    def read(db: Database) -> tuple[Sequence[Feed], Sequence[Sender]]:
+    def read(db: Database) -> _Found:
         found.append(work(db, store.context.now(db.connection)))
-        return (), ()
+        return _Found(())
 
     status = _read(store, read)
     if status.problem:
@@ -192,7 +199,13 @@ def find_loss(status: StoreStatus, since: datetime) -> dict[str, list[str]]:
     }
 
 
-def _read(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequence[Sender]]]) -> StoreStatus:
+class _Found(NamedTuple):
+    feeds: Sequence[Feed]
+    senders: Sequence[Sender] = ()
+    field_changes: Sequence[FieldChange] = ()
+
+
+def _read(store: Store, work: Callable[[Database], _Found]) -> StoreStatus:
     if not store.context.transactions.has_database():
         raise ConfigError(
             "The store's SQLite file does not exist. Check its path in the connection; `store status` never creates it."
@@ -203,12 +216,12 @@ def _read(store: Store, work: Callable[[Database], tuple[Sequence[Feed], Sequenc
         if problem:
             return StoreStatus(store.context.now(), version, LATEST, problem)
         with store.context.read() as db:
-            feeds, senders = work(db)
+            found = work(db)
     except PermissionDeniedError:
         raise ConfigError(
             "The database user may not read the store. Grant it SELECT on the store's tables and views."
         ) from None
-    return StoreStatus(store.context.now(), version, LATEST, None, feeds, senders)
+    return StoreStatus(store.context.now(), version, LATEST, None, *found)
 
 
 def _version_problem(version: int) -> str | None:

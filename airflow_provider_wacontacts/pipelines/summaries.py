@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.records.windows import format_time
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.files import Manifest
+    from airflow_provider_wacontacts.records.drift import Drift
     from airflow_provider_wacontacts.store import ExtractionResult
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
     from airflow_provider_wacontacts.store.checks.model import CheckTotals
@@ -22,12 +23,18 @@ __all__ = [
     "CheckSummary",
     "CommitStats",
     "OnCommit",
+    "OnDrift",
     "SnapshotSummary",
     "SyncSummary",
     "check_rejected",
+    "describe_drift",
     "describe_rejected",
     "has_too_many_rejected",
 ]
+
+
+#: Maximum number of changed fields in a summary, a log or an error.
+MAX_DRIFT = 20
 
 
 class CommitStats(NamedTuple):
@@ -59,6 +66,8 @@ class CommitStats(NamedTuple):
 
 #: Called after each commit.
 OnCommit: TypeAlias = Callable[[CommitStats], None]
+#: Called with the fields that changed since an account's last extraction.
+OnDrift: TypeAlias = "Callable[[Sequence[Drift]], None]"
 
 
 class _RowCounts(Protocol):
@@ -75,6 +84,13 @@ def has_too_many_rejected(extraction: _RowCounts, max_rejected: float) -> bool:
     :param max_rejected: share of all rows that may be rejected, 0 to 1.
     """
     return extraction.rejected > (extraction.rejected + extraction.rows) * max_rejected
+
+
+def describe_drift(drift: Sequence[Drift]) -> str:
+    """Describe fields that changed, for logs and errors."""
+    rest = len(drift) - MAX_DRIFT
+    changes = [str(change) for change in drift[:MAX_DRIFT]]
+    return "; ".join([*changes, f"and {rest:,} more in wacontacts_field_change"] if rest > 0 else changes)
 
 
 def check_rejected(extraction: _RowCounts, max_rejected: float, reasons: Mapping[str, int]) -> LandingError | None:
@@ -113,6 +129,8 @@ class SyncSummary:
     :param rows: contacts received, including duplicates.
     :param new_versions: versions that the store did not have yet; for files, the rows written.
     :param reject_reasons: the commonest reasons for rejected rows, with counts.
+    :param schema_drift: fields that changed since the account's last extraction, at most 20: ``field``,
+        ``change_kind``, ``type_before``, ``type_after`` and ``share``.
     :param bytes: size of the responses.
     :param lateness_s: sync lag: seconds from the window's end to the extraction.
     :param lossy: whether versions of this window may be missing because it was synced too late.
@@ -131,6 +149,7 @@ class SyncSummary:
     new_versions: int
     rejected: int
     reject_reasons: Mapping[str, int]
+    schema_drift: Sequence[Mapping[str, Any]]
     bytes: int
     lateness_s: float | None
     lossy: bool
@@ -155,6 +174,7 @@ class SyncSummary:
             rows=extraction.rows,
             rejected=extraction.rejected,
             reject_reasons=dict(reject_reasons),
+            schema_drift=[change._asdict() for change in getattr(extraction, "drift", ())[:MAX_DRIFT]],
             bytes=extraction.bytes,
             lateness_s=extraction.lateness_s,
             lossy=bool(extraction.lossy),

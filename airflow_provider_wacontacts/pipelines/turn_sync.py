@@ -19,11 +19,13 @@ from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.pipelines.summaries import (
     CommitStats,
     OnCommit,
+    OnDrift,
     SyncSummary,
     check_rejected,
     has_too_many_rejected,
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
+from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Record, Reject
@@ -32,6 +34,7 @@ from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
 from airflow_provider_wacontacts.store.attempts import recorded
+from airflow_provider_wacontacts.store.fields import FieldObservation
 
 __all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
@@ -90,6 +93,12 @@ class SyncSpec:
             cursor_per_page=self.cursor_per_page,
         )
 
+    def observation(self, fields: FieldCounter, declared: Mapping[str, str] | None) -> FieldObservation:
+        """Return what was found of the fields that are written."""
+        selects = self.selection.has if self.selection else lambda _: True
+        kept = None if declared is None else {name: type_ for name, type_ in declared.items() if selects(name)}
+        return FieldObservation(fields.observed(kept), selects)
+
     def rewrite(self, page: TurnPage) -> TurnPage:
         """Return a page with the fields that are written, pseudonyms among them."""
         selected = page.selected(self.selection) if self.selection else page
@@ -121,6 +130,8 @@ def sync_to_store(
     run: RunFlow,
     store: Store,
     uri: str,
+    declared_types: Callable[[], Mapping[str, str] | None] = lambda: None,
+    on_drift: OnDrift = lambda _: None,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: OnCommit | None = None,
     stop: StopSignal | None = None,
@@ -135,6 +146,8 @@ def sync_to_store(
 
     :param run: sends the requests.
     :param uri: URI of the store's contacts, for the summary.
+    :param declared_types: returns the types of fields as Turn.io declares them, by field; ``None`` if it does not.
+    :param on_drift: called with the fields that changed since the account's last extraction, if any did.
     :param on_progress: called about every ten seconds.
     :param on_commit: called after each committed batch.
     :param stop: ends the attempt early.
@@ -166,7 +179,10 @@ def sync_to_store(
                 batch.add(received)
         batch.commit()
         is_incomplete = has_too_many_rejected(extraction, spec.max_rejected)
-        finished = extraction.finish("incomplete" if is_incomplete else "complete")
+        observation = spec.observation(batch.fields, None if is_incomplete else declared_types())
+        finished = extraction.finish("incomplete" if is_incomplete else "complete", observation)
+    if finished.drift:
+        on_drift(finished.drift)
     reasons = finished.reject_reasons
     if error := check_rejected(extraction, spec.max_rejected, reasons):
         raise error
@@ -250,7 +266,11 @@ def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
 
 
 class _Batch:
-    """Rows that are committed together with the position that the export had reached when they were added."""
+    """
+    Rows that are committed together with the position that the export had reached when they were added.
+
+    :ivar fields: the fields of all rows so far.
+    """
 
     _last: Received
 
@@ -258,12 +278,13 @@ class _Batch:
         self._extraction = extraction
         self._on_commit = on_commit
         self._monotonic = monotonic
+        self.fields = FieldCounter()
         self._clear()
 
     def add(self, received: Received) -> None:
         """Add a page; commit if the batch is large or old enough."""
         page = received.page
-        records, rejects = page.records()
+        records, rejects = page.records(self.fields)
         self._records += records
         self._rejects += rejects
         self._size += page.size

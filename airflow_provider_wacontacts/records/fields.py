@@ -62,6 +62,10 @@ class FieldSelection:
             tree = inner
         return True
 
+    def has(self, field: str) -> bool:
+        """Tell whether a field, as arguments name it, is written."""
+        return self.keeps(*field.split("."))
+
     def apply(self, text: Text) -> bytes:
         """
         Return a contact's JSON with the selected fields.

@@ -10,7 +10,7 @@ The fields are those of https://green-api.com/en/docs/api/service/GetContacts/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,7 @@ from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text,
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.records.drift import FieldCounter
     from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
@@ -95,14 +96,18 @@ class Snapshot:
             ids = frozenset(pseudonymizer.value("id", contact_id, IDENTIFIER_FIELDS) for contact_id in ids)
         return replace(self, texts=texts, rejects=rejects, known_rejected_ids=ids)
 
-    def records(self, taken_at: datetime) -> Iterator[Record]:
+    def records(self, taken_at: datetime, fields: FieldCounter | None = None) -> Iterator[Record]:
         """
         Yield a record for each contact, in the server's order.
 
         :param taken_at: timezone-aware; becomes ``updated_at`` of all.
+        :param fields: counts the fields of the contacts, from none on.
         """
+        if fields:
+            fields.restart()
+        look = fields.add if fields else None
         for index, text in enumerate(self.texts):
-            yield parse_record(text, taken_at, repaired=index in self.repaired)
+            yield parse_record(text, taken_at, repaired=index in self.repaired, look=look)
 
     def pages(self, taken_at: datetime, *, rows: int = PAGE_ROWS) -> Iterator[Page[GreenApiKeys]]:
         """
@@ -141,14 +146,17 @@ def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
     return Snapshot(texts, repaired, rejects, len(body), date)
 
 
-def parse_record(text: Text, taken_at: datetime, *, repaired: bool = False) -> Record:
+def parse_record(
+    text: Text, taken_at: datetime, *, repaired: bool = False, look: Callable[[Any], None] | None = None
+) -> Record:
     """
     Make a record of a contact's text, from a snapshot or from a file.
 
     :param taken_at: when the snapshot was taken, timezone-aware.
+    :param look: called with the decoded contact.
     :raises ValueError: not a contact of GREEN-API, or it has no canonical form.
     """
-    payload = canonical(text)
+    payload = canonical(text, look)
     try:
         keys = _keys(payload, in_utc(taken_at))
     except msgspec.DecodeError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -48,7 +48,7 @@ LEVELS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 KEY = re.compile(rb"(" + STRING + rb")[ \t\n\r]*:", re.DOTALL)
 
 
-def canonical(text: bytes | msgspec.Raw) -> bytes:
+def canonical(text: bytes | msgspec.Raw, look: Callable[[dict[str, Any]], None] | None = None) -> bytes:
     """
     Return the form of a record that is hashed and stored: sorted keys, no spaces, no null members.
 
@@ -56,12 +56,15 @@ def canonical(text: bytes | msgspec.Raw) -> bytes:
     stay. Numbers keep their value and digits, whatever their size.
 
     :param text: JSON as received, or as :func:`repair` and :func:`encode` left it.
+    :param look: called with the decoded object, null members included.
     :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
     """
     try:
         record = decode(text)
         if type(record) is not dict:
             raise ValueError("not an object")
+        if look is not None:
+            look(record)
         return _SORTED.encode(_without_nulls(record))
     except RecursionError:
         raise ValueError("nested too deeply") from None

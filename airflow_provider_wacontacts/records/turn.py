@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text,
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
 if TYPE_CHECKING:
+    from airflow_provider_wacontacts.records.drift import FieldCounter
     from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
@@ -112,12 +113,17 @@ class TurnPage(Page[TurnKeys]):
             keys.append(row_keys)
         return replace(self, texts=texts, keys=keys, repaired=frozenset(repaired), rejects=rejects)
 
-    def records(self) -> tuple[list[Record], list[Reject]]:
-        """Return a record for each contact, and all rejects: contacts without a canonical form join them here."""
+    def records(self, fields: FieldCounter | None = None) -> tuple[list[Record], list[Reject]]:
+        """
+        Return a record for each contact, and all rejects: contacts without a canonical form join them here.
+
+        :param fields: counts the fields of the contacts.
+        """
+        look = fields.add if fields else None
         records, rejects = [], list(self.rejects)
         for index, (text, keys) in enumerate(zip(self.texts, self.keys, strict=True)):
             try:
-                records.append(_record(text, keys, repaired=index in self.repaired))
+                records.append(_record(text, keys, repaired=index in self.repaired, look=look))
             except ValueError as error:
                 rejects.append(Reject(str(error), bytes(text)))
         return records, rejects
@@ -228,8 +234,8 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
         raise ValueError("updated_at is not a time") from None
 
 
-def _record(text: Text, keys: TurnKeys, *, repaired: bool) -> Record:
-    payload = canonical(text)
+def _record(text: Text, keys: TurnKeys, *, repaired: bool, look: Callable[[Any], None] | None = None) -> Record:
+    payload = canonical(text, look)
     return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, repaired=repaired, **keys.ids._asdict())
 
 

@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.store.batches import (
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.fields import FieldObservation, is_latest, record_fields
 from airflow_provider_wacontacts.store.superseded import without_purged
 
 __all__ = ["Extraction"]
@@ -97,18 +98,22 @@ class Extraction(ExtractionAttempt):
         self.rejected += counts.rejected
         return counts.new_versions
 
-    def finish(self, state: str = "complete") -> ledger.ExtractionResult:
+    def finish(self, state: str = "complete", fields: FieldObservation | None = None) -> ledger.ExtractionResult:
         """
         Close the attempt: nothing can be committed by it from now on.
 
         :param state: ``complete``, ``incomplete`` or ``refused``.
+        :param fields: the fields of its contacts; ``None`` where they were not observed.
         :raises LandingError: another attempt has taken over, or the database failed or lost what was committed.
         """
         context = self._context
 
         def work(connection: Connection) -> ledger.ExtractionResult:
             ledger.lock_running(connection, context.tables, self.extraction_id, self.rows + self.rejected)
-            return ledger.finish(connection, context, self.extraction_id, state)
+            result = ledger.finish(connection, context, self.extraction_id, state)
+            are_latest = is_latest(connection, context.tables, result)
+            at: dict[str, Any] = {"extracted_at": result.extracted_at, "are_latest": are_latest}
+            return result._replace(drift=record_fields(connection, context, self._started, fields, **at))
 
         result = context.transactions.run(work)
         ledger.analyze(context, result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.records.drift import Drift
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.accounts import find_or_add_account, pin_secret
@@ -75,6 +76,7 @@ class ExtractionResult(NamedTuple):
     :param resumes: how many extractions came before this one, 0 and up.
     :param rows: contacts received, repeated ones included, rejected ones not.
     :param new_versions: versions that the store had not held.
+    :param drift: fields that changed since the account's last extraction.
     :param reject_reasons: the commonest reasons for rejects, with counts.
     :param bytes: received, bodies only.
     :param lateness_s: seconds from the window's end to ``extracted_at``; negative where it had not ended.
@@ -109,6 +111,7 @@ class ExtractionResult(NamedTuple):
     back: int | None = None
     reason: str | None = None
     reject_reasons: Mapping[str, int] = MappingProxyType({})
+    drift: Sequence[Drift] = ()
 
 
 class CommitCounts(NamedTuple):
@@ -258,7 +261,9 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
     )
     kept = {name: getattr(row, name, None) for name in ExtractionResult._fields}
     reasons = reject_reasons(connection, tables, extraction_id) if row.rejected else {}
-    return ExtractionResult(**{**kept, **closed, "rows": row.row_count, "gap_before": gap, "reject_reasons": reasons})
+    return ExtractionResult(
+        **{**kept, **closed, "rows": row.row_count, "gap_before": gap, "reject_reasons": reasons, "drift": ()}
+    )
 
 
 def analyze(context: StoreContext, result: ExtractionResult) -> None:

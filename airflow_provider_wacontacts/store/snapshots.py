@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
@@ -42,6 +42,7 @@ from airflow_provider_wacontacts.store.completeness import (
     newest_snapshot,
 )
 from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.fields import FieldObservation, record_fields
 from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
 
 __all__ = ["SnapshotExtraction"]
@@ -82,6 +83,7 @@ class SnapshotExtraction(ExtractionAttempt):
         unkept: Collection[str] = (),
         has_unidentified: bool = False,
         pages: int = 1,
+        fields: Callable[[], FieldObservation | None] = lambda: None,
     ) -> ledger.ExtractionResult:
         """
         Commit a whole snapshot and close the attempt, after other snapshots of the account that are being written.
@@ -102,6 +104,7 @@ class SnapshotExtraction(ExtractionAttempt):
         :param unkept: ids of contacts that are in the response only as rejects: they are not gone.
         :param has_unidentified: there are rejects without a readable id, which may be of any contact.
         :param pages: responses received.
+        :param fields: returns the fields of the contacts, after these were written.
         :returns: the result, ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another attempt has taken over, the database failed, or the newest snapshot is dated in
             the future; nothing was written.
@@ -122,7 +125,7 @@ class SnapshotExtraction(ExtractionAttempt):
             answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified, kept)
             reason = incomplete_reason(answer, earlier, shrinking)
             gone = 0 if reason else landing.mark_gone(sums, group=self._group)
-            return landing.close(
+            result = landing.close(
                 "incomplete" if reason else "complete",
                 sums._replace(new_versions=sums.new_versions + gone),
                 size=size,
@@ -131,6 +134,9 @@ class SnapshotExtraction(ExtractionAttempt):
                 gone=gone,
                 **seen._asdict(),
             )
+            # People and groups have different fields.
+            at: dict[str, Any] = {"extracted_at": extracted_at, "are_latest": not reason and self._group is None}
+            return result._replace(drift=record_fields(connection, context, self._started, fields(), **at))
 
         result = context.transactions.run(work)
         ledger.analyze(context, result)

@@ -180,7 +180,6 @@ class Tables:
             Column("declared_type", Text),
             Column("is_present", Boolean),
             *(Column(name, BigInteger) for name in ("contacts", "contacts_with", "contacts_since")),
-            *(Column(name, UtcDateTime) for name in ("first_seen_at", "last_seen_at")),
         )
 
     @cached_property

@@ -225,6 +225,7 @@ def test_programs_get_all_of_it(full_week, status):
             "schema_version": 1,
             "writes_version": 1,
             "problem": None,
+            "field_changes": [],
         },
     )
     assert [(feed["account"], feed["age_s"]) for feed in feeds] == [
@@ -262,6 +263,7 @@ def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeyp
             "writes_version": None,
             "feeds": [],
             "senders": [],
+            "field_changes": [],
             "problem": problem,
         },
     )

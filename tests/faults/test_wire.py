@@ -82,7 +82,8 @@ def test_what_passes_is_waited_for_and_everything_lands(
     assert (turn.requests.count("create"), turn.requests.count("page")) == (cursors, pages)
     if fault.kind == "rate_limited":
         assert sum(task.pause.slept) >= fault.delay_s
-    expected = cursors + pages - turn.requests.count(outcome=200) - turn.requests.count(outcome=400)
+    requests = cursors + pages + turn.requests.count("schemas")
+    expected = requests - turn.requests.count(outcome=200) - turn.requests.count(outcome=400)
     assert len(task.pause.slept) == expected
 
 

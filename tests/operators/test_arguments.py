@@ -56,11 +56,12 @@ GREEN_API = {
     "exclude_fields": (*SELECTED, ["id"]),
     "pseudonymize": FIELDS,
 }
+DRIFT = {"on_drift": ("freeze", None, 1)}
 SHRINK = {"shrink_guard": SHARE, "shrink_confirmations": WHOLE, "accept_shrink": FLAG}
 WRONG: dict[Any, tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
-    TurnContactsToSqlOperator: ({}, TURN),
+    TurnContactsToSqlOperator: ({}, {**TURN, **DRIFT}),
     TurnContactsToObjectStorageOperator: ({"path": "somewhere"}, {**TURN, "file_format": FORMAT}),
-    GreenApiContactsToSqlOperator: ({}, {**GREEN_API, **SHRINK}),
+    GreenApiContactsToSqlOperator: ({}, {**GREEN_API, **SHRINK, **DRIFT}),
     GreenApiContactsToObjectStorageOperator: ({"path": "somewhere"}, {**GREEN_API, "file_format": FORMAT}),
     ContactFilesToSqlOperator: ({"path": "somewhere"}, SHRINK),
     WhatsAppCheckContactsOperator: ({"contacts": []}, {**CHECKING, "fresh_for": SPAN}),

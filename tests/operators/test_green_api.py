@@ -75,6 +75,7 @@ def test_the_summary_says_what_was_found(green: Sandbox, run: Context) -> None:
         "new_versions": 4,
         "rejected": 0,
         "reject_reasons": {},
+        "schema_drift": [],
         "bytes": len(green.green_api.write()),
         "lateness_s": None,
         "lossy": False,

@@ -69,6 +69,7 @@ def test_the_summary_says_what_was_pulled(context: Context) -> None:
         "new_versions": 1,
         "rejected": 0,
         "reject_reasons": {},
+        "schema_drift": [],
         "bytes": 390,
         "lateness_s": 600.0,
         "lossy": False,

@@ -56,6 +56,7 @@ def test_a_status_is_json(store):
         "schema_version": LATEST,
         "writes_version": LATEST,
         "problem": None,
+        "field_changes": [],
     }
     assert (feed["age_s"], feed["gaps"], feed["newest"]["window_end"]) == (
         86_400.0,

@@ -157,8 +157,6 @@ TABLES = (
         contacts bigint NOT NULL,
         contacts_with bigint NOT NULL,
         contacts_since bigint NOT NULL,
-        first_seen_at {time} NOT NULL,
-        last_seen_at {time} NOT NULL,
         PRIMARY KEY (account_id, field)
     )
     """,
