@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge", "queries", "size"),
+    *("erasure", "green_api_checks", "purge", "queries", "size", "page"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
         default=1_000_000,
         help="contacts in the directory, and of queries, size and erasure (1,000,000)",
     )
+    parser.add_argument("--viewers", type=int, default=200, help="viewers of the page at once (200)")
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
@@ -90,6 +91,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "queries": (options.contacts, options.runs),
         "size": (options.contacts,),
         "purge": (options.contacts,),
+        "page": (options.viewers, options.runs),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)
 

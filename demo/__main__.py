@@ -105,6 +105,8 @@ def _deployment(turn: Sandbox, whatsapp: Sandbox) -> AirflowDeployment:
         env={
             "DEMO_CLOCK_URL": f"{turn.url}/sandbox/clock",
             "DEMO_AFTER_S": str(AFTER.total_seconds()),
+            # Nobody in it exists.
+            "AIRFLOW__WACONTACTS__SHOW_PEOPLE": "True",
             # The week is in the past: only what a backfill asks for is to run.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         },
@@ -139,7 +141,8 @@ def _landed(airflow: AirflowDeployment, run_id: str, day: Day) -> str:
 
 def _keep(airflow: AirflowDeployment) -> None:
     print(heading("Airflow stays up until Ctrl-C"))
-    print(f"  {airflow.url}   login: {airflow.username}   password: {airflow.password}", flush=True)
+    print(f"  {airflow.url}   login: {airflow.username}   password: {airflow.password}")
+    print(f"  {airflow.url}/plugin/wacontacts   what was synced, what was missed, and what needs attention", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -20,13 +20,15 @@ class Refusal(Exception):  # noqa: N818 - it is a page
     :param status: of HTTP.
     :param title: in a few words.
     :param message: what happened, and what to do.
+    :param viewer: who asked, for the page's navigation; ``None`` if they may see no store.
     """
 
-    def __init__(self, status: int, title: str, message: str) -> None:
+    def __init__(self, status: int, title: str, message: str, viewer: Viewer | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.title = title
         self.message = message
+        self.viewer = viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,14 @@ class Viewer:
     """
     A user who may see the counts of a store.
 
+    :param team: of the store's connection; ``None`` where it belongs to none, or there are no teams.
     :param stores: the connections of all stores whose counts they may see.
     :param may_edit: whether they may edit the store's connection, and so see its persons and its errors.
     """
 
     user: Any = field(repr=False)
     store_conn_id: str
+    team: str | None
     stores: Sequence[str]
     may_edit: bool
 
@@ -64,7 +68,8 @@ def authorize(user: Any, store_conn_id: str | None) -> Viewer:
             "Unknown store",
             "The page does not show this store. An administrator can add it to [wacontacts] store_conn_ids.",
         )
-    stores = [conn_id for conn_id in known if _may_read(user, conn_id)]
+    teams = {conn_id: _team_of(conn_id) for conn_id in known}
+    stores = [conn_id for conn_id, team in teams.items() if _may_read(user, team)]
     chosen = store_conn_id or next(iter(stores), None)
     if chosen is None or chosen not in stores:
         raise Refusal(
@@ -73,7 +78,8 @@ def authorize(user: Any, store_conn_id: str | None) -> Viewer:
             "You may not see this store. Counts need the permission to read DAGs, of the team that the store's"
             " connection belongs to. Ask an administrator of Airflow for it.",
         )
-    return Viewer(user, chosen, stores, _may_edit(user, chosen))
+    team = teams[chosen]
+    return Viewer(user, chosen, team, stores, may_edit=_may_edit(user, chosen, team))
 
 
 def require_people(viewer: Viewer) -> None:
@@ -94,20 +100,19 @@ def require_people(viewer: Viewer) -> None:
         )
 
 
-def _may_read(user: Any, conn_id: str) -> bool:
+def _may_read(user: Any, team: str | None) -> bool:
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
 
-    team = _team_of(conn_id)
     details = DagDetails(team_name=team) if team else None
     return bool(get_auth_manager().is_authorized_dag(method="GET", user=user, details=details))
 
 
-def _may_edit(user: Any, conn_id: str) -> bool:
+def _may_edit(user: Any, conn_id: str, team: str | None) -> bool:
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
 
-    details = ConnectionDetails(conn_id=conn_id, team_name=_team_of(conn_id))
+    details = ConnectionDetails(conn_id=conn_id, team_name=team)
     return bool(get_auth_manager().is_authorized_connection(method="PUT", user=user, details=details))
 
 

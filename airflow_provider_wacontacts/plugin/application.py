@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError, WaContactsError
 from airflow_provider_wacontacts.hooks.store import create_store, store_engine
+from airflow_provider_wacontacts.hooks.store_connection import StoreConnection, parse_store_connection
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.plugin.access import Refusal, Viewer, authorize, require_people
 from airflow_provider_wacontacts.plugin.parameters import Parameters
@@ -59,7 +60,7 @@ class Page:
         key = (viewer.store_conn_id, str(request.url.path), str(sorted(request.query_params.items())))
 
         def work() -> tuple[str, list[str]]:
-            values = with_store(viewer.store_conn_id, lambda store: view.read(store, parameters))
+            values = with_store(viewer, lambda store: view.read(store, parameters))
             return render(view.template, viewer.store_conn_id, **values), parameters.notes
 
         try:
@@ -69,6 +70,7 @@ class Page:
                 404,
                 f"Unknown {missing}",
                 f"The store has no {missing} of this ID. It may have been deleted, or it is in another store.",
+                viewer,
             ) from None
         except (BusyError, ConfigError, LandingError) as error:
             raise _refusal_of(error, viewer) from None
@@ -94,7 +96,7 @@ class Page:
 
     async def _find(self, identifier: Identifier, viewer: Viewer) -> tuple[FoundPerson, datetime]:
         def work() -> tuple[FoundPerson, datetime]:
-            person, now = with_store(viewer.store_conn_id, lambda store: find_person(store, identifier))
+            person, now = with_store(viewer, lambda store: find_person(store, identifier))
             write_audit_log(viewer, identifier.kind, person.row_ids)
             return person, now
 
@@ -113,13 +115,23 @@ async def _read_body(request: Request) -> bytes:
     return body
 
 
-def with_store(conn_id: str, work: Callable[[Store], Any]) -> Any:
-    """Open a store for as long as some work takes, so that a changed connection or a restarted server is no matter."""
-    connection = store_engine(conn_id)
+def with_store(viewer: Viewer, work: Callable[[Store], Any]) -> Any:
+    """Open a store for as long as some work takes, so that a changed connection takes effect at once."""
+    connection = _connection(viewer)
     try:
         return work(create_store(connection, max_wait=TIME_LIMIT))
     finally:
         connection.engine.dispose()
+
+
+def _connection(viewer: Viewer) -> StoreConnection:
+    if viewer.team is None:
+        return store_engine(viewer.store_conn_id)
+    # A task reads the connections of its own team, and Airflow's hooks none of a team elsewhere.
+    from airflow.models.connection import Connection
+
+    found = Connection.get_connection_from_secrets(viewer.store_conn_id, team_name=viewer.team)
+    return parse_store_connection(found)
 
 
 def respond(
@@ -181,18 +193,21 @@ def create_application() -> FastAPI:
     application.add_api_route("/{path:path}", unknown, methods=methods, response_model=None)
     application.add_exception_handler(HTTPException, _refuse_http)
     application.add_exception_handler(Refusal, _refuse)
+    application.add_exception_handler(Exception, _fail)
     return application
 
 
 def _refusal_of(error: Exception, viewer: Viewer) -> Refusal:
     if isinstance(error, BusyError):
         return Refusal(
-            503, "Busy", "Several people are looking at the store just now. Reload this page in a few seconds."
+            503, "Busy", "Several users are looking at the store just now. Reload this page in a few seconds.", viewer
         )
     title = "The store cannot be read"
     if viewer.may_edit or not isinstance(error, WaContactsError):
-        return Refusal(503, title, str(error))
-    return Refusal(503, title, "Ask somebody who may edit its connection to open this page: it shows them the cause.")
+        return Refusal(503, title, str(error), viewer)
+    return Refusal(
+        503, title, "Users who may edit the store's connection see the cause on this page. Ask one of them.", viewer
+    )
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
@@ -206,7 +221,12 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
 async def _refuse(request: Request, error: Exception) -> Response:  # noqa: ARG001 - as Starlette has it
     title, status = getattr(error, "title", "Error"), getattr(error, "status", 500)
     content = render("refusal.html", store_conn_ids()[0], message=str(error), login=None)
-    return respond(None, title=title, content=content, status=status)
+    return respond(getattr(error, "viewer", None), title=title, content=content, status=status)
+
+
+async def _fail(request: Request, error: Exception) -> Response:  # noqa: ARG001 - it may hold a value
+    message = "The page has an error. The API server's log has its cause."
+    return await _refuse(request, Refusal(500, "Error", message))
 
 
 def _login_url(request: Request) -> str:

@@ -202,12 +202,12 @@ def budget_chart(spent: Mapping[date, tuple[int, int | None]], today: date, days
 
 def _months(span: Window, pitch: float) -> Iterator[tuple[float, str]]:
     """Yield the name of each month above the first week that begins in it, where there is room."""
-    last = -100.0
+    free_from = 0.0
     for week in range((span.end - span.start) // (7 * DAY)):
         monday = span.start + week * 7 * DAY
         x = LEFT + week * pitch
-        if monday.day <= 7 and x - last > 28:
-            last = x
+        if monday.day <= 7 and x >= free_from:
+            free_from = x + (56 if monday.month == 1 else 29)
             yield x, f"{monday:%b %Y}" if monday.month == 1 else f"{monday:%b}"
 
 

@@ -6,9 +6,27 @@ from importlib.metadata import version
 import pytest
 
 from tests.plugin.seeds import Seeds
-from tests.plugin.server import ApiServer
+from tests.plugin.server import ROLES, ApiServer
 
 CHROMIUM = shutil.which("chromium")
+
+
+RELEASE = [int(part) for part in version("apache-airflow").split(".")[:2]]
+HAS_TEAMS = RELEASE >= [3, 3]
+
+
+@pytest.fixture(scope="session")
+def airflow_with_pages():
+    """Airflow shows external views."""
+    if RELEASE < [3, 1]:
+        pytest.skip("Airflow shows external views from 3.1 on")
+
+
+@pytest.fixture(scope="session")
+def teams(server):
+    """Airflow has teams."""
+    if not HAS_TEAMS:
+        pytest.skip("Airflow has teams from 3.3 on")
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +41,8 @@ def seeds(postgres, postgres_engine):
 
 
 @pytest.fixture(scope="session")
-def server(seeds, tmp_path_factory):
+def server(airflow_with_pages, seeds, tmp_path_factory):
     """The API server, under a path. It shows a store, one that is down, one without tables, and one not defined."""
-    if [int(part) for part in version("apache-airflow").split(".")[:2]] < [3, 1]:
-        pytest.skip("Airflow shows external views from 3.1 on")
     home = tmp_path_factory.mktemp("api-server")
     url = seeds.engine.url
     store = {"conn_type": "postgres", "host": url.host, "port": url.port, "schema": url.database, "login": url.username}
@@ -37,10 +53,19 @@ def server(seeds, tmp_path_factory):
     }
     (home / "empty.db").touch()
     env = {
-        "AIRFLOW__WACONTACTS__STORE_CONN_IDS": "wacontacts_store,store_down,store_empty,store_undefined",
+        "AIRFLOW__CORE__MULTI_TEAM": str(HAS_TEAMS),
+        "AIRFLOW__WACONTACTS__STORE_CONN_IDS": "wacontacts_store,store_down,store_empty,store_undefined,store_of_team",
         "AIRFLOW__WACONTACTS__SHOW_PEOPLE": "True",
     }
-    with ApiServer(home / "airflow", connections=connections, path="/some/path", env=env) as server:
+    with ApiServer(
+        home / "airflow",
+        connections=connections,
+        path="/some/path",
+        users=[*(f"{role}:{role}" for role in ROLES), *(["member:op:sales", "stranger:op:support"] * HAS_TEAMS)],
+        env=env,
+    ) as server:
+        if HAS_TEAMS:
+            server.add_connection_of_team("store_of_team", "sales", store)
         yield server
 
 

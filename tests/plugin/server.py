@@ -4,6 +4,7 @@ import json
 from urllib.parse import urlsplit
 
 import requests
+from sqlalchemy import create_engine, text
 
 from demo.deployment import AirflowDeployment
 
@@ -24,6 +25,7 @@ class ApiServer(AirflowDeployment):
         super().__init__(home, home / "dags", connections=connections, env=env)
         listed = users or [f"{role}:{role}" for role in ROLES]
         self.users = [user.split(":")[0] for user in listed]
+        self.teams = {user.split(":")[2] for user in listed if user.count(":") == 2}
         self.server = self.url
         self.url = self.api.url = f"{self.url}{path}"
         self._env |= {
@@ -31,10 +33,15 @@ class ApiServer(AirflowDeployment):
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(listed),
         } | dict(env or {})
 
-    def start(self, timeout=120):
+    def start(self, timeout=300):
         self.home.mkdir(parents=True, exist_ok=True)
         self._passwords_file.write_text(json.dumps({name: name for name in self.users}))
         self.cli("db", "migrate")
+        engine = create_engine(self.database_url)
+        with engine.begin() as database:
+            for team in sorted(self.teams):
+                database.execute(text("INSERT INTO team (name) VALUES (:team)"), {"team": team})
+        engine.dispose()
         self._start("api-server")
         self.wait(self._is_up, "the API server to be up", timeout, every=0.3)
 
@@ -43,6 +50,17 @@ class ApiServer(AirflowDeployment):
             return self.session(None).get(f"{self.url}/api/v2/monitor/health", timeout=5).ok
         except requests.RequestException:
             return False
+
+    def add_connection_of_team(self, conn_id, team, connection):
+        """Add a connection that belongs to a team, which Airflow reads from its database only."""
+        columns = ("conn_id", "conn_type", "host", "port", "schema", "login", "is_encrypted", "is_extra_encrypted")
+        row = {"conn_id": conn_id, "is_encrypted": False, "is_extra_encrypted": False, "team": team, **connection}
+        engine = create_engine(self.database_url)
+        with engine.begin() as database:
+            values = ", ".join(f":{column}" for column in columns)
+            names = ", ".join(f'"{column}"' for column in columns)
+            database.execute(text(f"INSERT INTO connection ({names}, team_name) VALUES ({values}, :team)"), row)
+        engine.dispose()
 
     @property
     def page(self):

@@ -56,6 +56,16 @@ def test_a_bearer_token_is_as_good_as_the_cookie(server, sessions):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("user", "view", "status"),
+    [("member", "", 200), ("member", "people", 200), ("stranger", "", 403), ("viewer", "", 403), ("admin", "", 200)],
+)
+def test_a_teams_store_is_for_the_team_and_administrators(server, teams, user, view, status):
+    answer = server.session(user).get(f"{server.page}/{view}?store=store_of_team", timeout=30)
+
+    assert answer.status_code == status
+
+
 def test_without_a_session_the_page_leads_to_the_login(server, sessions):
     answer = sessions[None].get(f"{server.page}/checks", timeout=30)
 
