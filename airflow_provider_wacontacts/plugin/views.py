@@ -98,6 +98,7 @@ def _coverage(store: Store, parameters: Parameters) -> Mapping[str, Any]:
             span,
             now=now,
             late_after=store.context.late_after,
+            by_hour=day is not None,
             account_id=min(account_id or 0, LARGEST_ACCOUNT_ID) or None,
         )
         if account_id is not None and not calendars:

@@ -51,7 +51,8 @@ WHERE +e.account_id IN :account_ids AND e.state <> 'complete' AND coalesce(e.win
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2
 """
 INSTANT = timedelta(microseconds=1)
-HOUR = timedelta(hours=1)
+#: Of a time as a string, in UTC: its day, and its hour.
+DAY_CHARACTERS, HOUR_CHARACTERS = 10, 13
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class AccountCalendar:
     :param account_id: the key of its row.
     :param reached_at: its watermark; ``None`` if it was never synced.
     :param intervals: by the state of :data:`CELL_STATES`, ascending and disjoint.
-    :param new_versions: by the start of the hour that they are counted in: that of the window's start.
+    :param new_versions: by the start of the day or hour in which their window starts.
     """
 
     account_id: int
@@ -94,22 +95,30 @@ class _Found:
     in_time: list[tuple[Any, Any]] = field(default_factory=list)
     snapshots: list[Any] = field(default_factory=list)
     unfinished: list[Any] = field(default_factory=list)
-    new_versions: Counter[Any] = field(default_factory=Counter)
+    new_versions: Counter[str] = field(default_factory=Counter)
 
 
 def read_calendars(
-    db: Database, span: Window, *, now: datetime, late_after: timedelta, account_id: int | None = None
+    db: Database,
+    span: Window,
+    *,
+    now: datetime,
+    late_after: timedelta,
+    account_id: int | None = None,
+    by_hour: bool = False,
 ) -> list[AccountCalendar]:
     """
     Read what happened in a span of time, to each account.
 
     :param late_after: how long after its end a window may be synced in time, inclusive.
     :param account_id: of one account; ``None`` for all.
+    :param by_hour: count new versions by hour, for cells of an hour.
     :returns: by source, then account.
     """
     accounts = db.execute(ACCOUNTS, times=("first_start", "reached_at", "first_at")).all()
     chosen = [row for row in accounts if account_id in (None, row.account_id)]
-    found = _gather(db, span, [row.account_id for row in chosen], now=now, late_after=late_after)
+    counted_by = HOUR_CHARACTERS if by_hour else DAY_CHARACTERS
+    found = _gather(db, span, [row.account_id for row in chosen], counted_by, now=now, late_after=late_after)
     return [_calendar(row, found[row.account_id], span) for row in chosen]
 
 
@@ -129,22 +138,28 @@ def cells_of(calendar: AccountCalendar, span: Window, length: timedelta) -> list
 
 
 def _gather(
-    db: Database, span: Window, account_ids: Sequence[int], *, now: datetime, late_after: timedelta
+    db: Database, span: Window, account_ids: Sequence[int], counted_by: int, *, now: datetime, late_after: timedelta
 ) -> Mapping[int, _Found]:
-    """Read the ledger. Only the ends of merged intervals are parsed, because there may be years of hourly windows."""
+    """
+    Read the ledger. Only the ends of merged intervals are parsed, because there may be years of hourly windows.
+
+    :param counted_by: how many characters of a time its new versions are counted by.
+    """
     found: defaultdict[int, _Found] = defaultdict(_Found)
     if not account_ids:
         return found
     asked: dict[str, Any] = {"account_ids": list(account_ids), "since": span.start, "until": span.end}
-    for row in db.execute(COMPLETE, late_after_s=late_after.total_seconds(), **asked):
-        own = found[row.account_id]
-        own.new_versions[_hour(row.start_at)] += row.new_versions
-        if row.is_snapshot:
-            own.snapshots.append(row.start_at)
+    complete: Iterable[Any] = db.execute(COMPLETE, late_after_s=late_after.total_seconds(), **asked)
+    # Taken apart by position: reading columns by name takes three times as long.
+    for account_id, start_at, end_at, is_snapshot, in_time, new_versions in complete:
+        own = found[account_id]
+        own.new_versions[str(start_at)[:counted_by]] += new_versions
+        if is_snapshot:
+            own.snapshots.append(start_at)
             continue
-        merge_interval(own.complete, row.start_at, row.end_at)
-        if row.in_time:
-            merge_interval(own.in_time, row.start_at, row.end_at)
+        merge_interval(own.complete, start_at, end_at)
+        if in_time:
+            merge_interval(own.in_time, start_at, end_at)
     for row in db.execute(UNFINISHED, silent_since=now - LOST_AFTER, **asked):
         found[row.account_id].unfinished.append(row)
     return found
@@ -161,7 +176,7 @@ def _calendar(row: Any, found: _Found, span: Window) -> AccountCalendar:
     for state in ("running", "failed"):
         attempted = _merged(_attempted(each) for each in unfinished if each.state == state)
         intervals[state] = list(_without(attempted, complete))
-    versions = {_utc(hour): count for hour, count in found.new_versions.items()}
+    versions = {datetime.fromisoformat(time).replace(tzinfo=UTC): count for time, count in found.new_versions.items()}
     return AccountCalendar(row.account_id, row.source, row.account, row.reached_at, intervals, versions)
 
 
@@ -231,11 +246,6 @@ def _start_of(window: Window) -> datetime:
 
 def _windows(intervals: Iterable[tuple[Any, Any]]) -> list[Window]:
     return [Window(_utc(start), _utc(end)) for start, end in intervals]
-
-
-def _hour(value: Any) -> Any:
-    """Return the start of a time's hour, of the time's own type."""
-    return f"{value[:13]}:00Z" if isinstance(value, str) else value.replace(minute=0, second=0, microsecond=0)
 
 
 def _utc(value: Any) -> datetime:

@@ -38,7 +38,7 @@ def sync(landing, start, end, *, lag=HOUR / 4, state="complete", contacts=1):
 def states(landing, first, last, length=DAY, now=NOW):
     span = Window(MONDAY + first * DAY, MONDAY + last * DAY)
     with landing.store.context.read() as db:
-        (calendar,) = read_calendars(db, span, now=now, late_after=LATE)
+        (calendar,) = read_calendars(db, span, now=now, late_after=LATE, by_hour=length < DAY)
     return [(cell.state, cell.new_versions) for cell in cells_of(calendar, span, length)]
 
 
