@@ -155,7 +155,13 @@ class ServerError(TransientError):
 
 
 class NetworkError(TransientError):
-    """No attempt received a complete response."""
+    """
+    No attempt received a complete response.
+
+    :ivar timed_out: the server had the request, and took too long to respond.
+    """
+
+    timed_out: bool = False
 
 
 class PermanentError(ApiError):

@@ -74,6 +74,7 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": WHATSAPP_BUSINESS,
                 "python-modules": [
+                    "airflow_provider_wacontacts.operators.check_results",
                     "airflow_provider_wacontacts.operators.whatsapp_business",
                     "airflow_provider_wacontacts.operators.whatsapp_business_identities",
                 ],
@@ -229,6 +230,12 @@ def get_provider_info() -> dict[str, object]:
                         "description": "Maximum numbers checked per UTC day, across all tasks. Set it below the"
                         " number of messages this sender sends per day. Default: 1000.",
                         "schema": {"type": ["integer", "null"], "default": 1000, "minimum": 1},
+                    },
+                    "wait_timeout": {
+                        "label": "Wait time-out",
+                        "description": "Seconds that a check with blocking=wait may wait for its results."
+                        " Default: 600.",
+                        "schema": {"type": ["integer", "null"], "default": 600, "minimum": 1},
                     },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,

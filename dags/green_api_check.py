@@ -10,7 +10,7 @@ Set up before the first run:
 * connections ``green_api_default`` (host ``apiUrl``, login ``idInstance``, password ``apiTokenInstance``, and extra
   ``monthly_checks``, the quota of your plan), ``wacontacts_store`` (PostgreSQL or SQLite), and ``crm``, any database
   with a table ``contacts``, or the table of parameter ``table``. Its columns are ``contact_key``, your own key,
-  ``number`` in any spelling, and ``opted_in``;
+  ``number`` in any spelling, and ``opted_in``, which must be true;
 * a triggerer, for the days without a budget.
 
 The results are in view ``wacontacts_check_result``, by the ``check_id`` of the task's summary. No number passes through
@@ -48,5 +48,6 @@ with DAG(
         task_id="check",
         contacts_conn_id="crm",
         contacts_sql="SELECT contact_key, number, opted_in FROM {{ params.table }}",
+        require_opt_in=True,
         on_budget="defer",
     )

@@ -1,69 +1,48 @@
 """
-Which contacts of a table are on WhatsApp: ask, wait until every answer is in, hand the valid ids on.
+Check which contacts of a table are on WhatsApp, wait for late results, and pass the valid IDs on to a table.
 
-Trigger it when the table has changed, by hand or from the DAG that loads it, or give it a schedule. However often it
-runs, a number is asked about once in seven days; ``whatsapp_revalidate_stale`` keeps the answers young. Never check
-more numbers than you write to: WhatsApp bans senders for it.
+Trigger it when your table has changed, manually or from the DAG that loads it, or give it a daily schedule. A number is
+checked once in seven days, however often the DAG runs. ``whatsapp_revalidate_stale`` rechecks stale numbers. Never
+check more numbers than you write to: WhatsApp bans senders that do.
 
 Set up before the first run:
 
-* connections ``whatsapp_business_default``, whose extra ``daily_checks`` is what a day may cost, ``wacontacts_store``
-  (PostgreSQL or SQLite), and ``crm``, any database, with a table ``contacts``, or another that a run's parameter names:
-  its columns are ``contact_key``, your own key, ``number`` in any spelling, and ``opted_in``;
-* a triggerer: the wait is there, and holds no worker.
+* connection ``whatsapp_business_default``, whose extra ``daily_checks`` is the budget of a day. To check with
+  GREEN-API, set ``SYSTEM`` below to ``green_api``, and create connection ``green_api_default``;
+* connection ``wacontacts_store`` (PostgreSQL or SQLite);
+* connection ``crm``, any database with a table ``contacts``, or the table of parameter ``table``. Its columns are
+  ``contact_key``, your own key, ``number`` in any spelling, and ``opted_in``, which must be true;
+* a triggerer, which waits without a worker.
 
-What it leaves is the table ``whatsapp_ids`` beside the store's own, with ``contact_key`` and ``wa_id``: a row for
-each id of each contact. A contact that is deleted from your table keeps its rows there: delete them with it. No number
-passes through Airflow, only the id of the check.
+The IDs are in table ``whatsapp_ids`` of connection ``wacontacts_store``, which the DAG creates: ``contact_key``,
+``number``, ``wa_id`` and ``status``. ``target_conn_id`` may be any SQL connection. A contact that is deleted from your
+table keeps its rows there: delete them as well. No number passes through Airflow, only the ID of the check.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param
 
-from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+from airflow_provider_wacontacts.operators.green_api import GreenApiCheckContactsOperator
+from airflow_provider_wacontacts.operators.whatsapp_business import (
+    WhatsAppCheckContactsOperator,
+    WhatsAppCheckResultsToSqlOperator,
+)
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 
-#: A number that has failed this time keeps the id that is known of it. What other tables gave stays.
-HAND_ON = (
-    "CREATE TABLE IF NOT EXISTS {schema}whatsapp_ids (contact_key text NOT NULL, wa_id text NOT NULL)",
-    """
-    DELETE FROM {schema}whatsapp_ids WHERE contact_key IN (
-        SELECT contact_key FROM {schema}wacontacts_check_result WHERE check_id = :check_id
-    ) AND NOT EXISTS (
-        SELECT 1 FROM {schema}wacontacts_check_result r WHERE r.check_id = :check_id AND r.status = 'failed'
-            AND r.contact_key = whatsapp_ids.contact_key AND r.wa_id = whatsapp_ids.wa_id
-    )
-    """,
-    """
-    INSERT INTO {schema}whatsapp_ids (contact_key, wa_id)
-    SELECT DISTINCT contact_key, wa_id FROM {schema}wacontacts_check_result r
-    WHERE check_id = :check_id AND status = 'valid' AND contact_key IS NOT NULL AND wa_id IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM {schema}whatsapp_ids i WHERE i.contact_key = r.contact_key AND i.wa_id = r.wa_id
-    )
-    """,
-)
+#: The system that checks the numbers: ``whatsapp_business`` or ``green_api``.
+SYSTEM = "whatsapp_business"
 
-
-@task
-def hand_on(check_id: str) -> int:
-    """Bring ``whatsapp_ids`` up to what a check says, in the store's own database; return how many of it are valid."""
-    from sqlalchemy import text
-
-    from airflow_provider_wacontacts.hooks.store import store_engine
-
-    store = store_engine("wacontacts_store")
-    schema = f"{store.table_schema}." if store.table_schema else ""
-    with store.engine.begin() as connection:
-        done = [connection.execute(text(sql.format(schema=schema)), {"check_id": check_id}) for sql in HAND_ON]
-    return done[-1].rowcount
-
+CheckOperator: Any = GreenApiCheckContactsOperator if SYSTEM == "green_api" else WhatsAppCheckContactsOperator
+#: GREEN-API has no late results, but checks may fail.
+WAIT_FOR = {"green_api_conn_id": "green_api_default", "recheck_failed": 2} if SYSTEM == "green_api" else {}
 
 with DAG(
     "whatsapp_check_contacts",
-    description="Which contacts of a table are on WhatsApp, and under which ids",
+    description="Check which contacts of a table are on WhatsApp, and under which IDs",
     schedule=None,
     start_date=datetime(2022, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -73,7 +52,7 @@ with DAG(
             "contacts",
             type="string",
             pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
-            description="Where the contacts are, in the connection crm",
+            description="Table of the contacts, in the database of connection crm",
         ),
     },
     default_args={
@@ -84,15 +63,24 @@ with DAG(
     doc_md=__doc__,
     tags=["whatsapp"],
 ):
-    check = WhatsAppCheckContactsOperator(
+    check = CheckOperator(
         task_id="check",
         contacts_conn_id="crm",
         contacts_sql="SELECT contact_key, number, opted_in FROM {{ params.table }}",
+        require_opt_in=True,
     )
     wait = WhatsAppContactsSensor(
         task_id="wait",
         check_id=check.output["check_id"],
         deferrable=True,
         timeout=timedelta(hours=2).total_seconds(),
+        **WAIT_FOR,
     )
-    check >> wait >> hand_on(check.output["check_id"])
+    hand_on = WhatsAppCheckResultsToSqlOperator(
+        task_id="hand_on",
+        check_id=check.output["check_id"],
+        target_conn_id="wacontacts_store",
+        target_table="whatsapp_ids",
+        create_table=True,
+    )
+    check >> wait >> hand_on

@@ -167,7 +167,7 @@ class _Watch:
     def _came_to(self, name: str) -> str:
         told = self._airflow.xcom(self._ran.dag_id, self._run_id, name)
         if name == "hand_on":
-            return f"{told} IDs are in the table whatsapp_ids"
+            return f"{told['written']} IDs are in the table whatsapp_ids, {told['removed']} have been removed"
         if name == "wait":
             return f"all results are in: {told['valid']} valid, {told['invalid']} invalid, {told['failed']} failed"
         self._ran.summary = told

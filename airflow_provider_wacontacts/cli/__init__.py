@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.cli.check import add_check
 from airflow_provider_wacontacts.cli.doctor import add_doctor
 from airflow_provider_wacontacts.cli.erase import add_erase
 from airflow_provider_wacontacts.cli.export_person import add_export_person
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_init(commands)
     add_sandbox(commands)
+    add_check(commands)
     store = commands.add_parser(
         "store",
         help="manage the store's tables",

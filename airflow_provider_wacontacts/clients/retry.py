@@ -380,4 +380,7 @@ def _error_of(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
         return ConfigError(f"{where}: {outcome.value}")
     if outcome is Failure.MALFORMED:
         return contract_error(outcome.value, operation)
-    return ErrorSpec(NetworkError, outcome.value).error(operation)
+    error = ErrorSpec(NetworkError, outcome.value).error(operation)
+    if isinstance(error, NetworkError):
+        error.timed_out = outcome is Failure.TIMED_OUT
+    return error

@@ -188,7 +188,11 @@ class FeedHook(BaseHook):
         return session
 
     def _make_driver(
-        self, policy: RetryPolicy, timeout: tuple[float, float], rate_limiter: RateLimiter | None = None
+        self,
+        policy: RetryPolicy,
+        timeout: tuple[float, float],
+        rate_limiter: RateLimiter | None = None,
+        max_seconds: int | None = None,
     ) -> Driver:
         session, normalize = self._session, self._normalize
         rate_limiter = rate_limiter or self._rate_limiter
@@ -201,7 +205,7 @@ class FeedHook(BaseHook):
             before_sleep=send_retry,
             connection=endpoint.label,
         )
-        limits = self.limits.changed(endpoint.max_response_mb, endpoint.max_response_seconds)
+        limits = self.limits.changed(endpoint.max_response_mb, max_seconds or endpoint.max_response_seconds)
         return Driver(session, endpoint.base_url, loop, timeout=timeout, limits=limits, rate_limiter=rate_limiter)
 
 

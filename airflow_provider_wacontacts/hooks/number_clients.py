@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_wacontacts.clients.green_api_checks import CHECKS_A_SECOND
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse
+from airflow_provider_wacontacts.exceptions import NetworkError
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
+log = logging.getLogger(__name__)
+
 __all__ = ["GreenApiNumbers", "WhatsAppNumbers"]
 
 
-@dataclass(frozen=True)
+#: A request with ``wait`` holds a worker for no longer.
+MAX_WAIT = timedelta(minutes=1)
+
+
+@dataclass
 class WhatsAppNumbers:
-    """Checks numbers at a WhatsApp Business API client."""
+    """
+    Checks numbers at a WhatsApp Business API client.
+
+    Requests with ``wait`` wait for a minute in all. Later ones do not: the client is slow, and may look a number up
+    again for each ``wait``.
+    """
 
     hook: WhatsAppBusinessHook
     batch_size: int = 100
     blocking: str = "no_wait"
     force_check: bool = False
     requests_a_second: float = REQUESTS_A_SECOND
+    _began_at: float | None = None
+    _timed_out: bool = False
 
     def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
-        """Send one request."""
-        blocking, force_check = self.blocking, self.force_check
-        response = self.hook.check_contacts(numbers, blocking=blocking, force_check=force_check, idempotent=False)
+        """Send one request; after a time-out of ``wait``, one that reads the client's cache and does not wait."""
+        response = self._check(numbers)
         send("whatsapp_business", asked=len(numbers), **count_statuses(response))
         return response
+
+    def _check(self, numbers: Sequence[str]) -> CheckResponse:
+        check = partial(self.hook.check_contacts, numbers, idempotent=False)
+        max_wait = self._max_wait()
+        if self.blocking == "no_wait" or max_wait <= timedelta(0):
+            return check(force_check=self.force_check)
+        try:
+            return check(blocking="wait", force_check=self.force_check, max_wait=max_wait)
+        except NetworkError as error:
+            if not error.timed_out:
+                raise
+            self._timed_out = True
+        log.info("The client has not responded to a request with wait. The task reads its results without waiting.")
+        # Not forced: it reads the client's cache, and is the same check.
+        return check()
+
+    def _max_wait(self) -> timedelta:
+        """Return how long a request may wait now; none, or less, if it may not."""
+        if self._timed_out:
+            return timedelta(0)
+        now = time.monotonic()
+        self._began_at = self._began_at or now
+        return MAX_WAIT - timedelta(seconds=now - self._began_at)
 
 
 @dataclass(frozen=True)

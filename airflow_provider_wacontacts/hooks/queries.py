@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_wacontacts.store.errors import DatabaseName
 
-__all__ = ["read_rows"]
+__all__ = ["database_name", "read_rows", "sql_hook"]
 
 #: Rows fetched at a time.
 FETCH_SIZE = 5_000
@@ -39,7 +39,7 @@ def read_rows(conn_id: str, sql: str, *, columns: str | Sequence[str] = "number"
     from airflow_provider_wacontacts.store.errors import failure
 
     connection = read_connection(conn_id)
-    hook = _sql_hook(connection)
+    hook = sql_hook(connection)
     problem: WaContactsError | None = None
     try:
         with closing(hook.get_conn()) as session, closing(_cursor(hook, session)) as cursor:
@@ -52,12 +52,17 @@ def read_rows(conn_id: str, sql: str, *, columns: str | Sequence[str] = "number"
     except WaContactsError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has its own; all of them quote the statement
-        problem = failure(error, _database_name(connection))
+        problem = failure(error, database_name(connection))
     if problem is not None:
         raise problem
 
 
-def _sql_hook(connection: Connection) -> DbApiHook:
+def sql_hook(connection: Connection) -> DbApiHook:
+    """
+    Return the hook of a connection to a database.
+
+    :raises ConfigError: it has none, or its provider is not installed.
+    """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     problem = f"Connection {connection.conn_id!r} has no SQL hook. Use a connection to a database."
@@ -74,7 +79,8 @@ def _sql_hook(connection: Connection) -> DbApiHook:
     return hook
 
 
-def _database_name(connection: Connection) -> DatabaseName:
+def database_name(connection: Connection) -> DatabaseName:
+    """Return how errors name the database of a connection."""
     from airflow_provider_wacontacts.store.errors import DatabaseName
 
     drivername = "sqlite" if connection.conn_type == "sqlite" else "postgresql"

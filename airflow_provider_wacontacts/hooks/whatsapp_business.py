@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -89,6 +90,11 @@ class WhatsAppBusinessHook(FeedHook):
         return
 
     @property
+    def wait_timeout(self) -> timedelta:
+        """How long a check with ``blocking="wait"`` may wait for its results."""
+        return timedelta(seconds=self._whatsapp.wait_timeout)
+
+    @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` if the sender is not a number."""
         return infer_region(self.sender)
@@ -100,6 +106,7 @@ class WhatsAppBusinessHook(FeedHook):
         blocking: str = "no_wait",
         force_check: bool = False,
         idempotent: bool = True,
+        max_wait: timedelta | None = None,
     ) -> whatsapp_business.CheckResponse:
         """
         Check which numbers are on WhatsApp, and with which WhatsApp IDs.
@@ -109,12 +116,19 @@ class WhatsAppBusinessHook(FeedHook):
         :param force_check: bypass the client's 7-day cache. Avoid: it is the main cause of bans.
         :param idempotent: ``False`` if each lookup counts against a budget. The request is then retried only after 429,
             503, or if no connection was made.
+        :param max_wait: how long a request with ``wait`` may take. Default: the connection's ``wait_timeout``.
         :returns: results by input, and the inputs without a result.
         :raises WaContactsError: there was no response with results.
         """
-        return self.run_flow(
-            whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check, idempotent=idempotent)
+        flow = whatsapp_business.check_contacts(
+            inputs, blocking=blocking, force_check=force_check, idempotent=idempotent
         )
+        if blocking == "no_wait":
+            return self.run_flow(flow)
+        seconds = min(max_wait or self.wait_timeout, self.wait_timeout).total_seconds()
+        # The server sends nothing until it has all results.
+        timeout = (self._endpoint.timeout[0], seconds)
+        return self._make_driver(self._policy, timeout, max_seconds=math.ceil(seconds) + 1).run(flow)
 
     def get_identity(self, wa_id: str) -> Identity:
         """

@@ -24,6 +24,7 @@ from airflow_provider_wacontacts.identifiers.numbers import read_sender
 __all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection"]
 
 DEFAULT_DAILY_CHECKS = 1000
+DEFAULT_WAIT_TIMEOUT = 600
 #: With the ten minutes that a request is retried for, less than the lease of its numbers.
 MAX_SECONDS = 100
 UNVERIFIED = "Connection %r does not verify certificates, so its traffic can be read and changed. Set extra 'verify'."
@@ -37,11 +38,13 @@ class WhatsAppConnection:
     :param sender: the registered number in E.164, however extra ``sender`` spells it; or its name, by default the
         connection's ID.
     :param daily_checks: the daily check budget: numbers per UTC day, 1 and up.
+    :param wait_timeout: seconds that a check may wait for its results, 1 and up.
     """
 
     endpoint: Endpoint
     sender: str
     daily_checks: int
+    wait_timeout: int
     credentials: Credentials
 
     def credentials_for(self, base_url: str) -> Credentials | None:
@@ -68,6 +71,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
         endpoint,
         sender,
         read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS),
+        read_count(connection, "wait_timeout", DEFAULT_WAIT_TIMEOUT),
         Credentials(
             login=_login(connection) if auth == "login" else None,
             header=_HEADERS[auth](read_token(connection)) if auth in _HEADERS else None,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, Self, TypeAlias
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError, WaContactsError, add_help
 
-__all__ = ["ValidatedArguments", "Validator", "fail_without_retry", "optional", "validate_choice"]
+__all__ = ["DryRun", "ValidatedArguments", "Validator", "fail_without_retry", "optional", "validate_choice"]
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
@@ -86,6 +87,42 @@ class ValidatedArguments:
                     f"{name} is of type {type(value).__name__} after rendering. It must be a string. If the DAG sets"
                     " render_template_as_native_obj, add the filter `| string` to the template."
                 )
+
+
+class DryRun:
+    """
+    The argument ``dry_run`` of an operator, which has Airflow's method of the same name, too.
+
+    The attribute is true or false, and calling it does what ``BaseOperator.dry_run`` does. List it in the class as
+    ``dry_run = DryRun()``.
+    """
+
+    def __get__(self, operator: BaseOperator | None, owner: type | None = None) -> Any:
+        """Return the argument, which can be called; of the class, Airflow's method."""
+        if operator is None:
+            return BaseOperator.dry_run
+        return _CallableFlag(vars(operator)["dry_run"], partial(BaseOperator.dry_run, operator))
+
+    def __set__(self, operator: BaseOperator, value: object) -> None:
+        """Store the argument where ``vars`` finds it."""
+        vars(operator)["dry_run"] = value
+
+
+class _CallableFlag(int):
+    """``True`` or ``False``, and a method: ``bool`` has no subclasses."""
+
+    _call: Callable[[], None]
+
+    def __new__(cls, value: object, call: Callable[[], None]) -> Self:
+        flag = super().__new__(cls, bool(value))
+        flag._call = call
+        return flag
+
+    def __call__(self) -> None:
+        self._call()
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 def optional(validate: Validator) -> Validator:

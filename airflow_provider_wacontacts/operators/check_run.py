@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -15,6 +15,7 @@ from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigError, LandingError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import (
+    DryRun,
     ValidatedArguments,
     Validator,
     fail_without_retry,
@@ -25,6 +26,7 @@ from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
     defer_for_retry_after,
     defer_until,
+    error_from_event,
     plural,
     publish,
     read_attempt,
@@ -62,7 +64,7 @@ CHECK_VALIDATORS: dict[str, Validator] = {
     "default_region": optional(_validate_region_form),
     "batch_size": partial(validate_int, least=1, most=1_000),
     "blocking": partial(validate_choice, choices=("no_wait", "wait")),
-    "force_check": validate_bool,
+    **dict.fromkeys(("force_check", "dry_run", "require_opt_in"), validate_bool),
     "max_rejected": validate_ratio,
     "max_checks": optional(partial(validate_int, least=1)),
     "on_budget": partial(validate_choice, choices=("fail", "defer", "partial")),
@@ -92,6 +94,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     #: Inputs of an operator that has no such argument are numbers of the store.
     max_rejected: float = 1.0
     reuse_across_senders: bool = False
+    require_opt_in: bool
+    dry_run: Any = DryRun()
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -112,6 +116,20 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         """Resume the check after a rate limit, or on a day with a new budget."""
         with fail_without_retry():
             return self._run(context, attempt=read_attempt(event))
+
+    def execute_after_results(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
+        """Summarize the check after the triggerer has waited for its results."""
+        from airflow_provider_wacontacts.hooks.store import open_store
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+
+        if "error" in event:
+            raise error_from_event(event)
+        with fail_without_retry():
+            hook, store = self.hook, open_store(self.store_conn_id)
+            budgets = {"daily_checks": hook.daily_checks, "monthly_checks": hook.monthly_checks}
+            checks = SenderChecks(store.context, hook.sender, **budgets)
+            check = checks.find(str(event["check_id"]))
+            return self._publish_summary(context, check, checks, check.totals())
 
     def on_kill(self) -> None:
         """Stop sending requests; results received so far are kept."""
@@ -149,16 +167,41 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         store = open_store(self.store_conn_id)
         store.prepare()
         checks = SenderChecks(store.context, sender, daily_checks=daily_checks, monthly_checks=monthly_checks)
+        shared = is_shareable if self.reuse_across_senders else None
+        if self.dry_run:
+            return self._preview(context, checks, shared)
         started_at = store.context.now()
         check = checks.open(self._spec(context))
         self.log.info("Check %s in store %r", check.check_id, self.store_conn_id)
         with recorded(check):
             if not check.is_filled:
-                shared = is_shareable if self.reuse_across_senders else None
                 check.fill(stop.interruptible(self._inputs(context, checks)), is_shareable=shared)
-            self._judge_rejects(check.reject_reasons(), check.totals().given)
+            self._judge_rejects(check.reasons("rejected"), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
+
+    def _preview(
+        self,
+        context: Mapping[str, Any],
+        checks: SenderChecks,
+        is_shareable: Callable[[str | None], bool] | None,
+    ) -> dict[str, Any]:
+        from airflow_provider_wacontacts.pipelines.check_preview import preview_check
+
+        preview = preview_check(
+            self._inputs(context, checks),
+            checks,
+            fresh_after=self._spec(context).fresh_after,
+            force_check=self.force_check,
+            is_shareable=is_shareable,
+        )
+        counts = (preview.given, preview.duplicates, preview.rejected, preview.not_asked, preview.fresh, preview.leased)
+        self.log.info(
+            "Dry run, nothing is sent: %s given, %s duplicates, %s rejected, %s not checked, %s from the store, %s"
+            " leased by other tasks, %s to be checked. %s of today's budget are left, and %s after the check",
+            *(*counts, preview.to_ask, preview.budget_left, preview.budget_after),
+        )
+        return preview.as_dict()
 
     def _check_all(
         self, check: Check, checks: SenderChecks, stop: StopSignal, attempt: int, started_at: datetime
@@ -190,7 +233,13 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
                 resumes_at = error.resets_at or _next_day(started_at)
                 check.defer(resumes_at - started_at)
                 defer_until(self, resumes_at, why="there is a new budget")
-        return check.finish()
+        totals = check.finish()
+        if totals.state == "open":
+            self._await_results(check)
+        return totals
+
+    def _await_results(self, check: Check) -> None:
+        """Defer the task until its results are final, if it waits for them."""
 
     def _judge_rejects(self, reasons: Mapping[str, int], given: int) -> None:
         """
@@ -228,6 +277,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
             *(summary.processing, plural(summary.budget_left, "check")),
         )
+        if reasons := check.reasons("not_asked"):
+            self.log.info("Not checked: %s", ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
         unchecked = {name: getattr(summary, name) for name in COUNTED_ONCE}
         send(self.source, self._conn_id(), budget_left=summary.budget_left, **unchecked)
         if summary.status_is_reliable is False:
@@ -238,7 +289,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _make_spec(self, context: Mapping[str, Any], fresh_after: datetime, *options: object) -> CheckSpec:
         from airflow_provider_wacontacts.store.checks.model import CheckSpec
 
-        shared = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.force_check)
+        shared = (self.contacts_conn_id, self.contacts_sql, self.default_region, self.force_check, self.require_opt_in)
         return CheckSpec(
             task=TaskInstanceKey.from_task_instance(context["ti"]),
             options_digest=options_digest(*shared, *options),

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CONTACTS_VALIDATORS", "REVALIDATE_VALIDATORS"]
+__all__ = ["CONTACTS_VALIDATORS", "REVALIDATE_VALIDATORS", "validate_statuses"]
 
 STATUSES = ("valid", "invalid", "failed", "processing", "missing")
 
 
-def _validate_statuses(name: str, value: object) -> None:
+def validate_statuses(name: str, value: object) -> None:
+    """
+    Make sure that a value is a list of statuses.
+
+    :raises ConfigError: it is something else.
+    """
     is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
     words = list(value) if is_list else []  # type: ignore[call-overload]
     if not words:
@@ -42,7 +47,7 @@ REVALIDATE_VALIDATORS: dict[str, Validator] = {
     **CHECK_VALIDATORS,
     "stale_after": validate_timedelta,
     "limit": partial(validate_int, least=1),
-    "statuses": _validate_statuses,
+    "statuses": validate_statuses,
 }
 
 
@@ -79,7 +84,7 @@ class _CheckContactsOperator(_CheckOperator):
     def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:  # noqa: ARG002 - the other operator's
         from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
-        return parse_inputs(self._given(context), self._region())
+        return parse_inputs(self._given(context), self._region(), require_opt_in=self.require_opt_in)
 
     def _given(self, context: Mapping[str, Any]) -> Iterable[object]:
         if self.contacts_sql is not None:
@@ -98,6 +103,10 @@ class _RevalidateContactsOperator(_CheckOperator):
     stale_after: timedelta
     limit: int
     statuses: Sequence[str]
+
+    def _validate_source(self) -> None:
+        if self.require_opt_in and self.contacts_sql is None:
+            raise ConfigError("require_opt_in needs contacts_sql, whose column opted_in says who has opted in.")
 
     def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
         options = ("revalidate", self.stale_after.total_seconds(), self.limit, *self.statuses)
@@ -125,7 +134,7 @@ class _RevalidateContactsOperator(_CheckOperator):
         """Yield the numbers of ``contacts_sql``, and add to ``opted_out``."""
         from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 
-        for row in parse_inputs(self._read_contacts(), self._region()):
+        for row in parse_inputs(self._read_contacts(), self._region(), require_opt_in=self.require_opt_in):
             if row.number and row.opted_in is False:
                 opted_out.add(row.number)
             elif row.number and row.number not in opted_out:

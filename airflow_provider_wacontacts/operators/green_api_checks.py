@@ -65,6 +65,8 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: such numbers are
         rejected.
+    :param require_opt_in: Check only numbers whose ``opted_in`` is true, and not those where it is null or there is no
+        such column. Default: ``False``.
     :param fresh_for: Maximum age of a result that is reused. Results with status ``failed`` are never reused. Default:
         7 days.
     :param reuse_across_senders: Also reuse fresh results of other senders in the store, except those of WhatsApp
@@ -75,6 +77,7 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         results so far (``partial``). Default: ``fail``.
     :param max_rejected: Share of inputs, 0 to 1, that may be rejected before the task fails; no number is checked then.
         Default: 0.5.
+    :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
     validators = CONTACTS_VALIDATORS
@@ -88,12 +91,14 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         green_api_conn_id: str = "green_api_default",
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
+        require_opt_in: bool = False,
         fresh_for: timedelta = WEEK,
         reuse_across_senders: bool = False,
         force_check: bool = False,
         max_checks: int | None = None,
         on_budget: str = "fail",
         max_rejected: float = 0.5,
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -103,12 +108,14 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         self.green_api_conn_id = green_api_conn_id
         self.store_conn_id = store_conn_id
         self.default_region = default_region
+        self.require_opt_in = require_opt_in
         self.fresh_for = fresh_for
         self.reuse_across_senders = reuse_across_senders
         self.force_check = force_check
         self.max_checks = max_checks
         self.on_budget = on_budget
         self.max_rejected = max_rejected
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()
 
@@ -128,6 +135,8 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: such numbers are
         ignored.
+    :param require_opt_in: Check only numbers whose ``opted_in`` is true, and not those where it is null or there is no
+        such column. Default: ``False``.
     :param stale_after: Age at which a check becomes stale. Default: 7 days.
     :param limit: Maximum number of numbers, 1 and up. Default: 1,000.
     :param statuses: Statuses of the numbers to recheck: ``valid``, ``invalid``, ``failed``. Default: ``valid`` and
@@ -136,6 +145,7 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
         ``defer`` to the day with a new budget. Default: ``partial``.
+    :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
     validators = REVALIDATE_VALIDATORS
@@ -148,12 +158,14 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
         green_api_conn_id: str = "green_api_default",
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
+        require_opt_in: bool = False,
         stale_after: timedelta = WEEK,
         limit: int = 1000,
         statuses: Sequence[str] = ("valid", "failed"),
         force_check: bool = False,
         max_checks: int | None = None,
         on_budget: str = "partial",
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -162,10 +174,13 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
         self.green_api_conn_id = green_api_conn_id
         self.store_conn_id = store_conn_id
         self.default_region = default_region
+        self.require_opt_in = require_opt_in
         self.stale_after = stale_after
         self.limit = limit
         self.statuses = statuses
         self.force_check = force_check
         self.max_checks = max_checks
         self.on_budget = on_budget
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
+        self._validate_source()

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import DryRun, ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.store_upkeep import (
     CheckFreshnessOperator,
     PurgeStoreOperator,
@@ -146,6 +146,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
 
     template_fields: Sequence[str] = ("contacts_sql", "contacts_conn_id", "paths", "store_conn_id")
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+    dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
         "max_linked": partial(validate_int, least=0),
         **dict.fromkeys(("include_variants", "ignore_unreadable", "dry_run"), validate_bool),
@@ -172,8 +173,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         self.include_variants = include_variants
         self.max_linked = max_linked
         self.ignore_unreadable = ignore_unreadable
-        # Hides a method that only `airflow tasks test --dry-run` calls.
-        vars(self)["dry_run"] = dry_run
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
                 roots=roots,
                 include_variants=self.include_variants,
                 max_linked=self.max_linked,
-                dry_run=vars(self)["dry_run"],
+                dry_run=bool(self.dry_run),
             )
         done = "Would erase" if summary.dry_run else "Erased"
         self.log.info("%s %s people: %s", done, summary.people, summary.as_dict())

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.operators.arguments import (
+    DryRun,
     ValidatedArguments,
     fail_without_retry,
     optional,
@@ -54,6 +55,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
 
     template_fields: Sequence[str] = ("store_conn_id",)
     operator_extra_links = (StoreLink(),)
+    dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, least=LEAST_AGE),
         "include": partial(_validate_words, words=KINDS),
@@ -73,8 +75,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
         self.max_age = max_age
         self.include = include
         self.store_conn_id = store_conn_id
-        # Hides a method that only `airflow tasks test --dry-run` calls.
-        vars(self)["dry_run"] = dry_run
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
 
         with fail_without_retry():
             self.validate_rendered()
-            store, dry_run = open_store(self.store_conn_id), vars(self)["dry_run"]
+            store, dry_run = open_store(self.store_conn_id), bool(self.dry_run)
             store.prepare()
             rows = purge(store.context, self.max_age, self.include, dry_run=dry_run)._asdict()
         self.log.info("%s %s", "Would remove" if dry_run else "Removed", rows)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import Asset
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
 
 from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, SchemaDriftError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
@@ -32,6 +32,7 @@ __all__ = [
     "defer_until",
     "destination",
     "end_of_run_day",
+    "error_from_event",
     "get_pseudonymizer",
     "get_suppression_list",
     "metrics_on_commit",
@@ -212,6 +213,16 @@ def defer_for_retry_after(operator: Any, error: TransientError, attempt: int) ->
         until = datetime.now(UTC) + error.retry_after
         defer_until(operator, until, why="the server allows the next request", attempt=attempt + 1)
     raise error
+
+
+def error_from_event(event: Mapping[str, Any]) -> AirflowException:
+    """Return a trigger's error as an exception of Airflow, one that is not retried if no retry helps."""
+    from airflow_provider_wacontacts import exceptions
+
+    kind = getattr(exceptions, str(event["error"]), Exception)
+    return (AirflowFailException if issubclass(kind, exceptions.NON_RETRYABLE) else AirflowException)(
+        f"{event['error']}: {event['message']}"
+    )
 
 
 def plural(count: int, word: str) -> str:

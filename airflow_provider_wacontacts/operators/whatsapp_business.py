@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
+from airflow_provider_wacontacts.operators.check_results import WhatsAppCheckResultsToSqlOperator
 from airflow_provider_wacontacts.operators.check_run import WEEK, _CheckOperator
 from airflow_provider_wacontacts.operators.check_sources import (
     CONTACTS_VALIDATORS,
@@ -21,14 +22,17 @@ from airflow_provider_wacontacts.operators.whatsapp_business_identities import (
     WhatsAppGetIdentityOperator,
 )
 from airflow_provider_wacontacts.plugin.links import StoreLink
+from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
+    from airflow_provider_wacontacts.store.checks.lifecycle import Check
 
 __all__ = [
     "WhatsAppAcknowledgeIdentityOperator",
     "WhatsAppCheckContactsOperator",
+    "WhatsAppCheckResultsToSqlOperator",
     "WhatsAppGetIdentityOperator",
     "WhatsAppRevalidateContactsOperator",
 ]
@@ -61,6 +65,22 @@ class _WhatsAppSender(_CheckOperator):
     def _region(self) -> str | None:
         return super()._region() or self.hook.region
 
+    def _await_results(self, check: Check) -> None:
+        if self.blocking == "no_wait":
+            return
+        timeout = self.hook.wait_timeout
+        self.log.info("Check %s: waiting for its results in the triggerer, for up to %s", check.check_id, timeout)
+        self.defer(
+            trigger=WhatsAppContactsTrigger(
+                check.check_id,
+                datetime.now(UTC) + timeout,
+                whatsapp_business_conn_id=self.whatsapp_business_conn_id,
+                store_conn_id=self.store_conn_id,
+                batch_size=self.batch_size,
+            ),
+            method_name="execute_after_results",
+        )
+
 
 class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
     """
@@ -79,18 +99,22 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: the sender's
         region.
+    :param require_opt_in: Check only numbers whose ``opted_in`` is true, and not those where it is null or there is no
+        such column. Default: ``False``.
     :param fresh_for: Maximum age of a result that is reused. Results with status ``failed`` are never reused. Default:
         7 days.
     :param reuse_across_senders: Also reuse fresh results of other senders in the store, GREEN-API's included, except
         those of clients from v2.43 on. Default: ``False``.
     :param force_check: Bypass the client's 7-day cache. Avoid: it is the main cause of bans. Default: ``False``.
-    :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
+    :param blocking: ``wait`` until all results are final, after a minute in the triggerer, or ``no_wait``. Default:
+        ``no_wait``.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param max_rejected: Share of inputs, 0 to 1, that may be rejected before the task fails; no number is checked then.
         Default: 0.5.
     :param on_budget: When the budget is spent, ``fail``, ``defer`` to the next UTC day, or finish with the results so
         far (``partial``). Default: ``fail``.
+    :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
     validators = CONTACTS_VALIDATORS
@@ -104,6 +128,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         whatsapp_business_conn_id: str = "whatsapp_business_default",
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
+        require_opt_in: bool = False,
         fresh_for: timedelta = WEEK,
         reuse_across_senders: bool = False,
         force_check: bool = False,
@@ -112,6 +137,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         max_checks: int | None = None,
         max_rejected: float = 0.5,
         on_budget: str = "fail",
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         # Each field of the summary is an XCom of its own: a sensor takes `check.output["check_id"]`.
@@ -122,6 +148,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.default_region = default_region
+        self.require_opt_in = require_opt_in
         self.fresh_for = fresh_for
         self.reuse_across_senders = reuse_across_senders
         self.force_check = force_check
@@ -130,6 +157,7 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self.max_checks = max_checks
         self.max_rejected = max_rejected
         self.on_budget = on_budget
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()
 
@@ -147,17 +175,21 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param default_region: Two letters, for example ``IN``, for numbers without a plus sign. Default: the sender's
         region.
+    :param require_opt_in: Check only numbers whose ``opted_in`` is true, and not those where it is null or there is no
+        such column. Default: ``False``.
     :param stale_after: Age at which a check becomes stale. Clients cache results for 7 days: a shorter age without
         ``force_check`` returns nothing new. Default: 7 days.
     :param limit: Maximum number of numbers, 1 and up. Default: 1,000.
     :param statuses: Statuses of the numbers to recheck: ``valid``, ``invalid``, ``failed``, ``processing``,
         ``missing``. Default: ``valid`` and ``failed``.
     :param force_check: Bypass the client's 7-day cache. Avoid: it is the main cause of bans. Default: ``False``.
-    :param blocking: ``wait`` until all results of a request are final, or ``no_wait``. Default: ``no_wait``.
+    :param blocking: ``wait`` until all results are final, after a minute in the triggerer, or ``no_wait``. Default:
+        ``no_wait``.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
         ``defer`` to the next UTC day. Default: ``partial``.
+    :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
     validators = REVALIDATE_VALIDATORS
@@ -170,6 +202,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         whatsapp_business_conn_id: str = "whatsapp_business_default",
         store_conn_id: str = "wacontacts_store",
         default_region: str | None = None,
+        require_opt_in: bool = False,
         stale_after: timedelta = WEEK,
         limit: int = 1000,
         statuses: Sequence[str] = ("valid", "failed"),
@@ -178,6 +211,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         batch_size: int = 100,
         max_checks: int | None = None,
         on_budget: str = "partial",
+        dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -186,6 +220,7 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.default_region = default_region
+        self.require_opt_in = require_opt_in
         self.stale_after = stale_after
         self.limit = limit
         self.statuses = statuses
@@ -194,4 +229,6 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         self.batch_size = batch_size
         self.max_checks = max_checks
         self.on_budget = on_budget
+        self.dry_run = dry_run
         self.validate_arguments(vars(self))
+        self._validate_source()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, FetchSummary, IdentityRun
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
-    from airflow_provider_wacontacts.store.identities import StoredIdentity
+    from airflow_provider_wacontacts.store.identities import SenderIdentities, StoredIdentity
 
 __all__ = ["WhatsAppAcknowledgeIdentityOperator", "WhatsAppGetIdentityOperator"]
 
@@ -36,13 +36,23 @@ ID = re.compile(r"""(['"]?)([0-9]{1,19})\1""")
 class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     """Chooses identities, hands them to a pipeline, and publishes its summary. Subclasses set the attributes."""
 
-    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "identity_ids")
     operator_extra_links = (StoreLink(),)
+    template_fields: Sequence[str] = (
+        "whatsapp_business_conn_id",
+        "store_conn_id",
+        "identity_ids",
+        "contacts_conn_id",
+        "contacts_sql",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
     validators = {"limit": partial(validate_int, least=1), "acknowledge_latest": validate_bool}  # noqa: RUF012
 
     whatsapp_business_conn_id: str
     store_conn_id: str
     identity_ids: IdentityIds
+    contacts_sql: str | None
+    contacts_conn_id: str | None
     limit: int
     _stop: StopSignal | None = None
 
@@ -89,7 +99,10 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
         store = open_store(self.store_conn_id)
         store.prepare()
         identities = SenderIdentities(store.context, self.hook.sender)
-        chosen = choose_identities(identities, identity_ids, self.limit)
+        if self.contacts_sql is None:
+            chosen = choose_identities(identities, identity_ids, self.limit)
+        else:
+            chosen = self._users(identities)
         if not chosen:
             self.log.info("No identities are %s. No request is sent.", "pending" if identity_ids is None else "given")
         run = IdentityRun(
@@ -99,6 +112,27 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
             stop=stop,
         )
         return self._process(run, chosen)
+
+    def _users(self, identities: SenderIdentities) -> list[StoredIdentity]:
+        """Return the identities of the users that ``contacts_sql`` names."""
+        from airflow_provider_wacontacts.hooks.queries import read_rows
+        from airflow_provider_wacontacts.pipelines.identities import choose_users
+
+        rows = read_rows(str(self.contacts_conn_id), str(self.contacts_sql), columns=["number", "wa_id"])
+        chosen, unnamed = choose_users(identities, rows, self.hook.region)
+        if unnamed:
+            self.log.warning(
+                "%s rows name no user: their wa_id or number is invalid, or no check has found a WhatsApp ID of the"
+                " number. Check these numbers first.",
+                unnamed,
+            )
+        return chosen
+
+    def _validate_source(self) -> None:
+        if self.contacts_sql is not None and self.identity_ids != PENDING:
+            raise ConfigError("Set identity_ids, or contacts_sql with contacts_conn_id, not both.")
+        if self.contacts_sql is not None and not self.contacts_conn_id:
+            raise ConfigError("contacts_sql needs contacts_conn_id, the connection that runs it")
 
     def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         raise NotImplementedError
@@ -123,7 +157,11 @@ class WhatsAppGetIdentityOperator(_IdentitiesOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
         that returns them. Default: the pending identities, oldest first.
-    :param limit: Maximum number of pending identities, 1 and up. It does not limit ``identity_ids``. Default: 100.
+    :param contacts_sql: Instead of ``identity_ids``, a SELECT with a column ``wa_id``, or ``number`` of numbers that
+        were checked: the users whose identity is meant. Default: not used.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
+    :param limit: Maximum number of pending identities, 1 and up. It limits neither ``identity_ids``
+        nor ``contacts_sql``. Default: 100.
     """
 
     def __init__(
@@ -132,6 +170,8 @@ class WhatsAppGetIdentityOperator(_IdentitiesOperator):
         whatsapp_business_conn_id: str = "whatsapp_business_default",
         store_conn_id: str = "wacontacts_store",
         identity_ids: IdentityIds = PENDING,
+        contacts_sql: str | None = None,
+        contacts_conn_id: str | None = None,
         limit: int = 100,
         **kwargs: Any,
     ) -> None:
@@ -140,8 +180,11 @@ class WhatsAppGetIdentityOperator(_IdentitiesOperator):
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.identity_ids = identity_ids
+        self.contacts_sql = contacts_sql
+        self.contacts_conn_id = contacts_conn_id
         self.limit = limit
         self.validate_arguments(vars(self))
+        self._validate_source()
 
     def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         summary = run.fetch(chosen)
@@ -164,7 +207,11 @@ class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
         that returns them. Default: the pending identities, oldest first.
-    :param limit: Maximum number of pending identities, 1 and up. It does not limit ``identity_ids``. Default: 100.
+    :param contacts_sql: Instead of ``identity_ids``, a SELECT with a column ``wa_id``, or ``number`` of numbers that
+        were checked: the users whose identity is meant. Default: not used.
+    :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
+    :param limit: Maximum number of pending identities, 1 and up. It limits neither ``identity_ids``
+        nor ``contacts_sql``. Default: 100.
     :param acknowledge_latest: Acknowledge the API's latest identity, even if it is newer than the stored one. Default:
         ``False``.
     """
@@ -175,6 +222,8 @@ class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
         whatsapp_business_conn_id: str = "whatsapp_business_default",
         store_conn_id: str = "wacontacts_store",
         identity_ids: IdentityIds = PENDING,
+        contacts_sql: str | None = None,
+        contacts_conn_id: str | None = None,
         limit: int = 100,
         acknowledge_latest: bool = False,
         **kwargs: Any,
@@ -183,9 +232,12 @@ class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.identity_ids = identity_ids
+        self.contacts_sql = contacts_sql
+        self.contacts_conn_id = contacts_conn_id
         self.limit = limit
         self.acknowledge_latest = acknowledge_latest
         self.validate_arguments(vars(self))
+        self._validate_source()
 
     def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         summary = run.acknowledge(chosen, acknowledge_latest=self.acknowledge_latest)

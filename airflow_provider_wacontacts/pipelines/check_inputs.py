@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import read_number
 from airflow_provider_wacontacts.records.json import repair
-from airflow_provider_wacontacts.store.checks.model import CheckInput
+from airflow_provider_wacontacts.store.checks.model import NO_OPT_IN, CheckInput
 
 __all__ = ["parse_inputs"]
 
@@ -20,23 +20,26 @@ NO = frozenset({"false", "f", "no", "n", "0", "off"})
 INVALID_OPTED_IN = "opted_in is neither true nor false"
 
 
-def parse_inputs(rows: Iterable[object], region: str | None) -> Iterator[CheckInput]:
+def parse_inputs(rows: Iterable[object], region: str | None, *, require_opt_in: bool = False) -> Iterator[CheckInput]:
     """
     Parse numbers.
 
     :param rows: numbers, as strings or integers, or mappings with ``number`` and optionally ``contact_key`` and
         ``opted_in``.
     :param region: two letters, for numbers without a plus sign; ``None`` if unknown.
+    :param require_opt_in: whether numbers without ``opted_in`` must not be asked either.
     :returns: one input for each row; a row without a valid number has a ``reason``.
     :raises ConfigError: a row is neither a number nor a mapping with one.
     """
     for row in rows:
         if isinstance(row, Mapping):
-            yield _parse_row(row, region)
+            given = _parse_row(row, region)
         elif row is None or isinstance(row, (str, Integral, float, Decimal)):
-            yield _parse_row({"number": row}, region)
+            given = _parse_row({"number": row}, region)
         else:
             raise ConfigError("contacts: an element is neither a number nor a mapping with the key 'number'.")
+        is_left_out = require_opt_in and given.number is not None and given.opted_in is None
+        yield given._replace(opted_in=False, reason=NO_OPT_IN) if is_left_out else given
 
 
 def _parse_row(row: Mapping[str, Any], region: str | None) -> CheckInput:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from airflow_provider_wacontacts.clients.whatsapp_business import UnknownUserError
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
+from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
+from airflow_provider_wacontacts.identifiers.numbers import read_number
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_wa_id
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.records.identities import Identity
 from airflow_provider_wacontacts.store.identities import SenderIdentities, StoredIdentity
 
-__all__ = ["AcknowledgeSummary", "FetchSummary", "IdentityApi", "IdentityRun", "choose_identities"]
+__all__ = ["AcknowledgeSummary", "FetchSummary", "IdentityApi", "IdentityRun", "choose_identities", "choose_users"]
 
 REPORT_EVERY_S = 10.0
 
@@ -39,7 +42,7 @@ class FetchSummary:
     :param sender: name that the identities are stored under.
     :param given: identities to fetch.
     :param unchanged: still the latest of their users.
-    :param changed: their users have changed again since.
+    :param changed: their users have changed again since, or had no identity in the store.
     :param unknown: the API does not know their users.
     :param identity_ids: the users' latest identities that are not acknowledged.
     """
@@ -96,6 +99,34 @@ def choose_identities(
     :raises ConfigError: the store does not know some of ``identity_ids``.
     """
     return identities.pending(limit) if identity_ids is None else identities.find(identity_ids)
+
+
+def choose_users(
+    identities: SenderIdentities, rows: Iterable[Mapping[str, Any]], region: str | None
+) -> tuple[list[StoredIdentity], int]:
+    """
+    Return the identities of users, and how many rows name none.
+
+    :param rows: with a WhatsApp ID in ``wa_id``, or a number in ``number``, which a check has found.
+    :param region: two letters, for numbers without a plus sign; ``None`` if unknown.
+    :raises LandingError: the store failed.
+    """
+    users: list[tuple[str | None, str | None]] = [_read_user(row, region) for row in rows]
+    wa_ids = identities.wa_ids_of([number for _, number in users if number])
+    found = [wa_id or wa_ids.get(number or "") for wa_id, number in users]
+    named = [wa_id for wa_id in found if wa_id]
+    return identities.of_users(named), len(found) - len(named)
+
+
+def _read_user(row: Mapping[str, Any], region: str | None) -> tuple[str | None, str | None]:
+    """Return the WhatsApp ID of a row, and its number."""
+    given = row.get("wa_id")
+    wa_id = None if given is None else read_wa_id(str(given))
+    try:
+        number = None if wa_id or row.get("number") is None else read_number(row["number"], region)
+    except InvalidIdentifierError:
+        number = None
+    return wa_id.value if wa_id else None, number.value if number else None
 
 
 @dataclass(kw_only=True)
@@ -181,7 +212,8 @@ class IdentityRun:
         except UnknownUserError:
             self.identities.unknown(identity.identity_id)
             return None
-        return self.identities.record_latest(identity.wa_id, latest, instead_of=identity)
+        known = identity if identity.identity_id else None
+        return self.identities.record_latest(identity.wa_id, latest, instead_of=known)
 
     def _acknowledge(self, identity: StoredIdentity, *, acknowledge_latest: bool) -> tuple[str, StoredIdentity | None]:
         """

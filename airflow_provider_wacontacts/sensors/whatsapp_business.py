@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
     AirflowException,
-    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -19,13 +18,13 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wacontacts.exceptions import (
-    NON_RETRYABLE,
     ConfigError,
     RateLimitedError,
     WaContactsError,
 )
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.task_context import error_from_event
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
@@ -182,7 +181,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         :param event: the trigger's event; ``None`` if it never fired.
         """
         if event is not None and "error" in event:
-            raise _error_from_event(event)
+            raise error_from_event(event)
         if event is not None and event["state"] == "expired":
             self._time_out(event)
         pending = self._open(_now())
@@ -335,16 +334,6 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
             summary.failed,
         )
         return summary.as_dict()
-
-
-def _error_from_event(event: Mapping[str, Any]) -> AirflowException:
-    """Return a trigger's error as an exception of Airflow, one that is not retried if no retry helps."""
-    from airflow_provider_wacontacts import exceptions
-
-    kind = getattr(exceptions, str(event["error"]), Exception)
-    return (AirflowFailException if issubclass(kind, NON_RETRYABLE) else AirflowException)(
-        f"{event['error']}: {event['message']}"
-    )
 
 
 def _waiter(context: Any) -> str | None:

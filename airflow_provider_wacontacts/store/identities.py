@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
@@ -18,7 +18,10 @@ from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
 
+T = TypeVar("T")
 LARGEST_ID = 2**63 - 1
+#: The ``identity_id`` of an identity that the store does not have.
+NOT_STORED = 0
 UPSERT = """
 INSERT INTO {at}wacontacts_identity AS kept
     (sender, wa_id, wa_id_key, person_key, hash, created_at, detected_at)
@@ -45,6 +48,13 @@ WHERE identity_id = :identity_id AND hash <> :hash AND coalesce(created_at, dete
 COLUMNS = "SELECT i.identity_id, i.wa_id, i.hash, i.acknowledged FROM {at}wacontacts_identity i"
 BY_HASH = COLUMNS + " WHERE i.sender = :sender AND i.wa_id = :wa_id AND i.hash = :hash"
 BY_ID = COLUMNS + " WHERE i.sender = :sender AND i.identity_id IN :identity_ids"
+BY_USER = f"""
+{COLUMNS} WHERE i.sender = :sender AND i.wa_id IN :wa_ids
+ORDER BY coalesce(i.created_at, i.detected_at), i.detected_at, i.hash
+"""
+WA_IDS = """
+SELECT number, wa_id FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers AND wa_id IS NOT NULL
+"""
 PENDING = f"""
 {COLUMNS} WHERE i.sender = :sender AND {IS_PENDING}
 ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detected_at), i.identity_id LIMIT :limit
@@ -61,7 +71,7 @@ class StoredIdentity:
     """
     A user's identity in the store.
 
-    :param identity_id: the key of its row; no personal data.
+    :param identity_id: the key of its row; no personal data. 0 if the store does not have it.
     :param wa_id: digits.
     """
 
@@ -159,6 +169,36 @@ class SenderIdentities:
             )
         return [found[identity_id] for identity_id in wanted]
 
+    def wa_ids_of(self, numbers: Sequence[str]) -> dict[str, str]:
+        """
+        Return the WhatsApp IDs that checks returned last for numbers, by number.
+
+        :raises LandingError: the database failed.
+        """
+        with self.context.read() as db:
+            rows = [
+                row
+                for batch in _batches(numbers)
+                for row in db.execute(WA_IDS, sender=self.sender, numbers=list(batch)).all()
+            ]
+        return {row.number: row.wa_id for row in rows}
+
+    def of_users(self, wa_ids: Sequence[str]) -> list[StoredIdentity]:
+        """
+        Return each user's latest identity, in the order given. One that is not in the store has no ``identity_id``.
+
+        :raises LandingError: the database failed.
+        """
+        wanted = list(dict.fromkeys(wa_ids))
+        with self.context.read() as db:
+            rows = [
+                row
+                for batch in _batches(wanted)
+                for row in db.execute(BY_USER, sender=self.sender, wa_ids=list(batch)).all()
+            ]
+        latest = {row.wa_id: _stored(row) for row in rows}
+        return [latest.get(wa_id) or StoredIdentity(NOT_STORED, wa_id, "", acknowledged=False) for wa_id in wanted]
+
     def acknowledged(self, identity_id: int) -> None:
         """
         Store that an identity is acknowledged.
@@ -218,8 +258,8 @@ def _distinct(changes: Iterable[IdentityChange]) -> list[IdentityChange]:
     return list(found.values())
 
 
-def _batches(identity_ids: Sequence[int], size: int = 1_000) -> Iterator[Sequence[int]]:
-    return (identity_ids[first : first + size] for first in range(0, len(identity_ids), size))
+def _batches(given: Sequence[T], size: int = 1_000) -> Iterator[Sequence[T]]:
+    return (given[first : first + size] for first in range(0, len(given), size))
 
 
 def _stored(row: Any) -> StoredIdentity:

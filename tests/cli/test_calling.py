@@ -32,6 +32,8 @@ from airflow_provider_wacontacts import __version__, cli
         (["store", "status", "--late-after", "soon"], "--late-after"),
         (["store", "status", "--source", "slack"], "green_api"),
         (["store", "status", "--max-age", "26h", "--source", "whatsapp_business"], "--max-age"),
+        (["check", "--dry-run"], "--green-api-conn-id"),
+        (["check", "--green-api-conn-id", "a"], "--dry-run"),
         (["store", "erase", "--secret-env", "SECRET"], "--secret-env"),
     ],
 )
@@ -42,7 +44,7 @@ def test_a_usage_error_exits_with_2_and_names_the_argument(capsys, arguments, na
     assert (ended.value.code, named in capsys.readouterr().err) == (2, True)
 
 
-HELPS = [[], ["sandbox"], ["store"], ["store", "status"], ["store", "upgrade"], ["store", "erase"]]
+HELPS = [[], ["sandbox"], ["check"], ["store"], ["store", "status"], ["store", "upgrade"], ["store", "erase"]]
 
 
 @pytest.mark.parametrize("command", HELPS, ids=" ".join)

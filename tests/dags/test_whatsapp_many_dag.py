@@ -1,7 +1,7 @@
 """The example that checks a large table in slices."""
 
-import re
-from itertools import pairwise
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ except ImportError:
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 #: Airflow's default of [core] max_map_length.
 MOST = 1024
-LAST = 16**5 - 1
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +21,19 @@ def dag():
     return DagBag(dag_folder=str(DAGS)).dags["whatsapp_check_many"]
 
 
-def ranges(dag, number):
-    queries = dag.get_task("slices").python_callable({"table": "contacts", "slices": number})
-    return [tuple(int(digits, 16) for digits in re.findall(r"'([0-9a-f]{5})'", query)) for query in queries]
-
-
-@pytest.mark.parametrize("number", [1, 2, 3, 16, 1000, MOST])
+@pytest.mark.parametrize("number", [1, 2, 3, 16, MOST])
 def test_slices_share_no_contact_and_leave_none_out(dag, number):
-    found = ranges(dag, number)
-    assert len(found) == number
-    assert (found[0][0], found[-1][1]) == (0, LAST)
-    assert all(first <= last for first, last in found)
-    assert all(after[0] == before[1] + 1 for before, after in pairwise(found))
+    keys = [*(f"contact {n // 2}" for n in range(100)), None, None]
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE contacts (contact_key text, number text, opted_in boolean)")
+        database.executemany("INSERT INTO contacts VALUES (?, ?, true)", [(key, str(n)) for n, key in enumerate(keys)])
+        queries = dag.get_task("slices").python_callable({"table": "contacts", "slices": number})
+        found = [database.execute(query).fetchall() for query in queries]
+
+    assert sorted(int(row[1]) for rows in found for row in rows) == [*range(len(keys))]
+    slices = [{row[0] for row in rows} for rows in found]
+    assert sum(map(len, slices)) == len(set().union(*slices))
+    assert len(queries) == number
 
 
 def test_no_more_slices_than_airflow_maps(dag):
@@ -48,7 +48,7 @@ def test_whoever_asks_goes_through_the_pool_that_the_text_tells_to_make(dag):
     assert "pool ``whatsapp_business``" in dag.doc_md
 
 
-def test_each_slice_is_waited_for_by_itself_and_all_are_handed_on_at_once(dag):
-    after = {name: dag.get_task(name).upstream_task_ids for name in ("part.check", "part.wait", "hand_on")}
-    assert after == {"part.check": {"slices"}, "part.wait": {"part.check"}, "hand_on": {"part.wait"}}
+def test_each_slice_is_waited_for_and_handed_on_separately(dag):
+    after = {name: dag.get_task(f"part.{name}").upstream_task_ids for name in ("check", "wait", "hand_on")}
+    assert after == {"check": {"slices"}, "wait": {"part.check"}, "hand_on": {"part.check", "part.wait"}}
     assert dag.get_task("part.wait").deferrable

@@ -1,6 +1,7 @@
 """What the services of docker-compose.yaml do together, with two Celery workers of which one is killed."""
 
 import json
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -127,16 +128,13 @@ def test_nobody_is_asked_about_again_but_whose_answer_took_a_while(runs):
 
 def test_nothing_of_anybody_is_in_the_mapped_values(runs):
     queries = runs.fleet.xcom(MANY, runs.one_run[MANY], "slices")
-    words = {word for query in queries for word in query.split()}
-    borders = {word for word in words if word.startswith("'") and word != "'')),"}
-    assert words - borders == {
-        *("SELECT", "contact_key,", "number,", "opted_in", "FROM", "many", "WHERE", "substr(md5(coalesce(contact_key,"),
-        *("'')),", "1,", "5)", "BETWEEN", "AND"),
+    assert {re.sub(r"slice = [0-9]+( OR c.contact_key IS NULL)?", "slice", query) for query in queries} == {
+        re.sub(r"slice = [0-9]+", "slice", queries[-1])
     }
-    assert len(borders) == 2 * SLICES
+    assert len(queries) == SLICES
 
 
-def test_the_valid_ids_of_all_slices_are_handed_on_at_once(runs):
+def test_the_valid_ids_of_all_slices_are_handed_on(runs):
     of_many = "contact_key ~ '^[0-9]+$'"
     handed_on = runs.rows(f"SELECT contact_key, wa_id FROM whatsapp_ids WHERE {of_many} ORDER BY 1")
     valid = f"SELECT contact_key, wa_id FROM wacontacts_check_result WHERE status = 'valid' AND {of_many} ORDER BY 1"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.clients import green_api_checks
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
@@ -175,6 +176,32 @@ def test_stale_numbers_are_rechecked_oldest_first(api: Sandbox, query: Query, co
     rows = query(ROWS.replace("ORDER", f"WHERE check_id = '{summary['check_id']}' ORDER"))
     assert [number for number, *_ in rows] == [first, second]
     assert summary.items() >= {"asked": 1, "not_asked": 1, "budget_left": 0}.items()
+
+
+def test_a_dry_run_counts_what_the_check_then_does_and_changes_nothing(
+    api: Sandbox, query: Query, store_path: Path
+) -> None:
+    fresh, leased, out, *new = numbers(6)
+    check([fresh, leased], run_id="before")
+    with create_engine(f"sqlite:///{store_path}").begin() as connection:
+        sql = "UPDATE wacontacts_number SET leased_until = :far, checked_at = :past WHERE number = :number"
+        times = {"far": "2999-01-01 00:00:00.000000", "past": "2020-01-01 00:00:00.000000"}
+        connection.execute(text(sql), {"number": leased, **times})
+    given = [fresh, leased, {"number": out, "opted_in": False}, *new, new[0], "no number"]
+    tables = ("wacontacts_number", "wacontacts_check", "wacontacts_budget")
+    before = [query(f"SELECT * FROM {table}") for table in tables]
+
+    preview = check(given, run_id="dry", dry_run=True)
+
+    counts = {"given": 8, "duplicates": 1, "rejected": 1, "not_asked": 1, "fresh": 1, "leased": 1, "to_ask": 3}
+    assert preview == {"sender": SENDER, **counts, "budget_left": 998, "budget_after": 995}
+    assert before == [query(f"SELECT * FROM {table}") for table in tables]
+    with create_engine(f"sqlite:///{store_path}").begin() as connection:
+        connection.execute(text("UPDATE wacontacts_number SET leased_until = NULL"))
+    summary = check(given, run_id="real")
+    assert summary.items() >= {"asked": 4, "from_store": 1, "duplicates": 1, "rejected": 1, "not_asked": 1}.items()
+    revalidate = GreenApiRevalidateContactsOperator(task_id="revalidate", stale_after=timedelta(0), dry_run=True)
+    assert revalidate.execute(context("dry"))["to_ask"] == 5
 
 
 @pytest.mark.parametrize(("version", "from_store"), [("v2.41.2", 1), ("v2.45.1", 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import re
@@ -21,6 +22,8 @@ REQUIRED = {
     "check_id": "0" * 32,
     "max_age": timedelta(days=90),
     "view": "people",
+    "target_conn_id": "crm",
+    "target_table": "whatsapp_ids",
 }
 DOCUMENTED = re.compile(r"^\s*:param (\w+): \S", re.MULTILINE)
 
@@ -80,6 +83,20 @@ def test_the_docstring_has_every_argument_in_order(cls: Any) -> None:
     documented = DOCUMENTED.findall(inspect.getdoc(cls) or "")
 
     assert [name for name in documented if name != "_later"] == list(arguments(cls))
+
+
+@pytest.mark.parametrize("cls", [cls for cls in OPERATORS if "dry_run" in arguments(cls)])
+@pytest.mark.parametrize("flag", [True, False])
+def test_airflow_s_method_dry_run_works_beside_the_argument(
+    cls: Any, flag: bool, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {**REQUIRED, "contacts_conn_id": "crm"}
+    operator = cls(task_id="task", dry_run=flag, **{name: given[name] for name in given.keys() & arguments(cls)})
+
+    with caplog.at_level("INFO"):
+        operator.dry_run()
+    assert "Dry run" in caplog.text + "".join(capsys.readouterr())
+    assert (bool(operator.dry_run), bool(copy.deepcopy(operator).dry_run)) == (flag, flag)
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, XComA
 
 from airflow_provider_wacontacts.assets import store_asset
 from airflow_provider_wacontacts.exceptions import ConfigError, ContractError, ServerError
-from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppAcknowledgeIdentityOperator
+from airflow_provider_wacontacts.operators.whatsapp_business import (
+    WhatsAppAcknowledgeIdentityOperator,
+    WhatsAppCheckContactsOperator,
+)
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.operators.identity_cases import ANNA, BERT, CLEO, NOW, SENDER, Business, Context, acknowledge, get
 from tests.operators.outlets import outlet_events
@@ -285,3 +290,61 @@ def test_a_mapped_none_does_not_select_pending_identities(business: Business, co
 
     assert business.asked() == (0, 0)
     assert acknowledge().execute(mapped)["acknowledged"] == 1
+
+
+@pytest.fixture
+def team(connect: Callable[..., None], tmp_path: Any) -> Callable[..., dict[str, Any]]:
+    """Arguments of a query on a team's own table of users."""
+
+    def fill(column: str, *values: str | None) -> dict[str, Any]:
+        with closing(sqlite3.connect(tmp_path / "team.db")) as database, database:
+            database.execute(f"CREATE TABLE users ({column} text)")
+            database.executemany("INSERT INTO users VALUES (?)", [(value,) for value in values])
+        connect("team", conn_type="sqlite", host=str(tmp_path / "team.db"))
+        return {"contacts_sql": f"SELECT {column} FROM users", "contacts_conn_id": "team"}
+
+    return fill
+
+
+def test_users_of_a_query_are_looked_at_whether_or_not_a_callback_has_told_of_them(
+    business: Business, run: Any, team: Any, logged: Callable[[], str]
+) -> None:
+    business.change(ANNA)
+    business.change(BERT, told=False)
+    query = team("wa_id", ANNA, BERT, f"{ANNA}@c.us", None, "nobody")
+
+    looked = run(get(**query))
+    text = logged()
+
+    assert looked.items() >= {"given": 2, "unchanged": 1, "changed": 1, "unknown": 0}.items()
+    assert len(looked["identity_ids"]) == 2
+    assert "2 rows name no user" in text
+    assert [one for one in (ANNA, BERT, *business.hashes) if one in text + json.dumps(looked)] == []
+
+
+def test_an_identity_that_nobody_has_reviewed_is_not_acknowledged(business: Business, run: Any, team: Any) -> None:
+    business.change(ANNA)
+    business.change(BERT, told=False)
+    query = team("wa_id", ANNA, BERT)
+
+    first, second = run(acknowledge(**query)), run(acknowledge(**query))
+
+    assert first.items() >= {"given": 2, "acknowledged": 1, "changed": 1}.items()
+    assert second.items() >= {"acknowledged": 1, "already_acknowledged": 1, "changed": 0}.items()
+
+
+def test_a_number_stands_for_the_id_that_a_check_has_found(business: Business, run: Any, team: Any) -> None:
+    business.whatsapp.put(f"+{ANNA}", "valid")
+    business.change(ANNA, told=False)
+    run(WhatsAppCheckContactsOperator(task_id="check", contacts=[f"+{ANNA}"]))
+
+    assert run(get(**team("number", f"+{ANNA}", f"+{BERT}")))["given"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"contacts_sql": "SELECT 1 AS wa_id"}, {"contacts_sql": "SELECT 1", "contacts_conn_id": "a", "identity_ids": [1]}],
+)
+def test_a_query_needs_its_connection_and_excludes_ids(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="contacts_sql"):
+        get(**arguments)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -148,7 +149,8 @@ class WhatsAppApi:
         errors = _errors_beside(results, behaviour)
         if errors is not None:
             content["errors"] = errors
-        return json_response(with_meta(content, behaviour), behaviour.success_status)
+        answer = json_response(with_meta(content, behaviour), behaviour.success_status)
+        return replace(answer, delay_s=behaviour.wait_s) if wait and self._client.checks.has_pending else answer
 
     def _entries(self, results: list[Result]) -> list[dict[str, str] | None]:
         behaviour = self._behaviour

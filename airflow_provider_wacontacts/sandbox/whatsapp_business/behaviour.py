@@ -61,6 +61,8 @@ class WhatsAppBehaviour:
     :param processing_answers: how often in a row such a number is at least answered ``processing``.
     :param processing_s: seconds that such a check takes at least.
     :param processing_time: the time that they are counted in.
+    :param wait_s: real seconds that a request with ``wait`` takes while one of its numbers takes a while. The check
+        continues, whether or not the caller still waits.
     :param resolved_by: how the result of such a check can be had: by ``asking`` again, by ``callback``, by ``either``,
         or ``never``. What is left to callbacks alone is answered ``processing`` until its callback was made.
     :param callback_url: where callbacks are posted to, once they are due; None makes them only when they are asked
@@ -113,6 +115,7 @@ class WhatsAppBehaviour:
     processing_answers: int = 1
     processing_s: float = 0.0
     processing_time: Literal["sandbox", "real"] = "sandbox"
+    wait_s: float = 0.0
     resolved_by: Literal["asking", "callback", "either", "never"] = "either"
 
     callback_url: str | None = None

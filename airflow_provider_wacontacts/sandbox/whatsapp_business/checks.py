@@ -172,6 +172,8 @@ class Checks:
     def _answer(self, pending: Pending, behaviour: WhatsAppBehaviour, now: Moment, *, wait: bool) -> Status:
         by_asking = behaviour.resolved_by in ("asking", "either")
         asked_enough = by_asking and pending.answers >= behaviour.processing_answers
+        if wait and behaviour.wait_s and pending.person.slow:
+            return pending.person.status
         if wait or not pending.person.slow or (asked_enough and _is_ripe(pending, behaviour, now)):
             return self._finish(pending, behaviour, now).status
         pending.answers += 1

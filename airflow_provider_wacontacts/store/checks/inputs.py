@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.store.checks.model import OPTED_OUT, REUSABLE, CheckInput
+from airflow_provider_wacontacts.store.checks.model import NO_OPT_IN, OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import add_numbers
 
@@ -37,11 +37,11 @@ TYPES = {
     "is_repeated": "boolean",
 }
 OPTED_OUT_NUMBERS = """
-SELECT DISTINCT number_id FROM {at}wacontacts_check_result WHERE check_id = :check_id AND reason = :opted_out
+SELECT DISTINCT number_id, reason FROM {at}wacontacts_check_result WHERE check_id = :check_id AND reason IN :reasons
 """
 #: No statement joins a check's rows with one another: PostgreSQL has no statistics of a new check.
 OPT_OUT = """
-UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = :opted_out
+UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = :reason
 WHERE check_id = :check_id AND status IS NULL AND number_id IN :number_ids
 """
 BATCH_SIZE = 5_000
@@ -107,10 +107,13 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
 
     :param fresh_after: ``None`` where no stored result is reused.
     """
-    numbers = [number_id for (number_id,) in db.execute(OPTED_OUT_NUMBERS, check_id=check_id, opted_out=OPTED_OUT)]
-    for first in range(0, len(numbers), BATCH_SIZE):
-        batch = numbers[first : first + BATCH_SIZE]
-        db.execute(OPT_OUT, check_id=check_id, number_ids=batch, opted_out=OPTED_OUT)
+    reasons = (OPTED_OUT, NO_OPT_IN)
+    found = db.execute(OPTED_OUT_NUMBERS, check_id=check_id, reasons=reasons).all()
+    for reason in reasons:
+        numbers = [row.number_id for row in found if row.reason == reason]
+        for first in range(0, len(numbers), BATCH_SIZE):
+            batch = numbers[first : first + BATCH_SIZE]
+            db.execute(OPT_OUT, check_id=check_id, number_ids=batch, reason=reason)
     if fresh_after is not None:
         db.execute(REUSE, check_id=check_id, fresh_after=fresh_after, reusable=REUSABLE)
     db.execute(CLOSE, check_id=check_id, now=now)
@@ -163,4 +166,4 @@ def _without_erased(row: dict[str, Any], erased: SuppressionList) -> dict[str, A
 def _initial_status(given: CheckInput) -> tuple[str | None, str | None]:
     if given.number is None:
         return "rejected", given.reason or "not a number"
-    return ("not_asked", OPTED_OUT) if given.opted_in is False else (None, None)
+    return ("not_asked", given.reason or OPTED_OUT) if given.opted_in is False else (None, None)

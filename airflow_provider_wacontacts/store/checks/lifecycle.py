@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.store.checks.model import (
     FINAL,
     MAX_OMISSIONS,
     MISSING,
+    PAST_BUDGET,
     UNCHECKED,
     CheckInput,
     CheckResults,
@@ -46,12 +47,12 @@ WAITING = """
 SELECT ordinal, number_id FROM {at}wacontacts_check_result
 WHERE check_id = :check_id AND waiting AND NOT duplicate AND ordinal > :after ORDER BY ordinal LIMIT :size
 """
-REJECT_REASONS = """
+REASONS = """
 SELECT reason, count(*) AS n FROM {at}wacontacts_check_result
-WHERE check_id = :check_id AND status = 'rejected' GROUP BY reason ORDER BY n DESC, reason
+WHERE check_id = :check_id AND status = :status GROUP BY reason ORDER BY n DESC, reason
 """
 LEAVE_OUT_QUEUED = """
-UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = 'past the budget'
+UPDATE {at}wacontacts_check_result SET status = 'not_asked', reason = :past_budget
 WHERE check_id = :check_id AND status IS NULL
 """
 BEAT = "UPDATE {at}wacontacts_check SET heartbeat_at = :now WHERE check_id = :check_id AND state = 'open'"
@@ -214,10 +215,10 @@ class Check:
         day, charged = utc_day(leased.leased_at), leased.charged
         self._context.run(lambda db: refund(db, self._sender, day, charged=charged, check_id=self.check_id))
 
-    def reject_reasons(self) -> dict[str, int]:
-        """Return how many inputs were rejected, by reason."""
+    def reasons(self, status: str) -> dict[str, int]:
+        """Return how many inputs are ``rejected`` or ``not_asked``, by reason."""
         with self._context.read() as db:
-            return {row.reason: row.n for row in db.execute(REJECT_REASONS, check_id=self.check_id)}
+            return {row.reason: row.n for row in db.execute(REASONS, check_id=self.check_id, status=status)}
 
     def beat(self) -> None:
         """Store that a task works on the check."""
@@ -243,7 +244,7 @@ class Check:
         """
 
         def work(db: Database) -> CheckTotals:
-            self._execute(db, LEAVE_OUT_QUEUED)
+            self._execute(db, LEAVE_OUT_QUEUED, past_budget=PAST_BUDGET)
             self._execute(db, FINISH, now=self._now(db))
             return self._resolve_and_count(db)
 

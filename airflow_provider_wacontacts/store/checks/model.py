@@ -14,7 +14,9 @@ __all__ = [
     "MAX_OMISSIONS",
     "MISSING",
     "NEVER",
+    "NO_OPT_IN",
     "OPTED_OUT",
+    "PAST_BUDGET",
     "REUSABLE",
     "UNCHECKED",
     "CheckInput",
@@ -41,6 +43,10 @@ MAX_OMISSIONS = 4
 UNCHECKED = ("rejected", "not_asked")
 #: The reason of an input that is not asked because its contact has not opted in.
 OPTED_OUT = "opted out"
+#: The reason of an input that is not asked because nothing says that its contact has opted in.
+NO_OPT_IN = "no opt-in"
+#: The reason of a number that is not asked because the budget was spent.
+PAST_BUDGET = "past the budget"
 
 
 class CheckSpec(NamedTuple):
@@ -68,7 +74,7 @@ class CheckInput(NamedTuple):
     :param input: in the caller's spelling.
     :param number: E.164; ``None`` for an input that is not a number.
     :param contact_key: the caller's own key.
-    :param reason: why the input is not a number, in a few words.
+    :param reason: why the input is not a number, or why the number must not be asked, in a few words.
     :param opted_in: ``False`` where the number must not be asked; ``None`` where that is unknown.
     """
 

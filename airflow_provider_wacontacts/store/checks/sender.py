@@ -13,13 +13,13 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, OPTED_OUT, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, NO_OPT_IN, OPTED_OUT, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.erasure import erase_named
 from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 
-__all__ = ["SenderChecks"]
+__all__ = ["UNKNOWN", "SenderChecks", "read_check_id"]
 
 UNFINISHED = """
 SELECT check_id, filled_at IS NOT NULL AND coalesce(deferred_until, opened_at) > :resumable_after AS is_resumable
@@ -73,10 +73,10 @@ AMONG = " AND number IN :numbers"
 NOT_OPTED_OUT = """
     AND NOT EXISTS (
         SELECT 1 FROM {at}wacontacts_check_result r JOIN {at}wacontacts_check c ON c.check_id = r.check_id
-        WHERE r.number_id = wacontacts_number.number_id AND r.reason = :opted_out AND NOT EXISTS (
+        WHERE r.number_id = wacontacts_number.number_id AND r.reason IN :opted_out AND NOT EXISTS (
             SELECT 1 FROM {at}wacontacts_check_result l JOIN {at}wacontacts_check o ON o.check_id = l.check_id
             WHERE l.number_id = r.number_id AND o.check_number > c.check_number
-                AND (l.reason IS NULL OR l.reason <> :opted_out)
+                AND (l.reason IS NULL OR l.reason NOT IN :opted_out)
         )
     )
 """
@@ -141,7 +141,7 @@ class SenderChecks:
         :raises LandingError: the database failed.
         """
         with self.context.read() as db:
-            return self._check(self._row(db, _hexadecimal(check_id)), waiter=waiter)
+            return self._check(self._row(db, read_check_id(check_id)), waiter=waiter)
 
     def record_delivered(self, received: CheckResults, *, verified: bool = False) -> None:
         """
@@ -186,7 +186,7 @@ class SenderChecks:
             own["now"] = self.context.now(db.connection)
             if wanted is None:
                 sql = STALE + NOT_OPTED_OUT + OLDEST_FIRST
-                return [row.number for row in db.execute(sql, limit=limit, opted_out=OPTED_OUT, **own)]
+                return [row.number for row in db.execute(sql, limit=limit, opted_out=(OPTED_OUT, NO_OPT_IN), **own)]
             found = {
                 (row.aged_at, row.number_id, row.number)
                 for numbers in _batches(wanted)
@@ -235,8 +235,12 @@ class SenderChecks:
         return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
 
 
-def _hexadecimal(check_id: str) -> str:
-    """Return the 32 digits of a check's ID, which PostgreSQL shows with dashes."""
+def read_check_id(check_id: str) -> str:
+    """
+    Return the 32 digits of a check's ID, which PostgreSQL shows with dashes.
+
+    :raises ConfigError: it is no such ID.
+    """
     try:
         return UUID(check_id).hex
     except ValueError:

@@ -1,0 +1,92 @@
+"""The dry run of a check: what it would ask, and what that costs. Nothing is sent, and nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_wacontacts.store.checks.model import CheckInput
+from airflow_provider_wacontacts.store.checks.preview import NumberCounts, count_numbers
+from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+
+__all__ = ["CheckPreview", "preview_check"]
+
+BATCH_SIZE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPreview:
+    """
+    What a check would do: counts, no personal data.
+
+    :param given: inputs.
+    :param duplicates: inputs whose number was given before.
+    :param rejected: inputs that are no valid number.
+    :param not_asked: numbers that would be left out: opted out, or erased.
+    :param fresh: numbers whose result would be reused.
+    :param leased: numbers that another task is checking now.
+    :param to_ask: numbers that would be requested.
+    :param budget_left: checks that are left of today's budget.
+    :param budget_after: checks that would be left after the check; negative if the budget does not suffice.
+    """
+
+    sender: str
+    given: int
+    duplicates: int
+    rejected: int
+    not_asked: int
+    fresh: int
+    leased: int
+    to_ask: int
+    budget_left: int
+    budget_after: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the dictionary that XCom carries."""
+        return asdict(self)
+
+
+def preview_check(
+    inputs: Iterable[CheckInput],
+    checks: SenderChecks,
+    *,
+    fresh_after: datetime,
+    force_check: bool = False,
+    is_shareable: Callable[[str | None], bool] | None = None,
+) -> CheckPreview:
+    """
+    Count what a check would do.
+
+    :param inputs: read once; its distinct numbers are held in memory.
+    :param fresh_after: results whose check was later are reused.
+    :param is_shareable: see :meth:`.Check.fill`.
+    :raises LandingError: the database failed.
+    """
+    given, rejected = 0, 0
+    asks: dict[str, bool] = {}
+    for given, row in enumerate(inputs, 1):  # noqa: B007 - counts them
+        if row.number is None:
+            rejected += 1
+        else:
+            asks[row.number] = asks.get(row.number, True) and row.opted_in is not False
+    numbers = [number for number, is_asked in asks.items() if is_asked]
+    options: dict[str, Any] = {"fresh_after": fresh_after, "force_check": force_check, "is_shareable": is_shareable}
+    batches = (numbers[first : first + BATCH_SIZE] for first in range(0, len(numbers), BATCH_SIZE))
+    counted = [count_numbers(checks.context, checks.sender, batch, **options) for batch in batches]
+    total = NumberCounts(*map(sum, zip(*counted, strict=True))) if counted else NumberCounts()
+    opted_out = len(asks) - len(numbers)
+    left = checks.budget_left()
+    return CheckPreview(
+        sender=checks.sender,
+        given=given,
+        duplicates=given - rejected - len(asks),
+        rejected=rejected,
+        not_asked=opted_out + total.erased,
+        fresh=total.fresh,
+        leased=total.leased,
+        to_ask=total.to_ask,
+        budget_left=left,
+        budget_after=left - total.charged,
+    )

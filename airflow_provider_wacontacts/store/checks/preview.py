@@ -1,0 +1,82 @@
+"""What a check would cost: counted, while nothing is stored, leased or spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.store.checks.budget import IS_CHARGED, charge_parameters
+from airflow_provider_wacontacts.store.checks.leases import IS_LEASED
+from airflow_provider_wacontacts.store.checks.model import REUSABLE
+from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.database import Database
+
+__all__ = ["NumberCounts", "count_numbers"]
+
+NUMBERS = f"""
+SELECT n.number, n.sender = :sender AS is_own, n.client_version, {IS_LEASED} AS is_leased, {IS_CHARGED} AS is_charged,
+    NOT :forced AND n.status IN :reusable AND coalesce(n.checked_at > :fresh_after, false) AS is_fresh
+FROM {{at}}wacontacts_number n WHERE n.number IN :numbers
+"""
+
+
+class NumberCounts(NamedTuple):
+    """
+    What a check would do with distinct numbers.
+
+    :param fresh: their results would be reused.
+    :param leased: another task is checking them now.
+    :param to_ask: they would be requested.
+    :param charged: those of ``to_ask`` that count against the budget.
+    :param erased: they are of erased people.
+    """
+
+    fresh: int = 0
+    leased: int = 0
+    to_ask: int = 0
+    charged: int = 0
+    erased: int = 0
+
+
+def count_numbers(
+    context: StoreContext,
+    sender: str,
+    numbers: Sequence[str],
+    *,
+    fresh_after: datetime,
+    force_check: bool,
+    is_shareable: Callable[[str | None], bool] | None,
+) -> NumberCounts:
+    """
+    Count what a check of some numbers would do.
+
+    :param numbers: E.164, distinct, some thousand at most.
+    :param is_shareable: see :meth:`.Check.fill`.
+    :raises LandingError: the database failed.
+    """
+    with context.read() as db:
+        erased = context.suppressions.cached(db.connection)
+        kept = [number for number in numbers if not erased.has(Identifier(Kind.NUMBER, number))]
+        rows = _read(db, sender, kept, now=context.now(db.connection), fresh_after=fresh_after, force_check=force_check)
+    own = {row.number: row for row in rows if row.is_own}
+    fresh = {
+        row.number
+        for row in rows
+        if row.is_fresh and (row.is_own or (is_shareable is not None and is_shareable(row.client_version)))
+    }
+    leased = {number for number, row in own.items() if row.is_leased} - fresh
+    to_ask = set(kept) - fresh - leased
+    charged = sum(number not in own or bool(own[number].is_charged) for number in to_ask)
+    return NumberCounts(len(fresh), len(leased), len(to_ask), charged, len(numbers) - len(kept))
+
+
+def _read(
+    db: Database, sender: str, numbers: Sequence[str], *, now: datetime, fresh_after: datetime, force_check: bool
+) -> Sequence[Any]:
+    if not numbers:
+        return []
+    charge = charge_parameters(now, forced=force_check, is_waiting=False)
+    own: dict[str, Any] = {"now": now, "fresh_after": fresh_after, "reusable": REUSABLE, "sender": sender}
+    return db.execute(NUMBERS, numbers=list(numbers), **own, **charge).all()
