@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.check_sources import validate_statuses
 from airflow_provider_wacontacts.operators.task_context import plural, publish
+from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool
 
 __all__ = ["WhatsAppCheckResultsToSqlOperator"]
@@ -36,6 +37,7 @@ class WhatsAppCheckResultsToSqlOperator(ValidatedArguments, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("check_id", "target_conn_id", "target_table", "store_conn_id")
+    operator_extra_links = (StoreLink(),)
     validators = {"statuses": validate_statuses, "create_table": validate_bool}  # noqa: RUF012 - as the base has it
 
     def __init__(
