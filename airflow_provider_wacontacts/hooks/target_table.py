@@ -61,8 +61,10 @@ def open_table(conn_id: str, table: str, *, create: bool = False) -> Iterator[Sq
             hook.set_autocommit(session, False)  # noqa: FBT003 - Airflow's
         made = SqlTable(session, name, table, hook.placeholder)
         if create:
-            made.create(indexed=INDEXED if hook.dialect_name in ("postgresql", "sqlite") else ())
+            made.create()
         made.read_columns()
+        if create and hook.dialect_name in ("postgresql", "sqlite"):
+            made.create_indexes()
         yield made
 
 
@@ -83,11 +85,14 @@ class SqlTable:
         self._table = table
         self._placeholder = placeholder
 
-    def create(self, *, indexed: Sequence[str] = ()) -> None:
-        """Create the table and its indexes if they are missing."""
+    def create(self) -> None:
+        """Create the table if it is missing."""
         self._run(CREATE.format(table=self._table), commit=True)
+
+    def create_indexes(self) -> None:
+        """Create the indexes of the columns that rows are found by."""
         prefix = self._table.rpartition(".")[2]
-        for column in indexed:
+        for column in (column for column in INDEXED if column in self.columns):
             self._run(INDEX.format(name=f"{prefix}_{column}", table=self._table, column=column), commit=True)
 
     def read_columns(self) -> None:

@@ -54,7 +54,7 @@ def test_each_may_use_green_api(dag_id, tmp_path):
     changed = source.replace('SYSTEM = "whatsapp_business"', 'SYSTEM = "green_api"')
     assert changed != source
     (tmp_path / "example.py").write_text(changed)
-    (dag,) = DagBag(dag_folder=str(tmp_path), include_examples=False).dags.values()
+    (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()
 
     by_name = {task.task_id.rpartition(".")[2]: task for task in dag.tasks}
     asks = by_name.get("check") or by_name["revalidate"]

@@ -185,7 +185,7 @@ def test_a_dry_run_counts_what_the_check_then_does_and_changes_nothing(
     check([fresh, leased], run_id="before")
     with create_engine(f"sqlite:///{store_path}").begin() as connection:
         sql = "UPDATE wacontacts_number SET leased_until = :far, checked_at = :past WHERE number = :number"
-        times = {"far": "2999-01-01 00:00:00.000000", "past": "2020-01-01 00:00:00.000000"}
+        times = {"far": "2999-01-01T00:00:00.000000Z", "past": "2020-01-01T00:00:00.000000Z"}
         connection.execute(text(sql), {"number": leased, **times})
     given = [fresh, leased, {"number": out, "opted_in": False}, *new, new[0], "no number"]
     tables = ("wacontacts_number", "wacontacts_check", "wacontacts_budget")

@@ -173,7 +173,9 @@ def test_the_members_of_a_summary_are_outputs_of_their_own() -> None:
 
 def test_template_fields_are_as_documented() -> None:
     for operator in (get(), acknowledge()):
-        assert set(operator.template_fields) == {"whatsapp_business_conn_id", "store_conn_id", "identity_ids"}
+        assert set(operator.template_fields) == {
+            *("whatsapp_business_conn_id", "store_conn_id", "identity_ids", "contacts_conn_id", "contacts_sql"),
+        }
 
 
 def test_a_rendered_list_is_understood(business: Business, run: Any) -> None:
