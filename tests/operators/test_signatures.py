@@ -53,7 +53,7 @@ def test_all_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
-    assert len(OPERATORS) == 17
+    assert len(OPERATORS) == 18
 
 
 @pytest.mark.parametrize("cls", OPERATORS)
