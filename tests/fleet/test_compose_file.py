@@ -52,6 +52,12 @@ def test_every_component_has_the_same_settings(services):
     assert all(shared.get(key) for key in keys)
 
 
+def test_every_component_has_the_folders_of_dags_plugins_and_config(services):
+    for folder in ("dags", "plugins", "config"):
+        assert {services[name].volumes[f"/opt/airflow/{folder}"] for name in COMPONENTS} == {f"./{folder}"}
+        assert (ROOT / folder).is_dir()
+
+
 def test_no_service_runs_as_root(services):
     assert {service.user for service in services.values()} == {"50000:0", "postgres", "redis"}
 

@@ -191,6 +191,19 @@ def test_a_state_that_passes_is_left_to_retries_and_any_other_fails_at_once(
     assert asked(green) == (1, 0)
 
 
+#: What 400 Bad Request says, as on https://green-api.com/en/docs/api/common-errors/
+REFUSALS = [
+    ("instance in starting process try later", TransientError),
+    ("instance is starting or not authorized", TransientError),
+    ("instance account not authorized", AirflowFailException),
+    ("Instance account is expired. Renew your instance from personal area", AirflowFailException),
+    ("bad request data", AirflowFailException),
+    ("Bad Request Validation failed", AirflowFailException),
+    ("Unexpected token _ in JSON at position 10", AirflowFailException),
+    ("Instance is deleted", AirflowFailException),
+]
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -198,11 +211,10 @@ def test_a_state_that_passes_is_left_to_retries_and_any_other_fails_at_once(
         (Fault(on="contacts", kind="status", status=403), AirflowFailException),
         (Fault(on="contacts", kind="status", status=404), AirflowFailException),
         (Fault(on="contacts", kind="status", status=466), AirflowFailException),
-        (Fault(on="contacts", kind="status", status=400, message="Instance is deleted"), AirflowFailException),
-        (Fault(on="contacts", kind="status", status=400, message="Validation failed"), AirflowFailException),
-        (Fault(on="contacts", kind="status", status=400, message="instance in starting process"), TransientError),
+        *((Fault(on="contacts", kind="status", status=400, message=message), kind) for message, kind in REFUSALS),
         (Fault(on="contacts", kind="rate_limited"), RateLimitedError),
         (Fault(on="contacts", kind="status", status=499), ServerError),
+        (Fault(on="contacts", kind="status", status=500, message="request entity too large"), ServerError),
         (Fault(on="contacts", kind="status", status=502), ServerError),
         (Fault(on="contacts", kind="html"), ContractError),
     ],

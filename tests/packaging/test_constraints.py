@@ -1,6 +1,9 @@
 """What an installation is pinned to, and that no file says where from."""
 
+import ast
 import re
+import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 from packaging.requirements import Requirement
@@ -8,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 INDEX = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|--(extra-)?index-url|--find-links")
 TEXT = {".cfg", ".in", ".ini", ".md", ".py", ".rst", ".toml", ".txt", ".yaml", ".yml", ""}
+#: What only Airflow's own pages import, in the version that has them.
+OF_AIRFLOW = {"anyio", "fastapi", "flask_appbuilder", "flask_babel", "jinja2", "wtforms"}
 ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "matrix", "tests", ".ci"]
 
 
@@ -33,6 +38,21 @@ def test_everything_that_is_required_is_pinned_to_a_version_that_will_do(project
         and not any(need.specifier.contains(version) for version in pinned.get(canonicalize_name(need.name), []))
     }
     assert wrong == set()
+
+
+def test_everything_that_is_imported_is_declared(root, project):
+    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    declared = {canonicalize_name(Requirement(need).name) for need in needs}
+    imported = set()
+    for path in (root / "airflow_provider_wacontacts").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.partition(".")[0] for name in names}
+    distributions = packages_distributions()
+    others = imported - sys.stdlib_module_names - OF_AIRFLOW - {"airflow_provider_wacontacts", "_typeshed"}
+
+    assert {name for name in others if not declared & set(map(canonicalize_name, distributions.get(name, [])))} == set()
 
 
 def test_no_file_names_an_index(root):
