@@ -167,7 +167,8 @@ def parse_record(
 
 
 class _Id(msgspec.Struct, gc=False):
-    id: str = ""
+    # Of repeated members the last counts, and those before it may be null.
+    id: str | None = None
     phone_number: msgspec.Raw = msgspec.field(name="phoneNumber", default=msgspec.Raw())
 
 
@@ -180,7 +181,7 @@ def _keys(text: Text, taken_at: datetime) -> GreenApiKeys:
     decoded = _ID.decode(text)
     # It is beside the id of a contact whose id hides the number.
     phone_number = bytes(decoded.phone_number).strip(b'"').decode()
-    return GreenApiKeys(decoded.id, taken_at, ids_by_kind(decoded.id, phone_number))
+    return GreenApiKeys(decoded.id or "", taken_at, ids_by_kind(decoded.id, phone_number))
 
 
 def _rows(body: bytes) -> Iterable[Text]:
@@ -199,7 +200,7 @@ def _is_sound(row: Text) -> bool:
         pass
     try:
         canonical(row)
-        return 0 < len(_ID.decode(row).id) <= MAX_ID_LENGTH
+        return 0 < len(_ID.decode(row).id or "") <= MAX_ID_LENGTH
     except (ValueError, msgspec.DecodeError):
         return False
 

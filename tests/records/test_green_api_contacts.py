@@ -257,6 +257,14 @@ def test_ids_of_rejected_contacts_are_known():
     assert parse_snapshot(listed(SOUND)).rejected_ids == frozenset()
 
 
+def test_of_repeated_ids_the_last_counts():
+    snapshot = parse_snapshot(listed(b'{"id":null,"name":"x","id":"a"}', b'{"id":"b","id":null}'))
+
+    assert [record.contact_id for record in snapshot.records(NOON)] == ["a"]
+    assert [keys.contact_id for page in snapshot.pages(NOON) for keys in page.keys] == ["a"]
+    assert [reject.reason for reject in snapshot.rejects] == ["no id"]
+
+
 def test_an_id_that_is_unreadable_may_be_that_of_any_contact():
     snapshot = parse_snapshot(listed(SOUND, rb'{"id":"\x","sender":{"id":"a"}}'))
 

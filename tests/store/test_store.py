@@ -218,6 +218,7 @@ def test_a_finished_try_tells_its_totals(landing):
         lossy=False,
         gap_before=None,
         uri="postgresql://example/contacts",
+        reject_reasons={"no uuid": 1},
     )
 
 
