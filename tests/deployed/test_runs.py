@@ -123,4 +123,4 @@ def test_sql_operators_and_sensors_of_airflow_run_on_the_store(runs, store):
     assert {states[f"{task}_{store}"] for task in ("sync", "wait", "check", "count")} == {"success"}
     synced = runs.airflow.xcom("querying", run["dag_run_id"], f"sync_{store}")
     assert synced["rows"] > 0
-    assert runs.airflow.xcom("querying", run["dag_run_id"], f"count_{store}") == [[synced["rows"]]]
+    assert runs.airflow.xcom("querying", run["dag_run_id"], f"count_{store}") == synced["rows"]

@@ -74,7 +74,10 @@ with DAG("querying", schedule=None, start_date=BEGAN, catchup=False):
             column_mapping={"contact_id": {"null_check": {"equal_to": 0}, "unique_check": {"equal_to": 0}}},
         )
         count = SQLExecuteQueryOperator(
-            task_id=f"count_{name}", conn_id=name, sql="SELECT count(*) FROM wacontacts_current"
+            task_id=f"count_{name}",
+            conn_id=name,
+            sql="SELECT count(*) FROM wacontacts_current",
+            handler=lambda cursor: cursor.fetchone()[0],
         )
         sync >> wait >> check >> count
 
