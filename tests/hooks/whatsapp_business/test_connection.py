@@ -159,6 +159,7 @@ def test_the_form_is_the_same_before_3_2(monkeypatch):
         "sender": ("StringField", None),
         "daily_checks": ("IntegerField", 1000),
         "timeout": ("IntegerField", 60),
+        "wait_timeout": ("IntegerField", 600),
         "verify": ("StringField", "true"),
         "allow_http": ("BooleanField", False),
     }
