@@ -30,7 +30,8 @@ def test_the_wheel_holds_the_package_its_examples_and_nothing_else(root, wheel, 
     examples = {f"{PACKAGE}/example_dags/{name}" for name in files_under(root / "dags", "*.py")}
     about = {f"{dist_info.name}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
 
-    assert files_under(wheel) == package | examples | about | {f"{PACKAGE}/py.typed"}
+    templates = {f"{PACKAGE}/{name}" for name in files_under(root / PACKAGE, "templates/*")}
+    assert files_under(wheel) == package | examples | about | templates | {f"{PACKAGE}/py.typed"}
 
 
 def test_the_examples_are_a_package(wheel):
@@ -99,6 +100,7 @@ def test_the_entry_points_resolve(dist_info):
     found = {(point.group, point.name): point.load() for point in PathDistribution(dist_info).entry_points}
 
     assert {key: (target.__module__, target.__name__) for key, target in found.items()} == {
+        ("airflow.plugins", "wacontacts"): (f"{PACKAGE}.plugin.airflow_plugin", "WaContactsPlugin"),
         ("apache_airflow_provider", "provider_info"): (f"{PACKAGE}.get_provider_info", "get_provider_info"),
         ("console_scripts", "wacontacts"): (f"{PACKAGE}.cli", "main"),
     }
