@@ -71,9 +71,15 @@ def operator(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., An
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Read all that was logged or written so far."""
+    """Read what was logged or written since the last time."""
     caplog.set_level("DEBUG")
-    return lambda: "".join((*capfd.readouterr(), caplog.text))
+
+    def read() -> str:
+        text = "".join((*capfd.readouterr(), caplog.text))
+        caplog.clear()
+        return text
+
+    return read
 
 
 def to_store(**arguments: Any) -> GreenApiContactsToSqlOperator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A store that tasks reach by their connection, whose window of Monday was synced on Tuesday."""
-    url = store_url.replace("sqlite:///", "sqlite:////").replace("postgresql+psycopg", "postgres")
+    url = re.sub(r"postgresql\+psycopg2?", "postgres", store_url.replace("sqlite:///", "sqlite:////"))
     monkeypatch.setenv("AIRFLOW_CONN_WACONTACTS_STORE", url.replace("options=-csearch_path%3D", "table_schema="))
     schema = store_url.partition("search_path%3D")[2] or None
     return lambda now: Store(create_engine(store_url), table_schema=schema, now=lambda: now)

@@ -128,6 +128,7 @@ def test_what_came_of_it_is_in_the_ledger_too(landing, book):
         gone=1,
         back=0,
         reason=None,
+        reject_reasons={"no id": 1},
     )
     kept = "state, pages, row_count, new_versions, rejected, bytes, gone, back, reason, groups_seen, others_seen"
     assert landing.rows(f"SELECT {kept} FROM wacontacts_extraction ORDER BY extraction_number") == [

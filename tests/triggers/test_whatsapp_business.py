@@ -47,6 +47,7 @@ def test_serialize_returns_the_path_and_plain_arguments():
         "check_id": CHECK_ID,
         "deadline": "2024-01-31T08:00:00+00:00",
         "whatsapp_business_conn_id": "whatsapp_business_default",
+        "green_api_conn_id": None,
         "store_conn_id": "wacontacts_store",
         "recheck_failed": 2,
         "batch_size": 7,
