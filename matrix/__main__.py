@@ -28,7 +28,7 @@ TESTS = (
     *("sensors", "store", "triggers", "upgrades"),
 )
 #: With ``--quick``: what imports Airflow, and what speaks to SQLAlchemy, whose 1.4 the older ones have; and of that
-#: nothing that starts processes to kill them or to have them contend, nor large stores and long lists of hostile bodies,
+#: nothing that starts processes to kill them or to have them contend, no large store and no long list of bodies,
 #: which take half of the time.
 QUICK = ("dags", "hooks", "leaks", "metrics", "operators", "sensors", "store", "triggers", "upgrades")
 SLOW = (
