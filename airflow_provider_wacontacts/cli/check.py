@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, parse_duration
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts, parse_duration
 from airflow_provider_wacontacts.cli.store_options import (
     add_store_options,
     airflow_to_stderr,
@@ -83,7 +83,7 @@ def _check(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         print(json.dumps(preview))
         return
     del preview["sender"]
-    print("\n".join(f"{count:>9} {name}" for name, count in preview.items()))
+    print(format_counts(preview))
 
 
 def _hook(options: argparse.Namespace) -> WhatsAppBusinessHook | GreenApiHook:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts
 from airflow_provider_wacontacts.cli.store_options import (
     add_secret_option,
     add_store_options,
@@ -97,7 +97,7 @@ def _erase(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
             max_linked=options.max_linked,
             dry_run=options.dry_run,
         ).as_dict()
-    print(json.dumps(summary) if options.json else "\n".join(f"{int(n):>9} {name}" for name, n in summary.items()))
+    print(json.dumps(summary) if options.json else format_counts(summary))
 
 
 def people_on_stdin(*, ignore_unreadable: bool = False) -> People:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_wacontacts.cli.erase import add_people_options, local_or_remote, people_on_stdin
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts
 from airflow_provider_wacontacts.cli.private_file import write_private
 from airflow_provider_wacontacts.cli.store_options import airflow_to_stderr, open_store, require_url_env
 
@@ -52,7 +52,7 @@ def _export(command: argparse.ArgumentParser, options: argparse.Namespace) -> No
         )
     write_private(options.output, json.dumps(exported, default=_plain, ensure_ascii=False, indent=1).encode())
     counts = {name: len(rows) for name, rows in exported.items()}
-    print(json.dumps(counts) if options.json else "\n".join(f"{count:>9} {name}" for name, count in counts.items()))
+    print(json.dumps(counts) if options.json else format_counts(counts))
 
 
 def _plain(value: Any) -> Any:

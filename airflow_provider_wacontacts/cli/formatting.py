@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-__all__ = ["ParagraphFormatter", "format_table", "format_utc", "parse_duration"]
+__all__ = ["ParagraphFormatter", "format_counts", "format_table", "format_utc", "parse_duration"]
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 DURATION = re.compile("".join(rf"(?:(?P<{name}>[0-9]+){unit})?" for unit, name in UNITS.items()))
@@ -42,6 +43,11 @@ def parse_duration(text: str) -> timedelta:
     if duration <= timedelta(0):
         raise argparse.ArgumentTypeError(f"invalid duration {text!r}; use for example 26h, 90m, 7d or 1d12h")
     return duration
+
+
+def format_counts(counts: Mapping[str, Any]) -> str:
+    """Return a line for each count: right-aligned, before its name."""
+    return "\n".join(f"{count:>9} {name}" for name, count in counts.items())
 
 
 def format_utc(time: datetime) -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, parse_duration
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts, parse_duration
 from airflow_provider_wacontacts.cli.store_options import add_store_options, open_store, require_url_env
 
 __all__ = ["add_purge"]
@@ -56,6 +56,6 @@ def _purge(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     if options.json:
         print(json.dumps(rows | {"dry_run": options.dry_run}))
         return
-    print("\n".join(f"{count:>9} {name}" for name, count in rows.items()))
+    print(format_counts(rows))
     if options.dry_run:
         print("Nothing was removed (--dry-run).")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts
 from airflow_provider_wacontacts.cli.private_file import write_private
 from airflow_provider_wacontacts.cli.store_options import (
     add_secret_option,
@@ -80,4 +80,4 @@ def _apply(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 
 
 def _print(options: argparse.Namespace, counts: dict[str, int]) -> None:
-    print(json.dumps(counts) if options.json else "\n".join(f"{count:>9} {name}" for name, count in counts.items()))
+    print(json.dumps(counts) if options.json else format_counts(counts))

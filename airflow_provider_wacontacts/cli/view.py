@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts
 from airflow_provider_wacontacts.cli.store_options import (
     add_store_options,
     airflow_to_stderr,
@@ -61,4 +61,4 @@ def _view(command: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
             schema = TurnHook(options.turn_conn_id).get_schemas()
     result = update_view(store.context, ViewSpec(options.name, options.account, options.history), schema)._asdict()
-    print(json.dumps(result) if options.json else "\n".join(f"{n:>9} {name}" for name, n in result.items()))
+    print(json.dumps(result) if options.json else format_counts(result))
