@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, insert_into
 
 __all__ = ["find_or_add_account", "pin_number_id", "pin_secret"]
 
@@ -19,8 +18,7 @@ def find_or_add_account(connection: Connection, tables: Tables, source: str, nam
     own = own.with_for_update(read=True, key_share=True)
     found = connection.execute(own).scalar()
     if found is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(tables.account).values(source=source, account=name)
+        new = insert_into(connection, tables.account).values(source=source, account=name)
         connection.execute(new.on_conflict_do_nothing())
         found = connection.execute(own).scalar()
     return int(found)  # type: ignore[arg-type]

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.records.drift import Drift, KnownField, ObservedFields, find_drift
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.ledger import ExtractionResult, StartedExtraction
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, insert_into
 
 __all__ = ["FieldChange", "FieldObservation", "is_latest", "read_field_changes", "record_fields"]
 
@@ -31,7 +30,7 @@ class FieldObservation(NamedTuple):
     """
     What an extraction found of an account's fields.
 
-    :param selects: tells whether a field is written; the others are not judged.
+    :param selects: returns whether a field is written; the others are not judged.
     """
 
     fields: ObservedFields
@@ -83,7 +82,7 @@ def record_fields(
 
 
 def is_latest(connection: Connection, tables: Tables, result: ExtractionResult) -> bool:
-    """Tell whether no complete extraction of the account reaches further than a window."""
+    """Return whether no complete extraction of the account reaches further than a window."""
     if result.window_end is None:
         return True
     extraction, account = tables.extraction.c, tables.account.c
@@ -115,8 +114,7 @@ def _read(connection: Connection, tables: Tables, account_id: int) -> list[Known
 
 
 def _write(connection: Connection, tables: Tables, account_id: int, fields: Sequence[KnownField]) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    upsert = dialect.insert(tables.field)
+    upsert = insert_into(connection, tables.field)
     rows = [
         {**asdict(field), "account_id": account_id, "json_types": ",".join(sorted(field.json_types))}
         for field in fields

@@ -9,13 +9,12 @@ from datetime import datetime
 
 import msgspec
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionKey, SuppressionList
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, insert_into
 
 __all__ = ["Dump", "StoredSuppressionList"]
 
@@ -101,10 +100,9 @@ class StoredSuppressionList:
 
     def add(self, connection: Connection, key: SuppressionKey, hashes: Iterable[bytes], now: datetime) -> None:
         """Add hashes to the list."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         rows = [{"key_id": key.key_id, "hash": digest, "erased_at": now} for digest in sorted(set(hashes))]
         if rows:
-            connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), rows)
+            connection.execute(insert_into(connection, self._tables.erased).on_conflict_do_nothing(), rows)
 
     def dump(self, connection: Connection) -> Dump:
         """
@@ -125,14 +123,13 @@ class StoredSuppressionList:
         :returns: how many hashes were added.
         :raises ConfigError: the dump was made with another secret than the store's.
         """
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         keys = [msgspec.structs.asdict(key) for key in dump.keys]
         if keys:
-            connection.execute(dialect.insert(self._tables.erased_key).on_conflict_do_nothing(), keys)
+            connection.execute(insert_into(connection, self._tables.erased_key).on_conflict_do_nothing(), keys)
         before = self._count(connection)
         hashes = [msgspec.structs.asdict(digest) for digest in dump.hashes]
         if hashes:
-            connection.execute(dialect.insert(self._tables.erased).on_conflict_do_nothing(), hashes)
+            connection.execute(insert_into(connection, self._tables.erased).on_conflict_do_nothing(), hashes)
         self.read(connection)
         return self._count(connection) - before
 

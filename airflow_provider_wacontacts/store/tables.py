@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["HexId", "Tables", "UtcDateTime", "sqlite_time"]
+__all__ = ["HexId", "Tables", "UtcDateTime", "insert_into", "sqlite_time"]
 
 #: One width, so that text sorts as time does.
 SQLITE_DATETIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
@@ -222,3 +222,9 @@ class Tables:
             Column("lateness_s", Float),
             Column("lossy", Boolean),
         )
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Return an INSERT of the connection's dialect, which can say what to do about rows that are there already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
