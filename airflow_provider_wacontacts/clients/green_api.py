@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.exceptions import ApiError, AuthError, NotEnabledError, TransientError
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.green_api import Snapshot, parse_snapshot
-from airflow_provider_wacontacts.records.json import read_object
+from airflow_provider_wacontacts.records.json import UNDECODABLE, read_object
 
 __all__ = [
     "AUTHORIZED",
@@ -126,7 +126,7 @@ def error_message(body: bytes) -> str:
     """Return an error's ``message`` in lower case, or the whole body if it has none."""
     try:
         return msgspec.json.decode(body, type=_Message).message.lower()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return body.decode("utf-8", "replace").lower()
 
 

@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import ids_by_kind
-from airflow_provider_wacontacts.records.json import read_object
+from airflow_provider_wacontacts.records.json import UNDECODABLE, read_object
 
 __all__ = ["CHECKS_A_SECOND", "CLIENT_VERSION", "check_whatsapp"]
 
@@ -95,7 +95,7 @@ def _quota_error(response: Response) -> BudgetExceededError:
     resets_at = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
     try:
         quota = msgspec.json.decode(response.body, type=_QuotaResponse, strict=False).invoke_status
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         quota = _Quota()
     return BudgetExceededError(
         f"{CHECK}, HTTP 466: The quota of GREEN-API's plan is used up until {resets_at:%d %B %Y}. The results so far"

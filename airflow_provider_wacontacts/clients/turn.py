@@ -27,6 +27,7 @@ from airflow_provider_wacontacts.exceptions import (
     RejectedError,
 )
 from airflow_provider_wacontacts.records.arguments import validate_int
+from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.records.record import read_time
 from airflow_provider_wacontacts.records.windows import MILLISECOND
 
@@ -117,7 +118,7 @@ def get_schemas() -> Flow[list[dict[str, Any]]]:
         raise error_of(response, SCHEMAS)
     try:
         return msgspec.json.decode(response.body, type=_Schemas).fields
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise contract_error("The response is not an object with a list of fields.", SCHEMAS, response) from None
 
 
@@ -136,7 +137,7 @@ class _Errors(msgspec.Struct):
 def _error_code(body: bytes) -> int | None:
     try:
         errors = msgspec.json.decode(body, type=_Errors).errors
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
     return errors[0].code if errors else None
 
@@ -149,7 +150,7 @@ class _Created(msgspec.Struct):
 def _read_created(response: Response) -> Cursor:
     try:
         created = msgspec.json.decode(response.body, type=_Created)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         created = _Created("")
     if not created.cursor:
         raise contract_error("The response has no cursor.", CREATE, response)
@@ -171,7 +172,7 @@ def _wire_time(moment: datetime) -> str:
 
 
 def is_expired(body: bytes) -> bool:
-    """Tell whether a refusal says that the cursor has expired."""
+    """Return whether a refusal says that the cursor has expired."""
     text = body.lower()
     return b"cursor" in text and b"expired" in text
 

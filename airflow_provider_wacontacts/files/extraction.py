@@ -32,7 +32,7 @@ from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.records.json import has_repeated_members
 from airflow_provider_wacontacts.records.pages import Page
-from airflow_provider_wacontacts.records.record import Reject
+from airflow_provider_wacontacts.records.record import MAX_REASONS, Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 
@@ -40,8 +40,6 @@ __all__ = ["ExtractionWriter"]
 
 PART_BYTES = 64 * 2**20
 PART_ROWS = 1_000_000
-#: So many reasons for rejects are named.
-MAX_REASONS = 5
 
 
 class ExtractionWriter:

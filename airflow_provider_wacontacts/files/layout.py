@@ -15,6 +15,7 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files.local import local_path
+from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.records.windows import format_time
 
 __all__ = [
@@ -196,7 +197,7 @@ def decode_manifest(data: bytes) -> Manifest | None:
                 f"A manifest has format version {version}. Install a newer version of the package to read it."
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise LandingError("A manifest was not written by this package.") from None
     if not all(FILE_NAME.fullmatch(file.name) for file in (*manifest.parts, manifest.rejects) if file):
         raise LandingError("A manifest names files that this package does not write. Nothing was read or deleted.")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.retry import Clock
     from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
+    from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -120,14 +121,11 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def execute_after_results(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
         """Summarize the check after the triggerer has waited for its results."""
         from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         if "error" in event:
             raise error_from_event(event)
         with fail_without_retry():
-            hook, store = self.hook, open_store(self.store_conn_id)
-            budgets = {"daily_checks": hook.daily_checks, "monthly_checks": hook.monthly_checks}
-            checks = SenderChecks(store.context, hook.sender, **budgets)
+            checks = self._sender_checks(open_store(self.store_conn_id))
             check = checks.find(str(event["check_id"]))
             return self._publish_summary(context, check, checks, check.totals())
 
@@ -158,15 +156,13 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.pipelines.check_results import is_shareable
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.attempts import recorded
-        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         stop = self._stop = StopSignal()
         self.validate_rendered()
         self.hook.check()
-        sender, daily_checks, monthly_checks = self.hook.sender, self.hook.daily_checks, self.hook.monthly_checks
         store = open_store(self.store_conn_id)
         store.prepare()
-        checks = SenderChecks(store.context, sender, daily_checks=daily_checks, monthly_checks=monthly_checks)
+        checks = self._sender_checks(store)
         shared = is_shareable if self.reuse_across_senders else None
         if self.dry_run:
             return self._preview(context, checks, shared)
@@ -179,6 +175,12 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
             self._judge_rejects(check.reasons("rejected"), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
+
+    def _sender_checks(self, store: Store) -> SenderChecks:
+        from airflow_provider_wacontacts.store.checks.sender import SenderChecks
+
+        budgets = {"daily_checks": self.hook.daily_checks, "monthly_checks": self.hook.monthly_checks}
+        return SenderChecks(store.context, self.hook.sender, **budgets)
 
     def _preview(
         self,

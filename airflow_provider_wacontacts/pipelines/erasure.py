@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Inval
 from airflow_provider_wacontacts.identifiers.reader import read_identifier
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Contact
 from airflow_provider_wacontacts.identifiers.variants import variants
+from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.erasure import LINKED_EACH, ErasedRows, erase, erase_suppressed, find
 from airflow_provider_wacontacts.store.export_person import export_rows
@@ -228,7 +229,7 @@ def apply_suppressions(store: Store, data: bytes) -> dict[str, int]:
     """
     try:
         dump = msgspec.json.decode(data, type=Dump)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise ConfigError(
             "The file is no suppression list. Create one with `wacontacts store suppression export`."
         ) from None

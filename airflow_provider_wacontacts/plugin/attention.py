@@ -1,4 +1,4 @@
-"""What needs somebody: findings in the status of a store, the most pressing first, each with its remedy."""
+"""What needs attention: findings in the status of a store, the most pressing first, each with its remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEFAULT_REMEDY = "Open the log of its task for the cause, and clear the task to 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    Something that needs somebody.
+    Something that needs attention.
 
     :param urgency: 0 data is being lost; 1 something has stopped; 2 worth a look.
     :param subject: the account or the sender.
@@ -64,7 +64,7 @@ def find_problems(
     activity: Mapping[tuple[str, str], Activity],
     budgets: Mapping[str, Mapping[date, tuple[int, int | None]]],
 ) -> list[Finding]:
-    """Return what needs somebody, the most pressing first."""
+    """Return what needs attention, the most pressing first."""
     found = [
         *(finding for feed in status.feeds for finding in _of_feed(feed, status, activity)),
         *(finding for sender in status.senders for finding in _of_sender(sender, status.as_of.date(), budgets)),

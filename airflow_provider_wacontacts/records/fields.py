@@ -51,7 +51,7 @@ class FieldSelection:
         return None if include is None and exclude is None else cls(include, exclude, needed=needed)
 
     def keeps(self, *path: str) -> bool:
-        """Tell whether a field, or something inside it, is written."""
+        """Return whether a field, or something inside it, is written."""
         tree = self._tree
         for name in path:
             if name not in tree:
@@ -63,7 +63,7 @@ class FieldSelection:
         return True
 
     def has(self, field: str) -> bool:
-        """Tell whether a field, as arguments name it, is written."""
+        """Return whether a field, as arguments name it, is written."""
         return self.keeps(*field.split("."))
 
     def apply(self, text: Text) -> bytes:

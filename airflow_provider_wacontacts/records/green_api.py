@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
-from airflow_provider_wacontacts.records.json import canonical, split_list
+from airflow_provider_wacontacts.records.json import UNDECODABLE, canonical, split_list
 from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text, repair_rows, validate_id
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
 
@@ -188,7 +188,7 @@ def _rows(body: bytes) -> Iterable[Text]:
     """Return the rows of a list, undecoded."""
     try:
         return _RAW_ROWS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return split_list(body)
 
 
@@ -196,7 +196,7 @@ def _is_sound(row: Text) -> bool:
     """Whether a row can be stored as it is. A flat object of strings, as nearly all are, is recognized fastest."""
     try:
         return 0 < len(_FLAT.decode(row).get("id") or "") <= MAX_ID_LENGTH
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         pass
     try:
         canonical(row)

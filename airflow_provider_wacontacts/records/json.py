@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import msgspec
 
 __all__ = [
+    "UNDECODABLE",
     "canonical",
     "decode",
     "decode_leniently",
@@ -29,6 +30,8 @@ __all__ = [
     "split_object",
 ]
 
+#: What msgspec raises for text that it cannot decode.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
 MAX_DIGITS = 131_072
@@ -115,7 +118,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def _decode_strictly(body: bytes) -> Any:
     """Return ``None`` for a body that needs repair."""
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    with suppress(*UNDECODABLE):
         return None if ESCAPED_NUL in body else msgspec.json.decode(body)
     return None
 

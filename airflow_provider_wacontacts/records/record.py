@@ -13,7 +13,10 @@ import msgspec
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
-__all__ = ["Record", "Reject", "has_unidentified", "ids_in_rejects", "in_utc", "read_time", "row_hash"]
+__all__ = ["MAX_REASONS", "Record", "Reject", "has_unidentified", "ids_in_rejects", "in_utc", "read_time", "row_hash"]
+
+#: The number of reasons for rejects that errors, logs and summaries name: the commonest.
+MAX_REASONS = 5
 
 
 class Record(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import bindparam, func, insert, select, text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.record import Record, Reject
+from airflow_provider_wacontacts.records.record import MAX_REASONS, Record, Reject
 from airflow_provider_wacontacts.store.errors import is_data_error, reject_reason
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
@@ -24,8 +24,6 @@ __all__ = [
     "write_bisecting",
 ]
 
-#: So many reasons for rejects are named.
-MAX_REASONS = 5
 REPAIRED = """
 UPDATE {at}wacontacts_contact_payload SET repaired = true
 WHERE NOT repaired AND account_id = :account_id AND version_id = (
