@@ -47,7 +47,7 @@ SELECT coalesce(sum(CASE WHEN {IS_GROUP} THEN 1 ELSE 0 END), 0), count(*)
 #: An unchanged contact is found by the times of its current version; one that has changed, by an earlier version.
 KEPT = """
 SELECT count(*) FROM {at}wacontacts_contact_current h
-WHERE h.account_id = :account_id AND h.last_seen_at = :seen_at AND {scope} AND (
+WHERE h.account_id = :account_id AND h.last_seen_at = :seen_at AND h.is_present AND {scope} AND (
     h.first_seen_at <= :taken_at OR EXISTS (
         SELECT 1 FROM {at}wacontacts_contact_version s
         JOIN {at}wacontacts_contact_payload b ON b.account_id = s.account_id AND b.version_id = s.version_id
