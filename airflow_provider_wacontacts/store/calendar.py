@@ -17,6 +17,7 @@ from typing import Any
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.intervals import Synced, read_synced
 from airflow_provider_wacontacts.store.ledger import LOST_AFTER
 
 __all__ = ["CELL_STATES", "AccountCalendar", "Cell", "cells_of", "read_calendars"]
@@ -32,14 +33,21 @@ FROM {at}wacontacts_account a
 LEFT JOIN {at}wacontacts_extraction e ON e.account_id = a.account_id AND e.state = 'complete'
 GROUP BY a.account_id, a.source, a.account ORDER BY a.source, a.account
 """
-COMPLETE = """
-SELECT e.account_id, coalesce(e.window_start, e.extracted_at) AS start_at, e.covered_until AS end_at,
-    e.window_start IS NULL AS is_snapshot, e.lateness_s <= :late_after_s AS in_time, e.new_versions
-FROM {at}wacontacts_extraction e
+#: By day, or by hour.
+COUNTED = """
+SELECT e.account_id, e.window_start IS NULL AS is_snapshot, {moment} AS moment, sum(e.new_versions) AS new_versions,
+    max(e.extracted_at) AS last_at
+FROM {{at}}wacontacts_extraction e
 WHERE +e.account_id IN :account_ids AND e.state = 'complete' AND e.covered_until > :since
     AND coalesce(e.window_start, e.extracted_at) < :until
-ORDER BY e.account_id, 2
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
+#: The UTC day, or hour, in which an extraction's window starts, or in which its snapshot was taken: PostgreSQL's, and
+#: that of SQLite, which stores times as text.
+MOMENTS = {
+    False: "date_trunc(:unit, coalesce(e.window_start, e.extracted_at) AT TIME ZONE 'UTC')",
+    True: "substr(coalesce(e.window_start, e.extracted_at), 1, CASE :unit WHEN 'day' THEN 10 ELSE 13 END)",
+}
 UNFINISHED = """
 SELECT e.account_id, coalesce(e.window_start, e.extracted_at) AS start_at,
     coalesce(e.window_end, e.extracted_at) AS end_at, e.window_start IS NULL AS is_snapshot,
@@ -51,8 +59,6 @@ WHERE +e.account_id IN :account_ids AND e.state <> 'complete' AND coalesce(e.win
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2
 """
 INSTANT = timedelta(microseconds=1)
-#: Of a time as a string, in UTC: its day, and its hour.
-DAY_CHARACTERS, HOUR_CHARACTERS = 10, 13
 
 
 @dataclass(slots=True)
@@ -89,13 +95,16 @@ class Cell:
 
 @dataclass(slots=True)
 class _Found:
-    """What is being gathered of an account, with times as the database sends them."""
+    """
+    What is being gathered of an account.
 
-    complete: list[tuple[Any, Any]] = field(default_factory=list)
-    in_time: list[tuple[Any, Any]] = field(default_factory=list)
-    snapshots: list[Any] = field(default_factory=list)
+    :param snapshots: when the last one of each day, or hour, was taken.
+    :param new_versions: by the start of the day, or hour.
+    """
+
+    snapshots: list[datetime] = field(default_factory=list)
     unfinished: list[Any] = field(default_factory=list)
-    new_versions: Counter[str] = field(default_factory=Counter)
+    new_versions: Counter[datetime] = field(default_factory=Counter)
 
 
 def read_calendars(
@@ -117,9 +126,10 @@ def read_calendars(
     """
     accounts = db.execute(ACCOUNTS, times=("first_start", "reached_at", "first_at")).all()
     chosen = [row for row in accounts if account_id in (None, row.account_id)]
-    counted_by = HOUR_CHARACTERS if by_hour else DAY_CHARACTERS
-    found = _gather(db, span, [row.account_id for row in chosen], counted_by, now=now, late_after=late_after)
-    return [_calendar(row, found[row.account_id], span) for row in chosen]
+    account_ids = [row.account_id for row in chosen]
+    synced = read_synced(db, account_ids, late_after=late_after, span=span)
+    found = _gather(db, span, account_ids, "hour" if by_hour else "day", now)
+    return [_calendar(row, synced[row.account_id], found[row.account_id], span) for row in chosen]
 
 
 def cells_of(calendar: AccountCalendar, span: Window, length: timedelta) -> list[Cell]:
@@ -137,47 +147,33 @@ def cells_of(calendar: AccountCalendar, span: Window, length: timedelta) -> list
     ]
 
 
-def _gather(
-    db: Database, span: Window, account_ids: Sequence[int], counted_by: int, *, now: datetime, late_after: timedelta
-) -> Mapping[int, _Found]:
-    """
-    Read the ledger. Only the ends of merged intervals are parsed, because there may be years of hourly windows.
-
-    :param counted_by: how many characters of a time its new versions are counted by.
-    """
+def _gather(db: Database, span: Window, account_ids: Sequence[int], unit: str, now: datetime) -> Mapping[int, _Found]:
     found: defaultdict[int, _Found] = defaultdict(_Found)
     if not account_ids:
         return found
     asked: dict[str, Any] = {"account_ids": list(account_ids), "since": span.start, "until": span.end}
-    complete: Iterable[Any] = db.execute(COMPLETE, late_after_s=late_after.total_seconds(), **asked)
-    # Taken apart by position: reading columns by name takes three times as long.
-    for account_id, start_at, end_at, is_snapshot, in_time, new_versions in complete:
-        own = found[account_id]
-        own.new_versions[str(start_at)[:counted_by]] += new_versions
-        if is_snapshot:
-            own.snapshots.append(start_at)
-            continue
-        merge_interval(own.complete, start_at, end_at)
-        if in_time:
-            merge_interval(own.in_time, start_at, end_at)
-    for row in db.execute(UNFINISHED, silent_since=now - LOST_AFTER, **asked):
+    counted = COUNTED.format(moment=MOMENTS[db.is_sqlite])
+    for row in db.execute(counted, times=("last_at",), unit=unit, **asked):
+        own = found[row.account_id]
+        own.new_versions[_in_utc(row.moment)] += int(row.new_versions)
+        if row.is_snapshot:
+            own.snapshots.append(row.last_at)
+    for row in db.execute(UNFINISHED, times=("start_at", "end_at"), silent_since=now - LOST_AFTER, **asked):
         found[row.account_id].unfinished.append(row)
     return found
 
 
-def _calendar(row: Any, found: _Found, span: Window) -> AccountCalendar:
-    complete, in_time = _windows(found.complete), _windows(found.in_time)
-    intervals = {
-        "complete": [*complete, *(_instant(moment) for moment in found.snapshots)],
-        "gap": _gaps(row, complete, span),
-        "late": lossy_among(complete, in_time, baseline_until=row.first_at) if complete else [],
+def _calendar(row: Any, synced: Synced, found: _Found, span: Window) -> AccountCalendar:
+    intervals: dict[str, Sequence[Window]] = {
+        "complete": [*synced.all, *(_instant(moment) for moment in found.snapshots)],
+        "gap": _gaps(row, synced.all, span),
+        "late": lossy_among(synced.all, synced.in_time, baseline_until=row.first_at) if synced.all else [],
     }
     unfinished = [each for each in found.unfinished if not _is_followed(each, found.snapshots)]
     for state in ("running", "failed"):
         attempted = _merged(_attempted(each) for each in unfinished if each.state == state)
-        intervals[state] = list(_without(attempted, complete))
-    versions = {datetime.fromisoformat(time).replace(tzinfo=UTC): count for time, count in found.new_versions.items()}
-    return AccountCalendar(row.account_id, row.source, row.account, row.reached_at, intervals, versions)
+        intervals[state] = list(_without(attempted, synced.all))
+    return AccountCalendar(row.account_id, row.source, row.account, row.reached_at, intervals, found.new_versions)
 
 
 def _gaps(row: Any, complete: Sequence[Window], span: Window) -> list[Window]:
@@ -192,21 +188,20 @@ def _gaps(row: Any, complete: Sequence[Window], span: Window) -> list[Window]:
     return gaps_between(edges)
 
 
-def _is_followed(unfinished: Any, snapshots: Sequence[Any]) -> bool:
+def _is_followed(unfinished: Any, snapshots: Sequence[datetime]) -> bool:
     """Return whether a complete snapshot came after an unfinished one on the same day."""
     if not unfinished.is_snapshot:
         return False
-    started = _utc(unfinished.start_at)
-    return any(started <= taken and taken.date() == started.date() for taken in map(_utc, snapshots))
+    started = unfinished.start_at
+    return any(started <= taken and taken.date() == started.date() for taken in snapshots)
 
 
-def _instant(moment: Any) -> Window:
-    start = _utc(moment)
-    return Window(start, start + INSTANT)
+def _instant(moment: datetime) -> Window:
+    return Window(moment, moment + INSTANT)
 
 
 def _attempted(row: Any) -> Window:
-    return _instant(row.start_at) if row.is_snapshot else Window(_utc(row.start_at), _utc(row.end_at))
+    return _instant(row.start_at) if row.is_snapshot else Window(row.start_at, row.end_at)
 
 
 def _merged(windows: Iterable[Window]) -> list[Window]:
@@ -244,9 +239,5 @@ def _start_of(window: Window) -> datetime:
     return window.start
 
 
-def _windows(intervals: Iterable[tuple[Any, Any]]) -> list[Window]:
-    return [Window(_utc(start), _utc(end)) for start, end in intervals]
-
-
-def _utc(value: Any) -> datetime:
-    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+def _in_utc(moment: datetime | str) -> datetime:
+    return (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).replace(tzinfo=UTC)

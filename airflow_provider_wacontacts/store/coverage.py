@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from airflow_provider_wacontacts.records.windows import Window
 
@@ -19,8 +19,6 @@ __all__ = [
     "lossy_among",
     "merge_interval",
 ]
-
-T = TypeVar("T", datetime, str)
 
 
 class SyncedWindow(NamedTuple):
@@ -65,12 +63,12 @@ def gap_before(window: Window, covered_until: datetime | None) -> tuple[datetime
     return (covered_until, window.start) if covered_until is not None and covered_until < window.start else None
 
 
-def merge_interval(intervals: list[tuple[T, T]], start: T, end: T) -> None:
+def merge_interval(intervals: list[tuple[datetime, datetime]], start: datetime, end: datetime) -> None:
     """
     Merge an interval into the last of some intervals if they touch or overlap; append it otherwise.
 
     :param intervals: start and end of each, ascending and disjoint; changed in place.
-    :param start: not before the start of the last one. Times may be of any type that sorts as time does.
+    :param start: not before the start of the last one.
     """
     if intervals and start <= intervals[-1][1]:
         intervals[-1] = (intervals[-1][0], max(intervals[-1][1], end))

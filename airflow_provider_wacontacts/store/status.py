@@ -17,15 +17,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.budget import utc_day
-from airflow_provider_wacontacts.store.coverage import gaps_between, intervals_since, lossy_among, merge_interval
+from airflow_provider_wacontacts.store.coverage import gaps_between, intervals_since, lossy_among
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
+from airflow_provider_wacontacts.store.intervals import Synced, read_synced
 from airflow_provider_wacontacts.store.ledger import LOST_AFTER
 
 __all__ = [
@@ -86,12 +87,6 @@ SELECT extraction_id, window_start, window_end, extracted_at, finished_at, cover
 FROM {at}wacontacts_extraction e
 WHERE e.account_id = :account_id AND e.state = 'complete' AND e.covered_until = :reached_at
 ORDER BY e.extracted_at DESC, e.extraction_number DESC LIMIT 1
-"""
-WINDOWS = f"""
-SELECT e.account_id, e.window_start AS start_at, e.covered_until AS end_at, e.lateness_s <= :late_after_s AS in_time
-FROM {{at}}wacontacts_extraction e
-WHERE {OWN} AND e.state = 'complete' AND e.window_start < e.covered_until
-ORDER BY e.account_id, e.window_start
 """
 UNFINISHED = f"""
 SELECT e.account_id, {STATE} AS state, coalesce(e.reason, e.error) AS reason, count(*) AS tries,
@@ -274,13 +269,13 @@ def read_feeds(
     known = _feeds(db, selection, silent_since)
     account_ids = [account_id for account_id, _, _ in known]
     read = partial(_rows, db, account_ids)
-    covered, in_time = _intervals(db, account_ids, late_after)
+    synced = read_synced(db, account_ids, late_after=late_after)
     purged_before = dict(map(tuple, db.execute(PURGED, times=["extractions_purged_before"])))
     unfinished, rejects = read(UNFINISHED, silent_since=silent_since), read(REJECTS)
     contacts = read(CONTACTS) if with_contacts else None
 
     def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
-        loss = _loss(covered[account_id], in_time[account_id], first_at, purged_before.get(account_id))
+        loss = _loss(synced[account_id], first_at, purged_before.get(account_id))
         return replace(
             feed,
             unfinished=[Unfinished(**row) for row in unfinished[account_id]],
@@ -316,46 +311,19 @@ def _newest(db: Database, account_id: int, reached_at: datetime) -> Newest | Non
     return Newest(**found) if found else None
 
 
-def _loss(
-    covered: list[Window], in_time: list[Window], first_at: datetime | None, purged_before: datetime | None
-) -> dict[str, Any]:
-    if not covered or first_at is None:
+def _loss(synced: Synced, first_at: datetime | None, purged_before: datetime | None) -> dict[str, Any]:
+    if not synced.all or first_at is None:
         return {}
-    loss = {"gaps": gaps_between(covered), "lossy": lossy_among(covered, in_time, baseline_until=first_at)}
-    known = {name: intervals_since(purged_before, intervals) for name, intervals in loss.items()}
-    return {"covered_from": covered[0].start, "baseline_until": first_at, **known}
+    lossy = lossy_among(synced.all, synced.in_time, baseline_until=first_at)
+    known = {
+        name: intervals_since(purged_before, intervals)
+        for name, intervals in (("gaps", gaps_between(synced.all)), ("lossy", lossy))
+    }
+    return {"covered_from": synced.all[0].start, "baseline_until": first_at, **known}
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
     return {"present": 0, "gone": 0} | {row["state"]: row["contacts"] for row in rows}
-
-
-def _intervals(
-    db: Database, account_ids: Sequence[int], late_after: timedelta
-) -> tuple[Mapping[int, list[Window]], Mapping[int, list[Window]]]:
-    """
-    Return the covered intervals, and those that were synced in time, by account.
-
-    Times of windows stay as the database sends them; only the ends of merged intervals are parsed.
-    """
-    covered: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
-    in_time: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
-    if account_ids:
-        asked: dict[str, Any] = {"account_ids": list(account_ids), "late_after_s": late_after.total_seconds()}
-        for row in db.execute(WINDOWS, **asked):
-            merge_interval(covered[row.account_id], row.start_at, row.end_at)
-            if row.in_time:
-                merge_interval(in_time[row.account_id], row.start_at, row.end_at)
-    return _windows(covered), _windows(in_time)
-
-
-def _windows(intervals: Mapping[int, list[tuple[Any, Any]]]) -> Mapping[int, list[Window]]:
-    windows = {key: [Window(_utc(start), _utc(end)) for start, end in found] for key, found in intervals.items()}
-    return defaultdict(list, windows)
-
-
-def _utc(value: Any) -> datetime:
-    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
 def _rows(db: Database, account_ids: Sequence[int], sql: str, **parameters: Any) -> Mapping[int, list[Row]]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.calendar import cells_of, read_calendars
@@ -84,6 +84,23 @@ def test_an_hour_is_as_good_as_its_window(landing):
     sync(landing, 1.5, 2)
 
     assert [state for state, _ in states(landing, 1, 2, HOUR)] == ["gap"] * 12 + ["complete"] * 12
+
+
+def test_a_long_window_covers_what_lies_between_short_ones(landing):
+    """In whatever order they start: an interval reaches as far as the longest of its windows."""
+    for start, end in ((0, 4), (0.5, 1), (2, 2.5), (4, 4.5), (5, 6)):
+        sync(landing, start, end)
+
+    assert [state for state, _ in states(landing, 0, 6)] == [*["complete"] * 4, "gap", "complete"]
+
+
+def test_days_are_utc_whatever_the_time_zone_of_the_database_is(postgres_url, dump_store):
+    engine = create_engine(f"{postgres_url}?options=-ctimezone%3DPacific/Auckland")
+    landing = Landing(engine, dump_store)
+    sync(landing, 0, 1, contacts=3)
+
+    assert states(landing, -1, 2) == [("none", 0), ("complete", 3), ("none", 0)]
+    engine.dispose()
 
 
 def test_between_snapshots_nothing_is_missing(landing):
