@@ -4,6 +4,9 @@ How the page reads the store without harm to the API server that it runs in.
 At most four of its queries run at once, in threads of its own. Whoever comes when all are busy is refused at once, so
 no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused for five
 seconds. A query is given up after three seconds.
+
+At most four of its pages are made at once, too. Others wait before anything is done for them, so requests to Airflow
+itself, which share the event loop, pass in between.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_wacontacts.exceptions import LandingError
 
-__all__ = ["BusyError", "Readers", "StoreTimeoutError"]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["BusyError", "FewAtOnce", "Readers", "StoreTimeoutError"]
 
 T = TypeVar("T")
 
@@ -104,3 +110,24 @@ class Readers:
         old = [key for key, (until, future) in self._shared.items() if future.done() and until < now]
         for key in old[: len(old) if len(self._shared) >= MAX_CACHED else 32]:
             del self._shared[key]
+
+
+class FewAtOnce:
+    """
+    ASGI middleware that lets a few requests for pages through at once; the others wait their turn.
+
+    Requests with a body pass: one that is sent slowly would hold up the others.
+
+    :param at_once: how many.
+    """
+
+    def __init__(self, app: ASGIApp, at_once: int = AT_ONCE) -> None:
+        self._app = app
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return await self._app(scope, receive, send)
+        async with self._turns:
+            return await self._app(scope, receive, send)

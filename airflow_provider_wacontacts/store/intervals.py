@@ -13,30 +13,37 @@ from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["Synced", "read_synced"]
 
-#: An interval begins where a window starts after all earlier ones have ended. The plus sign keeps the index by account
-#: out of it: going through a ledger of years in its own order is quicker.
+#: An interval begins where a window starts after all earlier ones have ended, and ends where those before the next such
+#: window did. The plus sign keeps the index by account out of it: going through a ledger of years in its own order is
+#: quicker.
 MERGED = """
 WITH synced AS (
-    SELECT e.account_id, 0 AS in_time, e.window_start AS start_at, e.covered_until AS end_at
+    SELECT e.account_id, e.window_start AS start_at, e.covered_until AS end_at, e.lateness_s <= :late_after_s AS in_time
     FROM {{at}}wacontacts_extraction e
     WHERE +e.account_id IN :account_ids AND e.state = 'complete' AND e.window_start < e.covered_until {within}
-    UNION ALL
-    SELECT e.account_id, 1, e.window_start, e.covered_until
-    FROM {{at}}wacontacts_extraction e
-    WHERE +e.account_id IN :account_ids AND e.state = 'complete' AND e.window_start < e.covered_until {within}
-        AND e.lateness_s <= :late_after_s
 ), ordered AS (
-    SELECT s.*, max(s.end_at) OVER (
-        PARTITION BY s.account_id, s.in_time ORDER BY s.start_at, s.end_at
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ) AS reached_at FROM synced s
-), numbered AS (
-    SELECT o.*, sum(CASE WHEN o.start_at <= o.reached_at THEN 0 ELSE 1 END) OVER (
-        PARTITION BY o.account_id, o.in_time ORDER BY o.start_at, o.end_at ROWS UNBOUNDED PRECEDING
-    ) AS interval_number FROM ordered o
+    SELECT s.*, max(s.end_at) OVER earlier AS reached_at,
+        max(CASE WHEN s.in_time THEN s.end_at END) OVER earlier AS in_time_until
+    FROM synced s
+    WINDOW earlier AS (
+        PARTITION BY s.account_id ORDER BY s.start_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
+), begun AS (
+    SELECT account_id, 0 AS in_time, start_at, reached_at FROM ordered
+    WHERE reached_at IS NULL OR start_at > reached_at
+    UNION ALL
+    SELECT account_id, 1, start_at, in_time_until FROM ordered
+    WHERE in_time AND (in_time_until IS NULL OR start_at > in_time_until)
+), ended AS (
+    SELECT account_id, 0 AS in_time, max(end_at) AS end_at FROM ordered GROUP BY account_id
+    UNION ALL
+    SELECT account_id, 1, max(end_at) FROM ordered WHERE in_time GROUP BY account_id
 )
-SELECT account_id, in_time, min(start_at) AS start_at, max(end_at) AS end_at
-FROM numbered GROUP BY account_id, in_time, interval_number ORDER BY 1, 2, 3
+SELECT b.account_id, b.in_time, b.start_at, coalesce(
+    lead(b.reached_at) OVER (PARTITION BY b.account_id, b.in_time ORDER BY b.start_at), e.end_at
+) AS end_at
+FROM begun b JOIN ended e ON e.account_id = b.account_id AND e.in_time = b.in_time
+ORDER BY 1, 2, 3
 """
 WITHIN = "AND e.covered_until > :since AND e.window_start < :until"
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.plugin.reading import BusyError, Readers, StoreTimeoutError
+from airflow_provider_wacontacts.plugin.reading import BusyError, FewAtOnce, Readers, StoreTimeoutError
 
 
 @pytest.fixture
@@ -87,3 +87,43 @@ def test_an_error_is_shared_too(gate):
 
     asyncio.run(scenario())
     assert asked == [1]
+
+
+def test_a_few_pages_are_made_at_once_and_all_are_served():
+    running, most, served = 0, 0, 0
+
+    async def page(*_):
+        nonlocal running, most, served
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running, served = running - 1, served + 1
+
+    async def scenario():
+        few = FewAtOnce(page, at_once=4)
+        await asyncio.gather(*(few({"type": "http", "method": "GET"}, None, None) for _ in range(30)))
+
+    asyncio.run(scenario())
+    assert (most, served) == (4, 30)
+
+
+def test_a_request_with_a_body_does_not_hold_up_pages():
+    served = []
+
+    async def scenario():
+        is_over = asyncio.Event()
+
+        async def page(scope, *_):
+            if scope["method"] == "POST":
+                await is_over.wait()
+            served.append(scope["method"])
+
+        few = FewAtOnce(page, at_once=1)
+        slow = asyncio.create_task(few({"type": "http", "method": "POST"}, None, None))
+        await asyncio.sleep(0)
+        await few({"type": "http", "method": "GET"}, None, None)
+        is_over.set()
+        await slow
+
+    asyncio.run(scenario())
+    assert served == ["GET", "POST"]
