@@ -216,8 +216,8 @@ def add_help(error: WaContactsError) -> str:
     """
     page = f"{DOCUMENTATION}/how-to/troubleshooting.md#{type(error).__name__.lower()}"
     if page not in str(error):
-        sentence = str(error.args[0]).rstrip(".")
-        error.args = (f"{sentence}. See {page}", *error.args[1:])
+        message = str(error.args[0]).rstrip(".")
+        error.args = (f"{message}{'' if message.endswith('?') else '.'} See {page}", *error.args[1:])
     return str(error)
 
 

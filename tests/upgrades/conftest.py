@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
-from airflow_provider_wacontacts.hooks import green_api
+from airflow_provider_wacontacts.hooks import green_api, number_clients
 from airflow_provider_wacontacts.operators.green_api import (
     GreenApiCheckContactsOperator,
     GreenApiContactsToObjectStorageOperator,
@@ -53,8 +53,11 @@ class Scene:
         known.execute(self.context("yesterday"))
         self.check_id = self._checked(numbers(3))
 
-    def task(self, name: str) -> Any:
-        """Make a task by the name of its class."""
+    def task(self, form: dict[str, Any]) -> Any:
+        """Make the task that has left a form."""
+        name = form["task"].rpartition(".")[2]
+        if form["method"] == "execute_after_results":
+            return WhatsAppCheckContactsOperator(task_id="task", contacts=numbers(2, first=10), blocking="wait")
         return self._makers()[name]()
 
     def context(self, run_id: str = "run") -> dict[str, Any]:
@@ -63,8 +66,11 @@ class Scene:
         run = SimpleNamespace(run_after=datetime.now(UTC))
         return {"ti": ti, "dag_run": run, "outlet_events": {}}
 
-    def delay(self) -> None:
+    def delay(self, form: dict[str, Any]) -> None:
         """Give every task a reason to wait: a limit of an hour, an account that is empty, answers that take a while."""
+        if form["method"] == "execute_after_results":
+            self.api.whatsapp.change(processing_share=1.0, processing_time="real", processing_s=0.15, wait_s=10.0)
+            return
         for on in ("create", "check", "whatsapp"):
             self.api.fail(Fault(on=on, kind="rate_limited", headers=LATER, every=1))
         self.api.green_api.change(empty_answers=None)
@@ -106,6 +112,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     def connect(conn_id: str, **fields: Any) -> None:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"host": api.url, **fields}))
 
+    monkeypatch.setattr(number_clients, "MAX_WAIT", timedelta(seconds=0.05))
     monkeypatch.setattr(green_api, "RATE_LIMITERS", RateLimiters(timedelta(0)))
     behaviours = {"whatsapp": SLOW, "green_api": GreenApiBehaviour(), "contact_list": ContactList()}
     with Sandbox(bob(), now=datetime.now(UTC).replace(microsecond=0), **behaviours) as api:
