@@ -237,6 +237,32 @@ def get_provider_info() -> dict[str, object]:
                         " Default: 600.",
                         "schema": {"type": ["integer", "null"], "default": 600, "minimum": 1},
                     },
+                    "webhook_secret": {
+                        "label": "Webhook secret",
+                        "description": "Secret that the client signs webhook deliveries with, at least 16 bytes. Only"
+                        " `wacontacts receiver` needs it. Default: none.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "webhook_path": {
+                        "label": "Webhook path",
+                        "description": "For a client that signs nothing: random last part of the webhook's URL, at"
+                        " least 32 letters and digits. Default: none.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "webhook_header": {
+                        "label": "Webhook header",
+                        "description": "Header with the signature of a delivery. Default: X-Turn-Hook-Signature.",
+                        "schema": {"type": ["string", "null"], "examples": ["X-Hub-Signature-256"]},
+                    },
+                    "webhook_algorithm": {
+                        "label": "Webhook algorithm",
+                        "description": "Hash function of the signature's HMAC. Default: sha256.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "default": "sha256",
+                            "enum": ["sha256", "sha512", "sha1", None],
+                        },
+                    },
                     "timeout": TIMEOUT,
                     "verify": VERIFY,
                     "allow_http": {

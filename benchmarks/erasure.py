@@ -23,9 +23,9 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.files import ExtractionWriter
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.erasure import People, erase_people
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
 from airflow_provider_wacontacts.records.record import Reject

@@ -30,14 +30,16 @@ ROOMS = {
     "pipelines": VALUES | {"clients", "store", "files"},
     "hooks": VALUES | {"clients", "store", "files", "get_provider_info"},
     "assets": VALUES,
+    "callbacks": CORE,
+    "receiver": CORE | {"hooks"},
     "triggers": CORE | {"hooks"},
     "sensors": CORE | {"hooks", "operators", "triggers", "assets", "plugin"},
     "operators": CORE | {"hooks", "triggers", "assets", "plugin"},
     "plugin": CORE | {"hooks"},
     "sandbox": set(),
-    "cli": CORE | {"hooks", "sandbox"},
+    "cli": CORE | {"hooks", "receiver", "sandbox"},
 }
-KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "plugin", "assets", "cli"}
+KNOWING_AIRFLOW = {"hooks", "operators", "sensors", "triggers", "plugin", "receiver", "assets", "cli"}
 KNOWING_NOTHING = {"exceptions", "get_provider_info", "sandbox"}
 
 # All that identifiers, records and clients' requests need computes, and touches nothing.

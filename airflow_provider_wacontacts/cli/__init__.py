@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.cli.forget_account import add_forget_account
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
 from airflow_provider_wacontacts.cli.init import add_init
 from airflow_provider_wacontacts.cli.purge import add_purge
+from airflow_provider_wacontacts.cli.receiver import add_receiver
 from airflow_provider_wacontacts.cli.refresh_directory import add_refresh_directory
 from airflow_provider_wacontacts.cli.repseudonymize import add_repseudonymize
 from airflow_provider_wacontacts.cli.sandbox import add_sandbox
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_doctor(commands)
     add_init(commands)
+    add_receiver(commands)
     add_sandbox(commands)
     add_check(commands)
     store = commands.add_parser(

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.hooks.connections import (
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import read_sender
 
-__all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection"]
+__all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection", "parse_sender"]
 
 DEFAULT_DAILY_CHECKS = 1000
 DEFAULT_WAIT_TIMEOUT = 600
@@ -65,7 +65,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
             "extra 'max_response_seconds'",
             f"must be at most {MAX_SECONDS}: numbers are leased for 12 minutes",
         )
-    sender = _sender(connection, extras)
+    sender = parse_sender(connection, extras)
     auth = _auth_kind(connection, extras, endpoint)
     return WhatsAppConnection(
         endpoint,
@@ -120,7 +120,12 @@ def _login(connection: Connection) -> tuple[str, str]:
     return username, password
 
 
-def _sender(connection: Connection, extras: Mapping[str, Any]) -> str:
+def parse_sender(connection: Connection, extras: Mapping[str, Any]) -> str:
+    """
+    Return what a connection's numbers are stored under: extra ``sender``, or the connection's ID.
+
+    :raises ConfigError: it looks like a phone number and is none.
+    """
     given = str(extras.get("sender") or "").strip()
     try:
         return read_sender(given or connection.conn_id)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import TypeAlias
-
-from sqlalchemy import create_engine
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     MAX_HASH_LENGTH,
@@ -19,20 +14,22 @@ from airflow_provider_wacontacts.clients.whatsapp_business import (
     is_resolved,
     parse_callback,
 )
-from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
-from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number, read_sender
+from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
 from airflow_provider_wacontacts.pipelines.check_results import to_number_result
-from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identifier_changes import record_identifier_changes
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_delivery
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["RecordedCallback", "record_callback"]
+__all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_delivery"]
 
 Results: TypeAlias = dict[str, NumberResult]
+#: The reason of a delivery that is rejected.
+UNREADABLE = "delivery that is not a JSON object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,59 +49,80 @@ class RecordedCallback:
     ignored: int = 0
 
 
-def record_callback(
-    store: Engine | URL | str,
-    sender: str,
-    body: bytes | str,
-    *,
-    table_schema: str | None = None,
-    pseudonym_secret: str | None = None,
-    verified: bool = False,
-    received_at: datetime | None = None,
-) -> RecordedCallback:
+@dataclass(frozen=True, slots=True)
+class Delivery:
     """
-    Record the check results, identity changes and changed numbers of a webhook delivery.
+    The part of a delivery that is recorded.
 
-    Deliveries may be repeated, late and in any order: the store ends up the same. Sensors see the results at their next
-    poll. Messages, receipts and profiles are ignored, without a connection to the store.
+    :param results: by number.
+    :param invalid: entries without a valid number or identity.
+    """
 
-    :param store: SQLAlchemy engine of the store's database, PostgreSQL or SQLite, or its URL. Pass an engine if
-        deliveries are frequent. Missing tables are created.
-    :param sender: Name that the sender's numbers are stored under: extra ``sender`` of its connection. With a plus
-        sign, it sets the region of numbers that have none.
-    :param body: Body of the delivery, unchanged.
-    :param table_schema: PostgreSQL schema of the store's tables. Default: the schema of the database connection.
-    :param pseudonym_secret: Extra ``pseudonym_secret`` of the store's connection, if set. It identifies erased people,
-        about whom nothing is recorded.
-    :param verified: Whether you verified that the delivery comes from the client, for example by a secret in the URL of
-        the webhook. Default: ``False``. Then WhatsApp IDs in results are ignored, and only statuses are recorded:
-        otherwise anybody could link a number with the WhatsApp ID of another person.
-    :param received_at: When the delivery arrived, timezone-aware. Default: now.
+    results: Results = field(repr=False)
+    identities: Sequence[IdentityChange] = field(repr=False)
+    identifier_changes: Sequence[IdentifierChange] = field(repr=False)
+    client_version: str | None
+    invalid: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record."""
+        return not (self.results or self.identities or self.identifier_changes)
+
+    @property
+    def counts(self) -> RecordedCallback:
+        """What the delivery contained."""
+        return RecordedCallback(
+            results=len(self.results),
+            identities=len({(change.wa_id, change.hash) for change in self.identities}),
+            identifier_changes=len({(change.previous, change.current) for change in self.identifier_changes}),
+            ignored=self.invalid,
+        )
+
+
+def parse_delivery(body: bytes, sender: str) -> Delivery:
+    """
+    Parse a delivery. Messages, receipts and profiles are ignored.
+
+    :param sender: what numbers are stored under; if it is a number, it sets the region of numbers without a plus sign.
     :raises ContractError: the body is not a JSON object. The error does not quote it.
-    :raises ConfigError: an argument is invalid, or the store cannot be used.
+    """
+    callback = parse_callback(body)
+    results, invalid = _by_number(callback.results, sender)
+    identities = [change for change in callback.identities if _is_plausible(change)]
+    return Delivery(
+        results,
+        identities,
+        callback.identifier_changes,
+        callback.client_version,
+        invalid + len(callback.identities) - len(identities),
+    )
+
+
+def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime) -> None:
+    """
+    Record a delivery in a store whose tables are there. It is idempotent and order-independent.
+
+    :param verified: whether it is known to come from the client. Otherwise the WhatsApp IDs of results are ignored.
+    :param received_at: when it arrived, timezone-aware.
     :raises LandingError: the database failed. Have the delivery repeated.
     """
-    received_at = _parse_received_at(received_at)
-    sender = _parse_sender(sender)
-    callback = parse_callback(_bytes(body))
-    results, invalid = _by_number(callback.results, sender)
-    changes = [change for change in callback.identities if _is_plausible(change)]
-    if results or changes or callback.identifier_changes:
-        secret = pseudonym_secret.encode() if pseudonym_secret else None
-        with _opened(store, table_schema, secret) as opened:
-            opened.prepare()
-            for batch in _in_batches(results):
-                SenderChecks(opened.context, sender).record_delivered(
-                    CheckResults(batch, received_at, received_at, callback.client_version), verified=verified
-                )
-            SenderIdentities(opened.context, sender).record_changes(changes, detected_at=received_at)
-            record_identifier_changes(opened.context, sender, callback.identifier_changes, detected_at=received_at)
-    return RecordedCallback(
-        results=len(results),
-        identities=len({(change.wa_id, change.hash) for change in changes}),
-        identifier_changes=len({(change.previous, change.current) for change in callback.identifier_changes}),
-        ignored=invalid + len(callback.identities) - len(changes),
-    )
+    for batch in _in_batches(delivery.results):
+        SenderChecks(store.context, sender).record_delivered(
+            CheckResults(batch, received_at, received_at, delivery.client_version), verified=verified
+        )
+    SenderIdentities(store.context, sender).record_changes(delivery.identities, detected_at=received_at)
+    record_identifier_changes(store.context, sender, delivery.identifier_changes, detected_at=received_at)
+
+
+def reject_delivery(store: Store, body: bytes, *, received_at: datetime) -> None:
+    """
+    Store a delivery that cannot be read, once, however often it is repeated.
+
+    :param received_at: when it arrived, timezone-aware.
+    :raises LandingError: the database failed. Have the delivery repeated.
+    """
+    store_rejected_delivery(store.context, UNREADABLE, body, received_at=received_at)
 
 
 def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
@@ -130,54 +148,3 @@ def _in_batches(results: Results, size: int = 1_000) -> Iterator[Results]:
 
 def _is_plausible(change: IdentityChange) -> bool:
     return len(change.hash) <= MAX_HASH_LENGTH
-
-
-def _bytes(body: object) -> bytes:
-    if isinstance(body, str):
-        return body.encode(errors="surrogatepass")
-    if not isinstance(body, (bytes, bytearray, memoryview)):
-        raise ConfigError("body must be bytes or a string, as delivered.")
-    return bytes(body)
-
-
-def _parse_sender(sender: object) -> str:
-    if not isinstance(sender, str) or not sender.strip():
-        raise ConfigError("sender is empty. Set it to the extra 'sender' of its connection, or to the connection ID.")
-    try:
-        return read_sender(sender)
-    except InvalidIdentifierError as error:
-        reason = error.reason
-    raise ConfigError(f"sender looks like a phone number and is none: {reason}. Set it to the number in E.164.")
-
-
-def _parse_received_at(received_at: datetime | None) -> datetime:
-    if received_at is None:
-        return datetime.now(UTC)
-    if not isinstance(received_at, datetime) or received_at.tzinfo is None:
-        raise ConfigError("received_at must be a timezone-aware datetime.")
-    return received_at.astimezone(UTC)
-
-
-@contextmanager
-def _opened(store: Engine | URL | str, table_schema: str | None, secret: bytes | None) -> Iterator[Store]:
-    if isinstance(store, Engine):
-        yield Store(store, table_schema=table_schema, secret=secret)
-        return
-    engine = _engine(store)
-    try:
-        yield Store(engine, table_schema=table_schema, secret=secret)
-    finally:
-        engine.dispose()
-
-
-def _engine(url: URL | str) -> Engine:
-    message = "store must be an SQLAlchemy engine, or its URL, for example postgresql+psycopg://…"
-    try:
-        if isinstance(url, (str, URL)):
-            return create_engine(url, hide_parameters=True)
-    except (ArgumentError, TypeError, ValueError):
-        pass
-    except ImportError:
-        message = "The driver of the store's database is not installed."
-    # Raised outside of the handlers: the URL in their exceptions may contain a password.
-    raise ConfigError(message)

@@ -29,6 +29,7 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
+    stop_any,
     wait_random_exponential,
 )
 
@@ -171,7 +172,7 @@ class Transactions:
         """
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableStoreError),
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(self._at_most(MAX_STATEMENT_S))),
             wait=wait_random_exponential(multiplier=0.05, max=MAX_PAUSE_S),
             reraise=True,
         )

@@ -11,11 +11,11 @@ from sqlalchemy import create_engine
 from sqlalchemy import inspect as inspect_database
 
 from airflow_provider_wacontacts import cli, exceptions
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.files import Manifest
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
 from airflow_provider_wacontacts.operators import green_api, green_api_contacts, turn, whatsapp_business
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import AcknowledgeSummary, FetchSummary
 from airflow_provider_wacontacts.pipelines.import_files import ImportSummary
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
@@ -220,7 +220,8 @@ PUBLIC = {
     "hooks.green_api": (),
     "hooks.store": ("create_store", "pseudonym_key", "store_engine_async"),
     "hooks.whatsapp_business": (),
-    "pipelines.callbacks": (),
+    "callbacks": (),
+    "receiver": (),
     "files": (
         "FILE_FORMATS",
         "FileEntry",
@@ -254,6 +255,13 @@ def test_every_error_leads_to_a_heading():
     concrete = [error for error in errors if not issubclass(exceptions.ApiError, error)]
 
     assert {error.__name__ for error in concrete} - {"TransientError"} - set(headings) == set()
+
+
+def test_every_option_of_the_receiver_is_documented():
+    given = re.findall(r"^\| `--([a-z-]+)`", page_text("receiver.md"), re.MULTILINE)
+    options = vars(cli._parser().parse_args(["receiver"]))
+
+    assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
 
 
 def test_every_option_of_the_sandbox_is_documented():

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Engine
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, WhatsAppBehaviour, World
 from demo.week import Day, make_world
 

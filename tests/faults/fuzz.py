@@ -26,6 +26,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.clients import green_api, turn, whatsapp_business
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.http import Response
@@ -34,7 +35,6 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.files.layout import MANIFEST, REJECTS, FileEntry, Manifest, encode_manifest
 from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET
 from airflow_provider_wacontacts.files.reader import CompletePrefix, read_manifest, read_prefix, read_rejects
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Record, Reject

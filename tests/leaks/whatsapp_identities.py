@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import Fault, WhatsAppBehaviour, World
 from tests.leaks.capture import Capture, Case, error_headers, respond
 from tests.leaks.setup import OUTLET, Setup, stored

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.hooks import feed
 from airflow_provider_wacontacts.operators.whatsapp_business import (
     WhatsAppAcknowledgeIdentityOperator,
     WhatsAppGetIdentityOperator,
 )
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
 
 __all__ = ["ANNA", "BERT", "CLEO", "NOW", "SENDER", "Business", "Context", "acknowledge", "business", "get"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.operators.store import EraseContactsOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToSqlOperator
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import ContactList, Event, Sandbox, World
 from airflow_provider_wacontacts.store.pseudonym_keys import recompute_keys
 from tests.operators.green_api_cases import Connect, Context, to_store

@@ -18,6 +18,7 @@ from pyarrow.parquet import read_table
 from sqlalchemy import create_engine, inspect, text
 
 from airflow_provider_wacontacts.assets import store_asset
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks import green_api
@@ -30,7 +31,6 @@ from airflow_provider_wacontacts.operators.green_api import (
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.sandbox import ContactList, Sandbox, WhatsAppBehaviour, seeded_world
 from tests.operators.outlets import outlet_events
 

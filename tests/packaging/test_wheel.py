@@ -86,6 +86,7 @@ def test_the_extras_are_those_that_are_documented(metadata):
         "fast",
         "parquet",
         "postgres",
+        "receiver",
         "sandbox",
         "sqlite",
         "test",

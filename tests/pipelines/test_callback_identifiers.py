@@ -7,8 +7,8 @@ import json
 import pytest
 from sqlalchemy import text
 
+from airflow_provider_wacontacts.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
-from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.pipelines.erasure import erase_people, read_people
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers, delete_identifier_changes

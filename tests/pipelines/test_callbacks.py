@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from airflow_provider_wacontacts.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.exceptions import ConfigError, ContractError
-from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_callback
 from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
@@ -293,9 +293,7 @@ def test_a_store_that_fails_is_an_error_so_that_it_is_delivered_again():
 
 
 def test_it_works_where_there_is_no_airflow():
-    code = (
-        "import sys, airflow_provider_wacontacts.pipelines.callbacks; print([m for m in sys.modules if m == 'airflow'])"
-    )
+    code = "import sys, airflow_provider_wacontacts.callbacks; print([m for m in sys.modules if m == 'airflow'])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

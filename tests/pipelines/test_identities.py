@@ -7,11 +7,11 @@ import pytest
 import requests
 from sqlalchemy import text
 
+from airflow_provider_wacontacts.callbacks import record_callback
 from airflow_provider_wacontacts.clients import whatsapp_business
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.exceptions import ContractError, RejectedError, ServerError
-from airflow_provider_wacontacts.pipelines.callbacks import record_callback
 from airflow_provider_wacontacts.pipelines.identities import (
     AcknowledgeSummary,
     FetchSummary,

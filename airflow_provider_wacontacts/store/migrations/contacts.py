@@ -76,7 +76,7 @@ TABLES = (
     """
     CREATE TABLE {at}wacontacts_rejected_row (
         reject_id {identity},
-        extraction_id {uuid} NOT NULL,
+        extraction_id {uuid},
         reason text NOT NULL,
         body {bytes} NOT NULL,
         received_at {time} NOT NULL DEFAULT {now}

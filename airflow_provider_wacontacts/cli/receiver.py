@@ -1,0 +1,101 @@
+"""``wacontacts receiver``: take the webhook deliveries of WhatsApp Business API clients."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter
+from airflow_provider_wacontacts.cli.store_options import STORE_CONN_ID, airflow_to_stderr
+from airflow_provider_wacontacts.exceptions import ConfigError
+
+__all__ = ["add_receiver"]
+
+EXTRA = ("starlette", "uvicorn")
+#: Connections of clients; with 256 KiB each, 128 MiB of bodies.
+MAX_CONNECTIONS = 512
+#: Seconds that deliveries have to be recorded in when the receiver is stopped.
+STOP_WITHIN_S = 20
+HELP = """\
+Receives the webhook deliveries of WhatsApp Business API clients over HTTP, and records results of checks, identity
+changes and changed numbers in the store. Other deliveries, above all messages, are acknowledged and not stored. Runs
+until Ctrl-C or SIGTERM. Run it beside Airflow, behind a reverse proxy with TLS.
+
+Clients deliver to http://HOST:PORT/CONNECTION_ID. The connection has the secret that they sign with in its extra
+webhook_secret. For a client that signs nothing, set the extra webhook_path to a random string, and let the client
+deliver to http://HOST:PORT/CONNECTION_ID/WEBHOOK_PATH. GET /health returns the state of the store.
+"""
+
+
+def add_receiver(commands: Any) -> None:
+    """Add ``wacontacts receiver`` to the commands."""
+    command = commands.add_parser(
+        "receiver",
+        help="receive webhook deliveries of WhatsApp Business API clients",
+        description=HELP,
+        formatter_class=ParagraphFormatter,
+    )
+    add = command.add_argument
+    add(
+        "--conn-id",
+        action="append",
+        default=[],
+        help="connection of type whatsapp_business; may be repeated (default: whatsapp_business_default)",
+    )
+    add("--store-conn-id", default=STORE_CONN_ID, help="Airflow connection of the store (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=8091, help="port to listen on (default: %(default)s)")
+    add(
+        "--max-rate",
+        type=float,
+        default=200.0,
+        metavar="N",
+        help="maximum verified deliveries per second and connection; others get 429 Too Many Requests (default: 200)",
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    with airflow_to_stderr():
+        try:
+            import uvicorn
+
+            from airflow_provider_wacontacts.receiver import create_app
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRA:
+                raise
+            raise ConfigError(
+                f"The receiver needs {error.name}: pip install 'airflow-provider-wacontacts[receiver]'"
+            ) from None
+        _log_to_stderr()
+        application = create_app(
+            options.conn_id or ("whatsapp_business_default",),
+            store_conn_id=options.store_conn_id,
+            max_deliveries_per_second=options.max_rate,
+        )
+        # uvicorn's own access log has whole URLs.
+        config = uvicorn.Config(
+            application,
+            host=options.host,
+            port=options.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=STOP_WITHIN_S,
+        )
+        uvicorn.Server(config).run()
+    return 0
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("airflow_provider_wacontacts", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
