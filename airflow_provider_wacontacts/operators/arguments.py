@@ -6,7 +6,7 @@ A wrong constant fails when the DAG is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ClassVar, Self, TypeAlias
@@ -61,11 +61,18 @@ class ValidatedArguments:
             add_help(error)
             raise
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the template fields, and let Airflow show what arguments without a value stand for."""
-        super().render_template_fields(context, jinja_env)  # type: ignore[misc]
-        with suppress(WaContactsError):  # the task fails by it when it runs
-            self.show_resolved(context)
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """
+        Render the template fields, and let Airflow show what arguments without a value stand for.
+
+        Of a mapped task, Airflow calls this and not ``render_template_fields``.
+        """
+        super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)  # type: ignore[misc]
+        if parent is self:
+            with suppress(WaContactsError):  # the task fails by it when it runs
+                self.show_resolved(context)
 
     def show_resolved(self, context: Mapping[str, Any]) -> None:
         """

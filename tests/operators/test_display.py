@@ -9,7 +9,7 @@ from typing import Any
 
 import airflow
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 
 from airflow_provider_wacontacts.assets import prefix_asset, store_asset
 from airflow_provider_wacontacts.operators.green_api import GreenApiContactsToSqlOperator
@@ -36,6 +36,19 @@ def test_the_window_and_the_account_are_rendered_before_the_sync(context: Contex
         "account": "turn_default",
     }
     assert task.execute(context(MONDAY, TUESDAY))["window_start"] == task.start
+
+
+@pytest.mark.skipif(airflow.__version__ < "3", reason="earlier ones read their database to expand a task")
+@pytest.mark.usefixtures("connections")
+def test_a_mapped_task_shows_its_window_and_its_account(context: Context) -> None:
+    with DAG("mapped", schedule=None) as dag:
+        mapped = TurnContactsToSqlOperator.partial(task_id="pull", **PAST).expand(turn_conn_id=["turn_default"])
+    given = context(MONDAY, TUESDAY) | {"task": mapped, "dag": dag}
+    given["ti"].map_index, given["ti"].task, given["dag_run"].conf = 0, mapped, {}
+
+    mapped.render_template_fields(given)
+
+    assert (given["task"].start, given["task"].account) == ("2022-09-12T00:00:00.000000Z", "turn_default")
 
 
 def test_a_wrong_connection_fails_the_task_and_not_its_rendering(context: Context) -> None:
