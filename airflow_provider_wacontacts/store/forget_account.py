@@ -13,6 +13,12 @@ from airflow_provider_wacontacts.store.ledger import LOST_AFTER
 __all__ = ["ForgottenRows", "forget_account"]
 
 ACCOUNT = "SELECT account_id FROM {at}wacontacts_account WHERE source = :source AND account = :account"
+#: What lands holds its extraction's row, so an attempt that was thought dead ends here, or finds its row gone.
+EXTRACTIONS = """
+SELECT e.extraction_id FROM {at}wacontacts_extraction e
+JOIN {at}wacontacts_account a ON a.account_id = e.account_id
+WHERE a.source = :source AND a.account = :account ORDER BY e.extraction_id
+"""
 RUNNING = """
 SELECT count(*) FROM {at}wacontacts_extraction
 WHERE account_id = :account_id AND state = 'running' AND coalesce(deferred_until, heartbeat_at) >= :silent_since
@@ -58,8 +64,10 @@ def forget_account(context: StoreContext, source: str, account: str, *, dry_run:
     """
 
     def work(db: Database) -> ForgottenRows:
-        # Whatever lands holds the shared lock. Whatever begins holds the account's row.
-        context.locks.exclusive_lock(db.connection)
+        context.locks.writer_lock(db.connection)
+        if not db.is_sqlite:
+            db.execute(f"{EXTRACTIONS} FOR UPDATE OF e", source=source, account=account)
+        # What begins holds the account's row.
         own: dict[str, Any] = {"account_id": _idle_account_id(db, context, source, account)}
         counts = ForgottenRows(**db.execute(COUNTS, **own).mappings().one())
         if not dry_run:

@@ -68,10 +68,6 @@ class Locks:
         """
         self._on_store(connection, WRITERS, SHARED)
 
-    def exclusive_lock(self, connection: Connection) -> None:
-        """Wait for all transactions that hold the writer lock, and keep others out."""
-        self._on_store(connection, WRITERS, EXCLUSIVE)
-
     def wait_for_writers(self) -> None:
         """
         Wait until the transactions that hold the writer lock now have ended. Others begin meanwhile.

@@ -178,6 +178,24 @@ def test_an_account_is_not_forgotten_while_an_attempt_runs_or_if_there_is_none(l
     assert forget_account(landing.store.context, "turn", "main").extractions == 1
 
 
+def test_other_accounts_land_while_one_is_forgotten(postgres_landing):
+    postgres_landing.begin().finish()
+    with postgres_landing.engine.begin() as busy:
+        postgres_landing.store.context.locks.writer_lock(busy)
+
+        assert forget_account(postgres_landing.store.context, "turn", "main").extractions == 1
+
+
+def test_an_attempt_that_was_thought_dead_lands_nothing_for_a_forgotten_account(landing, clock):
+    zombie = landing.begin()
+    clock.now += HOUR
+    forget_account(landing.store.context, "turn", "main")
+
+    with pytest.raises(LandingError):
+        landing.land(zombie, landing.record("a", wa_id="1"))
+    assert landing.rows("SELECT * FROM wacontacts_contact_version") == []
+
+
 def test_the_command_forgets_an_account(sqlite_landing, sqlite_url, monkeypatch, capsys):
     from airflow_provider_wacontacts.cli import main
 
