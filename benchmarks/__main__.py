@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge", "queries", "size", "page"),
+    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",

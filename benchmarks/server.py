@@ -2,7 +2,7 @@
 A mock server of Turn.io's export that answers as fast as a machine can: whole pages, written beforehand, from a file.
 
 It runs in a process of its own, so what it takes is in nobody's figures. ``python -m benchmarks.server ROWS`` prints
-its address and serves until its standard input ends.
+its port and serves until its standard input ends. ``ROWS SECONDS`` waits before each page.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +40,9 @@ class Export:
 
 
 @contextmanager
-def serving(rows: int) -> Iterator[Export]:
-    """Serve an export of so many contacts for as long as the block lasts."""
-    command = [sys.executable, "-m", "benchmarks.server", str(rows)]
+def serving(rows: int, delay_s: float = 0.0) -> Iterator[Export]:
+    """Serve an export of so many contacts for as long as the block lasts, each page after a delay."""
+    command = [sys.executable, "-m", "benchmarks.server", str(rows), str(delay_s)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -55,8 +56,9 @@ def serving(rows: int) -> Iterator[Export]:
 class _Pages:
     """The pages, one behind the other in a file that has no name."""
 
-    def __init__(self, file: BinaryIO, rows: int) -> None:
+    def __init__(self, file: BinaryIO, rows: int, delay_s: float) -> None:
         self.file = file
+        self._delay_s = delay_s
         self.size = 0
         self._at: dict[bytes, tuple[int, int]] = {}
         for number, body in enumerate(pages(rows)):
@@ -66,6 +68,7 @@ class _Pages:
 
     def send(self, client: socket.socket, name: bytes) -> None:
         offset, length = self._at[name]
+        time.sleep(self._delay_s)
         client.sendall(_head(length), socket.MSG_MORE if hasattr(socket, "MSG_MORE") else 0)
         end = offset + length
         while offset < end:
@@ -97,7 +100,7 @@ def _answer(client: socket.socket, stored: _Pages) -> None:
 
 def main() -> None:
     with tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as listener:
-        stored = _Pages(file, int(sys.argv[1]))
+        stored = _Pages(file, int(sys.argv[1]), float(sys.argv[2]))
         print(listener.getsockname()[1], stored.size, flush=True)
         threading.Thread(target=_accept, args=(listener, stored), daemon=True).start()
         sys.stdin.read()

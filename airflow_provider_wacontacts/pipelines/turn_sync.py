@@ -25,10 +25,10 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     has_too_many_rejected,
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
+from airflow_provider_wacontacts.pipelines.turn_load import Loader
 from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
 from airflow_provider_wacontacts.records.windows import Window, format_time
@@ -38,11 +38,6 @@ from airflow_provider_wacontacts.store.fields import FieldObservation
 
 __all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
-#: A batch is committed when it has this many rows or is this old: at Turn.io's limit of a request a second, with each
-#: page. It is also committed before a pause this long.
-BATCH_ROWS = 5_000
-BATCH_SECONDS = 1.0
-LONG_PAUSE_SECONDS = 3.0
 PROGRESS_SECONDS = 10.0
 
 
@@ -142,7 +137,8 @@ def sync_to_store(
     """
     Sync a window into the store, resuming an earlier attempt of the same task from its last checkpoint.
 
-    What was received is committed with its position before a long pause, and when an error or ``stop`` ends the sync.
+    A page is loaded while the next one is fetched. What was received is committed with its position before a long
+    pause, and when an error or ``stop`` ends the sync.
 
     :param run: sends the requests.
     :param uri: URI of the store's contacts, for the summary.
@@ -170,16 +166,15 @@ def sync_to_store(
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
-        batch = _Batch(extraction, on_commit, monotonic)
-        export, before_pause = spec.export(extraction.resume_from), batch.before_pause
-        clock, signal = now or store.context.now, stop or StopSignal()
-        download = Download(export, run, rewrite=spec.rewrite, now=clock, stop=signal, before_pause=before_pause)
-        with batch.kept():
+        export, clock, signal = spec.export(extraction.resume_from), now or store.context.now, stop or StopSignal()
+        with Loader(extraction, on_commit, monotonic) as loader:
+            pause = loader.before_pause
+            download = Download(export, run, rewrite=spec.rewrite, now=clock, stop=signal, before_pause=pause)
             for received in _reporting(download, on_progress, monotonic):
-                batch.add(received)
-        batch.commit()
+                loader.add(received)
+            loader.commit()
         is_incomplete = has_too_many_rejected(extraction, spec.max_rejected)
-        observation = spec.observation(batch.fields, None if is_incomplete else declared_types())
+        observation = spec.observation(loader.fields, None if is_incomplete else declared_types())
         finished = extraction.finish("incomplete" if is_incomplete else "complete", observation)
     if finished.drift:
         on_drift(finished.drift)
@@ -234,7 +229,7 @@ def sync_to_files(
         suppression_list=suppressed,
     ) as extraction:
         for received in _reporting(download, on_progress, monotonic):
-            number_ids |= _number_ids(received.page)
+            number_ids |= received.page.number_ids
             _expect_one_number(number_ids)
             extraction.write(received.page)
         lag = download.extracted_at - spec.window.end
@@ -265,78 +260,6 @@ def _deferred(extraction: Extraction, *, allowed: bool) -> Iterator[None]:
         raise
 
 
-class _Batch:
-    """
-    Rows that are committed together with the position that the export had reached when they were added.
-
-    :ivar fields: the fields of all rows so far.
-    """
-
-    _last: Received
-
-    def __init__(self, extraction: Extraction, on_commit: OnCommit | None, monotonic: Callable[[], float]) -> None:
-        self._extraction = extraction
-        self._on_commit = on_commit
-        self._monotonic = monotonic
-        self.fields = FieldCounter()
-        self._clear()
-
-    def add(self, received: Received) -> None:
-        """Add a page; commit if the batch is large or old enough."""
-        page = received.page
-        records, rejects = page.records(self.fields)
-        self._records += records
-        self._rejects += rejects
-        self._size += page.size
-        self._pages += 1
-        self._number_ids |= _number_ids(page)
-        self._last = received
-        if len(self._records) >= BATCH_ROWS or self._monotonic() - self._began >= BATCH_SECONDS:
-            self.commit()
-
-    def before_pause(self, seconds: float) -> None:
-        """Commit before a long pause."""
-        if seconds >= LONG_PAUSE_SECONDS:
-            self.commit()
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Commit if an error ends the block."""
-        try:
-            yield
-        except BaseException:
-            with suppress(WaContactsError):
-                self.commit()
-            raise
-
-    def commit(self) -> None:
-        """Write what was added since the last commit."""
-        if self._pages == 0:
-            return
-        extraction = self._extraction
-        rows, rejected = extraction.rows, extraction.rejected
-        new_versions = extraction.land(
-            self._records,
-            self._rejects,
-            position=self._last.position,
-            pages=self._pages,
-            size=self._size,
-            extracted_at=self._last.extracted_at,
-            number_ids=self._number_ids,
-        )
-        stats = CommitStats(self._pages, extraction.rows - rows, extraction.rejected - rejected, new_versions)
-        self._clear()
-        if self._on_commit:
-            self._on_commit(stats)
-
-    def _clear(self) -> None:
-        self._records: list[Record] = []
-        self._rejects: list[Reject] = []
-        self._number_ids: set[str] = set()
-        self._size = self._pages = 0
-        self._began = self._monotonic()
-
-
 def _reporting(
     download: Download, on_progress: Callable[[Progress], None] | None, monotonic: Callable[[], float]
 ) -> Iterator[Received]:
@@ -357,10 +280,6 @@ def _share(export: Export) -> float | None:
         return None
     window = export.window
     return min(max((export.position - window.start) / (window.end - window.start), 0.0), 1.0)
-
-
-def _number_ids(page: TurnPage) -> set[str]:
-    return {str(number_id) for number_id in {keys.number_id for keys in page.keys} if number_id is not None}
 
 
 def _expect_one_number(number_ids: set[str]) -> None:

@@ -83,6 +83,11 @@ class TurnPage(Page[TurnKeys]):
 
     next_cursor: str | None
 
+    @property
+    def number_ids(self) -> set[str]:
+        """The WhatsApp numbers of the account that the contacts belong to, as Turn.io names them."""
+        return {str(number_id) for number_id in {keys.number_id for keys in self.keys} if number_id is not None}
+
     def selected(self, selection: FieldSelection) -> TurnPage:
         """Return the page with the selected fields. WhatsApp IDs and hashes are computed after that."""
         return self._rewritten(selection.apply, selection.apply_to_reject)

@@ -38,7 +38,7 @@ def pull(plan: dict[str, Any]) -> dict[str, Any]:
     spec = SyncSpec("main", window, TaskInstanceKey("dag", plan["run_id"], "task"), "0", lookback=timedelta(0))
     session = requests.Session()
     session.headers["authorization"] = f"Bearer {plan['token']}"
-    run = stopping(Driver(session, plan["turn"]).run, plan["stop_after"])
+    run = stopping(Driver(session, plan["turn"]).run, plan["stop_after"], is_committed=plan["tick_s"] > 0)
     if plan["store"] is None:
         file_format = plan["file_format"]
         summary = sync_to_files(spec, run=run, root=Path(plan["path"]), file_format=file_format)
@@ -48,13 +48,19 @@ def pull(plan: dict[str, Any]) -> dict[str, Any]:
     return summary.as_dict()
 
 
-def stopping(run: Any, after: int | None) -> Any:
-    """Let the worker stop itself when it has run so many flows, before it does anything with what came."""
+def stopping(run: Any, after: int | None, *, is_committed: bool) -> Any:
+    """
+    Let the worker stop itself when it has run so many flows, before it does anything with what came.
+
+    :param is_committed: what came before is committed first, so that it does not stop in the midst of that.
+    """
     number = count(1)
 
     def stop(flow: Any, **given: Any) -> Any:
         came = run(flow, **given)
         if next(number) == after:
+            if is_committed and "before_pause" in given:
+                given["before_pause"](60)
             os.kill(os.getpid(), signal.SIGSTOP)
         return came
 

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.operators.turn import (
     TurnContactsToObjectStorageOperator,
     TurnContactsToSqlOperator,
 )
-from airflow_provider_wacontacts.pipelines import turn_sync as turn_pull
+from airflow_provider_wacontacts.pipelines import turn_load
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, TurnBehaviour, World, seeded_world
 
 MONDAY, TUESDAY, WEDNESDAY = (datetime(2022, 9, day, tzinfo=UTC) for day in (12, 13, 14))
@@ -72,7 +72,7 @@ def test_a_late_window_after_a_gap_is_counted(told: Told, context: Context, turn
 def test_each_attempt_is_measured_by_what_it_committed(
     told: Told, context: Context, turn: Sandbox, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_pull, "BATCH_ROWS", 1)
+    monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
     people = World.from_events(seeded_world(7, contacts=30, start=MONDAY, days=1))
     turn.load(people, now="2022-09-13T00:10:00Z", behaviour=TurnBehaviour(page_size=10))
     turn.fail(Fault(on="page", kind="html", skip=1))

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, inspect, text
 from airflow_provider_wacontacts.exceptions import ContractError
 from airflow_provider_wacontacts.files import read_contacts
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
-from airflow_provider_wacontacts.pipelines import turn_sync
+from airflow_provider_wacontacts.pipelines import turn_load
 from airflow_provider_wacontacts.sandbox import (
     Fault,
     GreenApiBehaviour,
@@ -132,7 +132,7 @@ def test_store_and_files_hold_the_same(land: Any, query: Any, tmp_path: Path, fe
 def test_another_selection_resumes_no_attempt(
     people: Sandbox, land: Any, query: Any, monkeypatch: pytest.MonkeyPatch, feed: str
 ) -> None:
-    monkeypatch.setattr(turn_sync, "BATCH_ROWS", 1)
+    monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
     people.fail(Fault(on="page" if feed == "turn" else "contacts", kind="html"))
     with pytest.raises(ContractError):
         land(feed, exclude_fields=EXCLUDED[feed])

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.exceptions import ContractError
 from airflow_provider_wacontacts.files import read_contacts
 from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator
 from airflow_provider_wacontacts.operators.turn import TurnContactsToObjectStorageOperator, TurnContactsToSqlOperator
-from airflow_provider_wacontacts.pipelines import turn_sync as turn_pull
+from airflow_provider_wacontacts.pipelines import turn_load
 from airflow_provider_wacontacts.sandbox import (
     Fault,
     GreenApiBehaviour,
@@ -260,7 +260,7 @@ def test_a_contact_whose_row_cannot_be_read_is_not_gone_when_files_land_either(
 def test_a_retry_goes_on_where_the_try_before_it_stopped(
     people: Sandbox, land: Any, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_pull, "BATCH_ROWS", 1)
+    monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
     people.fail(Fault(on="page", kind="html", skip=2))
 
     with pytest.raises(ContractError):
@@ -282,7 +282,7 @@ def test_a_retry_goes_on_where_the_try_before_it_stopped(
 def test_a_retry_that_is_to_replace_other_fields_goes_on_with_nothing(
     people: Sandbox, land: Any, query: Query, monkeypatch: pytest.MonkeyPatch, *, feed: str
 ) -> None:
-    monkeypatch.setattr(turn_pull, "BATCH_ROWS", 1)
+    monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
     people.fail(Fault(on="page" if feed == "turn" else "contacts", kind="html", skip=2 if feed == "turn" else 0))
     with pytest.raises(ContractError):
         land(feed, "store")
