@@ -22,7 +22,7 @@ Validator: TypeAlias = Callable[[str, Any], None]
 
 
 #: Template fields that may be something else than a string.
-NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths"}
+NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths", "iceberg_tables"}
 
 
 class ValidatedArguments:

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.operators.arguments import DryRun, ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.iceberg import ContactFilesToIcebergOperator
 from airflow_provider_wacontacts.operators.store_upkeep import (
     CheckFreshnessOperator,
     PurgeStoreOperator,
@@ -23,6 +24,7 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 __all__ = [
     "CheckFreshnessOperator",
+    "ContactFilesToIcebergOperator",
     "ContactFilesToSqlOperator",
     "ContactsViewOperator",
     "EraseContactsOperator",
@@ -119,13 +121,13 @@ class ContactFilesToSqlOperator(ValidatedArguments, BaseOperator):
 
 class EraseContactsOperator(ValidatedArguments, BaseOperator):
     """
-    Erase people from every table of the store and from files, and put them on the suppression list (GDPR).
+    Erase people from the store, from files and from Iceberg tables, and put them on the suppression list (GDPR).
 
     The suppression list holds keyed hashes. It keeps later syncs, checks, callbacks and imports from writing these
-    people to the store again. Files may receive them again: every run erases the whole suppression list from ``paths``,
-    and ``erased_conn_id`` of the ``…ToObjectStorageOperator`` keeps them out from the start. Other tasks never wait for
-    an erasure. Runs for one store rewrite files one after another; never let two stores rewrite one path. A retry
-    resumes.
+    people to the store again. Files and Iceberg tables may receive them again: every run erases the whole suppression
+    list from ``paths`` and ``iceberg_tables``, and ``erased_conn_id`` of the operators that write there keeps them out
+    from the start. Other tasks never wait for an erasure. Runs for one store rewrite files one after another; never let
+    two stores rewrite one path. A retry resumes.
 
     :param contacts_sql: SELECT with one or more of the columns ``number`` (with country code), ``wa_id``, ``lid``,
         ``user_id``, ``group_id`` and ``contact_id``. Its text is rendered and shown by Airflow, so never put a number
@@ -133,6 +135,9 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
     :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Default: ``store_conn_id``.
     :param paths: URIs below which files are rewritten, for example ``["s3://aws_default@bucket/contacts"]``. Default:
         none.
+    :param iceberg_tables: Iceberg tables whose rows are erased, for example ``["contacts.whatsapp"]``. Snapshots from
+        before the erasure expire, and their data files are deleted. Default: none.
+    :param iceberg_conn_id: Connection of the catalog of ``iceberg_tables``. Default: ``iceberg_default``.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite. Its user needs DELETE. Default:
         ``wacontacts_store``.
     :param include_variants: Erase other spellings of numbers of Brazil, Mexico and Argentina as well, with and without
@@ -144,7 +149,9 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
     :param dry_run: Count what would be erased, and change nothing. Default: ``False``.
     """
 
-    template_fields: Sequence[str] = ("contacts_sql", "contacts_conn_id", "paths", "store_conn_id")
+    template_fields: Sequence[str] = (
+        *("contacts_sql", "contacts_conn_id", "paths", "iceberg_tables", "iceberg_conn_id", "store_conn_id"),
+    )
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
     dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
@@ -158,6 +165,8 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         contacts_sql: str,
         contacts_conn_id: str | None = None,
         paths: Sequence[str] = (),
+        iceberg_tables: Sequence[str] = (),
+        iceberg_conn_id: str = "iceberg_default",
         store_conn_id: str = "wacontacts_store",
         include_variants: bool = False,
         max_linked: int = 3,
@@ -169,6 +178,8 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         self.contacts_sql = contacts_sql
         self.contacts_conn_id = contacts_conn_id
         self.paths = paths
+        self.iceberg_tables = iceberg_tables
+        self.iceberg_conn_id = iceberg_conn_id
         self.store_conn_id = store_conn_id
         self.include_variants = include_variants
         self.max_linked = max_linked
@@ -183,6 +194,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         :returns: the summary: counts.
         :raises AirflowFailException: an argument or a connection must be changed first.
         """
+        from airflow_provider_wacontacts.hooks.iceberg import open_tables
         from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.hooks.queries import read_rows
         from airflow_provider_wacontacts.hooks.store import open_store
@@ -193,10 +205,12 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
             rows = read_rows(self.contacts_conn_id or self.store_conn_id, self.contacts_sql, columns=list(COLUMNS))
             people = read_people(people_in_rows(rows), ignore_unreadable=self.ignore_unreadable)
             roots = [object_path(path, "paths") for path in paths]
+            names = [self.iceberg_tables] if isinstance(self.iceberg_tables, str) else self.iceberg_tables
             summary = erase_people(
                 people,
                 store=open_store(self.store_conn_id),
                 roots=roots,
+                tables=open_tables(self.iceberg_conn_id, names),
                 include_variants=self.include_variants,
                 max_linked=self.max_linked,
                 dry_run=bool(self.dry_run),

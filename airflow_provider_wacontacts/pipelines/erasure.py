@@ -1,4 +1,4 @@
-"""Erase people: from the store first, which suppresses them from then on, then from files."""
+"""Erase people: from the store first, which suppresses them from then on, then from files and Iceberg tables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files.erasure import ErasedFiles, erase_files, suppressed_rows
+from airflow_provider_wacontacts.files.iceberg.erasure import ErasedFromTable, erase_rows
+from airflow_provider_wacontacts.files.iceberg.table import ContactTable
 from airflow_provider_wacontacts.files.layout import ObjectPath
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.reader import read_identifier
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Contact
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Contact, SuppressionList
 from airflow_provider_wacontacts.identifiers.variants import variants
 from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.store import Store
@@ -68,6 +70,8 @@ class ErasureSummary:
     :param file_rows: rows erased from files.
     :param leftovers: files of killed extractions, which were deleted.
     :param unfinished: extractions to files that may still be running, which were skipped.
+    :param table_rows: rows erased from Iceberg tables.
+    :param table_files: files of Iceberg tables that were deleted.
     """
 
     dry_run: bool = False
@@ -88,6 +92,8 @@ class ErasureSummary:
     file_rejects: int = 0
     leftovers: int = 0
     unfinished: int = 0
+    table_rows: int = 0
+    table_files: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the dictionary that XCom carries."""
@@ -139,22 +145,50 @@ class _Scope(NamedTuple):
     variants: set[Identifier]
 
 
+class _Copies(NamedTuple):
+    """Counts of an erasure from the copies outside of the store."""
+
+    files: ErasedFiles = ErasedFiles()
+    rows: ErasedFromTable = ErasedFromTable()
+
+    @property
+    def contacts(self) -> frozenset[Contact]:
+        return self.files.contacts | self.rows.contacts
+
+
+class _Lake(NamedTuple):
+    """The copies outside of the store."""
+
+    roots: Sequence[ObjectPath]
+    tables: Sequence[ContactTable]
+
+    def erase(self, suppressed: SuppressionList, *, dry_run: bool = False) -> _Copies:
+        files, rows = ErasedFiles(), ErasedFromTable()
+        for root in self.roots:
+            files = files.plus(erase_files(root, suppressed, dry_run=dry_run))
+        for table in self.tables:
+            rows = rows.plus(erase_rows(table, suppressed, dry_run=dry_run))
+        return _Copies(files, rows)
+
+
 def erase_people(
     people: People,
     *,
     store: Store,
     roots: Sequence[ObjectPath] = (),
+    tables: Sequence[ContactTable] = (),
     include_variants: bool = False,
     max_linked: int = LINKED_EACH,
     dry_run: bool = False,
 ) -> ErasureSummary:
     """
-    Erase people from the store, then erase the store's whole suppression list from files.
+    Erase people from the store, then erase the store's whole suppression list from files and Iceberg tables.
 
     Only one run per store rewrites files at a time. A killed run is completed by the next one, whatever its ``people``.
 
     :param people: as :func:`read_people` returns them; may be empty.
     :param roots: paths below which files are rewritten.
+    :param tables: Iceberg tables whose rows are erased.
     :param include_variants: erase other spellings of numbers of Brazil, Mexico and Argentina as well.
     :param max_linked: identifiers beyond the given ones that may be erased, for each given one.
     :param dry_run: count what would be erased, and change nothing.
@@ -166,13 +200,13 @@ def erase_people(
     limit = Limit(max_linked * len(people.identifiers))
     scope = _scope(store, people, limit, include_variants=include_variants)
     if dry_run:
-        return _count(store, people, scope, roots)
-    rows, files = erase(store.context, scope.given, limit=limit), ErasedFiles()
-    if roots:
+        return _count(store, people, scope, _Lake(roots, tables))
+    rows, copies = erase(store.context, scope.given, limit=limit), _Copies()
+    if roots or tables:
         with store.context.locks.file_rewrite_lock():
-            more_rows, files = _erase_files(store, roots)
+            more_rows, copies = _erase_copies(store, _Lake(roots, tables))
         rows = rows.plus(more_rows)
-    return _summary(people, scope, rows, files)
+    return _summary(people, scope, rows, copies)
 
 
 def export_people(
@@ -255,37 +289,36 @@ def _scope(store: Store, people: People, limit: Limit, *, include_variants: bool
             given |= spellings
 
 
-def _count(store: Store, people: People, scope: _Scope, roots: Sequence[ObjectPath]) -> ErasureSummary:
+def _count(store: Store, people: People, scope: _Scope, lake: _Lake) -> ErasureSummary:
     contacts: frozenset[Contact] = frozenset()
     while True:
         identifiers, found = find(store.context, scope.given, contacts)
         keys = {contact.key for contact in found.contacts} | contacts
         suppressed = store.suppression_list().plus(identifiers, keys, store.context.secret)
-        files = ErasedFiles()
-        for root in roots:
-            files = files.plus(erase_files(root, suppressed, dry_run=True))
-        if files.contacts <= contacts:
-            return _summary(people, scope, ErasedRows.of(found), files, dry_run=True)
-        contacts |= files.contacts
+        copies = lake.erase(suppressed, dry_run=True)
+        if copies.contacts <= contacts:
+            return _summary(people, scope, ErasedRows.of(found), copies, dry_run=True)
+        contacts |= copies.contacts
 
 
-def _erase_files(store: Store, roots: Sequence[ObjectPath]) -> tuple[ErasedRows, ErasedFiles]:
-    rows, total = ErasedRows(), ErasedFiles()
+def _erase_copies(store: Store, lake: _Lake) -> tuple[ErasedRows, _Copies]:
+    rows, total = ErasedRows(), _Copies()
     while True:
-        suppressed = store.suppression_list()
-        files = ErasedFiles()
-        for root in roots:
-            files = files.plus(erase_files(root, suppressed))
-        total = total.plus(files)._replace(unfinished=files.unfinished, extractions=files.extractions)
-        if not files.contacts:
+        copies = lake.erase(store.suppression_list())
+        files, once = total.files.plus(copies.files), copies.files
+        total = _Copies(
+            files._replace(unfinished=once.unfinished, extractions=once.extractions), total.rows.plus(copies.rows)
+        )
+        if not copies.contacts:
             return rows, total
-        # Other versions of these contacts, in the store and in files read before, may have no identifier of theirs.
-        rows = rows.plus(erase(store.context, (), files.contacts))
+        # Other versions of these contacts, in the store and in copies read before, may have no identifier of theirs.
+        rows = rows.plus(erase(store.context, (), copies.contacts))
 
 
 def _summary(
-    people: People, scope: _Scope, rows: ErasedRows, files: ErasedFiles, *, dry_run: bool = False
+    people: People, scope: _Scope, rows: ErasedRows, copies: _Copies, *, dry_run: bool = False
 ) -> ErasureSummary:
+    files = copies.files
     return ErasureSummary(
         dry_run=dry_run,
         people=len(people.identifiers),
@@ -299,4 +332,6 @@ def _summary(
         file_rejects=files.rejects,
         leftovers=files.leftovers,
         unfinished=files.unfinished,
+        table_rows=copies.rows.rows,
+        table_files=copies.rows.files,
     )

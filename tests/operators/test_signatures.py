@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 REQUIRED = {
     "path": "file:///tmp/contacts",
+    "table": "contacts.whatsapp",
     "contacts_sql": "SELECT 1 AS wa_id",
     "check_id": "0" * 32,
     "max_age": timedelta(days=90),
@@ -53,7 +54,7 @@ def test_all_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
-    assert len(OPERATORS) == 18
+    assert len(OPERATORS) == 19
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

@@ -332,4 +332,6 @@ def test_a_summary_is_put_into_the_event_of_an_asset(team: Team) -> None:
 
 
 def test_templates_are_connections_query_and_paths() -> None:
-    assert EraseContactsOperator.template_fields == ("contacts_sql", "contacts_conn_id", "paths", "store_conn_id")
+    assert EraseContactsOperator.template_fields == (
+        *("contacts_sql", "contacts_conn_id", "paths", "iceberg_tables", "iceberg_conn_id", "store_conn_id"),
+    )

@@ -84,6 +84,7 @@ def test_the_extras_are_those_that_are_documented(metadata):
         "dev",
         "docs",
         "fast",
+        "iceberg",
         "parquet",
         "postgres",
         "receiver",

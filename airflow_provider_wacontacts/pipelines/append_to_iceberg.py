@@ -1,0 +1,135 @@
+"""Append extractions from files to an Iceberg table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
+from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
+from airflow_provider_wacontacts.files.iceberg.errors import ConflictError
+from airflow_provider_wacontacts.files.iceberg.table import ContactTable, Extraction
+from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.pipelines.iceberg_snapshot import SnapshotChanges, is_refused, snapshot_changes
+from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
+from airflow_provider_wacontacts.store.completeness import ShrinkGuard
+
+__all__ = ["AppendSpec", "AppendSummary", "append_files"]
+
+#: How often an extraction is tried while other tasks commit to the table.
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AppendSpec:
+    """
+    Which files are appended, and how.
+
+    :param source: feed to append; ``None`` for all.
+    :param account: account to append; ``None`` for all.
+    :param guard: when a snapshot with fewer contacts than before is accepted as complete.
+    :param suppressed: returns the suppression list. Its contacts are skipped.
+    """
+
+    source: str | None = None
+    account: str | None = None
+    guard: ShrinkGuard = field(default_factory=ShrinkGuard)
+    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class AppendSummary:
+    """
+    The summary of an append: counts.
+
+    :param prefixes: complete extractions that were found.
+    :param appended: extractions that were appended.
+    :param known: extractions that the table already had.
+    :param refused: snapshots that are not newer than the newest one in the table.
+    :param rows: rows appended, with those of gone contacts.
+    :param gone: contacts missing from a complete snapshot.
+    :param back: contacts that returned.
+    """
+
+    prefixes: int = 0
+    appended: int = 0
+    known: int = 0
+    refused: int = 0
+    rows: int = 0
+    gone: int = 0
+    back: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the dictionary that XCom carries."""
+        return asdict(self)
+
+    def plus(self, other: AppendSummary) -> AppendSummary:
+        """Return the sum."""
+        mine, theirs = asdict(self), asdict(other)
+        return AppendSummary(**{name: mine[name] + theirs[name] for name in mine})
+
+
+KNOWN = AppendSummary(prefixes=1, known=1)
+REFUSED = AppendSummary(prefixes=1, refused=1)
+
+
+def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> AppendSummary:
+    """
+    Append every complete extraction below a path that the table does not have, in the order of extraction.
+
+    :raises ConfigError: the source is unknown, or the table's storage does not accept the credentials.
+    :raises LandingError: a file does not match its manifest, or the table cannot be written. Earlier extractions stay
+        appended.
+    """
+    if spec.source not in {None, *RECORD_PARSERS}:
+        raise ConfigError(f"source is {spec.source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
+    found = sorted(
+        complete_prefixes(root, source=spec.source, account=spec.account),
+        key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id),
+    )
+    known = table.appended({prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found})
+    summary = AppendSummary()
+    for prefix in found:
+        is_known = prefix.manifest.extraction_id in known
+        summary = summary.plus(KNOWN if is_known else _append(spec, prefix, table))
+    return summary
+
+
+def _append(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
+    manifest = prefix.manifest
+    for attempt in range(ATTEMPTS):
+        table.refresh()
+        if attempt and table.appended({manifest.extraction_id: manifest.extracted_at}):
+            return KNOWN
+        try:
+            append = _append_snapshot if manifest.source == GREEN_API else _append_window
+            return append(spec, prefix, table)
+        except ConflictError:
+            continue
+    raise LandingError(f"Other tasks committed to the table {ATTEMPTS} times before this one could. Retry the task.")
+
+
+def _append_window(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
+    manifest, suppressed = prefix.manifest, spec.suppressed()
+    records = (
+        record
+        for record in read_prefix(prefix)
+        if not (suppressed and suppressed.has_record(manifest.source, manifest.account, record))
+    )
+    return AppendSummary(prefixes=1, appended=1, rows=table.append(_extraction(prefix), records))
+
+
+def _append_snapshot(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
+    refusal = is_refused(table, prefix.manifest)
+    if refusal is not None:
+        return KNOWN if refusal == "known" else REFUSED
+    changes: SnapshotChanges = snapshot_changes(table, prefix, spec.guard, spec.suppressed())
+    rows = table.append(_extraction(prefix), changes.records, changes.properties)
+    return AppendSummary(prefixes=1, appended=1, rows=rows, gone=changes.gone, back=changes.back)
+
+
+def _extraction(prefix: CompletePrefix) -> Extraction:
+    manifest = prefix.manifest
+    return Extraction(manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at)
