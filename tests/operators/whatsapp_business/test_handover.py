@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +13,6 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.target_table import SqlTable
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckResultsToSqlOperator
 from airflow_provider_wacontacts.sandbox import Sandbox
 from tests.operators.whatsapp_business.cases import numbers, on_both
@@ -28,6 +30,32 @@ SERIES = {
     "sqlite": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s",
     "postgres": "SELECT n FROM generate_series(1, 100000) AS g(n)",
 }
+#: A worker that gets SIGKILL in its hundredth transaction, when its rows are written and not committed.
+KILLED_IN_A_TRANSACTION = """
+import os, signal, sys
+from airflow_provider_wacontacts.hooks.target_table import SqlTable
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckResultsToSqlOperator
+
+replace, chunks = SqlTable.replace, []
+
+class Session:
+    def __init__(self, session):
+        self.cursor = session.cursor
+
+    def commit(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def die(table, column, values, rows):
+    chunks.append(column)
+    if len(chunks) == 100:
+        table._session = Session(table._session)
+    replace(table, column, values, rows)
+
+SqlTable.replace = die
+WhatsAppCheckResultsToSqlOperator(
+    task_id="hand_on", check_id=sys.argv[1], target_conn_id="team", target_table="whatsapp_ids", create_table=True
+).execute({"outlet_events": {}})
+"""
 
 
 def contacts(**by_key: str) -> list[dict[str, Any]]:
@@ -128,21 +156,14 @@ def test_a_table_without_contacts_has_a_row_a_number(checked: Callable[..., dict
 
 @on_both
 def test_a_hundred_thousand_results_killed_half_way_are_exact_after_a_repetition(
-    tasks: Tasks, store: Database, target: Database, monkeypatch: pytest.MonkeyPatch
+    tasks: Tasks, store: Database, target: Database
 ) -> None:
     check_id = tasks.check([])["check_id"]
     store.do(FILL.replace("{numbers}", SERIES[store.fields["conn_type"]]))
-    replace, chunks = SqlTable.replace, []
 
-    def die_in_a_transaction(table: SqlTable, column: str, values: Any, rows: Any) -> None:
-        chunks.append(column)
-        replace(table, column, values, [*rows, object()] if len(chunks) == 100 else rows)
-
-    monkeypatch.setattr(SqlTable, "replace", die_in_a_transaction)
-    with pytest.raises(AttributeError):
-        hand_on(tasks, check_id)
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_A_TRANSACTION, check_id], check=False, timeout=300)
+    assert killed.returncode == -signal.SIGKILL
     assert 0 < target.rows("SELECT count(*) FROM whatsapp_ids")[0][0] < 90_000
-    monkeypatch.setattr(SqlTable, "replace", replace)
 
     assert hand_on(tasks, check_id)["written"] == 90_000
     counted = target.rows("SELECT count(*), count(DISTINCT number), count(DISTINCT contact_key) FROM whatsapp_ids")
