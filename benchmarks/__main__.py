@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap"),
+    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap", "typed_view"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
         "--contacts",
         type=int,
         default=1_000_000,
-        help="contacts in the directory, and of queries, size and erasure (1,000,000)",
+        help="contacts in the directory, and of queries, size, erasure and typed_view (1,000,000)",
     )
     parser.add_argument("--viewers", type=int, default=200, help="viewers of the page at once (200)")
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
@@ -91,6 +91,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "queries": (options.contacts, options.runs),
         "size": (options.contacts,),
         "purge": (options.contacts,),
+        "typed_view": (options.contacts, options.runs),
         "page": (options.viewers, options.runs),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)

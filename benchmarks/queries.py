@@ -24,7 +24,7 @@ from benchmarks.tables import show
 from demo.postgres import PostgresServer
 from tests.docs.pages import query_under
 
-__all__ = ["run"]
+__all__ = ["run", "timed"]
 
 CHANGES = """
 INSERT INTO wacontacts_change_log (account_id, version_id, change_kind)
@@ -116,7 +116,7 @@ def measure(connection: Connection, rows: int, runs: int) -> dict[str, Any]:
     """
     for setting in ("jit = off", "max_parallel_workers_per_gather = 0"):
         connection.execute(text(f"SET {setting}"))
-    yardstick = _timed(connection, YARDSTICK, runs)
+    yardstick = timed(connection, YARDSTICK, runs)
     figures = {query.title: _asked(connection, query, runs) for query in _queries(rows)}
     show(
         f"The documented queries on {rows:,} people in PostgreSQL, {runs} runs",
@@ -138,11 +138,11 @@ def measure(connection: Connection, rows: int, runs: int) -> dict[str, Any]:
 def _asked(connection: Connection, query: Query, runs: int) -> dict[str, Any]:
     plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {query.sql}".replace("%", "%%")).scalars())
     before_ms = query.before and query.before * 1_000
-    took = _timed(connection, query.sql, runs)
+    took = timed(connection, query.sql, runs)
     return {"before_ms": before_ms, **took, "scans": query.scans, "scanned": sorted(set(LARGE.findall(plan)))}
 
 
-def _timed(connection: Connection, sql: str, runs: int) -> dict[str, float]:
+def timed(connection: Connection, sql: str, runs: int) -> dict[str, float]:
     """Ask until the runs are over, or a minute has passed."""
     backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     took: list[float] = []
