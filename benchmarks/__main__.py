@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap", "typed_view"),
+    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap", "typed_view", "receiver"),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -62,13 +62,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sensors", type=int, default=1_000, help="sensors that wait in one triggerer (1,000); once")
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
     parser.add_argument("--green-api-checks", type=int, default=600, help="numbers to check with GREEN-API (600); once")
+    parser.add_argument("--seconds", type=int, default=60, help="how long clients deliver to the receiver (60); once")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
     parser.add_argument("--readme", action="store_true", help="keep the figures, and write README's section from them")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks", "green_api_checks")
+    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks", "green_api_checks", "seconds")
     if min(getattr(options, name) for name in counts) < 1:
         parser.error("rows and runs start at 1")
     return options
@@ -93,6 +94,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "purge": (options.contacts,),
         "typed_view": (options.contacts, options.runs),
         "page": (options.viewers, options.runs),
+        "receiver": (options.seconds,),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)
 

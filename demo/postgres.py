@@ -83,13 +83,27 @@ class PostgresServer:
             home.chmod(0o755)
         _initdb(binaries, home, owner)
         self.port = _free_port()
+        self._launch(home, owner)
+
+    def crash(self) -> None:
+        """End the server at once, as a crash does. What was committed is there after :meth:`restart`."""
+        if self._server and self._server.stdin:
+            self._server.stdin.close()
+            self._server.wait(STOPS_WITHIN_S)
+
+    def restart(self) -> None:
+        """Start the server again after :meth:`crash`, at the same port."""
+        if self._home:
+            self._launch(self._home, _owner())
+
+    def _launch(self, home: Path, owner: str | None) -> None:
         options = _options(home / "data", self.port, self.settings)
         self._server = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISOR, "sh", binaries / "postgres", *options],
+            ["/bin/sh", "-c", SUPERVISOR, "sh", self.binaries / "postgres", *options],
             user=owner,
             cwd=home,
             stdin=subprocess.PIPE,
-            stdout=(home / "log").open("wb"),
+            stdout=(home / "log").open("ab"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

@@ -89,13 +89,13 @@ DOCUMENTS: Mapping[str, Sequence[Any]] = {
         {"contacts": {"hash": "c3VyZ2VyeQ", "created_timestamp": 1663000000000, "acknowledged": True}},
         {"meta": {"success": False, "http_code": 429, "developerMessage": "Rate limit exceeded"}},
     ),
-    "callbacks": (
+    **dict.fromkeys(("callbacks", "receiver"), (
         {"contacts": RESULTS, "meta": META},
         {"messages": [_system("user_identity_changed", user="16315551000", identity="c3VyZ2VyeQ")]},
         {"messages": [_system("user_changed_number", new_wa_id="44623456700", user="16315551000")]},
         {"messages": [_system("user_changed_user_id", user_id="US.1A2B", previous_user_id="US.13491208655302741918")]},
         {"messages": [{"from": "16315551000", "type": "text"}], "contacts": RESULTS},
-    ),
+    )),
     "files": (
         *(TURN_CONTACT, GREEN_API_CONTACT, HIDDEN_CONTACT) * 3,
         {"reason": "no id", "body_base64": "c3VyZ2VyeQ=="},

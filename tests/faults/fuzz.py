@@ -43,6 +43,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from demo.postgres import NoPostgresError, PostgresServer
 from tests.faults.bodies import DOCUMENTS, PERSONAL, Bodies
+from tests.faults.fuzz_receiver import post_body
 
 __all__ = ["FEEDS", "fuzz"]
 
@@ -234,6 +235,10 @@ class _Stored:
         return BytesIO(self._files[self._name])
 
 
+def _receive(fuzzer: Fuzzer) -> None:
+    fuzzer.outcomes[f"status {post_body(fuzzer.chance, fuzzer.bodies.next())}"] += 1
+
+
 def _read_files(fuzzer: Fuzzer) -> None:
     """Read a prefix whose part, rejects or manifest is generated."""
     prefix: Any = _Stored(_prefix(fuzzer))
@@ -304,6 +309,7 @@ FEEDS: Mapping[str, Callable[[Fuzzer], None]] = {
     "check_whatsapp": _read_green_api_check,
     "whatsapp_business": _read_whatsapp,
     "callbacks": _read_callback,
+    "receiver": _receive,
     "files": _read_files,
 }
 

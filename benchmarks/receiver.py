@@ -1,0 +1,114 @@
+"""`wacontacts receiver` with PostgreSQL: 100 deliveries a second, bodies of 1,000 results, and a store that is down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from benchmarks.tables import show
+from demo.postgres import PostgresServer
+from tests.receiver.load import Outcome, bodies_of, deliver_all, large_body
+
+__all__ = ["run"]
+
+PER_SECOND = 100
+SECRET = "example-secret-of-the-webhook"
+CONN_ID = "whatsapp_business_default"
+LARGE = 20
+#: The size of the burst that waits while the store is down.
+OUTAGE_S = 60
+
+
+def run(seconds: int) -> dict[str, Any]:
+    """Deliver for some seconds, then large bodies one by one, then for a minute while the store is down."""
+    with PostgresServer() as server, _receiving(server.url()) as (url, process):
+        asyncio.run(_deliver(url, bodies_of(200)))
+        before = _cpu_s(process)
+        steady = asyncio.run(_deliver(url, bodies_of(seconds * PER_SECOND)))
+        cpu = (_cpu_s(process) - before) / seconds
+        bodies = [large_body(100_000 + number * 1_000) for number in range(LARGE)]
+        large = asyncio.run(_deliver(url, bodies, per_second=1))
+        outage = asyncio.run(_with_outage(server, url))
+        rows = _count(server.url())
+    figures = {
+        "deliveries": len(steady.milliseconds),
+        "median_ms": steady.percentile(0.5),
+        "p99_ms": steady.percentile(0.99),
+        "slowest_ms": max(steady.milliseconds),
+        "cpu_share": cpu,
+        "large_median_ms": large.percentile(0.5),
+        "large_slowest_ms": max(large.milliseconds),
+        "outage_deliveries": len(outage.milliseconds),
+        "outage_refused": outage.statuses[503],
+        "outage_other": sum(outage.statuses.values()) - outage.statuses[503] - outage.statuses[200],
+        "numbers": rows,
+    }
+    table = [[name, value] for name, value in figures.items()]
+    show(f"The receiver: {PER_SECOND} deliveries a second", ["figure", "value"], table)
+    return figures
+
+
+@contextmanager
+def _receiving(store: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    parts = make_url(store)
+    fields = {"host": parts.host, "port": parts.port, "schema": parts.database, "login": parts.username}
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW_CONN_WACONTACTS_STORE": json.dumps({"conn_type": "wacontacts_store", **fields}),
+            "AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT": json.dumps(
+                {"conn_type": "whatsapp_business", "extra": {"sender": "+12015550100", "webhook_secret": SECRET}}
+            ),
+        }
+        command = [sys.executable, "-m", "airflow_provider_wacontacts.cli", "receiver", "--port", "0"]
+        log = open(f"{home}/log", "w")  # noqa: SIM115, PTH123 - of the process
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        assert process.stderr
+        while "running on" not in (line := process.stderr.readline()):
+            if process.poll() is not None:
+                raise RuntimeError("the receiver did not start")
+        forward = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+        try:
+            yield line.partition("running on ")[2].split()[0], process
+        finally:
+            process.terminate()
+            process.wait()
+            forward.wait()
+            log.close()
+
+
+async def _deliver(url: str, bodies: list[bytes], per_second: float = PER_SECOND) -> Outcome:
+    return await deliver_all(f"{url}/{CONN_ID}", bodies, secret=SECRET, per_second=per_second)
+
+
+async def _with_outage(server: PostgresServer, url: str) -> Outcome:
+    bodies = bodies_of(200_000 + (OUTAGE_S + 10) * PER_SECOND)[200_000:]
+    delivering = asyncio.create_task(_deliver(url, bodies))
+    await asyncio.sleep(5)
+    await asyncio.to_thread(server.crash)
+    await asyncio.sleep(OUTAGE_S)
+    await asyncio.to_thread(server.restart)
+    return await delivering
+
+
+def _count(url: str) -> int:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT count(*) FROM wacontacts_number")).scalar_one()
+    engine.dispose()
+    return int(rows)
+
+
+def _cpu_s(process: subprocess.Popen[str]) -> float:
+    fields = open(f"/proc/{process.pid}/stat").read().rpartition(") ")[2].split()  # noqa: SIM115, PTH123
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
