@@ -2,7 +2,7 @@
 # make test     the tests, on all processors but four at most (ARGS="-k windows" picks some; JOBS=0 uses one)
 # make faults   faults of every kind, for ten minutes (ARGS="--seed 7 --seconds 3600")
 # make fuzz     a million generated bodies for each feed (ARGS="turn --seed 7 --bodies 10000")
-# make lint     ruff and mypy
+# make lint     ruff, mypy and, for words, codespell
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
@@ -16,6 +16,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 JOBS ?= auto
+PROSE := airflow_provider_wacontacts dags docs README.md CONTRIBUTING.md SECURITY.md
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
@@ -57,6 +58,7 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell $(PROSE)
 
 format: $(STAMP)
 	$(VENV)/bin/ruff check --fix

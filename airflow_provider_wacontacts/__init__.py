@@ -1,4 +1,4 @@
-"""WhatsApp contacts for Apache Airflow: pulled on a schedule, every state that was seen kept."""
+"""WhatsApp contacts for Apache Airflow: synced on a schedule, with their change history."""
 
 __all__ = ["__version__"]
 

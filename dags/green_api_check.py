@@ -1,7 +1,7 @@
 """
 Check with GREEN-API which contacts of a table are on WhatsApp.
 
-GREEN-API tells whether a number is on WhatsApp; WhatsApp Business API clients from v2.43 on do not. Each new or stale
+GREEN-API knows whether a number is on WhatsApp; WhatsApp Business API clients from v2.43 on do not. Each new or stale
 number costs one check of your plan's monthly quota. Past the daily budget the task waits for the next day, and past the
 monthly budget for the next month.
 

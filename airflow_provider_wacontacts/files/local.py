@@ -1,8 +1,8 @@
 """
 Files in a local directory: private whatever the umask is, and never written through a symbolic link.
 
-A file gets the permissions of its folder, without execution. So whoever may list an extraction may read it, and a file
-that an erasure rewrites is as private as it was.
+A file gets the permissions of its folder, without execution. So users who may list an extraction may read it, and a
+file that an erasure rewrites is as private as it was.
 """
 
 from __future__ import annotations

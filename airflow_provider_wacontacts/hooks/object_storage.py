@@ -36,7 +36,7 @@ def object_path(path: str, argument: str = "path") -> ObjectPath:
 
     scheme, is_uri, _ = path.partition("://")
     if not is_uri and not path.startswith("/"):
-        # Below the worker's working directory nobody would find the files.
+        # Files below the worker's working directory would be lost.
         raise ConfigError(
             f"{argument} is a relative path. Set it to a URI such as s3://bucket/contacts, or to /a/path."
         )

@@ -1,5 +1,5 @@
 """
-Identifiers in text that nobody could read, for example in rejected rows, rejected inputs and callers' keys.
+Identifiers in text that could not be parsed, for example in rejected rows, rejected inputs and callers' keys.
 
 In doubt, an identifier is found: digits before and after a number may belong to the text.
 """

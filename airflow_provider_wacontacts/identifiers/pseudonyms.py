@@ -2,7 +2,7 @@
 Pseudonyms: HMAC-SHA256 with a secret.
 
 The same identifier has the same pseudonym everywhere, so rows of different feeds can be joined. Other values have a
-pseudonym that depends on their field, so nobody who chooses such a value can find an identifier by it.
+pseudonym that depends on their field, so choosing such a value does not help to find an identifier.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class SuppressionList:
     def plus(
         self, identifiers: Iterable[Identifier], contacts: Iterable[Contact], secret: bytes | None
     ) -> SuppressionList:
-        """Return a list with further people and contacts, which nobody keeps."""
+        """Return a list with further people and contacts, which is not stored."""
         key = SuppressionKey(b"not kept", secret)
         hashes = {*map(key.hash, identifiers), *map(key.hash_contact, contacts)}
         return SuppressionList({**dict(self._hashes), key: hashes})

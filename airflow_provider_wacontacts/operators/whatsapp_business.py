@@ -84,7 +84,7 @@ class _WhatsAppSender(_CheckOperator):
 
 class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
     """
-    Check which numbers are on WhatsApp, as seldom as possible and within the sender's daily budget.
+    Check which numbers are on WhatsApp, as rarely as possible and within the sender's daily budget.
 
     The operator normalizes numbers to E.164, reuses fresh results from the store, and skips numbers that another task
     is checking. View ``wacontacts_check_result`` has a row for each number given. ``WhatsAppContactsSensor`` waits for

@@ -80,7 +80,7 @@ class Page:
         """
         Answer with the form for a person, or with the person. What is typed and what is found is never cached.
 
-        :raises Refusal: the user may not see persons, or nobody may.
+        :raises Refusal: the user may not see persons, or no user may.
         """
         require_people(viewer)
         values: dict[str, Any] = {"kinds": KINDS, "chosen": Kind.NUMBER, "problem": None, "person": None}

@@ -1,9 +1,9 @@
 """
 How the page reads the store without harm to the API server that it runs in.
 
-At most four of its queries run at once, in threads of its own. Whoever comes when all are busy is refused at once, so
-no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused for five
-seconds. A query is given up after three seconds.
+At most four of its queries run at once, in threads of its own. When all are busy, further requests are refused at
+once, so no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused
+for five seconds. A query is given up after three seconds.
 
 At most four of its pages are made at once, too. Others wait before anything is done for them, so requests to Airflow
 itself, which share the event loop, pass in between.

@@ -1,4 +1,4 @@
-"""WhatsApp identities: a key of a user that changes when somebody else may have taken over the number."""
+"""WhatsApp identities: a key of a user that changes when another user may have taken over the number."""
 
 from __future__ import annotations
 

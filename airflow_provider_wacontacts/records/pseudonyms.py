@@ -86,7 +86,7 @@ class Pseudonymizer:
         text = value if type(value) is str else encode(value).decode()
         if field not in identifier_fields:
             return pseudonymize_field(field, text.encode(), self._secret)
-        # GREEN-API's IDs of persons and groups are told apart by their domains.
+        # GREEN-API's IDs of persons and groups are distinguished by their domains.
         domain = text.rpartition("@")[2]
         if identifier := _read(text):
             suffix = "@c.us" if identifier.kind is Kind.WA_ID and domain != text else ""

@@ -102,7 +102,7 @@ def seeded_world(
 
 def synthetic_number(index: int) -> str:
     """
-    Give a WhatsApp id that nobody has, digits only; another index gives another id.
+    Give a WhatsApp ID that no contact has, digits only; another index gives another id.
 
     :param index: from 0.
     """

@@ -355,7 +355,7 @@ def _first_poll_on_airflow_2(ti: Any, task: Any) -> Any:
     from importlib import import_module
 
     first_try = (ti.max_tries or 0) - (task.retries or 0) + 1
-    reads = import_module("airflow.sensors.base")._orig_start_date  # noqa: SLF001 - nothing public tells
+    reads = import_module("airflow.sensors.base")._orig_start_date  # noqa: SLF001 - nothing public has it
     return reads(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
 
 

@@ -12,7 +12,7 @@ __all__ = ["find_or_add_account", "pin_number_id", "pin_secret"]
 
 
 def find_or_add_account(connection: Connection, tables: Tables, source: str, name: str) -> int:
-    """Return the id of an account, which nobody can remove until the transaction ends."""
+    """Return the id of an account, which cannot be removed until the transaction ends."""
     account = tables.account.c
     own = select(account.account_id).where(account.source == source, account.account == name)
     own = own.with_for_update(read=True, key_share=True)
@@ -56,6 +56,6 @@ def pin_number_id(connection: Connection, tables: Tables, account_id: int, numbe
         known = connection.execute(select(account.number_id).where(own)).scalar()
     if number_ids - {known}:
         raise ConfigError(
-            "these contacts belong to another number than the account's earlier ones: somebody swapped the token in "
+            "these contacts belong to another number than the account's earlier ones: the token was swapped in "
             "the connection's password; give the other number an account of its own (connection extra account)"
         )

@@ -73,7 +73,7 @@ class ExtractionAttempt:
         self._update(lambda now: {"heartbeat_at": now})
 
     def defer(self, delay: timedelta) -> None:
-        """Store that its task is deferred: until the delay is over, nobody expects a sign of life."""
+        """Store that its task is deferred: until the delay is over, no sign of life is expected."""
         self._update(lambda now: {"deferred_until": now + delay})
 
     def fail(self, error: str) -> None:

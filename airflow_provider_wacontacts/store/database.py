@@ -47,7 +47,7 @@ class Database(NamedTuple):
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether nobody else can write until the transaction ends."""
+        """Whether no other transaction can write until the transaction ends."""
         return self.connection.dialect.name == "sqlite"
 
     @property

@@ -193,7 +193,7 @@ def lock_running(connection: Connection, tables: Tables, extraction_id: str, cou
     if found is None:
         raise LandingError("another try has taken over this extraction, or it is finished; nothing more is kept for it")
     if found.row_count + found.rejected != counted:
-        raise LandingError("the store has lost contacts that were committed to it; a retry pulls them again")
+        raise LandingError("the store has lost contacts that were committed to it; a retry fetches them again")
     return int((found.extraction_number << VERSION_BITS) + counted)
 
 

@@ -140,7 +140,7 @@ class Newest:
 
     :param window_start: ``None``, like ``window_end`` and ``lateness_s``, of a snapshot.
     :param reached_at: up to when contacts are in the store: the end of the window, or the time of the snapshot. A
-        window that was pulled before it ended reaches as far as its extraction.
+        window that was synced before it ended reaches as far as its extraction.
     :param groups_seen: of a snapshot, the groups in it; ``None`` where they were not asked for, like ``others_seen``.
     """
 
@@ -194,9 +194,9 @@ class Feed:
     """
     An account of Turn.io or GREEN-API.
 
-    :param newest: ``None`` where nothing was ever pulled completely.
+    :param newest: ``None`` where no sync was ever complete.
     :param covered_from: the start of the first complete window; ``None``, like ``baseline_until``, of snapshots.
-    :param baseline_until: when the account was first pulled: of what precedes it only the newest states were seen.
+    :param baseline_until: when the account was first synced: of what precedes it only the latest versions were seen.
     :param gaps: intervals between the first window and the last that no extraction covers, ascending.
     :param lossy: intervals that were synced, but never in time, so that versions in them may have been overwritten;
         ascending, without the baseline.
@@ -222,7 +222,7 @@ class Sender:
     """
     A sender of WhatsApp Business.
 
-    :param spent: checks drawn today, by UTC.
+    :param spent: checks spent today, by UTC.
     :param limit: how many may be; ``None`` where that is not known: it is the connection's, not the store's.
     :param open_checks: checks whose answers are not all there.
     :param overdue_checks: open ones whose deadline has passed.
@@ -259,9 +259,9 @@ def read_feeds(
     db: Database, selection: Selection, *, now: datetime, late_after: timedelta, with_contacts: bool = False
 ) -> list[Feed]:
     """
-    Read all that is told of each account.
+    Read the status of each account.
 
-    :param late_after: how long after its end a window may be pulled and be in time, itself included.
+    :param late_after: how long after its end a window may be synced in time, inclusive.
     :param with_contacts: count the contacts, which goes through all of them.
     :returns: by source, then account.
     """
@@ -288,7 +288,7 @@ def read_feeds(
 
 
 def _feeds(db: Database, selection: Selection, silent_since: datetime) -> list[tuple[int, Feed, datetime | None]]:
-    """Return each account with its key, and when it was first pulled."""
+    """Return each account with its key, and when it was first synced."""
     accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
     states = _rows(db, [account.account_id for account in accounts], STATES, silent_since=silent_since)
 
@@ -341,10 +341,10 @@ def read_senders(
     db: Database, selection: Selection, *, now: datetime, limits: Mapping[str, int] | None = None
 ) -> list[Sender]:
     """
-    Read all that is told of each sender that the store has heard of.
+    Read the status of each sender that the store knows.
 
     :param now: aware: whose day the budget is of, and what is overdue.
-    :param limits: how many checks a sender may make in a day, where that is known. Who is in it is told of in any case.
+    :param limits: how many checks a sender may make in a day, where that is known. Senders in it are always listed.
     :returns: by sender.
     """
     known = limits or {}

@@ -42,7 +42,7 @@ def write_time(moment: datetime, style: TimeFormat = "micros") -> str:
 
 class Clock:
     """
-    A clock that stands still until somebody moves it.
+    A clock that stands still until it is moved.
 
     :param now: where it starts.
     :param rate: sandbox seconds that pass in one real second. 0 stands still, 1 keeps pace, 3600 makes a day of 24 s.

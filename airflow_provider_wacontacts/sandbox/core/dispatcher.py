@@ -81,8 +81,8 @@ def fault_response(
     """
     match fault.kind:
         case "status":
-            told = error(fault)
-            answer = told if fault.body is None else replace(told, body=fault.body.encode("latin-1"))
+            failed = error(fault)
+            answer = failed if fault.body is None else replace(failed, body=fault.body.encode("latin-1"))
         case "drop":
             answer = Response(0, ending="drop")
         case "html":

@@ -23,7 +23,7 @@ class State(Protocol):
 
     @property
     def id(self) -> int | str:
-        """Tells contacts apart."""
+        """Identifies the contact."""
 
 
 T = TypeVar("T", bound=State)

@@ -92,8 +92,8 @@ class GreenApiApi:
 
     def _handler(self, kind: RequestKind, call: _Call) -> Callable[[Request], Any]:
         def respond(request: Request, body: bytes, fault: Fault | None) -> Response:
-            told = fault_response(fault, partial(self._fault_error, request), self._rate_limited) if fault else None
-            answer = apply_fault(self._answer(kind, call, request, body), fault) if told is None else told
+            failed = fault_response(fault, partial(self._fault_error, request), self._rate_limited) if fault else None
+            answer = apply_fault(self._answer(kind, call, request, body), fault) if failed is None else failed
             asked, headers = dict(request.query_params), request.headers
             at, has_authorization = self._dispatcher.real_time(), "authorization" in headers
             self._account.note(GreenApiCall(at, kind, answer.outcome, asked, has_authorization))
@@ -152,7 +152,7 @@ class GreenApiApi:
 
     def _word(self, refusal: GreenApiError, request: Request) -> Response:
         if isinstance(refusal, _RateLimitError):
-            return refusal.told
+            return refusal.response
         if refusal.status == 466:
             account = self._account
             ids = [contact["id"] for contact in account.rows()[:3]]
@@ -192,7 +192,7 @@ class GreenApiApi:
     def _get_wa_settings(self, _request: Request, _body: bytes) -> Response:
         behaviour = self._behaviour
         number, lid = (_OWN_NUMBER, _OWN_LID) if behaviour.is_ready else ("", "")
-        told = {
+        settings = {
             "avatar": "",
             "base64Avatar": "",
             "phone": number,
@@ -203,8 +203,8 @@ class GreenApiApi:
             "logoutProcess": False,
         }
         if behaviour.history_sync_progress is None:
-            del told["historySyncProgress"]
-        return json_response(told)
+            del settings["historySyncProgress"]
+        return json_response(settings)
 
     def _get_settings(self, _request: Request, _body: bytes) -> Response:
         return json_response({**_SETTINGS, "wid": f"{_OWN_NUMBER}@c.us" if self._behaviour.is_ready else ""})
@@ -219,9 +219,9 @@ class GreenApiApi:
 
 
 class _RateLimitError(GreenApiError):
-    def __init__(self, told: Response) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__(429)
-        self.told = told
+        self.response = response
 
 
 def _raw_path(request: Request) -> str:

@@ -36,7 +36,7 @@ class GreenApiBehaviour:
         in its body (``success``).
     :param error_form: a 400, 404 or 500 has a JSON object that repeats the path, and with it the token (``full``), one
         with the ``message`` alone, or the message as ``text``.
-    :param history_sync_progress: percent of the history that is loaded, as ``getWaSettings`` tells it; None for an
+    :param history_sync_progress: percent of the history that is loaded, as ``getWaSettings`` reports it; None for an
         older instance, which does not.
     :param monthly_quota: lists that are answered in a month of the sandbox's time, None for any number; one more is
         answered with 466.
@@ -47,10 +47,10 @@ class GreenApiBehaviour:
     :param on_whatsapp: share of the numbers that are on WhatsApp, where nothing was set.
     :param quota_numbers_as: numbers in that answer are numbers, or text.
     :param rate_limit: requests a second of real time, for each method; None for no limit; 1 is documented.
-    :param retry_after: how a 429 says when to come back; a date is in the time that ``Date`` tells.
-    :param empty_answers: so many times, from when this was set, the list is empty before it is told; None for ever.
+    :param retry_after: how a 429 says when to come back; a date is in the time of ``Date``.
+    :param empty_answers: so many times, from when this was set, the list is empty at first; None for ever.
     :param shown_share: share of the contacts that the list holds.
-    :param group_option: what becomes of ``group``; ``ignore`` tells users and groups.
+    :param group_option: what becomes of ``group``; ``ignore`` lists users and groups.
     :param odd_rows: JSON texts at the end of the list, for rows that are no contacts: ``null``, ``{"name":"x"}``.
     :param seed: what follows for each contact.
     """
@@ -94,5 +94,5 @@ class GreenApiBehaviour:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the instance tells contacts."""
+        """Whether the instance lists contacts."""
         return self.state in _READY

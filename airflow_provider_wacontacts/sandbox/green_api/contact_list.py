@@ -1,7 +1,7 @@
 """
 Who is in the list of a GREEN-API account, under which names, and since when.
 
-GREEN-API itself tells no times: it answers the list of now. The mock server keeps all that was and will be, so that a
+GREEN-API itself has no times: it returns the present list. The mock server keeps all that was and will be, so that a
 list can be had as of any time of the sandbox's clock.
 """
 

@@ -65,8 +65,8 @@ class GreenApiError(Exception):
         message = (self.message or MESSAGES[self.status]).replace("{line}", f"{method} {path}")
         if behaviour.error_form == "text":
             return Response(self.status, message.encode(), media_type="text/plain")
-        told = {"statusCode": self.status, "timestamp": timestamp, "path": path, "message": message}
-        return json_response(told if behaviour.error_form == "full" else {"message": message}, self.status)
+        full = {"statusCode": self.status, "timestamp": timestamp, "path": path, "message": message}
+        return json_response(full if behaviour.error_form == "full" else {"message": message}, self.status)
 
 
 def quota_response(
@@ -78,14 +78,14 @@ def quota_response(
     :param chat_ids: that it names, as the real one does.
     """
     numbers = {"used": used, "total": total}
-    told = {key: str(number) if behaviour.quota_numbers_as == "text" else number for key, number in numbers.items()}
-    invoked = {"method": method, **told, "status": "QUOTE_EXCEEDED", "description": "Monthly quota is exceeded"}
+    shown = {key: str(number) if behaviour.quota_numbers_as == "text" else number for key, number in numbers.items()}
+    invoked = {"method": method, **shown, "status": "QUOTE_EXCEEDED", "description": "Monthly quota is exceeded"}
     named = f"You can only correspond with: {', '.join(chat_ids)}"
     content = {
         "invokeStatus": invoked,
         "correspondentsStatus": {
             "method": "correspondents",
-            **told,
+            **shown,
             "status": "CORRESPONDENTS_QUOTE_EXCEEDED",
             "description": named,
         },

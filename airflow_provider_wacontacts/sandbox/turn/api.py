@@ -74,8 +74,8 @@ class TurnApi:
 
     def _handler(self, kind: RequestKind, call: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:
         def answer(request: Request, body: bytes, fault: Fault | None) -> Response:
-            told = fault_response(fault, _fault_error, self._rate_limited) if fault else None
-            return self._answer(call, request, body, fault) if told is None else told
+            failed = fault_response(fault, _fault_error, self._rate_limited) if fault else None
+            return self._answer(call, request, body, fault) if failed is None else failed
 
         return self._dispatcher.handler(kind, answer)
 

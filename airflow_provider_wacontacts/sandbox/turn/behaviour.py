@@ -25,7 +25,7 @@ class TurnBehaviour:
     :param export: ``forbidden`` answers a new cursor with 403 (not in the plan), ``unavailable`` with 404.
     :param number_id: in every contact, in place of the world's: another line's token.
     :param send_date: send the sandbox's time as the header ``Date``.
-    :param page_size: contacts on a page that nobody asked a size of; any number from 1.
+    :param page_size: contacts on a page if the request sets no size; any number from 1.
     :param page_size_option: what becomes of ``page_size`` in the request.
     :param scrubbing_option: what becomes of ``scrubbing_rules``; ``ignore`` sends unscrubbed contacts.
     :param default_ordering: when none is asked: by ``updated_at`` up or down, by ``id``, or in no order at all.
@@ -46,7 +46,7 @@ class TurnBehaviour:
     :param time_format: how ``inserted_at`` and ``updated_at`` are written; windows compare the full time.
     :param deleted: a deleted contact is ``absent``, or a ``tombstone`` without details.
     :param rate_limit: requests allowed in a minute of real time, None for no limit; 60 is Turn's default.
-    :param retry_after: how a 429 says when to come back; a date is in the time that ``Date`` tells.
+    :param retry_after: how a 429 says when to come back; a date is in the time of ``Date``.
     """
 
     token: str = "example-token"  # noqa: S105

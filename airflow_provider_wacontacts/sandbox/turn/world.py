@@ -33,12 +33,12 @@ class Event:
     The state of a contact from a time on.
 
     :param at: becomes the contact's ``updated_at``; the first event's is its ``inserted_at`` as well.
-    :param id: Turn's ``id``, which tells contacts apart.
+    :param id: Turn's ``id``, which identifies the contact.
     :param details: the reserved and the custom fields together, complete; values may be :class:`Raw`.
     :param uuid: empty for one that follows from the id.
     :param extra: top-level keys beside or in place of the documented ones; values may be :class:`Raw`.
     :param deleted: the contact was deleted then.
-    :param sequence: given by the world; orders events of one time, and tells them apart.
+    :param sequence: given by the world; orders events of one time, and identifies them.
     """
 
     at: datetime

@@ -71,8 +71,8 @@ class WhatsAppApi:
 
     def _handler(self, kind: RequestKind, call: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:
         def answer(request: Request, body: bytes, fault: Fault | None) -> Response:
-            told = fault_response(fault, self._fault_error, self._rate_limited) if fault else None
-            return apply_fault(self._answer(kind, call, request, body), fault) if told is None else told
+            failed = fault_response(fault, self._fault_error, self._rate_limited) if fault else None
+            return apply_fault(self._answer(kind, call, request, body), fault) if failed is None else failed
 
         return self._dispatcher.handler(kind, answer)
 
@@ -169,12 +169,12 @@ class WhatsAppApi:
         behaviour = self._behaviour
         identity = self._client.identities.find(self._read_wa_id(request))
         acknowledged, created = identity.acknowledged, identity.created
-        told = {
+        contacts = {
             "hash": identity.hash,
             "created_timestamp": str(created) if behaviour.created_as == "text" else created,
             "acknowledged": str(acknowledged).lower() if behaviour.acknowledged_as == "text" else acknowledged,
         }
-        return json_response(with_meta({"contacts": told}, behaviour))
+        return json_response(with_meta({"contacts": contacts}, behaviour))
 
     def _acknowledge(self, request: Request, body: bytes) -> Response:
         behaviour, identities = self._behaviour, self._client.identities

@@ -42,7 +42,7 @@ class WhatsAppBehaviour:
         documented.
     :param rate_answer: one too many is 429 with ``errors``, 429 without a body (``empty``), or 400 in 360dialog's own
         form (``dialog360``).
-    :param retry_after: how that says when to come back; a date is in the time that ``Date`` tells.
+    :param retry_after: how that says when to come back; a date is in the time of ``Date``.
     :param success_status: status of an answered check.
     :param order: of the entries in an answer.
     :param duplicates: an input given twice has two entries (``each``), or one (``once``).
@@ -70,7 +70,7 @@ class WhatsAppBehaviour:
     :param callback_copies: how often each is delivered.
     :param callback_backoff_s: real seconds until a callback that was not answered with 200 is posted again; they
         double each time, up to 900.
-    :param security_notifications: a changed identity is told by a callback.
+    :param security_notifications: a changed identity is reported by a callback.
     :param created_as: an identity's time is a number of milliseconds, or that number as text.
     :param acknowledged_as: whether an identity was acknowledged is a truth value, or text.
     :param acknowledge_answer: the body of a success: ``null``, ``{}`` (``object``) or nothing (``empty``).
@@ -143,5 +143,5 @@ class WhatsAppBehaviour:
     @property
     def everybody_is_valid(self) -> bool:
         """Whether ``invalid`` is never answered."""
-        told = re.match(r"v?(\d+)\.(\d+)", self.version)
-        return told is not None and (int(told[1]), int(told[2])) >= (2, 43)
+        parsed = re.match(r"v?(\d+)\.(\d+)", self.version)
+        return parsed is not None and (int(parsed[1]), int(parsed[2])) >= (2, 43)

@@ -38,7 +38,7 @@ class Truth:
     What a check of a number finds in the end.
 
     :param number: with ``+`` and the country's code.
-    :param wa_id: None if an answer tells none.
+    :param wa_id: None if a response has none.
     """
 
     number: str
@@ -172,11 +172,11 @@ class WhatsAppClient:
         """
         Give a user another identity, and tell it by a callback if the behaviour has such.
 
-        :raises LookupError: nobody on WhatsApp has that id.
+        :raises LookupError: no user of WhatsApp has that ID.
         """
         with self._dispatcher.lock:
             if not self.has_user(wa_id):
-                raise LookupError("nobody on WhatsApp has this wa_id")
+                raise LookupError("no user of WhatsApp has this wa_id")
             identity = self.identities.change(wa_id, self._dispatcher.clock.now())
             if self.behaviour.security_notifications:
                 system = {"identity": identity.hash, "type": "user_identity_changed", "user": wa_id}
@@ -189,8 +189,8 @@ class WhatsAppClient:
             message = {**self._message(wa_id), "text": {"body": text}, "type": "text"}
             if self.behaviour.security_notifications:
                 identity = self.identities.find(wa_id)
-                told = {"acknowledged": identity.acknowledged, "hash": identity.hash}
-                message["identity"] = {**told, "created_timestamp": identity.created}
+                shown = {"acknowledged": identity.acknowledged, "hash": identity.hash}
+                message["identity"] = {**shown, "created_timestamp": identity.created}
             return self.call_back({"contacts": [{"profile": {"name": name}, "wa_id": wa_id}], "messages": [message]})
 
     def call_back(self, content: dict[str, Any]) -> bytes:
@@ -221,7 +221,7 @@ class WhatsAppClient:
         return entry
 
     def has_user(self, wa_id: str) -> bool:
-        """Return whether somebody on WhatsApp has an id, digits only."""
+        """Return whether a user of WhatsApp has an ID, digits only."""
         if not wa_id.isdigit():
             return False
         person = self.checks.people.find(wa_id, self.behaviour)

@@ -65,14 +65,14 @@ def error_item(code: int, details: str) -> dict[str, Any]:
 
 
 def with_meta(content: dict[str, Any], behaviour: WhatsAppBehaviour) -> dict[str, Any]:
-    """Return an answer's content and what it tells of the client."""
+    """Return a response's content, and what it says of the client."""
     return {**content, "meta": {"version": behaviour.version, "api_status": "stable"}} if behaviour.meta else content
 
 
-def dialog360_response(status: int, told: int, message: str) -> Response:
+def dialog360_response(status: int, http_code: int, message: str) -> Response:
     """
     Return an error as 360dialog's gateway does.
 
-    :param told: the status in the body, which need not be that of the answer.
+    :param http_code: the status in the body, which need not be that of the answer.
     """
-    return json_response({"meta": {"success": False, "httpCode": told, "developerMessage": message}}, status)
+    return json_response({"meta": {"success": False, "httpCode": http_code, "developerMessage": message}}, status)

@@ -47,7 +47,7 @@ class Identities:
         return self._changed.get(wa_id) or Identity(_hash(wa_id, 0), _CONTRACT[1].created, acknowledged=True)
 
     def change(self, wa_id: str, at: datetime) -> Identity:
-        """Return a user another one, which nobody has acknowledged."""
+        """Give a user another identity, which is not acknowledged."""
         self._changes += 1
         created = (at - _EPOCH) // _MILLISECOND
         identity = self._changed[wa_id] = Identity(_hash(wa_id, self._changes), created, acknowledged=False)

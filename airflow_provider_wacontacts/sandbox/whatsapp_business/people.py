@@ -1,5 +1,5 @@
 """
-Who is on WhatsApp: the numbers of the contract's examples, those that somebody set, and a rule for all others.
+Who is on WhatsApp: the numbers of the contract's examples, those that were set, and a rule for all others.
 
 A number follows from the rule alone, so that a hundred thousand need no list, and two sandboxes agree about them.
 """

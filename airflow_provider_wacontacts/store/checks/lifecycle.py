@@ -225,7 +225,7 @@ class Check:
         self._context.run(lambda db: self._execute(db, BEAT, now=self._now(db)))
 
     def defer(self, delay: timedelta) -> None:
-        """Store that the check's task is deferred: until the delay is over, nobody expects a sign of life."""
+        """Store that the check's task is deferred: until the delay is over, no sign of life is expected."""
         self._context.run(lambda db: self._execute(db, DEFER, until=self._now(db) + delay))
 
     def fail(self, error: str) -> None:

@@ -31,7 +31,7 @@ WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :
 ORDER BY check_number DESC
 """
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
-#: Open checks that no task works on, because it was silent for too long, and those whose results nobody waits for any
+#: Open checks that no task works on, because it was silent for too long, and those whose results no task waits for any
 #: more: their deadline has passed, or there never was one, and by now the client would look their numbers up again.
 ABANDONED = """
 UPDATE {at}wacontacts_check SET error = CASE WHEN finished_at IS NULL THEN :lost END,

@@ -41,7 +41,7 @@ TYPES = {
         "roomy": "",
     },
 }
-#: PostgreSQL from 15 on checks row-level security and privileges of whoever reads a view, not of its owner.
+#: PostgreSQL from 15 on checks row-level security and privileges of the user who reads a view, not of its owner.
 INVOKER_SINCE = 150_000
 INVOKER = " WITH (security_invoker = true)"
 
