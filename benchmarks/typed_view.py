@@ -92,13 +92,11 @@ def run(contacts: int, runs: int) -> dict[str, Any]:
             begun = time.perf_counter()
             made = update_view(store.context, ViewSpec("contacts", "large"), schema)
             created_s = time.perf_counter() - begun
-            figures = {
-                title: [timed(connection, sql, runs)["least_ms"] for sql in both] for title, both in QUERIES.items()
-            }
+            figures = {title: [timed(connection, sql, runs) for sql in both] for title, both in QUERIES.items()}
         engine.dispose()
     show(
         f"A view of {made.columns} fields over {contacts:,} contacts; made in {created_s:.1f} s",
-        ("", "ms, view", "ms, payload"),
-        [(title, *both) for title, both in figures.items()],
+        ("", "ms, view", "ms of CPU", "ms, payload", "ms of CPU"),
+        [(title, *view.values(), *payload.values()) for title, (view, payload) in figures.items()],
     )
-    return {"columns": made.columns, "created_s": created_s, "least_ms": figures}
+    return {"columns": made.columns, "created_s": created_s, "queries": figures}
