@@ -17,7 +17,18 @@ from benchmarks.server import ROOT
 
 BENCHMARKS = (
     *("walk", "imports", "export", "memory", "landing", "directory", "numbers", "checks", "waiting", "snapshots"),
-    *("erasure", "green_api_checks", "purge", "queries", "size", "page", "overlap", "typed_view", "receiver"),
+    *(
+        "erasure",
+        "green_api_checks",
+        "purge",
+        "queries",
+        "size",
+        "page",
+        "overlap",
+        "cursors",
+        "typed_view",
+        "receiver",
+    ),
 )
 PACKAGES = (
     "airflow-provider-wacontacts",
@@ -80,6 +91,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
     module = importlib.import_module(f"benchmarks.{'export' if name == 'memory' else name}")
     arguments = {
         "walk": (),
+        "cursors": (),
         "imports": (options.runs,),
         "memory": ((2_000, options.rows, options.large),),
         "waiting": (options.sensors,),

@@ -14,6 +14,8 @@ __all__ = ["run", "run_memory"]
 SMALL = 2_000
 COPY = Contender("(a) the bytes, copied through one requests session", "benchmarks.contenders.copy")
 OURS = Contender("ours: TurnContactsToObjectStorageOperator", "benchmarks.contenders.ours")
+ONE_READ = Contender("(a') the same, each response in one read of urllib3", "benchmarks.contenders.one_read_copy")
+PARQUET = Contender("ours (parquet)", "benchmarks.contenders.ours", arguments=("parquet",))
 HTTP = Contender("(b) HttpOperator, pagination_function, gzip.open", "benchmarks.contenders.http_operator", most_runs=3)
 HTTP_FAST = Contender(
     "(b') the same at gzip level 1", "benchmarks.contenders.http_operator", arguments=("1",), most_runs=3
@@ -29,7 +31,7 @@ def run(rows: int, runs: int) -> dict[str, Any]:
     """Export, turn by turn, print the table, and return the figures."""
     peers, missing = _peers()
     with serving(rows) as export, serving(min(SMALL, rows)) as small:
-        figures = contest([COPY, OURS, HTTP, HTTP_FAST, *peers], export, small, runs)
+        figures = contest([COPY, OURS, ONE_READ, PARQUET, HTTP, HTTP_FAST, *peers], export, small, runs)
         figures += missing
     show(
         f"Export of {rows:,} contacts, {export.size / 1e6:.0f} MB of answers, to files",

@@ -1,4 +1,4 @@
-"""The least that an export can take: the bytes of the answers, through one session of requests, into one file."""
+"""The bytes of the answers, through one session of requests, into one file."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def copy(url: str, out: Path) -> None:
         while cursor:
             body = session.get(f"{url}{PATH}/{cursor}", timeout=60).content
             file.write(body)
-            cursor = _next(body[-64:])
+            cursor = next_cursor(body[-64:])
 
 
-def _next(end: bytes) -> str | None:
+def next_cursor(end: bytes) -> str | None:
     """Read the next cursor off the end of a page, without reading the page."""
     quoted = end.rpartition(b'"next":')[2]
     return quoted.split(b'"')[1].decode() if quoted.startswith(b'"') else None
 
 
-def _count(out: Path) -> int:
+def count(out: Path) -> int:
     with (out / "pages.json").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
         return sum(1 for _ in re.finditer(rb'"uuid":', text))
 
 
 if __name__ == "__main__":
-    compete(copy, _count)
+    compete(copy, count)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -137,19 +138,24 @@ def test_the_first_load_is_only_ever_started_by_hand(bag):
     assert not bag.dags["turn_contacts_first_load"].timetable.can_be_scheduled
 
 
-def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(bag):
+@pytest.mark.parametrize(
+    ("days", "borders"),
+    [
+        (30, ["2022-01-10T00:00", "2022-02-09T00:00", "2022-03-11T00:00", "2022-03-15T12:00"]),
+        (60, ["2022-01-10T00:00", "2022-03-11T00:00", "2022-03-15T12:00"]),
+    ],
+)
+def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(bag, days, borders):
     slices = bag.dags["turn_contacts_first_load"].get_task("slices").python_callable
     now = datetime(2022, 3, 15, 12, 5, tzinfo=UTC)
 
     class Run:
         run_after = now
 
-    cut = slices({"since": "2022-01-10T00:00:00Z"}, Run())
-    assert cut == [
-        {"start": "2022-01-10T00:00:00.000000Z", "end": "2022-02-09T00:00:00.000000Z"},
-        {"start": "2022-02-09T00:00:00.000000Z", "end": "2022-03-11T00:00:00.000000Z"},
-        {"start": "2022-03-11T00:00:00.000000Z", "end": "2022-03-15T12:00:00.000000Z"},
-    ]
+    cut = slices({"since": "2022-01-10T00:00:00Z", "window_days": days}, Run())
+    moments = [f"{border}:00.000000Z" for border in borders]
+    assert cut == [{"start": start, "end": end} for start, end in pairwise(moments)]
+    assert bag.dags["turn_contacts_first_load"].params["window_days"] == 30
 
 
 def test_only_what_was_looked_at_and_decided_about_is_acknowledged(bag):
