@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["CHECK_VALIDATORS", "WEEK"]
+__all__ = ["CHECK_VALIDATORS", "QUERY_FIELDS", "WEEK"]
+
+#: Template fields of the operators' queries.
+QUERY_FIELDS = ("contacts_conn_id", "contacts_sql", "messages_conn_id", "messages_sql")
 
 #: Metrics of inputs that need no request: sent once a check, when it is finished.
 COUNTED_ONCE = ("given", "duplicates", "rejected", "not_asked", "from_store")
@@ -81,7 +84,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     """
 
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
+    template_fields_renderers = {"contacts_sql": "sql", "messages_sql": "sql"}  # noqa: RUF012 - as Airflow has it
     source: ClassVar[str]
     region_remedy: ClassVar[str] = "Set default_region."
 
@@ -92,6 +95,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     force_check: bool
     max_checks: int | None
     on_budget: str
+    messages_sql: str | None
+    messages_conn_id: str | None
     #: Inputs of an operator that has no such argument are numbers of the store.
     max_rejected: float = 1.0
     reuse_across_senders: bool = False
@@ -180,7 +185,16 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         budgets = {"daily_checks": self.hook.daily_checks, "monthly_checks": self.hook.monthly_checks}
-        return SenderChecks(store.context, self.hook.sender, **budgets)
+        checks = SenderChecks(store.context, self.hook.sender, **budgets)
+        if self.messages_sql is not None:
+            self._limit_to_messages(checks)
+        return checks
+
+    def _limit_to_messages(self, checks: SenderChecks) -> None:
+        from airflow_provider_wacontacts.hooks.queries import read_rows
+        from airflow_provider_wacontacts.pipelines.messages_sent import limit_to_messages
+
+        limit_to_messages(checks, read_rows(str(self.messages_conn_id), str(self.messages_sql), columns="messages"))
 
     def _preview(
         self,
@@ -321,8 +335,12 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         super().validate_rendered()
         if self.default_region:
             self._region()
-        if self.contacts_sql is not None and not self.contacts_conn_id:
-            raise ConfigError("contacts_sql needs contacts_conn_id, the connection that runs it")
+        self._validate_queries()
+
+    def _validate_queries(self) -> None:
+        for name in ("contacts", "messages"):
+            if getattr(self, f"{name}_sql") is not None and not getattr(self, f"{name}_conn_id"):
+                raise ConfigError(f"{name}_sql needs {name}_conn_id, the connection that runs it")
 
     def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
         raise NotImplementedError

@@ -58,6 +58,7 @@ class _CheckContactsOperator(_CheckOperator):
     fresh_for: timedelta
 
     def _validate_source(self) -> None:
+        self._validate_queries()
         if (self.contacts is None) == (self.contacts_sql is None):
             raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
         if isinstance(self.contacts, XComArg):
@@ -105,6 +106,7 @@ class _RevalidateContactsOperator(_CheckOperator):
     statuses: Sequence[str]
 
     def _validate_source(self) -> None:
+        self._validate_queries()
         if self.require_opt_in and self.contacts_sql is None:
             raise ConfigError("require_opt_in needs contacts_sql, whose column opted_in says who has opted in.")
 

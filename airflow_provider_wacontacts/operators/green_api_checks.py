@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XComArg
 
-from airflow_provider_wacontacts.operators.check_run import WEEK, _CheckOperator
+from airflow_provider_wacontacts.operators.check_run import QUERY_FIELDS, WEEK, _CheckOperator
 from airflow_provider_wacontacts.operators.check_sources import (
     CONTACTS_VALIDATORS,
     REVALIDATE_VALIDATORS,
@@ -29,7 +29,7 @@ class _GreenApiSender(_CheckOperator):
     """Sends the requests of a check to GREEN-API."""
 
     source = "green_api_checks"
-    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    template_fields: Sequence[str] = ("green_api_conn_id", "store_conn_id", *QUERY_FIELDS)
     operator_extra_links = (StoreLink(),)
 
     green_api_conn_id: str
@@ -77,6 +77,10 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         results so far (``partial``). Default: ``fail``.
     :param max_rejected: Share of inputs, 0 to 1, that may be rejected before the task fails; no number is checked then.
         Default: 0.5.
+    :param messages_sql: SELECT with the columns ``day`` and ``messages``, the messages that the sender has sent in each
+        UTC day. If the last 7 days have more checks than messages, today's budget is lowered to the messages of an
+        average day. Default: the budget is the connection's.
+    :param messages_conn_id: SQL connection that runs ``messages_sql``. Required with ``messages_sql``.
     :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
@@ -98,6 +102,8 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         max_checks: int | None = None,
         on_budget: str = "fail",
         max_rejected: float = 0.5,
+        messages_sql: str | None = None,
+        messages_conn_id: str | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -115,6 +121,8 @@ class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):
         self.max_checks = max_checks
         self.on_budget = on_budget
         self.max_rejected = max_rejected
+        self.messages_sql = messages_sql
+        self.messages_conn_id = messages_conn_id
         self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()
@@ -145,6 +153,10 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
         ``defer`` to the day with a new budget. Default: ``partial``.
+    :param messages_sql: SELECT with the columns ``day`` and ``messages``, the messages that the sender has sent in each
+        UTC day. If the last 7 days have more checks than messages, today's budget is lowered to the messages of an
+        average day. Default: the budget is the connection's.
+    :param messages_conn_id: SQL connection that runs ``messages_sql``. Required with ``messages_sql``.
     :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
@@ -165,6 +177,8 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
         force_check: bool = False,
         max_checks: int | None = None,
         on_budget: str = "partial",
+        messages_sql: str | None = None,
+        messages_conn_id: str | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -181,6 +195,8 @@ class GreenApiRevalidateContactsOperator(_GreenApiSender, _RevalidateContactsOpe
         self.force_check = force_check
         self.max_checks = max_checks
         self.on_budget = on_budget
+        self.messages_sql = messages_sql
+        self.messages_conn_id = messages_conn_id
         self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()

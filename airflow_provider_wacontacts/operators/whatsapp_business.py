@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_wacontacts.operators.check_results import WhatsAppCheckResultsToSqlOperator
-from airflow_provider_wacontacts.operators.check_run import WEEK, _CheckOperator
+from airflow_provider_wacontacts.operators.check_run import QUERY_FIELDS, WEEK, _CheckOperator
 from airflow_provider_wacontacts.operators.check_sources import (
     CONTACTS_VALIDATORS,
     REVALIDATE_VALIDATORS,
@@ -43,7 +43,7 @@ class _WhatsAppSender(_CheckOperator):
 
     source = "whatsapp_business"
     region_remedy = "Set extra 'sender' of connection '{}' to the registered number, or set default_region."
-    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql")
+    template_fields: Sequence[str] = ("whatsapp_business_conn_id", "store_conn_id", *QUERY_FIELDS)
     operator_extra_links = (StoreLink(),)
 
     whatsapp_business_conn_id: str
@@ -114,6 +114,10 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         Default: 0.5.
     :param on_budget: When the budget is spent, ``fail``, ``defer`` to the next UTC day, or finish with the results so
         far (``partial``). Default: ``fail``.
+    :param messages_sql: SELECT with the columns ``day`` and ``messages``, the messages that the sender has sent in each
+        UTC day. If the last 7 days have more checks than messages, today's budget is lowered to the messages of an
+        average day. Default: the budget is the connection's.
+    :param messages_conn_id: SQL connection that runs ``messages_sql``. Required with ``messages_sql``.
     :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
@@ -137,6 +141,8 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         max_checks: int | None = None,
         max_rejected: float = 0.5,
         on_budget: str = "fail",
+        messages_sql: str | None = None,
+        messages_conn_id: str | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -157,6 +163,8 @@ class WhatsAppCheckContactsOperator(_WhatsAppSender, _CheckContactsOperator):
         self.max_checks = max_checks
         self.max_rejected = max_rejected
         self.on_budget = on_budget
+        self.messages_sql = messages_sql
+        self.messages_conn_id = messages_conn_id
         self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()
@@ -189,6 +197,10 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
     :param max_checks: Maximum checks this task may spend per UTC day, 1 and up. Default: the sender's whole budget.
     :param on_budget: When the budget is spent, leave the other numbers to the next run (``partial``), ``fail``, or
         ``defer`` to the next UTC day. Default: ``partial``.
+    :param messages_sql: SELECT with the columns ``day`` and ``messages``, the messages that the sender has sent in each
+        UTC day. If the last 7 days have more checks than messages, today's budget is lowered to the messages of an
+        average day. Default: the budget is the connection's.
+    :param messages_conn_id: SQL connection that runs ``messages_sql``. Required with ``messages_sql``.
     :param dry_run: Count what the check would do, and what it would cost; send and store nothing. Default: ``False``.
     """
 
@@ -211,6 +223,8 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         batch_size: int = 100,
         max_checks: int | None = None,
         on_budget: str = "partial",
+        messages_sql: str | None = None,
+        messages_conn_id: str | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -229,6 +243,8 @@ class WhatsAppRevalidateContactsOperator(_WhatsAppSender, _RevalidateContactsOpe
         self.batch_size = batch_size
         self.max_checks = max_checks
         self.on_budget = on_budget
+        self.messages_sql = messages_sql
+        self.messages_conn_id = messages_conn_id
         self.dry_run = dry_run
         self.validate_arguments(vars(self))
         self._validate_source()

@@ -229,7 +229,7 @@ class CheckRun:
             name, limit, used, period = "The sender's monthly_checks", monthly_checks, monthly_checks, "this month"
             resets_on = next_month(today)
         else:
-            name, limit, period, resets_on = "The sender's daily_checks", checks.daily_checks, "today", tomorrow
+            name, limit, period, resets_on = checks.budget_name, checks.daily_checks, "today", tomorrow
             used = limit - left
         queued = self.check.totals().queued
         return BudgetExceededError(

@@ -46,6 +46,7 @@ Route                      What it does
 ``POST /sent``             ``send``: counts messages as sent: ``{"count": 50}``
 ``DELETE /tokens``         ``revoke_tokens``
 ``POST /identities``       ``change_identity``: ``{"wa_id": "…"}``
+``POST /forgotten``        ``forget``: a message to this user is refused until the next check: ``{"wa_id": "…"}``
 ``POST /messages``         ``receive``: receives a user's message: ``{"wa_id": "…", "text": "…"}``
 ``POST /finish``           ``finish``: finishes every pending check, and makes the callbacks
 ``GET /callbacks``         the log of callbacks: ``body``, ``url``, ``outcomes`` (a status for each attempt, 0 for no
@@ -206,6 +207,7 @@ def _whatsapp_calls(sandbox: Sandbox) -> _Calls:
         "POST /sent": client.send,
         "DELETE /tokens": client.revoke_tokens,
         "POST /identities": client.change_identity,
+        "POST /forgotten": client.forget,
         "POST /messages": client.receive,
         "POST /finish": client.finish,
         "GET /callbacks": client.callbacks.to_json,

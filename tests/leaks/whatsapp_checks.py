@@ -194,16 +194,23 @@ CASES = [
 ]
 #: Queries that fail in either kind of database, and tables that are dropped at work.
 SQL_CASES = [
-    Case(f"query {n}", arguments={"contacts_sql": sql}, outcome="")
-    for n, sql in enumerate(
-        (
-            "SELECT phone AS number FROM nowhere",
-            "SELECT phone FROM people",
-            "SELECT phone AS number, 1 / (length(phone) - 12) AS opted_in FROM people WHERE id = ''",
-            "SELECT CAST(phone AS int) AS number FROM people",
-            "SELECT phone AS number FROM people WHERE",
+    *(
+        Case(f"query {n}", arguments={"contacts_sql": sql}, outcome="")
+        for n, sql in enumerate(
+            (
+                "SELECT phone AS number FROM nowhere",
+                "SELECT phone FROM people",
+                "SELECT phone AS number, 1 / (length(phone) - 12) AS opted_in FROM people WHERE id = ''",
+                "SELECT CAST(phone AS int) AS number FROM people",
+                "SELECT phone AS number FROM people WHERE",
+            )
         )
-    )
+    ),
+    Case(
+        "query of messages",
+        arguments={"messages_conn_id": "crm", "messages_sql": "SELECT phone AS day, phone AS messages FROM people"},
+        outcome=FAILS,
+    ),
 ]
 SQL_CASES += [
     Case(f"{table} is dropped", arguments={"contacts": partial(_drop_while, table)}, outcome="AirflowFailException")

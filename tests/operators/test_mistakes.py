@@ -102,7 +102,6 @@ MISTAKES = [
     store("does not accept: 'sslmod'", extra={"sslmod": "require"}),
     store("cannot reach db.invalid:1: the host name is unknown", host="db.invalid"),
     store("cannot reach 127.0.0.1:1: the connection was refused", is_retried=True),
-    check("contacts_sql needs contacts_conn_id", contacts_sql="SELECT 1 AS number"),
     check("Connection 'nowhere' is not defined", contacts_sql="SELECT 1 AS number", contacts_conn_id="nowhere"),
     check("Connection 'crm' has no table or view 'contcts'", contacts_sql="SELECT 1 AS number FROM contcts", **CRM),
     check("Connection 'crm' has no column 'numbr'", contacts_sql="SELECT numbr AS number", **CRM),

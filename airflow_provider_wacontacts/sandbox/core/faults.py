@@ -21,6 +21,7 @@ RequestKind = Literal[
     "check",
     "identity",
     "acknowledge",
+    "message",
     "contacts",
     "state",
     "wa_settings",

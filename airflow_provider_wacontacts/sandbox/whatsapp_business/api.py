@@ -1,5 +1,5 @@
 """
-The routes of the WhatsApp Business API client for contacts: login, checks, identities.
+The routes of the WhatsApp Business API client for contacts: login, checks, identities; and messages, which need them.
 
 Public sources: Meta's pages on the contacts node
 (https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts) and on logging in
@@ -61,6 +61,7 @@ class WhatsAppApi:
         return [
             Route("/v1/users/login", self._handler("login", self._login), methods=["POST"]),
             Route("/v1/contacts", self._handler("check", self._check), methods=["POST"]),
+            Route("/v1/messages", self._handler("message", self._send), methods=["POST"]),
             Route(identity, self._handler("identity", self._get_identity), methods=["GET"]),
             Route(identity, self._handler("acknowledge", self._acknowledge), methods=["PUT"]),
         ]
@@ -164,6 +165,16 @@ class WhatsAppApi:
         elif behaviour.order == "shuffled":
             random.Random(f"{behaviour.seed}:{len(self._client.checks.calls)}").shuffle(entries)  # noqa: S311
         return entries
+
+    def _send(self, request: Request, body: bytes) -> Response:
+        self._check_headers(request)
+        wa_id = _read_object(body).get("to")
+        if not isinstance(wa_id, str):
+            raise WhatsAppError(400, 1008, "to is missing.")
+        if not self._client.knows(wa_id):
+            raise WhatsAppError(404, 1006, "unknown contact")
+        message = {"id": self._client.send_message()}
+        return json_response(with_meta({"messages": [message]}, self._behaviour))
 
     def _get_identity(self, request: Request, _body: bytes) -> Response:
         behaviour = self._behaviour

@@ -134,6 +134,14 @@ class Checks:
         """Whether a callback is still to come."""
         return bool(self._line)
 
+    def has_found(self, wa_id: str) -> bool:
+        """Return whether the last check of a user was ``valid``."""
+        return self._cache.get(wa_id, (0.0, "failed"))[1] == "valid"
+
+    def forget(self, wa_id: str) -> None:
+        """Forget the result of a user's last check."""
+        self._cache.pop(wa_id, None)
+
     def clear_counts(self) -> None:
         """Reset the counts of numbers and calls; results stay known."""
         self.asked.clear()

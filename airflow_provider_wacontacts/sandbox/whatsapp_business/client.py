@@ -70,6 +70,7 @@ class WhatsAppClient:
             self.sent = 0
             self._is_banned = False
             self._messages = 0
+            self._wrote: set[str] = set()
             self.callbacks.clear()
 
     @property
@@ -154,6 +155,23 @@ class WhatsAppClient:
         with self._dispatcher.lock:
             self.sent += count
 
+    def send_message(self) -> str:
+        """Count one message as sent, and return its ID."""
+        with self._dispatcher.lock:
+            self.send(1)
+            return f"example-sent-{self.sent}"
+
+    def knows(self, wa_id: str) -> bool:
+        """Return whether a message may be sent to a user: a check has found them, or they have written first."""
+        with self._dispatcher.lock:
+            return wa_id in self._wrote or self.checks.has_found(wa_id)
+
+    def forget(self, wa_id: str) -> None:
+        """Forget a user and their checks, as a client does that lost its database: messages need another check."""
+        with self._dispatcher.lock:
+            self._wrote.discard(wa_id)
+            self.checks.forget(wa_id)
+
     def revoke_tokens(self) -> None:
         """End all tokens before their time, the fixed one too."""
         with self._dispatcher.lock:
@@ -186,6 +204,7 @@ class WhatsAppClient:
     def receive(self, wa_id: str, text: str = "hello", name: str = "Quillimar") -> bytes:
         """Take a message of a user's, and tell it by a callback, with a profile and no check's result."""
         with self._dispatcher.lock:
+            self._wrote.add(wa_id)
             message = {**self._message(wa_id), "text": {"body": text}, "type": "text"}
             if self.behaviour.security_notifications:
                 identity = self.identities.find(wa_id)

@@ -9,7 +9,17 @@ from typing import Any
 from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, FINAL
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["IS_CHARGED", "charge_parameters", "limit_of_day", "next_month", "refund", "spend", "spent_on", "utc_day"]
+__all__ = [
+    "IS_CHARGED",
+    "charge_parameters",
+    "limit_of_day",
+    "next_month",
+    "refund",
+    "spend",
+    "spent_between",
+    "spent_on",
+    "utc_day",
+]
 
 #: Whether a request for number ``n`` is charged. A client that has said that a result follows looks nothing up for a
 #: week. One that leaves a number out may look it up for each request; while a check waits, these are rare.
@@ -30,11 +40,11 @@ UPDATE {at}wacontacts_check SET spent = spent - :charged
 WHERE check_id = :check_id AND spent_on = :day AND spent >= :charged
 """
 SPENT = "SELECT spent FROM {at}wacontacts_budget WHERE sender = :sender AND day = :day"
-#: On other days than ``:day``, which the conditional UPDATE counts itself.
-SPENT_IN_MONTH = """
-SELECT coalesce(sum(spent), 0) FROM {at}wacontacts_budget
-WHERE sender = :sender AND day >= :first AND day < :end AND day <> :day
+SPENT_BETWEEN = """
+SELECT coalesce(sum(spent), 0) FROM {at}wacontacts_budget WHERE sender = :sender AND day >= :first AND day < :end
 """
+#: The conditional UPDATE counts ``:day`` itself.
+EXCEPT_DAY = " AND day <> :day"
 SPENT_BY_CHECK = """
 SELECT CASE WHEN spent_on = :day THEN spent ELSE 0 END AS spent FROM {at}wacontacts_check WHERE check_id = :check_id
 """
@@ -93,7 +103,7 @@ def limit_of_day(db: Database, sender: str, day: date, *, daily: int, monthly: i
         return daily
     first = day.replace(day=1)
     own: dict[str, Any] = {"sender": sender, "day": day, "first": first, "end": next_month(first)}
-    return max(0, min(daily, monthly - int(db.execute(SPENT_IN_MONTH, **own).scalar_one())))
+    return max(0, min(daily, monthly - int(db.execute(SPENT_BETWEEN + EXCEPT_DAY, **own).scalar_one())))
 
 
 def next_month(day: date) -> date:
@@ -111,6 +121,11 @@ def refund(db: Database, sender: str, day: date, *, charged: int, check_id: str)
 def spent_on(db: Database, sender: str, day: date) -> int:
     """Return how much of a day's budget is spent."""
     return int(db.execute(SPENT, sender=sender, day=day).scalar() or 0)
+
+
+def spent_between(db: Database, sender: str, first: date, end: date) -> int:
+    """Return how much of the budgets of some days is spent; the last is the day before ``end``."""
+    return int(db.execute(SPENT_BETWEEN, sender=sender, first=first, end=end).scalar_one())
 
 
 def _spend(db: Database, key: Mapping[str, Any], wanted: int, limit: int) -> int:

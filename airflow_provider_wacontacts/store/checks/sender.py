@@ -90,6 +90,7 @@ class SenderChecks:
     :param sender: what the numbers are stored under.
     :param daily_checks: the sender's budget for a UTC day; only leases need it.
     :param monthly_checks: the sender's budget for a month of UTC; ``None`` for any number.
+    :ivar budget_name: what errors call the budget of a day.
     """
 
     def __init__(
@@ -99,6 +100,11 @@ class SenderChecks:
         self.sender = sender
         self.daily_checks = daily_checks
         self.monthly_checks = monthly_checks
+        self.budget_name = "The sender's daily_checks"
+
+    def lower_budget(self, daily_checks: int, name: str) -> None:
+        """Allow fewer checks in a day, 0 and up. Checks that were opened before keep their budget."""
+        self.daily_checks, self.budget_name = daily_checks, name
 
     def open(self, spec: CheckSpec) -> Check:
         """
@@ -163,6 +169,11 @@ class SenderChecks:
         with self.context.read() as db:
             today = budget.utc_day(self.context.now(db.connection))
             return max(0, self._limit(db, today) - budget.spent_on(db, self.sender, today))
+
+    def spent_between(self, first: date, end: date) -> int:
+        """Return how many checks the sender has spent in some days; the last is the day before ``end``."""
+        with self.context.read() as db:
+            return budget.spent_between(db, self.sender, first, end)
 
     def month_is_spent(self) -> bool:
         """Return whether the month has less left than the day."""

@@ -1,0 +1,118 @@
+"""Example DAGs that run from their first to their last task, in a process of Airflow's own, against the sandbox."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_wacontacts.sandbox import (
+    Fault,
+    GreenApiBehaviour,
+    Sandbox,
+    WhatsAppBehaviour,
+    World,
+    example_contact_list,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGS = ("green_api_check", "green_api_snapshot", "whatsapp_check_and_send")
+THERE, INVALID, SLOW, OPTED_OUT, SILENT = (f"+1201555010{digit}" for digit in range(5))
+PEOPLE = [("a", THERE, True), ("b", INVALID, True), ("c", SLOW, True), ("d", OPTED_OUT, False), ("e", SILENT, None)]
+
+
+class Databases:
+    def __init__(self, folder):
+        self.crm, self.store = folder / "crm.db", folder / "store.db"
+        with closing(sqlite3.connect(self.crm)) as crm, crm:
+            crm.execute("CREATE TABLE contacts (contact_key text, number text, opted_in boolean)")
+            crm.execute("CREATE TABLE outbox (contact_key text, number text, opted_in boolean, body text, state text)")
+            crm.executemany("INSERT INTO contacts VALUES (?, ?, ?)", PEOPLE)
+            crm.executemany("INSERT INTO outbox VALUES (?, ?, ?, 'hello', 'queued')", PEOPLE)
+
+    def rows(self, name, query):
+        with closing(sqlite3.connect(getattr(self, name))) as database:
+            return database.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """All of the DAGs have run once; the client forgets a contact between its check and the first message."""
+    folder = tmp_path_factory.mktemp("runs")
+    business = WhatsAppBehaviour(on_whatsapp=1.0, processing_share=0.0)
+    instance = GreenApiBehaviour(on_whatsapp=1.0)
+    lists = {"green_api": instance, "contact_list": example_contact_list()}
+    with Sandbox(World(), now=datetime.now(UTC), rate=1.0, whatsapp=business, **lists) as sandbox:
+        sandbox.whatsapp.put(INVALID, "invalid")
+        sandbox.whatsapp.put(SLOW, slow=True)
+        sandbox.green_api.put_number(INVALID, exists=False)
+        sandbox.fail(Fault(on="message", kind="status", status=404, code=1006))
+        databases = Databases(folder)
+        _run(folder, sandbox, databases)
+        yield sandbox, databases
+
+
+def _run(folder, sandbox, databases):
+    business, instance = sandbox.whatsapp.behaviour, sandbox.green_api.behaviour
+    connections = {
+        "green_api_default": {"conn_type": "green_api", "login": instance.id_instance, "password": instance.token},
+        "whatsapp_business_default": {"conn_type": "whatsapp_business", "password": business.token},
+        "whatsapp_messages": {"conn_type": "http", "extra": {"Authorization": f"Bearer {business.token}"}},
+        "wacontacts_store": {"conn_type": "sqlite", "host": str(databases.store)},
+        "crm": {"conn_type": "sqlite", "host": str(databases.crm)},
+    }
+    connections["whatsapp_business_default"]["extra"] = {"auth": "bearer", "sender": business.sender}
+    variables = {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps({"host": sandbox.url, **fields})
+        for name, fields in connections.items()
+    }
+    airflow = {
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    argv = [sys.executable, Path(__file__).with_name("run_dags.py"), *DAGS]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **variables, **airflow})
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_green_api_checks_people_who_have_opted_in(ran):
+    sandbox, databases = ran
+    query = "SELECT sender, contact_key, status FROM wacontacts_check_result JOIN wacontacts_check USING (check_id)"
+    rows = databases.rows("store", query)
+
+    instance = f"green_api:{sandbox.green_api.behaviour.id_instance}"
+    statuses = dict(zip("abcde", ("valid", "invalid", "valid", "not_asked", "not_asked"), strict=True))
+    assert {key: status for sender, key, status in rows if sender == instance} == statuses
+    assert sandbox.green_api.asked_numbers == dict.fromkeys((THERE, INVALID, SLOW), 1)
+
+
+def test_a_snapshot_of_green_api_has_all_contacts(ran):
+    sandbox, databases = ran
+
+    stored = {row[0] for row in databases.rows("store", "SELECT contact_id FROM wacontacts_current")}
+    assert stored == {row["id"] for row in sandbox.green_api.rows()}
+
+
+def test_messages_are_sent_once_to_people_who_are_on_whatsapp(ran):
+    sandbox, databases = ran
+
+    states = dict(databases.rows("crm", "SELECT contact_key, state FROM outbox"))
+    assert states == {"a": "sent", "b": "queued", "c": "sent", "d": "queued", "e": "queued"}
+    assert sandbox.whatsapp.sent == 2
+    assert sandbox.requests.count("message") == 3
+
+
+def test_a_contact_that_the_client_forgot_is_checked_again_with_wait_and_the_message_sent_once(ran):
+    sandbox, databases = ran
+    calls = sandbox.whatsapp.calls
+
+    (last,) = [call for call in calls if call.blocking == "wait"]
+    assert (last.size, last.force_check, last) == (1, False, calls[-1])
+    assert databases.rows("store", "SELECT sum(spent) FROM wacontacts_budget WHERE sender LIKE '+%'") == [(4,)]
+    assert sandbox.asked_numbers.keys() == {THERE, INVALID, SLOW}
