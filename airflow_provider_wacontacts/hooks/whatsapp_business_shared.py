@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
@@ -51,7 +51,16 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = ["LIMITS", "AsyncContacts", "SharedClient", "route_to", "shared_client"]
+__all__ = [
+    "LIMITS",
+    "AsyncContacts",
+    "SharedClient",
+    "SharedStore",
+    "read_sender",
+    "route_to",
+    "shared_client",
+    "shared_store",
+]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -244,19 +253,40 @@ async def shared_client(
     :raises ConfigError: a connection is missing or invalid.
     """
     async with AsyncExitStack() as stack:
-        threads = await stack.enter_async_context(refcounted("threads", _threads))
         client: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] = of or AsyncContacts
         contacts = await stack.enter_async_context(
             refcounted((client, conn_id), partial(client, conn_id, policy=SEND_ONCE))
         )
-        store = await stack.enter_async_context(
-            refcounted(("store", store_conn_id), partial(_store, store_conn_id, threads))
-        )
+        shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         budget: dict[str, Any] = {"daily_checks": contacts.daily_checks, "monthly_checks": contacts.monthly_checks}
-        checks = SenderChecks(store.context, contacts.sender, **budget)
-        yield SharedClient(contacts, checks, threads)
+        checks = SenderChecks(shared.store.context, contacts.sender, **budget)
+        yield SharedClient(contacts, checks, shared.threads)
+
+
+class SharedStore(NamedTuple):
+    """A store, and the few threads that the triggers of a triggerer use it in."""
+
+    store: Store
+    threads: ThreadPoolExecutor
+
+    async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
+        """Run work that blocks, see :meth:`SharedClient.run_in_thread`."""
+        return await _run_in_thread(self.threads, work, *given)
+
+
+@asynccontextmanager
+async def shared_store(conn_id: str) -> AsyncIterator[SharedStore]:
+    """
+    Share the store of a connection: the first trigger opens it, the last closes it. Nothing is connected to.
+
+    :raises ConfigError: the connection is missing or invalid.
+    """
+    async with AsyncExitStack() as stack:
+        threads = await stack.enter_async_context(refcounted("threads", _threads))
+        store = await stack.enter_async_context(refcounted(("store", conn_id), partial(_store, conn_id, threads)))
+        yield SharedStore(store, threads)
 
 
 @asynccontextmanager
@@ -292,6 +322,15 @@ async def _run_in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *g
     except asyncio.CancelledError:
         await asyncio.wait([done])
         raise
+
+
+async def read_sender(conn_id: str) -> str:
+    """
+    Read what the numbers of a connection are stored under.
+
+    :raises ConfigError: the connection is missing or invalid.
+    """
+    return (await _read_async(conn_id)).sender
 
 
 async def _read_async(conn_id: str) -> WhatsAppConnection:

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 
-__all__ = ["SenderIdentities", "StoredIdentity", "count_pending"]
+__all__ = ["SenderIdentities", "StoredIdentity", "count_pending", "newest_change"]
 
 T = TypeVar("T")
 LARGEST_ID = 2**63 - 1
@@ -62,6 +62,17 @@ ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detect
 COUNT_PENDING = f"""
 SELECT i.sender, count(*) AS identities FROM {{at}}wacontacts_identity i WHERE {IS_PENDING} GROUP BY i.sender
 """
+#: Of an identity that was logged again since, only the last entry counts.
+CHANGES = """
+SELECT c.change_id, c.identity_id FROM {at}wacontacts_identity_change_log c
+JOIN {at}wacontacts_identity i ON i.identity_id = c.identity_id
+WHERE c.change_id > :after AND c.change_kind = 'pending' AND i.sender = :sender AND NOT EXISTS (
+    SELECT 1 FROM {at}wacontacts_identity_change_log l
+    WHERE l.identity_id = c.identity_id AND l.change_id > c.change_id
+)
+ORDER BY c.change_id LIMIT :limit
+"""
+NEWEST_CHANGE = "SELECT coalesce(max(change_id), 0) FROM {at}wacontacts_identity_change_log"
 ACKNOWLEDGED = "UPDATE {at}wacontacts_identity SET acknowledged = true WHERE identity_id = :identity_id"
 UNKNOWN = "UPDATE {at}wacontacts_identity SET unknown_at = :now WHERE identity_id = :identity_id"
 
@@ -145,6 +156,18 @@ class SenderIdentities:
         """
         with self.context.read() as db:
             return [_stored(row) for row in db.execute(PENDING, sender=self.sender, limit=limit)]
+
+    def changes(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """
+        Return which identities have become pending since, and still are.
+
+        :param after: the ID of a change.
+        :returns: at most ``limit`` pairs of ``change_id`` and ``identity_id``, in the order of the change log.
+        :raises LandingError: the database failed.
+        """
+        with self.context.read() as db:
+            rows = db.execute(CHANGES, sender=self.sender, after=after, limit=limit)
+            return [(row.change_id, row.identity_id) for row in rows]
 
     def find(self, identity_ids: Sequence[int]) -> list[StoredIdentity]:
         """
@@ -241,6 +264,16 @@ class SenderIdentities:
             given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
             db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
         return {row["wa_id"] for row in rows}
+
+
+def newest_change(context: StoreContext) -> int:
+    """
+    Return the ID of the last change of any sender's identities; 0 without one. None appears below it any more.
+
+    :raises LandingError: the database failed.
+    """
+    with context.read() as db:
+        return int(db.execute(NEWEST_CHANGE).scalar_one())
 
 
 def count_pending(db: Database) -> dict[str, int]:

@@ -1,11 +1,14 @@
-"""Wait for the results of a check without a worker slot."""
+"""Wait for the results of a check without a worker slot, and start DAGs when identities have changed."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +19,20 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2 has no asset watchers
+    BaseEventTrigger = BaseTrigger  # type: ignore[assignment, misc]
+
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
 
-__all__ = ["WhatsAppContactsTrigger"]
+__all__ = ["IdentityChangedTrigger", "WhatsAppContactsTrigger"]
+
+log = logging.getLogger(__name__)
+
+#: Airflow's triggerer writes an event to the database within a second or so. Its position is stored after that.
+STORED_AFTER_S = 5.0
 
 
 class WhatsAppContactsTrigger(BaseTrigger):
@@ -123,6 +136,196 @@ class WhatsAppContactsTrigger(BaseTrigger):
         return {"check_id": self.check_id, **counts, **error}
 
 
+class IdentityChangedTrigger(BaseEventTrigger):
+    """
+    Fires when identities of a sender's users have become pending; for ``AssetWatcher``.
+
+    An event is ``{"identity_ids": […]}``. It follows the change log of identities, and stores its position in the state
+    of the watched asset. Each change is in an event. After a crash of the triggerer, it may be in the next one again.
+    Before Airflow 3.3, assets have no state: each start of the triggerer fires for all pending identities.
+
+    The triggers of a store share one query of the store per ``poll_interval``. While the store is down they wait.
+
+    :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the sender.
+    :param store_conn_id: Connection of the store.
+    :param poll_interval: Seconds between two queries of the store, more than 0. Default: 10.
+    :param limit: Maximum identities in an event; more are in the next one. Default: 500.
+    :param _later: Arguments of a later release; ignored.
+    """
+
+    def __init__(
+        self,
+        *,
+        whatsapp_business_conn_id: str = "whatsapp_business_default",
+        store_conn_id: str = "wacontacts_store",
+        poll_interval: float = 10.0,
+        limit: int = 500,
+        **_later: Any,
+    ) -> None:
+        super().__init__()
+        if poll_interval <= 0:
+            raise ValueError("poll_interval must be more than 0 seconds")
+        if limit < 1:
+            raise ValueError("limit must be 1 or more")
+        self.whatsapp_business_conn_id = whatsapp_business_conn_id
+        self.store_conn_id = store_conn_id
+        self.poll_interval = poll_interval
+        self.limit = limit
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class's path and plain arguments."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "whatsapp_business_conn_id": self.whatsapp_business_conn_id,
+                "store_conn_id": self.store_conn_id,
+                "poll_interval": self.poll_interval,
+                "limit": self.limit,
+            },
+        )
+
+    def shared_stream_key(self) -> Hashable:
+        """Return what triggers that share a query have in common."""
+        return type(self).__qualname__, self.store_conn_id, self.poll_interval
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[int, None]:
+        """Yield the ID of the store's last identity change, again and again."""
+        store_conn_id, problems = kwargs["store_conn_id"], _Problems(f"Identity changes of {kwargs['store_conn_id']!r}")
+        while True:
+            try:
+                async with refcounted("modules", _modules):
+                    from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_store
+                    from airflow_provider_wacontacts.store.identities import newest_change
+
+                    async with shared_store(store_conn_id) as shared:
+                        while True:
+                            newest = await shared.run_in_thread(newest_change, shared.store.context)
+                            problems.solved()
+                            yield newest
+                            await asyncio.sleep(kwargs["poll_interval"])
+            except Exception as error:  # noqa: BLE001 - one that leaves this trigger has it started again every second
+                problems.report(error)
+            await asyncio.sleep(kwargs["poll_interval"])
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[int]) -> AsyncIterator[TriggerEvent]:
+        """Yield an event after each change."""
+        async with aclosing(self._follow(shared_stream)) as events:
+            async for event in events:
+                yield event
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event after each change, before Airflow 3.3 with a query of its own."""
+        async with aclosing(self.open_shared_stream(self.serialize()[1])) as newest:
+            async for event in self.filter_shared_stream(newest):
+                yield event
+
+    async def _follow(self, newest_changes: AsyncIterator[int]) -> AsyncGenerator[TriggerEvent, None]:
+        states, key = getattr(self, "asset_state_store", None), f"wacontacts.{self.store_conn_id}.change_id"
+        position, problems = _Position(states, key), _Problems("Identity changes")
+        async for newest in newest_changes:
+            await position.store()
+            # Further ones may follow, where a limit was reached.
+            while identity_ids := await self._read(position, newest, problems):
+                yield TriggerEvent({"identity_ids": identity_ids})
+
+    async def _read(self, position: _Position, newest: int, problems: _Problems) -> list[int]:
+        """Return identities that have become pending since the position, and move it."""
+        try:
+            after = await position.load(newest)
+            if after >= newest:
+                return []
+            changes = await self._changes(after)
+        except Exception as error:  # noqa: BLE001 - as above
+            problems.report(error)
+            return []
+        problems.solved()
+        position.move(changes[-1][0] if changes else newest)
+        return [identity_id for _, identity_id in changes]
+
+    async def _changes(self, after: int) -> list[tuple[int, int]]:
+        from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender, shared_store
+        from airflow_provider_wacontacts.store.identities import SenderIdentities
+
+        sender = await read_sender(self.whatsapp_business_conn_id)
+        async with shared_store(self.store_conn_id) as shared:
+            identities = SenderIdentities(shared.store.context, sender)
+            return await shared.run_in_thread(identities.changes, after, self.limit)
+
+
+class _Position:
+    """
+    How far a watcher has followed the change log: in the state of its asset.
+
+    :param states: Airflow's accessor of the asset's state; ``None`` where there is none.
+    """
+
+    def __init__(self, states: Any, key: str) -> None:
+        self._states = states
+        self._key = key
+        self._value: int | None = None
+        self._moves: deque[tuple[float, int]] = deque()
+
+    async def load(self, newest: int) -> int:
+        """Return it; 0 at first, or if the store is another one than before."""
+        if self._value is None:
+            stored = await self._get()
+            self._value = stored if isinstance(stored, int) and stored <= newest else 0
+        return self._value
+
+    def move(self, value: int) -> None:
+        """Move it. It is stored later."""
+        self._value = value
+        self._moves.append((time.monotonic() + STORED_AFTER_S, value))
+
+    async def store(self) -> None:
+        """Store the last position whose events are in Airflow's database by now."""
+        due = None
+        while self._moves and self._moves[0][0] <= time.monotonic():
+            due = self._moves.popleft()
+        if due is None or self._states is None:
+            return
+        try:
+            await self._states.aset(self._key, due[1])
+        except Exception as error:  # noqa: BLE001 - the API server is down: the next one is stored
+            log.warning("The position in the log of identity changes was not stored (%s).", type(error).__name__)
+
+    async def _get(self) -> Any:
+        if self._states is None:
+            return None
+        try:
+            return await self._states.aget(self._key)
+        except ValueError:
+            self._states = None
+            log.warning(
+                "Several assets are watched by one IdentityChangedTrigger, so no position is stored: all pending"
+                " identities are in the first event after each start of the triggerer. Let one asset have the watcher,"
+                " or give the triggers different arguments, for example another limit."
+            )
+            return None
+
+
+class _Problems:
+    """Logs a problem once, until it is another one or solved."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = ""
+
+    def report(self, error: Exception) -> None:
+        """Log why there are no events for the moment."""
+        cause = str(error) if isinstance(error, WaContactsError) else f"{type(error).__name__}, {_location(error)}"
+        if cause != self._last:
+            log.warning("%s are not read for the moment. It is tried again. %s", self._what, cause)
+        self._last = cause
+
+    def solved(self) -> None:
+        """Log the next problem again."""
+        if self._last:
+            log.info("%s are read again.", self._what)
+        self._last = ""
+
+
 @asynccontextmanager
 async def _modules() -> AsyncIterator[None]:
     """Import modules that read many files, in a thread."""
@@ -132,7 +335,8 @@ async def _modules() -> AsyncIterator[None]:
 
 def _import_modules() -> None:
     import airflow_provider_wacontacts.hooks.green_api_shared
-    import airflow_provider_wacontacts.pipelines.wait_for_results  # noqa: F401 - imported for later
+    import airflow_provider_wacontacts.pipelines.wait_for_results
+    import airflow_provider_wacontacts.store.identities  # noqa: F401 - imported for later
     from airflow_provider_wacontacts.hooks.metrics import load
 
     load()
