@@ -6,7 +6,7 @@ Contacts in files of object storage, or of a local directory.
     with ExtractionWriter(path, source="turn", account="main", window=window, task=task,
                           package_version=__version__, file_format="jsonl.gz") as extraction:
         for page in pages:
-            extraction.write(page)
+            extraction.write(page, extracted_at=moment)
         manifest = extraction.finish(extracted_at=moment, finished_at=now, lossy=False)
 
 An extraction has a prefix of its own, ``<path>/<source>/<account>/<YYYY-MM-DD>/<extraction_id>/``, with the UTC day on

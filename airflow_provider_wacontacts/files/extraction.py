@@ -101,8 +101,7 @@ class ExtractionWriter:
         self._suppression_list = suppression_list
         self._parts = Parts(
             self._prefix,
-            source=source,
-            account=account,
+            constants=(source, account, self.extraction_id),
             file_format=file_format,
             max_bytes=part_bytes,
             max_rows=part_rows,
@@ -133,10 +132,11 @@ class ExtractionWriter:
         """The commonest reasons for rejects, with counts."""
         return dict(self._reject_reasons.most_common(MAX_REASONS))
 
-    def write(self, page: Page[Any]) -> None:
+    def write(self, page: Page[Any], extracted_at: datetime | None = None) -> None:
         """
         Write a page's contacts and rejects. Contacts on the suppression list are skipped, and not counted.
 
+        :param extracted_at: time of the first response, which rows in Parquet carry.
         :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
@@ -145,7 +145,7 @@ class ExtractionWriter:
         suppression_list = self._suppression_list()
         rows = self._remove_suppressed(suppression_list, page)
         rejects = suppression_list.remove_suppressed_rejects(page.rejects)
-        self._parts.write(rows)
+        self._parts.write(rows._replace(extracted_at=extracted_at))
         if rejects:
             self._rejects = self._rejects or _Rejects(self._prefix)
             self._rejects.write(rejects)

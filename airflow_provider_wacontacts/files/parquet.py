@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.files.sinks import Rows, Sink
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
+from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.record import row_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +19,8 @@ __all__ = ["ParquetRows", "copy_parquet", "read_parquet"]
 
 #: Bytes of text in a row group, which is held in memory until it is written.
 GROUP_BYTES = 16 * 2**20
-DICTIONARY_COLUMNS = ["source", "account", "state"]
+CONSTANT_COLUMNS = ("source", "account", "extraction_id")
+DICTIONARY_COLUMNS = [*CONSTANT_COLUMNS, "state", "extracted_at"]
 STATISTICS_COLUMNS = [*DICTIONARY_COLUMNS, "contact_id", "updated_at", *IdsByKind._fields, "repaired"]
 BATCH_ROWS = 1_000
 #: Threads of some versions of pyarrow leak memory with every file.
@@ -28,12 +31,12 @@ class ParquetRows:
     """
     Writes one row per contact, in row groups of about 16 MiB of text, compressed with zstd.
 
-    :param source: value of the column of that name, like ``account``.
+    :param constants: values of :data:`CONSTANT_COLUMNS`.
     """
 
-    def __init__(self, sink: Sink, source: str, account: str) -> None:
+    def __init__(self, sink: Sink, constants: tuple[str, ...]) -> None:
         self._sink = sink
-        self._source_and_account = source, account
+        self._constants = constants
         self._schema = _schema()
         self._writer = _new_writer(sink, self._schema)
         self._buffered: list[pa.RecordBatch] = []
@@ -46,12 +49,14 @@ class ParquetRows:
         payloads = [bytes(text) for text in rows.texts]
         all_ids = [keys.ids for keys in rows.keys]
         columns = [
-            *([value] * len(payloads) for value in self._source_and_account),
+            *([value] * len(payloads) for value in self._constants),
+            [rows.extracted_at] * len(payloads),
             [keys.contact_id for keys in rows.keys],
             [keys.updated_at for keys in rows.keys],
             *([ids[place] for ids in all_ids] for place in range(len(IdsByKind._fields))),
             ["present"] * len(payloads),
             [index in rows.repaired for index in range(len(payloads))],
+            [_row_hash(text) for text in payloads],
             payloads,
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
@@ -78,6 +83,14 @@ class ParquetRows:
         group = pa.Table.from_batches(self._buffered, self._schema)
         self._buffered, self._buffered_bytes = [], 0
         self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
+
+
+def _row_hash(text: bytes) -> bytes | None:
+    """Return the hash that a store computes; ``None`` for a text without a canonical form, which it rejects."""
+    try:
+        return row_hash(canonical(text))
+    except ValueError:
+        return None
 
 
 def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -117,14 +130,17 @@ def _new_writer(sink: Sink, schema: pa.Schema) -> Any:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    names = {name: pa.string() for name in ("source", "account", "contact_id")}
+    time = pa.timestamp("us", tz="UTC")
     return pa.schema(
         {
-            **names,
-            "updated_at": pa.timestamp("us", tz="UTC"),
+            **{name: pa.string() for name in CONSTANT_COLUMNS},
+            "extracted_at": time,
+            "contact_id": pa.string(),
+            "updated_at": time,
             **{name: pa.string() for name in IdsByKind._fields},
             "state": pa.string(),
             "repaired": pa.bool_(),
+            "row_hash": pa.binary(),
             "payload": pa.string(),
         }
     )

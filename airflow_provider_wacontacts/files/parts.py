@@ -36,17 +36,18 @@ class Parts:
     """
     Writes the contacts of an extraction into parts, one at a time.
 
+    :param constants: values that all rows have in Parquet: source, account and extraction ID.
     :param max_bytes: stored bytes after which a part is closed; the last page or row group may exceed it.
     :param max_rows: most rows of a part.
     """
 
     def __init__(
-        self, prefix: ObjectPath, *, source: str, account: str, file_format: str, max_bytes: int, max_rows: int
+        self, prefix: ObjectPath, *, constants: tuple[str, ...], file_format: str, max_bytes: int, max_rows: int
     ) -> None:
         #: Parts that are complete.
         self.files: list[FileEntry] = []
         self._prefix = prefix
-        self._columns = source, account
+        self._constants = constants
         self._format = file_format
         self._max_bytes = max_bytes
         self._max_rows = max_rows
@@ -77,18 +78,18 @@ class Parts:
 
     def _open(self) -> _Part:
         sink = Sink(self._prefix, f"part-{len(self.files):05d}.{self._format}")
-        return _Part(sink, self._format, *self._columns)
+        return _Part(sink, self._format, self._constants)
 
 
 class _Part:
     """The open part."""
 
-    def __init__(self, sink: Sink, file_format: str, source: str, account: str) -> None:
+    def __init__(self, sink: Sink, file_format: str, constants: tuple[str, ...]) -> None:
         self.sink = sink
         self.rows = 0
         self._lists_repaired = file_format == JSON_LINES
         self._repaired: list[int] = []
-        self._writer = _new_writer(file_format, sink, source, account)
+        self._writer = _new_writer(file_format, sink, constants)
 
     def write(self, rows: Rows) -> None:
         self._writer.write(rows)
@@ -105,5 +106,5 @@ class _Part:
         return FileEntry(name=sink.name, rows=self.rows, bytes=sink.size, sha256=sink.sha256, repaired=self._repaired)
 
 
-def _new_writer(file_format: str, sink: Sink, source: str, account: str) -> PartWriter:
-    return JsonLines(sink) if file_format == JSON_LINES else ParquetRows(sink, source, account)
+def _new_writer(file_format: str, sink: Sink, constants: tuple[str, ...]) -> PartWriter:
+    return JsonLines(sink) if file_format == JSON_LINES else ParquetRows(sink, constants)

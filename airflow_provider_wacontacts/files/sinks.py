@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
@@ -68,16 +69,18 @@ class Rows(NamedTuple):
     :param texts: JSON of each contact, one line each.
     :param keys: parallel to ``texts``, see :class:`~.pages.ContactKeys`.
     :param repaired: indices of the repaired texts.
+    :param extracted_at: time of the extraction's first response; ``None`` if unknown.
     """
 
     texts: Sequence[Text]
     keys: Sequence[Any]
     repaired: frozenset[int]
+    extracted_at: datetime | None = None
 
     def slice(self, start: int, stop: int) -> Rows:
         """Return the rows from ``start`` up to ``stop``."""
         repaired = frozenset(index - start for index in self.repaired if start <= index < stop)
-        return Rows(self.texts[start:stop], self.keys[start:stop], repaired)
+        return Rows(self.texts[start:stop], self.keys[start:stop], repaired, self.extracted_at)
 
 
 class PartWriter(Protocol):

@@ -248,7 +248,7 @@ def snapshot_to_files(
         suppression_list=suppressed,
     ) as extraction:
         for page in fetched.snapshot.pages(fetched.taken_at):
-            extraction.write(page)
+            extraction.write(page, fetched.taken_at)
         manifest = extraction.finish(
             extracted_at=fetched.taken_at,
             finished_at=now(),

@@ -231,7 +231,7 @@ def sync_to_files(
         for received in _reporting(download, on_progress, monotonic):
             number_ids |= received.page.number_ids
             _expect_one_number(number_ids)
-            extraction.write(received.page)
+            extraction.write(received.page, received.extracted_at)
         lag = download.extracted_at - spec.window.end
         manifest = extraction.finish(
             extracted_at=download.extracted_at,

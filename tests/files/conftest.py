@@ -62,7 +62,7 @@ def file_pages(begin, window):
     def make(root, *pages, extracted_at=window.end, lossy=False, number_id=None, **options):
         with begin(root, **options) as extraction:
             for page in pages:
-                extraction.write(page)
+                extraction.write(page, extracted_at)
             return extraction.finish(
                 extracted_at=extracted_at, finished_at=extracted_at, lossy=lossy, number_id=number_id
             )

@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from airflow_provider_wacontacts.files import FileEntry
+from airflow_provider_wacontacts.records.turn import parse_record
 from airflow_provider_wacontacts.records.windows import parse_time
 
 
@@ -93,9 +94,11 @@ def test_a_parquet_file_has_one_row_per_contact(tmp_path, file_pages, page_of, c
     page = page_of(
         contact("a", "2022-09-12T10:30:00.123456+02:00", whatsapp_id="+44623456700"), contact("b", name="\0é")
     )
-    file_pages(tmp_path, page, file_format="parquet")
+    manifest = file_pages(tmp_path, page, file_format="parquet")
     table = pyarrow.parquet.read_table(prefix_in(tmp_path) / "part-00000.parquet")
     shared = {"source": "turn", "account": "main", "state": "present", "lid": None, "user_id": None}
+    shared |= {"extraction_id": manifest.extraction_id, "extracted_at": manifest.extracted_at}
+    hashes = [parse_record(bytes(text)).row_hash for text in page.texts]
     assert table.to_pylist() == [
         {
             **shared,
@@ -103,6 +106,7 @@ def test_a_parquet_file_has_one_row_per_contact(tmp_path, file_pages, page_of, c
             "updated_at": parse_time("2022-09-12T08:30:00.123456Z"),
             "wa_id": "44623456700",
             "repaired": False,
+            "row_hash": hashes[0],
             "payload": bytes(page.texts[0]).decode(),
         },
         {
@@ -111,6 +115,7 @@ def test_a_parquet_file_has_one_row_per_contact(tmp_path, file_pages, page_of, c
             "updated_at": parse_time("2022-09-12T08:30:00Z"),
             "wa_id": None,
             "repaired": True,
+            "row_hash": hashes[1],
             "payload": bytes(page.texts[1]).decode(),
         },
     ]
