@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,6 +46,8 @@ for path in sys.argv[1:]:
 """
 
 
+APPROVAL = "whatsapp_identity_approval"
+HAS_APPROVAL = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 3)
 TURN = ("turn_contacts_daily", "turn_contacts_first_load")
 
 
@@ -102,7 +106,7 @@ def test_one_run_at_a_time_and_none_for_the_past_by_itself(dag):
 
 def test_every_task_that_asks_somebody_is_retried_after_a_pause_and_cannot_hang(dag):
     asking = [task for task in dag.tasks if type(task).__module__.startswith("airflow_provider_wacontacts")]
-    assert asking or dag.dag_id == "turn_contacts_first_load"
+    assert asking or dag.dag_id == "turn_contacts_first_load" or (dag.dag_id == APPROVAL and not HAS_APPROVAL)
     mapped = [task for task in dag.tasks if task.task_type.startswith("TurnContacts")]
     for task in {task.task_id: task for task in (*asking, *mapped)}.values():
         assert task.retries >= 2
@@ -164,3 +168,61 @@ def test_only_what_was_looked_at_and_decided_about_is_acknowledged(bag):
 
     assert order == {"look": set(), "decide": {"look"}, "acknowledge": {"decide"}}
     assert not dag.get_task("acknowledge").acknowledge_latest
+
+
+@pytest.mark.skipif(not HAS_APPROVAL, reason="assets have no state before Airflow 3.3")
+class TestApproval:
+    def test_a_change_starts_a_run_and_is_acknowledged_after_an_approval(self, bag):
+        dag = bag.dags[APPROVAL]
+
+        assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
+            "changed": set(),
+            "approve": {"changed"},
+            "acknowledge": {"changed", "approve"},
+        }
+        (asset,) = dag.timetable.asset_condition.objects
+        (watcher,) = asset.watchers
+        assert type(watcher.trigger).__name__ == "IdentityChangedTrigger"
+
+    def test_the_request_shows_ids_and_counts(self, bag):
+        approve = bag.dags[APPROVAL].get_task("approve")
+
+        class Task:
+            @staticmethod
+            def xcom_pull(task_ids):
+                assert task_ids == "changed"
+                return [3, 5]
+
+        approve.render_template_fields({"ti": Task})
+        assert approve.subject == "Acknowledge 2 changed WhatsApp identities?"
+        assert approve.body == "Look them up by `identity_id` in `wacontacts_identity`: 3, 5."
+
+    def test_the_identities_of_all_events_are_acknowledged_together(self, bag):
+        def event(*identity_ids):
+            return SimpleNamespace(extra={"from_trigger": True, "payload": {"identity_ids": list(identity_ids)}})
+
+        dag = bag.dags[APPROVAL]
+        (asset,) = dag.timetable.asset_condition.objects
+        changed = dag.get_task("changed").python_callable
+
+        assert changed({asset: [event(3, 5), event(5, 2)]}) == [2, 3, 5]
+
+    def test_a_switch_leaves_the_person_out(self, tmp_path):
+        source = (DAGS / f"{APPROVAL}.py").read_text()
+        (tmp_path / "example.py").write_text(source.replace("NEEDS_APPROVAL = True", "NEEDS_APPROVAL = False"))
+        (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()
+
+        assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
+            "changed": set(),
+            "acknowledge": {"changed"},
+        }
+
+
+def test_an_older_airflow_is_told_what_the_approval_needs(tmp_path):
+    source = (DAGS / f"{APPROVAL}.py").read_text()
+    (tmp_path / "example.py").write_text(source.replace(">= (3, 3)", ">= (99, 0)"))
+    (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()
+
+    assert not dag.timetable.can_be_scheduled
+    with pytest.raises(Exception, match=r"needs Airflow 3\.3 or newer"):
+        dag.get_task("missing").python_callable()
