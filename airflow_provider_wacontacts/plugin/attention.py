@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from airflow_provider_wacontacts.exceptions import DOCUMENTATION
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
 from airflow_provider_wacontacts.records.windows import Window, format_duration
+from airflow_provider_wacontacts.store.fields import FieldChange
 from airflow_provider_wacontacts.store.inspection import Activity
 from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
 
@@ -20,6 +21,8 @@ OVERDUE_SNAPSHOT = timedelta(days=2)
 #: Lossy intervals that ended before are history.
 LOSSY_MATTERS = timedelta(days=7)
 NEARLY_SPENT = 0.9
+#: Changed fields that a finding names.
+MAX_FIELDS = 3
 
 REMEDIES = {
     "AuthError": "Correct the token or the login in the connection, then clear the task.",
@@ -101,6 +104,17 @@ def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str],
             view,
             f"{guide}/monitoring.md",
         )
+    if drift := [
+        change for change in status.field_changes if (change.source, change.account) == (feed.source, subject)
+    ]:
+        yield Finding(
+            2,
+            subject,
+            f"{_count(drift, 'field')} changed in the last 7 days: {_described(drift)}.",
+            "Adapt the queries and views that use these fields. on_drift of the operator warns or fails.",
+            "",
+            f"{DOCUMENTATION}/reference/operators.md#schema-drift",
+        )
     if rejected := sum(group.rejects for group in feed.rejects):
         reasons = ", ".join(f"{group.rejects:,} {group.reason}" for group in feed.rejects[:3])
         yield Finding(
@@ -111,6 +125,11 @@ def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str],
             view,
             f"{guide}/troubleshooting.md",
         )
+
+
+def _described(drift: Sequence[FieldChange]) -> str:
+    shown = ", ".join(f"{change.field} is {change.change_kind}" for change in drift[:MAX_FIELDS])
+    return f"{shown} and others" if len(drift) > MAX_FIELDS else shown
 
 
 def _overdue(feed: Feed, status: StoreStatus, subject: str, view: str) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.calendar import read_calendars
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.fields import read_extraction_drift
 from airflow_provider_wacontacts.store.inspection import (
     read_activity,
     read_attempts,
@@ -77,6 +78,7 @@ def _overview(store: Store, parameters: Parameters) -> Mapping[str, Any]:  # noq
     return {
         "as_of": status.as_of,
         "findings": findings,
+        "drift": status.field_changes,
         "feeds": sorted(
             ((feed, own.get((feed.source, feed.account)), status.age_of(feed)) for feed in status.feeds),
             key=lambda row: place(row[0].account),
@@ -136,7 +138,8 @@ def _extraction(store: Store, parameters: Parameters) -> Mapping[str, Any]:
         found = read_extraction(db, parameters.row_id, now=now) if parameters.row_id else None
         if found is None:
             raise NotFoundError("extraction")
-        return {"as_of": now, "row": found[0], "rejects": found[1]}
+        row, rejects = found
+        return {"as_of": now, "row": row, "rejects": rejects, "drift": read_extraction_drift(db, row["extraction_id"])}
 
     return read_store(store, read)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
@@ -16,14 +16,22 @@ from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.ledger import ExtractionResult, StartedExtraction
 from airflow_provider_wacontacts.store.tables import Tables, insert_into
 
-__all__ = ["FieldChange", "FieldObservation", "is_latest", "read_field_changes", "record_fields"]
+__all__ = [
+    "FieldChange",
+    "FieldObservation",
+    "is_latest",
+    "read_extraction_drift",
+    "read_field_changes",
+    "record_fields",
+]
 
 KEY = ("account_id", "field")
 CHANGES = """
 SELECT source, account, extraction_id, field, change_kind, type_before, type_after, share, detected_at
-FROM {at}wacontacts_field_change WHERE detected_at >= :since
-ORDER BY detected_at DESC, field_change_id DESC LIMIT :limit
+FROM {at}wacontacts_field_change
 """
+NEWEST_CHANGES = f"{CHANGES} WHERE detected_at >= :since ORDER BY detected_at DESC, field_change_id DESC LIMIT :limit"
+CHANGES_OF_EXTRACTION = f"{CHANGES} WHERE extraction_id = :extraction_id ORDER BY field"
 
 
 class FieldObservation(NamedTuple):
@@ -99,7 +107,16 @@ def read_field_changes(db: Database, *, since: datetime, limit: int = 100) -> li
 
     :param since: timezone-aware; earlier drift is left out.
     """
-    found = db.execute(CHANGES, since=since, limit=limit, times=["detected_at"], ids=["extraction_id"])
+    return _changes(db, NEWEST_CHANGES, since=since, limit=limit)
+
+
+def read_extraction_drift(db: Database, extraction_id: str) -> list[FieldChange]:
+    """Return the schema drift that an extraction has found, by field."""
+    return _changes(db, CHANGES_OF_EXTRACTION, extraction_id=extraction_id)
+
+
+def _changes(db: Database, sql: str, **parameters: Any) -> list[FieldChange]:
+    found = db.execute(sql, times=["detected_at"], ids=["extraction_id"], **parameters)
     return [FieldChange(**row) for row in found.mappings()]
 
 

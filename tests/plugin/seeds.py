@@ -116,6 +116,21 @@ class Seeds:
         self.write([lost | {"heartbeat_at": self.time(self.now - 2 * HOUR), "finished_at": None}])
         self.extraction_ids += [UUID(rows[index]["extraction_id"]).hex for index in (0, 2)]
         self.rejects(self.extraction_ids[-2])
+        self.drift(self.extraction_ids[-2])
+
+    def drift(self, extraction_id):
+        sql = """
+        INSERT INTO wacontacts_field_change (
+            account_id, source, account, extraction_id, field, change_kind, type_before, type_after, share, detected_at
+        ) VALUES (1, 'turn', 'helpline', :id, :field, :kind, :before, :after, 0.5, :at)
+        """
+        own = {"id": extraction_id, "at": self.time(self.now)}
+        rows = [
+            {**own, "field": "details.savings", "kind": "gone", "before": "NUMBER", "after": None},
+            {**own, "field": "details.current_savings", "kind": "new", "before": None, "after": "NUMBER"},
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(text(sql), rows)
 
     def rejects(self, extraction_id):
         sql = "INSERT INTO wacontacts_rejected_row (extraction_id, reason, body) VALUES (:id, :reason, :body)"

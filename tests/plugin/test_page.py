@@ -84,6 +84,8 @@ def test_the_overview_says_first_what_needs_somebody(server, sessions):
     assert "1 extraction lost since the last success" in page
     assert "940 of today's 1,000 checks are spent" in page
     assert "3 users with an identity change to acknowledge" in page
+    assert "2 fields changed in the last 7 days: details.current_savings is new, details.savings is gone." in page
+    assert "helpline details.savings gone NUMBER" in page[page.index("Schema drift, last 7 days") :]
 
 
 def test_an_extraction_shows_its_row_its_task_and_its_rejects(server, sessions, seeds):
@@ -92,6 +94,7 @@ def test_an_extraction_shows_its_row_its_task_and_its_rejects(server, sessions, 
     page = words(answer)
     assert "failed AuthError helpline" in page
     assert "no uuid 3" in page
+    assert "details.current_savings new" in page[page.index("Schema drift") :]
     assert 'href="/some/path/dags/turn_contacts_daily/runs/scheduled__' in answer.text
 
 
