@@ -29,6 +29,7 @@ from airflow_provider_wacontacts.clients.aiohttp_driver import (
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
 from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.merged_checks import MergedChecks
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, next_pause
@@ -201,9 +202,12 @@ class SharedClient:
     :ivar checks: the checks of the connection's sender; used in threads.
     """
 
-    def __init__(self, contacts: AsyncNumberClient, checks: SenderChecks, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, contacts: AsyncNumberClient, merged: MergedChecks, checks: SenderChecks, threads: ThreadPoolExecutor
+    ) -> None:
         self.checks = checks
         self._contacts = contacts
+        self._merged = merged
         self._threads = threads
 
     async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
@@ -218,28 +222,35 @@ class SharedClient:
         """Wait while the server accepts no requests."""
         await self._contacts.rate_limiter.wait_unblocked()
 
-    async def send_check(self, numbers: Sequence[str]) -> CheckResponse:
+    async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
         """
-        Send a request within the rate limit. A ``Retry-After`` blocks all triggers of the connection.
+        Check numbers in a request with those of other triggers, within the rate limit.
 
+        :param at_most: numbers in a request.
         :raises WaContactsError: there was no response; the request is not retried.
         """
-        try:
-            response = await self._contacts.check_contacts(numbers)
-        except TransientError as error:
-            send(self._contacts.source, retries=1, rate_limit_waits=self._block_for(error))
-            raise
-        source = self._contacts.source
-        send(source, asked_again=len(numbers), **count_statuses(response, source))
-        return response
+        return await self._merged.send(numbers, at_most)
 
-    def _block_for(self, error: TransientError) -> timedelta | None:
-        """Block all requests if the server asks for it; return by how much longer, if for a rate limit."""
-        is_rate_limit = isinstance(error, RateLimitedError)
-        if error.retry_after is None and not is_rate_limit:
-            return None
-        longer = self._contacts.rate_limiter.block_for(next_pause(1, random.random(), error.retry_after))  # noqa: S311
-        return longer if is_rate_limit and longer else None
+
+async def _send_check(contacts: AsyncNumberClient, numbers: Sequence[str]) -> CheckResponse:
+    """Send a request, and count it. A ``Retry-After`` blocks all triggers of the connection."""
+    try:
+        response = await contacts.check_contacts(numbers)
+    except TransientError as error:
+        send(contacts.source, retries=1, rate_limit_waits=_block(contacts.rate_limiter, error))
+        raise
+    source = contacts.source
+    send(source, asked_again=len(numbers), **count_statuses(response, source))
+    return response
+
+
+def _block(rate_limiter: AsyncRateLimiter, error: TransientError) -> timedelta | None:
+    """Block all requests if the server asks for it; return by how much longer, if for a rate limit."""
+    is_rate_limit = isinstance(error, RateLimitedError)
+    if error.retry_after is None and not is_rate_limit:
+        return None
+    longer = rate_limiter.block_for(next_pause(1, random.random(), error.retry_after))  # noqa: S311
+    return longer if is_rate_limit and longer else None
 
 
 @asynccontextmanager
@@ -257,12 +268,14 @@ async def shared_client(
         contacts = await stack.enter_async_context(
             refcounted((client, conn_id), partial(client, conn_id, policy=SEND_ONCE))
         )
+        merged = await stack.enter_async_context(refcounted((_merged, client, conn_id), partial(_merged, contacts)))
+        stack.enter_context(merged.shared())
         shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         budget: dict[str, Any] = {"daily_checks": contacts.daily_checks, "monthly_checks": contacts.monthly_checks}
         checks = SenderChecks(shared.store.context, contacts.sender, **budget)
-        yield SharedClient(contacts, checks, shared.threads)
+        yield SharedClient(contacts, merged, checks, shared.threads)
 
 
 class SharedStore(NamedTuple):
@@ -287,6 +300,11 @@ async def shared_store(conn_id: str) -> AsyncIterator[SharedStore]:
         threads = await stack.enter_async_context(refcounted("threads", _threads))
         store = await stack.enter_async_context(refcounted(("store", conn_id), partial(_store, conn_id, threads)))
         yield SharedStore(store, threads)
+
+
+@asynccontextmanager
+async def _merged(contacts: AsyncNumberClient) -> AsyncIterator[MergedChecks]:
+    yield MergedChecks(partial(_send_check, contacts))
 
 
 @asynccontextmanager

@@ -51,6 +51,7 @@ class PendingCheck:
     """
     A check whose results are not all final.
 
+    :ivar batch_size: numbers in a request.
     :ivar last_totals: the totals when they were last counted; ``None`` before that.
     :param checks: the checks of its sender.
     :param deadline: when to stop waiting, timezone-aware.
@@ -80,7 +81,7 @@ class PendingCheck:
         self.last_totals: CheckTotals | None = None
         self._checks = checks
         self._recheck_failed = recheck_failed
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._now = now
         self._batches: Iterator[list[int]] = iter(())
         self._leased: Sequence[str] = ()
@@ -125,7 +126,7 @@ class PendingCheck:
 
     def start_round(self) -> None:
         """Start to request the missing results."""
-        self._batches = self.check.waiting(self._batch_size)
+        self._batches = self.check.waiting(self.batch_size)
 
     def lease_next(self) -> Sequence[str]:
         """
@@ -202,8 +203,8 @@ class AsyncCheckClient(Protocol):
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
 
-    async def send_check(self, numbers: Sequence[str]) -> CheckResponse:
-        """Send a request within the rate limit."""
+    async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+        """Check numbers in requests of at most so many, within the rate limit."""
 
 
 async def wait_for_results(
@@ -269,7 +270,7 @@ async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
     try:
         await client.wait_unblocked()
         while numbers := await client.run_in_thread(pending.lease_next):
-            await client.run_in_thread(pending.record, await client.send_check(numbers))
+            await client.run_in_thread(pending.record, await client.send_check(numbers, pending.batch_size))
             await client.wait_unblocked()
     except BudgetExceededError:
         await client.run_in_thread(pending.stop_rechecking)

@@ -40,8 +40,8 @@ class WhatsAppContactsTrigger(BaseTrigger):
     Requests the missing results of a check until all are final, or until a deadline; then fires once.
 
     The event is ``{"check_id": …, "state": …}`` and the check's counts, after an error also ``error`` and ``message``.
-    All results are in the store before. The triggers of a triggerer share a connection's rate limiter. A trigger that
-    is started again continues.
+    All results are in the store before. The triggers of a triggerer share a connection's rate limiter and
+    its requests. A trigger that is started again continues.
 
     :param check_id: ID of a check in the store.
     :param deadline: Timezone-aware ``datetime``, or an ISO 8601 string.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from airflow_provider_wacontacts.exceptions import AuthError, RejectedError, ServerError
 from airflow_provider_wacontacts.hooks import whatsapp_business_shared
 from airflow_provider_wacontacts.sandbox import Fault
-from tests.triggers.waiting import event_of, numbers, trigger, until
+from tests.triggers.waiting import client, event_of, numbers, trigger, until
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -28,7 +29,7 @@ def test_fifty_triggers_share_one_rate_limiter(place):
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(50)]
     place.api.whatsapp.checks.clear_counts()
 
-    events = run(*(trigger(check) for check in checks))
+    events = run(*(trigger(check, batch_size=1) for check in checks))
 
     assert [event["state"] for event in events] == ["resolved"] * 50
     assert len(place.api.whatsapp.calls) == 50
@@ -43,7 +44,73 @@ def test_retry_after_blocks_all_triggers_of_a_connection(place):
     begun = asyncio.run(begin_of_hold(place, checks))
 
     assert place.api.requests.count("check", 429) == 1
-    assert sum(call.at > begun + 1.0 for call in place.api.whatsapp.calls) >= 4
+    assert sum(call.size for call in place.api.whatsapp.calls if call.at > begun + 1.0) >= 4
+
+
+async def ask_together(place, parts, *, at_most=100):
+    """Have clients that are shared check numbers at once, and return what each is answered or raises."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client()) for _ in parts]
+        place.api.whatsapp.checks.clear_counts()
+        sent = (one.send_check(part, at_most) for one, part in zip(clients, parts, strict=True))
+        return await asyncio.gather(*sent, return_exceptions=True)
+
+
+def test_the_numbers_of_many_triggers_go_in_requests_of_a_hundred(place):
+    parts = [[number] for number in numbers(250)]
+
+    answers = asyncio.run(ask_together(place, parts))
+
+    assert [list(answer.results) for answer in answers] == parts
+    assert sorted(call.size for call in place.api.whatsapp.calls) == [50, 100, 100]
+
+
+def test_no_request_has_more_numbers_than_a_trigger_allows(place):
+    asyncio.run(ask_together(place, [numbers(2, first=2 * n) for n in range(6)], at_most=5))
+
+    assert [call.size for call in place.api.whatsapp.calls] == [4, 4, 4]
+
+
+def test_two_triggers_that_wait_for_the_same_number_both_get_its_result(place):
+    first, second = asyncio.run(ask_together(place, [numbers(1), numbers(2)]))
+
+    assert ([*first.results], [*second.results]) == (numbers(1), numbers(2))
+    assert [call.size for call in place.api.whatsapp.calls] == [2]
+
+
+def test_a_rejected_request_is_split_so_that_it_costs_no_trigger_but_one(place):
+    place.api.fail(Fault(on="check", kind="status", status=400, times=2))
+
+    first, *others = asyncio.run(ask_together(place, [[number] for number in numbers(4)]))
+
+    assert isinstance(first, RejectedError)
+    assert [list(answer.results) for answer in others] == [[number] for number in numbers(4)[1:]]
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_an_error_of_the_connection_is_everybody_s_after_one_request(place, status):
+    place.api.fail(Fault(on="check", kind="status", status=status, every=1))
+    before = place.api.requests.count("check")
+
+    errors = asyncio.run(ask_together(place, [[number] for number in numbers(4)]))
+
+    assert {type(error) for error in errors} == {{401: AuthError, 500: ServerError}[status]}
+    assert place.api.requests.count("check") - before == 1
+
+
+def test_a_trigger_that_is_cancelled_does_not_cancel_the_request_of_the_others(place):
+    async def cancel_one():
+        async with client() as one, client() as other:
+            leaving = asyncio.create_task(one.send_check(numbers(1), 100))
+            staying = asyncio.create_task(other.send_check(numbers(2)[1:], 100))
+            await until(lambda: place.api.requests.count("check") > before)
+            leaving.cancel()
+            return await staying
+
+    place.api.fail(Fault(on="check", kind="delay", delay_s=0.3))
+    before = place.api.requests.count("check")
+
+    assert list(asyncio.run(cancel_one()).results) == numbers(2)[1:]
 
 
 def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(place, monkeypatch):

@@ -1,0 +1,172 @@
+"""Numbers that several tasks of an event loop wait for, in one request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain
+from typing import Self, TypeAlias
+
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
+from airflow_provider_wacontacts.exceptions import ContractError, RejectedError
+
+__all__ = ["MergedChecks"]
+
+CheckNumbers: TypeAlias = Callable[[Sequence[str]], Awaitable[CheckResponse]]
+
+#: A request collects numbers for so long for each task that waits: two thousand tasks fill requests of 100 numbers.
+SECONDS_A_TASK = 0.0025
+MAX_SECONDS = 5.0
+#: Errors that one number may be the reason for.
+OF_A_NUMBER = (RejectedError, ContractError)
+
+
+class MergedChecks:
+    """
+    Collects the numbers of tasks, and sends them together.
+
+    :param check: sends a request with distinct numbers.
+    """
+
+    def __init__(self, check: CheckNumbers) -> None:
+        self._check = check
+        self._tasks = 0
+        self._open: _Request | None = None
+
+    @contextmanager
+    def shared(self) -> Iterator[Self]:
+        """Count a task that waits, for as long as the block lasts."""
+        self._tasks += 1
+        try:
+            yield self
+        finally:
+            self._tasks -= 1
+
+    async def send(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+        """
+        Check numbers, in a request with those of other tasks.
+
+        If the request is rejected, each task's numbers are sent in a request of their own.
+
+        :param numbers: distinct.
+        :param at_most: numbers in a request.
+        :returns: the response, with the results of these numbers.
+        :raises WaContactsError: there was no response.
+        """
+        request = self._open
+        if request is None or not request.has_room(len(numbers), at_most):
+            if request is not None:
+                request.close()
+            request = self._open = _Request()
+            request.sending = asyncio.create_task(self._send(request))
+        return await request.add(numbers, at_most)
+
+    async def _send(self, request: _Request) -> None:
+        await request.collect(min(self._tasks * SECONDS_A_TASK, MAX_SECONDS))
+        if self._open is request:
+            self._open = None
+        parts = request.awaited
+        error = await self._answer(parts)
+        if error is not None and len(parts) == 1:
+            parts[0].fail(error)
+        elif error is not None:
+            for part in parts:
+                if (error := await self._answer([part])) is not None:
+                    part.fail(error)
+
+    async def _answer(self, parts: Sequence[_Part]) -> Exception | None:
+        """
+        Send a request, and hand over its results or its error.
+
+        :returns: an error that one of the numbers may be the reason for; it is not handed over.
+        """
+        numbers = list(dict.fromkeys(chain.from_iterable(part.numbers for part in parts)))
+        try:
+            response = await self._check(numbers)
+        except OF_A_NUMBER as error:
+            return error
+        except asyncio.CancelledError:
+            for part in parts:
+                part.response.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - the tasks that wait raise it
+            for part in parts:
+                part.fail(error)
+        else:
+            for part in parts:
+                part.answer(response)
+        return None
+
+
+class _Part:
+    """The numbers of one task, and the response that it waits for."""
+
+    def __init__(self, numbers: Sequence[str]) -> None:
+        self.numbers = numbers
+        self.response: asyncio.Future[CheckResponse] = asyncio.get_running_loop().create_future()
+
+    def answer(self, response: CheckResponse) -> None:
+        """Hand over the results of these numbers."""
+        missing = set(response.missing)
+        missing_here = [number for number in self.numbers if number in missing]
+        results = {number: response.results[number] for number in self.numbers if number in response.results}
+        error = response.error if missing_here else None
+        if not self.response.done():
+            self.response.set_result(replace(response, results=results, missing=missing_here, error=error))
+
+    def fail(self, error: Exception) -> None:
+        """Hand over an error."""
+        if not self.response.done():
+            self.response.set_exception(error)
+
+
+class _Request:
+    """
+    A request while numbers are added to it.
+
+    :ivar sending: the task that sends it; it is cancelled when no other task awaits the response any more.
+    """
+
+    sending: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self._parts: list[_Part] = []
+        self._size = 0
+        self._at_most: int | None = None
+        self._closed = asyncio.Event()
+
+    @property
+    def awaited(self) -> list[_Part]:
+        """The parts whose tasks still wait."""
+        return [part for part in self._parts if not part.response.done()]
+
+    def has_room(self, size: int, at_most: int) -> bool:
+        """Return whether so many numbers may be added."""
+        return not self._closed.is_set() and self._size + size <= min(at_most, self._at_most or at_most)
+
+    async def add(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+        """Add numbers, and wait for their results."""
+        part = _Part(numbers)
+        self._parts.append(part)
+        self._size += len(numbers)
+        self._at_most = min(at_most, self._at_most or at_most)
+        if self._size >= self._at_most:
+            self.close()
+        try:
+            return await part.response
+        except asyncio.CancelledError:
+            if not self.awaited:
+                self.sending.cancel()
+            raise
+
+    def close(self) -> None:
+        """Let no more numbers be added; the request is sent now."""
+        self._closed.set()
+
+    async def collect(self, seconds: float) -> None:
+        """Wait until it is closed, or close it after a while."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        self.close()
