@@ -6,6 +6,7 @@
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
 # make bench    the figures in README
 # make docs     the documentation, in docs/_build/html
+# make dbt      an environment with dbt, in .dbt, for the tests of examples/dbt
 # make release  both distributions, in dist, tried on the newest and the oldest Airflow; nothing is uploaded
 # make newcomer README's commands, as they are written, in a fresh clone (ARGS="--skip '^make (test|matrix|bench)'")
 # make clean    removes everything that these have made
@@ -24,7 +25,7 @@ PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 		>/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults fuzz lint format matrix bench docs release newcomer wheel constraints clean
+.PHONY: help venv demo test faults fuzz lint format matrix bench docs dbt release newcomer wheel constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -73,6 +74,13 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(PY) -m sphinx -W -q -b html docs docs/_build/html
 
+dbt: .dbt/bin/dbt
+
+.dbt/bin/dbt: $(STAMP) examples/dbt/requirements.txt
+	$(VENV)/bin/uv venv -q --clear --python $(PY) .dbt
+	$(VENV)/bin/uv pip install -q --python .dbt/bin/python -r examples/dbt/requirements.txt
+	@touch $@
+
 release: $(STAMP)
 	$(PY) -m tests.packaging.release
 
@@ -87,5 +95,5 @@ constraints: $(STAMP)
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean:
-	rm -rf $(VENV) .matrix .bench build dist benchmarks/output demo/output docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .dbt .matrix .bench build dist benchmarks/output demo/output docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

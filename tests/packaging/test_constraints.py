@@ -13,7 +13,7 @@ INDEX = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|--(extra-)?index-url|-
 TEXT = {".cfg", ".in", ".ini", ".md", ".py", ".rst", ".toml", ".txt", ".yaml", ".yml", ""}
 #: What only Airflow's own pages import, in the version that has them.
 OF_AIRFLOW = {"anyio", "fastapi", "flask_appbuilder", "flask_babel", "jinja2", "wtforms"}
-ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "matrix", "tests", ".ci"]
+ROOMS = ["airflow_provider_wacontacts", "benchmarks", "dags", "demo", "docs", "examples", "matrix", "tests", ".ci"]
 
 
 @pytest.fixture(scope="module")
