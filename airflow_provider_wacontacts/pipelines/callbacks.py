@@ -28,6 +28,8 @@ from airflow_provider_wacontacts.store.store import Store
 __all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_delivery"]
 
 Results: TypeAlias = dict[str, NumberResult]
+#: Results that are recorded in one transaction.
+BATCH_SIZE = 1_000
 #: The reason of a delivery that is rejected.
 UNREADABLE = "delivery that is not a JSON object"
 
@@ -68,6 +70,25 @@ class Delivery:
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
         return not (self.results or self.identities or self.identifier_changes)
+
+    def with_next(self, other: Delivery) -> Delivery | None:
+        """
+        Return this delivery and the next one as one, which a transaction can record.
+
+        :returns: ``None`` if they must be recorded one after another: results of the same numbers, too many results, or
+            another version of the client.
+        """
+        results = {**self.results, **other.results}
+        are_different = len(results) == len(self.results) + len(other.results)
+        if not are_different or len(results) > BATCH_SIZE or self.client_version != other.client_version:
+            return None
+        return Delivery(
+            results,
+            [*self.identities, *other.identities],
+            [*self.identifier_changes, *other.identifier_changes],
+            self.client_version,
+            self.invalid + other.invalid,
+        )
 
     @property
     def counts(self) -> RecordedCallback:
@@ -140,9 +161,9 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
     return results, invalid
 
 
-def _in_batches(results: Results, size: int = 1_000) -> Iterator[Results]:
+def _in_batches(results: Results) -> Iterator[Results]:
     items = iter(results.items())
-    while batch := dict(islice(items, size)):
+    while batch := dict(islice(items, BATCH_SIZE)):
         yield batch
 
 

@@ -1,4 +1,9 @@
-"""Deliveries on their way into the store: in a few threads, and refused at once while the store is down."""
+"""
+Deliveries on their way into the store.
+
+A transaction costs milliseconds, however little it writes. So deliveries that arrive while others are written share the
+next transaction. While the store is down, they are refused at once.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,23 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
-from airflow_provider_wacontacts.exceptions import ContractError, LandingError, WaContactsError
+from airflow_provider_wacontacts.exceptions import (
+    ConfigError,
+    ContractError,
+    LandingError,
+    LockTimeoutError,
+    RetryableStoreError,
+    WaContactsError,
+)
 from airflow_provider_wacontacts.pipelines.callbacks import (
+    Delivery,
     RecordedCallback,
     parse_delivery,
     record_delivery,
@@ -27,15 +42,45 @@ log = logging.getLogger(__name__)
 
 #: How long a connection to the store, a lock or a statement may take. Clients wait no longer for a response.
 MAX_WAIT = timedelta(seconds=3)
-THREADS = 4
-#: Deliveries that wait for a thread; more are refused.
+#: Transactions at once. Another thread parses what arrives meanwhile.
+WRITERS = 2
+#: Deliveries that wait for a transaction; more are refused.
 MAX_WAITING = 500
-#: How long its state is reused for.
+#: How long the store's state is reused for.
 HEALTH_CACHED_FOR_S = 1.0
+REFUSED = "%d deliveries were not recorded. Their clients must deliver them again. %s"
+#: The store is down, busy or wrong. After other errors, each delivery of a group is tried alone.
+OF_THE_STORE = (ConfigError, RetryableStoreError, LockTimeoutError)
 
 
 class UnavailableError(Exception):
     """A delivery cannot be recorded now. The client must deliver it again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """
+    A delivery that waits for a transaction.
+
+    :param delivery: what it contained; ``None`` if it cannot be read.
+    """
+
+    sender: str
+    body: bytes
+    delivery: Delivery | None
+    received_at: datetime
+    done: asyncio.Future[None]
+
+
+class _Group(NamedTuple):
+    """
+    Deliveries that one transaction records.
+
+    :param together: what they contained; ``None`` for one that cannot be read.
+    """
+
+    members: list[_Waiting]
+    together: Delivery | None
 
 
 class Recorder:
@@ -49,8 +94,9 @@ class Recorder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wacontacts-receiver")
-        self._waiting = 0
+        self._threads = ThreadPoolExecutor(WRITERS + 1, thread_name_prefix="wacontacts-receiver")
+        self._waiting: deque[_Waiting] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
         self._is_prepared = False
         self._is_down = False
         self._trial = threading.Lock()
@@ -76,15 +122,19 @@ class Recorder:
 
         :raises UnavailableError: the store is down, or too many deliveries wait.
         """
-        if self._waiting >= MAX_WAITING:
-            raise UnavailableError
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._record, sender, body, received_at
-            )
-        finally:
-            self._waiting -= 1
+        loop = asyncio.get_running_loop()
+        delivery = await loop.run_in_executor(self._threads, _parse, body, sender)
+        if delivery is None or not delivery.is_empty:
+            if len(self._waiting) >= MAX_WAITING:
+                raise UnavailableError
+            waiting = _Waiting(sender, body, delivery, received_at, loop.create_future())
+            self._waiting.append(waiting)
+            if len(self._writers) < WRITERS:
+                writer = asyncio.create_task(self._write_all())
+                self._writers.add(writer)
+                writer.add_done_callback(self._writers.discard)
+            await waiting.done
+        return delivery.counts if delivery else self.rejected
 
     async def is_available(self) -> bool:
         """Return whether the store can be read. Callers share one query a second."""
@@ -97,38 +147,68 @@ class Recorder:
         """Wait for the deliveries that are being recorded."""
         self._threads.shutdown()
 
-    def _record(self, sender: str, body: bytes, received_at: datetime) -> RecordedCallback:
-        try:
-            delivery = parse_delivery(body, sender)
-        except ContractError:
-            self._write(lambda: reject_delivery(self._store, body, received_at=received_at))
-            return self.rejected
-        if not delivery.is_empty:
-            self._write(lambda: record_delivery(self._store, sender, delivery, verified=True, received_at=received_at))
-        return delivery.counts
+    async def _write_all(self) -> None:
+        while self._waiting:
+            group = self._next_group()
+            written = await asyncio.get_running_loop().run_in_executor(self._threads, self._write, group)
+            for waiting in group.members:
+                if waiting.done.done():  # its client has left
+                    continue
+                if waiting in written:
+                    waiting.done.set_result(None)
+                else:
+                    waiting.done.set_exception(UnavailableError())
 
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write to the store. While it is down, one delivery at a time tries, and the others are refused at once."""
+    def _next_group(self) -> _Group:
+        """Take the next deliveries that one transaction can record, in the order in which they arrived."""
+        members = [first := self._waiting.popleft()]
+        together = first.delivery
+        while together and self._waiting and (following := self._waiting[0]).sender == first.sender:
+            joined = together.with_next(following.delivery) if following.delivery else None
+            if joined is None:
+                break
+            together = joined
+            members.append(self._waiting.popleft())
+        return _Group(members, together)
+
+    def _write(self, group: _Group) -> list[_Waiting]:
+        """Write deliveries; return those that were written."""
         is_trial = self._is_down
         if is_trial and not self._trial.acquire(blocking=False):
-            raise UnavailableError
+            # While the store is down, one tries at a time, and the others are refused at once.
+            return []
+        try:
+            if self._try(group):
+                return group.members
+            if self._is_down or len(group.members) == 1:
+                return []
+            return [waiting for waiting in group.members if self._try(_Group([waiting], waiting.delivery))]
+        finally:
+            if is_trial:
+                self._trial.release()
+
+    def _try(self, group: _Group) -> bool:
         try:
             if not self._is_prepared:
                 self._store.prepare()
                 self._is_prepared = True
-            write()
-            self._is_down = False
+            self._write_together(group)
         except WaContactsError as error:
-            self._is_down = True
-            log.warning("A delivery was not recorded: the client must deliver it again. %s", error)
+            self._is_down = isinstance(error, OF_THE_STORE)
+            log.warning(REFUSED, len(group.members), error)
         except Exception as error:  # noqa: BLE001 - its text may quote the delivery
-            log.error("A delivery was not recorded: %s %s. Report it.", type(error).__name__, _location(error))  # noqa: TRY400
+            log.error(REFUSED, len(group.members), f"{type(error).__name__} {_location(error)}. Report it.")  # noqa: TRY400
         else:
-            return
-        finally:
-            if is_trial:
-                self._trial.release()
-        raise UnavailableError
+            self._is_down = False
+            return True
+        return False
+
+    def _write_together(self, group: _Group) -> None:
+        first, received_at = group.members[0], group.members[-1].received_at
+        if group.together is None:
+            reject_delivery(self._store, first.body, received_at=received_at)
+        else:
+            record_delivery(self._store, first.sender, group.together, verified=True, received_at=received_at)
 
     def _can_read(self) -> bool:
         try:
@@ -137,6 +217,14 @@ class Recorder:
         except WaContactsError:
             return False
         return True
+
+
+def _parse(body: bytes, sender: str) -> Delivery | None:
+    """Return what a delivery contained; ``None`` if it cannot be read."""
+    try:
+        return parse_delivery(body, sender)
+    except ContractError:
+        return None
 
 
 def _location(error: Exception) -> str:

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha512
 from hmac import digest
 
@@ -13,11 +14,13 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.receiver import application, create_app
 from tests.receiver.conftest import CONN_ID, PATH, SECRET, SENDER, sign
+from tests.receiver.load import bodies_of, large_body
 
 ANNA, HASH = "16315551000", "UKD6Y/5SqDU="
 RESULT = json.dumps({"contacts": [{"input": f"+{ANNA}", "status": "valid", "wa_id": ANNA}]}).encode()
@@ -108,6 +111,32 @@ def test_a_replaced_secret_takes_effect(run_receiver, connect, sqlite_url, monke
         pass
 
     assert receiver.deliver(RESULT).status_code == 401
+
+
+def test_deliveries_that_arrive_together_share_transactions_and_none_is_lost(each_receiver):
+    """Among them are two results of one number, and one that cannot be read: they are recorded apart."""
+    bodies = [*bodies_of(40), *bodies_of(40)[:3], b"not JSON", RESULT, RESULT.replace(b'"valid"', b'"failed"')]
+
+    with ThreadPoolExecutor(len(bodies)) as clients:
+        responses = list(clients.map(each_receiver.deliver, bodies))
+
+    assert {response.status_code for response in responses} == {200}
+    assert each_receiver.rows("SELECT count(*) FROM wacontacts_number") == [(37,)]
+    assert each_receiver.rows("SELECT count(*), count(DISTINCT identity_id) FROM wacontacts_identity_change") == [
+        (4, 4)
+    ]
+    assert each_receiver.rows("SELECT count(*) FROM wacontacts_reject") == [(1,)]
+
+
+def test_a_large_delivery_is_one_transaction(run_receiver, postgres_url):
+    engine = create_engine(postgres_url)
+    receiver = run_receiver(postgres_url, engine)
+
+    assert receiver.deliver(large_body(0)).status_code == 200
+
+    written = "SELECT count(*), count(DISTINCT CAST(xmin AS text)) FROM wacontacts_number"
+    assert receiver.rows(written) == [(1_000, 1)]
+    engine.dispose()
 
 
 # Forged deliveries
