@@ -85,10 +85,10 @@ CLOCK = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 OFFSET = r"(Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])"
 POSTGRES_TEXT = "({value} #>> '{}')"
 POSTGRES_TIME = (
-    "CASE WHEN jsonb_typeof({value}) <> 'string' THEN NULL",
+    "CASE WHEN jsonb_typeof({value}) = 'string' THEN CASE",
     f"WHEN {POSTGRES_TEXT} ~ '^{DATE}{CLOCK}{OFFSET}$' THEN CAST({POSTGRES_TEXT} AS timestamptz)",
     f"WHEN {POSTGRES_TEXT} ~ '^{DATE}{CLOCK}$' THEN CAST({POSTGRES_TEXT} || 'Z' AS timestamptz)",
-    f"WHEN {POSTGRES_TEXT} ~ '^{DATE}$' THEN CAST({POSTGRES_TEXT} || 'T00:00Z' AS timestamptz) END",
+    f"WHEN {POSTGRES_TEXT} ~ '^{DATE}$' THEN CAST({POSTGRES_TEXT} || 'T00:00Z' AS timestamptz) END END",
 )
 POSTGRES_TYPED = {
     "text": f"CASE WHEN jsonb_typeof({{value}}) = 'string' THEN {POSTGRES_TEXT} END",
@@ -264,8 +264,9 @@ def _select(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
     sources = [_sqlite_source(each.field) if db.is_sqlite else _postgres_source(each.field) for each in fields]
     typed = SQLITE_TYPED if db.is_sqlite else POSTGRES_TYPED
     values = [_fill(typed[each.type], source) for each, source in zip(fields, sources, strict=True)]
+    # A contact has few of the fields: the others must cost one look for the value.
     mismatches = [
-        f"CASE WHEN {source['type']} <> 'null' AND {value} IS NULL THEN 1 ELSE 0 END"
+        f"CASE WHEN coalesce({source['type']}, 'null') = 'null' THEN 0 WHEN {value} IS NULL THEN 1 ELSE 0 END"
         for each, source, value in zip(fields, sources, values, strict=True)
         if each.type != "json"
     ]
