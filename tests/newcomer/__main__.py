@@ -4,7 +4,8 @@
 A clone of the last commit in an empty directory, an empty home, an environment that has nothing but a path and what a
 package index needs, and an Airflow without this package. It takes as long as README's commands do.
 
-``make newcomer ARGS="--skip '^make (test|matrix|bench)'"`` leaves some of them out.
+``make newcomer ARGS="--skip '^make (test|matrix|bench)'"`` leaves some of them out, and ``ARGS="--page first_check"``
+follows a tutorial.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tests.newcomer.place import Place, install_airflow
 from tests.newcomer.readme import steps_of
+from tests.newcomer.tutorials import TUTORIALS, TutorialWalk, steps_of_tutorial
 from tests.newcomer.walk import StepFailedError, Walk
 
 SUMMARY, _, DETAILS = (__doc__ or "").strip().partition("\n\n")
@@ -25,17 +27,22 @@ def main() -> int:
     """Walk; return the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.newcomer", description=SUMMARY, epilog=DETAILS)
     parser.add_argument("--skip", metavar="REGEX", help="leave out commands in which this is found")
-    skip = parser.parse_args().skip
+    parser.add_argument("--page", choices=("README", *TUTORIALS), default="README", help="what is followed (README)")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="newcomer-") as directory:
         place = Place(Path(directory))
         print("# before README begins: an Airflow of one's own, and this package's wheel where pip looks for it")
         install_airflow(place)
         place.build_wheel()
         try:
-            with Walk(place, skip=skip) as walk:
-                walk.follow(steps_of((place.clone / "README.md").read_text()))
+            if options.page == "README":
+                with Walk(place, skip=options.skip) as walk:
+                    walk.follow(steps_of((place.clone / "README.md").read_text()))
+            else:
+                with TutorialWalk(place, options.page, skip=options.skip) as walk:
+                    walk.follow(steps_of_tutorial(place.clone / "docs", options.page))
         except StepFailedError as error:
-            print(f"README fails a newcomer at {error}", file=sys.stderr)
+            print(f"{options.page} fails a newcomer at {error}", file=sys.stderr)
             return 1
     return 0
 

@@ -50,6 +50,7 @@ class Walk(AbstractContextManager["Walk"]):
         self._say = say
         self._environment = place.environment()
         self._store = place.home / "contacts.db"
+        self._directory = place.clone
         self._led: set[str] = set()
         now = datetime.now(UTC)
         self._today = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -88,17 +89,20 @@ class Walk(AbstractContextManager["Walk"]):
     @_do.register
     def _(self, step: Dag) -> None:
         dags = self._place.home / "airflow" / "dags"
-        dags.mkdir(parents=True)
-        (dags / "readme.py").write_text(step.text)
+        dags.mkdir(parents=True, exist_ok=True)
         (dag_id,) = re.findall(r'DAG\(\s*"(\w+)"', step.text)
+        (dags / f"{dag_id}.py").write_text(step.text)
         self._say(f"# the DAG of line {step.line}, in {dags.name}/")
         self._run("+", "airflow db migrate")
-        self._run("+", f"airflow dags test {dag_id} {self._today - BROADCAST:%Y-%m-%dT%H:%M:%SZ}")
+        self._trigger(dag_id)
 
     @_do.register
     def _(self, step: Query) -> None:
         ask = [self._place.airflow / "bin" / "python", "-c", ASK, self._store]
         self._timed("?", step.text, lambda: subprocess.run(ask, input=step.text, text=True, check=False).returncode)
+
+    def _trigger(self, dag_id: str) -> None:
+        self._run("+", f"airflow dags test {dag_id} {self._today - BROADCAST:%Y-%m-%dT%H:%M:%SZ}")
 
     def _run(self, mark: str, command: str) -> None:
         self._timed(mark, command, lambda: self._shell(command))
@@ -115,7 +119,7 @@ class Walk(AbstractContextManager["Walk"]):
         """Run a command, and remember what it exports."""
         exports = self._place.home / ".exports"
         lines = f"{command}\ncode=$?\nenv -0 >{exports}\nexit $code"
-        done = subprocess.run(["bash", "-c", lines], cwd=self._place.clone, env=self._environment, check=False)
+        done = subprocess.run(["bash", "-c", lines], cwd=self._directory, env=self._environment, check=False)
         pairs = (pair.partition("=") for pair in exports.read_text().split("\0") if pair)
         self._environment = {name: value for name, _, value in pairs}
         exports.unlink()

@@ -1,0 +1,43 @@
+"""Each tutorial alone leads a newcomer to the rows that it promises."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.newcomer.place import ROOT, Place, lend_airflow
+from tests.newcomer.tutorials import TUTORIALS, TutorialWalk, steps_of_tutorial
+
+#: What the store has after each tutorial.
+PROMISED = {
+    "getting_started": ("SELECT state, row_count > 0 FROM wacontacts_extraction", [("complete", 1)]),
+    "first_check": (
+        "SELECT status FROM wacontacts_check_result ORDER BY status",
+        [("rejected",), ("valid",), ("valid",)],
+    ),
+    "first_snapshot": (
+        "SELECT state FROM wacontacts_history WHERE contact_id = '447700900800@c.us' ORDER BY valid_from",
+        [("present",), ("gone",)],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    if not (ROOT / ".git").exists():
+        pytest.skip("there is nothing to clone")
+    place = Place(tmp_path_factory.mktemp("newcomer"))
+    place.build_wheel()
+    lend_airflow(place)
+    return place
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_leads_to_what_it_promises(place, name):
+    said = []
+    with TutorialWalk(place, name, say=said.append) as walk:
+        walk.follow(steps_of_tutorial(place.clone / "docs", name))
+
+    query, rows = PROMISED[name]
+    with closing(sqlite3.connect(place.home / f"{name}.db")) as store:
+        assert store.execute(query).fetchall() == rows, "\n".join(said)
