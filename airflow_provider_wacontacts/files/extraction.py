@@ -207,11 +207,11 @@ class ExtractionWriter:
     def _remove_suppressed(self, suppression_list: SuppressionList, page: Page[Any]) -> Rows:
         if not suppression_list:
             return Rows(page.texts, page.keys, page.repaired)
-        source, account = self._manifest_fields["source"], self._manifest_fields["account"]
+        has_record = suppression_list.matcher(self._manifest_fields["source"], self._manifest_fields["account"])
         kept = [
             index
             for index, (keys, text) in enumerate(zip(page.keys, page.texts, strict=True))
-            if not suppression_list.has_record(source, account, keys)
+            if not has_record(keys)
             and not (has_repeated_members(bytes(text)) and suppression_list.found_in(bytes(text)))
         ]
         return Rows(

@@ -69,7 +69,8 @@ def identifiers_in_contact_id(contact_id: str) -> Iterator[Identifier]:
 
     Digits alone are no more than the system's own count.
     """
-    if contact_id.isalnum():
+    # Most are numbers or UUIDs. Of the identifiers, only the old form of groups has a hyphen, and it has a domain.
+    if contact_id.isalnum() or ("-" in contact_id and "@" not in contact_id):
         return
     text = contact_id.removeprefix(SCHEME)
     if group := read_group(text):

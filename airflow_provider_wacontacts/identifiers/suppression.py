@@ -7,8 +7,10 @@ computed over the pseudonym. Then rows in clear and rows with pseudonyms both ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from hashlib import blake2b
+from itertools import filterfalse
 from typing import NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
@@ -83,19 +85,33 @@ class SuppressionKey:
 
     def hash(self, identifier: Identifier) -> bytes:
         """Return 16 bytes: the hash of an identifier, and the same of its pseudonym."""
-        kind, value = identifier.as_wa_id().kind, identifier.key
-        if self._secret is not None and kind is not Kind.CONTACT:
-            value = pseudonymize(identifier, self._secret)
-        return self._hash(kind, value)
+        return self.hasher(identifier.as_wa_id().kind)(identifier.key)
+
+    def hasher(self, kind: str) -> Callable[[str], bytes]:
+        """Return what hashes the keys of identifiers of a kind, which is not ``number``; see :meth:`hash`."""
+        secret = self._secret
+        if secret is None or kind == Kind.CONTACT:
+            return partial(_hash, self._hashers[kind])
+        return lambda key: self._hash(kind, pseudonymize(Identifier(Kind(kind), key), secret))
 
     def hash_contact(self, contact: Contact) -> bytes:
         """Return 16 bytes: the hash of a contact."""
         return self._hash("account contact", "\0".join(contact))
 
+    def account_hasher(self, source: str, account: str) -> Callable[[str], bytes]:
+        """Return :meth:`hash_contact` for the contacts of an account, by their own ID."""
+        hasher = self._hashers["account contact"].copy()
+        hasher.update(f"{source}\0{account}\0".encode(errors="surrogatepass"))
+        return partial(_hash, hasher)
+
     def _hash(self, label: str, text: str) -> bytes:
-        hasher = self._hashers[label].copy()
-        hasher.update(text.encode(errors="surrogatepass"))
-        return hasher.digest()
+        return _hash(self._hashers[label], text)
+
+
+def _hash(prefix: blake2b, text: str) -> bytes:
+    hasher = prefix.copy()
+    hasher.update(text.encode("utf-8", "surrogatepass"))
+    return hasher.digest()
 
 
 class SuppressionList:
@@ -128,16 +144,33 @@ class SuppressionList:
         of_any_account = Identifier(Kind.CONTACT, contact.contact_id)
         return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
 
-    def has_ids(self, ids: IdsByKind) -> bool:
-        """Return whether the person with one of these identifiers was erased."""
-        return any(self.has(Identifier(Kind(kind), value)) for kind, value in ids._asdict().items() if value)
+    def matcher(self, source: str, account: str) -> Callable[[HasContactIds], bool]:
+        """Return what tells of an account's rows whether they belong to a person or contact that was erased."""
+        keys = [
+            (
+                known,
+                (key.account_hasher(source, account), key.hasher(Kind.CONTACT)),
+                [key.hasher(kind) for kind in IdsByKind._fields],
+            )
+            for key, known in self._hashes
+        ]
+
+        def has_record(record: HasContactIds) -> bool:
+            contact_id, ids = record.contact_id, record.ids
+            for known, hash_contact, hash_ids in keys:
+                for digest in hash_contact:
+                    if digest(contact_id) in known:
+                        return True
+                for digest, value in zip(hash_ids, ids, strict=True):
+                    if value and digest(value) in known:
+                        return True
+            return any(map(self.has, identifiers_in_contact_id(contact_id)))
+
+        return has_record
 
     def has_record(self, source: str, account: str, record: HasContactIds) -> bool:
         """Return whether a row belongs to a person or contact that was erased."""
-        contact_id = record.contact_id
-        if self.has_ids(record.ids) or self.has_contact(Contact(source, account, contact_id)):
-            return True
-        return any(map(self.has, identifiers_in_contact_id(contact_id)))
+        return self.matcher(source, account)(record)
 
     def found_in(self, text: bytes | str) -> bool:
         """
@@ -152,7 +185,7 @@ class SuppressionList:
 
     def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
         """Return the records that :meth:`has_record` does not match."""
-        return [row for row in records if not self.has_record(source, account, row)] if self._hashes else list(records)
+        return list(filterfalse(self.matcher(source, account), records)) if self._hashes else list(records)
 
     def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
         """Return the rejects that mention no person. One that cannot be searched loses its body."""

@@ -270,8 +270,12 @@ class _Landing:
         insert_rejects(self._connection, self._tables, extraction_id, rejects, received_at=now)
 
     def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
+        if not self._erased:
+            yield from records
+            return
+        has_record = self._erased.matcher(self._begun.source, self._begun.account)
         for record in records:
-            if self._erased and self._erased.has_record(self._begun.source, self._begun.account, record):
+            if has_record(record):
                 self._skipped.add(record.contact_id)
             else:
                 yield record
