@@ -24,7 +24,7 @@ INSTALL, ACCOUNT = re.compile(r"^## 3\.", re.MULTILINE), re.compile(r"^## 6\..*?
 PORT, STORE = "8484", "/tmp/contacts.db"
 START = "wacontacts sandbox"
 #: Between changes of the mock server's contacts, the page says to trigger the DAG.
-CHANGE = "curl -X POST"
+CHANGE = "curl --fail -X POST"
 
 
 def steps_of_tutorial(docs: Path, name: str) -> Iterator[Step]:
