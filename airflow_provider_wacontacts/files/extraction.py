@@ -15,6 +15,7 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files.errors import storage_errors
+from airflow_provider_wacontacts.files.fields import Declaration, FieldSampler, find_file_drift
 from airflow_provider_wacontacts.files.layout import (
     FORMAT_VERSION,
     MANIFEST,
@@ -107,6 +108,8 @@ class ExtractionWriter:
             max_rows=part_rows,
         )
         self._rejects: _Rejects | None = None
+        self._root = root
+        self._fields = FieldSampler()
         self._is_open = True
         self._file_mode = file_mode
         self._folder = local_path(self._prefix)
@@ -146,6 +149,7 @@ class ExtractionWriter:
         rows = self._remove_suppressed(suppression_list, page)
         rejects = suppression_list.remove_suppressed_rejects(page.rejects)
         self._parts.write(rows._replace(extracted_at=extracted_at))
+        self._fields.add(rows.texts)
         if rejects:
             self._rejects = self._rejects or _Rejects(self._prefix)
             self._rejects.write(rejects)
@@ -165,6 +169,7 @@ class ExtractionWriter:
         group: bool | None = None,
         is_cut: bool = False,
         is_synchronised: bool | None = None,
+        declaration: Declaration | None = None,
     ) -> Manifest:
         """
         Close the files and write the manifest. From then on readers see the extraction.
@@ -173,6 +178,7 @@ class ExtractionWriter:
         :param lossy: synced too late: intermediate versions of the window may be missing.
         :param number_id: of the WhatsApp number that the account's token belongs to.
         :param group: of a snapshot, like ``is_cut`` and ``is_synchronised``: see :class:`Manifest`.
+        :param declaration: of fields, for schema drift. Default: none is looked for.
         :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
@@ -200,6 +206,8 @@ class ExtractionWriter:
             is_synchronised=is_synchronised,
             **self._manifest_fields,
         )
+        if declaration is not None:
+            manifest = find_file_drift(self._root, manifest, self._fields, declaration)
         write_whole(self._prefix, MANIFEST, encode_manifest(manifest))
         self._is_open = False
         return manifest

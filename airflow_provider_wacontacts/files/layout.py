@@ -15,6 +15,7 @@ import msgspec
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files.local import local_path
+from airflow_provider_wacontacts.records.drift import Drift, KnownField
 from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.records.windows import format_time
 
@@ -143,6 +144,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     :param group: of a snapshot: groups only, or persons only; ``None`` for both.
     :param is_cut: of a snapshot: limited by ``count``, and the limit was reached.
     :param is_synchronised: of a snapshot: the system had loaded all contacts; ``None`` if unknown.
+    :param fields: the account's fields, as they are known after this extraction; empty if it is not the newest.
+    :param drift: fields that changed since the newest extraction before.
     """
 
     format_version: int
@@ -171,11 +174,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     group: bool | None = None
     is_cut: bool = False
     is_synchronised: bool | None = None
+    fields: list[KnownField] = []
+    drift: list[Drift] = []
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return a manifest as indented JSON, times as strings of one width."""
-    members = msgspec.to_builtins(manifest, builtin_types=(datetime,))
+    members = msgspec.to_builtins(manifest, builtin_types=(datetime,), order="deterministic")
     texts = {key: format_time(value) if isinstance(value, datetime) else value for key, value in members.items()}
     return msgspec.json.format(msgspec.json.encode(texts), indent=2) + b"\n"
 

@@ -233,19 +233,20 @@ def _manifests(path: ObjectPath) -> Iterator[tuple[str, ...]]:
     return (names for names in files_below(path) if names[-1] == MANIFEST)
 
 
-def files_below(path: ObjectPath) -> list[tuple[str, ...]]:
+def files_below(path: ObjectPath, depth: int = DEPTH) -> list[tuple[str, ...]]:
     """
     List the files of all extractions, finished or not, as ``(source, account, day, extraction_id, name)``.
 
+    :param depth: 3 for the path of an account: ``(day, extraction_id, name)``.
     :raises ConfigError: a folder in a local directory is a symbolic link.
     :raises LandingError: the storage failed.
     """
     with storage_errors("the path could not be listed"):
         if (root := local_path(path)) is not None:
-            return list(walk(root, DEPTH, RECORD_PARSERS))
+            return list(walk(root, depth, RECORD_PARSERS))
         fs, base = path.fs, path.path.rstrip("/") + "/"  # type: ignore[attr-defined]
         below = [name.removeprefix(base) for name in _uncached(fs, base).find(path.path)]  # type: ignore[attr-defined]
-    return [names for name in below if len(names := tuple(name.split("/"))) == DEPTH]
+    return [names for name in below if len(names := tuple(name.split("/"))) == depth]
 
 
 def _uncached(fs: Any, base: str) -> Any:

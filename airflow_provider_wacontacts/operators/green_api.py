@@ -167,10 +167,13 @@ class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):
     :param exclude_fields: Fields to leave out before anything is written, rejected rows included. Default: none.
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``wacontacts_store``.
+    :param on_drift: Reaction to fields that are new, gone or of another type since the account's newest extraction:
+        ``evolve`` logs them, ``warn`` logs a warning, ``fail`` fails the task after its files were written. Default:
+        ``evolve``.
     """
 
     template_fields: Sequence[str] = ("green_api_conn_id", "account", "path", "erased_conn_id")
-    validators = {**VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
+    validators = {**VALIDATORS, **DRIFT_VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
 
     def __init__(
         self,
@@ -190,6 +193,7 @@ class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):
         exclude_fields: Sequence[str] | None = None,
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
+        on_drift: str = "evolve",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -208,6 +212,7 @@ class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):
         self.exclude_fields = exclude_fields
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
+        self.on_drift = on_drift
         self.validate_arguments(vars(self))
 
     def _pseudonym_conn_id(self) -> str:
@@ -224,5 +229,6 @@ class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):
             file_format=self.file_format,
             file_mode=self.hook.file_mode,
             suppressed=get_suppression_list(self.erased_conn_id),
+            on_drift=lambda drift: report_drift(self, drift),
             on_commit=metrics_on_commit("green_api"),
         )

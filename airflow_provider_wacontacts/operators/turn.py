@@ -176,12 +176,15 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as
         in ``details.name``. Default: none.
     :param pseudonym_conn_id: Connection whose extra ``pseudonym_secret`` is the key. Default: ``wacontacts_store``.
+    :param on_drift: Reaction to fields that are new, gone or of another type since the account's newest extraction:
+        ``evolve`` logs them, ``warn`` logs a warning, ``fail`` fails the task after its files were written. Default:
+        ``evolve``.
     :param fail_on_lossy: Fail the task, without a retry, if the window is lossy. Its files are written either way.
         Default: ``False``, which logs a warning.
     """
 
     template_fields: Sequence[str] = ("turn_conn_id", "account", "start", "end", "path", "erased_conn_id")
-    validators = {**VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
+    validators = {**VALIDATORS, **DRIFT_VALIDATORS, "file_format": validate_file_format}  # noqa: RUF012
 
     def __init__(
         self,
@@ -206,6 +209,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
         exclude_fields: Sequence[str] | None = None,
         pseudonymize: Sequence[str] | None = None,
         pseudonym_conn_id: str | None = None,
+        on_drift: str = "evolve",
         fail_on_lossy: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -230,6 +234,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
         self.exclude_fields = exclude_fields
         self.pseudonymize = pseudonymize
         self.pseudonym_conn_id = pseudonym_conn_id
+        self.on_drift = on_drift
         self.fail_on_lossy = fail_on_lossy
         self.validate_arguments(vars(self))
 
@@ -246,6 +251,8 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
             file_format=self.file_format,
             file_mode=self.hook.file_mode,
             suppressed=get_suppression_list(self.erased_conn_id),
+            declared_types=self.hook.get_declared_types,
+            on_drift=lambda drift: report_drift(self, drift),
             on_progress=lambda progress: self.log.info("%s", progress),
             on_commit=metrics_on_commit("turn"),
             stop=self._stop,

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
 from airflow_provider_wacontacts.exceptions import ContractError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
+from airflow_provider_wacontacts.files.fields import Declaration
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.summaries import (
@@ -78,6 +79,11 @@ class SnapshotSpec:
         """A short string that changes with every option of the request or the rows."""
         fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
         return options_digest(self.group, self.count, fields, self.selection.options if self.selection else ())
+
+    @property
+    def selects(self) -> Callable[[str], bool]:
+        """Returns whether a field is written."""
+        return self.selection.has if self.selection else lambda _: True
 
 
 class FetchedSnapshot(NamedTuple):
@@ -160,7 +166,7 @@ def snapshot_to_store(
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
     snapshot, taken_at = fetched.snapshot, fetched.taken_at
-    fields, selects = FieldCounter(), spec.selection.has if spec.selection else lambda _: True
+    fields = FieldCounter()
     now = store.context.now()
     with recorded(extraction):
         _expect_credible(taken_at, now)
@@ -174,7 +180,7 @@ def snapshot_to_store(
             guard=spec.guard,
             unkept=snapshot.rejected_ids,
             has_unidentified=has_unidentified(snapshot.rejects),
-            fields=lambda: FieldObservation(fields.observed(), selects),
+            fields=lambda: FieldObservation(fields.observed(), spec.selects),
         )
     if on_commit:
         on_commit(CommitStats.in_store(result))
@@ -219,6 +225,7 @@ def snapshot_to_files(
     file_format: str,
     file_mode: int = FILE_MODE,
     suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    on_drift: OnDrift = lambda _: None,
     on_commit: OnCommit | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SnapshotSummary:
@@ -229,6 +236,7 @@ def snapshot_to_files(
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param file_mode: permissions of files in a local directory.
     :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param on_drift: see :func:`snapshot_to_store`.
     :param on_commit: called when the manifest is written.
     :raises ConfigError: the file format is unknown.
     :raises ContractError: the response is dated in the future.
@@ -256,9 +264,12 @@ def snapshot_to_files(
             group=spec.group,
             is_cut=fetched.is_cut,
             is_synchronised=fetched.is_synchronised,
+            declaration=Declaration(selects=spec.selects),
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))
+    if manifest.drift:
+        on_drift(manifest.drift)
     if error := check_rejected(manifest, spec.max_rejected, extraction.reject_reasons):
         raise error
     return SnapshotSummary.of(

@@ -174,7 +174,7 @@ class SyncSummary:
             rows=extraction.rows,
             rejected=extraction.rejected,
             reject_reasons=dict(reject_reasons),
-            schema_drift=[change._asdict() for change in getattr(extraction, "drift", ())[:MAX_DRIFT]],
+            schema_drift=[asdict(change) for change in extraction.drift[:MAX_DRIFT]],
             bytes=extraction.bytes,
             lateness_s=extraction.lateness_s,
             lossy=bool(extraction.lossy),

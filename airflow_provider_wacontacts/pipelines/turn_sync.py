@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.clients.turn import ExportOptions
 from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.exceptions import ConfigError, TransientError, WaContactsError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
+from airflow_provider_wacontacts.files.fields import Declaration
 from airflow_provider_wacontacts.files.local import FILE_MODE
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
@@ -88,9 +89,14 @@ class SyncSpec:
             cursor_per_page=self.cursor_per_page,
         )
 
+    @property
+    def selects(self) -> Callable[[str], bool]:
+        """Returns whether a field is written."""
+        return self.selection.has if self.selection else lambda _: True
+
     def observation(self, fields: FieldCounter, declared: Mapping[str, str] | None) -> FieldObservation:
         """Return what was found of the fields that are written."""
-        selects = self.selection.has if self.selection else lambda _: True
+        selects = self.selects
         kept = None if declared is None else {name: type_ for name, type_ in declared.items() if selects(name)}
         return FieldObservation(fields.observed(kept), selects)
 
@@ -194,6 +200,8 @@ def sync_to_files(
     file_format: str,
     file_mode: int = FILE_MODE,
     suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    declared_types: Callable[[], Mapping[str, str] | None] = lambda: None,
+    on_drift: OnDrift = lambda _: None,
     on_progress: Callable[[Progress], None] | None = None,
     on_commit: OnCommit | None = None,
     stop: StopSignal | None = None,
@@ -208,6 +216,7 @@ def sync_to_files(
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param file_mode: permissions of files in a local directory.
     :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param declared_types: see :func:`sync_to_store`, like ``on_drift``.
     :param on_progress: called about every ten seconds.
     :param on_commit: called when the manifest is written.
     :param stop: ends the attempt early.
@@ -238,9 +247,12 @@ def sync_to_files(
             finished_at=now(),
             lossy=not timedelta(0) <= lag <= spec.late_after,
             number_id=next(iter(number_ids), None),
+            declaration=Declaration(declared_types(), spec.selects),
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))
+    if manifest.drift:
+        on_drift(manifest.drift)
     reasons = extraction.reject_reasons
     if error := check_rejected(manifest, spec.max_rejected, reasons):
         raise error

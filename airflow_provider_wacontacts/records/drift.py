@@ -117,7 +117,8 @@ class FieldCounter:
         return ObservedFields(self._contacts, self._sampled, counts, types, recordable)
 
 
-class Drift(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Drift:
     """
     A field that changed.
 

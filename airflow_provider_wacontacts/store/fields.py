@@ -84,7 +84,7 @@ def record_fields(
     _write(connection, context.tables, started.account_id, fields)
     if drift:
         own = {name: getattr(started, name) for name in ("account_id", "source", "account", "extraction_id")}
-        rows = [{**own, **change._asdict(), "detected_at": extracted_at} for change in drift]
+        rows = [{**own, **asdict(change), "detected_at": extracted_at} for change in drift]
         connection.execute(insert(context.tables.field_change), rows)
     return drift
 

@@ -102,6 +102,8 @@ def test_the_fields_of_a_manifest(tmp_path, file_pages, page_of, contact, window
         "group": None,
         "is_cut": False,
         "is_synchronised": None,
+        "fields": [],
+        "drift": [],
     }
 
 

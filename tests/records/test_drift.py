@@ -1,5 +1,6 @@
 """Schema drift: what counts as new, gone and retyped, and what does not."""
 
+from dataclasses import astuple
 from decimal import Decimal
 
 import pytest
@@ -26,7 +27,7 @@ class Account:
             counter.add({"id": 1, "details": each})
         drift, self.known = find_drift(self.known, counter.observed(declared), are_latest=are_latest)
         self.shares = {change.field: change.share for change in drift}
-        return [change[:4] for change in drift]
+        return [astuple(change)[:4] for change in drift]
 
 
 @pytest.fixture
