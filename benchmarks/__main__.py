@@ -28,6 +28,8 @@ BENCHMARKS = (
         "cursors",
         "typed_view",
         "receiver",
+        "iceberg",
+        "partitions",
     ),
 )
 PACKAGES = (
@@ -66,7 +68,7 @@ def _options() -> argparse.Namespace:
         "--contacts",
         type=int,
         default=1_000_000,
-        help="contacts in the directory, and of queries, size, erasure and typed_view (1,000,000)",
+        help="contacts in the directory, and of queries, size, erasure, typed_view and partitions (1,000,000)",
     )
     parser.add_argument("--viewers", type=int, default=200, help="viewers of the page at once (200)")
     parser.add_argument("--numbers", type=int, default=1_000_000, help="phone numbers to normalise (1,000,000)")
@@ -74,13 +76,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
     parser.add_argument("--green-api-checks", type=int, default=600, help="numbers to check with GREEN-API (600); once")
     parser.add_argument("--seconds", type=int, default=60, help="how long clients deliver to the receiver (60); once")
+    parser.add_argument("--extractions", type=int, default=1_000, help="extractions in one Iceberg table (1,000); once")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
     parser.add_argument("--readme", action="store_true", help="keep the figures, and write README's section from them")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    counts = ("rows", "runs", "large", "contacts", "numbers", "sensors", "checks", "green_api_checks", "seconds")
+    counts = (
+        "rows",
+        "runs",
+        "large",
+        "contacts",
+        "numbers",
+        "sensors",
+        "checks",
+        "green_api_checks",
+        "seconds",
+        "extractions",
+    )
     if min(getattr(options, name) for name in counts) < 1:
         parser.error("rows and runs start at 1")
     return options
@@ -107,6 +121,8 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "typed_view": (options.contacts, options.runs),
         "page": (options.viewers, options.runs),
         "receiver": (options.seconds,),
+        "iceberg": (options.extractions,),
+        "partitions": (options.contacts,),
     }.get(name, (options.rows, options.runs))
     return (module.run_memory if name == "memory" else module.run)(*arguments)
 

@@ -89,6 +89,7 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
         complete_prefixes(root, source=spec.source, account=spec.account),
         key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id),
     )
+    table.refresh()
     known = table.appended({prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found})
     summary = AppendSummary()
     for prefix in found:
@@ -100,9 +101,10 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
 def _append(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
     manifest = prefix.manifest
     for attempt in range(ATTEMPTS):
-        table.refresh()
-        if attempt and table.appended({manifest.extraction_id: manifest.extracted_at}):
-            return KNOWN
+        if attempt:
+            table.refresh()
+            if table.appended({manifest.extraction_id: manifest.extracted_at}):
+                return KNOWN
         try:
             append = _append_snapshot if manifest.source == GREEN_API else _append_window
             return append(spec, prefix, table)

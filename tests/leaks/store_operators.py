@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wacontacts.operators.store import ContactFilesToSqlOperator, EraseContactsOperator
+import sqlalchemy
+
+from airflow_provider_wacontacts.operators.store import (
+    ContactFilesToIcebergOperator,
+    ContactFilesToSqlOperator,
+    EraseContactsOperator,
+)
 from tests.leaks.capture import Capture, Case
 from tests.leaks.setup import OUTLET, break_store_or_files, corrupt_database
 from tests.leaks.turn import ECHO, STORES, TurnToFiles, TurnToSql
 
-__all__ = ["CASES", "ERASE_CASES", "EraseContacts", "FilesToSql"]
+__all__ = ["CASES", "ERASE_CASES", "ICEBERG_CASES", "EraseContacts", "FilesToIceberg", "FilesToSql"]
+
+#: pyiceberg's SQL catalog needs SQLAlchemy 2.
+HAS_CATALOG = find_spec("pyiceberg") is not None and not sqlalchemy.__version__.startswith("1.")
 
 
 class FilesToSql(TurnToFiles):
@@ -24,6 +34,18 @@ class FilesToSql(TurnToFiles):
     def _execute_on_files(self, case: Case, capture: Capture) -> Any:
         path = f"file://{self.setup.files}"
         operator = ContactFilesToSqlOperator(task_id="load", path=path, outlets=[OUTLET], **case.arguments)
+        capture.operator(operator)
+        return self.setup.context(capture, operator.execute)
+
+
+class FilesToIceberg(FilesToSql):
+    """Appends files to an Iceberg table, whose catalog and warehouse can break after the first append."""
+
+    def _execute_on_files(self, case: Case, capture: Capture) -> Any:
+        folder, path = self.setup.folder, f"file://{self.setup.files}"
+        extra = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/warehouse"}
+        self.setup.connect("iceberg_default", conn_type="iceberg", extra=extra)
+        operator = ContactFilesToIcebergOperator(task_id="append", path=path, table="a.b", outlets=[OUTLET])
         capture.operator(operator)
         return self.setup.context(capture, operator.execute)
 
@@ -72,6 +94,22 @@ CASES = [
     Case("corrupt part", before=_corrupt_part),
     Case("corrupt database", before=_corrupt, outcome="AirflowFailException"),
     *(Case("unreachable store", store=fields, outcome="LandingError") for fields in STORES),
+]
+
+
+def _break_catalog(subject: FilesToSql, _request: int) -> None:
+    (subject.setup.folder / "catalog.db").write_text(ECHO * 1000)
+
+
+def _break_warehouse(subject: FilesToSql, _request: int) -> None:
+    (subject.setup.folder / "warehouse").write_text(ECHO)
+
+
+ICEBERG_CASES = HAS_CATALOG * [
+    Case("success", outcome="success"),
+    Case("corrupt part", before=_corrupt_part, outcome="LandingError"),
+    Case("corrupt catalog", before=_break_catalog, outcome="AirflowFailException"),
+    Case("corrupt warehouse", before=_break_warehouse, outcome="AirflowFailException"),
 ]
 ERASE_CASES = [
     *CASES,

@@ -42,6 +42,7 @@ SUBJECTS: dict[str, tuple[type, Iterable[Case]]] = {
     "wait in worker": (whatsapp_waits.WaitInWorker, whatsapp_waits.CASES),
     "wait in triggerer": (whatsapp_waits.WaitInTriggerer, whatsapp_waits.CASES),
     "files to SQL": (store_operators.FilesToSql, store_operators.CASES),
+    "files to Iceberg": (store_operators.FilesToIceberg, store_operators.ICEBERG_CASES),
     "erase": (store_operators.EraseContacts, store_operators.ERASE_CASES),
 }
 ON_POSTGRES: dict[str, tuple[type, Iterable[Case]]] = {
