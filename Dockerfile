@@ -15,7 +15,7 @@ ARG AIRFLOW_VERSION
 COPY constraints.txt /opt/wacontacts/constraints.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir --constraint /opt/wacontacts/constraints.txt "apache-airflow==${AIRFLOW_VERSION}" \
-    apache-airflow-providers-celery psycopg2-binary "$(echo /wheels/*.whl)[fast,parquet,postgres,sandbox]"
+    apache-airflow-providers-celery psycopg2-binary "$(echo /wheels/*.whl)[fast,parquet,postgres,receiver,sandbox]"
 COPY docker/init.py /opt/wacontacts/init.py
 # Volumes are made with the owner and the rights of what they are mounted over.
 RUN install -d -m 775 /opt/airflow/files /opt/airflow/login

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import NamedTuple
 
+import requests
 from airflow.configuration import conf
+from airflow.providers.common.compat.sdk import Connection
 from airflow.utils.session import create_session
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -18,13 +20,19 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_wacontacts.exceptions import DOCUMENTATION, WaContactsError
-from airflow_provider_wacontacts.hooks.connections import describe_unknown_extras, extras_of_form, read_connection
+from airflow_provider_wacontacts.hooks.connections import (
+    describe_unknown_extras,
+    extras_of_form,
+    read_connection,
+    read_extras,
+)
 from airflow_provider_wacontacts.hooks.feed import HTTP_EXTRAS, FeedHook
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 from airflow_provider_wacontacts.hooks.store import StoreHook, open_store
 from airflow_provider_wacontacts.hooks.store_connection import STORE_EXTRAS
 from airflow_provider_wacontacts.hooks.turn import TurnHook
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
+from airflow_provider_wacontacts.hooks.whatsapp_business_webhook import parse_webhook
 from airflow_provider_wacontacts.pipelines.store_status import read_status
 from airflow_provider_wacontacts.records.windows import format_minute
 from airflow_provider_wacontacts.store import Store
@@ -40,6 +48,8 @@ FEEDS: dict[str, Callable[[str], FeedHook]] = {
 }
 #: The pools of the example DAGs, by the connection type whose tasks they limit.
 POOLS = {"turn": "turn", "green_api": "green_api", "whatsapp_business": "whatsapp_business"}
+#: A connection with one of these has a webhook.
+WEBHOOK_EXTRAS = {"webhook_secret", "webhook_path"}
 #: Executors whose workers share no file with one another.
 DISTRIBUTED = ("Celery", "Kubernetes", "ECS", "Batch", "Edge", "Lambda")
 #: Installed packages that do not work together: what, with what, and the remedy.
@@ -71,19 +81,25 @@ class Finding(NamedTuple):
     message: str
 
 
-def diagnose(conn_ids: Sequence[str] = (), store_conn_id: str | None = "wacontacts_store") -> list[Finding]:
+def diagnose(
+    conn_ids: Sequence[str] = (),
+    store_conn_id: str | None = "wacontacts_store",
+    receiver_url: str | None = None,
+) -> list[Finding]:
     """
     Check a deployment.
 
     :param conn_ids: connections of feeds that must be there. Default: the default IDs that are defined, and all of
         their types in Airflow's database.
     :param store_conn_id: ``None`` for a deployment without a store.
+    :param receiver_url: where the receiver is reached from here; ``None`` for a deployment without one.
     """
     feeds = {conn_id: _conn_type(conn_id) for conn_id in conn_ids or _defined_feeds()}
     return [
         *(finding for conn_id in feeds for finding in _check_feed(conn_id)),
         *([] if feeds else [_no_feed()]),
         *(_check_store(store_conn_id) if store_conn_id else ()),
+        *([_check_receiver(receiver_url)] if receiver_url else []),
         *_check_airflow(set(feeds.values())),
         *_check_packages(),
     ]
@@ -133,8 +149,32 @@ def _check_feed(conn_id: str) -> Iterator[Finding]:
         return
     for description in unknown:
         yield Finding(subject, is_ok=False, message=f"{description} Correct or remove it.")
+    if expected == "whatsapp_business" and WEBHOOK_EXTRAS & read_extras(connection).keys():
+        yield _check_webhook(connection)
     is_ok, message = FEEDS[expected](conn_id).test_connection()
     yield Finding(subject, is_ok, message)
+
+
+def _check_webhook(connection: Connection) -> Finding:
+    subject = f"webhook of {connection.conn_id}"
+    try:
+        parse_webhook(connection)
+    except WaContactsError as error:
+        return Finding(subject, is_ok=False, message=str(error))
+    return Finding(subject, is_ok=True, message="The receiver accepts deliveries with its secret.")
+
+
+def _check_receiver(url: str) -> Finding:
+    subject = "receiver"
+    try:
+        response = requests.get(f"{url.rstrip('/')}/health", timeout=10, allow_redirects=False)
+        state = response.json()["store"]
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        message = "It does not respond. Start `wacontacts receiver`, or correct --receiver-url."
+        return Finding(subject, is_ok=False, message=message)
+    if state == "available":
+        return Finding(subject, is_ok=True, message="It is running, and reaches the store.")
+    return Finding(subject, is_ok=False, message="It cannot reach the store. Its log has the cause.")
 
 
 def _check_store(conn_id: str) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ __all__ = ["add_doctor"]
 
 HELP = """\
 Checks the deployment on this machine: the connections of Turn.io, GREEN-API and WhatsApp Business (type, extras,
-host, login), the store (server, privileges, version, lost attempts, bloat), Airflow's pools and triggerer, and the
-versions of installed packages. Prints one line for each check, with a remedy where something is wrong. It changes
-nothing, and prints no secrets and no personal data. Run it where your workers run.
+host, login, webhook), the store (server, privileges, version, lost attempts, bloat), the receiver, Airflow's pools and
+triggerer, and the versions of installed packages. Prints one line for each check, with a remedy where something is
+wrong. It changes nothing, and prints no secrets and no personal data. Run it where your workers run.
 
   wacontacts doctor
 """
@@ -44,6 +44,7 @@ def add_doctor(commands: Any) -> None:
         "--store-conn-id", default=STORE_CONN_ID, help="Airflow connection of the store (default: %(default)s)"
     )
     where.add_argument("--no-store", action="store_true", help="the deployment has no store, only files")
+    add("--receiver-url", metavar="URL", help="check the receiver, for example at http://127.0.0.1:8091")
     add("--json", action="store_true", help="print the findings as one JSON object")
     command.set_defaults(run=_doctor)
 
@@ -52,7 +53,7 @@ def _doctor(options: argparse.Namespace) -> int:
     with airflow_to_stderr():
         from airflow_provider_wacontacts.cli.diagnosis import diagnose
 
-        findings = diagnose(options.conn_id, None if options.no_store else options.store_conn_id)
+        findings = diagnose(options.conn_id, None if options.no_store else options.store_conn_id, options.receiver_url)
     wrong = sum(not finding.is_ok for finding in findings)
     if options.json:
         print(json.dumps({"ok": not wrong, "findings": [finding._asdict() for finding in findings]}))

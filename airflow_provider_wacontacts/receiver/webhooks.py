@@ -1,73 +1,26 @@
 """
-The webhooks of connections: which secret a delivery must show, and whether it does.
+The webhooks of connections.
 
 The connections are read again every half minute, so a secret can be replaced while the receiver runs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
-import re
 import secrets
 import time
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
-from airflow_provider_wacontacts.hooks.connections import invalid_field, read_connection, read_extras
-from airflow_provider_wacontacts.hooks.whatsapp_business_connection import parse_sender
+from airflow_provider_wacontacts.hooks.connections import read_connection
+from airflow_provider_wacontacts.hooks.whatsapp_business_webhook import CONN_TYPE, Webhook, parse_webhook
 
-__all__ = ["Webhook", "Webhooks", "parse_webhook"]
+__all__ = ["Webhooks"]
 
 log = logging.getLogger(__name__)
 
-CONN_TYPE = "whatsapp_business"
-TURN_HEADER = "X-Turn-Hook-Signature"
-ALGORITHMS = ("sha256", "sha512", "sha1")
-MIN_SECRET_BYTES = 16
-#: 32 characters of an alphabet that needs no encoding in URLs.
-PATH = re.compile(r"[A-Za-z0-9._~-]{32,200}")
-HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 #: A connection that cannot be read counts for so long: Airflow returns nothing where its database is down.
 UNREADABLE_FOR_S = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """
-    What deliveries for a connection must show.
-
-    :param sender: what the connection's numbers are stored under.
-    :param secret: the key of the body's HMAC; ``None`` for a client that signs nothing.
-    :param path: last part of the URL; empty without one.
-    """
-
-    sender: str
-    secret: bytes | None = field(repr=False)
-    path: str = field(default="", repr=False)
-    header: str = TURN_HEADER
-    algorithm: str = "sha256"
-
-    def accepts(self, path: str, signatures: Sequence[str], body: bytes) -> bool:
-        """
-        Return whether a delivery comes from the client, in a time that does not depend on how much of it is right.
-
-        :param path: what follows the connection's ID in the URL.
-        :param signatures: values of the header, of which there must be one.
-        """
-        is_path = hmac.compare_digest(path.encode(errors="replace"), self.path.encode())
-        digest = hmac.digest(self.secret or b"", body, self.algorithm)
-        given = signatures[0].strip() if len(signatures) == 1 else ""
-        # Turn.io writes Base64. Gateways write hexadecimal digits, some of them with the algorithm before.
-        spellings = (b64encode(digest).decode(), digest.hex(), f"{self.algorithm}={digest.hex()}")
-        matches = [hmac.compare_digest(given.encode(errors="replace"), each.encode()) for each in spellings]
-        return is_path and (self.secret is None or any(matches))
 
 
 class Webhooks:
@@ -129,41 +82,3 @@ class Webhooks:
         if self._problems.get(conn_id) != problem:
             self._problems[conn_id] = problem
             log.error("%s", problem)
-
-
-def parse_webhook(connection: Connection) -> Webhook:
-    """
-    Parse the extras of a connection that concern its webhook.
-
-    :raises ConfigError: it is of another type, or an extra is missing or invalid; the message names it.
-    """
-    if connection.conn_type != CONN_TYPE:
-        raise ConfigError(
-            f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}. The receiver needs one of type"
-            f" {CONN_TYPE!r}."
-        )
-    extras = read_extras(connection)
-    secret, path = _text(extras, "webhook_secret").encode(), _text(extras, "webhook_path")
-    if not secret and not path:
-        raise invalid_field(
-            connection,
-            "extra 'webhook_secret'",
-            "is missing, so anybody could send deliveries. Set it to the secret that the client signs with, or set"
-            " 'webhook_path' if it signs nothing.",
-        )
-    if secret and len(secret) < MIN_SECRET_BYTES:
-        raise invalid_field(connection, "extra 'webhook_secret'", f"has less than {MIN_SECRET_BYTES} bytes.")
-    if path and not PATH.fullmatch(path):
-        raise invalid_field(
-            connection, "extra 'webhook_path'", "must be 32 to 200 random letters, digits, dots, dashes or underscores."
-        )
-    header, algorithm = _text(extras, "webhook_header") or TURN_HEADER, _text(extras, "webhook_algorithm") or "sha256"
-    if not HEADER.fullmatch(header):
-        raise invalid_field(connection, "extra 'webhook_header'", "is not the name of an HTTP header.")
-    if algorithm not in ALGORITHMS or algorithm not in hashlib.algorithms_available:
-        raise invalid_field(connection, "extra 'webhook_algorithm'", f"must be one of {', '.join(ALGORITHMS)}.")
-    return Webhook(parse_sender(connection, extras), secret or None, path, header, algorithm)
-
-
-def _text(extras: Mapping[str, Any], name: str) -> str:
-    return str(extras.get(name) or "").strip()

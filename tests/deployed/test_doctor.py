@@ -27,6 +27,8 @@ BROKEN = {
     "connection green_api_default": "of type 'http'",
     "connection green_api_open": "unencrypted",  # http:// to another machine
     "connection whatsapp_business_default": "whatsapp_business.login",  # a wrong password
+    "webhook of whatsapp_business_default": "extra 'webhook_secret' has less than 16 bytes",
+    "receiver": "It does not respond",  # no server there
     "store wacontacts_store": "share no files",  # SQLite with the Celery executor
     "store wacontacts_store lost": "1 extractions and 0 checks are lost",
     "pool turn": "Run `airflow pools set turn 1",
@@ -103,7 +105,7 @@ def deployment(tmp_path_factory):
         yield deployment
 
 
-def test_a_deployment_that_is_well_has_no_finding_and_one_that_is_broken_has_ten(deployment):
+def test_a_deployment_that_is_well_has_no_finding_and_one_that_is_broken_has_each(deployment):
     with deployment.triggerer():
         well = deployment.doctor()
     assert (well.returncode, well.stdout.splitlines()[-1], "WRONG" in well.stdout) == (0, "Nothing is wrong.", False), (
@@ -118,14 +120,16 @@ def test_a_deployment_that_is_well_has_no_finding_and_one_that_is_broken_has_ten
     deployment.connect("turn_extra", "turn", host=sandbox.url, password=sandbox.token, extra={"acount": "helpline"})
     deployment.connect("green_api_default", "http", host=sandbox.url)
     deployment.connect("green_api_open", "green_api", host="http://192.0.2.1", login="1101000001", password=secret)
-    wrong = {"login": "admin", "password": secret, "extra": {"sender": "+12015550100"}}
+    wrong = {"login": "admin", "password": secret, "extra": {"sender": "+12015550100", "webhook_secret": "short"}}
     deployment.connect("whatsapp_business_default", "whatsapp_business", host=sandbox.url, **wrong)
     deployment.environment["AIRFLOW__CORE__EXECUTOR"] = "CeleryExecutor"
     with create_engine(deployment.url).begin() as connection:
         connection.execute(text("DELETE FROM slot_pool WHERE pool = 'turn'"))
     store_of(deployment)
     feeds = [name.removeprefix("connection ") for name in BROKEN if name.startswith("connection")]
-    broken = deployment.doctor("--json", *(f"--conn-id={conn_id}" for conn_id in feeds))
+    broken = deployment.doctor(
+        "--json", "--receiver-url=http://127.0.0.1:1", *(f"--conn-id={conn_id}" for conn_id in feeds)
+    )
 
     found = json.loads(broken.stdout)
     findings = [finding for finding in found["findings"] if not finding["is_ok"]]

@@ -54,6 +54,7 @@ class Runs:
     :ivar lost: the task that it was running, by run and task id.
     :ivar lost_try: the id of that try, which is in the name of its process.
     :ivar ran_there: the commands of the processes that ended with it.
+    :ivar late: the run whose results come by callbacks alone, and ``delivered`` are these.
     :ivar calls: the questions about the large table, and ``answered`` how.
     """
 
@@ -72,6 +73,8 @@ class Runs:
     calls: list[dict] = field(default_factory=list)
     answered: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    late: str = ""
+    delivered: list[dict] = field(default_factory=list)
 
     def rows(self, sql, engine=None, **values):
         with (engine or self.store).connect() as connection:
@@ -118,10 +121,13 @@ def _reference(fleet):
 def _run_everything(runs):
     fleet = runs.fleet
     runs.sandbox("POST", "clock", {"advance_s": 0, "rate": 0})
+    callback_url = runs.sandbox("GET", "whatsapp")["behaviour"]["callback_url"]
+    runs.sandbox("POST", "whatsapp/behaviour", {"callback_url": None})
     for dag_id in (CHECK, MANY, SNAPSHOT, DAILY):
         fleet.unpause(dag_id)
     _check_and_take_a_snapshot(runs)
     _check_many(runs)
+    _receive_late_results(runs, callback_url)
     runs.health = fleet.healthy()
     _pull_the_days(runs)
     _pull_in_one_process(runs)
@@ -149,6 +155,23 @@ def _check_many(runs):
     told = runs.sandbox("GET", "whatsapp/numbers")
     runs.calls, runs.asked = told["calls"], told["asked"]
     runs.answered = runs.sandbox("GET", "requests")["outcomes"]["check"]
+
+
+def _receive_late_results(runs, callback_url):
+    """Check numbers whose results come by callbacks alone."""
+    crm = runs.fleet.engine("crm")
+    with crm.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE late AS SELECT 'late' || n AS contact_key, '+1201555' || (4000 + n) AS number,"
+            " true AS opted_in FROM generate_series(1, 20) AS n"
+        )
+    crm.dispose()
+    callbacks = {"callback_url": callback_url, "resolved_by": "callback", "processing_share": 1.0}
+    runs.sandbox("POST", "whatsapp/behaviour", callbacks)
+    runs.late = runs.fleet.trigger(CHECK, conf={"table": "late"})
+    _finish(runs, CHECK, [runs.late])
+    runs.delivered = runs.sandbox("GET", "whatsapp/callbacks")
+    runs.sandbox("POST", "whatsapp/behaviour", {"resolved_by": "either", "processing_share": 0.1})
 
 
 def _pull_the_days(runs):

@@ -11,7 +11,7 @@ from tests.fleet.deployment import ROOT
 
 COMPOSE, EXAMPLE = ROOT / "docker-compose.yaml", ROOT / ".env.example"
 SERVICES = {
-    *("postgres", "redis", "sandbox", "airflow-init", "airflow-apiserver", "airflow-scheduler"),
+    *("postgres", "redis", "sandbox", "receiver", "airflow-init", "airflow-apiserver", "airflow-scheduler"),
     *("airflow-dag-processor", "airflow-worker", "airflow-triggerer"),
 }
 #: Whoever runs DAGs, reads them or answers for them.
@@ -41,7 +41,7 @@ def test_two_workers_are_started_unless_told(services):
 
 def test_every_service_of_airflow_runs_the_image_with_the_package(services):
     built = yaml.safe_load(COMPOSE.read_text())["services"]
-    assert {built[name].get("build") for name in [*COMPONENTS, "airflow-init", "sandbox"]} == {"."}
+    assert {built[name].get("build") for name in [*COMPONENTS, "airflow-init", "receiver", "sandbox"]} == {"."}
 
 
 def test_every_component_has_the_same_settings(services):

@@ -83,12 +83,20 @@ def test_the_tables_are_row_for_row_those_of_one_process_that_pulled_the_days_in
 def test_answers_that_take_a_while_are_waited_for_in_the_triggerer(runs):
     (wait,) = [task for task in runs.fleet.tasks(CHECK, runs.one_run[CHECK]) if task["task_id"] == "wait"]
     assert runs.fleet.xcom(CHECK, runs.one_run[CHECK], "check")["processing"] > 0
-    logs = [path for path in runs.fleet.task_logs() if f"dag_id={CHECK}" in path.parts and "trigger" in path.name]
+    here = {f"dag_id={CHECK}", f"run_id={runs.one_run[CHECK]}"}
+    logs = [path for path in runs.fleet.task_logs() if here <= {*path.parts} and "trigger" in path.name]
     assert (wait["state"], len(logs)) == ("success", 1)
 
 
 def test_every_answer_is_in_the_end(runs):
     assert {status for (status,) in runs.rows(RESULTS)} <= {"valid", "invalid", "rejected"}
+
+
+def test_results_that_only_callbacks_bring_end_the_wait_through_the_receiver(runs):
+    assert runs.fleet.xcom(CHECK, runs.late, "check")["processing"] == 20
+    assert {outcome for callback in runs.delivered for outcome in callback["outcomes"]} == {200}
+    statuses = runs.rows("SELECT status FROM wacontacts_check_result WHERE contact_key LIKE 'late%'")
+    assert (len(statuses), {status for (status,) in statuses} <= {"valid", "invalid"}) == (20, True)
 
 
 def test_a_snapshot_of_everybody_is_complete(runs):

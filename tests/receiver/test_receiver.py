@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.cli.diagnosis import _check_receiver
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.receiver import application, create_app
 from tests.receiver.conftest import CONN_ID, PATH, SECRET, SENDER, sign
@@ -280,6 +281,12 @@ def test_health_returns_the_state_of_the_store_and_the_version(receiver):
     response = requests.get(f"{receiver.url}/health", timeout=10)
 
     assert (response.status_code, response.json()) == (200, {"store": "available", "version": __version__})
+
+
+def test_the_doctor_reports_the_receiver_and_its_store(receiver):
+    finding = _check_receiver(f"{receiver.url}/")
+
+    assert (finding.is_ok, finding.message) == (True, "It is running, and reaches the store.")
 
 
 def test_no_log_line_holds_anything_of_a_delivery_or_a_secret(run_receiver, connect, sqlite_url, caplog):
