@@ -166,9 +166,16 @@ def _receive_late_results(runs, callback_url):
             " true AS opted_in FROM generate_series(1, 20) AS n"
         )
     crm.dispose()
-    callbacks = {"callback_url": callback_url, "resolved_by": "callback", "processing_share": 1.0}
-    runs.sandbox("POST", "whatsapp/behaviour", callbacks)
+    runs.sandbox("POST", "whatsapp/behaviour", {"resolved_by": "callback", "processing_share": 1.0})
     runs.late = runs.fleet.trigger(CHECK, conf={"table": "late"})
+
+    def waits():
+        return any(
+            (task["task_id"], task["state"]) == ("wait", "deferred") for task in runs.fleet.tasks(CHECK, runs.late)
+        )
+
+    runs.fleet.wait(waits, "the sensor to be deferred", 200)
+    runs.sandbox("POST", "whatsapp/behaviour", {"callback_url": callback_url})
     _finish(runs, CHECK, [runs.late])
     runs.delivered = runs.sandbox("GET", "whatsapp/callbacks")
     runs.sandbox("POST", "whatsapp/behaviour", {"resolved_by": "either", "processing_share": 0.1})
