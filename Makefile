@@ -72,7 +72,7 @@ bench: $(STAMP)
 	$(PY) -m benchmarks $(ARGS)
 
 docs: $(STAMP)
-	$(PY) -m sphinx -W -q -b html docs docs/_build/html
+	$(PY) -m sphinx -W -E -q -b html docs docs/_build/html
 
 dbt: .dbt/bin/dbt
 

@@ -1,7 +1,9 @@
 """How Sphinx builds these pages."""
 
 import os
+import sys
 import tempfile
+from pathlib import Path
 
 # The reference imports operators, and with them Airflow, which makes itself a home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="wacontacts-docs-")
@@ -12,7 +14,8 @@ from airflow_provider_wacontacts import __version__
 project = "airflow-provider-wacontacts"
 version = release = __version__
 
-extensions = ["myst_parser", "notfound.extension", "sphinx.ext.autodoc", "sphinx_copybutton"]
+sys.path.insert(0, str(Path(__file__).parent))
+extensions = ["index_entries", "myst_parser", "notfound.extension", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 

@@ -1,15 +1,14 @@
 """A real API server of Airflow with the page, over a store of invented people; and Chromium."""
 
-import shutil
 from importlib.metadata import version
 
 import pytest
 
+from tests.browser import browser
 from tests.plugin.seeds import Seeds
 from tests.plugin.server import ROLES, ApiServer
 
-CHROMIUM = shutil.which("chromium")
-
+__all__ = ["browser"]
 
 RELEASE = [int(part) for part in version("apache-airflow").split(".")[:2]]
 HAS_TEAMS = RELEASE >= [3, 3]
@@ -67,15 +66,3 @@ def server(airflow_with_pages, seeds, tmp_path_factory):
         if HAS_TEAMS:
             server.add_connection_of_team("store_of_team", "sales", store)
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium. Playwright's event loop, in which no other can run, ends with it."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
