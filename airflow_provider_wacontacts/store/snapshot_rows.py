@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, bindparam, column, text
 from sqlalchemy.engine import Connection
@@ -12,7 +13,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
-from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
 __all__ = ["Known", "SnapshotRows", "as_landed"]
 
@@ -39,6 +40,23 @@ CROSS JOIN LATERAL (
 MARK_SEEN = """
 UPDATE {at}wacontacts_contact_current SET last_seen_at = :seen_at
 WHERE account_id = :account_id AND contact_id = :contact_id AND last_seen_at < :seen_at
+"""
+#: One lookup a contact, as in KNOWN_POSTGRES.
+MARK_UNCHANGED_POSTGRES = f"""
+INSERT INTO {{at}}wacontacts_contact_current AS kept ({VERSION_COLUMNS})
+SELECT {VERSION_COLUMNS.replace("contact_id", "known.contact_id").replace("row_hash", "known.row_hash")}
+FROM unnest(CAST(:contact_ids AS text[]), CAST(:hashes AS text[])) AS given (contact_id, row_hash)
+CROSS JOIN LATERAL (SELECT * {CURRENT} AND h.contact_id = given.contact_id LIMIT 1) known
+WHERE known.is_present AND known.last_seen_at < :seen_at AND known.row_hash = decode(given.row_hash, 'hex')
+ON CONFLICT (account_id, contact_id) DO UPDATE SET last_seen_at = :seen_at
+RETURNING contact_id
+"""
+UNCHANGED_SQLITE = """
+SELECT contact_id, row_hash FROM wacontacts_contact_current
+WHERE account_id = ? AND is_present AND last_seen_at < ? AND contact_id IN (SELECT value FROM json_each(?))
+"""
+MARK_UNCHANGED_SQLITE = """
+UPDATE wacontacts_contact_current SET last_seen_at = ? WHERE account_id = ? AND contact_id = ?
 """
 SEEN = f"""
 SELECT coalesce(sum(CASE WHEN {IS_GROUP} THEN 1 ELSE 0 END), 0), count(*)
@@ -125,7 +143,8 @@ class SnapshotRows:
     def __init__(self, connection: Connection, tables: Tables, account_id: int, seen_at: datetime) -> None:
         self._connection = connection
         self._at = tables.prefix
-        self._given = {"account_id": account_id, "seen_at": seen_at}
+        self._given: dict[str, Any] = {"account_id": account_id, "seen_at": seen_at}
+        self._seen_at = seen_at
 
     def known(self, contact_ids: Iterable[str]) -> Mapping[str, Known]:
         """Return the current states of contacts, of those that have one."""
@@ -144,6 +163,25 @@ class SnapshotRows:
         )
         given = {"account_id": self._given["account_id"], "contact_ids": list(contact_ids)}
         return {contact_id: Known(*state) for contact_id, *state in self._connection.execute(typed, given)}
+
+    def mark_unchanged(self, hashes: Mapping[str, bytes]) -> Collection[str]:
+        """
+        Count contacts as seen that are as they were when they were last seen.
+
+        :param hashes: of the rows in the snapshot, by contact.
+        :returns: those contacts.
+        """
+        in_order = sorted(hashes)
+        if self._connection.dialect.name == "postgresql":
+            given = {"contact_ids": in_order, "hashes": [hashes[name].hex() for name in in_order]}
+            return set(self._connection.execute(self._timed(MARK_UNCHANGED_POSTGRES), self._given | given).scalars())
+        account_id, seen_at = self._given["account_id"], sqlite_time(self._seen_at)
+        found = self._connection.exec_driver_sql(UNCHANGED_SQLITE, (account_id, seen_at, json.dumps(in_order)))
+        unchanged = [name for name, row_hash in found if row_hash == hashes[name]]
+        if unchanged:
+            rows = [(seen_at, account_id, name) for name in unchanged]
+            self._connection.exec_driver_sql(MARK_UNCHANGED_SQLITE, rows)
+        return set(unchanged)
 
     def mark_seen(self, contact_ids: Iterable[str]) -> None:
         """Count contacts as seen whose rows could not be kept: they are still there, as what was last known of them."""

@@ -248,7 +248,11 @@ class _Landing:
         first_rows: dict[str, Record] = {}
         for record in records:
             first_rows.setdefault(record.contact_id, record)
-        known = self.rows.known(first_rows)
+        # A repaired row has its version flagged.
+        hashes = {name: record.row_hash for name, record in first_rows.items() if not record.repaired}
+        for name in self.rows.mark_unchanged(hashes):
+            del first_rows[name]
+        known = self.rows.known(first_rows) if first_rows else {}
         landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in first_rows.items()]
         kept = [record for record in landed if record is not None]
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))

@@ -205,17 +205,17 @@ def test_thousands_of_contacts_land_whatever_the_batches(sqlite_book, monkeypatc
 def test_four_times_the_contacts_take_the_same_memory(sqlite_book, monkeypatch):
     monkeypatch.setattr(snapshots, "BATCH_ROWS", 500)
 
-    def records(contacts):
+    def records(contacts, moment):
         for n in range(contacts):
             # When garbage is collected is Python's affair; here it is about what is held.
             if not n % 500:
                 gc.collect()
-            yield sqlite_book.record(f"{n}@c.us", "name " * 20)
+            yield sqlite_book.record(f"{n}@c.us", f"name on {moment:%A} " * 20)
 
     def most_bytes(moment, contacts):
         begun = sqlite_book.begin(str(moment))
         tracemalloc.start()
-        begun.land(partial(records, contacts), extracted_at=moment, size=1)
+        begun.land(partial(records, contacts, moment), extracted_at=moment, size=1)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return peak
