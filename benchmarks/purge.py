@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 
+from airflow_provider_wacontacts.records.retention import KINDS
 from airflow_provider_wacontacts.store import Store
-from airflow_provider_wacontacts.store.purge import KINDS, purge
+from airflow_provider_wacontacts.store.purge import purge
 from benchmarks.erasure import QUIET_S, SETTINGS, WORKERS, watched, workers
 from benchmarks.tables import show
 from demo.postgres import PostgresServer

@@ -71,10 +71,9 @@ def _check(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     with airflow_to_stderr():
         hook = _hook(options)
         hook.check()
-        budgets: dict[str, Any] = {"daily_checks": hook.daily_checks, "monthly_checks": hook.monthly_checks}
         preview = preview_check(
             parse_inputs((line for line in map(str.strip, sys.stdin) if line), region or getattr(hook, "region", None)),
-            SenderChecks(store.context, hook.sender, **budgets),
+            SenderChecks.of(store.context, hook),
             fresh_after=datetime.now(UTC) - options.fresh_for,
             force_check=options.force_check,
             is_shareable=is_shareable if options.reuse_across_senders else None,

@@ -8,10 +8,10 @@ from typing import Any
 
 from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts, parse_duration
 from airflow_provider_wacontacts.cli.store_options import add_store_options, open_store, require_url_env
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS
 
 __all__ = ["add_purge"]
 
-KINDS = ("checks", "rejects", "extractions", "versions")
 HELP = """\
 Removes rows of the store that are older than a retention period: checks with their results, rejected rows, and
 extractions that have ended. Superseded versions of contacts are removed only with --include versions; the current
@@ -48,7 +48,7 @@ def add_purge(commands: Any) -> None:
 
 def _purge(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     require_url_env(command, options, "table_schema")
-    from airflow_provider_wacontacts.store.purge import DEFAULT_KINDS, purge
+    from airflow_provider_wacontacts.store.purge import purge
 
     store, kinds = open_store(options), options.include or DEFAULT_KINDS
     store.prepare()

@@ -6,14 +6,14 @@ Public source: https://green-api.com/en/docs/api/service/CheckWhatsapp
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.green_api import Instance, error_from_response, error_message
-from airflow_provider_wacontacts.clients.http import Flow, Request, Response
+from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE, Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import ids_by_kind
@@ -28,8 +28,6 @@ CHECKS_A_SECOND = 9.8
 #: What the store has as the client's version of these results.
 CLIENT_VERSION = "checkWhatsapp"
 QUOTA_EXCEEDED = 466
-#: A server's time that differs by more from the local time is not believed.
-MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 #: Digits that the deprecated form of the request takes.
 PHONE_NUMBER_LENGTHS = range(11, 17)
 #: Texts of a 400 Bad Request about one number, which says nothing about the next one.

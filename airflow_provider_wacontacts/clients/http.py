@@ -11,15 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["AuthFlow", "Call", "Flow", "Request", "Response", "Send", "Sleep", "Steps", "validate_request"]
+__all__ = [
+    "MAX_CLOCK_DIFFERENCE",
+    "AuthFlow",
+    "Call",
+    "Flow",
+    "Request",
+    "Response",
+    "Send",
+    "Sleep",
+    "Steps",
+    "validate_request",
+]
 
 T = TypeVar("T")
+
+#: A server's time that differs by more from the local time is not trusted: one of the clocks is wrong.
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A wrong constant fails when the DAG is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ClassVar, Self, TypeAlias
@@ -15,7 +15,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError, WaContactsError, add_help
 
-__all__ = ["DryRun", "ValidatedArguments", "Validator", "fail_without_retry", "optional", "validate_choice"]
+__all__ = [
+    "DryRun",
+    "ValidatedArguments",
+    "Validator",
+    "fail_without_retry",
+    "optional",
+    "validate_choice",
+    "validate_words",
+]
 
 #: Called with an argument's name and value; raises :class:`.ConfigError` for a wrong value.
 Validator: TypeAlias = Callable[[str, Any], None]
@@ -151,6 +159,21 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         given = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
         raise ConfigError(f"{name} is {given}. It must be one of {', '.join(choices)}.")
+
+
+def validate_words(name: str, value: object, words: tuple[str, ...], least: int = 1) -> None:
+    """
+    Make sure that an argument is a list of some of a few words.
+
+    :param least: length of the list, 0 and up.
+    :raises ConfigError: it is something else.
+    """
+    is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
+    given = list(value) if is_list else []  # type: ignore[call-overload]
+    if not is_list or len(given) < least:
+        raise ConfigError(f"{name} must be a list of one or more of {', '.join(words)}.")
+    for word in given:
+        validate_choice(name, word, words)
 
 
 @contextmanager

@@ -184,8 +184,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _sender_checks(self, store: Store) -> SenderChecks:
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        budgets = {"daily_checks": self.hook.daily_checks, "monthly_checks": self.hook.monthly_checks}
-        checks = SenderChecks(store.context, self.hook.sender, **budgets)
+        checks = SenderChecks.of(store.context, self.hook)
         if self.messages_sql is not None:
             self._limit_to_messages(checks)
         return checks

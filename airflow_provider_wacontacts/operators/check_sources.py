@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.arguments import Validator, validate_choice
+from airflow_provider_wacontacts.operators.arguments import Validator, validate_words
 from airflow_provider_wacontacts.operators.check_run import CHECK_VALIDATORS, _CheckOperator
 from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_timedelta
@@ -22,20 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTACTS_VALIDATORS", "REVALIDATE_VALIDATORS", "validate_statuses"]
 
 STATUSES = ("valid", "invalid", "failed", "processing", "missing")
-
-
-def validate_statuses(name: str, value: object) -> None:
-    """
-    Make sure that a value is a list of statuses.
-
-    :raises ConfigError: it is something else.
-    """
-    is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
-    words = list(value) if is_list else []  # type: ignore[call-overload]
-    if not words:
-        raise ConfigError(f"{name} must be a list of one or more of {', '.join(STATUSES)}.")
-    for word in words:
-        validate_choice(name, word, STATUSES)
+validate_statuses = partial(validate_words, words=STATUSES)
 
 
 CONTACTS_VALIDATORS: dict[str, Validator] = {

@@ -16,23 +16,17 @@ from airflow_provider_wacontacts.operators.arguments import (
     fail_without_retry,
     optional,
     validate_choice,
+    validate_words,
 )
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_timedelta
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, LEAST_AGE
 from airflow_provider_wacontacts.records.windows import format_duration
 
 __all__ = ["CheckFreshnessOperator", "PurgeStoreOperator", "RefreshDirectoryOperator"]
 
-KINDS = ("checks", "rejects", "extractions", "versions")
-LEAST_AGE = timedelta(days=1)
 PROBLEMS = ("stale", "gap", "lossy")
-
-
-def _validate_words(name: str, value: object, words: Sequence[str], least: int = 1) -> None:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    if not is_list or len(value) < least or not {*value} <= {*words}:  # type: ignore[arg-type, misc]
-        raise ConfigError(f"{name} must be a list of one or more of {', '.join(words)}.")
 
 
 class PurgeStoreOperator(ValidatedArguments, BaseOperator):
@@ -58,7 +52,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
     dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, least=LEAST_AGE),
-        "include": partial(_validate_words, words=KINDS),
+        "include": partial(validate_words, words=KINDS),
         "dry_run": validate_bool,
     }
 
@@ -66,7 +60,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
         self,
         *,
         max_age: timedelta,
-        include: Sequence[str] = ("checks", "rejects", "extractions"),
+        include: Sequence[str] = DEFAULT_KINDS,
         store_conn_id: str = "wacontacts_store",
         dry_run: bool = False,
         **kwargs: Any,
@@ -123,7 +117,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
     operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, allow_zero=False),
-        "fail_on": partial(_validate_words, words=PROBLEMS, least=0),
+        "fail_on": partial(validate_words, words=PROBLEMS, least=0),
         "loss_window": validate_timedelta,
         "late_after": validate_timedelta,
     }

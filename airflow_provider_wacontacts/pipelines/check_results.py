@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from airflow_provider_wacontacts.clients.green_api_checks import CLIENT_VERSION
+from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult, status_is_reliable
 from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults, NumberResult
 
@@ -15,7 +16,6 @@ __all__ = ["is_reliable", "is_shareable", "to_number_result", "to_store_results"
 RESERVED_STATUSES = frozenset({MISSING, "rejected", "not_asked"})
 UNKNOWN = "unknown"
 #: A response dated outside of this range has a wrong clock: its results would be newest for long, or stale at once.
-MAX_AHEAD = timedelta(hours=1)
 MAX_BEHIND = timedelta(days=365)
 
 
@@ -42,7 +42,7 @@ def to_store_results(
     results = dict.fromkeys(expected, NumberResult(MISSING))
     results |= {number: to_number_result(result) for number, result in response.results.items()}
     answered_at = response.date or asked_at
-    if not -MAX_BEHIND <= answered_at - asked_at <= MAX_AHEAD:
+    if not -MAX_BEHIND <= answered_at - asked_at <= MAX_CLOCK_DIFFERENCE:
         answered_at = asked_at
     is_real = forced if response.from_cache is None else not response.from_cache
     return CheckResults(results, asked_at, answered_at, response.client_version, is_real)

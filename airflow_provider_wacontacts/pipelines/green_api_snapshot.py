@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
+from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE
 from airflow_provider_wacontacts.exceptions import ContractError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
 from airflow_provider_wacontacts.files.fields import Declaration
@@ -35,8 +36,6 @@ __all__ = ["FetchedSnapshot", "GreenApi", "SnapshotSpec", "fetch_snapshot", "sna
 
 SETTINGS = "green_api.wa_settings.get"
 CONTACTS = "green_api.contacts.get"
-#: A response with another date has a wrong clock, or we do.
-MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 NOT_FOUND = 404
 SYNCHRONISED_PERCENT = 100.0
 

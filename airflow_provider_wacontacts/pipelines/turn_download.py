@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
-from airflow_provider_wacontacts.clients.http import Flow
+from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE, Flow
 from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.records.turn import TurnPage
@@ -14,9 +14,6 @@ from airflow_provider_wacontacts.records.turn import TurnPage
 __all__ = ["Download", "Received", "RunFlow"]
 
 T = TypeVar("T")
-
-#: A server whose clock is ahead of ours by more is not believed.
-MAX_AHEAD = timedelta(hours=1)
 
 
 class RunFlow(Protocol):
@@ -85,4 +82,4 @@ class Download:
 
     def _first_response_at(self) -> datetime:
         ours, theirs = self._now(), self.export.server_time
-        return theirs if theirs is not None and theirs <= ours + MAX_AHEAD else ours
+        return theirs if theirs is not None and theirs <= ours + MAX_CLOCK_DIFFERENCE else ours

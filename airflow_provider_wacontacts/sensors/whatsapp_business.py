@@ -208,10 +208,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self.hook.check()
-        hook, store = self.hook, open_store(self.store_conn_id)
-        return SenderChecks(
-            store.context, hook.sender, daily_checks=hook.daily_checks, monthly_checks=hook.monthly_checks
-        )
+        return SenderChecks.of(open_store(self.store_conn_id).context, self.hook)
 
     def _begin(self, context: Any) -> PendingCheck:
         """Return the check; wait for it from the first poll on."""

@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among, merge_interval
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.intervals import Synced, read_synced
-from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 
 __all__ = ["CELL_STATES", "AccountCalendar", "Cell", "cells_of", "read_calendars"]
 
@@ -48,12 +48,11 @@ MOMENTS = {
     False: "date_trunc(:unit, coalesce(e.window_start, e.extracted_at) AT TIME ZONE 'UTC')",
     True: "substr(coalesce(e.window_start, e.extracted_at), 1, CASE :unit WHEN 'day' THEN 10 ELSE 13 END)",
 }
-UNFINISHED = """
+UNFINISHED = f"""
 SELECT e.account_id, coalesce(e.window_start, e.extracted_at) AS start_at,
     coalesce(e.window_end, e.extracted_at) AS end_at, e.window_start IS NULL AS is_snapshot,
-    CASE WHEN e.state = 'running' AND coalesce(e.deferred_until, e.heartbeat_at) >= :silent_since THEN 'running'
-        ELSE 'failed' END AS state
-FROM {at}wacontacts_extraction e
+    CASE WHEN e.state = 'running' AND NOT {IS_SILENT} THEN 'running' ELSE 'failed' END AS state
+FROM {{at}}wacontacts_extraction e
 WHERE +e.account_id IN :account_ids AND e.state <> 'complete' AND coalesce(e.window_end, e.extracted_at) >= :since
     AND coalesce(e.window_start, e.extracted_at) < :until
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2

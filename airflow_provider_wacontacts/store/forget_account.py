@@ -8,7 +8,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 
 __all__ = ["ForgottenRows", "forget_account"]
 
@@ -19,9 +19,9 @@ SELECT e.extraction_id FROM {at}wacontacts_extraction e
 JOIN {at}wacontacts_account a ON a.account_id = e.account_id
 WHERE a.source = :source AND a.account = :account ORDER BY e.extraction_id
 """
-RUNNING = """
-SELECT count(*) FROM {at}wacontacts_extraction
-WHERE account_id = :account_id AND state = 'running' AND coalesce(deferred_until, heartbeat_at) >= :silent_since
+RUNNING = f"""
+SELECT count(*) FROM {{at}}wacontacts_extraction e
+WHERE account_id = :account_id AND state = 'running' AND NOT {IS_SILENT}
 """
 COUNTS = """
 SELECT (SELECT count(*) FROM {at}wacontacts_contact_current WHERE account_id = :account_id) AS contacts,

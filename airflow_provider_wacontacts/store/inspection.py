@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.budget import utc_day
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 
 __all__ = [
@@ -34,7 +34,7 @@ EXTRACTION_TIMES = (
     *("window_start", "window_end", "covered_until", "started_at", "heartbeat_at", "deferred_until"),
     *("extracted_at", "finished_at", "position", "gap_start", "gap_end"),
 )
-IS_LOST = "state = 'running' AND coalesce(deferred_until, heartbeat_at) < :silent_since"
+IS_LOST = f"state = 'running' AND {IS_SILENT}"
 EXTRACTION = f"""
 SELECT e.*, {IS_LOST} AS is_lost FROM {{at}}wacontacts_extraction e WHERE e.extraction_id = :extraction_id
 """
@@ -67,15 +67,13 @@ CHECK_TIMES = (
     *("created_at", "opened_at", "filled_at", "heartbeat_at", "deferred_until", "finished_at", "deadline_at"),
     *("resolved_at", "fresh_after"),
 )
-CHECK_LOST = """
-state = 'open' AND finished_at IS NULL AND coalesce(deferred_until, heartbeat_at) < :silent_since
-"""
-CHECK = f"SELECT c.*, {CHECK_LOST} AS is_lost FROM {{at}}wacontacts_check c WHERE c.check_id = :check_id"
+CHECK_LOST = f"state = 'open' AND finished_at IS NULL AND {IS_SILENT}"
+CHECK = f"SELECT e.*, {CHECK_LOST} AS is_lost FROM {{at}}wacontacts_check e WHERE e.check_id = :check_id"
 CHECKS = f"""
-SELECT c.check_id, c.sender, c.created_at, c.deadline_at, c.resolved_at, c.error, c.dag_id, c.run_id, c.task_id,
-    c.map_index, CASE WHEN {CHECK_LOST} THEN 'lost'
+SELECT e.check_id, e.sender, e.created_at, e.deadline_at, e.resolved_at, e.error, e.dag_id, e.run_id, e.task_id,
+    e.map_index, CASE WHEN {CHECK_LOST} THEN 'lost'
         WHEN state = 'open' AND deadline_at < :now THEN 'overdue' ELSE state END AS state
-FROM {{at}}wacontacts_check c ORDER BY c.state <> 'open', c.check_number DESC LIMIT :size
+FROM {{at}}wacontacts_check e ORDER BY e.state <> 'open', e.check_number DESC LIMIT :size
 """
 #: From the inputs given to those with a final result. A number counts once, however often it was given.
 FUNNEL = """

@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.store.coverage import SyncedWindow, gap_before,
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = [
+    "IS_SILENT",
     "LOST",
     "LOST_AFTER",
     "CommitCounts",
@@ -40,6 +41,8 @@ __all__ = [
 VERSION_BITS = 32
 #: An attempt that was silent for longer, and is not deferred, is lost.
 LOST_AFTER = timedelta(minutes=15)
+#: SQL of that, of extractions and checks ``e``.
+IS_SILENT = "coalesce(e.deferred_until, e.heartbeat_at) < :silent_since"
 #: The error of an attempt that is lost.
 LOST = "Lost"
 #: So many new versions are worth new statistics.

@@ -16,19 +16,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, LEAST_AGE
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
 from airflow_provider_wacontacts.store.superseded import SUPERSEDED, delete_superseded
 
-__all__ = ["DEFAULT_KINDS", "KINDS", "LEAST_AGE", "PurgedRows", "purge"]
+__all__ = ["PurgedRows", "purge"]
 
-#: What can be purged. Versions are history, which is purged only where it is asked for.
-DEFAULT_KINDS = ("checks", "rejects", "extractions")
-KINDS = (*DEFAULT_KINDS, "versions")
-#: A shorter age would remove what a retry resumes from. It is likely a typing error, such as minutes for months.
-LEAST_AGE = timedelta(days=1)
 #: Rows looked at in one query, and rows deleted in one transaction.
 PAGE = 5_000
 CHUNK = 500
@@ -129,7 +125,7 @@ def purge(
     or last sign of life, and that of a version from when another superseded it.
 
     :param max_age: one day or longer.
-    :param kinds: some of :data:`KINDS`.
+    :param kinds: some of :data:`~.records.retention.KINDS`.
     :param dry_run: only count.
     :raises ConfigError: the age is too short, or a kind is unknown.
     :raises LandingError: the database failed. Run it again.

@@ -27,7 +27,7 @@ from airflow_provider_wacontacts.store.coverage import gaps_between, intervals_s
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import count_pending
 from airflow_provider_wacontacts.store.intervals import Synced, read_synced
-from airflow_provider_wacontacts.store.ledger import LOST_AFTER
+from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 
 __all__ = [
     "SENDERS",
@@ -47,13 +47,12 @@ SENDERS = "whatsapp_business"
 SPENT = """
 SELECT sender, sum(CASE WHEN day = :day THEN spent ELSE 0 END) AS spent FROM {at}wacontacts_budget GROUP BY sender
 """
-CHECKS = """
+CHECKS = f"""
 SELECT sender, count(CASE WHEN state = 'open' THEN 1 END) AS open_checks,
     count(CASE WHEN state = 'open' AND deadline_at < :now THEN 1 END) AS overdue_checks,
-    count(CASE WHEN state = 'open' AND finished_at IS NULL
-        AND coalesce(deferred_until, heartbeat_at) < :silent_since THEN 1 END) AS lost_checks,
+    count(CASE WHEN state = 'open' AND finished_at IS NULL AND {IS_SILENT} THEN 1 END) AS lost_checks,
     min(CASE WHEN state = 'open' THEN created_at END) AS oldest_open_at
-FROM {at}wacontacts_check GROUP BY sender
+FROM {{at}}wacontacts_check e GROUP BY sender
 """
 NUMBERS = """
 SELECT sender, coalesce(status, 'unasked') AS status, count(*) AS numbers FROM {at}wacontacts_number
@@ -72,10 +71,7 @@ OWN = "+e.account_id IN :account_ids"
 
 ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
 #: An attempt that gives no sign of life, and whose task is not deferred, is lost.
-STATE = """
-CASE WHEN e.state = 'running' AND coalesce(e.deferred_until, e.heartbeat_at) < :silent_since THEN 'lost'
-    ELSE e.state END
-"""
+STATE = f"CASE WHEN e.state = 'running' AND {IS_SILENT} THEN 'lost' ELSE e.state END"
 STATES = f"""
 SELECT e.account_id, {STATE} AS state, count(*) AS tries, min(e.extracted_at) AS first_at,
     max(e.covered_until) AS reached_at

@@ -107,7 +107,7 @@ def test_every_argument_of_checks_is_documented():
     shared = arguments(check) & arguments(revalidate)
 
     assert set(first_column(section("checks.md", "Arguments"))) == arguments(check)
-    assert set(first_column(section("checks.md", "Keeping answers fresh"))) - shared == arguments(revalidate) - shared
+    assert set(first_column(section("checks.md", "Keeping results fresh"))) - shared == arguments(revalidate) - shared
     assert set(first_column(section("checks.md", "Checks with GREEN-API"))) == arguments(
         green_api.GreenApiCheckContactsOperator
     )

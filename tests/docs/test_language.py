@@ -23,10 +23,7 @@ INSTEAD = {
     r"by hand": "manually",
 }
 ODD = re.compile(rf"\b(?:{'|'.join(INSTEAD)})\b", re.IGNORECASE)
-WRITTEN_ELSEWHERE = (
-    "changelog.md",
-    "checks.md",
-)
+WRITTEN_ELSEWHERE = ("changelog.md",)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 
 

@@ -65,7 +65,7 @@ def test_a_task_purges_and_a_dry_run_only_counts(store: Any) -> None:
         ({"max_age": timedelta(hours=1)}, "max_age is 1:00:00. It must be 1 day"),
         ({"max_age": 90}, "max_age is 90. It must be a timedelta"),
         ({"max_age": DAY, "include": "versions"}, "include must be a list"),
-        ({"max_age": DAY, "include": ["history"]}, "include must be a list of one or more of checks"),
+        ({"max_age": DAY, "include": ["history"]}, "include is 'history'. It must be one of checks"),
         ({"max_age": DAY, "dry_run": "False"}, "dry_run"),
     ],
 )

@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.cli import main
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.pipelines.store_status import read_status
 from airflow_provider_wacontacts.records.record import Reject
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey, purge
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec
@@ -49,7 +50,7 @@ def landing(landing_on, store_engine, clock):
 
 
 def run_purge(landing, days, *kinds, dry_run=False):
-    return purge.purge(landing.store.context, timedelta(days=days), kinds or purge.DEFAULT_KINDS, dry_run=dry_run)
+    return purge.purge(landing.store.context, timedelta(days=days), kinds or DEFAULT_KINDS, dry_run=dry_run)
 
 
 def land(landing, *versions, **given):

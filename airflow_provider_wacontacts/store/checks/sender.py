@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -83,6 +83,22 @@ NOT_OPTED_OUT = """
 OLDEST_FIRST = " ORDER BY coalesce(checked_at, answered_at), number_id LIMIT :limit"
 
 
+class Sender(Protocol):
+    """The sender of a connection, with its budgets; see :class:`SenderChecks`."""
+
+    @property
+    def sender(self) -> str:
+        """What the numbers are stored under."""
+
+    @property
+    def daily_checks(self) -> int:
+        """The daily check budget."""
+
+    @property
+    def monthly_checks(self) -> int | None:
+        """The monthly check budget; ``None`` for any number."""
+
+
 class SenderChecks:
     """
     The checks of one sender's numbers.
@@ -101,6 +117,11 @@ class SenderChecks:
         self.daily_checks = daily_checks
         self.monthly_checks = monthly_checks
         self.budget_name = "The sender's daily_checks"
+
+    @classmethod
+    def of(cls, context: StoreContext, sender: Sender) -> SenderChecks:
+        """Return the checks of a connection's sender, for example of a hook."""
+        return cls(context, sender.sender, daily_checks=sender.daily_checks, monthly_checks=sender.monthly_checks)
 
     def lower_budget(self, daily_checks: int, name: str) -> None:
         """Allow fewer checks in a day, 0 and up. Checks that were opened before keep their budget."""
