@@ -156,13 +156,17 @@ def statements():
     event.remove(Engine, "before_cursor_execute", listen)
 
 
+WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE")
+
+
 def test_statements_are_queries_and_nothing_else(store, statements):
     store.prepare()
     pulled(store, 0, 1)
     statements.clear()
     read_status(store, ALL, with_contacts=True)
 
-    assert {statement.split()[0] for statement in statements} - {"PRAGMA"} == {"SELECT"}
+    assert {statement.split()[0] for statement in statements} - {"PRAGMA"} == {"SELECT", "WITH"}
+    assert [word for word in WRITES for statement in statements if word in statement] == []
     assert [statement for statement in statements if "FOR UPDATE" in statement] == []
 
 
