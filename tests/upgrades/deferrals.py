@@ -13,20 +13,21 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_wacontacts import __version__
 
-__all__ = ["MINOR", "events_of", "kept", "left_by", "named", "resume", "shape"]
+__all__ = ["FORMS", "MINOR", "events_of", "kept", "left_by", "named", "resume", "shape"]
 
 FORMS = Path(__file__).parent / "forms"
 MINOR = ".".join(__version__.split(".")[:2])
 
 
-def kept() -> dict[str, list[dict[str, Any]]]:
+def kept(folder: Path = FORMS) -> dict[str, list[dict[str, Any]]]:
     """
     Read the forms of each minor release.
 
-    A form has ``task`` and ``trigger``, paths of classes; ``arguments`` of the trigger; ``method`` and
-    ``next_arguments``, by which the task goes on; and ``event``, which it is given then.
+    A form of a watcher, in folder ``watchers``, has ``trigger``, the path of its class, and ``arguments``. A form of a
+    task has ``task``, too; ``method`` and ``next_arguments``, by which the task resumes; and ``event``, which it is
+    given then.
     """
-    return {path.stem: json.loads(path.read_text()) for path in sorted(FORMS.glob("*.json"))}
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 def named(path: str) -> Any:

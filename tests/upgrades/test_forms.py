@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_wacontacts.get_provider_info import get_provider_info
 from tests.upgrades.conftest import Scene
-from tests.upgrades.deferrals import MINOR, events_of, kept, left_by, named, resume, shape
+from tests.upgrades.deferrals import FORMS, MINOR, events_of, kept, left_by, named, resume, shape
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -19,6 +19,7 @@ KEPT = [
     for release, forms in kept().items()
     for form in forms
 ]
+WATCHERS = [form for forms in kept(FORMS / "watchers").values() for form in forms]
 CHANGED = """what {task} leaves is no longer what forms/{minor}.json says.
 Tasks that deferred before an upgrade go on after it. Once {minor} is released: leave that file as it is, raise the
 version, and put the new form, with those of the others, into the new minor's file. Now it is: {now}"""
@@ -78,7 +79,7 @@ def test_a_task_of_any_release_goes_on(scene: Scene, form: dict[str, Any]) -> No
     assert summary.items() >= (DONE.get(form["method"]) or DONE[type(task).__name__]).items()
 
 
-@pytest.mark.parametrize("form", KEPT)
+@pytest.mark.parametrize("form", [*KEPT, *WATCHERS])
 def test_arguments_of_a_later_release_are_left_aside(form: dict[str, Any]) -> None:
     made = named(form["trigger"])(**form["arguments"], of_a_later_release={"any": "thing"})
 
@@ -106,4 +107,5 @@ def test_every_task_that_may_defer_and_every_trigger_is_kept_of_this_release() -
         if method != "execute_after_results" or one.__name__ == WAITS_FOR_RESULTS
     }
     assert {(form["task"].rpartition(".")[2], form["method"]) for form in forms} == waiting
-    assert {named(form["trigger"]) for form in forms} == ours("triggers")
+    watchers = kept(FORMS / "watchers")[MINOR]
+    assert {named(form["trigger"]) for form in (*forms, *watchers)} == ours("triggers")
