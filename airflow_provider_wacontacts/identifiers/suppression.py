@@ -145,7 +145,7 @@ class SuppressionList:
         return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
 
     def matcher(self, source: str, account: str) -> Callable[[HasContactIds], bool]:
-        """Return what returns of an account's rows whether they belong to a person or contact that was erased."""
+        """Return a function that reports whether a row of an account belongs to a person or contact that was erased."""
         keys = [
             (
                 known,
