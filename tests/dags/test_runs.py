@@ -22,6 +22,8 @@ from airflow_provider_wacontacts.sandbox import (
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ("green_api_check", "green_api_snapshot", "whatsapp_check_and_send")
+#: They check with GREEN-API if their constant says so.
+OF_EITHER_SYSTEM = ("whatsapp_check_contacts", "whatsapp_check_many", "whatsapp_revalidate_stale")
 THERE, INVALID, SLOW, OPTED_OUT, SILENT = (f"+1201555010{digit}" for digit in range(5))
 PEOPLE = [("a", THERE, True), ("b", INVALID, True), ("c", SLOW, True), ("d", OPTED_OUT, False), ("e", SILENT, None)]
 
@@ -57,7 +59,24 @@ def ran(tmp_path_factory):
         yield sandbox, databases
 
 
-def _run(folder, sandbox, databases):
+@pytest.fixture(scope="module")
+def ran_with_green_api(tmp_path_factory):
+    """The DAGs of either system have run once, set to GREEN-API."""
+    folder = tmp_path_factory.mktemp("either")
+    (folder / "dags").mkdir()
+    for name in OF_EITHER_SYSTEM:
+        text = (ROOT / "dags" / f"{name}.py").read_text()
+        chosen = text.replace('SYSTEM = "whatsapp_business"', 'SYSTEM = "green_api"')
+        assert chosen != text
+        (folder / "dags" / f"{name}.py").write_text(chosen)
+    with Sandbox(World(), now=datetime.now(UTC), rate=1.0, green_api=GreenApiBehaviour(on_whatsapp=1.0)) as sandbox:
+        sandbox.green_api.put_number(INVALID, exists=False)
+        databases = Databases(folder)
+        _run(folder, sandbox, databases, folder / "dags", OF_EITHER_SYSTEM)
+        yield sandbox, databases
+
+
+def _run(folder, sandbox, databases, dags=ROOT / "dags", dag_ids=DAGS):
     business, instance = sandbox.whatsapp.behaviour, sandbox.green_api.behaviour
     connections = {
         "green_api_default": {"conn_type": "green_api", "login": instance.id_instance, "password": instance.token},
@@ -73,10 +92,10 @@ def _run(folder, sandbox, databases):
     }
     airflow = {
         "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
-    argv = [sys.executable, Path(__file__).with_name("run_dags.py"), *DAGS]
+    argv = [sys.executable, Path(__file__).with_name("run_dags.py"), *dag_ids]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **variables, **airflow})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -90,6 +109,19 @@ def test_green_api_checks_people_who_have_opted_in(ran):
     statuses = dict(zip("abcde", ("valid", "invalid", "valid", "not_asked", "not_asked"), strict=True))
     assert {key: status for sender, key, status in rows if sender == instance} == statuses
     assert sandbox.green_api.asked_numbers == dict.fromkeys((THERE, INVALID, SLOW), 1)
+
+
+def test_dags_of_either_system_check_with_green_api(ran_with_green_api):
+    sandbox, databases = ran_with_green_api
+
+    assert databases.rows("store", "SELECT contact_key, number, status FROM whatsapp_ids ORDER BY 1") == [
+        ("a", THERE, "valid"),
+        ("c", SLOW, "valid"),
+    ]
+    senders = databases.rows("store", "SELECT DISTINCT sender FROM wacontacts_check")
+    assert senders == [(f"green_api:{sandbox.green_api.behaviour.id_instance}",)]
+    assert sandbox.green_api.asked_numbers == dict.fromkeys((THERE, INVALID, SLOW), 1)
+    assert sandbox.asked_numbers == {}
 
 
 def test_a_snapshot_of_green_api_has_all_contacts(ran):
