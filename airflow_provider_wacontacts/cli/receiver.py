@@ -69,12 +69,12 @@ def _run(options: argparse.Namespace) -> int:
             raise ConfigError(
                 f"The receiver needs {error.name}: pip install 'airflow-provider-wacontacts[receiver]'"
             ) from None
-        _log_to_stderr()
         application = create_app(
             options.conn_id or ("whatsapp_business_default",),
             store_conn_id=options.store_conn_id,
             max_deliveries_per_second=options.max_rate,
         )
+        _log_to_stderr()
         # uvicorn's own access log has whole URLs.
         config = uvicorn.Config(
             application,

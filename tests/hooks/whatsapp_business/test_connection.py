@@ -162,6 +162,10 @@ def test_the_form_is_the_same_before_3_2(monkeypatch):
         "wait_timeout": ("IntegerField", 600),
         "verify": ("StringField", "true"),
         "allow_http": ("BooleanField", False),
+        "webhook_secret": ("PasswordField", None),
+        "webhook_path": ("PasswordField", None),
+        "webhook_header": ("StringField", None),
+        "webhook_algorithm": ("SelectField", "sha256"),
     }
     assert WhatsAppBusinessHook.get_ui_field_behaviour()["relabeling"]["password"] == "Password, token or key"
     assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= vars(WhatsAppBusinessHook).keys()
