@@ -6,8 +6,11 @@ from contextlib import closing
 import pytest
 
 from tests.newcomer.place import ROOT, Place, lend_airflow
+from tests.newcomer.readme import Command
 from tests.newcomer.tutorials import TUTORIALS, TutorialWalk, steps_of_tutorial
 
+#: Once for all tutorials; README's test installs as its page says.
+INSTALL = Command(1, "pip install 'airflow-provider-wacontacts[sqlite,sandbox]'")
 #: What the store has after each tutorial.
 PROMISED = {
     "getting_started": ("SELECT state, row_count > 0 FROM wacontacts_extraction", [("complete", 1)]),
@@ -29,13 +32,15 @@ def place(tmp_path_factory):
     place = Place(tmp_path_factory.mktemp("newcomer"))
     place.build_wheel()
     lend_airflow(place)
+    with TutorialWalk(place, "install") as walk:
+        walk.follow([INSTALL])
     return place
 
 
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_tutorial_leads_to_what_it_promises(place, name):
     said = []
-    with TutorialWalk(place, name, say=said.append) as walk:
+    with TutorialWalk(place, name, skip="^pip install", say=said.append) as walk:
         walk.follow(steps_of_tutorial(place.clone / "docs", name))
 
     query, rows = PROMISED[name]
