@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow.ipc
 import pytest
 import sqlalchemy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
@@ -111,6 +111,7 @@ class Lake:
         window = Window(MONDAY, MONDAY + 3 * HOUR) if self.source == "turn" else None
         own = {"source": self.source, "account": "main", "window": window, "day": at.date(), "task": TASK}
         options = {"package_version": "0", "file_format": extraction.file_format}
+        options["suppression_list"] = self.store.suppression_list  # as with `erased_conn_id`
         with ExtractionWriter(self.root / "files", **own, **options) as writer:
             for page in self._pages(extraction, at):
                 writer.write(page, at)
@@ -191,6 +192,7 @@ def lake(tmp_path: Path) -> Iterator[Callable[[str], Lake]]:
     catalog.engine.dispose()
 
 
+@example([Erase("d"), Extraction(7, [("d", 2, 1)], "parquet"), Extraction(6, [("e", 1, 2)], "parquet")])
 @EXAMPLES
 @given(steps=st.lists(STEPS, max_size=8))
 def test_windows_give_the_same_in_files_store_and_table(lake: Callable[[str], Lake], steps: list[Any]) -> None:
