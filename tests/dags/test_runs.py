@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,8 @@ def _run(folder, sandbox, databases, dags=ROOT / "dags", dag_ids=DAGS):
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
+    if version("apache-airflow") < "3":  # its default executor, on this database
+        airflow["AIRFLOW__CORE__EXECUTOR"] = "SequentialExecutor"
     argv = [sys.executable, Path(__file__).with_name("run_dags.py"), *dag_ids]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **variables, **airflow})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

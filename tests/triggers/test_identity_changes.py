@@ -165,7 +165,7 @@ def test_two_assets_of_one_trigger_are_warned_of(changes: Changes, caplog: pytes
     changes.record(1)
 
     assert watch(StateOfTwoAssets(), 1) == [changes.ids()]
-    assert [record.getMessage()[:26] for record in caplog.records if record.levelname == "WARNING"] == [
+    assert [record.getMessage()[:26] for record in caplog.records if record.name == whatsapp_business.__name__] == [
         "Several assets are watched"
     ]
 

@@ -210,7 +210,7 @@ def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(argument
 
 
 def test_a_query_needs_its_connection(tasks: Any, api: Sandbox) -> None:
-    with pytest.raises(AirflowFailException, match="contacts_conn_id"):
+    with pytest.raises(ConfigError, match="contacts_conn_id"):
         tasks.revalidate(contacts_sql="SELECT 1 AS number")
 
     assert api.requests.count() == 0

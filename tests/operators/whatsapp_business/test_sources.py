@@ -268,7 +268,6 @@ def test_a_retry_reads_an_interrupted_source_again(tasks: Any, api: Sandbox, sto
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"contacts_sql": SELECT}, "contacts_conn_id"),
         ({"contacts": "+12125550000"}, "contacts is a single value"),
         ({"contacts": {"number": "+12125550000"}}, "contacts is a single value"),
         ({"contacts": 12125550000}, "did not return a list of numbers"),
@@ -287,6 +286,11 @@ def test_an_invalid_source_is_rejected_before_any_request(
     assert api.requests.count() == 0
 
 
+def test_a_query_without_its_connection_is_refused_as_the_dag_is_parsed() -> None:
+    with pytest.raises(ConfigError, match="contacts_conn_id"):
+        WhatsAppCheckContactsOperator(task_id="check", contacts_sql=SELECT)
+
+
 @pytest.mark.parametrize("arguments", [{}, {"contacts": ["+12125550000"], **SQL}], ids=["neither", "both"])
 def test_one_source_is_needed_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="Set contacts_sql with contacts_conn_id, or contacts"):
@@ -294,7 +298,8 @@ def test_one_source_is_needed_when_the_dag_is_parsed(arguments: dict[str, Any]) 
 
 
 def test_template_fields_are_as_documented() -> None:
-    promised = {"whatsapp_business_conn_id", "store_conn_id", "contacts_conn_id", "contacts_sql"}
+    queries = {"contacts_conn_id", "contacts_sql", "messages_conn_id", "messages_sql"}
+    promised = {"whatsapp_business_conn_id", "store_conn_id", *queries}
 
     assert set(WhatsAppCheckContactsOperator.template_fields) == promised
     assert set(WhatsAppRevalidateContactsOperator.template_fields) == promised
