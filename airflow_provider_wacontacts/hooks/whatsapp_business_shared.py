@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
 
 import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
@@ -273,9 +273,7 @@ async def shared_client(
         shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        budget: dict[str, Any] = {"daily_checks": contacts.daily_checks, "monthly_checks": contacts.monthly_checks}
-        checks = SenderChecks(shared.store.context, contacts.sender, **budget)
-        yield SharedClient(contacts, merged, checks, shared.threads)
+        yield SharedClient(contacts, merged, SenderChecks.of(shared.store.context, contacts), shared.threads)
 
 
 class SharedStore(NamedTuple):
