@@ -5,7 +5,8 @@ A picture is a text below, with one shape a line, in units of a pixel:
 
 - ``box X Y W H COLOR Title | line | line``
 - ``arrow X Y X Y label`` or ``dashed X Y X Y label``
-- ``text X Y label`` and ``bar X Y W COLOR label``
+- ``line X Y X Y`` for the part of an arrow before a corner
+- ``text X Y label``, ``bar X Y W COLOR label`` and ``frame X Y W H label``
 
 Colors are ``blue``, ``green``, ``yellow``, ``red`` and ``plain``. Readers with a dark screen get dark colors.
 """
@@ -29,6 +30,7 @@ text { font: 13px system-ui, sans-serif; fill: #202124; text-anchor: middle }
 .note { fill: #3c4043; font-size: 12px }
 .line { stroke: #5f6368; stroke-width: 1.5; fill: none }
 .head { fill: #5f6368 }
+.frame { fill: none; stroke: #5f6368; stroke-dasharray: 2 3 }
 .page { fill: #fff }
 %(light)s
 @media (prefers-color-scheme: dark) {
@@ -36,6 +38,7 @@ text { fill: #e8eaed }
 .note { fill: #bdc1c6 }
 .line { stroke: #9aa0a6 }
 .head { fill: #9aa0a6 }
+.frame { stroke: #9aa0a6 }
 .page { fill: #131416 }
 %(dark)s
 }"""
@@ -85,9 +88,20 @@ def _bar(shape: str) -> str:
     return f"{rect}\n{_text(int(x) + int(width) / 2, int(y) + 18, label, 'note')}"
 
 
-def _arrow(shape: str, dashes: str = "") -> str:
+def _frame(shape: str) -> str:
+    x, y, width, height, label = shape.split(maxsplit=4)
+    rect = f'<rect class="frame" x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>'
+    return f"{rect}\n{_text(int(x) + int(width) / 2, int(y) + 20, label, 'note')}"
+
+
+def _line(shape: str, look: str = "") -> str:
+    x1, y1, x2, y2 = shape.split()
+    return f'<line class="line"{look} x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
+
+
+def _arrow(shape: str, look: str = "") -> str:
     x1, y1, x2, y2, *label = shape.split(maxsplit=4)
-    line = f'<line class="line"{dashes} x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" marker-end="url(#head)"/>'
+    line = _line(f"{x1} {y1} {x2} {y2}", f'{look} marker-end="url(#head)"')
     across, down = (int(x1) + int(x2)) / 2, (int(y1) + int(y2)) / 2
     place = (across + 8 + 3.5 * len(label[0]), down + 4) if label and x1 == x2 else (across, down - 7)
     return line + (f"\n{_text(*place, label[0], 'note')}" if label else "")
@@ -106,7 +120,7 @@ def _text(x: float, y: float, label: str, kind: str) -> str:
     return f'<text class="{kind}" x="{x:g}" y="{y:g}">{escape(label)}</text>'
 
 
-SHAPES = {"box": _box, "bar": _bar, "arrow": _arrow, "dashed": _dashed, "text": _words}
+SHAPES = {"box": _box, "bar": _bar, "arrow": _arrow, "dashed": _dashed, "line": _line, "frame": _frame, "text": _words}
 
 
 def picture_of(source: Path) -> str:

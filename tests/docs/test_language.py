@@ -78,3 +78,7 @@ def test_links_to_headings_work_on_github(page):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_a_picture_is_drawn_from_the_text_beside_it(source):
     assert source.with_suffix(".svg").read_text() == picture_of(source)
+
+
+def test_every_picture_has_a_text_to_be_drawn_from():
+    assert sorted(SOURCES) == sorted(path.with_suffix(".txt") for path in (ROOT / "docs/images").glob("*.svg"))
