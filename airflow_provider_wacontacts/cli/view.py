@@ -20,7 +20,8 @@ HELP = """\
 Creates a view of an account's current contacts, or of their history, with one typed column for each custom field of
 Turn.io. The fields come from Turn.io's schema, if you name a connection, and from the stored contacts. Run it again
 to add the columns of new fields. Columns keep their names and types, also if a field is removed. A value of another
-type than its column's is null, and counted in the column type_mismatches.
+type than its column's is null, and counted in the column type_mismatches. The column missing_fields lists the columns
+whose fields the account did not have when the version was last seen.
 
   wacontacts store view helpline_contacts --account helpline --turn-conn-id turn_default
 """

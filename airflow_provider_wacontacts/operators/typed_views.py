@@ -19,7 +19,8 @@ class ContactsViewOperator(ValidatedArguments, BaseOperator):
 
     The fields come from Turn.io's schema and from the stored contacts. Each run adds the columns of new fields. Columns
     keep their names and types, also if a field is removed. A value of another type than its column's is null, and
-    counted in the column ``type_mismatches``.
+    counted in the column ``type_mismatches``. ``missing_fields`` lists the columns whose fields the account did not
+    have when the version was last seen.
 
     :param view: Name of the view: lower-case letters, digits and underscores.
     :param turn_conn_id: Connection of type ``turn``, for the fields and their types. Default: ``turn_default``.

@@ -3,7 +3,7 @@ Views of an account's contacts with one typed column for each custom field of Tu
 
 A view keeps its columns: their names, types and order are stored with it, new fields are added behind them, and the
 columns of fields that were removed stay. A value of another type than its column's is null in the column, and counted
-in ``type_mismatches``.
+in ``type_mismatches``. ``missing_fields`` names the null columns whose fields the account did not have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MARK = "wacontacts view "
 TURN = "turn"
 OWN_COLUMNS = ("contact_id", "state", "wa_id", "updated_at", "first_seen_at", "last_seen_at")
 HISTORY_COLUMNS = ("valid_from", "valid_to")
-MISMATCHES = "type_mismatches"
+MISMATCHES, MISSING = "type_mismatches", "missing_fields"
 #: Types of Turn.io's schema. Another type, for example LOCATION, has columns of JSON.
 SCHEMA_TYPES = {
     **dict.fromkeys(("STRING", "TEXT", "ENUM"), "text"),
@@ -76,6 +76,26 @@ STORED = {
         ) e
     """,
 }
+
+#: The columns of fields that the account did not have when a version was last seen. A field is missing from the change
+#: that removed it until the next, and before its first change if that added it.
+MISSING_FIELDS = """
+WITH ordered AS {materialized} (
+    SELECT field, change_kind, detected_at,
+        lead(detected_at) OVER in_order AS next_at, row_number() OVER in_order AS place
+    FROM {at}wacontacts_field_change
+    WHERE source = '{source}' AND account = {account} AND change_kind <> 'retyped'
+    WINDOW in_order AS (PARTITION BY field ORDER BY detected_at, field_change_id)
+), missing AS {materialized} (
+    SELECT c.column2 AS name, CASE WHEN o.change_kind = 'gone' THEN o.detected_at END AS since,
+        CASE WHEN o.change_kind = 'gone' THEN o.next_at ELSE o.detected_at END AS until
+    FROM ordered o JOIN (VALUES {columns}) c ON c.column1 = o.field
+    WHERE o.change_kind = 'gone' OR o.place = 1
+)
+SELECT name FROM missing m
+WHERE (m.since IS NULL OR m.since <= v.last_seen_at) AND (m.until IS NULL OR m.until > v.last_seen_at)
+ORDER BY name
+"""
 
 #: Dates from 1900 to 2199 that exist, with or without a time and an offset: the others would fail a whole query.
 LEAP = r"((19|20|21)(0[48]|[2468][048]|[13579][26])|2000)-02-29"
@@ -217,7 +237,7 @@ def _existing(db: Database, spec: ViewSpec) -> list[_Field] | None:
 
 def _new_fields(before: Iterable[_Field], found: Mapping[str, str]) -> Iterator[_Field]:
     known = {each.field for each in before}
-    taken = {each.column for each in before} | {*OWN_COLUMNS, *HISTORY_COLUMNS, MISMATCHES}
+    taken = {each.column for each in before} | {*OWN_COLUMNS, *HISTORY_COLUMNS, MISMATCHES, MISSING}
     for field, type_ in found.items():
         if field not in known:
             column = _free_name(_column_name(field), taken)
@@ -270,15 +290,28 @@ def _select(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
         for each, source, value in zip(fields, sources, values, strict=True)
         if each.type != "json"
     ]
-    count = f"{' + '.join(mismatches) or '0'} AS {MISMATCHES}"
+    counted = [f"{' + '.join(mismatches) or '0'} AS {MISMATCHES}", f"{_missing(db, spec, fields)} AS {MISSING}"]
     columns = [f'{value} AS "{each.column}"' for each, value in zip(fields, values, strict=True)]
     table = "history" if spec.history else "current"
     # Read once: PostgreSQL would decompress the payload for each column.
     details = "" if db.is_sqlite else " CROSS JOIN LATERAL (SELECT v.payload->'details' AS details OFFSET 0) d"
     return (
-        f"SELECT {', '.join([*own, count, *columns])} FROM {db.tables.schema}wacontacts_{table} v{details}"
+        f"SELECT {', '.join([*own, *counted, *columns])} FROM {db.tables.schema}wacontacts_{table} v{details}"
         f" WHERE v.source = '{TURN}' AND v.account = {_literal(spec.account)}"
     )
+
+
+def _missing(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
+    if not fields:
+        return "'[]'" if db.is_sqlite else "CAST('{}' AS text[])"
+    names = MISSING_FIELDS.format(
+        at=db.tables.schema,
+        source=TURN,
+        account=_literal(spec.account),
+        columns=", ".join(f"({_literal(f'details.{each.field}')}, {_literal(each.column)})" for each in fields),
+        materialized="" if db.is_sqlite else "MATERIALIZED",
+    )
+    return f"(SELECT json_group_array(name) FROM ({names}))" if db.is_sqlite else f"ARRAY({names})"
 
 
 def _fill(template: str, source: Mapping[str, str]) -> str:

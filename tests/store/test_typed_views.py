@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,6 +10,9 @@ import pytest
 from sqlalchemy import inspect, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.records.drift import FieldCounter
+from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.store.fields import FieldObservation
 from airflow_provider_wacontacts.store.typed_views import ViewResult, ViewSpec, update_view
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -77,6 +81,39 @@ def test_fields_become_typed_columns_and_values_of_other_types_null_and_counted(
     assert dict(read(landing, "contact_id, undeclared"))["c"] == "x"
 
 
+def observe(landing, contacts, day, run):
+    """Land one day's contacts, and record the fields that they have."""
+    window, moment = Window(MONDAY + day * DAY, MONDAY + (day + 1) * DAY), MONDAY + (day + 1) * DAY
+    extraction = landing.begin(run, window=window)
+    counter = FieldCounter()
+    for details in contacts.values():
+        counter.add({"details": details})
+    declared = {f"details.{field}": "STRING" for field in next(iter(contacts.values()))}
+    records = [landing.record(name, MONDAY + day * DAY, details=details) for name, details in contacts.items()]
+    landing.land(extraction, *records, extracted_at=moment)
+    extraction.finish(fields=FieldObservation(counter.observed(declared)))
+
+
+def missing(landing, name):
+    """Return the missing fields of each version."""
+    rows = read(landing, "contact_id, missing_fields", name, order="contact_id, updated_at")
+    return [(key, json.loads(found) if isinstance(found, str) else found) for key, found in rows]
+
+
+def test_a_null_of_a_field_that_was_not_there_is_told_from_a_null_value(landing):
+    days = (
+        {"a": {"language": "en", "Old name": None}, "b": {"language": None, "Old name": None}},
+        {"c": {"language": None, "location": None}},
+        {"a": {"language": "en", "location": None, "Old name": None}},
+    )
+    for day, contacts in enumerate(days):
+        observe(landing, contacts, day, f"run {day}")
+    view(landing, *({"name": name, "type": "STRING"} for name in ("language", "location", "Old name")))
+    view(landing, *({"name": name, "type": "STRING"} for name in ("language", "location")), name="all_", history=True)
+    assert missing(landing, "people") == [("a", []), ("b", ["location"]), ("c", ["old_name"])]
+    assert missing(landing, "all_") == [("a", ["location"]), ("a", []), ("b", ["location"]), ("c", [])]
+
+
 def test_names_are_safe_distinct_and_stable(landing):
     odd = [
         "select; drop",
@@ -97,7 +134,7 @@ def test_names_are_safe_distinct_and_stable(landing):
     ]
     land(landing, ("a", 0, {name: name for name in odd}))
     view(landing)
-    columns = [column["name"] for column in inspect(landing.engine).get_columns("people")][7:]
+    columns = [column["name"] for column in inspect(landing.engine).get_columns("people")][8:]
     values = dict(zip(columns, read(landing, ", ".join(f'"{name}"' for name in columns))[0], strict=True))
     assert sorted(values.values()) == sorted(odd)
     expected = {"select_drop": "select; drop", "select_": "select", "_1st": "1st", "wa_id_2": "wa_id", "naïve": "naïve"}
