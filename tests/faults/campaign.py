@@ -33,6 +33,7 @@ from airflow_provider_wacontacts.sandbox import Sandbox, World
 from airflow_provider_wacontacts.store import context
 from demo.postgres import NoPostgresError, PostgresServer
 from tests.faults.processes import PROCESSES, HungError, KilledError
+from tests.faults.proxies import PROXIES
 from tests.faults.subjects import SUBJECTS, Fault, Found, GreenToStore, Subject
 
 __all__ = ["Tally", "campaign", "table"]
@@ -215,7 +216,7 @@ CLOCKS = (
 
 # All
 
-FAULTS = (*WIRE, *DATABASE, *CLOCKS, *PROCESSES)
+FAULTS = (*WIRE, *PROXIES, *DATABASE, *CLOCKS, *PROCESSES)
 
 
 def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str, Tally]:
@@ -273,6 +274,7 @@ def _attempt(fault: Fault | None, subject: Subject) -> bool:
         return False
     finally:
         subject.prepare = subject.before_request = lambda *_: None  # type: ignore[assignment]
+        subject.route = None
         subject.sandbox.faults.clear()
 
 

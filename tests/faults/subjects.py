@@ -77,7 +77,8 @@ class Subject:
     """
     One kind of work in one round, on an account of its own.
 
-    :param prepare: is handed each engine before it is used, to break it.
+    :ivar prepare: is handed each engine before it is used, to break it.
+    :ivar route: URL, proxies and certificate, where the server is reached in another way.
     """
 
     #: Requests that it makes.
@@ -96,6 +97,7 @@ class Subject:
         self.stop = StopSignal()
         self.prepare: Callable[[Engine], None] = lambda _: None
         self.before_request: Callable[[], None] = lambda: None
+        self.route: tuple[str, dict[str, str], str | bool] | None = None
         self.erased: str | None = None
         self.load()
 
@@ -138,8 +140,9 @@ class Subject:
         session = requests.Session()
         session.trust_env = False
         session.headers.update(headers)
+        url, session.proxies, session.verify = self.route or (self.sandbox.url, {}, True)
         clock = Clock(sleep=slept.append, monotonic=lambda: sum(slept))
-        return Driver(session, self.sandbox.url, RetryLoop(policy=POLICY, clock=clock), timeout=TIMEOUT)
+        return Driver(session, url, RetryLoop(policy=POLICY, clock=clock), timeout=TIMEOUT)
 
     def person(self, n: int) -> str:
         """Return the WhatsApp ID of the round's n-th person."""

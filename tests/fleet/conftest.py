@@ -1,7 +1,6 @@
 """All services of docker-compose.yaml, once: everything runs, the tests look at what came of it."""
 
 import shutil
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from demo.failures import last_words
-from tests.fleet.deployment import ROOT, Fleet
+from tests.fleet.deployment import Fleet, new_variables
 
 DAY = timedelta(days=1)
 DAYS = 30
@@ -89,8 +88,7 @@ class Runs:
 @pytest.fixture(scope="session")
 def variables():
     """What is in the .env that the project's own script makes, and what the tests set."""
-    made = subprocess.run([ROOT / "docker" / "new_env"], capture_output=True, text=True, check=True).stdout
-    return dict(line.split("=", 1) for line in made.splitlines() if line and not line.startswith("#")) | SET
+    return new_variables() | SET
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
@@ -21,7 +23,7 @@ from demo.processes import Processes, tail
 from demo.running import DeploymentError, RunningAirflow
 from tests.fleet.composition import Service, dockerfile_copies, read_services
 
-__all__ = ["Fleet", "Instance"]
+__all__ = ["Fleet", "Instance", "new_variables"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Path(__file__).parent / "machine"
@@ -40,6 +42,12 @@ OVERRIDES = {
 }
 
 
+def new_variables() -> dict[str, str]:
+    """Return what is in the .env that the project's own script makes."""
+    made = subprocess.run([ROOT / "docker" / "new_env"], capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in made.splitlines() if line and not line.startswith("#"))
+
+
 @dataclass(frozen=True)
 class Instance:
     """One container of a service: its name, and the folder that stands for its ``/opt/airflow``."""
@@ -55,10 +63,21 @@ class Fleet(RunningAirflow):
 
     :param home: folder for their files; made where it is missing.
     :param variables: what ``.env`` holds.
+    :param folders: what is mounted in place of a folder of the project, by its name in the file: ``./dags``.
+    :param environment: of every service of Airflow, beside or in place of what the file says.
     """
 
-    def __init__(self, home: Path, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        variables: dict[str, str],
+        *,
+        folders: Mapping[str, Path] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.home = home
+        self._folders = folders
+        self._overrides = OVERRIDES | environment
         self.services = read_services(ROOT / "docker-compose.yaml", variables)
         self.processes = Processes(home / "process-logs")
         self.postgres = PostgresServer()
@@ -125,7 +144,7 @@ class Fleet(RunningAirflow):
             "AIRFLOW_HOME": str(instance.home),
             "no_proxy": f"{LOOPBACK},localhost",
         }
-        return {**machine, **own, **OVERRIDES}
+        return {**machine, **own, **self._overrides}
 
     def health(self, instance: Instance) -> subprocess.CompletedProcess[str]:
         """Run the health check of a service once."""
@@ -148,6 +167,11 @@ class Fleet(RunningAirflow):
         self.processes.kill(name)
         return commands
 
+    def start_again(self, name: str) -> None:
+        """Start a container again that :meth:`kill` ended, with the files that it had."""
+        (instance,) = [each for each in self.instances if each.name == name]
+        self._start_process(instance)
+
     def _start_one(self, instance: Instance) -> None:
         for name, condition in instance.service.after.items():
             if condition == "service_healthy":
@@ -156,11 +180,15 @@ class Fleet(RunningAirflow):
         if instance.service.name == POSTGRES:
             self._start_postgres(instance)
             return
-        argv, env = self._argv(instance), self.environment(instance)
         if self._ends(instance):
+            argv, env = self._argv(instance), self.environment(instance)
             self.processes.run(instance.name, argv, env=env, cwd=instance.home, timeout=180)
             return
-        self.processes.start(instance.name, argv, env=env, cwd=instance.home)
+        self._start_process(instance)
+
+    def _start_process(self, instance: Instance) -> None:
+        env = self.environment(instance)
+        self.processes.start(instance.name, self._argv(instance), env=env, cwd=instance.home)
 
     def _ends(self, instance: Instance) -> bool:
         ending = "service_completed_successfully"
@@ -195,6 +223,7 @@ class Fleet(RunningAirflow):
             if not target.startswith(f"{HOME}/"):
                 continue
             shared = ROOT / source if source.startswith(".") else self.home / "volumes" / source
+            shared = self._folders.get(source, shared)
             shared.mkdir(parents=True, exist_ok=True)
             (instance.home / Path(target).relative_to(HOME)).symlink_to(shared)
 
