@@ -73,7 +73,7 @@ def _check(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         hook.check()
         preview = preview_check(
             parse_inputs((line for line in map(str.strip, sys.stdin) if line), region or getattr(hook, "region", None)),
-            SenderChecks.of(store.context, hook),
+            SenderChecks.of(store.context, hook.budget),
             fresh_after=datetime.now(UTC) - options.fresh_for,
             force_check=options.force_check,
             is_shareable=is_shareable if options.reuse_across_senders else None,

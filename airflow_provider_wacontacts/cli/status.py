@@ -134,7 +134,7 @@ def _limits(conn_ids: list[str]) -> dict[str, int]:
     with airflow_to_stderr():
         from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
-        return {hook.sender: hook.daily_checks for hook in map(WhatsAppBusinessHook, conn_ids)}
+        return {hook.sender: hook.budget.daily_checks for hook in map(WhatsAppBusinessHook, conn_ids)}
 
 
 def _freshness(status: StoreStatus | None, options: argparse.Namespace) -> Freshness | None:

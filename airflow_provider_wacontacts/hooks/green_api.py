@@ -16,13 +16,9 @@ from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.feed import FeedHook
-from airflow_provider_wacontacts.hooks.green_api_connection import (
-    parse_instance,
-    read_daily_checks,
-    read_monthly_checks,
-    sender_of,
-)
+from airflow_provider_wacontacts.hooks.green_api_connection import parse_instance, read_budget
 from airflow_provider_wacontacts.records.green_api import Snapshot
+from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["GreenApiHook"]
 
@@ -69,17 +65,12 @@ class GreenApiHook(FeedHook):
     @property
     def sender(self) -> str:
         """What numbers are stored under: ``green_api:`` and the idInstance."""
-        return sender_of(self._instance)
+        return self.budget.sender
 
-    @property
-    def daily_checks(self) -> int:
-        """The daily check budget: numbers per UTC day, 1 and up."""
-        return read_daily_checks(self._connection)
-
-    @property
-    def monthly_checks(self) -> int:
-        """The monthly check budget: numbers per month of UTC, 1 and up."""
-        return read_monthly_checks(self._connection)
+    @cached_property
+    def budget(self) -> SenderBudget:
+        """The instance's budget: extras ``daily_checks`` and ``monthly_checks``."""
+        return read_budget(self._connection, self._instance)
 
     def check(self) -> None:
         """
@@ -88,7 +79,7 @@ class GreenApiHook(FeedHook):
         :raises ConfigError: a field is missing or invalid; the message names it.
         """
         super().check()
-        self.daily_checks, self.monthly_checks  # noqa: B018
+        self.budget  # noqa: B018
 
     def check_whatsapp(self, number: str, *, force: bool = False) -> CheckResponse:
         """

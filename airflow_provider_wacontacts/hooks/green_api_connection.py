@@ -1,4 +1,4 @@
-"""A connection of type ``green_api``: its instance and its budgets."""
+"""A connection of type ``green_api``: its instance, and the budget of its checks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from airflow.providers.common.compat.sdk import Connection, mask_secret
 
 from airflow_provider_wacontacts.clients.green_api import Instance
 from airflow_provider_wacontacts.hooks.connections import Endpoint, invalid_field, read_count, read_token
+from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
-__all__ = ["parse_instance", "read_daily_checks", "read_monthly_checks", "sender_of"]
+__all__ = ["parse_instance", "read_budget"]
 
 DEFAULT_DAILY_CHECKS = 1_000
 DEFAULT_MONTHLY_CHECKS = 30_000
@@ -34,24 +35,14 @@ def parse_instance(connection: Connection, endpoint: Endpoint) -> Instance:
     return instance
 
 
-def sender_of(instance: Instance) -> str:
-    """Return what the numbers of an instance's checks are stored under."""
-    return f"green_api:{instance.id_instance}"
-
-
-def read_daily_checks(connection: Connection) -> int:
+def read_budget(connection: Connection, instance: Instance) -> SenderBudget:
     """
-    Read the daily check budget of a connection.
+    Read how many numbers an instance may check, per day and per month.
 
-    :raises ConfigError: it is not a whole number, 1 and up.
+    :raises ConfigError: an extra is not a whole number, 1 and up.
     """
-    return read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS)
-
-
-def read_monthly_checks(connection: Connection) -> int:
-    """
-    Read the monthly check budget of a connection.
-
-    :raises ConfigError: it is not a whole number, 1 and up.
-    """
-    return read_count(connection, "monthly_checks", DEFAULT_MONTHLY_CHECKS)
+    return SenderBudget(
+        f"green_api:{instance.id_instance}",
+        read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS),
+        read_count(connection, "monthly_checks", DEFAULT_MONTHLY_CHECKS),
+    )

@@ -19,14 +19,10 @@ from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.hooks.connections import Endpoint, parse_endpoint, read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.green_api import CHECK_RATE_LIMITERS, GreenApiHook
-from airflow_provider_wacontacts.hooks.green_api_connection import (
-    parse_instance,
-    read_daily_checks,
-    read_monthly_checks,
-    sender_of,
-)
+from airflow_provider_wacontacts.hooks.green_api_connection import parse_instance, read_budget
 from airflow_provider_wacontacts.hooks.metrics import send_retry
 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import LIMITS, route_to
+from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["AsyncGreenApiChecks"]
 
@@ -38,17 +34,13 @@ class AsyncGreenApiChecks:
     ``async with AsyncGreenApiChecks(conn_id) as checks`` opens and closes it. The tasks of one event loop may share it.
 
     :ivar rate_limiter: spaces the requests.
-    :ivar sender: what numbers are stored under.
-    :ivar daily_checks: the daily check budget.
-    :ivar monthly_checks: the monthly check budget.
+    :ivar budget: how many numbers the instance may check.
     :param conn_id: the connection, which is read when it is opened.
     :param policy: how long a request is retried.
     """
 
     source = "green_api_checks"
-    sender: str
-    daily_checks: int
-    monthly_checks: int
+    budget: SenderBudget
 
     def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None) -> None:
         self._conn_id = conn_id
@@ -102,7 +94,5 @@ class AsyncGreenApiChecks:
     def _parse(self, connection: Connection) -> Endpoint:
         endpoint = parse_endpoint(connection)
         self._instance = parse_instance(connection, endpoint)
-        self.sender = sender_of(self._instance)
-        self.daily_checks = read_daily_checks(connection)
-        self.monthly_checks = read_monthly_checks(connection)
+        self.budget = read_budget(connection, self._instance)
         return endpoint

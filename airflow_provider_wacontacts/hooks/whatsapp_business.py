@@ -26,8 +26,8 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
     WhatsAppConnection,
     parse_connection,
 )
-from airflow_provider_wacontacts.identifiers.numbers import infer_region
 from airflow_provider_wacontacts.records.identities import Identity
+from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["WhatsAppBusinessHook"]
 
@@ -72,7 +72,7 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def sender(self) -> str:
         """What numbers are stored under: extra ``sender``, the registered number, or the connection's ID."""
-        return self._whatsapp.sender
+        return self.budget.sender
 
     @property
     def account(self) -> str:
@@ -80,14 +80,9 @@ class WhatsAppBusinessHook(FeedHook):
         return self.sender
 
     @property
-    def daily_checks(self) -> int:
-        """The daily check budget: numbers per UTC day, 1 and up."""
-        return self._whatsapp.daily_checks
-
-    @property
-    def monthly_checks(self) -> None:
-        """There is no monthly check budget."""
-        return
+    def budget(self) -> SenderBudget:
+        """The sender's budget: extra ``daily_checks``, numbers per UTC day."""
+        return self._whatsapp.budget
 
     @property
     def wait_timeout(self) -> timedelta:
@@ -97,7 +92,7 @@ class WhatsAppBusinessHook(FeedHook):
     @property
     def region(self) -> str | None:
         """The sender's region, for numbers without a plus sign; ``None`` if the sender is not a number."""
-        return infer_region(self.sender)
+        return self._whatsapp.region
 
     def check_contacts(
         self,

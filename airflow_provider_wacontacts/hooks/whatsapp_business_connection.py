@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,8 @@ from airflow_provider_wacontacts.hooks.connections import (
     read_token,
 )
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
-from airflow_provider_wacontacts.identifiers.numbers import read_sender
+from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_sender
+from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection", "parse_sender"]
 
@@ -35,17 +36,28 @@ class WhatsAppConnection:
     """
     A connection's endpoint, sender and credentials.
 
-    :param sender: the registered number in E.164, however extra ``sender`` spells it; or its name, by default the
-        connection's ID.
-    :param daily_checks: the daily check budget: numbers per UTC day, 1 and up.
+    :param budget: the sender's: the registered number in E.164, however extra ``sender`` spells it; or its name, by
+        default the connection's ID.
+    :param region: the sender's region, for numbers without a plus sign; ``None`` if the sender is not a number.
     :param wait_timeout: seconds that a check may wait for its results, 1 and up.
+    :param auth: ``login``, ``bearer`` or ``d360``.
+    :param secret: the password of the login, the token, or the key.
     """
 
     endpoint: Endpoint
-    sender: str
-    daily_checks: int
+    budget: SenderBudget
+    region: str | None
     wait_timeout: int
-    credentials: Credentials
+    auth: str
+    username: str
+    secret: str = field(repr=False)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the client authenticates with."""
+        if self.auth == "login":
+            return Credentials(login=(self.username, self.secret))
+        return Credentials(header=_HEADERS[self.auth](self.secret))
 
     def credentials_for(self, base_url: str) -> Credentials | None:
         """Return the credentials; ``None`` if the connection's host is another now, which must not receive them."""
@@ -66,17 +78,13 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
             f"must be at most {MAX_SECONDS}: numbers are leased for 12 minutes",
         )
     sender = parse_sender(connection, extras)
+    region = infer_region(sender)
     auth = _auth_kind(connection, extras, endpoint)
-    return WhatsAppConnection(
-        endpoint,
-        sender,
-        read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS),
-        read_count(connection, "wait_timeout", DEFAULT_WAIT_TIMEOUT),
-        Credentials(
-            login=_login(connection) if auth == "login" else None,
-            header=_HEADERS[auth](read_token(connection)) if auth in _HEADERS else None,
-        ),
-    )
+    username, secret = _login(connection) if auth == "login" else ("", read_token(connection))
+    daily_checks = read_count(connection, "daily_checks", DEFAULT_DAILY_CHECKS)
+    wait_timeout = read_count(connection, "wait_timeout", DEFAULT_WAIT_TIMEOUT)
+    budget = SenderBudget(sender, daily_checks)
+    return WhatsAppConnection(endpoint, budget, region, wait_timeout, auth, username, secret)
 
 
 _HEADERS: dict[str, Callable[[str], Mapping[str, str]]] = {

@@ -50,6 +50,7 @@ from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
+    from airflow_provider_wacontacts.store.checks.model import SenderBudget
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
 __all__ = [
@@ -86,16 +87,8 @@ class AsyncNumberClient(Protocol):
         """Spaces the requests."""
 
     @property
-    def sender(self) -> str:
-        """What numbers are stored under."""
-
-    @property
-    def daily_checks(self) -> int:
-        """The daily check budget."""
-
-    @property
-    def monthly_checks(self) -> int | None:
-        """The monthly check budget; ``None`` for any number."""
+    def budget(self) -> SenderBudget:
+        """The sender, and how many numbers it may check."""
 
     async def check_contacts(self, inputs: Sequence[str]) -> CheckResponse:
         """Send a request."""
@@ -115,7 +108,6 @@ class AsyncContacts:
     """
 
     source = "whatsapp_business"
-    monthly_checks: int | None = None
 
     def __init__(self, conn_id: str, *, policy: RetryPolicy | None = None, clock: Clock | None = None) -> None:
         self._conn_id = conn_id
@@ -170,14 +162,9 @@ class AsyncContacts:
         await self._session.close()
 
     @property
-    def sender(self) -> str:
-        """What numbers are stored under, see :attr:`.WhatsAppBusinessHook.sender`."""
-        return self._connection.sender
-
-    @property
-    def daily_checks(self) -> int:
-        """The daily check budget: numbers per UTC day, 1 and up."""
-        return self._connection.daily_checks
+    def budget(self) -> SenderBudget:
+        """The sender's budget, see :attr:`.WhatsAppBusinessHook.budget`."""
+        return self._connection.budget
 
     async def check_contacts(
         self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
@@ -273,7 +260,7 @@ async def shared_client(
         shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        yield SharedClient(contacts, merged, SenderChecks.of(shared.store.context, contacts), shared.threads)
+        yield SharedClient(contacts, merged, SenderChecks.of(shared.store.context, contacts.budget), shared.threads)
 
 
 class SharedStore(NamedTuple):
@@ -346,7 +333,7 @@ async def read_sender(conn_id: str) -> str:
 
     :raises ConfigError: the connection is missing or invalid.
     """
-    return (await _read_async(conn_id)).sender
+    return (await _read_async(conn_id)).budget.sender
 
 
 async def _read_async(conn_id: str) -> WhatsAppConnection:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.retry import Clock
     from airflow_provider_wacontacts.pipelines.check_numbers import NumberClient
     from airflow_provider_wacontacts.pipelines.stop import StopSignal
-    from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.lifecycle import Check
     from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckSpec, CheckTotals
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -116,7 +115,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         :raises AirflowFailException: an argument or a connection is wrong, or the budget is spent.
         """
         with fail_without_retry():
-            return self._run(context, attempt=1)
+            return self._preview(context) if self.dry_run else self._run(context, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Resume the check after a rate limit, or on a day with a new budget."""
@@ -125,12 +124,10 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def execute_after_results(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
         """Summarize the check after the triggerer has waited for its results."""
-        from airflow_provider_wacontacts.hooks.store import open_store
-
         if "error" in event:
             raise error_from_event(event)
         with fail_without_retry():
-            checks = self._sender_checks(open_store(self.store_conn_id))
+            checks = self._open_checks()
             check = checks.find(str(event["check_id"]))
             return self._publish_summary(context, check, checks, check.totals())
 
@@ -157,37 +154,43 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         return Clock(sleep=self._stop.sleep) if self._stop else None
 
     def _run(self, context: Mapping[str, Any], *, attempt: int) -> dict[str, Any]:
-        from airflow_provider_wacontacts.hooks.store import open_store
-        from airflow_provider_wacontacts.pipelines.check_results import is_shareable
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
         from airflow_provider_wacontacts.store.attempts import recorded
 
         stop = self._stop = StopSignal()
         self.validate_rendered()
-        self.hook.check()
-        store = open_store(self.store_conn_id)
-        store.prepare()
-        checks = self._sender_checks(store)
-        shared = is_shareable if self.reuse_across_senders else None
-        if self.dry_run:
-            return self._preview(context, checks, shared)
-        started_at = store.context.now()
-        check = checks.open(self._spec(context))
+        spec = self._spec(context)
+        checks = self._open_checks()
+        started_at = checks.context.now()
+        check = checks.open(spec)
         self.log.info("Check %s in store %r", check.check_id, self.store_conn_id)
         with recorded(check):
             if not check.is_filled:
-                check.fill(stop.interruptible(self._inputs(context, checks)), is_shareable=shared)
+                is_shareable = self._is_shareable()
+                check.fill(stop.interruptible(self._inputs(context, checks)), is_shareable=is_shareable)
             self._judge_rejects(check.reasons("rejected"), check.totals().given)
             totals = self._check_all(check, checks, stop, attempt, started_at)
         return self._publish_summary(context, check, checks, totals)
 
-    def _sender_checks(self, store: Store) -> SenderChecks:
+    def _open_checks(self) -> SenderChecks:
+        """Validate the sender's connection, and return its checks in a store that is ready."""
+        from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        checks = SenderChecks.of(store.context, self.hook)
+        self.hook.check()
+        budget = self.hook.budget
+        store = open_store(self.store_conn_id)
+        store.prepare()
+        checks = SenderChecks.of(store.context, budget)
         if self.messages_sql is not None:
             self._limit_to_messages(checks)
         return checks
+
+    def _is_shareable(self) -> Callable[[str | None], bool] | None:
+        """Return which results of other senders may be reused; ``None`` for none."""
+        from airflow_provider_wacontacts.pipelines.check_results import is_shareable
+
+        return is_shareable if self.reuse_across_senders else None
 
     def _limit_to_messages(self, checks: SenderChecks) -> None:
         from airflow_provider_wacontacts.hooks.queries import read_rows
@@ -195,20 +198,18 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
         limit_to_messages(checks, read_rows(str(self.messages_conn_id), str(self.messages_sql), columns="messages"))
 
-    def _preview(
-        self,
-        context: Mapping[str, Any],
-        checks: SenderChecks,
-        is_shareable: Callable[[str | None], bool] | None,
-    ) -> dict[str, Any]:
+    def _preview(self, context: Mapping[str, Any]) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.check_preview import preview_check
 
+        self.validate_rendered()
+        spec = self._spec(context)
+        checks = self._open_checks()
         preview = preview_check(
             self._inputs(context, checks),
             checks,
-            fresh_after=self._spec(context).fresh_after,
-            force_check=self.force_check,
-            is_shareable=is_shareable,
+            fresh_after=spec.fresh_after,
+            force_check=spec.force_check,
+            is_shareable=self._is_shareable(),
         )
         counts = (preview.given, preview.duplicates, preview.rejected, preview.not_asked, preview.fresh, preview.leased)
         self.log.info(

@@ -208,7 +208,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
         self.hook.check()
-        return SenderChecks.of(open_store(self.store_conn_id).context, self.hook)
+        return SenderChecks.of(open_store(self.store_conn_id).context, self.hook.budget)
 
     def _begin(self, context: Any) -> PendingCheck:
         """Return the check; wait for it from the first poll on."""

@@ -53,7 +53,7 @@ class Place:
         hook = WhatsAppBusinessHook()
         store = open_store("wacontacts_store")
         store.prepare()
-        return SenderChecks(store.context, hook.sender, daily_checks=hook.daily_checks)
+        return SenderChecks.of(store.context, hook.budget)
 
     def check(self, given: Sequence[str], *, run: str = "run") -> Check:
         """Check numbers as the operator does: ask about each once, and finish."""

@@ -25,6 +25,7 @@ __all__ = [
     "CheckTotals",
     "LeasedNumbers",
     "NumberResult",
+    "SenderBudget",
 ]
 
 #: Before all times.
@@ -47,6 +48,20 @@ OPTED_OUT = "opted out"
 NO_OPT_IN = "no opt-in"
 #: The reason of a number that is not asked because the budget was spent.
 PAST_BUDGET = "past the budget"
+
+
+class SenderBudget(NamedTuple):
+    """
+    A sender, and how many numbers it may check.
+
+    :param sender: what its numbers are stored under.
+    :param daily_checks: in a UTC day, 1 and up.
+    :param monthly_checks: in a month of UTC, 1 and up; ``None`` for any number.
+    """
+
+    sender: str
+    daily_checks: int
+    monthly_checks: int | None = None
 
 
 class CheckSpec(NamedTuple):

@@ -6,14 +6,21 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
-from airflow_provider_wacontacts.store.checks.model import CACHED_FOR, NO_OPT_IN, OPTED_OUT, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.model import (
+    CACHED_FOR,
+    NO_OPT_IN,
+    OPTED_OUT,
+    CheckResults,
+    CheckSpec,
+    SenderBudget,
+)
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.erasure import erase_named
@@ -83,22 +90,6 @@ NOT_OPTED_OUT = """
 OLDEST_FIRST = " ORDER BY coalesce(checked_at, answered_at), number_id LIMIT :limit"
 
 
-class Sender(Protocol):
-    """The sender of a connection, with its budgets; see :class:`SenderChecks`."""
-
-    @property
-    def sender(self) -> str:
-        """What the numbers are stored under."""
-
-    @property
-    def daily_checks(self) -> int:
-        """The daily check budget."""
-
-    @property
-    def monthly_checks(self) -> int | None:
-        """The monthly check budget; ``None`` for any number."""
-
-
 class SenderChecks:
     """
     The checks of one sender's numbers.
@@ -119,9 +110,9 @@ class SenderChecks:
         self.budget_name = "The sender's daily_checks"
 
     @classmethod
-    def of(cls, context: StoreContext, sender: Sender) -> SenderChecks:
-        """Return the checks of a connection's sender, for example of a hook."""
-        return cls(context, sender.sender, daily_checks=sender.daily_checks, monthly_checks=sender.monthly_checks)
+    def of(cls, context: StoreContext, budget: SenderBudget) -> SenderChecks:
+        """Return the checks of a sender with this budget, for example of a hook's."""
+        return cls(context, budget.sender, daily_checks=budget.daily_checks, monthly_checks=budget.monthly_checks)
 
     def lower_budget(self, daily_checks: int, name: str) -> None:
         """Allow fewer checks in a day, 0 and up. Checks that were opened before keep their budget."""

@@ -89,11 +89,11 @@ def test_the_sender_its_budget_and_its_region_are_the_connections(connect, extra
 
     async def told():
         async with AsyncContacts("whatsapp_business_default") as contacts:
-            return contacts.sender, contacts.daily_checks
+            return contacts.budget
 
-    assert (hook.sender, hook.daily_checks, hook.region) == expected
+    assert (hook.sender, hook.budget.daily_checks, hook.region) == expected
     assert hook.account == hook.sender
-    assert asyncio.run(told()) == expected[:2]
+    assert asyncio.run(told()) == hook.budget
 
 
 @pytest.mark.parametrize(("verify", "warned"), [(False, True), ("false", True), (True, False), (None, False)])
