@@ -45,7 +45,7 @@ class Databases:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """All of the DAGs have run once; the client forgets contacts between their check and their message, and one again."""
+    """All of the DAGs have run once; the client forgets contacts between check and message, one of them twice."""
     folder = tmp_path_factory.mktemp("runs")
     business = WhatsAppBehaviour(on_whatsapp=1.0, processing_share=0.0)
     instance = GreenApiBehaviour(on_whatsapp=1.0)
