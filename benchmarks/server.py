@@ -66,6 +66,9 @@ class _Pages:
             self.size += len(body)
         file.flush()
 
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._at
+
     def send(self, client: socket.socket, name: bytes) -> None:
         offset, length = self._at[name]
         time.sleep(self._delay_s)
@@ -94,8 +97,11 @@ def _answer(client: socket.socket, stored: _Pages) -> None:
             if method == b"POST":
                 created = f'{{"cursor":"{cursor(0)}","expires_at":"2026-01-08T00:00:00.000000Z"}}'.encode()
                 client.sendall(_head(len(created)) + created)
+            elif (name := path.rpartition(b"/")[2]) in stored:
+                stored.send(client, name)
             else:
-                stored.send(client, path.rpartition(b"/")[2])
+                # The contact fields: it declares none.
+                client.sendall(_head(2) + b"[]")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from operator import lt
 
 from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Flow, Response
@@ -61,7 +61,7 @@ class _Order:
 
     def _add(self, times: Sequence[datetime]) -> None:
         first, last = self._first or times[0], self._last or times[0]
-        if any(later < earlier for earlier, later in pairwise([last, *times])):
+        if any(map(lt, times, [last, *times])):
             self.ascends, self.position = False, None
             return
         self._first, self._last = first, times[-1]
@@ -198,7 +198,7 @@ class Export:
             raise contract_error("The page has contacts from before the window. It belongs to another export.", READ)
         if not any(time <= self.window.end + TOLERANCE or self._is_since_created(time, read_at) for time in times):
             raise contract_error("The page has no contact of the requested window. It belongs to another export.", READ)
-        digest = hash(tuple((keys.uuid, keys.id, keys.updated_at) for keys in page.keys))
+        digest = hash((times[0], times[-1], *((keys.uuid, keys.id) for keys in page.keys)))
         if digest in self._pages_seen:
             raise contract_error("The server repeated a page, so the export would never end.", READ)
         self._pages_seen.add(digest)

@@ -45,10 +45,10 @@ class FieldSampler:
 
     def add(self, texts: Sequence[Text]) -> None:
         """Add contacts."""
-        for text in texts:
-            self._seen += 1
-            if self._seen <= FIRST_CONTACTS or self._seen % SAMPLE_EVERY == 0:
+        for number, text in enumerate(texts, self._seen + 1):
+            if number % SAMPLE_EVERY == 0 or number <= FIRST_CONTACTS:
                 self._sample(text)
+        self._seen += len(texts)
 
     def _sample(self, text: Text) -> None:
         try:

@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
-from airflow_provider_wacontacts.records.json import canonical, decode_leniently, split_list, split_object
+from airflow_provider_wacontacts.records.json import (
+    canonical,
+    decode_leniently,
+    split_list,
+    split_object,
+    validate_utf8,
+)
 from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text, repair_rows, validate_id
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
@@ -175,10 +181,9 @@ def _parse_strictly(body: bytes) -> TurnPage:
 
     :raises ValueError: one of them cannot; likewise with the errors of msgspec.
     """
-    if ESCAPED_NUL.search(body) or b"\n" in body:
+    if b"\n" in body or (b"\\" in body and ESCAPED_NUL.search(body)):
         raise ValueError("needs repair")
-    if not body.isascii():
-        body.decode()
+    validate_utf8(body)
     page = _PAGE_TEXTS.decode(body)
     keys = _PAGE_KEYS.decode(body).data
     for row_keys in keys:
