@@ -42,7 +42,7 @@ def record_callback(
     :param body: Body of the delivery, unchanged.
     :param table_schema: PostgreSQL schema of the store's tables. Default: the schema of the database connection.
     :param pseudonym_secret: Extra ``pseudonym_secret`` of the store's connection, if set. It identifies erased people,
-        about whom nothing is recorded.
+        whose data is not recorded.
     :param verified: Whether you verified that the delivery comes from the client, for example by a secret in the URL of
         the webhook. Default: ``False``. Then WhatsApp IDs in results are ignored, and only statuses are recorded:
         otherwise anybody could link a number with the WhatsApp ID of another person.

@@ -1,5 +1,5 @@
 """
-The command ``wacontacts``: what is wrong with a deployment, mock servers for trying DAGs, and the store's tables.
+The command ``wacontacts``: diagnosis of a deployment, mock servers for trying DAGs, and the store's tables.
 
 Each subcommand is a module that adds its own parser, and imports what it needs when it runs.
 """

@@ -1,4 +1,4 @@
-"""``wacontacts doctor``: find out what is wrong with a deployment."""
+"""``wacontacts doctor``: find out why a deployment does not work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_doctor(commands: Any) -> None:
     """Add ``wacontacts doctor`` to the commands."""
     command = commands.add_parser(
         "doctor",
-        help="find out what is wrong with a deployment",
+        help="find out why a deployment does not work",
         description=HELP,
         epilog=EXIT_CODES,
         formatter_class=ParagraphFormatter,

@@ -22,7 +22,7 @@ MAX_INTERVALS = 10
 
 
 def format_status(status: StoreStatus, store_name: str) -> str:
-    """Return a status as tables, without those that have no rows."""
+    """Return a status as tables, without empty ones."""
     title = f"{store_name}: tables of version {status.schema_version}, as of {format_utc(status.as_of)} UTC"
     tables = [table for table in (*_feed_tables(status), *_sender_tables(status.senders)) if table]
     return "\n\n".join([title, *(tables or ["No data found for this selection."])])

@@ -50,7 +50,7 @@ def add_sandbox(commands: Any) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: %(default)s). Every client that reaches it can change what it does: use "
+        help="address to listen on (default: %(default)s). Every client that reaches it can change its behavior: use "
         "another address in isolated networks only",
     )
     add("--world", choices=("seeded", "bob"), default="seeded", help="invented contacts, or the documentation's Bob")
@@ -81,9 +81,9 @@ def add_sandbox(commands: Any) -> None:
         type=float,
         default=1.0,
         metavar="X",
-        help="sandbox seconds in a real one; 0 stands still (default: 1)",
+        help="sandbox seconds in a real second; 0 stops the clock (default: 1)",
     )
-    add("--token", default="example-token", help="the token that it takes (default: example-token)")
+    add("--token", default="example-token", help="token that the mock servers accept (default: example-token)")
     add("--page-size", type=int, metavar="N", help="contacts on a page (default: 100)")
     add(
         "--set",
@@ -151,7 +151,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
 
 
 def _taken(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Take those with a prefix out of all settings, and give them without it."""
+    """Remove the settings with a prefix from all settings, and return them without it."""
     return {name.removeprefix(prefix): settings.pop(name) for name in list(settings) if name.startswith(prefix)}
 
 

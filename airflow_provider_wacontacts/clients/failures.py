@@ -1,4 +1,4 @@
-"""Why a request got no complete response, whichever driver sent it."""
+"""Why a request got no complete response, with either driver."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Failure(Enum):
     DROPPED = "The connection was dropped before a response arrived. Try again later."
     TIMED_OUT = "The server took too long to respond. Try again later, or raise extra 'timeout' of the connection."
     INCOMPLETE = "The response is incomplete or damaged. Try again later."
-    MALFORMED = "The response is not valid HTTP. Check which server answers at the connection's host."
+    MALFORMED = "The response is not valid HTTP. Check which server responds at the connection's host."
 
 
 #: The request never left, so no server can have processed it.
@@ -87,7 +87,7 @@ def tls_failure(error: BaseException) -> Failure:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the errors in it, wherever requests, urllib3 and aiohttp keep them."""
+    """Yield an error and the errors inside it, as requests, urllib3 and aiohttp keep them."""
     yield error
     inner = [getattr(error, name, None) for name in ("reason", "original_error", "os_error", "__cause__")]
     for cause in {id(each): each for each in [*inner, *error.args] if isinstance(each, BaseException)}.values():

@@ -44,7 +44,7 @@ class Request:
     :param operation: its name in logs and errors, such as ``turn.cursor.create``.
     :param method: ``GET``, ``POST``, …
     :param path: below the connection's host, starting with ``/``, already quoted. May hold a secret: never logged.
-    :param headers: without those that authenticate, which the retry loop adds.
+    :param headers: without credentials, which the retry loop adds.
     :param body: encoded body, or ``None``.
     :param idempotent: whether sending it twice is harmless. If ``False``, it is retried only if the server certainly
         did not process it.

@@ -46,7 +46,7 @@ class MergedChecks:
 
     async def send(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
         """
-        Check numbers, in a request with those of other tasks.
+        Check numbers, in a request with numbers of other tasks.
 
         If the request is rejected, each task's numbers are sent in a request of their own.
 
@@ -78,9 +78,9 @@ class MergedChecks:
 
     async def _answer(self, parts: Sequence[_Part]) -> Exception | None:
         """
-        Send a request, and hand over its results or its error.
+        Send a request, and pass its results or its error on.
 
-        :returns: an error that one of the numbers may be the reason for; it is not handed over.
+        :returns: an error that one of the numbers may be the reason for; it is not passed on.
         """
         numbers = list(dict.fromkeys(chain.from_iterable(part.numbers for part in parts)))
         try:
@@ -108,7 +108,7 @@ class _Part:
         self.response: asyncio.Future[CheckResponse] = asyncio.get_running_loop().create_future()
 
     def answer(self, response: CheckResponse) -> None:
-        """Hand over the results of these numbers."""
+        """Pass on the results of these numbers."""
         missing = set(response.missing)
         missing_here = [number for number in self.numbers if number in missing]
         results = {number: response.results[number] for number in self.numbers if number in response.results}
@@ -117,7 +117,7 @@ class _Part:
             self.response.set_result(replace(response, results=results, missing=missing_here, error=error))
 
     def fail(self, error: Exception) -> None:
-        """Hand over an error."""
+        """Pass on an error."""
         if not self.response.done():
             self.response.set_exception(error)
 
@@ -143,7 +143,7 @@ class _Request:
         return [part for part in self._parts if not part.response.done()]
 
     def has_room(self, size: int, at_most: int) -> bool:
-        """Return whether so many numbers may be added."""
+        """Return whether this many numbers may be added."""
         return not self._closed.is_set() and self._size + size <= min(at_most, self._at_most or at_most)
 
     async def add(self, numbers: Sequence[str], at_most: int) -> CheckResponse:

@@ -241,7 +241,7 @@ class RetryLoop:
 
 def _advance(flow: AuthFlow[T], result: Any, operation: str) -> Request | Call:
     """
-    Send a flow its result, and return what it wants next.
+    Send a flow its result, and return its next action.
 
     :raises ContractError: the flow raised something else than an error of this package, which may hold data.
     """
@@ -263,7 +263,7 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
 
     :returns: the pause before the next attempt; ``None`` if the response is the flow's to handle.
     :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or what is left of the budget.
-    :raises ServerError: 5xx, likewise.
+    :raises ServerError: 5xx, under the same condition.
     :raises NetworkError: no complete response arrived within the budget.
     :raises ConfigError: TLS failed, or the host name is unknown.
     :raises ContractError: no valid HTTP response arrived within the budget.
@@ -287,14 +287,14 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
 
 def read_retry_after(response: Response, now: datetime) -> timedelta | None:
     """
-    Read how long the server asks its clients to wait.
+    Read the delay that the server requests of its clients.
 
     The greater of ``Retry-After`` (seconds, whole or not, or an HTTP date) and, on 429, ``X-Ratelimit-Reset`` (seconds
     since 1970, whole or not, or an HTTP date). Times are compared with the server's own ``Date``, or with the local
     time if that is missing or makes no sense.
 
     :param now: the local time, timezone-aware.
-    :returns: zero and up; ``None`` if neither header can be read and believed.
+    :returns: zero and up; ``None`` if neither header is valid.
     """
     pauses = [_until(response.headers.get("retry-after", ""), response, now, _duration)]
     if response.status == TOO_MANY_REQUESTS:
@@ -308,9 +308,9 @@ def _is_retryable(outcome: Response | Failure) -> bool:
 
 def _may_be_processed(outcome: Response | Failure, retry_after: timedelta | None) -> bool:
     """
-    Tell whether the server may have processed the request without saying so.
+    Return whether the server may have processed the request without saying so.
 
-    Gateways answer 503 Service Unavailable also after they forwarded a request. With ``Retry-After`` they did not.
+    Gateways also respond with 503 Service Unavailable after they forwarded a request, but then without ``Retry-After``.
     """
     if isinstance(outcome, Failure):
         return outcome not in UNSENT

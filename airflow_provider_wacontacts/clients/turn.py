@@ -43,7 +43,7 @@ ACCEPT_AND_SEND = {**ACCEPT, "content-type": "application/json"}
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """
-    Options of an export. Only those that are set are sent.
+    Options of an export. Only options that are set are sent.
 
     :param ordering: ``asc`` or ``desc``, by the time of update; the server's choice by default.
     :param page_size: contacts per page, 1 and up. Some numbers refuse it with 400 Bad Request.

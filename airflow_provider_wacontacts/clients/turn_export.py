@@ -131,7 +131,7 @@ class Export:
 
         :returns: the page, which may be empty; ``None`` after the last one.
         :raises ContractError: a response that is not as documented, rows of another window, a page or a cursor that
-            repeats, or ten new cursors without a row of progress. What was received before it was returned.
+            repeats, or ten new cursors without a row of progress. Earlier pages were returned.
         """
         while not self.done:
             if self._failure:

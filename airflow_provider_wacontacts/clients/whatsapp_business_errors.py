@@ -240,7 +240,7 @@ def _most_severe(errors: Sequence[ApiErrorItem]) -> ErrorSpec | None:
 
 
 def _severity(spec: ErrorSpec) -> int:
-    """Order errors: those of the account first, then of the request, transient ones last."""
+    """Order errors: errors of the account first, then of the request, transient ones last."""
     return 2 if spec.kind in STATUS_OF_TRANSIENT else int(spec.kind is RejectedError)
 
 

@@ -26,7 +26,7 @@ ACCOUNT_DEPTH = 3
 
 class Declaration(NamedTuple):
     """
-    What is known of the fields of an extraction before its contacts.
+    The known fields of an account before an extraction's contacts.
 
     :param types: types by field, as the source declares them; ``None`` if it does not.
     :param selects: returns whether a field is written; the others are not compared.

@@ -62,7 +62,7 @@ class ObjectPath(Protocol):
         """Open the file for streaming."""
 
     def exists(self) -> bool:
-        """Tell whether a file, or anything below it, is there."""
+        """Return whether a file, or anything below it, is there."""
 
     def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
         """Make it a directory."""

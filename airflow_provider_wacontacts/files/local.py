@@ -1,5 +1,5 @@
 """
-Files in a local directory: private whatever the umask is, and never written through a symbolic link.
+Files in a local directory: private with any umask, and never written through a symbolic link.
 
 A file gets the permissions of its folder, without execution. So users who may list an extraction may read it, and a
 file that an erasure rewrites is as private as it was.

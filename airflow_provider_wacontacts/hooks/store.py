@@ -137,7 +137,7 @@ class StoreHook(DbApiHook):
 
     @property
     def placeholder(self) -> str:
-        """What stands for a parameter in SQL: ``?`` in SQLite, ``%s`` in PostgreSQL."""
+        """The placeholder of a parameter in SQL: ``?`` in SQLite, ``%s`` in PostgreSQL."""
         return "?" if self._is_sqlite else "%s"
 
     @property

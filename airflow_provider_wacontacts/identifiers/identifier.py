@@ -52,7 +52,7 @@ class Identifier:
 
     @property
     def local_part(self) -> str:
-        """The value without its domain: what is before the ``@``."""
+        """The value without its domain: the part before the ``@``."""
         return self.value.partition("@")[0]
 
 

@@ -40,7 +40,7 @@ class UnsearchableError(ValueError):
 
 def find_identifiers(text: bytes | str) -> Iterator[Identifier]:
     """
-    Yield everything in a text that could be an identifier, whatever stands around it.
+    Yield everything in a text that could be an identifier, also inside of other text.
 
     Escapes of JSON are decoded first. Spaces, brackets, dots, dashes and slashes between digits are ignored. A number
     without its country code is not found.
@@ -91,7 +91,7 @@ class Mentions:
         self._numbers = [one.value.encode() for one in self._wanted if one.value.isdecimal()]
 
     def found_in(self, text: bytes | str) -> bool:
-        """Return whether a text mentions one of the identifiers; also if it has too many digits to tell."""
+        """Return whether a text mentions one of the identifiers; also if it has too many digits for a search."""
         if not self._wanted or (len(self._wanted) <= FEW and not self._is_possible(text)):
             return False
         try:

@@ -1,7 +1,7 @@
 """
 Phone numbers as people and spreadsheets write them: any dialable spelling as E.164, or a reason why it is none.
 
-The numbering plans are those of phonenumbers, Google's library. A number without a country code belongs to the region
+The numbering plans come from phonenumbers, Google's library. A number without a country code belongs to the region
 of the sender. Whether a number is on WhatsApp is not decided here.
 """
 
@@ -217,7 +217,7 @@ def _integral_text(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Write digits, spaces, dashes and plus signs of all scripts as in ASCII, and leave out what is invisible."""
+    """Write digits, spaces, dashes and plus signs of all scripts as in ASCII, and leave out invisible characters."""
     text = LINE_BREAKS.sub("\n", text.strip("\0").strip())
     return "".join(_plain_characters(text)).strip()
 
@@ -238,7 +238,7 @@ def _plain_characters(text: str) -> Iterator[str]:
 
 
 def _dialed(text: str) -> str:
-    """Return what is dialed: without scheme, link, quotes and extension."""
+    """Return the dialed part: without scheme, link, quotes and extension."""
     text = text.removeprefix("'").strip('"').strip()
     if link := LINK.fullmatch(text):
         return f"+{link['digits']}"

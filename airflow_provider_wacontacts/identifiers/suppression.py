@@ -176,7 +176,7 @@ class SuppressionList:
         """
         Return whether a text mentions a person who was erased; see :func:`.find_identifiers`.
 
-        In doubt the answer is yes, also for a text with too many digits to be searched.
+        When in doubt, returns true, also for a text with too many digits to be searched.
         """
         try:
             return bool(self._hashes) and any(map(self.has, find_identifiers(text)))

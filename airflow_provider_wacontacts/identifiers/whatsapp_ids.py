@@ -67,7 +67,7 @@ def ids_by_kind(*values: object) -> IdsByKind:
     """
     Sort what a system says about one contact by kind.
 
-    :param values: strings or integers. What is no identifier of a person is left out; the first of a kind counts.
+    :param values: strings or integers. Values that identify no person are left out; the first of a kind counts.
     """
     found: dict[str, str] = {}
     for value in values:

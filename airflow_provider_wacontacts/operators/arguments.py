@@ -57,7 +57,7 @@ class ValidatedArguments:
     @classmethod
     def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """
-        Validate what is given of the arguments.
+        Validate the given arguments.
 
         :raises ConfigError: an argument is wrong.
         """

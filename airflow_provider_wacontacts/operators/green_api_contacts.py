@@ -52,8 +52,8 @@ __all__ = ["VALIDATORS", "GreenApiContactsOperator"]
 
 EMPTY_ON_EVERY_ATTEMPT = "GREEN-API returned an empty contact list on every attempt"
 EMPTY_REMEDY = (
-    f"{EMPTY_ON_EVERY_ATTEMPT}. Scan the instance's QR code again. If that does not help, ask GREEN-API's support. If"
-    " the account really is empty, set on_empty to 'skip' or 'accept'."
+    f"{EMPTY_ON_EVERY_ATTEMPT}. Scan the instance's QR code again. If that does not help, contact GREEN-API's support."
+    " If the account really is empty, set on_empty to 'skip' or 'accept'."
 )
 #: Why a snapshot marks no contacts as gone, by its reason.
 INCOMPLETE_REASONS = {
@@ -100,7 +100,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     @classmethod
     def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """
-        Validate what is given of the arguments.
+        Validate the given arguments.
 
         :raises ConfigError: an argument is wrong, or two of them exclude each other.
         """

@@ -99,7 +99,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     @classmethod
     def validate_arguments(cls, arguments: Mapping[str, Any]) -> None:
         """
-        Validate what is given of the arguments.
+        Validate the given arguments.
 
         :raises ConfigError: an argument is wrong, or two of them exclude each other.
         """

@@ -1,1 +1,1 @@
-"""The work itself, without Airflow: whatever a job needs of the world is handed to it."""
+"""The work itself, without Airflow. A job gets all clients, stores and clocks as arguments."""

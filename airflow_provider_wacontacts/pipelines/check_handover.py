@@ -34,7 +34,7 @@ class TargetTable(Protocol):
 @dataclass(frozen=True, slots=True)
 class HandoverSummary:
     """
-    What was passed on: an ID and counts, no personal data.
+    Results that were passed on: an ID and counts, no personal data.
 
     :param rows: rows of the check.
     :param written: rows that are in the table for it now.
@@ -126,7 +126,7 @@ def _desired(group: _Group, before: Sequence[TargetRow], statuses: Collection[st
 def _desired_of_number(
     group: _Group, before: Sequence[TargetRow], statuses: Collection[str], *, may_add: bool
 ) -> tuple[list[TargetRow], int]:
-    """Return the rows that a number should have, whichever contacts they are of."""
+    """Return the rows that a number should have, of all its contacts."""
     result = group.results[0]
     if not _is_decided(result, statuses):
         return list(before), len(before)

@@ -109,7 +109,7 @@ class CheckRun:
             self._wait_for_others()
 
     def _drain_free(self) -> None:
-        """Take all results that cost nothing, and wait for those that other tasks are fetching."""
+        """Take all results that cost nothing, and wait for results that other tasks are fetching."""
         while self._run_batches(self.check.queued_free(self.client.batch_size), past_budget=True).leased_elsewhere:
             self._wait_for_others()
 

@@ -1,4 +1,4 @@
-"""The dry run of a check: what it would ask, and what that costs. Nothing is sent, and nothing is stored."""
+"""The dry run of a check: the numbers that it would send, and their cost. Nothing is sent, and nothing is stored."""
 
 from __future__ import annotations
 

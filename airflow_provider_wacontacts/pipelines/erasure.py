@@ -133,7 +133,7 @@ def read_people(values: Iterable[object], *, ignore_unreadable: bool = False) ->
 
 class _Scope(NamedTuple):
     """
-    Who is to be erased.
+    The people to erase.
 
     :param given: identifiers, with variants if these are included.
     :param linked: all that was found, the given ones included.
@@ -184,7 +184,7 @@ def erase_people(
     """
     Erase people from the store, then erase the store's whole suppression list from files and Iceberg tables.
 
-    Only one run per store rewrites files at a time. A killed run is completed by the next one, whatever its ``people``.
+    Only one run per store rewrites files at a time. A killed run is completed by the next one, with any ``people``.
 
     :param people: as :func:`read_people` returns them; may be empty.
     :param roots: paths below which files are rewritten.

@@ -1,8 +1,8 @@
 """
 What a snapshot of GREEN-API changes in an Iceberg table: new, changed, returned and gone contacts.
 
-The rules are those of the store. The snapshots that a new one is compared with are kept as a property of the table, one
-for each account, which is set in the commit that appends the rows.
+The same rules apply as in the store. The snapshots that a new one is compared with are kept as a property of the
+table, one for each account, which is set in the commit that appends the rows.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def snapshot_changes(
     """
     Compare a snapshot with the table.
 
-    Of rows with the same ID the first counts. A gone contact keeps what was last known of it.
+    Of rows with the same ID the first counts. A gone contact keeps its last known content.
 
     :raises LandingError: a file or the table cannot be read.
     """
@@ -202,7 +202,7 @@ def _kept(
 
 
 def _is_of(contact_id: str, *, group: bool | None) -> bool:
-    """Tell whether a contact can be missing. An ID that shows no type, for example a pseudonym, is of neither."""
+    """Return whether a contact can be missing. An ID that shows no type, for example a pseudonym, is of neither."""
     is_group = contact_id.endswith(GROUP)
     return group is None or (is_group if group else not is_group and "@" in contact_id)
 

@@ -35,7 +35,7 @@ class IdentityApi(Protocol):
 @dataclass(slots=True)
 class FetchSummary:
     """
-    What was fetched, as counts and IDs without personal data.
+    The outcome of fetching identities, as counts and IDs without personal data.
 
     ``given`` is ``unchanged + changed + unknown``.
 
@@ -62,7 +62,7 @@ class FetchSummary:
 @dataclass(slots=True)
 class AcknowledgeSummary:
     """
-    What was acknowledged, as counts and IDs without personal data.
+    The outcome of acknowledging identities, as counts and IDs without personal data.
 
     ``given`` is ``acknowledged + already_acknowledged + changed + unknown``.
 

@@ -79,7 +79,7 @@ class _RowCounts(Protocol):
 
 def has_too_many_rejected(extraction: _RowCounts, max_rejected: float) -> bool:
     """
-    Tell whether an extraction rejected too many rows.
+    Return whether an extraction rejected too many rows.
 
     :param max_rejected: share of all rows that may be rejected, 0 to 1.
     """
@@ -207,7 +207,7 @@ class CheckSummary:
     """
     The summary of a check: ids and counts, no personal data.
 
-    The counts are those of :class:`~airflow_provider_wacontacts.store.checks.model.CheckTotals`.
+    The counts are from :class:`~airflow_provider_wacontacts.store.checks.model.CheckTotals`.
 
     :param sender: sender that the results are stored under.
     :param state: ``open``, ``resolved`` or ``expired``.

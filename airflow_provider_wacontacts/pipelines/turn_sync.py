@@ -95,7 +95,7 @@ class SyncSpec:
         return self.selection.has if self.selection else lambda _: True
 
     def observation(self, fields: FieldCounter, declared: Mapping[str, str] | None) -> FieldObservation:
-        """Return what was found of the fields that are written."""
+        """Return the fields that were found, as far as they are written."""
         selects = self.selects
         kept = None if declared is None else {name: type_ for name, type_ in declared.items() if selects(name)}
         return FieldObservation(fields.observed(kept), selects)

@@ -1,5 +1,5 @@
 """
-Wait for the results of a check: request what is missing again until all results are final, or until a deadline.
+Wait for the results of a check: request missing results again until all results are final, or until a deadline.
 
 :class:`PendingCheck` works on the store, and blocks. A worker polls with :func:`poll_results`. A triggerer runs
 :func:`wait_for_results`, which blocks in threads only.
@@ -284,9 +284,9 @@ def pause_before_poll(poll: int, left: timedelta, jitter: float, retry_after: ti
     Return the pause before the next poll: as the client's protocol says, but not past the deadline.
 
     :param poll: how many polls there were, 1 and up.
-    :param left: until the deadline. After it, work on the store is retried at the same pace.
+    :param left: until the deadline. After it, work on the store is retried with the same delays.
     :param jitter: of [0, 1).
-    :param retry_after: what the server asked for.
+    :param retry_after: delay that the server requested.
     """
     pause = next_pause(poll, jitter, retry_after)
     return min(pause, left) if left > timedelta(0) else pause

@@ -1,4 +1,4 @@
-"""Who may see what of a store: Airflow's own users, by the rights that its auth manager gives them."""
+"""Permissions to see a store: Airflow's own users, as its auth manager permits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Refusal", "Viewer", "authorize", "require_people"]
 
 class Refusal(Exception):  # noqa: N818 - it is a page
     """
-    A page instead of the one that was asked for.
+    A page instead of the requested one.
 
     :param status: of HTTP.
     :param title: in a few words.
     :param message: what happened, and what to do.
-    :param viewer: who asked, for the page's navigation; ``None`` if they may see no store.
+    :param viewer: the user, for the page's navigation; ``None`` if they may see no store.
     """
 
     def __init__(self, status: int, title: str, message: str, viewer: Viewer | None = None) -> None:
@@ -58,7 +58,7 @@ def authorize(user: Any, store_conn_id: str | None) -> Viewer:
     Find out which stores a user may see, and choose one.
 
     :param user: of Airflow's auth manager.
-    :param store_conn_id: the store that was asked for; ``None`` for the first one.
+    :param store_conn_id: the requested store; ``None`` for the first one.
     :raises Refusal: they may see none, or not this one, or the page does not show it.
     """
     known = store_conn_ids()

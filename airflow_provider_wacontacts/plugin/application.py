@@ -1,4 +1,4 @@
-"""The page's FastAPI application: each route finds out who asks and what they may see, reads, and answers with HTML."""
+"""The page's FastAPI application: each route identifies the user and their stores, reads, and returns HTML."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Page:
 
     async def viewer(self, request: Request, user: Any) -> Viewer:
         """
-        Return who asks, and which store they look at.
+        Return the user, and the store that they look at.
 
         :raises Refusal: they may not.
         """
@@ -55,7 +55,7 @@ class Page:
         return await run_sync(authorize, user, request.query_params.get("store"), limiter=self._authorizing)
 
     async def show(self, view: View, request: Request, viewer: Viewer) -> Response:
-        """Answer with a view. Users who ask for the same share what was read and rendered."""
+        """Return a view. Users of the same view share a cached copy."""
         parameters = Parameters(request.path_params, request.query_params, datetime.now(UTC).date())
         key = (viewer.store_conn_id, str(request.url.path), str(sorted(request.query_params.items())))
 
@@ -78,7 +78,7 @@ class Page:
 
     async def show_people(self, request: Request, viewer: Viewer) -> Response:
         """
-        Answer with the form for a person, or with the person. What is typed and what is found is never cached.
+        Return the form for a person, or the person. Input and results are never cached.
 
         :raises Refusal: the user may not see persons, or no user may.
         """
@@ -138,9 +138,9 @@ def respond(
     viewer: Viewer | None, *, title: str, content: str, tab: str = "", notes: list[str] | None = None, status: int = 200
 ) -> Response:
     """
-    Answer with a whole HTML document.
+    Return a whole HTML document.
 
-    :param viewer: who asks; ``None`` if that is not known, and nothing but the content is shown.
+    :param viewer: the user; ``None`` if unknown: then only the content is shown.
     :param content: HTML.
     """
     nonce = secrets.token_urlsafe(16)

@@ -1,4 +1,4 @@
-"""The parameters of the page's views. What is out of range becomes the nearest value, and a note says so."""
+"""The parameters of the page's views. A value out of range becomes the nearest valid one, and a note says so."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WEEKS = {53: "1 year", 105: "2 years"}
 
 class Parameters:
     """
-    What a request asks for.
+    The parameters of a request.
 
     :param path: values in the path.
     :param query: values in the query.
     :param today: the current UTC day.
-    :ivar notes: what was changed, as sentences for the user.
+    :ivar notes: corrections, as sentences for the user.
     """
 
     def __init__(self, path: Mapping[str, str], query: Mapping[str, str], today: date) -> None:

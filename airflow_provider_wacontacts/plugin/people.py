@@ -35,7 +35,7 @@ def read_form(body: bytes) -> Identifier | str:
     """
     Read a posted form.
 
-    :returns: the identifier, or why there is none, which does not contain what was typed.
+    :returns: the identifier, or why there is none, which does not contain the input.
     """
     form = {name: values[0].strip() for name, values in parse_qs(body.decode(errors="replace")).items()}
     kind = form.get("kind", "")
@@ -48,7 +48,7 @@ def read_form(body: bytes) -> Identifier | str:
 
 
 def find_person(store: Store, identifier: Identifier) -> tuple[FoundPerson, datetime]:
-    """Look for a person; return what was found, and when."""
+    """Look for a person; return the result and its time."""
 
     def read(db: Database, now: datetime) -> tuple[FoundPerson, datetime]:
         return read_person(db, identifier), now

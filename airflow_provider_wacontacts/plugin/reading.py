@@ -38,7 +38,7 @@ class BusyError(Exception):
 
 
 class StoreTimeoutError(LandingError):
-    """The store did not answer in time."""
+    """The store did not respond in time."""
 
 
 class Readers:
@@ -72,7 +72,7 @@ class Readers:
         """
         Run a function, or take the result of its last run with this key, or wait for the run that has begun.
 
-        Errors are shared, too: a store that is down is not asked once for every viewer.
+        Errors are shared, too: a store that is down is not queried once for every viewer.
 
         :raises BusyError: it has to run, and all threads are busy.
         :raises StoreTimeoutError: it took too long.
@@ -102,7 +102,7 @@ class Readers:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), self._time_limit_s)
         except TimeoutError:
             raise StoreTimeoutError(
-                f"The store did not answer within {self._time_limit_s:g} seconds. Check that its database is up and"
+                f"The store did not respond within {self._time_limit_s:g} seconds. Check that its database is up and"
                 " can be reached from the API server."
             ) from None
 

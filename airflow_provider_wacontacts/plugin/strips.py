@@ -1,4 +1,4 @@
-"""Calendars and bars as SVG: where each shape stands, and its text. The templates only write them down."""
+"""Calendars and bars as SVG: the place and text of each shape. The templates only write them down."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOUR_PITCH = 28
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A cell: its place, what it shows, its text, and the day that it leads to."""
+    """A cell: its place, state, text, and the day that it links to."""
 
     x: float
     y: float
@@ -113,7 +113,7 @@ def day_strip(calendar: AccountCalendar, span: Window, today: date) -> Strip:
 
 
 def hour_strip(calendar: AccountCalendar, span: Window, now: datetime) -> Strip:
-    """Draw a week, one line a day and one cell an hour, with the new versions of each hour below."""
+    """Draw a week, one row a day and one cell an hour, with the new versions of each hour below."""
     cells = [cell for cell in cells_of(calendar, span, HOUR) if cell.start <= now]
     left = LEFT + 30
     squares = [

@@ -62,7 +62,7 @@ class _Waiting:
     """
     A delivery that waits for a transaction.
 
-    :param delivery: what it contained; ``None`` if it cannot be read.
+    :param delivery: its content; ``None`` if it cannot be read.
     """
 
     sender: str
@@ -76,7 +76,7 @@ class _Group(NamedTuple):
     """
     Deliveries that one transaction records.
 
-    :param together: what they contained; ``None`` for one that cannot be read.
+    :param together: their contents; ``None`` for one that cannot be read.
     """
 
     members: list[_Waiting]
@@ -172,7 +172,7 @@ class Recorder:
         return _Group(members, together)
 
     def _write(self, group: _Group) -> list[_Waiting]:
-        """Write deliveries; return those that were written."""
+        """Write deliveries; return the ones that were written."""
         is_trial = self._is_down
         if is_trial and not self._trial.acquire(blocking=False):
             # While the store is down, one tries at a time, and the others are refused at once.

@@ -17,10 +17,10 @@ JSON_TYPES = {str: "string", bool: "boolean", dict: "object", list: "array"}
 #: A name with more digits, characters or signs may be a person's identifier, so it is not recorded.
 NAME = re.compile(r"(?!.*\d{5})[^\W\d][\w .:-]{0,63}")
 MAX_FIELDS = 1_000
-#: All contacts are searched for new names. Types and shares are those of the first contacts and of every so manieth.
+#: All contacts are searched for new names. Types and shares come from a sample: the first contacts, and every 64th.
 FIRST_CONTACTS = 20
 SAMPLE_EVERY = 64
-#: A field is gone if chance leaves it out of so many contacts less often than this.
+#: A field is gone if chance leaves it out of this many contacts less often than this.
 CHANCE = 1e-6
 #: Counts of contacts are halved beyond, so that a share follows what contacts are like now.
 MAX_COUNTED = 10_000
@@ -51,7 +51,7 @@ class ObservedFields(NamedTuple):
 
 
 class _Members:
-    """The members of objects: their names, and of sampled objects their types and counts."""
+    """The keys of objects, and of sampled objects their types and counts."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -59,7 +59,7 @@ class _Members:
         self.counts: Counter[str] = Counter()
 
     def sample(self, members: Mapping[str, Any], *, is_counted: bool) -> None:
-        """Add the types of an object's members."""
+        """Add the types of an object's values."""
         self.types.update(zip(members, map(type, members.values()), strict=True))
         if is_counted:
             self.counts.update(members.keys())
@@ -70,7 +70,7 @@ class _Members:
 
 
 class FieldCounter:
-    """Counts the fields of contacts as they pass: the members of each, and those of its ``details``."""
+    """Counts the fields of contacts: the keys of each, and of its ``details``."""
 
     def __init__(self) -> None:
         self.restart()
@@ -172,7 +172,7 @@ class KnownField:
 
     @property
     def is_missed(self) -> bool:
-        """Whether so many contacts are without it that chance does not explain it."""
+        """Whether too many contacts are without it for chance."""
         without = 1 - self.contacts_with / (self.contacts + 1)
         return self.contacts_with > 0 and without**self.contacts_since < CHANCE
 
@@ -191,7 +191,7 @@ def find_drift(
     known: Iterable[KnownField], observed: ObservedFields, *, are_latest: bool = True
 ) -> tuple[list[Drift], list[KnownField]]:
     """
-    Compare the fields of an account's contacts with those that are known of it.
+    Compare the fields of an account's contacts with its known fields.
 
     Where the source declares its fields, the declaration decides which of these are there. Of other fields, contacts
     decide. The first contacts, and the first declaration, are no drift.

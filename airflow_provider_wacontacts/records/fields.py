@@ -21,7 +21,7 @@ class FieldSelection:
     """
     Leaves fields out of contacts.
 
-    :param include: fields to write with those that are needed; a dot leads into an object, as in ``details.name``.
+    :param include: fields to write, next to the key fields; a dot leads into an object, as in ``details.name``.
     :param exclude: fields to leave out. A list or a string in place of an object is left out as a whole.
     :param needed: fields that are always written, as contacts are stored under them.
     :ivar options: what changes with the selection.

@@ -4,7 +4,7 @@ Contacts of GREEN-API: the response as a snapshot, and a contact as a record.
 GREEN-API has no paging: one response holds all contacts of an account, possibly hundreds of thousands. The snapshot
 keeps the response as received, with the position of each contact in it, and decodes a contact only when it is needed.
 
-The fields are those of https://green-api.com/en/docs/api/service/GetContacts/
+The fields are documented at https://green-api.com/en/docs/api/service/GetContacts/
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["NEEDED_FIELDS", "SOURCE", "GreenApiKeys", "Snapshot", "parse_record"
 
 SOURCE = "green_api"
 PAGE_ROWS = 5_000
-#: The fields that identify a person: their pseudonyms join with those of other feeds.
+#: The fields that identify a person: their pseudonyms join with pseudonyms of other feeds.
 IDENTIFIER_FIELDS = frozenset({"id", "phoneNumber"})
 #: The field that contacts are stored under, which no selection leaves out.
 NEEDED_FIELDS = frozenset({"id"})

@@ -1,7 +1,7 @@
 """
 The JSON of contacts: canonical form, lenient decoding, and repair of what databases refuse.
 
-A strict, fast decoder reads nearly everything. What it refuses (raw control characters, invalid UTF-8, ``NaN``) is
+A strict, fast decoder reads nearly everything. Text that it refuses (raw control characters, invalid UTF-8, ``NaN``) is
 decoded leniently and repaired, so that one malformed row never costs the rows beside it.
 """
 

@@ -22,7 +22,7 @@ Text: TypeAlias = bytes | msgspec.Raw
 
 
 class ContactKeys(Protocol):
-    """What is read of every contact, whatever happens to the rest of it."""
+    """The fields that are read of every contact, even if the rest of it is invalid."""
 
     @property
     def contact_id(self) -> str:

@@ -105,7 +105,7 @@ class Pseudonymizer:
         for depth, name in enumerate(path, 1):
             inner = parent.get(name)
             if depth == len(path) or type(inner) is not dict:
-                # What is not an object may have the field anywhere in it.
+                # A value that is no object may have the field anywhere in it.
                 if name in parent:
                     parent[name] = self.value(".".join(path[:depth]), inner, identifier_fields)
                 return

@@ -82,7 +82,7 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("not a time") from None
 
 
-#: A member ``"id"`` with a string value, at any depth. A regular expression, because a reject may not be JSON.
+#: A key ``"id"`` with a string value, at any depth. A regular expression, because a reject may not be JSON.
 ID_MEMBER = re.compile(rb'"id"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 
 
@@ -108,7 +108,7 @@ def ids_in_rejects(rejects: Iterable[Reject]) -> frozenset[str]:
 
 
 def has_unidentified(rejects: Iterable[Reject]) -> bool:
-    """Tell whether a reject has no id, or one that is unreadable, and may therefore be any contact."""
+    """Return whether a reject has no ID, or an unreadable one, and may therefore be any contact."""
     return any(not any(ids) or None in ids for ids in map(_ids, rejects))
 
 

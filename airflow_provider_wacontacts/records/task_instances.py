@@ -10,7 +10,7 @@ __all__ = ["TaskInstanceKey", "options_digest"]
 
 class TaskInstanceKey(NamedTuple):
     """
-    A task instance of Airflow, the same for all of its tries.
+    A task instance of Airflow, the same for all of its attempts.
 
     :param map_index: -1 if the task is not mapped.
     :param region_id: of a task in a loop, like ``region_index``: from Airflow 3.4 on; ``None`` elsewhere.

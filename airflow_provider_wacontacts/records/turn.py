@@ -5,7 +5,7 @@ msgspec decodes a page twice: into the JSON of each contact, and into the few fi
 page that it refuses, or with text that databases refuse, is decoded leniently instead; each of its rows is then
 repaired, or rejected alone.
 
-The fields are those of "Getting data from the Contacts API endpoint",
+The fields are documented in "Getting data from the Contacts API endpoint",
 https://learn.turn.io/article/l8g9u42mpr-getting-data-from-the-contacts-api-endpoint
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDED_FIELDS", "SOURCE", "TurnKeys", "TurnPage", "parse_page", "parse_record"]
 
 SOURCE = "turn"
-#: The fields that identify a person: their pseudonyms join with those of other feeds.
+#: The fields that identify a person: their pseudonyms join with pseudonyms of other feeds.
 IDENTIFIER_FIELDS = frozenset({"details.whatsapp_id"})
 #: The fields that contacts are stored under, which no selection leaves out.
 NEEDED_FIELDS = frozenset({"uuid", "id", "number_id", "updated_at"})
@@ -179,7 +179,7 @@ def _parse_strictly(body: bytes) -> TurnPage:
     """
     Parse a page whose contacts can all be stored as they are.
 
-    :raises ValueError: one of them cannot; likewise with the errors of msgspec.
+    :raises ValueError: one of them cannot. Errors of msgspec are ValueErrors, too.
     """
     if b"\n" in body or (b"\\" in body and ESCAPED_NUL.search(body)):
         raise ValueError("needs repair")

@@ -20,7 +20,7 @@ The same process serves the WhatsApp Business API under ``/v1/users/login``, ``/
         sandbox.fail(Fault(on="check", kind="status", status=503, code=1016))
         ...                                    # check numbers with the token sandbox.whatsapp.behaviour.token
         assert sandbox.asked_numbers["+919876500001"] == 1
-        sandbox.whatsapp.finish()              # bodies of the callbacks for what is still processing
+        sandbox.whatsapp.finish()              # callback bodies of numbers that are processing
 
 And GREEN-API's methods under ``/waInstance<idInstance>/<method>/<apiTokenInstance>``, for an account whose list of
 contacts changes with the sandbox's clock::
@@ -30,7 +30,7 @@ contacts changes with the sandbox's clock::
         sandbox.green_api.rename("447700900123@c.us", name="Quillimar", at="2022-09-20T00:00:00Z")
         sandbox.green_api.remove("447700900123@c.us", at="2022-09-21T00:00:00Z")
         sandbox.fail(Fault(on="contacts", kind="status", status=400, message="Instance is deleted"))
-        ...                                    # ask for contacts with sandbox.green_api.behaviour.token
+        ...                                    # request contacts with sandbox.green_api.behaviour.token
         assert [call.outcome for call in sandbox.green_api.calls] == ["400", "200", "200", "200"]
 
 From a shell, ``wacontacts sandbox --help``. Other processes use the control API, which

@@ -1,7 +1,7 @@
 """
-Example contacts: those of the vendors' documentation, and any number of invented people, the same in both feeds.
+Example contacts: the contacts of the vendors' documentation, and any number of invented people, the same in both feeds.
 
-None of the invented people exists. Names are of no language, so a search of logs for them finds leaks and nothing else.
+None of the invented people exists. Names are of no language, so a search of logs for them finds only leaks.
 Numbers are of ranges that no carrier assigns: Ofcom's drama range, North America's 555-01xx, and +999.
 """
 

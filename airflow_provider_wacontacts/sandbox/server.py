@@ -44,11 +44,11 @@ class Sandbox:
 
     Any number of them run side by side.
 
-    ``with Sandbox(...) as sandbox`` starts it and stops it. What is set on it takes effect with the next request.
+    ``with Sandbox(...) as sandbox`` starts it and stops it. Changes of it take effect with the next request.
 
     :param world: the contacts; 300 invented contacts over two weeks by default.
     :param now: the sandbox's time; the midnight after the world's last event by default.
-    :param rate: sandbox seconds in a real one; by default the clock stands still until it is moved.
+    :param rate: sandbox seconds in a real one; by default the clock does not advance until it is set.
     :param behaviour: settings where Turn.io's contract is open.
     :param whatsapp: settings where the contract of the WhatsApp Business API is open.
     :param green_api: settings where GREEN-API's contract is open.
@@ -125,7 +125,7 @@ class Sandbox:
 
     @property
     def asked_numbers(self) -> Counter[str]:
-        """How often each number was checked for WhatsApp, in answered requests, by ``+`` and its digits."""
+        """How often each number was checked for WhatsApp, in requests with a response, by ``+`` and its digits."""
         return self._client.asked
 
     @property
@@ -135,7 +135,7 @@ class Sandbox:
 
     @property
     def lock(self) -> threading.RLock:
-        """Held while a request is answered."""
+        """Held while a request is processed."""
         return self._dispatcher.lock
 
     @property
@@ -252,7 +252,7 @@ class Sandbox:
             loop="asyncio",
             ws="none",
             log_config=None,
-            log_level="warning",  # below that it may tell of requests, and GREEN-API's have a token in their path
+            log_level="warning",  # below that it may log requests, and GREEN-API's have a token in their path
             access_log=False,
             proxy_headers=False,
             date_header=False,
@@ -261,7 +261,7 @@ class Sandbox:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    # asyncio turns off Nagle's algorithm, and its 40 ms an answer, only where the protocol is named.
+    # asyncio turns off Nagle's algorithm, and its 40 ms a response, only where the protocol is named.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

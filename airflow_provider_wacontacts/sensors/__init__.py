@@ -1,1 +1,1 @@
-"""Sensors: they wait until the answers of an earlier task are in."""
+"""Sensors, which wait for the results of an earlier task."""

@@ -1,4 +1,4 @@
-"""Batches of contacts on their way into the tables: in order, each once, without those that the database refuses."""
+"""Batches of contacts on their way into the tables: in order, each once, without rows that the database refuses."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple
     """
     Write a batch but for the rows that the database refuses, which are found by halving.
 
-    :returns: the new versions, as :data:`Write` does, and what was refused.
+    :returns: the new versions, as :data:`Write` does, and the refused rows.
     """
     if not batch.rows:
         return {}, []

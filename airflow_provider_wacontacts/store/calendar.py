@@ -95,7 +95,7 @@ class Cell:
 @dataclass(slots=True)
 class _Found:
     """
-    What is being gathered of an account.
+    The data of an account while it is collected.
 
     :param snapshots: when the last one of each day, or hour, was taken.
     :param new_versions: by the start of the day, or hour.
@@ -176,7 +176,7 @@ def _calendar(row: Any, synced: Synced, found: _Found, span: Window) -> AccountC
 
 
 def _gaps(row: Any, complete: Sequence[Window], span: Window) -> list[Window]:
-    """Return the gaps in a span, with those that begin before it or end after it."""
+    """Return the gaps in a span, including gaps that begin before it or end after it."""
     if row.first_start is None:
         return []
     edges = list(complete)
@@ -211,7 +211,7 @@ def _merged(windows: Iterable[Window]) -> list[Window]:
 
 
 def _without(windows: Iterable[Window], removed: Sequence[Window]) -> Iterator[Window]:
-    """Yield what is left of some windows. Both are ascending and disjoint."""
+    """Yield the rest of some windows. Both are ascending and disjoint."""
     for window in windows:
         start = window.start
         for other in removed[max(0, bisect_right(removed, start, key=_start_of) - 1) :]:

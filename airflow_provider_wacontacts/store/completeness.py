@@ -144,7 +144,7 @@ class Seen(NamedTuple):
     """
     How many contacts of each type a snapshot held, each once.
 
-    :param groups_seen: ``None``, like ``others_seen``, where they were not asked for.
+    :param groups_seen: ``None``, like ``others_seen``, if they were not requested.
     """
 
     groups_seen: int | None
@@ -152,7 +152,7 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, groups: int, others: int, *, group: bool | None) -> Seen:
-        """Keep what was asked for: groups only, or persons only; both where it is ``None``."""
+        """Keep the requested types: groups only, or persons only; both if it is ``None``."""
         return cls(None if group is False else groups, None if group is True else others)
 
     @property
@@ -163,9 +163,9 @@ class Seen(NamedTuple):
 
 def newest_snapshot(connection: Connection, tables: Tables, account_id: int, *, group: bool | None) -> datetime | None:
     """
-    Tell when the newest landed snapshot was taken that says anything of the same types of contacts.
+    Return the time of the newest stored snapshot with the same types of contacts.
 
-    Groups alone and persons alone have nothing in common, so tasks that ask for them side by side refuse nothing.
+    Groups alone and persons alone have nothing in common, so tasks that fetch them side by side refuse nothing.
     """
     ledger = tables.extraction.c
     asked = {"groups_seen": group is not False, "others_seen": group is not True}
@@ -186,7 +186,7 @@ def earlier_snapshots(
 
     :param seen: of the snapshot that is measured.
     :param before: others of its time are the same one again, and confirm nothing.
-    :param at_most: so many of the others are enough, 0 and up.
+    :param at_most: maximum number of others to count, 0 and up.
     """
     ledger = tables.extraction.c
     asked = [ledger[name] for name, count in seen._asdict().items() if count is not None]
@@ -196,7 +196,7 @@ def earlier_snapshots(
     groups_at, others_at = (measures.get(name, (None, None))[1] for name in Seen._fields)
     reason = func.coalesce(ledger.reason, "").label("lacked")
     others = connection.execute(
-        # One that lands twice, from a file say, is one.
+        # A snapshot that is loaded twice, for example from a file, counts once.
         select(ledger.extracted_at, reason, ledger.groups_seen, ledger.others_seen)
         .distinct()
         .where(_landed(tables, account_id), ledger.extracted_at < before, reason != TRUNCATED)

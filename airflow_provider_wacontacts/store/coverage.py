@@ -30,7 +30,7 @@ class SyncedWindow(NamedTuple):
 
     @property
     def covered_until(self) -> datetime:
-        """The end of what it covers: the window's end, or the extraction if that came first."""
+        """The end of the covered time: the window's end, or the extraction if that came first."""
         return min(self.end, self.extracted_at)
 
 
@@ -86,7 +86,7 @@ def gaps_between(covered: Sequence[Window]) -> list[Window]:
 
 
 def intervals_since(time: datetime | None, intervals: Sequence[Window]) -> Sequence[Window]:
-    """Leave out what was before a time, if there is one: extractions that were purged may have covered it."""
+    """Leave out intervals before a time, if there is one: extractions that were purged may have covered it."""
     if time is None:
         return intervals
     return [Window(max(interval.start, time), interval.end) for interval in intervals if interval.end > time]
@@ -97,7 +97,7 @@ def lossy_among(covered: Iterable[Window], in_time: Sequence[Window], *, baselin
     Return the intervals that were synced, but never in time.
 
     :param covered: the synced intervals, ascending and disjoint.
-    :param in_time: the intervals that were synced in time, likewise; each lies within a covered one.
+    :param in_time: the intervals that were synced in time, also ascending and disjoint; each lies within a covered one.
     :param baseline_until: when the account was first synced. Before it only latest versions could be seen: that is the
         baseline, which is not lossy.
     :returns: ascending and disjoint.

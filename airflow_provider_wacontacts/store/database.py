@@ -52,7 +52,7 @@ class Database(NamedTuple):
 
     @property
     def locked(self) -> str:
-        """What a SELECT ends with so that what it finds is locked."""
+        """The end of a SELECT that locks the rows it returns."""
         return "" if self.is_sqlite else " FOR UPDATE"
 
     def given(self, **columns: str) -> str:
@@ -83,7 +83,7 @@ class Database(NamedTuple):
             its words.
         :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
         :param times: the columns of the result that are times.
-        :param ids: those that are ids of 32 hexadecimal digits.
+        :param ids: the columns that are IDs of 32 hexadecimal digits.
         :param parameters: a list or tuple is for ``IN``; times are timezone-aware.
         """
         if rows is not None:

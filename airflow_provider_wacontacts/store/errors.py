@@ -50,7 +50,7 @@ class DatabaseName(NamedTuple):
 
     @property
     def grants(self) -> str:
-        """The SQL that gives a worker what it needs."""
+        """The SQL that grants a worker its privileges."""
         role, schema = self.url.username or "the_role", self.schema or "public"
         return (
             f"GRANT USAGE ON SCHEMA {schema} TO {role};"
@@ -67,7 +67,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
     (
         "name resolution|errno -3",
         RetryableStoreError,
-        "cannot reach {address}: the DNS server did not answer. It is retried.",
+        "cannot reach {address}: the DNS server did not respond. It is retried.",
     ),
     (
         UNKNOWN_HOST,
@@ -82,7 +82,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
     (
         "time-?out|timed out",
         RetryableStoreError,
-        "cannot reach {address}: no answer in time. Check host and port, and the firewalls on the way.",
+        "cannot reach {address}: no response in time. Check host and port, and the firewalls on the way.",
     ),
     (
         "no route to host|network is unreachable",
@@ -117,7 +117,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
     (
         "invalid response to ssl|expected authentication|expected ssl",
         ConfigError,
-        "leads to {address}, where another program than PostgreSQL answers. Correct host and port.",
+        "leads to {address}, where another program than PostgreSQL responds. Correct host and port.",
     ),
     (
         "password authentication|no password|authentication failed|pam auth|ldap auth|gssapi|scram",

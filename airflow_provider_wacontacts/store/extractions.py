@@ -33,7 +33,7 @@ class Extraction(ExtractionAttempt):
     One attempt; made by :meth:`.Store.begin`.
 
     :ivar rows: contacts that this attempt has committed, repeated ones included.
-    :ivar rejected: what it has quarantined, rows that the database refused among them.
+    :ivar rejected: rows that it has quarantined, including rows that the database refused.
     """
 
     def __init__(self, context: StoreContext, started: ledger.StartedExtraction) -> None:
@@ -58,7 +58,7 @@ class Extraction(ExtractionAttempt):
         Rows that the database refuses become rejects. Erased contacts are skipped, and not counted. Superseded versions
         that the account no longer keeps are not written.
 
-        :param records: in any order; may be empty, repeat each other and what was committed before.
+        :param records: in any order; may be empty, and may repeat each other and committed rows.
         :param position: where a later attempt may resume; ``None`` where it has to start at the beginning.
         :param pages: how many responses the batch is from.
         :param size: their bytes.
@@ -66,7 +66,7 @@ class Extraction(ExtractionAttempt):
         :param number_ids: the numbers of the account that the records are of, as the system names them.
         :returns: how many versions the store had not held.
         :raises ConfigError: they are of another number than what the account had before.
-        :raises LandingError: another attempt has taken over, or the database failed or lost what was committed.
+        :raises LandingError: another attempt has taken over, or the database failed or lost committed rows.
         """
         context, account_id = self._context, self._started.account_id
 
@@ -104,7 +104,7 @@ class Extraction(ExtractionAttempt):
 
         :param state: ``complete``, ``incomplete`` or ``refused``.
         :param fields: the fields of its contacts; ``None`` where they were not observed.
-        :raises LandingError: another attempt has taken over, or the database failed or lost what was committed.
+        :raises LandingError: another attempt has taken over, or the database failed or lost committed rows.
         """
         context = self._context
 

@@ -51,10 +51,10 @@ WITHIN = "AND e.covered_until > :since AND e.window_start < :until"
 @dataclass(frozen=True, slots=True)
 class Synced:
     """
-    What was synced of an account. Both are ascending and disjoint.
+    The synced intervals of an account. Both are ascending and disjoint.
 
     :param all: all that was.
-    :param in_time: what was synced soon enough after its window ended.
+    :param in_time: intervals that were synced soon enough after their window ended.
     """
 
     all: list[Window] = field(default_factory=list)

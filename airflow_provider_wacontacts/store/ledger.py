@@ -37,7 +37,7 @@ __all__ = [
     "lock_running",
 ]
 
-#: Versions are numbered by the extraction that brought them, and within it: so many bits are left for that.
+#: Versions are numbered by the extraction that brought them, and within it: the number of bits for that.
 VERSION_BITS = 32
 #: An attempt that was silent for longer, and is not deferred, is lost.
 LOST_AFTER = timedelta(minutes=15)
@@ -229,7 +229,7 @@ def count(
 
 
 def finish(connection: Connection, context: StoreContext, extraction_id: str, state: str) -> ExtractionResult:
-    """Close an extraction, which is locked, and return what it brought and what was missed."""
+    """Close an extraction, which is locked, and return its counts and its gap."""
     tables, ledger = context.tables, context.tables.extraction
     row = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
     loss: dict[str, Any] = {"lateness_s": None, "lossy": None}
@@ -276,7 +276,7 @@ def analyze(context: StoreContext, result: ExtractionResult) -> None:
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
-    """Return whether an extraction has loaded what is at a URI, or has found it too old to."""
+    """Return whether an extraction has loaded the files at a URI, or has found it too old to."""
     ledger = tables.extraction.c
     own = tables.account.c.source == source, tables.account.c.account == account
     account_id = select(tables.account.c.account_id).where(*own).scalar_subquery()

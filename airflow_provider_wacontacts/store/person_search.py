@@ -207,7 +207,7 @@ NO_LIMIT = Limit()
 
 class PersonSearch:
     """
-    A search, which reads what is committed.
+    A search, which reads committed rows.
 
     :param db: a connection outside of any transaction: a search may take minutes.
     """
@@ -217,7 +217,7 @@ class PersonSearch:
 
     def linked(self, given: Iterable[Identifier], limit: Limit = NO_LIMIT) -> set[Identifier]:
         """
-        Follow identifiers to those that rows state beside them, and these in turn.
+        Follow identifiers to others in the same rows, and from these to further ones.
 
         :returns: all, the given ones included. A number is returned as a WhatsApp ID.
         :raises ConfigError: more was found than the limit allows.
@@ -237,7 +237,7 @@ class PersonSearch:
         return {one for one in identifiers if stated & self._all_spellings([one])}
 
     def _unknown(self, known: dict[Identifier, Identifier], found: Iterable[Identifier]) -> list[Identifier]:
-        """Add identifiers that are not known; return these, and those that were known by a pseudonym only."""
+        """Add identifiers that are not known; return them, and the ones that were known by a pseudonym only."""
         new = []
         for identifier in found:
             key = Identifier(identifier.kind, max(self._spellings(identifier)))
@@ -370,7 +370,7 @@ class PersonSearch:
 
 
 def contacts_named(db: Database, named: Iterable[Contact]) -> set[FoundContact]:
-    """Find contacts by their feed, account and ID; also those of which only versions are left."""
+    """Find contacts by their feed, account and ID; also contacts of which only versions are left."""
     given = [contact._asdict() for contact in named]
     rows = rows_by_keys(db, CONTACTS_NAMED, given, source="text", account="text", contact_id="text")
     return {FoundContact(*row) for row in rows}

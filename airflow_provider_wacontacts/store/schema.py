@@ -32,7 +32,7 @@ REMEDY = "run `wacontacts store upgrade` as a role that may create tables there"
 
 class _Found(NamedTuple):
     """
-    What is there.
+    The schema that was found.
 
     :param version: the last migration that was applied; 0 where there are no tables.
     :param writable_from: the oldest version of the package that may write such tables.
@@ -154,7 +154,7 @@ def _create_schema(connection: Connection, tables: Tables) -> None:
 
 
 def _find(transactions: Transactions, tables: Tables) -> _Found:
-    """Return what is there, by one query where the tables are there."""
+    """Return the schema, by one query if the tables exist."""
     try:
         with transactions.read() as connection:
             return _latest(connection, tables)

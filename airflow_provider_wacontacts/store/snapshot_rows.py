@@ -1,4 +1,4 @@
-"""A snapshot's contacts beside those that the tables hold: which are known, missing, gone."""
+"""A snapshot's contacts compared with the tables: known, missing and gone ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, h.is_present
 {CURRENT} AND h.contact_id IN :contact_ids
 """
 #: One lookup in the index a contact. A planner that is left to choose may scan the account for each batch: within one
-#: transaction its statistics do not know what has landed.
+#: transaction its statistics do not include the new rows.
 KNOWN_POSTGRES = f"""
 SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.is_present
 FROM unnest(CAST(:contact_ids AS text[])) AS given (contact_id)
@@ -120,11 +120,11 @@ class Known(NamedTuple):
 
 def as_landed(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
     """
-    Decide how a contact of a snapshot lands.
+    Decide how a contact of a snapshot is stored.
 
-    A contact that was seen at that very moment already, or later, is settled: the first of its rows has said what it
-    was then. So a contact that comes twice is one, two answers of one second contradict each other nowhere, and no two
-    versions of a contact are of the same time.
+    A contact that was seen at that time already, or later, is settled by the first of its rows. So a contact that is
+    in a list twice has one version, and no two versions of a contact have the same time, also if two responses came
+    within a second.
 
     :param known: its current state; ``None`` where it has none.
     :returns: a new state of the snapshot's time, or the current one, to be widened; ``None`` where it is settled.
@@ -138,7 +138,7 @@ def as_landed(record: Record, known: Known | None, seen_at: datetime) -> Record 
 
 
 class SnapshotRows:
-    """The rows of one account, in the transaction in which a snapshot of one time lands."""
+    """The rows of one account, in the transaction that stores a snapshot of one time."""
 
     def __init__(self, connection: Connection, tables: Tables, account_id: int, seen_at: datetime) -> None:
         self._connection = connection
@@ -147,7 +147,7 @@ class SnapshotRows:
         self._seen_at = seen_at
 
     def known(self, contact_ids: Iterable[str]) -> Mapping[str, Known]:
-        """Return the current states of contacts, of those that have one."""
+        """Return the current states of the contacts that have one."""
         if self._connection.dialect.name == "postgresql":
             query = text(KNOWN_POSTGRES.format(at=self._at))
         else:
@@ -184,7 +184,7 @@ class SnapshotRows:
         return set(unchanged)
 
     def mark_seen(self, contact_ids: Iterable[str]) -> None:
-        """Count contacts as seen whose rows could not be kept: they are still there, as what was last known of them."""
+        """Count contacts as seen whose rows could not be kept: they are still there, with their last known content."""
         given = [{**self._given, "contact_id": contact_id} for contact_id in contact_ids]
         if given:
             self._connection.execute(self._timed(MARK_SEEN), given)
@@ -211,8 +211,8 @@ class SnapshotRows:
         """
         Mark contacts that were not seen as gone, in one statement a table.
 
-        A gone version keeps what was last known of the contact: a query over ``current`` that leaves out the gone and
-        one that does not find the same columns filled. It is not widened by the snapshots that miss it again, which
+        A gone version keeps the last known content of the contact: a query over ``current`` that leaves out the gone,
+        and one that does not, find the same columns filled. It is not widened by the snapshots that miss it again, which
         would cost more the more contacts ever went.
 
         :param first: the first number that a version may get.

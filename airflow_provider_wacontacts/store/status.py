@@ -125,7 +125,7 @@ class Selection:
     accounts: frozenset[str] = frozenset()
 
     def takes(self, source: str, account: str) -> bool:
-        """Tell whether an account, or a sender, is among them."""
+        """Return whether an account, or a sender, is among them."""
         return (not self.sources or source in self.sources) and (not self.accounts or account in self.accounts)
 
 
@@ -137,7 +137,7 @@ class Newest:
     :param window_start: ``None``, like ``window_end`` and ``lateness_s``, of a snapshot.
     :param reached_at: up to when contacts are in the store: the end of the window, or the time of the snapshot. A
         window that was synced before it ended reaches as far as its extraction.
-    :param groups_seen: of a snapshot, the groups in it; ``None`` where they were not asked for, like ``others_seen``.
+    :param groups_seen: of a snapshot, the groups in it; ``None`` if they were not requested, like ``others_seen``.
     """
 
     extraction_id: str
@@ -158,7 +158,7 @@ class Newest:
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """
-    Tries that are not complete: those that run, and others that were begun since the last complete one.
+    Unfinished attempts: running ones, and ones that started after the last complete one.
 
     :param state: ``running``, ``lost``, ``failed``, ``abandoned``, ``incomplete`` or ``refused``.
     :param reason: the error's class, or why a snapshot is not complete, in a word.
@@ -175,7 +175,7 @@ class Unfinished:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """
-    What was put aside for one reason.
+    Rejected rows with one reason.
 
     :param last_at: when the last of it came in.
     """
@@ -219,13 +219,13 @@ class Sender:
     A sender of WhatsApp Business.
 
     :param spent: checks spent today, by UTC.
-    :param limit: how many may be; ``None`` where that is not known: it is the connection's, not the store's.
-    :param open_checks: checks whose answers are not all there.
-    :param overdue_checks: open ones whose deadline has passed.
-    :param lost_checks: open ones that no task has given a sign of life for.
-    :param oldest_open_at: when the oldest open one was begun.
-    :param numbers: how many there are, by status; ``unasked`` for those that have none.
-    :param pending_identities: users who have potentially changed, and are not acknowledged.
+    :param limit: maximum checks a day; ``None`` if unknown: it is the connection's, not the store's.
+    :param open_checks: checks with pending results.
+    :param overdue_checks: open checks whose deadline has passed.
+    :param lost_checks: open checks without a heartbeat of their task.
+    :param oldest_open_at: start of the oldest open check.
+    :param numbers: count of numbers by status; ``unasked`` for numbers without one.
+    :param pending_identities: users with a pending identity change.
     """
 
     sender: str
@@ -323,7 +323,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _rows(db: Database, account_ids: Sequence[int], sql: str, **parameters: Any) -> Mapping[int, list[Row]]:
-    """Ask about some accounts; return each one's rows by its key."""
+    """Query some accounts; return the rows of each by its key."""
     found: defaultdict[int, list[Row]] = defaultdict(list)
     if account_ids:
         times = [name for name in TIMES if f" AS {name}" in sql]
@@ -339,7 +339,7 @@ def read_senders(
     """
     Read the status of each sender that the store knows.
 
-    :param now: aware: whose day the budget is of, and what is overdue.
+    :param now: timezone-aware; decides the day of the budget and overdue checks.
     :param limits: how many checks a sender may make in a day, where that is known. Senders in it are always listed.
     :returns: by sender.
     """

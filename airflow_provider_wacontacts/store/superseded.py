@@ -48,7 +48,7 @@ class DeletedVersions(NamedTuple):
 
 
 def delete_superseded(db: Database, account_id: int, version_ids: Iterable[int], before: datetime) -> DeletedVersions:
-    """Delete those of some versions that were superseded before a time, but for versions that others have locked."""
+    """Delete the versions among some that were superseded before a time, except locked ones."""
     ids = list(version_ids)
     if not db.is_sqlite:
         ids = [version_id for (version_id,) in _execute(db, LOCK, account_id, ids)]
@@ -61,7 +61,7 @@ def delete_superseded(db: Database, account_id: int, version_ids: Iterable[int],
 
 def without_purged(db: Database, account_id: int, new: Mapping[int, str]) -> Mapping[int, str]:
     """
-    Delete those of the new versions that a purge of the account would have deleted; return the others.
+    Delete new versions that a purge of the account would have deleted; return the others.
 
     To be called while the writer lock is held: a purge stores its limit, and waits for such transactions.
 

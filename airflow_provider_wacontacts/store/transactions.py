@@ -148,7 +148,7 @@ class Transactions:
     @contextmanager
     def failures(self) -> Iterator[None]:
         """
-        Replace the errors of the driver and of SQLAlchemy by those of this package.
+        Replace the errors of the driver and of SQLAlchemy by errors of this package.
 
         :raises ConfigError: a name, a privilege or a statement is wrong.
         :raises LandingError: the database failed.
@@ -262,7 +262,7 @@ class Transactions:
         return seconds if self._max_wait_s is None else min(seconds, self._max_wait_s)
 
     def _require_same_file(self) -> None:
-        """Fail where SQLite's file is not the one that was connected to first: what is written would be lost."""
+        """Fail if SQLite's file is not the file of the first connection: rows would be lost."""
         path = self._path()
         if path is None:
             return
@@ -272,7 +272,7 @@ class Transactions:
                 self._file = (found.st_dev, found.st_ino)
                 return
         raise StoreError(
-            f"{self.database.name}: the SQLite file was deleted or replaced while this task ran. What it wrote may be"
+            f"{self.database.name}: the SQLite file was deleted or replaced while this task ran. Its rows may be"
             " lost. Restore the file, and run the task again."
         )
 
@@ -283,7 +283,7 @@ class Transactions:
 
 
 def _set_up_driver(dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
-    """Ask the driver for UTF-8, and for no statements that only one session of a pooler knows."""
+    """Set the driver to UTF-8, without statements that only one session of a pooler knows."""
     parameters["client_encoding"] = "utf8"
     if dialect.driver == "psycopg":
         parameters["prepare_threshold"] = None

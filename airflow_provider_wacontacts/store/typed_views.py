@@ -26,7 +26,7 @@ __all__ = ["ViewResult", "ViewSpec", "update_view"]
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 MAX_NAME_BYTES = 63
 MAX_FIELDS = 1_500
-#: Contacts, those that were updated last, in which fields are looked for that the schema does not name.
+#: Number of contacts, the last updated ones, that are searched for fields outside of the schema.
 SAMPLE = 20_000
 MARK = "wacontacts view "
 TURN = "turn"
@@ -152,7 +152,7 @@ class ViewResult(NamedTuple):
     What an update of a view did; counts.
 
     :param columns: columns of fields.
-    :param new_columns: those that the view did not have before.
+    :param new_columns: columns that the view did not have before.
     :param removed_fields: columns whose field is neither in the schema nor in contacts that were updated lately.
     :param retyped_fields: columns that keep another type than the schema has now.
     """

@@ -1,1 +1,1 @@
-"""What waits in the triggerer: light to import, and nothing personal in what it carries."""
+"""Triggers: light to import, and without personal data in their arguments and events."""

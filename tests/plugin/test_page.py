@@ -138,7 +138,7 @@ def test_what_is_out_of_range_becomes_the_nearest_that_can_be(server, sessions, 
     [
         ("store_empty", "has no tables yet"),
         ("store_undefined", "Connection 'store_undefined' is not defined"),
-        ("store_down", "did not answer within 3 seconds|cannot reach 192.0.2.1|the connection to 192.0.2.1"),
+        ("store_down", "did not respond within 3 seconds|cannot reach 192.0.2.1|the connection to 192.0.2.1"),
     ],
 )
 def test_a_store_that_cannot_be_read_is_a_page_within_seconds(server, sessions, store, to_op):

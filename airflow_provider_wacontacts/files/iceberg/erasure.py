@@ -123,7 +123,7 @@ def _expect_one_branch(table: Table) -> None:
 
 
 def _is_unfinished(table: Table) -> bool:
-    """Tell whether an erasure has left older snapshots than its own."""
+    """Return whether an erasure has left older snapshots than its own."""
     ages = {each.sequence_number or 0: each for each in table.snapshots()}
     return any(
         each.summary is not None and ERASURE in each.summary.additional_properties and min(ages) < age

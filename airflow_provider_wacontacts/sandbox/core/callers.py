@@ -1,4 +1,4 @@
-"""Which callers are served: no page of another site, in whichever way it reaches a local server."""
+"""Which callers are served: no page of another site, by any way that reaches a local server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED = json.dumps(
 
 class CallerMiddleware:
     """
-    An application that answers 403 to requests with a foreign ``Origin`` or ``Host``.
+    An application that responds with 403 Forbidden to requests with a foreign ``Origin`` or ``Host``.
 
     A web page can send requests to a local server, and by DNS rebinding under a name of its own. Addresses, and names
     without a dot, cannot be rebound.
@@ -33,7 +33,7 @@ class CallerMiddleware:
         self._allowed = LOCAL_NAMES | {name.lower() for name in allowed}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Respond to a request."""
         if scope["type"] == "http" and not self._is_served(scope):
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(REFUSED)).encode())]
             await send({"type": "http.response.start", "status": 403, "headers": headers})

@@ -28,7 +28,7 @@ def read_time(moment: datetime | str) -> datetime:
 
 
 def write_time(moment: datetime, style: TimeFormat = "micros") -> str:
-    """Write a time in UTC; what is finer than the style shows is cut off. ``offset`` has whole seconds and +00:00."""
+    """Write a time in UTC; finer parts than the style shows are cut off. ``offset`` has whole seconds and +00:00."""
     match style:
         case "millis":
             return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
@@ -42,10 +42,10 @@ def write_time(moment: datetime, style: TimeFormat = "micros") -> str:
 
 class Clock:
     """
-    A clock that stands still until it is moved.
+    A clock that does not advance until it is set.
 
     :param now: where it starts.
-    :param rate: sandbox seconds that pass in one real second. 0 stands still, 1 keeps pace, 3600 makes a day of 24 s.
+    :param rate: sandbox seconds in a real second. 0 stops the clock, 1 is real time, 3600 makes a day last 24 s.
     :param monotonic: real seconds from any origin.
     """
 
@@ -75,7 +75,7 @@ class Clock:
 
     def advance(self, span: timedelta | float, *, rate: float | None = None) -> datetime:
         """
-        Go on by a span.
+        Advance by a duration.
 
         :param span: a number counts seconds; below zero goes back.
         """

@@ -1,4 +1,4 @@
-"""Dispatch requests: apply pending faults, count outcomes, answer under one lock."""
+"""Dispatch requests: apply pending faults, count outcomes, respond under one lock."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def fault_response(
     fault: Fault, error: Callable[[Fault], Response], rate_limited: Callable[[float], Response]
 ) -> Response | None:
     """
-    Response a fault that needs nothing of the request; None for one that does.
+    Respond to a fault that needs nothing of the request; None for one that does.
 
     :param error: words an error of a ``status``, which may be without one.
-    :param rate_limited: words a 429 to come back after so many seconds.
+    :param rate_limited: returns a 429 with a delay in seconds.
     """
     match fault.kind:
         case "status":
@@ -99,7 +99,7 @@ def fault_response(
 
 
 def apply_fault(answer: Response, fault: Fault | None) -> Response:
-    """Return a true answer with a fault's headers, cut if the fault cuts, and hostile if it is."""
+    """Return a true response with a fault's headers, cut if the fault cuts, and hostile if it is."""
     if fault is None:
         return answer
     answer = answer.with_headers(fault.headers)

@@ -55,34 +55,34 @@ class Fault:
     Faults with ``every`` are outside the queue and apply when no queued fault does.
 
     =================  =================================================================================
-    kind               what is answered
+    kind               response
     =================  =================================================================================
     ``status``         ``status`` with the mock server's error shape and ``code`` or ``message``, or with ``body``
     ``drop``           nothing: the connection is closed
-    ``cut``            the true answer's headers and the first ``share`` of its body, then the connection is closed
+    ``cut``            the true response's headers and the first ``share`` of its body, then the connection is closed
     ``html``           ``status`` (200 unless given) with a page of HTML
     ``empty``          ``status`` (200 unless given) without a body
     ``body``           ``status`` (200 unless given) with ``body`` (Latin-1: one character a byte)
-    ``delay``          the true answer after ``delay_s``
+    ``delay``          the true response after ``delay_s``
     ``no_cursor``      a made cursor without ``cursor``
     ``repeat_cursor``  a page whose ``next`` is the cursor just read
     ``empty_page``     a page without contacts; the same cursor's page comes next
     ``expired``        400, the cursor has expired, and the whole export with it
     ``rate_limited``   429 as the behaviour words it, to come back after ``delay_s``
-    ``hostile``        the true answer with something in it that breaks parsers, see ``hostile``
+    ``hostile``        the true response with something in it that breaks parsers, see ``hostile``
     =================  =================================================================================
 
-    Those from ``no_cursor`` to ``expired`` are Turn's alone; elsewhere the true answer comes.
+    ``no_cursor`` to ``expired`` are for Turn.io only; elsewhere the true response is sent.
 
     :param on: the kind of request, or ``any``.
     :param code: the number of a WhatsApp Business API error, where it is not the status; Turn's is always that.
     :param message: of a GREEN-API error, where it is not what its status usually says.
-    :param hostile: what is in the answer, one of the names in :data:`.HOSTILE`, for example ``huge exponent``.
+    :param hostile: hostile content of the response, a name in :data:`.HOSTILE`, for example ``huge exponent``.
     :param times: how many requests in a row.
-    :param skip: so many fitting requests are answered truly before.
-    :param every: 0 for once; else the first ``times`` of each ``every`` requests after ``skip``, for ever.
-    :param headers: added to the answer, in place of its own of the same name.
-    :param delay_s: real seconds; for all kinds, before anything is answered, except ``rate_limited``.
+    :param skip: number of matching requests before it that get the true response.
+    :param every: 0 for once; otherwise the first ``times`` of each ``every`` requests after ``skip``, without end.
+    :param headers: added to the response, in place of its own of the same name.
+    :param delay_s: real seconds; for all kinds, before the response, except ``rate_limited``.
     """
 
     kind: FaultKind
@@ -129,7 +129,7 @@ class Faults:
         self._waiting: list[_Waiting] = []
 
     def add(self, fault: Fault) -> None:
-        """Put a fault at the end of the line, or beside it if it recurs."""
+        """Put a fault at the end of the queue, or next to it if it recurs."""
         self._waiting.append(_Waiting(fault))
 
     def clear(self) -> None:
@@ -151,7 +151,7 @@ class Faults:
 
 
 class Requests:
-    """What was asked and how it ended. Requests to control routes are not counted."""
+    """Requests and their outcomes. Requests to control routes are not counted."""
 
     def __init__(self) -> None:
         self._outcomes: Counter[tuple[RequestKind, str]] = Counter()
@@ -164,7 +164,7 @@ class Requests:
 
     def count(self, kind: RequestKind | None = None, outcome: int | str | None = None) -> int:
         """
-        Count the requests that were answered.
+        Count the requests that got a response.
 
         :param kind: ``create``, ``page`` and ``schemas`` are Turn's, ``login``, ``check``, ``identity`` and
             ``acknowledge`` WhatsApp's, ``contacts``, ``state``, ``wa_settings``, ``settings`` and ``whatsapp``

@@ -1,4 +1,4 @@
-"""Hostile bodies: true answers with something in them that breaks parsers, databases or logs."""
+"""Hostile bodies: true responses with something in them that breaks parsers, databases or logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEXT = re.compile(rb'("(?:next|cursor)"\s*:\s*)(?:"[^"]*"|null)')
 
 
 def _member(text: bytes) -> Callable[[bytes], bytes]:
-    """Add a member to the first row, or to the first object if there is none."""
+    """Add a key to the first row, or to the first object if there is none."""
 
     def add(body: bytes) -> bytes:
         found = FIRST_ROW.search(body)

@@ -2,7 +2,7 @@
 Responses as they are sent: whole, cut short, or not at all, with the sandbox's time as ``Date``.
 
 uvicorn never breaks off a response by itself, and ASGI cannot express it. So the server's connections are kept by
-the address of the client, and closed under an answer where a fault says so.
+the address of the client, and closed under a response where a fault says so.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Connections:
         return Protocol
 
     async def close(self, scope: Scope, receive: Receive) -> None:
-        """Close the connection that a request came on, after what was already sent."""
+        """Close the connection that a request came on, after the part that was already sent."""
         self._transports[scope["client"]].close()
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -67,7 +67,7 @@ class Connections:
 @dataclass(frozen=True, slots=True)
 class Response:
     """
-    An answer to one request; Starlette can send it.
+    A response to one request; Starlette can send it.
 
     :param ending: ``cut`` sends ``share`` of the body and closes the connection, ``drop`` closes it at once.
     :param delay_s: real seconds before anything of it is sent.
@@ -88,7 +88,7 @@ class Response:
         return str(self.status) if self.ending == "whole" else self.ending
 
     def with_headers(self, headers: Mapping[str, str]) -> Response:
-        """Return the answer with more headers, which take the place of its own of the same name."""
+        """Return the response with more headers, which take the place of its own of the same name."""
         return replace(self, headers={**self.headers, **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,14 +110,14 @@ class Response:
 
 
 class DateHeaderMiddleware:
-    """An application whose answers carry a time of the caller's as ``Date``; None leaves it out."""
+    """An application whose responses have a time of the caller's as ``Date``; None leaves it out."""
 
     def __init__(self, app: ASGIApp, time: Callable[[], datetime | None]) -> None:
         self._app = app
         self._time = time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Response a request."""
+        """Respond to a request."""
 
         async def dated(message: Message) -> None:
             now = self._time() if message["type"] == "http.response.start" else None
@@ -129,7 +129,7 @@ class DateHeaderMiddleware:
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """Make an answer of something that JSON can hold."""
+    """Make a response of something that JSON can hold."""
     return Response(status, json.dumps(content, separators=(",", ":")).encode())
 
 

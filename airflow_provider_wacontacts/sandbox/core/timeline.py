@@ -15,7 +15,7 @@ __all__ = ["State", "Timeline"]
 
 
 class State(Protocol):
-    """What is true of a contact from a time on."""
+    """The state of a contact from a time on."""
 
     @property
     def at(self) -> datetime:
@@ -68,7 +68,7 @@ class Timeline(Generic[T]):
         return self._states[: bisect_right(self._states, now, key=_at)]
 
     def edition(self, now: datetime) -> tuple[int, int]:
-        """Return a key that differs wherever the states as of a time may differ."""
+        """Return a key that differs if the states as of a time may differ."""
         return len(self._states), bisect_right(self._states, now, key=_at)
 
     def newest(self, now: datetime) -> list[T]:

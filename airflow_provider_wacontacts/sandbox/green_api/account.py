@@ -32,7 +32,7 @@ class GreenApiCall:
     """
     One request to the instance.
 
-    :param at: when it was answered, in seconds since the epoch, real time.
+    :param at: when its response was sent, in seconds since the epoch, real time.
     :param kind: ``contacts``, ``state``, ``wa_settings``, ``settings``, ``whatsapp`` (a check) or ``other``.
     :param outcome: the status, ``cut`` or ``drop``.
     :param parameters: of the query, as they were sent.
@@ -48,7 +48,7 @@ class GreenApiCall:
 
 class GreenApiAccount:
     """
-    An account of GREEN-API. What is set on it takes effect with the next request.
+    An account of GREEN-API. Changes of it take effect with the next request.
 
     :ivar behaviour: how it behaves now; change fields of it with :meth:`change`.
     :ivar contact_list: who is in its list, and when; change it with :meth:`put`, :meth:`rename` and :meth:`remove`.
@@ -60,7 +60,7 @@ class GreenApiAccount:
         self.load(contact_list)
 
     def load(self, contact_list: ContactList) -> None:
-        """Put another list in place of this one; calls, the used quota and empty answers so far are forgotten."""
+        """Put another list in place of this one; calls, the used quota and empty responses so far are forgotten."""
         with self._dispatcher.lock:
             self.contact_list = contact_list
             self._calls: list[GreenApiCall] = []
@@ -72,13 +72,13 @@ class GreenApiAccount:
 
     @property
     def calls(self) -> list[GreenApiCall]:
-        """The requests to it, refused ones and those that met a fault included, oldest first."""
+        """The requests to it, including refused ones and ones with a fault, oldest first."""
         with self._dispatcher.lock:
             return list(self._calls)
 
     @property
     def used_quota(self) -> int:
-        """How many lists were answered in this month of the sandbox's time."""
+        """How many lists were returned in this month of the sandbox's time."""
         with self._dispatcher.lock:
             return self._used[self._month()]
 
@@ -117,7 +117,7 @@ class GreenApiAccount:
         at: datetime | str | None = None,
     ) -> ListedState:
         """
-        Have a contact in the list, as it is given, whatever was there before.
+        Put a contact into the list, in place of an earlier one.
 
         :param name: None for ``null``.
         :param contact_name: None for a row without that key.
@@ -158,7 +158,7 @@ class GreenApiAccount:
 
     def rows(self, at: datetime | str | None = None) -> list[dict[str, object]]:
         """
-        Give the list as it truly is, whatever the behaviour makes of it.
+        Return the true list, without the variations of the behaviour.
 
         :param at: as of when; the sandbox's now by default.
         """

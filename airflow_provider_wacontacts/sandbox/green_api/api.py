@@ -55,9 +55,9 @@ _Call = Callable[[Request, bytes], Response]
 
 class GreenApiApi:
     """
-    What an account answers over HTTP.
+    The HTTP API of an account.
 
-    :param response_time: gives the time that answers bear, in seconds since the epoch.
+    :param response_time: gives the time that responses bear, in seconds since the epoch.
     """
 
     def __init__(self, account: GreenApiAccount, dispatcher: Dispatcher, response_time: Callable[[], float]) -> None:
@@ -67,7 +67,7 @@ class GreenApiApi:
         self.reset()
 
     def reset(self) -> None:
-        """Forget how fast it was asked so far."""
+        """Reset the rate limits."""
         self._buckets: defaultdict[RequestKind, Bucket] = defaultdict(Bucket)
 
     def routes(self) -> list[Route]:
@@ -129,7 +129,7 @@ class GreenApiApi:
             raise GreenApiError(400, self._behaviour.refusal)
 
     def _check_rate(self, kind: RequestKind) -> dict[str, str]:
-        """Count a request, and give the headers that tell of the limit."""
+        """Count a request, and return the headers of the limit."""
         behaviour = self._behaviour
         rate = behaviour.check_rate_limit if kind == "whatsapp" else behaviour.rate_limit
         if rate is None:

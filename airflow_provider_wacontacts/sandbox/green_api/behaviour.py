@@ -1,9 +1,9 @@
 """
-How the GREEN-API mock server behaves, where the contract leaves it open.
+Settings of the GREEN-API mock server, for questions that the contract leaves open.
 
-The contract shows one list and one remark: an empty one means to ask again. The vendor's other pages, its tracker and
-its users tell of states, limits, quotas and errors. Each such question is a field here, so that a client can be shown
-to survive every answer.
+The contract shows one list and one remark: after an empty list, *request it again*. The vendor's other pages, its
+tracker and its users report states, limits, quotas and errors. Each such question is a field here, so that a client can
+be tested against every response.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ _READY = ("authorized", "yellowCard", "suspended")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreenApiBehaviour:
     """
-    What the mock server does. The defaults answer as the contract does, with the most widely documented rest.
+    Settings of the mock server. The defaults follow the contract, and the most widely documented behavior elsewhere.
 
-    Shares are of 1, and say of each contact what follows from ``seed`` and from its id alone.
+    Shares are from 0 to 1. ``seed`` and the ID of a contact decide whether the contact belongs to a share.
 
-    :param id_instance: of the only instance; any other is answered with 403 and a page of HTML.
-    :param token: of the instance; any other is answered with 401 and no body.
-    :param base_path: what stands before ``/waInstance``, such as ``/v3``; other paths are answered with 403.
-    :param state: of the instance, whatever its name; None while it is being created.
-    :param null_state: that is a ``field`` which is null, or a whole ``body`` of ``null``.
-    :param refusal: what every method is refused with, whatever the state, by a 400: ``Instance is deleted``,
-        ``Instance account is expired. Renew your instance from personal area`` or anything else; None for nothing.
-    :param unauthorized_as: a token that is not known has its 401 without a body (``empty``), or a 200 which says 401
-        in its body (``success``).
-    :param error_form: a 400, 404 or 500 has a JSON object that repeats the path, and with it the token (``full``), one
-        with the ``message`` alone, or the message as ``text``.
-    :param history_sync_progress: percent of the history that is loaded, as ``getWaSettings`` reports it; None for an
-        older instance, which does not.
-    :param monthly_quota: lists that are answered in a month of the sandbox's time, None for any number; one more is
-        answered with 466.
-    :param check_quota: numbers that are checked in a month, None for any number; one more is answered with 466.
-    :param check_rate_limit: checks a second of real time; None for no limit; 10 is documented.
-    :param check_form: the form of ``checkWhatsapp``: of ``2023``, which takes a ``phoneNumber`` alone; of ``2025``,
-        with a ``chatId``; or of ``2026``, with linked IDs and ``fromCache``.
-    :param on_whatsapp: share of the numbers that are on WhatsApp, where nothing was set.
-    :param quota_numbers_as: numbers in that answer are numbers, or text.
-    :param rate_limit: requests a second of real time, for each method; None for no limit; 1 is documented.
-    :param retry_after: how a 429 says when to come back; a date is in the time of ``Date``.
-    :param empty_answers: so many times, from when this was set, the list is empty at first; None for ever.
-    :param shown_share: share of the contacts that the list holds.
-    :param group_option: what becomes of ``group``; ``ignore`` lists users and groups.
+    :param id_instance: ID of the only instance; other IDs get 403 Forbidden and a page of HTML.
+    :param token: token of the instance; other tokens get 401 Unauthorized without a body.
+    :param base_path: path before ``/waInstance``, such as ``/v3``; other paths get 403 Forbidden.
+    :param state: state of the instance, any name; None while it is being created.
+    :param null_state: form of a state of None: a ``field`` which is null, or a whole ``body`` of ``null``.
+    :param refusal: message of a 400 Bad Request for every method, in any state: ``Instance is deleted``,
+        ``Instance account is expired. Renew your instance from personal area`` or another; None for none.
+    :param unauthorized_as: response to an unknown token: 401 without a body (``empty``), or 200 with the 401 in its
+        body (``success``).
+    :param error_form: body of a 400, 404 or 500: a JSON object that repeats the path with the token (``full``), one
+        with the ``message`` only, or the message as ``text``.
+    :param history_sync_progress: percent of the history that is loaded, in ``getWaSettings``; None for an older
+        instance without this field.
+    :param monthly_quota: lists that are returned in a month of the sandbox's time; None for no limit; one more gets
+        466.
+    :param check_quota: numbers that are checked in a month; None for no limit; one more gets 466.
+    :param check_rate_limit: checks in a second of real time; None for no limit; 10 is documented.
+    :param check_form: form of ``checkWhatsapp``: of ``2023``, which takes only a ``phoneNumber``; of ``2025``, with a
+        ``chatId``; or of ``2026``, with linked IDs and ``fromCache``.
+    :param on_whatsapp: share of the numbers that are on WhatsApp, if nothing was set for a number.
+    :param quota_numbers_as: whether the counts in a 466 are numbers, or strings.
+    :param rate_limit: requests in a second of real time, for each method; None for no limit; 1 is documented.
+    :param retry_after: format of ``Retry-After`` in a 429; a date has the time of ``Date``.
+    :param empty_answers: number of empty lists after this was set; None for all.
+    :param shown_share: share of the contacts that the list contains.
+    :param group_option: reaction to ``group``; ``ignore`` lists users and groups.
     :param odd_rows: JSON texts at the end of the list, for rows that are no contacts: ``null``, ``{"name":"x"}``.
-    :param seed: what follows for each contact.
+    :param seed: seed of the shares.
     """
 
     id_instance: str = "1101000001"

@@ -24,7 +24,7 @@ _USERS = ("@c.us", "@lid")
 @dataclass(frozen=True, slots=True)
 class CheckedNumber:
     """
-    What is true of a number.
+    The state of a number at WhatsApp.
 
     :param lid: digits of the linked ID.
     :param hidden: responses do not have the number.
@@ -49,11 +49,11 @@ class NumberChecks:
         self._numbers: dict[str, CheckedNumber] = {}
 
     def put(self, digits: str, number: CheckedNumber) -> None:
-        """Set what is true of a number."""
+        """Set the state of a number."""
         self._numbers[digits] = number
 
     def find(self, digits: str, behaviour: GreenApiBehaviour) -> CheckedNumber:
-        """Return what is true of a number: what was set, or what follows from ``seed`` and its digits."""
+        """Return the state of a number: as set, or computed from ``seed`` and its digits."""
         if digits in self._numbers:
             return self._numbers[digits]
         draw = hashlib.blake2b(f"{behaviour.seed}:{digits}".encode(), digest_size=16).digest()

@@ -25,11 +25,11 @@ class ListedContact:
     """
     One row of the list.
 
-    :param id: of the chat: ``…@c.us``, ``…@g.us``, ``…@lid``, or anything else.
+    :param id: of the chat: ``…@c.us``, ``…@g.us``, ``…@lid``, or of another form.
     :param name: in the WhatsApp profile, or of the group; may be empty; None for ``null``.
     :param contact_name: in the phone book; None for a row without that key.
-    :param type: empty for what follows from the id: ``group`` for ``@g.us``, else ``user``.
-    :param extra: keys beside or in place of the documented ones; all values may be :class:`Raw`.
+    :param type: empty for what follows from the id: ``group`` for ``@g.us``, otherwise ``user``.
+    :param extra: keys in addition to or in place of the documented ones; all values may be :class:`Raw`.
     """
 
     id: str
@@ -45,11 +45,11 @@ class ListedContact:
 
     @property
     def shown_type(self) -> str:
-        """The type as an answer has it."""
+        """The type as a response has it."""
         return self.type or ("group" if self.id.endswith("@g.us") else "user")
 
     def row(self) -> dict[str, object]:
-        """Return the row as an answer has it, where the behaviour asks for no variation."""
+        """Return the row as a response has it, without the variations of a behaviour."""
         row: dict[str, object] = {"id": self.id, "name": self.name}
         if self.contact_name is not None:
             row["contactName"] = self.contact_name
@@ -59,7 +59,7 @@ class ListedContact:
 @dataclass(frozen=True, slots=True)
 class ListedState:
     """
-    What is true of an id from a time on.
+    The state of an id from a time on.
 
     :param contact: None where the list no longer holds it.
     """
@@ -85,7 +85,7 @@ class ContactList(Timeline[ListedState]):
         return self.insert(replace(state, at=read_time(state.at)))
 
     def put(self, contact: ListedContact, *, at: datetime) -> ListedState:
-        """Have a contact in the list from a time on, as it is given, whatever was there before."""
+        """Put a contact into the list from a time on, in place of an earlier one."""
         return self.add(ListedState(at, contact.id, contact))
 
     def rename(

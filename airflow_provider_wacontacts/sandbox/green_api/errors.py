@@ -40,7 +40,7 @@ class GreenApiError(Exception):
     """
     A response other than a success.
 
-    :param message: None for what such an answer usually says.
+    :param message: None for what such a response usually says.
     """
 
     def __init__(self, status: int, message: str | None = None) -> None:

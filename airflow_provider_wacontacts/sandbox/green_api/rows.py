@@ -1,4 +1,4 @@
-"""The list as JSON: the contract's rows, and the variations that a behaviour asks for."""
+"""The list as JSON: the contract's rows, and the variations that a behaviour sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["shown", "write_list"]
 
 
 def shown(contacts: Iterable[ListedContact], behaviour: GreenApiBehaviour) -> list[ListedContact]:
-    """Return those of the contacts that the list holds."""
+    """Return the contacts that the list holds."""
     if behaviour.shown_share >= 1:
         return list(contacts)
     return [contact for contact in contacts if _share(contact, behaviour) < behaviour.shown_share]

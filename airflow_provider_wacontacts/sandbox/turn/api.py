@@ -48,7 +48,7 @@ class TurnError(Exception):
 
 
 class TurnApi:
-    """One number's API and what it remembers."""
+    """One number's API and its state."""
 
     def __init__(self, world: World, dispatcher: Dispatcher, behaviour: TurnBehaviour) -> None:
         self.behaviour = behaviour
@@ -64,7 +64,7 @@ class TurnApi:
         self._cursors = Cursors(world.seed)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the API, and one that answers everything else."""
+        """Return the routes of the API, and one that responses everything else."""
         return [
             Route(_CURSOR_PATH, self._handler("create", self._create), methods=["POST"]),
             Route(_CURSOR_PATH + "/{cursor:path}", self._handler("page", self._page), methods=["GET"]),
@@ -99,7 +99,7 @@ class TurnApi:
         return _rate_limit_error().answer.with_headers(headers)
 
     def response_time(self) -> float:
-        """Return the time that answers bear."""
+        """Return the time that responses bear."""
         return self._clock.now().timestamp() if self.behaviour.send_date else self._dispatcher.real_time()
 
     def _authorize(self, request: Request) -> None:
@@ -256,7 +256,7 @@ def _rate_limit_error() -> TurnError:
 
 
 def _fault_error(fault: Fault) -> Response:
-    return error_response(fault.status or 500, "The sandbox was asked to fail.")
+    return error_response(fault.status or 500, "The sandbox simulates a failure.")
 
 
 def _is(request: Request, kind: str) -> bool:

@@ -1,8 +1,8 @@
 """
-How the mock server of Turn.io behaves where the contract leaves it open.
+Settings of the mock server of Turn.io, for questions that the contract leaves open.
 
-The contract shows no paging, no limits and no error bodies; Turn.io's other pages and users of the API say different
-things about them. Each such question is a field here, so that a client can be tested against every answer.
+The contract shows no paging, no limits and no error bodies. Turn.io's other pages and users of the API contradict each
+other. Each such question is a field here, so that a client can be tested against every response.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ __all__ = ["TurnBehaviour"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnBehaviour:
     """
-    What the mock server does. The defaults answer as the contract does, with the most widely documented rest.
+    Settings of the mock server. The defaults follow the contract, and the most widely documented behavior elsewhere.
 
-    :param token: what ``Authorization: Bearer`` must carry, else 401.
-    :param export: ``forbidden`` answers a new cursor with 403 (not in the plan), ``unavailable`` with 404.
-    :param number_id: in every contact, in place of the world's: another line's token.
-    :param send_date: send the sandbox's time as the header ``Date``.
-    :param page_size: contacts on a page if the request sets no size; any number from 1.
-    :param page_size_option: what becomes of ``page_size`` in the request.
-    :param scrubbing_option: what becomes of ``scrubbing_rules``; ``ignore`` sends unscrubbed contacts.
-    :param default_ordering: when none is asked: by ``updated_at`` up or down, by ``id``, or in no order at all.
-    :param from_inclusive: an update at ``from`` sharp is in the window.
-    :param until_inclusive: an update at ``until`` sharp is in the window.
-    :param cursor_kind: ``keyset`` continues after the last contact that was read; ``offset`` after as many as were
-        read, and so passes over contacts when others leave the window.
-    :param cursor_pages: an export expires after that many pages, whatever the clock says; 0 at once.
-    :param expired_status: what an expired cursor is answered with; other than 400, without a word of expiry.
-    :param single_use_cursors: a cursor that was read is answered as expired.
-    :param cursor_needs_quoting: cursors hold ``/``, ``+`` and ``=``.
-    :param max_open_cursors: one more at a time is answered with 403.
-    :param last_page: what stands for "no more": no ``paging``, ``null``, ``{}``, ``{"next": null}``, ``{"next": ""}``.
-    :param trailing_empty_page: a full last page names a next one, which is empty.
-    :param moves_per_page: contacts of the window that are updated after each page, at the sandbox's now.
-    :param moving: which of them: those already on a page of this export, those not yet, or any.
-    :param advance_per_page_s: the sandbox clock advances by this after each page (before contacts move).
-    :param time_format: how ``inserted_at`` and ``updated_at`` are written; windows compare the full time.
-    :param deleted: a deleted contact is ``absent``, or a ``tombstone`` without details.
-    :param rate_limit: requests allowed in a minute of real time, None for no limit; 60 is Turn's default.
-    :param retry_after: how a 429 says when to come back; a date is in the time of ``Date``.
+    :param token: accepted in ``Authorization: Bearer``; other tokens get 401 Unauthorized.
+    :param export: ``forbidden`` refuses a new cursor with 403 Forbidden (not in the plan), ``unavailable`` with 404 Not
+        Found.
+    :param number_id: in every contact, instead of the world's own: simulates the token of another number.
+    :param send_date: whether responses have the sandbox's time as the header ``Date``.
+    :param page_size: contacts on a page if the request sets no size; 1 or more.
+    :param page_size_option: reaction to ``page_size`` in the request.
+    :param scrubbing_option: reaction to ``scrubbing_rules``; ``ignore`` sends unscrubbed contacts.
+    :param default_ordering: order if the request sets none: by ``updated_at`` up or down, by ``id``, or at random.
+    :param from_inclusive: whether an update exactly at ``from`` is in the window.
+    :param until_inclusive: whether an update exactly at ``until`` is in the window.
+    :param cursor_kind: ``keyset`` continues after the last contact that was read; ``offset`` after the number of
+        contacts that were read, so it skips contacts when others leave the window.
+    :param cursor_pages: number of pages after which an export expires, at any time; 0 at once.
+    :param expired_status: status for an expired cursor; other than 400, the body does not mention expiry.
+    :param single_use_cursors: whether a cursor expires when it was read once.
+    :param cursor_needs_quoting: whether cursors contain ``/``, ``+`` and ``=``.
+    :param max_open_cursors: maximum open cursors; one more gets 403 Forbidden.
+    :param last_page: form of the last page: no ``paging``, ``null``, ``{}``, ``{"next": null}``, ``{"next": ""}``.
+    :param trailing_empty_page: whether a full last page names a next page, which is empty.
+    :param moves_per_page: number of contacts of the window that are updated after each page, at the sandbox's time.
+    :param moving: which contacts: ones on a page of this export already, ones not yet on a page, or any.
+    :param advance_per_page_s: seconds that the sandbox clock advances after each page, before contacts move.
+    :param time_format: format of ``inserted_at`` and ``updated_at``; windows compare the full time.
+    :param deleted: form of a deleted contact: ``absent``, or a ``tombstone`` without details.
+    :param rate_limit: requests in a minute of real time; None for no limit; 60 is Turn.io's default.
+    :param retry_after: format of ``Retry-After`` in a 429; a date has the time of ``Date``.
     """
 
     token: str = "example-token"  # noqa: S105

@@ -1,4 +1,4 @@
-"""Contacts as JSON: the contract's record, and the variations that a behaviour asks for."""
+"""Contacts as JSON: the contract's record, and the variations that a behaviour sets."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_scrubbing_rules(rules: object) -> ScrubbingRules:
     """
     Read ``scrubbing_rules`` of contacts: ``{"details.<field>": {"type": "hash"}}``, or ``regex`` with search, replace.
 
-    :raises ValueError: they are something else.
+    :raises ValueError: they are of another kind.
     """
     if not isinstance(rules, dict):
         raise ValueError("scrubbing_rules is an object")  # noqa: TRY004

@@ -47,7 +47,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a cursor stands: after a contact (keyset), and after so many contacts (offset)."""
+    """The position of a cursor: after a contact (keyset), and after a number of contacts (offset)."""
 
     export: Export
     after: _Key | None = None
@@ -84,7 +84,7 @@ class Cursors:
         return text
 
     def find(self, text: str) -> Place | None:
-        """Return the place that a text stands for."""
+        """Return the position that a string encodes."""
         return self._places.get(text)
 
     def was_read(self, text: str) -> bool:

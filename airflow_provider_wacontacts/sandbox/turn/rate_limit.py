@@ -1,5 +1,5 @@
 """
-Turn.io's rate limit: so many requests in a minute of real time from the first request.
+Turn.io's rate limit: a number of requests in a minute of real time from the first request.
 
 Headers count in the sandbox's time, as ``Date`` does: a client may compare the two.
 """
@@ -20,7 +20,7 @@ _WINDOW_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    Whether a call may be answered.
+    Whether a call is within the limit.
 
     :param remaining: calls left in this window.
     :param wait_s: seconds until the window ends.
@@ -32,9 +32,9 @@ class Grant:
 
     def headers(self, behaviour: TurnBehaviour, now: float) -> dict[str, str]:
         """
-        Give the ``X-Ratelimit-*`` headers of an answer, and ``Retry-After`` if it is a 429.
+        Give the ``X-Ratelimit-*`` headers of a response, and ``Retry-After`` if it is a 429.
 
-        :param now: the time that the answer bears, in seconds since the epoch.
+        :param now: the time that the response bears, in seconds since the epoch.
         """
         exact = behaviour.retry_after == "fraction"
         reset_at = now + self.wait_s

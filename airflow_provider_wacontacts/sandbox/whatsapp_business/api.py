@@ -40,9 +40,9 @@ _CHECK_PARAMETERS = {"contacts", "blocking", "force_check"}
 
 class WhatsAppApi:
     """
-    What a client answers over HTTP.
+    The HTTP API of a client.
 
-    :param response_time: gives the time that answers bear, in seconds since the epoch.
+    :param response_time: gives the time that responses bear, in seconds since the epoch.
     """
 
     def __init__(self, client: WhatsAppClient, dispatcher: Dispatcher, response_time: Callable[[], float]) -> None:
@@ -88,7 +88,7 @@ class WhatsAppApi:
 
     def _fault_error(self, fault: Fault) -> Response:
         status = fault.status or 500
-        details = "The sandbox was asked to fail."
+        details = "The sandbox simulates a failure."
         return WhatsAppError(status, fault.code or status, details).answer(self._behaviour)
 
     def _rate_limited(self, wait_s: float) -> Response:

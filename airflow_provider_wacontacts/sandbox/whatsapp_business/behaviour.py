@@ -1,9 +1,8 @@
 """
-How the WhatsApp Business API mock server behaves, where the contract leaves it open.
+Settings of the WhatsApp Business API mock server, for questions that the contract leaves open.
 
-The contract names four statuses and one way in. Versions of the client, gateways that speak its language, and those
-who use them say different things about the rest. Each such question is a field here, so that a client can be shown to
-survive every answer.
+The contract names four statuses and one login. Versions of the client, gateways that implement its API, and users
+report other behavior. Each such question is a field here, so that a client can be tested against every response.
 """
 
 from __future__ import annotations
@@ -23,61 +22,60 @@ Status = Literal["valid", "invalid", "failed", "processing"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatsAppBehaviour:
     """
-    What the mock server does. The defaults answer as the contract does, with the most widely documented rest.
+    Settings of the mock server. The defaults follow the contract, and the most widely documented behavior elsewhere.
 
-    Shares are of 1, and say of each number what follows from ``seed`` and from its WhatsApp id alone. The numbers of
-    the contract's examples are as they are there, whatever the shares.
+    Shares are from 0 to 1. ``seed`` and the WhatsApp ID of a number decide whether the number belongs to a share. The
+    numbers of the contract's examples have the results of the contract, independent of the shares.
 
     :param sender: the registered number, with ``+``. A number without ``+`` is a national one of its country.
-    :param version: what ``meta`` says of the client.
-    :param meta: answers tell ``meta``.
-    :param auth: what lets in: a token of ``login``, the ``bearer`` ``token``, ``api_key`` as ``D360-API-KEY``
+    :param version: version of the client in ``meta``.
+    :param meta: whether responses contain ``meta``.
+    :param auth: accepted credentials: a token of ``login``, the ``bearer`` ``token``, ``api_key`` as ``D360-API-KEY``
         (``d360``), or any of the three.
-    :param username: of the only user; of ``login``.
-    :param password: of the same.
-    :param token: what ``Authorization: Bearer`` may carry without a login.
-    :param api_key: what ``D360-API-KEY`` carries.
-    :param must_change_password: a login is answered with code 1024 until one brings a ``new_password``.
-    :param rate_limit: requests a second of real time, after a burst of three seconds' worth; None for no limit; 20 is
-        documented.
-    :param rate_answer: one too many is 429 with ``errors``, 429 without a body (``empty``), or 400 in 360dialog's own
-        form (``dialog360``).
-    :param retry_after: how that says when to come back; a date is in the time of ``Date``.
-    :param success_status: status of an answered check.
-    :param order: of the entries in an answer.
-    :param duplicates: an input given twice has two entries (``each``), or one (``once``).
-    :param wa_id_with: the statuses that come with a ``wa_id``.
-    :param user_ids: valid numbers also come with a ``user_id``, the business-scoped ID of their user.
-    :param processing_word: what stands for ``processing``.
-    :param missing_share: so many numbers have no entry the first ``missing_times`` times they are asked.
-    :param missing_times: see there.
-    :param missing_as: such an entry is ``absent``, or ``null``.
-    :param errors_beside: an answered check has no ``errors`` (``absent``), an empty list of them (``empty``), one for
-        each missing entry (``missing``), or always one (``always``).
-    :param seed: what follows for each number.
+    :param username: of the only user, for ``login``.
+    :param password: of the only user, for ``login``.
+    :param token: accepted in ``Authorization: Bearer`` without a login.
+    :param api_key: accepted in ``D360-API-KEY``.
+    :param must_change_password: whether logins get error 1024 until one contains a ``new_password``.
+    :param rate_limit: requests in a second of real time, after a burst of three seconds' worth; None for no limit; 20
+        is documented.
+    :param rate_answer: response to a request over the limit: 429 with ``errors``, 429 without a body (``empty``), or
+        400 in 360dialog's own form (``dialog360``).
+    :param retry_after: format of ``Retry-After`` in it; a date has the time of ``Date``.
+    :param success_status: status of a response to a check.
+    :param order: order of the entries in a response; ``asked`` is that of the request.
+    :param duplicates: whether an input given twice has two entries (``each``), or one (``once``).
+    :param wa_id_with: statuses that come with a ``wa_id``.
+    :param user_ids: whether valid numbers also come with a ``user_id``, the business-scoped ID of their user.
+    :param processing_word: word in place of ``processing``.
+    :param missing_share: share of numbers without an entry in the first ``missing_times`` responses.
+    :param missing_times: number of responses in which such a number has no entry.
+    :param missing_as: form of a missing entry: ``absent``, or ``null``.
+    :param errors_beside: ``errors`` of a check's response: none (``absent``), an empty list (``empty``), one for each
+        missing entry (``missing``), or always one (``always``).
+    :param seed: seed of the shares.
     :param on_whatsapp: share of the numbers that are on WhatsApp.
     :param failing_share: share of the numbers whose check fails at first.
-    :param processing_share: share of the numbers whose check takes a while.
-    :param processing_answers: how often in a row such a number is at least answered ``processing``.
-    :param processing_s: seconds that such a check takes at least.
-    :param processing_time: the time that they are counted in.
-    :param wait_s: real seconds that a request with ``wait`` takes while one of its numbers takes a while. The check
-        continues, whether or not the caller still waits.
-    :param resolved_by: how the result of such a check can be had: by ``asking`` again, by ``callback``, by ``either``,
-        or ``never``. What is left to callbacks alone is answered ``processing`` until its callback was made.
-    :param callback_url: where callbacks are posted to, once they are due; None makes them only when they are asked
-        for, and keeps them in the log.
-    :param callback_copies: how often each is delivered.
-    :param callback_backoff_s: real seconds until a callback that was not answered with 200 is posted again; they
-        double each time, up to 900.
-    :param security_notifications: a changed identity is reported by a callback.
-    :param created_as: an identity's time is a number of milliseconds, or that number as text.
-    :param acknowledged_as: whether an identity was acknowledged is a truth value, or text.
-    :param acknowledge_answer: the body of a success: ``null``, ``{}`` (``object``) or nothing (``empty``).
-    :param stale_hash: a hash that is not the newest is answered with 400 (``refuse``), 404 (``not_found``) or 409
-        (``conflict``); is answered as a success which changes nothing (``ignore``); or acknowledges the newest
-        (``accept``).
-    :param ban_ratio: real checks allowed for one message sent, None for any number of them.
+    :param processing_share: share of the numbers with a slow check.
+    :param processing_answers: minimum number of responses in which a slow check is ``processing``.
+    :param processing_s: minimum seconds of a slow check.
+    :param processing_time: clock that counts them.
+    :param wait_s: real seconds that a request with ``wait`` takes if one of its checks is slow. The check continues if
+        the caller stops waiting.
+    :param resolved_by: how the result of a slow check arrives: by ``asking`` again, by ``callback``, by ``either``,
+        or ``never``. A result that arrives by callback only is ``processing`` until its callback was made.
+    :param callback_url: URL that due callbacks are posted to; None makes them on request only, and keeps them in the
+        log.
+    :param callback_copies: number of deliveries of each callback.
+    :param callback_backoff_s: real seconds until a callback that did not get 200 OK is posted again; doubled each
+        time, up to 900.
+    :param security_notifications: whether a callback reports a changed identity.
+    :param created_as: whether an identity's time in milliseconds is a number, or a string.
+    :param acknowledged_as: whether ``acknowledged`` of an identity is a boolean, or a string.
+    :param acknowledge_answer: body of a success: ``null``, ``{}`` (``object``) or nothing (``empty``).
+    :param stale_hash: response to a hash that is not the newest: 400 (``refuse``), 404 (``not_found``), 409
+        (``conflict``), a success that changes nothing (``ignore``), or one that acknowledges the newest (``accept``).
+    :param ban_ratio: real checks allowed for one message sent; None for no limit.
     :param ban_grace: real checks allowed before that.
     """
 
@@ -142,6 +140,6 @@ class WhatsAppBehaviour:
 
     @property
     def everybody_is_valid(self) -> bool:
-        """Whether ``invalid`` is never answered."""
+        """Whether no result is ``invalid``."""
         parsed = re.match(r"v?(\d+)\.(\d+)", self.version)
         return parsed is not None and (int(parsed[1]), int(parsed[2])) >= (2, 43)

@@ -1,5 +1,5 @@
 """
-Callbacks: what the client posts to the business, at least once, until it is answered with 200.
+Callbacks: what the client posts to the business, at least once, until it gets 200.
 
 Public source: Meta's page on webhooks (https://developers.facebook.com/docs/whatsapp/on-premises/webhooks).
 """
@@ -30,7 +30,7 @@ class Callback:
     :ivar due: real time of the next attempt.
     :ivar backoff_s: seconds until the attempt after the next failure; each failure doubles them.
     :ivar copies: how many deliveries are still to succeed.
-    :ivar outcomes: of each attempt so far: a status, or 0 where there was no answer.
+    :ivar outcomes: of each attempt so far: a status, or 0 where there was no response.
     """
 
     body: bytes
@@ -41,7 +41,7 @@ class Callback:
     outcomes: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what it says and what became of it."""
+        """Return its body and its outcomes."""
         return {"url": self.url, "body": json.loads(self.body), "outcomes": list(self.outcomes)}
 
 
@@ -51,7 +51,7 @@ class Callbacks:
 
     :param lock: held whenever the log is touched.
     :param is_watching: says whether something may become due.
-    :param collect: puts into the log what is due by now; called again and again while ``is_watching`` says so.
+    :param collect: puts due callbacks into the log; called repeatedly while ``is_watching`` says so.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Callbacks:
         self._thread: threading.Thread | None = None
 
     def add(self, *callbacks: Callback) -> None:
-        """Put callbacks into the log; those with an address are posted."""
+        """Put callbacks into the log, and post them if they have an address."""
         with self._changed:
             self.log.extend(callbacks)
             self._open.extend(callback for callback in callbacks if callback.url is not None)
@@ -94,9 +94,9 @@ class Callbacks:
 
     def wait_for(self, count: int, outcome: int = 200, timeout_s: float = 10.0) -> bool:
         """
-        Wait until so many attempts had an outcome; False if they had not in time.
+        Wait until a number of attempts had an outcome; return False after the time-out.
 
-        :param outcome: a status, or 0 for no answer.
+        :param outcome: a status, or 0 for no response.
         """
         with self._changed:
             return self._changed.wait_for(lambda: self._count(outcome) >= count, timeout_s)
@@ -107,7 +107,7 @@ class Callbacks:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop posting, after what is just under way."""
+        """Stop posting after the current request."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
@@ -146,7 +146,7 @@ class Callbacks:
 
 
 def _post(callback: Callback) -> int:
-    """Post a callback, and follow no redirect; give the status, or 0 for no answer."""
+    """Post a callback, and follow no redirect; give the status, or 0 for no response."""
     url = urlsplit(callback.url or "")
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=_TIMEOUT_S)

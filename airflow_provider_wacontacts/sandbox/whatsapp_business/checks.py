@@ -1,7 +1,7 @@
 """
 Checks of numbers as the client makes them: results of the last seven days from its cache, others after a while.
 
-A check is real where the cache cannot answer. Only real ones count towards a ban.
+A check is real if the cache has no result. Only real ones count towards a ban.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Moment:
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    One answered request for checks.
+    A request for checks that got a response.
 
     :param at: real time, in seconds since the epoch.
     :param size: how many numbers it had.
@@ -50,11 +50,11 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Result:
     """
-    What is answered of one number.
+    The entry of one number in a response.
 
     :param input: as it was given.
-    :param digits: the number that it stands for.
-    :param is_missing: answers have no entry for it.
+    :param digits: the number in international form.
+    :param is_missing: responses have no entry for it.
     """
 
     input: str
@@ -69,9 +69,9 @@ class Pending:
     """
     A check that takes a while.
 
-    :param request: counts the requests; those of one may share a callback.
-    :param answers: how often it was answered ``processing``.
-    :param result: what it found; None until then.
+    :param request: number of the request; checks of one request may share a callback.
+    :param answers: number of responses with ``processing``.
+    :param result: its result; None until it ends.
     """
 
     input: str
@@ -88,9 +88,9 @@ class Checks:
     """
     The client's memory of checks.
 
-    :ivar asked: how often each number was asked, by ``+`` and its digits.
+    :ivar asked: how often each number was requested, by ``+`` and its digits.
     :ivar checked: how often each was really checked, by the same.
-    :ivar calls: the requests that were answered, oldest first.
+    :ivar calls: the requests that got a response, oldest first.
     :ivar real: how many checks were real, ever.
     """
 
@@ -108,7 +108,7 @@ class Checks:
     def ask(
         self, inputs: Sequence[str], behaviour: WhatsAppBehaviour, now: Moment, *, force: bool, wait: bool
     ) -> list[Result]:
-        """Response a request, in its order."""
+        """Respond to a request, in its order."""
         code = calling_code(read_sender(behaviour.sender))
         self.calls.append(Call(now.real, len(inputs), force, "wait" if wait else "no_wait"))
         self._requests += 1
@@ -117,9 +117,9 @@ class Checks:
 
     def due(self, behaviour: WhatsAppBehaviour, now: Moment, *, all_of_them: bool = False) -> list[Pending]:
         """
-        Finish what callbacks tell by now, in the order in which it was asked.
+        Finish checks whose callbacks are due, in the order of their requests.
 
-        :param all_of_them: however short a while they have taken.
+        :param all_of_them: also before they are due.
         """
         due: list[Pending] = []
         while self._line and (all_of_them or _is_ripe(self._line[0], behaviour, now)):

@@ -1,5 +1,5 @@
 """
-The WhatsApp Business API client of one registered number: what it knows, and what tests and demos do to it.
+The WhatsApp Business API client of one registered number: its state, and methods for tests and demos.
 
 Its face to HTTP is in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_business.api`.
 """
@@ -48,7 +48,7 @@ class Truth:
 
 class WhatsAppClient:
     """
-    A WhatsApp Business API client. What is set on it takes effect with the next request.
+    A WhatsApp Business API client. Changes of it take effect with the next request.
 
     :ivar behaviour: how it behaves now; change fields of it with :meth:`change`.
     :ivar sent: how many messages the sender has sent.
@@ -75,19 +75,19 @@ class WhatsAppClient:
 
     @property
     def asked(self) -> Counter[str]:
-        """How often each number was asked, as ``+`` and digits, since counts were last cleared."""
+        """How often each number was requested, as ``+`` and digits, since counts were last cleared."""
         with self._dispatcher.lock:
             return Counter(self.checks.asked)
 
     @property
     def checked(self) -> Counter[str]:
-        """How often each number was really checked: where the cache had no answer, or was not to be used."""
+        """How often each number was really checked: because the cache had no result or was bypassed."""
         with self._dispatcher.lock:
             return Counter(self.checks.checked)
 
     @property
     def calls(self) -> list[Call]:
-        """The requests for checks that were answered, oldest first: when, how many numbers, and how."""
+        """The requests for checks that got a response, oldest first: when, how many numbers, and how."""
         with self._dispatcher.lock:
             return list(self.checks.calls)
 
@@ -121,12 +121,12 @@ class WhatsAppClient:
         missing: bool = False,
     ) -> Truth:
         """
-        Set what is true of a number. What the cache holds of it stays there.
+        Set the state of a number. A cached result of it stays in the cache.
 
         :param number: in any format that a check takes.
         :param wa_id: digits; None for what numbers of its country have.
         :param slow: its checks take a while.
-        :param missing: the first ``missing_times`` answers have no entry for it.
+        :param missing: the first ``missing_times`` responses have no entry for it.
         """
         with self._dispatcher.lock:
             digits = self._read(number)
@@ -146,7 +146,7 @@ class WhatsAppClient:
             return Truth(f"+{digits}", status, person.wa_id if status in self.behaviour.wa_id_with else None)
 
     def clear_counts(self) -> None:
-        """Reset the counts of numbers and calls; what is known stays known."""
+        """Reset the counts of numbers and calls; cached results stay."""
         with self._dispatcher.lock:
             self.checks.clear_counts()
 
@@ -179,7 +179,7 @@ class WhatsAppClient:
 
     def finish(self) -> list[bytes]:
         """
-        Finish every check that takes a while, and make the callbacks, also of those that were since had by asking.
+        Finish every slow check, and make the callbacks, also of checks whose result was requested in the meantime.
 
         :returns: the callbacks' bodies.
         """
@@ -188,7 +188,7 @@ class WhatsAppClient:
 
     def change_identity(self, wa_id: str) -> Identity:
         """
-        Give a user another identity, and tell it by a callback if the behaviour has such.
+        Give a user another identity, and post a callback about it if the behaviour has callbacks.
 
         :raises LookupError: no user of WhatsApp has that ID.
         """
@@ -202,7 +202,7 @@ class WhatsAppClient:
             return identity
 
     def receive(self, wa_id: str, text: str = "hello", name: str = "Quillimar") -> bytes:
-        """Take a message of a user's, and tell it by a callback, with a profile and no check's result."""
+        """Receive a message from a user, and post a callback with it and the user's profile."""
         with self._dispatcher.lock:
             self._wrote.add(wa_id)
             message = {**self._message(wa_id), "text": {"body": text}, "type": "text"}
@@ -229,7 +229,7 @@ class WhatsAppClient:
             return results
 
     def entry(self, result: Result) -> dict[str, str]:
-        """Write a result as answers and callbacks have it."""
+        """Return a result as responses and callbacks contain it."""
         behaviour, status = self.behaviour, result.status
         word = behaviour.processing_word if status == "processing" else status
         entry = {"input": result.input, "status": word}

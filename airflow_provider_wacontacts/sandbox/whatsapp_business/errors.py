@@ -60,12 +60,12 @@ class WhatsAppError(Exception):
 
 
 def error_item(code: int, details: str) -> dict[str, Any]:
-    """Return one of the ``errors`` of an answer."""
+    """Return one of the ``errors`` of a response."""
     return {"code": code, "title": TITLES.get(code, "Error"), "details": details}
 
 
 def with_meta(content: dict[str, Any], behaviour: WhatsAppBehaviour) -> dict[str, Any]:
-    """Return a response's content, and what it says of the client."""
+    """Return a response's content, and its client version."""
     return {**content, "meta": {"version": behaviour.version, "api_status": "stable"}} if behaviour.meta else content
 
 
@@ -73,6 +73,6 @@ def dialog360_response(status: int, http_code: int, message: str) -> Response:
     """
     Return an error as 360dialog's gateway does.
 
-    :param http_code: the status in the body, which need not be that of the answer.
+    :param http_code: the status in the body, which need not be that of the response.
     """
     return json_response({"meta": {"success": False, "httpCode": http_code, "developerMessage": message}}, status)

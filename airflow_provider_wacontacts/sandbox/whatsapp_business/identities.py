@@ -1,5 +1,5 @@
 """
-Identities: which hash stands for a user's present one, and whether the business has acknowledged it.
+Identities: the hash of a user's current one, and whether the business has acknowledged it.
 
 Public source: "Manage users' identities" of Meta's page on the contacts node
 (https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts/users-whatsapp-id/identity).
@@ -36,7 +36,7 @@ _CONTRACT = ("16315551000", Identity("UKD6Y/5SqDU=", 1_600_132_094_000, acknowle
 
 
 class Identities:
-    """Everybody's. One that never changed is acknowledged."""
+    """The identities of all users. One that never changed is acknowledged."""
 
     def __init__(self) -> None:
         self._changed = dict([_CONTRACT])

@@ -44,7 +44,7 @@ def translate(text: str, code: str) -> str:
     """
     Read a number in any dialable format.
 
-    Without a plus sign it is a national one, whatever it begins with. One prefix for calls within the country is
+    Without a plus sign it is a national one, in any case. One prefix for calls within the country is
     dropped if what remains is as long as a national number, or if that length is not known.
 
     :param code: of the country of the registered number.

@@ -1,5 +1,5 @@
 """
-Who is on WhatsApp: the numbers of the contract's examples, those that were set, and a rule for all others.
+Who is on WhatsApp: the numbers of the contract's examples, numbers that were set, and a rule for all others.
 
 A number follows from the rule alone, so that a hundred thousand need no list, and two sandboxes agree about them.
 """
@@ -25,13 +25,13 @@ _NOT_ON_WHATSAPP = ("16315551002", "916315551002")
 @dataclass(frozen=True, slots=True)
 class Person:
     """
-    What is true of a number.
+    The state of a number at WhatsApp.
 
     :param wa_id: digits.
     :param status: what a check finds.
-    :param failures: so many checks fail before one finds that; None for all.
+    :param failures: number of checks that fail before one succeeds; None for all.
     :param slow: a check takes a while.
-    :param missing: the number has no entry in some answers.
+    :param missing: the number has no entry in some responses.
     """
 
     wa_id: str
@@ -42,7 +42,7 @@ class Person:
 
 
 class People:
-    """Everybody, on WhatsApp or not."""
+    """All people, on WhatsApp or not."""
 
     def __init__(self) -> None:
         self._set: dict[str, Person] = {}
@@ -50,7 +50,7 @@ class People:
         self._behaviour: WhatsAppBehaviour | None = None
 
     def find(self, digits: str, behaviour: WhatsAppBehaviour) -> Person:
-        """Return what is true of an international number."""
+        """Return the state of an international number."""
         person = self._set.get(digits)
         if person is not None:
             return person
@@ -63,7 +63,7 @@ class People:
         return person
 
     def put(self, digits: str, person: Person) -> None:
-        """Set what is true of a number, and of its WhatsApp id as a number."""
+        """Set the state of a number, and of its WhatsApp id as a number."""
         self._set[digits] = self._set[person.wa_id] = person
 
 

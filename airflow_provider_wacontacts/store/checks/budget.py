@@ -75,7 +75,7 @@ def spend(
     max_checks: int | None = None,
 ) -> int:
     """
-    Spend as much of a day's budget as is wanted, or what is left of it.
+    Spend the wanted part of a day's budget, or the rest of it.
 
     :param limit: checks that the sender may make in the day.
     :param max_checks: checks that check ``check_id`` may make in the day; ``None`` for all of the sender's.
@@ -112,7 +112,7 @@ def next_month(day: date) -> date:
 
 
 def refund(db: Database, sender: str, day: date, *, charged: int, check_id: str) -> None:
-    """Give back what was spent on numbers that were surely not looked up."""
+    """Return the budget that was spent on numbers that were surely not looked up."""
     if charged:
         db.execute(REFUND, sender=sender, day=day, charged=charged)
         db.execute(REFUND_FOR_CHECK, check_id=check_id, day=day, charged=charged)

@@ -1,4 +1,4 @@
-"""The identifiers that checks return for numbers, on their way into the store: what was returned last counts."""
+"""The identifiers that checks return for numbers, on their way into the store: the last returned one counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
 __all__ = ["IDS", "refresh_keys", "store_ids"]
 
 IDS = ("wa_id", "lid", "user_id")
-#: What was returned last counts, by time and value, whatever order results arrive in.
+#: The last returned one counts, by time and value, in any order of arrival.
 UPDATE_IDS = """
 UPDATE {at}wacontacts_number AS n SET
     wa_id = given.wa_id, lid = given.lid, user_id = given.user_id, wa_id_key = given.wa_id_key,

@@ -90,7 +90,7 @@ def add(
     Add inputs to a check.
 
     :param first: the ordinal of the first of them, 0 and up.
-    :param erased: people that are not asked, and whose inputs are not stored.
+    :param erased: people whose numbers are not checked, and whose inputs are not stored.
     :returns: keys of their numbers.
     """
     rows = _rows(inputs, first)

@@ -127,7 +127,7 @@ def queued_free(db: Database, request: LeaseRequest, now: datetime, *, after: in
 
 
 def release(db: Database, sender: str, holder: str, numbers: Sequence[str]) -> None:
-    """Release numbers that no result came for; what was spent on them stays spent."""
+    """Release numbers without a result; the budget stays spent."""
     if numbers:
         db.execute(RELEASE, sender=sender, holder=holder, numbers=list(numbers))
 

@@ -80,7 +80,7 @@ EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id = :ch
 
 
 class CheckRow(NamedTuple):
-    """What the store holds of a check; the names are those of its columns."""
+    """The row of a check; the names are its columns."""
 
     check_id: str
     created_at: datetime
@@ -153,7 +153,7 @@ class Check:
         yield from self._batches(QUEUED, size)
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
-        """Return those of the queued numbers that the budget is not charged for, or that other workers have leased."""
+        """Return the queued numbers that the budget is not charged for, or that other workers have leased."""
 
         def read(db: Database, after: int) -> Sequence[Any]:
             now = self._now(db)
@@ -179,7 +179,7 @@ class Check:
         return self._context.run(work)
 
     def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
-        """Lease waiting numbers; of these, the budget is charged for those that had failed."""
+        """Lease waiting numbers; of these, the budget is charged for numbers that had failed."""
 
         def work(db: Database) -> LeasedNumbers:
             now = self._begin_to_spend(db)

@@ -30,7 +30,7 @@ __all__ = [
 
 #: Before all times.
 NEVER = datetime.min.replace(tzinfo=UTC)
-#: How long a WhatsApp Business client answers from its cache, unless ``force_check`` is set.
+#: How long a WhatsApp Business client returns cached results, unless ``force_check`` is set.
 CACHED_FOR = timedelta(days=7)
 #: Statuses that a later check may reuse.
 REUSABLE = ("valid", "invalid")
@@ -38,15 +38,15 @@ REUSABLE = ("valid", "invalid")
 FINAL = (*REUSABLE, "failed")
 #: The status of a number that was in a request, and not in its response.
 MISSING = "missing"
-#: A number that so many responses left out while a check waited is ``missing`` for good in that check.
+#: A number that this many responses left out while a check waited is ``missing`` finally in that check.
 MAX_OMISSIONS = 4
 #: Statuses of inputs that no request is made for.
 UNCHECKED = ("rejected", "not_asked")
-#: The reason of an input that is not asked because its contact has not opted in.
+#: The reason of an input that is not sent because its contact has not opted in.
 OPTED_OUT = "opted out"
-#: The reason of an input that is not asked because nothing says that its contact has opted in.
+#: The reason of an input that is not sent because nothing says that its contact has opted in.
 NO_OPT_IN = "no opt-in"
-#: The reason of a number that is not asked because the budget was spent.
+#: The reason of a number that is not sent because the budget was spent.
 PAST_BUDGET = "past the budget"
 
 
@@ -89,8 +89,8 @@ class CheckInput(NamedTuple):
     :param input: in the caller's spelling.
     :param number: E.164; ``None`` for an input that is not a number.
     :param contact_key: the caller's own key.
-    :param reason: why the input is not a number, or why the number must not be asked, in a few words.
-    :param opted_in: ``False`` where the number must not be asked; ``None`` where that is unknown.
+    :param reason: why the input is not a number, or why the number must not be sent, in a few words.
+    :param opted_in: ``False`` if the number must not be sent; ``None`` where that is unknown.
     """
 
     input: str

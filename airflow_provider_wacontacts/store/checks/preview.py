@@ -29,7 +29,7 @@ class NumberCounts(NamedTuple):
     :param fresh: their results would be reused.
     :param leased: another task is checking them now.
     :param to_ask: they would be requested.
-    :param charged: those of ``to_ask`` that count against the budget.
+    :param charged: numbers of ``to_ask`` that count against the budget.
     :param erased: they are of erased people.
     """
 

@@ -1,4 +1,4 @@
-"""The rows of a check, in the order of their contacts, and those of a table that they are passed on to."""
+"""The rows of a check, in the order of their contacts, and rows of a table that they are passed on to."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ COLUMNS = TargetRow._fields
 
 def read_result_rows(context: StoreContext, check_id: str) -> Iterator[ResultRow]:
     """
-    Yield the rows of a check: those of a contact one after another, and so those of a number without a contact.
+    Yield the rows of a check, grouped by contact, or by number if they have no contact.
 
     No transaction is open between two rows.
 

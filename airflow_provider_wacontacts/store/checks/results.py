@@ -296,7 +296,7 @@ def _store_statuses(
     """
     Store the statuses that are news.
 
-    :returns: the numbers that the results are about, and those of them with news.
+    :returns: the numbers that the results are about, and the numbers among them with news.
     """
     is_news = _is_newer if is_response else _is_expected
     news = [

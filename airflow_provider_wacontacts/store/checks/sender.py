@@ -46,7 +46,7 @@ UPDATE {at}wacontacts_check SET error = CASE WHEN finished_at IS NULL THEN :lost
 WHERE sender = :sender AND state = 'open' AND coalesce(deferred_until, deadline_at, heartbeat_at) < :silent_since
     AND (finished_at IS NULL OR deadline_at IS NOT NULL OR finished_at < :cached_after)
 """
-#: What was fresh when the check was opened first may be stale by now.
+#: A result that was fresh when the check was first opened may be stale by now.
 RESUME = """
 UPDATE {at}wacontacts_check SET state = 'open', error = NULL, opened_at = :now, heartbeat_at = :now,
     deferred_until = NULL,
@@ -200,8 +200,8 @@ class SenderChecks:
 
         :param statuses: they have one of these.
         :param not_after: that check was then or before.
-        :param wanted: the only numbers to search, in E.164; ``None`` for all except those that the last check left out
-            because their contact had opted out.
+        :param wanted: the only numbers to search, in E.164; ``None`` for all, except numbers that the last check left
+            out because their contact had opted out.
         :returns: E.164, oldest first, at most ``limit``.
         """
         own: dict[str, Any] = {"sender": self.sender, "statuses": list(statuses), "not_after": not_after}
