@@ -76,7 +76,7 @@ else:
 
     @task
     def missing() -> None:
-        """Fail with what is missing."""
+        """Fail with a list of missing requirements."""
         raise AirflowFailException(
             f"This DAG needs Airflow 3.3 or newer, and this is {version('apache-airflow')}. Older ones have no state of"
             " assets, or no approvals. Use the example DAG whatsapp_identity_changes, which runs on a schedule."

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run one command.
 
-    :param arguments: arguments after the program's name. Default: those of this process.
+    :param arguments: arguments after the program's name. Default: the arguments of this process.
     :returns: the exit code: 0 success, 1 failure, 130 interrupted by Ctrl-C.
     :raises SystemExit: with 2, a usage error; with 0, after printing help.
     """

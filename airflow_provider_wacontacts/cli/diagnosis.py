@@ -72,8 +72,8 @@ class Finding(NamedTuple):
     """
     The outcome of a check.
 
-    :param subject: what was checked, for example ``connection turn_default``.
-    :param message: what was found; if it is wrong, with a remedy.
+    :param subject: checked object, for example ``connection turn_default``.
+    :param message: finding; if something is wrong, with a remedy.
     """
 
     subject: str
@@ -106,7 +106,7 @@ def diagnose(
 
 
 def _defined_feeds() -> list[str]:
-    """Return the connections of feeds, those of a default ID and another type among them."""
+    """Return the connections of feeds, including ones of a default ID and another type."""
     defaults = [f"{conn_type}_default" for conn_type in FEEDS]
     found = [conn_id for conn_id in defaults if _conn_type(conn_id) is not None]
     try:

@@ -53,7 +53,7 @@ def add_people_options(command: argparse.ArgumentParser, use_of_path: str) -> No
     """
     Add the arguments of commands that find people's rows.
 
-    :param use_of_path: what is done with files below ``--path``.
+    :param use_of_path: effect on files below ``--path``.
     """
     add_store_options(command)
     add_secret_option(command)

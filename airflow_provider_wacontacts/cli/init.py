@@ -140,7 +140,7 @@ def _commands(source: str) -> list[str]:
 
 
 def _examples() -> dict[str, Any]:
-    """Return the files of the example DAGs by name: those of the wheel, or of a source tree."""
+    """Return the files of the example DAGs by name: from the wheel, or from a source tree."""
     shipped = files("airflow_provider_wacontacts") / "example_dags"
     folder: Any = shipped if shipped.is_dir() else Path(__file__).parents[2] / "dags"
     found = {file.name.removesuffix(".py"): file for file in folder.iterdir() if file.name.endswith(".py")}

@@ -262,7 +262,7 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     request that is not idempotent is retried only if the server certainly did not process it.
 
     :returns: the pause before the next attempt; ``None`` if the response is the flow's to handle.
-    :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or what is left of the budget.
+    :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or the rest of the budget.
     :raises ServerError: 5xx, under the same condition.
     :raises NetworkError: no complete response arrived within the budget.
     :raises ConfigError: TLS failed, or the host name is unknown.

@@ -50,7 +50,7 @@ class ApiErrorItem:
 
     :param code: the API's error code; ``None`` if it has none.
     :param title: the server's text. It may hold personal data: never logged.
-    :param details: likewise.
+    :param details: may hold personal data, too: never logged.
     """
 
     code: int | None

@@ -58,7 +58,7 @@ def storage_errors(what: str) -> Iterator[None]:
 
     :param what: what failed, such as ``part-00000.jsonl.gz could not be written``.
     :raises ConfigError: the path, the credentials or their permissions are wrong.
-    :raises LandingError: instead of any other exception, except those of the package.
+    :raises LandingError: instead of any other exception, except errors of the package.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def _named(what: str, error: Exception) -> WaContactsError:
 
 
 def _signs(error: BaseException | None) -> Iterator[object]:
-    """Yield the classes, numbers and codes of an error and of those that it came from."""
+    """Yield the classes, numbers and codes of an error and of its causes."""
     while error is not None:
         yield from (each.__name__ for each in type(error).__mro__)
         yield getattr(error, "errno", None)

@@ -61,7 +61,7 @@ class FieldSampler:
 
 def find_file_drift(root: ObjectPath, manifest: Manifest, sampler: FieldSampler, declaration: Declaration) -> Manifest:
     """
-    Compare the fields of an extraction with those of the account's newest one.
+    Compare the fields of an extraction with the fields of the account's newest one.
 
     An extraction of an older window than the newest is not compared, and its manifest has no fields.
 

@@ -35,7 +35,7 @@ def create_file(path: Path, mode: int | None = None, *, exclusive: bool = False)
     """
     Create a file, or empty it, and open it for writing.
 
-    :param mode: its permissions. Default: those of its folder, without execution.
+    :param mode: its permissions. Default: permissions of its folder, without execution.
     :param exclusive: fail if it exists.
     """
     if mode is None:

@@ -33,7 +33,7 @@ async def refcounted(key: Hashable, make: Callable[[], AbstractAsyncContextManag
     Waiting tasks proceed one after another, because all at once would stall the loop.
 
     :param key: tasks with the same key share the resource.
-    :param make: opens the resource. If that fails, each task tries, and raises the error.
+    :param make: opens the resource. If it fails, each waiting task calls it, and raises the error.
     """
     entries = _ENTRIES.setdefault(asyncio.get_running_loop(), {})
     entry = entries.setdefault(key, _Entry())

@@ -195,7 +195,7 @@ class StoreHook(DbApiHook):
             return super().run(*args, **kwargs)
 
     def insert_rows(self, *args: Any, **kwargs: Any) -> Any:
-        """Insert rows, see ``DbApiHook.insert_rows``; errors are those of :meth:`run`."""
+        """Insert rows, see ``DbApiHook.insert_rows``; errors as in :meth:`run`."""
         with self._store_errors():
             return super().insert_rows(*args, **kwargs)
 

@@ -211,7 +211,7 @@ class SharedClient:
 
     async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
         """
-        Check numbers in a request with those of other triggers, within the rate limit.
+        Check numbers in a request with numbers of other triggers, within the rate limit.
 
         :param at_most: numbers in a request.
         :raises WaContactsError: there was no response; the request is not retried.
@@ -232,7 +232,7 @@ async def _send_check(contacts: AsyncNumberClient, numbers: Sequence[str]) -> Ch
 
 
 def _block(rate_limiter: AsyncRateLimiter, error: TransientError) -> timedelta | None:
-    """Block all requests if the server asks for it; return by how much longer, if for a rate limit."""
+    """Block all requests if the server requires it; return by how much longer, if for a rate limit."""
     is_rate_limit = isinstance(error, RateLimitedError)
     if error.retry_after is None and not is_rate_limit:
         return None

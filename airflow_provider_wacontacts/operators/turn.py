@@ -50,7 +50,7 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
         number refuses them. Default: none.
     :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
         either way. Default: 0.01.
-    :param include_fields: Fields to write, next to the key fields that contacts are stored under; the others are left out.
+    :param include_fields: Fields to write, next to the keys that contacts are stored under; the others are left out.
         A dot leads into an object, as in ``details.name``. Excludes ``exclude_fields``. Default: all.
     :param exclude_fields: Fields to leave out before anything is written, rejected rows included. Default: none.
     :param on_drift: Reaction to fields that are new, gone or of another type since the last extraction: ``evolve`` logs
@@ -170,7 +170,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
         number refuses them. Default: none.
     :param max_rejected: Share of rows, 0 to 1, that may be rejected before the task fails; the others are written
         either way. Default: 0.01.
-    :param include_fields: Fields to write, next to the key fields that contacts are stored under; the others are left out.
+    :param include_fields: Fields to write, next to the keys that contacts are stored under; the others are left out.
         A dot leads into an object, as in ``details.name``. Excludes ``exclude_fields``. Default: all.
     :param exclude_fields: Fields to leave out before anything is written, rejected rows included. Default: none.
     :param pseudonymize: Fields replaced by their HMAC-SHA256 before anything is written; a dot leads into an object, as

@@ -48,7 +48,7 @@ class AppendSummary:
     :param appended: extractions that were appended.
     :param known: extractions that the table already had.
     :param refused: snapshots that are not newer than the newest one in the table.
-    :param rows: rows appended, with those of gone contacts.
+    :param rows: rows appended, including rows of gone contacts.
     :param gone: contacts missing from a complete snapshot.
     :param back: contacts that returned.
     """

@@ -70,7 +70,7 @@ def hand_on(
     failed or is not finished keep the rows that they have. Results without a contact change the rows of their number,
     and add rows only if the table has no column ``contact_key``.
 
-    :param results: those of a contact one after another, and so those of a number without a contact.
+    :param results: grouped by contact, or by number if they have no contact.
     :param statuses: the statuses of the results that are passed on.
     :raises WaContactsError: of the table; earlier chunks are there, and a repetition completes them.
     """

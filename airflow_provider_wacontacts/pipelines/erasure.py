@@ -137,7 +137,7 @@ class _Scope(NamedTuple):
 
     :param given: identifiers, with variants if these are included.
     :param linked: all that was found, the given ones included.
-    :param variants: those that the store has.
+    :param variants: variants that the store has.
     """
 
     given: set[Identifier]

@@ -31,7 +31,7 @@ class Loader:
     """
     Loads pages in the order in which they are added, and commits each batch with the position of its last page.
 
-    As a context manager, it also commits what was added if an error ends the block.
+    As a context manager, it also commits added pages if an error ends the block.
 
     :ivar fields: the fields of all contacts; complete after :meth:`commit`.
     """
@@ -63,13 +63,13 @@ class Loader:
         self._pages.append(self._thread.submit(self._batch.add, received))
 
     def before_pause(self, seconds: float) -> None:
-        """Commit what was added before a long pause."""
+        """Commit added pages before a long pause."""
         if seconds >= LONG_PAUSE_SECONDS:
             self.commit()
 
     def commit(self) -> None:
         """
-        Commit what was added.
+        Commit added pages.
 
         :raises WaContactsError: it could not be loaded.
         """
@@ -113,7 +113,7 @@ class _Batch:
             self.commit()
 
     def commit(self) -> None:
-        """Write what was added since the last commit."""
+        """Write pages that were added since the last commit."""
         if self._pages == 0:
             return
         extraction = self._extraction

@@ -143,7 +143,7 @@ def sync_to_store(
     """
     Sync a window into the store, resuming an earlier attempt of the same task from its last checkpoint.
 
-    A page is loaded while the next one is fetched. What was received is committed with its position before a long
+    A page is loaded while the next one is fetched. Received pages are committed with its position before a long
     pause, and when an error or ``stop`` ends the sync.
 
     :param run: sends the requests.

@@ -204,7 +204,7 @@ class AsyncCheckClient(Protocol):
         """Wait while the server accepts no requests."""
 
     async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
-        """Check numbers in requests of at most so many, within the rate limit."""
+        """Check numbers in requests of limited size, within the rate limit."""
 
 
 async def wait_for_results(

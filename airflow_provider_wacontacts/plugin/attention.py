@@ -34,7 +34,7 @@ REMEDIES = {
     "Lost": "The worker ended without a message: check for evictions and memory limits. Clear the task.",
     "lost": "No heartbeat for 15 minutes: check for evictions and memory limits. Clear the task.",
     "refused": "A newer snapshot is in the store already. Nothing needs to be done.",
-    "empty": "The list was empty, which means that the system is still loading it. The next run tries again.",
+    "empty": "The list was empty, which means that the system is still loading it. The next run fetches it again.",
     "shrunken": "Contacts were deleted on the phone, or the list is cut. If it is right, set accept_shrink once.",
 }
 DEFAULT_REMEDY = "Open the log of its task for the cause, and clear the task to try again."

@@ -17,7 +17,7 @@ class StoreLink(BaseOperatorLink):
     """
     Leads to what a task did, on the page. Airflow 2.11 and 3.0 have no page: there it leads to the documentation.
 
-    Airflow 3 asks for it in the worker when the task ends, and keeps it as XCom. It holds IDs and a day.
+    Airflow 3 computes it in the worker when the task ends, and keeps it as XCom. It holds IDs and a day.
     """
 
     name = "WhatsApp contacts"

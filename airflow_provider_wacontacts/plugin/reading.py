@@ -1,5 +1,5 @@
 """
-How the page reads the store without harm to the API server that it runs in.
+How the page reads the store without slowing down the API server that it runs in.
 
 At most four of its queries run at once, in threads of its own. When all are busy, further requests are refused at
 once, so no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused

@@ -77,7 +77,7 @@ class Strip:
 
 
 def day_strip(calendar: AccountCalendar, span: Window, today: date) -> Strip:
-    """Draw a calendar of weeks, one cell a day, with the new versions of each day below."""
+    """Return a calendar of weeks, one cell a day, with the new versions of each day below."""
     cells = [cell for cell in cells_of(calendar, span, DAY) if cell.start.date() <= today]
     weeks = (span.end - span.start) // (7 * DAY)
     pitch = PITCH if weeks <= 53 else NARROW_PITCH
@@ -113,7 +113,7 @@ def day_strip(calendar: AccountCalendar, span: Window, today: date) -> Strip:
 
 
 def hour_strip(calendar: AccountCalendar, span: Window, now: datetime) -> Strip:
-    """Draw a week, one row a day and one cell an hour, with the new versions of each hour below."""
+    """Return a week, one row a day and one cell an hour, with the new versions of each hour below."""
     cells = [cell for cell in cells_of(calendar, span, HOUR) if cell.start <= now]
     left = LEFT + 30
     squares = [
@@ -171,7 +171,7 @@ class BudgetChart:
 
 
 def budget_chart(spent: Mapping[date, tuple[int, int | None]], today: date, days: int) -> BudgetChart:
-    """Draw the checks of a sender over some days, up to today, against their limit."""
+    """Return the checks of a sender over some days, up to today, against their limit."""
     pitch, height, top = 30, 120, 12
     shown = [today - (days - 1 - index) * DAY for index in range(days)]
     values = [spent.get(day, (0, None)) for day in shown]

@@ -57,13 +57,13 @@ KEY = re.compile(rb"(" + STRING + rb")[ \t\n\r]*:", re.DOTALL)
 
 def canonical(text: bytes | msgspec.Raw, look: Callable[[dict[str, Any]], None] | None = None) -> bytes:
     """
-    Return the form of a record that is hashed and stored: sorted keys, no spaces, no null members.
+    Return the form of a record that is hashed and stored: sorted keys, no spaces, no null values.
 
-    Null members are left out at any depth, so a new custom field that is null changes no contact. Elements of arrays
+    Null values are left out at any depth, so a new custom field that is null changes no contact. Elements of arrays
     stay. Numbers keep their value and digits, whatever their size.
 
     :param text: JSON as received, or as :func:`repair` and :func:`encode` left it.
-    :param look: called with the decoded object, null members included.
+    :param look: called with the decoded object, null values included.
     :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
     """
     try:
@@ -119,7 +119,7 @@ def validate_utf8(body: bytes) -> None:
 
 def read_object(body: bytes) -> dict[str, Any]:
     """
-    Decode a JSON object of which some members are read, and nothing is stored as it is.
+    Decode a JSON object of which some keys are read, and nothing is stored as it is.
 
     Text that databases refuse becomes U+FFFD. What cannot be decoded, in up to three levels of objects and lists,
     becomes ``None`` without the values beside it.
@@ -187,7 +187,7 @@ def split_object(body: bytes) -> dict[str, bytes]:
 
 def has_repeated_members(text: bytes) -> bool:
     """
-    Return whether an object in a JSON text has two members of one name. Decoders keep the last; the text has both.
+    Return whether an object in a JSON text has one key twice. Decoders keep the last; the text has both.
 
     :returns: also ``True`` for a text that is no JSON.
     """
@@ -204,7 +204,7 @@ def has_repeated_members(text: bytes) -> bool:
 
 
 class _Names:
-    """Looks at the names of an object's members."""
+    """Looks at the keys of an object."""
 
     are_repeated = False
 

@@ -1,4 +1,4 @@
-"""A record: one version of a contact, whichever system it came from. A reject: a row that cannot be one."""
+"""A record: one version of a contact, from any system. A reject: a row that cannot be one."""
 
 from __future__ import annotations
 

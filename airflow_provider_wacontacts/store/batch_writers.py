@@ -240,7 +240,7 @@ class _PostgresWriter:
 
 
 class _Reader:
-    """A file for psycopg2, which takes more or less than it asks for."""
+    """A file for psycopg2, which returns more or less than it requests."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

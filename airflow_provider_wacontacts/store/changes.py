@@ -4,7 +4,7 @@ The change logs: which versions and identities came and went, in an order that f
 A transaction writes its changes last, right before it commits, under one lock that it holds until then. So ids appear
 in the order of commits: a reader that remembers the largest id misses nothing.
 
-Versions do not change, so their log holds what is written. Identities do: their log gets what each is by now, if that
+Versions do not change, so their log holds each write. Identities do: their log gets what each is by now, if that
 is not what it says already. So it makes no difference which of several writers notices.
 """
 

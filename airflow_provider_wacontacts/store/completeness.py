@@ -182,7 +182,7 @@ def earlier_snapshots(
     Find what a snapshot is measured by.
 
     The last complete one is looked for by type: a snapshot of the groups is measured by the groups of the last one that
-    had them, whatever else that had.
+    had them, whatever other contacts it had.
 
     :param seen: of the snapshot that is measured.
     :param before: others of its time are the same one again, and confirm nothing.

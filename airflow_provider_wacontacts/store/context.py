@@ -90,7 +90,7 @@ class StoreContext:
 
     def run_yielding(self, work: Callable[[Database], T]) -> T:
         """
-        Do work in a transaction that waits for a lock for a second at most, then lets others pass and tries again.
+        Do work in a transaction that waits for a lock for a second at most, then lets others pass and repeats it.
 
         :raises LandingError: the database failed, or the lock was not free for 15 minutes; nothing is written.
         """

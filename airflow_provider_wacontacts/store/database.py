@@ -57,7 +57,7 @@ class Database(NamedTuple):
 
     def given(self, **columns: str) -> str:
         """
-        Return what stands behind FROM for the rows of parameter ``rows``.
+        Return the SQL after FROM for the rows of parameter ``rows``.
 
         :param columns: PostgreSQL's type by name.
         """

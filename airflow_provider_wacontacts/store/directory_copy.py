@@ -109,7 +109,7 @@ def is_in_use(db: Database) -> bool:
 
 
 def copy_people_again(context: StoreContext, person_keys: Sequence[str], db: Database) -> None:
-    """Replace rows of the copy by those of the directory, if it has them."""
+    """Replace rows of the copy by the directory's rows, if it has them."""
     context.locks.directory_lock(db.connection)
     keys = list(person_keys)
     db.execute(DELETE, keys=keys)

@@ -147,8 +147,8 @@ def erase_named(context: StoreContext, record: Callable[[Database, Collection[Id
 
     Identifiers that are linked with many others are left alone: the system must be wrong about them.
 
-    :param record: stores everything in a transaction; or nothing, and returns such identifiers. It is given those that
-        are left alone.
+    :param record: stores everything in a transaction; or nothing, and returns such identifiers. Its
+        argument is the identifiers to leave alone.
     :raises LandingError: the database failed.
     """
     left_alone: set[Identifier] = set()

@@ -68,7 +68,7 @@ def changed_identifiers(db: Database, identifiers: Collection[Identifier]) -> se
 
 
 def delete_identifier_changes(db: Database, identifiers: Collection[Identifier]) -> int:
-    """Delete what is recorded of some identifiers; return the number of rows."""
+    """Delete the records of some identifiers; return the number of rows."""
     rows = _rows(identifiers)
     return db.execute(DELETE.replace("{given}", db.given(kind="text", value="text")), rows=rows).rowcount if rows else 0
 

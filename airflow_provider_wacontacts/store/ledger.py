@@ -311,7 +311,7 @@ def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: 
 
 
 def _fail_lost(connection: Connection, tables: Tables, account_id: int, now: datetime) -> None:
-    """Close the extractions of an account that have been silent for too long. Those that write right now are not."""
+    """Close the extractions of an account that have been silent for too long, except ones that are writing now."""
     ledger = tables.extraction
     lost = [
         extraction_id

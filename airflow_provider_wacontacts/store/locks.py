@@ -111,7 +111,7 @@ class Locks:
         """
         Let one process at a time rewrite files for the store: two would delete what the other has just written.
 
-        Contacts land meanwhile. The lock of a process that is killed is free.
+        Other tasks load contacts meanwhile. The lock of a process that is killed is free.
 
         :raises LandingError: the database failed, or the file beside SQLite's cannot be written.
         """

@@ -2,7 +2,7 @@
 Person keys: what the rows of one person have in common, and what the directory lists them under.
 
 The key of a contact is its own WhatsApp ID. For one without, it is the WhatsApp ID that a row from a system stated last
-beside the same business-scoped user ID, or else beside the same linked ID; otherwise it is that identifier. The key of
+beside the same business-scoped user ID, or beside the same linked ID; otherwise it is that identifier. The key of
 a number is the WhatsApp ID that a check last returned for it, to any sender; otherwise it is the number.
 
 That is one step: person keys are not looked up again, and no identifiers are merged. So the order in which contacts and
@@ -117,7 +117,7 @@ def refresh_person_keys(
     db: Database, locks: Locks, *, numbers: Iterable[str] = (), user_ids: Iterable[str] = (), lids: Iterable[str] = ()
 ) -> None:
     """
-    Update the person keys of all rows with some identifiers: what is stated about these has changed.
+    Update the person keys of all rows with some identifiers: the statements about them have changed.
 
     To be called last in a transaction, which holds the lock of the change log from now on.
 

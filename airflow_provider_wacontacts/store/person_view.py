@@ -78,7 +78,7 @@ class ContactVersion:
 @dataclass(frozen=True, slots=True)
 class FoundPerson:
     """
-    What was found by an identifier.
+    The rows found by an identifier.
 
     :param row_ids: of the rows that were looked at, without personal data, for an audit log.
     :param directory: rows of the directory, usually one.

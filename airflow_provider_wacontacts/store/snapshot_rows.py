@@ -212,8 +212,8 @@ class SnapshotRows:
         Mark contacts that were not seen as gone, in one statement a table.
 
         A gone version keeps the last known content of the contact: a query over ``current`` that leaves out the gone,
-        and one that does not, find the same columns filled. It is not widened by the snapshots that miss it again, which
-        would cost more the more contacts ever went.
+        and one that does not, find the same columns filled. Later snapshots without it do not widen it, which
+        would cost more with each gone contact.
 
         :param first: the first number that a version may get.
         :param group: groups only, or persons only; both where it is ``None``.

@@ -1,4 +1,4 @@
-"""The store's tables as SQLAlchemy sees them, and their names in SQL that is written by hand."""
+"""The store's tables as SQLAlchemy sees them, and their names in SQL that is in source code."""
 
 from __future__ import annotations
 

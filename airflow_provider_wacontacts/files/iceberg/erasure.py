@@ -84,7 +84,7 @@ def _erase(table: ContactTable, suppression_list: SuppressionList, *, dry_run: b
 
 
 def _find(table: ContactTable, suppression_list: SuppressionList) -> tuple[Counter[Contact], set[Contact]]:
-    """Return the contacts to erase, with the number of their rows, and those that the list does not name."""
+    """Return the contacts to erase, with the number of their rows, and the contacts that the list does not name."""
     counts: Counter[Contact] = Counter()
     erased: set[Contact] = set()
     judged: dict[tuple[Any, ...], bool] = {}

@@ -31,7 +31,7 @@ def catalog_errors(what: str) -> Iterator[None]:
     Replace errors that occur before anything is written.
 
     :param what: what failed, such as ``The catalog of connection 'iceberg_default' cannot be read``.
-    :raises ConfigError: instead of any other exception, except those of the package.
+    :raises ConfigError: instead of any other exception, except errors of the package.
     """
     try:
         yield
@@ -49,7 +49,7 @@ def table_errors(what: str) -> Iterator[None]:
 
     :raises ConflictError: another writer was first.
     :raises ConfigError: the credentials or permissions are wrong.
-    :raises LandingError: instead of any other exception, except those of the package.
+    :raises LandingError: instead of any other exception, except errors of the package.
     """
     try:
         yield

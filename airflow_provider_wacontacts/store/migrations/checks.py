@@ -1,4 +1,4 @@
-"""Tables of numbers and what is known of them, of checks and their results, of budgets and identities."""
+"""Tables of numbers and their results, of checks and their results, of budgets and identities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and views of contacts: versions, what is current, the change log, the ledger, the suppression list."""
+"""Tables and views of contacts: versions, current contacts, the change log, the ledger, the suppression list."""
 
 from __future__ import annotations
 
