@@ -3,8 +3,7 @@ Users whose WhatsApp identity has potentially changed: look who they are now, de
 
 A number that WhatsApp calls changed may have a new phone, or a new owner. Where the client's setting
 ``show_security_notifications`` is on, it holds all messages to such a user back until the change is acknowledged. Put
-your own rule into ``decide``: for example users who have logged in since,
-or users who get no confidential messages.
+your own rule into ``decide``, for example users who have logged in since, or users who get no confidential messages.
 An identity that changes again before its acknowledgement is not acknowledged. The next run fetches it.
 
 Set up before the first run:
