@@ -51,6 +51,7 @@ PURE = {
         "collections",
         "contextlib",
         "copy",
+        "codecs",
         "dataclasses",
         "datetime",
         "decimal",

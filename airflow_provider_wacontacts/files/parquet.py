@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterator, Sequence
 from io import BytesIO
-from itertools import count, islice
+from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.files.sinks import Rows, Sink
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
-from airflow_provider_wacontacts.records.json import canonical
+from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
+from airflow_provider_wacontacts.records.pages import Text
 from airflow_provider_wacontacts.records.record import row_hash
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class ParquetRows:
     def __init__(self, sink: Sink, constants: tuple[str, ...]) -> None:
         self._sink = sink
         self._constants = constants
+        self._canonical_form = CanonicalForms()
         self._schema = _schema()
         self._writer = _new_writer(sink, self._schema)
         self._buffered: list[pa.RecordBatch] = []
@@ -46,22 +49,25 @@ class ParquetRows:
         """Append contacts. They are written with their row group."""
         import pyarrow as pa
 
-        payloads = [bytes(text) for text in rows.texts]
+        count, schema = len(rows.texts), self._schema
+        constants = (*self._constants, rows.extracted_at, "present")
+        source, account, extraction_id, extracted_at, state = (
+            pa.repeat(pa.scalar(value, schema.field(name).type), count)
+            for name, value in zip((*CONSTANT_COLUMNS, "extracted_at", "state"), constants, strict=True)
+        )
         all_ids = [keys.ids for keys in rows.keys]
-        columns = [
-            *([value] * len(payloads) for value in self._constants),
-            [rows.extracted_at] * len(payloads),
-            [keys.contact_id for keys in rows.keys],
-            [keys.updated_at for keys in rows.keys],
-            *([ids[place] for ids in all_ids] for place in range(len(IdsByKind._fields))),
-            ["present"] * len(payloads),
-            [index in rows.repaired for index in range(len(payloads))],
-            [_row_hash(text) for text in payloads],
-            payloads,
+        arrays = [
+            *(source, account, extraction_id, extracted_at),
+            pa.array([keys.contact_id for keys in rows.keys], pa.string()),
+            pa.array([keys.updated_at for keys in rows.keys], schema.field("updated_at").type),
+            *(pa.array(ids, pa.string()) for ids in (zip(*all_ids, strict=True) if all_ids else [[]] * 3)),
+            state,
+            pa.array([index in rows.repaired for index in range(count)], pa.bool_()),
+            pa.array(list(map(self._row_hash, rows.texts)), pa.binary()),
+            _strings(rows.texts),
         ]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        self._buffered.append(pa.record_batch(arrays, schema=self._schema))
-        self._buffered_bytes += sum(map(len, payloads))
+        self._buffered.append(pa.record_batch(arrays, schema=schema))
+        self._buffered_bytes += arrays[-1].nbytes
         if self._buffered_bytes >= GROUP_BYTES:
             self._write_group()
 
@@ -84,13 +90,20 @@ class ParquetRows:
         self._buffered, self._buffered_bytes = [], 0
         self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
 
+    def _row_hash(self, text: Text) -> bytes | None:
+        """Return the hash that a store computes; ``None`` for a text without a canonical form, which it rejects."""
+        try:
+            return row_hash(self._canonical_form(text))
+        except ValueError:
+            return None
 
-def _row_hash(text: bytes) -> bytes | None:
-    """Return the hash that a store computes; ``None`` for a text without a canonical form, which it rejects."""
-    try:
-        return row_hash(canonical(text))
-    except ValueError:
-        return None
+
+def _strings(texts: Sequence[Text]) -> pa.StringArray:
+    """Return texts, which are UTF-8, as an array whose values are joined once."""
+    import pyarrow as pa
+
+    ends = array("i", accumulate(map(len, texts), initial=0))
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
 
 
 def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -69,18 +69,24 @@ def ids_by_kind(*values: object) -> IdsByKind:
 
     :param values: strings or integers. Values that identify no person are left out; the first of a kind counts.
     """
+    if len(values) == 1 and type(values[0]) is str and _is_plain(values[0]):
+        return IdsByKind(values[0])
     found: dict[str, str] = {}
     for value in values:
         if type(value) is int and 0 < value < LARGEST_INTEGER:
             value = str(value)  # noqa: PLW2901
         if type(value) is not str or not value:
             continue
-        if len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0":
-            # Most contacts have this spelling; it is read in a tenth of the time.
+        if _is_plain(value):
             found.setdefault(Kind.WA_ID, value)
         elif (identifier := _match(value, ANY_KIND)) and identifier.kind in IdsByKind._fields:
             found.setdefault(identifier.kind, identifier.value)
     return IdsByKind(**found)
+
+
+def _is_plain(value: str) -> bool:
+    """Return whether a string is a WhatsApp ID as most are spelled: they are read in a tenth of the time."""
+    return len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0"
 
 
 def _read(value: object, kind: Kind) -> Identifier | None:

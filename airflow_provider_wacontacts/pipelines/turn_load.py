@@ -12,6 +12,7 @@ from typing import Self
 from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
 from airflow_provider_wacontacts.pipelines.turn_download import Received
+from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import Extraction
@@ -38,7 +39,7 @@ class Loader:
 
     def __init__(self, extraction: Extraction, on_commit: OnCommit | None, monotonic: Callable[[], float]) -> None:
         self.fields = FieldCounter()
-        self._batch = _Batch(extraction, on_commit, monotonic, self.fields)
+        self._batch = _Batch(extraction, on_commit, monotonic, CanonicalForms(self.fields))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wacontacts-load")
         self._pages: deque[Future[None]] = deque()
 
@@ -91,18 +92,18 @@ class _Batch:
         extraction: Extraction,
         on_commit: OnCommit | None,
         monotonic: Callable[[], float],
-        fields: FieldCounter,
+        canonical_form: CanonicalForms,
     ) -> None:
         self._extraction = extraction
         self._on_commit = on_commit
         self._monotonic = monotonic
-        self._fields = fields
+        self._canonical_form = canonical_form
         self._clear()
 
     def add(self, received: Received) -> None:
         """Add a page; commit if the batch is large or old enough."""
         page = received.page
-        records, rejects = page.records(self._fields)
+        records, rejects = page.records(self._canonical_form)
         self._records += records
         self._rejects += rejects
         self._size += page.size

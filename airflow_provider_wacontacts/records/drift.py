@@ -91,12 +91,21 @@ class FieldCounter:
         outer.update(contact)
         if type(details := contact.get(CONTAINER)) is dict:
             inner.update(details)
-        is_counted = self._contacts <= FIRST_CONTACTS or self._contacts % SAMPLE_EVERY == 0
+        is_counted = _is_sampled(self._contacts)
         if is_counted or len(outer) + len(inner) > before:
             self._sampled += is_counted
             self._outer.sample(contact, is_counted=is_counted)
             if type(details) is dict:
                 self._inner.sample(details, is_counted=is_counted)
+
+    @property
+    def samples_next(self) -> bool:
+        """Whether the types of the next contact's fields are counted."""
+        return _is_sampled(self._contacts + 1)
+
+    def skip(self) -> None:
+        """Count a contact of which only the names would be looked at, and which has no new ones."""
+        self._contacts += 1
 
     def observed(self, declared: Mapping[str, str] | None = None) -> ObservedFields:
         """
@@ -115,6 +124,10 @@ class FieldCounter:
                     types[fields[name]].add(JSON_TYPES.get(kind, "number"))
         recordable = None if declared is None else {f: t for f, t in declared.items() if _is_recordable(f)}
         return ObservedFields(self._contacts, self._sampled, counts, types, recordable)
+
+
+def _is_sampled(number: int) -> bool:
+    return number <= FIRST_CONTACTS or number % SAMPLE_EVERY == 0
 
 
 @dataclass(frozen=True, slots=True)

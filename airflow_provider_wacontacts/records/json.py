@@ -23,6 +23,7 @@ __all__ = [
     "canonical",
     "decode",
     "decode_leniently",
+    "decoder_of",
     "encode",
     "has_repeated_members",
     "read_object",
@@ -38,6 +39,8 @@ REPLACEMENT = "\ufffd"
 #: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
+#: Without an exponent, a decimal with fewer characters is within both limits.
+SHORT_DECIMAL = 1_000
 #: Nesting of arrays and objects in a record. A limit of our own, because the limits of Python versions differ.
 MAX_LEVELS = 200
 #: Longer integers become decimals: Python refuses to convert them to ``int``.
@@ -89,6 +92,11 @@ def decode(text: bytes | msgspec.Raw) -> Any:
         return _load(bytes(text).decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Return a decoder of a type. Decimals in fields of any type keep their digits."""
+    return msgspec.json.Decoder(kind, float_hook=_decimal)
 
 
 def decode_leniently(text: bytes) -> Any:
@@ -267,6 +275,8 @@ def _without_nulls(value: Any, levels: int = MAX_LEVELS) -> Any:
 
 
 def _decimal(text: str) -> Decimal:
+    if len(text) < SHORT_DECIMAL and "e" not in text and "E" not in text:
+        return Decimal(text)
     try:
         number = Decimal(text)
     except ArithmeticError:

@@ -31,7 +31,6 @@ from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text,
 from airflow_provider_wacontacts.records.record import Record, Reject, in_utc, read_time, row_hash
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.records.drift import FieldCounter
     from airflow_provider_wacontacts.records.fields import FieldSelection
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
@@ -124,17 +123,16 @@ class TurnPage(Page[TurnKeys]):
             keys.append(row_keys)
         return replace(self, texts=texts, keys=keys, repaired=frozenset(repaired), rejects=rejects)
 
-    def records(self, fields: FieldCounter | None = None) -> tuple[list[Record], list[Reject]]:
+    def records(self, canonical_form: Callable[[Text], bytes] = canonical) -> tuple[list[Record], list[Reject]]:
         """
         Return a record for each contact, and all rejects: contacts without a canonical form join them here.
 
-        :param fields: counts the fields of the contacts.
+        :param canonical_form: of a contact's text, as :func:`.canonical` returns it.
         """
-        look = fields.add if fields else None
         records, rejects = [], list(self.rejects)
         for index, (text, keys) in enumerate(zip(self.texts, self.keys, strict=True)):
             try:
-                records.append(_record(text, keys, repaired=index in self.repaired, look=look))
+                records.append(_record(canonical_form(text), keys, repaired=index in self.repaired))
             except ValueError as error:
                 rejects.append(Reject(str(error), bytes(text)))
         return records, rejects
@@ -146,7 +144,7 @@ def parse_record(text: bytes, *, repaired: bool = False) -> Record:
 
     :raises ValueError: not a contact of Turn.io, or it has no canonical form.
     """
-    return _record(text, _keys_of(text), repaired=repaired)
+    return _record(canonical(text), _keys_of(text), repaired=repaired)
 
 
 def parse_page(body: bytes) -> TurnPage:
@@ -244,9 +242,18 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
         raise ValueError("updated_at is not a time") from None
 
 
-def _record(text: Text, keys: TurnKeys, *, repaired: bool, look: Callable[[Any], None] | None = None) -> Record:
-    payload = canonical(text, look)
-    return Record(keys.contact_id, keys.updated_at, row_hash(payload), payload, repaired=repaired, **keys.ids._asdict())
+def _record(payload: bytes, keys: TurnKeys, *, repaired: bool) -> Record:
+    ids = keys.ids
+    return Record(
+        keys.contact_id,
+        keys.updated_at,
+        row_hash(payload),
+        payload,
+        wa_id=ids.wa_id,
+        lid=ids.lid,
+        user_id=ids.user_id,
+        repaired=repaired,
+    )
 
 
 def _next_cursor(paging: object) -> str | None:

@@ -1,0 +1,189 @@
+"""
+The canonical form of many contacts, in half the time that :func:`.canonical` takes for each.
+
+The contacts of an account have the same fields, many of them null. After some contacts, msgspec decodes the others into
+a struct of these fields, and encodes it without nulls. Contacts that do not fit are left to :func:`.canonical`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from airflow_provider_wacontacts.records.drift import MAX_FIELDS, FieldCounter
+from airflow_provider_wacontacts.records.json import canonical, decoder_of, encode
+from airflow_provider_wacontacts.records.pages import Text
+
+__all__ = ["CanonicalForms"]
+
+#: A struct is made after this many contacts, and again when twice as many did not fit, and so on.
+FIRST_CONTACTS = 200
+#: Levels of objects that become structs.
+MAX_LEVELS = 3
+#: The type of a field that has been null, a string or a boolean. Numbers have no type: a typed decoder rounds them.
+TEXT: Any = str | bool | None
+CONTAINERS = frozenset({dict, list})
+
+#: The type of each field of an object, or its own fields if it is an object; ``None`` while it has only been null.
+Fields: TypeAlias = dict[str, Any]
+
+
+class CanonicalForms:
+    """
+    Returns the canonical form of one contact after the other.
+
+    :param counter: counts the fields of the contacts.
+    """
+
+    def __init__(self, counter: FieldCounter | None = None) -> None:
+        self._counter = counter
+        self._fields: Fields = {}
+        self._struct: _Struct | None = None
+        self._fitting = self._others = 0
+        self._limit: int | None = FIRST_CONTACTS
+
+    def __call__(self, text: Text) -> bytes:
+        """
+        Return what :func:`.canonical` does.
+
+        :raises ValueError: the text has no canonical form.
+        """
+        if self._struct is None or (self._counter and self._counter.samples_next):
+            return canonical(text, self._look)
+        try:
+            form = self._struct.encode(text)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return canonical(text, self._look)
+        self._fitting += 1
+        if self._counter:
+            self._counter.skip()
+        return form
+
+    def _look(self, contact: dict[str, Any]) -> None:
+        if self._counter:
+            self._counter.add(contact)
+        if self._limit is None:
+            return
+        _add_fields(self._fields, contact)
+        self._others += 1
+        if self._others >= self._limit:
+            self._struct = self._new_struct(contact)
+            self._limit = None if self._struct is None else 2 * self._limit
+            if self._limit is None:
+                self._fields.clear()
+            self._fitting = self._others = 0
+
+    def _new_struct(self, contact: Mapping[str, Any]) -> _Struct | None:
+        """Return ``None`` if it would not help."""
+        was_useful = self._struct is None or self._fitting >= self._others
+        if not was_useful or _count(self._fields) > MAX_FIELDS:
+            return None
+        try:
+            return _Struct(self._fields, contact)
+        except ValueError:
+            # A name with a quote or a control character.
+            return None
+
+
+class _Struct:
+    """
+    Objects with known fields.
+
+    :param like: an object with its fields as they arrive: msgspec looks for them in this order.
+    """
+
+    def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
+        self._object = _Object(fields, like)
+        self._decode = decoder_of(self._object.type).decode
+
+    def encode(self, text: Text) -> bytes:
+        """
+        Return the canonical form of a contact.
+
+        :raises ValueError: it does not fit; likewise with ``msgspec.DecodeError``.
+        """
+        return encode(self._object.sort(self._decode(text)))
+
+
+class _Object:
+    """An object as it is decoded, and with its fields sorted. See :class:`_Struct`."""
+
+    type: Any
+
+    def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
+        names = [name for name in like if name in fields]
+        names += sorted(fields.keys() - like.keys())
+        types = [fields[name] for name in names]
+        self._objects = [
+            (place, _Object(kind, _object(like.get(name))))
+            for place, (name, kind) in enumerate(zip(names, types, strict=True))
+            if type(kind) is dict
+        ]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        self._sorted_type = _define((names[place], Any) for place in order)
+        self._in_order = _getter(order)
+        self._untyped = _getter([place for place, kind in enumerate(types) if kind is Any])
+        for place, inner in self._objects:
+            types[place] = inner.type | None
+        self.type = _define(zip(names, types, strict=True))
+
+    def sort(self, received: Any) -> Any:
+        """
+        Return it with its fields sorted.
+
+        :raises ValueError: a field is an object or a list that has not been one before.
+        """
+        values: Any = msgspec.structs.astuple(received)
+        if not CONTAINERS.isdisjoint(map(type, self._untyped(values))):
+            raise ValueError("an object or a list")
+        if self._objects:
+            values = list(values)
+            for place, inner in self._objects:
+                if values[place] is not None:
+                    values[place] = inner.sort(values[place])
+        return self._sorted_type(*self._in_order(values))
+
+
+def _add_fields(fields: Fields, contact: Mapping[str, Any], levels: int = MAX_LEVELS) -> None:
+    for name, value in contact.items():
+        known, kind = fields.get(name), type(value)
+        if value is None:
+            fields.setdefault(name, None)
+        elif kind is dict and levels and (known is None or type(known) is dict):
+            inner = fields[name] = known or {}
+            _add_fields(inner, value, levels - 1)
+        else:
+            fields[name] = TEXT if kind in {str, bool} and known in (None, TEXT) else Any
+
+
+def _count(fields: Fields) -> int:
+    return len(fields) + sum(_count(inner) for inner in fields.values() if type(inner) is dict)
+
+
+def _define(fields: Iterable[tuple[str, Any]]) -> Any:
+    """
+    Return a struct type that leaves out nulls and refuses other fields.
+
+    :raises ValueError: a name that cannot be a field's.
+    """
+    named = {f"field_{place}": field for place, field in enumerate(fields)}
+    return msgspec.defstruct(
+        "Contact",
+        [(alias, TEXT if kind is None else kind, None) for alias, (_, kind) in named.items()],
+        rename={alias: name for alias, (name, _) in named.items()},
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """Return a function that returns the values in some places."""
+    return itemgetter(*places) if len(places) > 1 else lambda values: [values[place] for place in places]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if type(value) is dict else {}

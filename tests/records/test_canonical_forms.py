@@ -1,0 +1,88 @@
+"""The canonical form of one contact after the other is that of each alone, whatever fields they have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_wacontacts.records.canonical_forms import FIRST_CONTACTS, CanonicalForms
+from airflow_provider_wacontacts.records.drift import FieldCounter
+from airflow_provider_wacontacts.records.json import canonical
+
+names = st.sampled_from(["uuid", "details", "name", "Zoë", "\N{SUNFLOWER}", "\uffff", "a b", "", 'a"b', "a\\b", "\x01"])
+numbers = st.integers() | st.sampled_from([10**30, 1.5, -0.0, 1e300])
+values = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=3) | numbers,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=10,
+)
+contacts = st.dictionaries(names, values, max_size=6)
+NUMBERS = ("1.10", "1.0", "1e400", "1e-7", "-0", "0.1000000000000000055511151231257827", "9" * 5000, "1" + "0" * 29)
+ODD = (b"[1]", b'{"n":NaN}', b'{"n":1e200000}', b'{"n":', b'{"n":1}x', b'{"n":' * 300 + b"1" + b"}" * 300, b"null")
+
+
+def form(canonical_form: Any, text: bytes) -> bytes | str:
+    try:
+        return canonical_form(text)
+    except ValueError as error:
+        return str(error)
+
+
+def taught(*usual: bytes, counter: FieldCounter | None = None) -> CanonicalForms:
+    forms = CanonicalForms(counter)
+    for number in range(FIRST_CONTACTS):
+        form(forms, usual[number % len(usual)])
+    return forms
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5), st.randoms())
+def test_forms_are_those_of_each_contact_alone(
+    usual: list[dict[str, Any]], others: list[dict[str, Any]], random: Any
+) -> None:
+    mixed = [{name: random.choice(usual).get(name, value) for name, value in one.items()} for one in usual + others]
+    texts = [json.dumps(one).encode() for one in usual]
+    forms = taught(*texts)
+    for one in usual + others + mixed:
+        text = json.dumps(one, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
+        assert form(forms, text) == form(canonical, text)
+
+
+@pytest.mark.parametrize("text", [*ODD, *(f'{{"n":{number}}}'.encode() for number in NUMBERS)])
+@pytest.mark.parametrize("usual", [b'{"n":1,"m":null}', b'{"n":1.5}', b'{"n":"x","n2":{"a":null}}', b'{"n":null}'])
+def test_numbers_keep_their_digits_and_errors_their_reasons(usual: bytes, text: bytes) -> None:
+    assert form(taught(usual), text) == form(canonical, text)
+
+
+def test_of_repeated_members_the_last_counts() -> None:
+    forms = taught(b'{"n":"x","d":{"a":"x"}}')
+    for text in (b'{"n":"x","n":null}', b'{"n":null,"n":"x"}', b'{"d":{"a":"x"},"d":{}}', b'{"n":1,"n":"x"}'):
+        assert forms(text) == canonical(text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5))
+def test_fields_are_counted_as_in_each_contact_alone(usual: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    counter, plain = FieldCounter(), FieldCounter()
+    texts = [json.dumps(one).encode() for one in usual]
+    forms = taught(*texts, counter=counter)
+    for one in others * 20:
+        forms(json.dumps(one).encode())
+    for number in range(FIRST_CONTACTS):
+        plain.add(usual[number % len(usual)])
+    for one in others * 20:
+        plain.add(one)
+    assert counter.observed() == plain.observed()
+
+
+def test_names_without_end_take_no_more_memory() -> None:
+    forms = CanonicalForms()
+    for number in range(20 * FIRST_CONTACTS):
+        text = f'{{"uuid":"u","details":{{"n{number}":"x"}}}}'.encode()
+        assert forms(text) == canonical(text)
+    assert forms._limit is None
+    assert forms._fields == {}
