@@ -76,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checks", type=int, default=100_000, help="numbers to check; once with each store (100,000)")
     parser.add_argument("--green-api-checks", type=int, default=600, help="numbers to check with GREEN-API (600); once")
     parser.add_argument("--seconds", type=int, default=60, help="how long clients deliver to the receiver (60); once")
+    parser.add_argument("--outage", type=int, default=60, help="seconds that the receiver's store is down (60); once")
     parser.add_argument("--extractions", type=int, default=1_000, help="extractions in one Iceberg table (1,000); once")
     parser.add_argument("--runs", type=int, default=5, help="runs, of which the median is shown (5)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="file for the figures")
@@ -93,6 +94,7 @@ def _options() -> argparse.Namespace:
         "checks",
         "green_api_checks",
         "seconds",
+        "outage",
         "extractions",
     )
     if min(getattr(options, name) for name in counts) < 1:
@@ -120,7 +122,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
         "purge": (options.contacts,),
         "typed_view": (options.contacts, options.runs),
         "page": (options.viewers, options.runs),
-        "receiver": (options.seconds,),
+        "receiver": (options.seconds, options.outage),
         "iceberg": (options.extractions,),
         "partitions": (options.contacts,),
     }.get(name, (options.rows, options.runs))

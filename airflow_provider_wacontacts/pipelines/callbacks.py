@@ -20,8 +20,6 @@ from airflow_provider_wacontacts.pipelines.check_results import to_number_result
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
-from airflow_provider_wacontacts.store.identifier_changes import record_identifier_changes
-from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_delivery
 from airflow_provider_wacontacts.store.store import Store
 
@@ -122,18 +120,20 @@ def parse_delivery(body: bytes, sender: str) -> Delivery:
 
 def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime) -> None:
     """
-    Record a delivery in a store whose tables are there. It is idempotent and order-independent.
+    Record a delivery in a store whose tables are there: up to 1,000 results, and all changes, in one transaction.
+
+    It is idempotent and order-independent.
 
     :param verified: whether it is known to come from the client. Otherwise the WhatsApp IDs of results are ignored.
     :param received_at: when it arrived, timezone-aware.
     :raises LandingError: the database failed. Have the delivery repeated.
     """
+    checks = SenderChecks(store.context, sender)
+    identities, identifiers = delivery.identities, delivery.identifier_changes
     for batch in _in_batches(delivery.results):
-        SenderChecks(store.context, sender).record_delivered(
-            CheckResults(batch, received_at, received_at, delivery.client_version), verified=verified
-        )
-    SenderIdentities(store.context, sender).record_changes(delivery.identities, detected_at=received_at)
-    record_identifier_changes(store.context, sender, delivery.identifier_changes, detected_at=received_at)
+        received = CheckResults(batch, received_at, received_at, delivery.client_version)
+        checks.record_delivered(received, verified=verified, identities=identities, identifiers=identifiers)
+        identities, identifiers = (), ()
 
 
 def reject_delivery(store: Store, body: bytes, *, received_at: datetime) -> None:
@@ -162,7 +162,9 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
 
 
 def _in_batches(results: Results) -> Iterator[Results]:
+    """Yield a batch at least, which may be empty."""
     items = iter(results.items())
+    yield dict(islice(items, BATCH_SIZE))
     while batch := dict(islice(items, BATCH_SIZE)):
         yield batch
 

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 MAX_WAIT = timedelta(seconds=3)
 #: Transactions at once. Another thread parses what arrives meanwhile.
 WRITERS = 2
+#: Deliveries that wait for a writer before the next writer starts: few large transactions cost less than many.
+WAITING_EACH = 10
 #: Deliveries that wait for a transaction; more are refused.
 MAX_WAITING = 500
 #: How long the store's state is reused for.
@@ -129,7 +131,7 @@ class Recorder:
                 raise UnavailableError
             waiting = _Waiting(sender, body, delivery, received_at, loop.create_future())
             self._waiting.append(waiting)
-            if len(self._writers) < WRITERS:
+            if len(self._writers) < WRITERS and len(self._waiting) > len(self._writers) * WAITING_EACH:
                 writer = asyncio.create_task(self._write_all())
                 self._writers.add(writer)
                 writer.add_done_callback(self._writers.discard)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Date, bindparam, text
 from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.types import TypeEngine
 
 from airflow_provider_wacontacts.identifiers.identifier import Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import join_keys
@@ -24,6 +26,21 @@ TYPES = {
 }
 #: Parameters that need a type: PostgreSQL compares no text with them, and SQLite stores them as text.
 BOUND_AS = ((datetime, UtcDateTime), (date, Date))
+#: Statements that are kept.
+MAX_STATEMENTS = 256
+
+
+class Parameter(NamedTuple):
+    """
+    How a parameter of a statement is bound.
+
+    :param type_: ``None`` for what the driver makes of it.
+    :param is_list: it is for ``IN``.
+    """
+
+    name: str
+    type_: type[TypeEngine[Any]] | None
+    is_list: bool
 
 
 class Database(NamedTuple):
@@ -63,7 +80,8 @@ class Database(NamedTuple):
         """
         if not self.is_sqlite:
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed})"
+            # By the limit, the planner knows how few rows there are. Otherwise it reads whole tables for one of them.
+            return f"(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed}) LIMIT :count) AS given"
         read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
         return f"(SELECT {read} FROM json_each(:rows)) AS given"
 
@@ -87,11 +105,17 @@ class Database(NamedTuple):
         :param parameters: a list or tuple is for ``IN``; times are timezone-aware.
         """
         if rows is not None:
-            parameters["rows"] = _json(list(rows))
-        statement = text(sql.format(at=self.tables.prefix, **TYPES[self.connection.dialect.name]))
-        typed: Any = statement.bindparams(*(_parameter(name, value) for name, value in parameters.items()))
-        types = {**dict.fromkeys(times, UtcDateTime), **dict.fromkeys(ids, HexId)}
-        return self.connection.execute(typed.columns(**types) if types else typed, parameters)
+            given = list(rows)
+            parameters["rows"] = _json(given)
+            if not self.is_sqlite:
+                parameters["count"] = len(given)
+        statement = _statement(
+            sql.format(at=self.tables.prefix, **TYPES[self.connection.dialect.name]),
+            tuple(_parameter(name, value) for name, value in parameters.items()),
+            tuple(times),
+            tuple(ids),
+        )
+        return self.connection.execute(statement, parameters)
 
 
 def _json(rows: list[Mapping[str, Any]]) -> str:
@@ -104,8 +128,17 @@ def _json(rows: list[Mapping[str, Any]]) -> str:
     return written.decode()
 
 
-def _parameter(name: str, value: Any) -> Any:
+def _parameter(name: str, value: Any) -> Parameter:
     is_list = isinstance(value, (list, tuple))
     sample = value[0] if is_list and value else value
-    type_ = next((type_ for kind, type_ in BOUND_AS if isinstance(sample, kind)), None)
-    return bindparam(name, type_=type_, expanding=is_list)
+    return Parameter(name, next((type_ for kind, type_ in BOUND_AS if isinstance(sample, kind)), None), is_list)
+
+
+@lru_cache(MAX_STATEMENTS)
+def _statement(sql: str, parameters: tuple[Parameter, ...], times: tuple[str, ...], ids: tuple[str, ...]) -> Any:
+    """Make a statement once: to make it takes SQLAlchemy as long as to execute it."""
+    bound: Any = text(sql).bindparams(
+        *(bindparam(name, type_=type_, expanding=is_list) for name, type_, is_list in parameters)
+    )
+    types = {**dict.fromkeys(times, UtcDateTime), **dict.fromkeys(ids, HexId)}
+    return bound.columns(**types) if types else bound

@@ -6,17 +6,17 @@ Nothing is merged: callbacks may be forged, and numbers are given to other peopl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
 from airflow_provider_wacontacts.records.identities import IdentifierChange
 from airflow_provider_wacontacts.records.windows import format_time
-from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["changed_identifiers", "delete_identifier_changes", "record_identifier_changes"]
+__all__ = ["changed_identifiers", "delete_identifier_changes", "store_identifier_changes"]
 
 INSERT = """
 INSERT INTO {at}wacontacts_identifier_change AS kept
@@ -45,17 +45,28 @@ DELETE FROM {at}wacontacts_identifier_change WHERE change_number IN (
 """
 
 
-def record_identifier_changes(
-    context: StoreContext, sender: str, changes: Sequence[IdentifierChange], *, detected_at: datetime
+def store_identifier_changes(
+    db: Database, erased: SuppressionList, sender: str, changes: Iterable[IdentifierChange], detected_at: datetime
 ) -> None:
     """
-    Record changed identifiers, except of erased people. It is idempotent and order-independent.
+    Store changed identifiers, except of erased people. It is idempotent and order-independent.
 
+    :param erased: the suppression list, which is locked.
     :param detected_at: when they were received.
-    :raises LandingError: the database failed.
     """
-    if changes:
-        context.run(lambda db: _insert(db, context, sender, changes, detected_at))
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": change.previous.kind,
+            "previous_value": change.previous.value,
+            "current_value": change.current.value,
+            "changed_at": change.at and format_time(change.at),
+        }
+        for change in changes
+        if not erased.has(change.previous) and not erased.has(change.current)
+    ]
+    if rows:
+        given = db.given(**dict.fromkeys(rows[0], "text"))
+        db.execute(INSERT.replace("{given}", given), rows=_distinct(rows), sender=sender, detected_at=detected_at)
 
 
 def changed_identifiers(db: Database, identifiers: Collection[Identifier]) -> set[Identifier]:
@@ -76,25 +87,6 @@ def delete_identifier_changes(db: Database, identifiers: Collection[Identifier])
 def _rows(identifiers: Collection[Identifier]) -> list[dict[str, Any]]:
     kinds = {Kind.NUMBER: Kind.WA_ID}
     return [{"kind": kinds.get(each.kind, each.kind), "value": each.key} for each in sorted(identifiers)]
-
-
-def _insert(
-    db: Database, context: StoreContext, sender: str, changes: Sequence[IdentifierChange], detected_at: datetime
-) -> None:
-    erased = context.suppressions.locked(db.connection)
-    rows: list[dict[str, Any]] = [
-        {
-            "kind": change.previous.kind,
-            "previous_value": change.previous.value,
-            "current_value": change.current.value,
-            "changed_at": change.at and format_time(change.at),
-        }
-        for change in changes
-        if not erased.has(change.previous) and not erased.has(change.current)
-    ]
-    if rows:
-        given = db.given(**dict.fromkeys(rows[0], "text"))
-        db.execute(INSERT.replace("{given}", given), rows=_distinct(rows), sender=sender, detected_at=detected_at)
 
 
 def _distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.changes import log_identities
@@ -112,14 +113,41 @@ class SenderIdentities:
         :param detected_at: when the notification arrived, timezone-aware; now by default.
         :raises LandingError: the database failed.
         """
-        distinct = _distinct(changes)
 
         def work(db: Database) -> None:
-            if stored := self._upsert(db, distinct, detected_at or self.context.now(db.connection)):
-                self._log(db, stored)
+            erased = self.context.suppressions.locked(db.connection)
+            self.log(db, self.store(db, erased, changes, detected_at or self.context.now(db.connection)))
 
-        if distinct:
-            self.context.run(work)
+        self.context.run(work)
+
+    def store(
+        self, db: Database, erased: SuppressionList, changes: Iterable[IdentityChange], detected_at: datetime
+    ) -> set[str]:
+        """
+        Store notifications in a transaction, see :meth:`record_changes`; :meth:`log` is to follow.
+
+        :param erased: the suppression list, which is locked.
+        :returns: the WhatsApp IDs of users that are not erased.
+        """
+        rows: list[dict[str, Any]] = [
+            {
+                "wa_id": change.wa_id,
+                **db.keys_of({Kind.WA_ID: change.wa_id}),
+                "hash": change.hash,
+                "created_at": change.at and format_time(change.at),
+            }
+            for change in _distinct(changes)
+            if not erased.has(Identifier(Kind.WA_ID, change.wa_id))
+        ]
+        if rows:
+            given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
+            db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
+        return {row["wa_id"] for row in rows}
+
+    def log(self, db: Database, wa_ids: Collection[str]) -> None:
+        """Log what the identities of some users are by now; the last statement of a transaction."""
+        if wa_ids:
+            log_identities(db, self.context.locks, self.sender, wa_ids)
 
     def record_latest(
         self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
@@ -135,14 +163,15 @@ class SenderIdentities:
         own: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
 
         def work(db: Database) -> StoredIdentity | None:
+            erased = self.context.suppressions.locked(db.connection)
             change = IdentityChange(wa_id, latest.hash, latest.created_at)
-            if not self._upsert(db, [change], self.context.now(db.connection)):
+            if not self.store(db, erased, [change], self.context.now(db.connection)):
                 return None
             db.execute(RECORD_LATEST, acknowledged=latest.acknowledged, **own)
             if instead_of is not None and latest.created_at is not None:
                 before = instead_of.identity_id
                 db.execute(SUPERSEDE, identity_id=before, hash=latest.hash, latest=latest.created_at)
-            self._log(db, {wa_id})
+            self.log(db, {wa_id})
             return _stored(db.execute(BY_HASH, **own).one())
 
         return self.context.run(work)
@@ -232,7 +261,7 @@ class SenderIdentities:
         def work(db: Database) -> None:
             rows = db.execute(BY_ID, sender=self.sender, identity_ids=[identity_id]).all()
             db.execute(ACKNOWLEDGED, identity_id=identity_id)
-            self._log(db, {row.wa_id for row in rows})
+            self.log(db, {row.wa_id for row in rows})
 
         self.context.run(work)
 
@@ -243,27 +272,6 @@ class SenderIdentities:
         :raises LandingError: the database failed.
         """
         self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now=self.context.now(db.connection)))
-
-    def _log(self, db: Database, wa_ids: Collection[str]) -> None:
-        log_identities(db, self.context.locks, self.sender, wa_ids)
-
-    def _upsert(self, db: Database, changes: Sequence[IdentityChange], detected_at: datetime) -> set[str]:
-        """Store identities of users that are not erased; return the WhatsApp IDs of these."""
-        erased = self.context.suppressions.locked(db.connection)
-        rows: list[dict[str, Any]] = [
-            {
-                "wa_id": change.wa_id,
-                **db.keys_of({Kind.WA_ID: change.wa_id}),
-                "hash": change.hash,
-                "created_at": change.at and format_time(change.at),
-            }
-            for change in changes
-            if not erased.has(Identifier(Kind.WA_ID, change.wa_id))
-        ]
-        if rows:
-            given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
-            db.execute(UPSERT.replace("{given}", given), rows=rows, sender=self.sender, detected_at=detected_at)
-        return {row["wa_id"] for row in rows}
 
 
 def newest_change(context: StoreContext) -> int:

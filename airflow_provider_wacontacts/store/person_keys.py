@@ -27,6 +27,7 @@ __all__ = [
     "refresh_contacts_of",
     "refresh_new_numbers",
     "refresh_person_keys",
+    "renamed_numbers",
 ]
 
 #: The kinds of identifiers beside which a WhatsApp ID is looked up, the more stable first.
@@ -108,9 +109,15 @@ def refresh_new_numbers(db: Database, locks: Locks, keys: Sequence[str]) -> None
 
     :param keys: of numbers.
     """
-    if keys:
-        locks.change_log_lock(db.connection)
-        refresh_person_keys(db, locks, numbers=[key for (key,) in db.execute(RENAMED, keys=keys)])
+    refresh_person_keys(db, locks, numbers=renamed_numbers(db, locks, keys))
+
+
+def renamed_numbers(db: Database, locks: Locks, keys: Sequence[str]) -> list[str]:
+    """Return which of the numbers that were just added another sender has a WhatsApp ID for; by their keys."""
+    if not keys:
+        return []
+    locks.change_log_lock(db.connection)
+    return [key for (key,) in db.execute(RENAMED, keys=keys)]
 
 
 def refresh_person_keys(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import blake2b
+from typing import Any
 
 from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.store.context import StoreContext
@@ -12,11 +14,10 @@ __all__ = ["store_rejected_delivery"]
 
 #: They belong to no extraction. A delivery may be repeated.
 INSERT = """
-INSERT INTO {at}wacontacts_rejected_row (reason, body, received_at)
-SELECT :reason, :body, :received_at WHERE NOT EXISTS (
-    SELECT 1 FROM {at}wacontacts_rejected_row WHERE extraction_id IS NULL AND reason = :reason AND body = :body
-)
+INSERT INTO {at}wacontacts_rejected_row (reason, body, delivery_hash, received_at)
+VALUES (:reason, :body, :delivery_hash, :received_at) ON CONFLICT (delivery_hash) DO NOTHING
 """
+HASH_BYTES = 16
 
 
 def store_rejected_delivery(context: StoreContext, reason: str, body: bytes, *, received_at: datetime) -> None:
@@ -30,6 +31,7 @@ def store_rejected_delivery(context: StoreContext, reason: str, body: bytes, *, 
     def work(db: Database) -> None:
         suppressed = context.suppressions.locked(db.connection)
         for reject in suppressed.remove_suppressed_rejects([Reject(reason, body)]):
-            db.execute(INSERT, reason=reject.reason, body=reject.body, received_at=received_at)
+            own: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}
+            db.execute(INSERT, delivery_hash=blake2b(reject.body, digest_size=HASH_BYTES).digest(), **own)
 
     context.run(work)

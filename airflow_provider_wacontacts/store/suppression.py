@@ -55,6 +55,8 @@ class StoredSuppressionList:
         self._tables = tables
         self._locks = locks
         self._own = SuppressionKey.from_secret(secret) if secret else None
+        last = func.coalesce(func.max(tables.erased.c.erased_number), 0)
+        self._state = select(func.count(), last).select_from(tables.erased)
         self._read: tuple[tuple[int, int], SuppressionList] = ((0, 0), NO_SUPPRESSIONS)
 
     def locked(self, connection: Connection) -> SuppressionList:
@@ -70,10 +72,7 @@ class StoredSuppressionList:
 
     def cached(self, connection: Connection) -> SuppressionList:
         """Return the list without a lock; see :meth:`locked`."""
-        erased = self._tables.erased.c
-        count, last = connection.execute(
-            select(func.count(), func.coalesce(func.max(erased.erased_number), 0)).select_from(self._tables.erased)
-        ).one()
+        count, last = connection.execute(self._state).one()
         state, found = self._read
         if state == (count, last):
             return found

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -53,6 +53,8 @@ MAX_IDLE_S = 300
 MAX_STATEMENT_S = 600
 #: How long a host name may be unknown, for example while a container restarts.
 UNKNOWN_HOST_S = 20
+#: Steps of a SQLite statement between two looks at the clock, counted over all its executions.
+STEPS = 10_000
 LOGGED_AS = "wacontacts"
 #: Permissions of a new SQLite file: its owner may read and write it.
 FILE_MODE = 0o600
@@ -97,8 +99,10 @@ class Transactions:
                 " psycopg or psycopg2, or SQLite."
             )
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._max_wait_s = None if max_wait is None else max_wait.total_seconds()
         if self.is_sqlite:
-            reader, writer = engine.execution_options(isolation_level="AUTOCOMMIT"), _immediate(engine)
+            reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+            writer = _immediate(engine, self._at_most(BUSY_TIMEOUT_S))
         else:
             event.listen(engine, "do_connect", _set_up_driver)
             if max_wait is not None:
@@ -108,7 +112,6 @@ class Transactions:
         self._file: tuple[int, int] | None = None
         self._was_connected = False
         self._file_mode = file_mode
-        self._max_wait_s = None if max_wait is None else max_wait.total_seconds()
 
     def has_database(self) -> bool:
         """Return whether there is something to connect to: connecting to a missing SQLite file creates it."""
@@ -219,23 +222,23 @@ class Transactions:
         )
         connection: Connection = retrying(engine.connect)
         self._was_connected = True
+        self._limit_statements(connection)
         return connection
 
     def _open(self, connection: Connection) -> None:
         """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
         if self.is_sqlite:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
-            if self._max_wait_s is not None:
-                _interrupt_after(connection, self._max_wait_s)
+            # Anew: BEGIN may have waited for another writer.
+            self._limit_statements(connection)
             self._require_same_file()
             return
-        settings = self._settings()
         refused = level = None
         try:
-            level = connection.execute(_set_config(settings)).scalars().first()
+            level = connection.execute(self._set_config).scalars().first()
         except DBAPIError as error:
             # The server quotes the setting's name in any language.
-            refused = next((name for name in settings if name in str(error.orig)), None)
+            refused = next((name for name in self._settings if name in str(error.orig)), None)
             if refused is None or error.connection_invalidated:
                 raise
         if refused is not None:
@@ -245,6 +248,18 @@ class Transactions:
                 f"{self.database.name} begins transactions with 'transaction_isolation' {level!r}. {REMEDY}"
             )
 
+    def _limit_statements(self, connection: Connection) -> None:
+        if self.is_sqlite and self._max_wait_s is not None:
+            _interrupt_after(connection, self._max_wait_s)
+
+    @cached_property
+    def _set_config(self) -> Select[Any]:
+        """The statement that changes settings until the transaction ends, and returns its isolation level."""
+        changed = (func.set_config(name, value, true()) for name, value in self._settings.items())
+        durable = func.set_config("synchronous_commit", text(DURABLE), true())
+        return select(func.current_setting("transaction_isolation"), durable, *changed)
+
+    @cached_property
     def _settings(self) -> dict[str, str]:
         settings = SETTINGS | {
             "lock_timeout": f"{self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}ms",
@@ -296,17 +311,10 @@ def _limit_connecting(
 
 
 def _interrupt_after(connection: Connection, seconds: float) -> None:
-    """End SQLite's statements on a connection after a time; they look at the clock every few thousand steps."""
+    """End SQLite's statements on a connection after a time; a statement looks at the clock every so many steps."""
     deadline = time.monotonic() + seconds
     driver: Any = connection.connection.dbapi_connection
-    driver.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-
-
-def _set_config(settings: Mapping[str, str]) -> Select[Any]:
-    """Return the statement that changes settings until the transaction ends, and returns its isolation level."""
-    changed = (func.set_config(name, value, true()) for name, value in settings.items())
-    durable = func.set_config("synchronous_commit", text(DURABLE), true())
-    return select(func.current_setting("transaction_isolation"), durable, *changed)
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
 
 
 def _hide_parameters(engine: Engine) -> Engine:
@@ -323,17 +331,19 @@ def _is_above_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-def _immediate(engine: Engine) -> Engine:
+def _immediate(engine: Engine, busy_timeout_s: float) -> Engine:
     """
     Let transactions take SQLite's write lock when they begin.
 
     The driver's own BEGIN takes a read lock, and upgrading it fails instead of waiting.
+
+    :param busy_timeout_s: seconds to wait for the lock.
     """
     immediate = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @event.listens_for(immediate, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {busy_timeout_s * 1000:.0f}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return immediate

@@ -8,7 +8,7 @@ import random
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,12 +16,20 @@ from hmac import digest
 
 import aiohttp
 import phonenumbers
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
 
-__all__ = ["Outcome", "bodies_of", "deliver_all", "large_body"]
+__all__ = ["Outcome", "bodies_of", "deliver_all", "differences", "large_body"]
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 #: How long a client waits after another response than 200 OK; it doubles.
 BACKOFF_S, MAX_BACKOFF_S = 0.5, 15.0
+#: What the store has of deliveries: each number, and each change of an identity.
+RECORDED = """
+SELECT number AS recorded FROM wacontacts_number
+UNION ALL SELECT i.wa_id || ' ' || i.hash FROM wacontacts_identity_change c
+JOIN wacontacts_identity i ON i.identity_id = c.identity_id
+"""
 EXAMPLE = phonenumbers.format_number(phonenumbers.example_number("US"), phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -51,6 +59,26 @@ def bodies_of(count: int) -> list[bytes]:
 def large_body(first: int, results: int = 1_000) -> bytes:
     """Make a delivery with many results of new numbers."""
     return json.dumps({"contacts": [_result(first + number) for number in range(results)]}).encode()
+
+
+def differences(engine: Engine, bodies: Iterable[bytes]) -> tuple[int, int]:
+    """
+    Compare a store with all that was delivered to it.
+
+    :returns: how many results and changes the store lacks, and how many it has that were not delivered, or has twice.
+    """
+    sent = set().union(*map(_contents, bodies))
+    with engine.connect() as connection:
+        recorded = Counter(connection.execute(text(RECORDED)).scalars())
+    return len(sent - recorded.keys()), recorded.total() - len(sent & recorded.keys())
+
+
+def _contents(body: bytes) -> set[str]:
+    read = json.loads(body)
+    changed = [message["system"] for message in read.get("messages", ())]
+    return {result["input"] for result in read.get("contacts", ())} | {
+        f"{change['user']} {change['identity']}" for change in changed
+    }
 
 
 def _body(number: int) -> bytes:

@@ -133,10 +133,15 @@ def test_a_large_delivery_is_one_transaction(run_receiver, postgres_url):
     engine = create_engine(postgres_url)
     receiver = run_receiver(postgres_url, engine)
 
-    assert receiver.deliver(large_body(0)).status_code == 200
+    number = system_message(type="user_changed_number", new_wa_id="16315551001")
+    body = delivery(CHANGED, number, **json.loads(large_body(0)))
 
-    written = "SELECT count(*), count(DISTINCT CAST(xmin AS text)) FROM wacontacts_number"
-    assert receiver.rows(written) == [(1_000, 1)]
+    assert receiver.deliver(body).status_code == 200
+
+    tables = ("number", "identity", "identity_change_log", "identifier_change")
+    rows = " UNION ALL ".join(f"SELECT CAST(xmin AS text) AS written_by FROM wacontacts_{table}" for table in tables)
+    written = f"SELECT count(*), count(DISTINCT written_by) FROM ({rows}) AS written"
+    assert receiver.rows(written) == [(1_003, 1)]
     engine.dispose()
 
 

@@ -188,3 +188,27 @@ def test_errors_quote_nothing_of_the_rows(landing):
 def test_a_sqlite_file_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="its directory is missing"):
         Store(create_engine(f"sqlite:///{tmp_path}/missing/store.db")).prepare()
+
+
+def test_the_time_of_one_transaction_does_not_end_the_next(sqlite_url, monkeypatch):
+    monkeypatch.setattr(sessions, "STEPS", 1)
+    engine = create_engine(sqlite_url)
+    store = Store(engine, max_wait=timedelta(seconds=60))
+    store.prepare()
+    an_hour_later = time.monotonic() + 3_600
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: an_hour_later)
+
+    assert store.context.run(lambda db: db.execute("SELECT 1").scalar()) == 1
+    engine.dispose()
+
+
+def test_a_writer_waits_for_another_no_longer_than_it_may(sqlite_url):
+    engine, statements = create_engine(sqlite_url), []
+    store = Store(engine, max_wait=timedelta(seconds=3))
+    store.prepare()
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    store.context.run(lambda db: db.execute("SELECT 1").scalar())
+
+    assert {each for each in statements if "busy_timeout" in each} == {"PRAGMA busy_timeout = 3000"}
+    engine.dispose()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
+from airflow_provider_wacontacts.pipelines.callbacks import parse_delivery, record_delivery
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.person_search import CONTACTS, CONTACTS_BEGINNING, PAYLOADS
 from tests.docs.pages import query_under
+from tests.receiver.load import bodies_of, large_body
 
 #: Each contact has two versions, months apart. A tenth of the accounts' contacts is the other account's.
 FILL = """
@@ -125,3 +128,28 @@ def test_all_contacts_as_of_a_date_are_read_in_one_scan_of_versions_and_one_of_p
 def test_what_is_not_asked_for_is_not_joined(filled):
     steps = plan(filled, "SELECT count(*) FROM wacontacts_current")
     assert [step for step in steps if "payload" in step or "extraction" in step] == []
+
+
+def test_a_delivery_to_the_receiver_reads_no_whole_table(postgres_url):
+    engine = create_engine(postgres_url)
+    store = Store(engine)
+    store.prepare()
+    scanned = []
+
+    def record(body):
+        delivery = parse_delivery(body, "+12015550100")
+        record_delivery(store, "+12015550100", delivery, verified=True, received_at=datetime.now(UTC))
+
+    for first in range(0, 3_000, 1_000):
+        record(large_body(first))
+
+    @event.listens_for(engine, "commit")
+    def look(connection):
+        sql = "SELECT relname FROM pg_stat_xact_user_tables WHERE seq_tup_read > 0"
+        scanned.extend(connection.exec_driver_sql(sql).scalars())
+
+    for body in bodies_of(3_010)[3_000:]:
+        record(body)
+
+    assert scanned == []
+    engine.dispose()

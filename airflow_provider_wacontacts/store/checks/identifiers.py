@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_wacontacts.identifiers.identifier import Kind
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
+from airflow_provider_wacontacts.store.person_keys import refresh_person_keys, renamed_numbers
 
 __all__ = ["IDS", "refresh_keys", "store_ids"]
 
@@ -29,7 +29,7 @@ WHERE n.number_id = given.number_id AND (
 )
 """
 RENAMED = """
-SELECT DISTINCT number_key FROM {at}wacontacts_number
+SELECT number_key FROM {at}wacontacts_number
 WHERE number_id IN :number_ids AND coalesce(wa_id_key, number_key) <> person_key
 """
 
@@ -58,10 +58,16 @@ def store_ids(db: Database, rows: Sequence[Any], results: CheckResults) -> dict[
     return identified
 
 
-def refresh_keys(db: Database, locks: Locks, identified: dict[str, set[Any]]) -> None:
-    """Update the person keys of rows, where other identifiers than before were stored."""
-    if not any(identified.values()):
-        return
-    renamed = db.execute(RENAMED, number_ids=sorted(identified["number_ids"]))
-    numbers = [key for (key,) in renamed]
-    refresh_person_keys(db, locks, numbers=numbers, lids=identified["lids"], user_ids=identified["user_ids"])
+def refresh_keys(db: Database, locks: Locks, identified: Mapping[str, Collection[Any]], added: Sequence[str]) -> None:
+    """
+    Update the person keys of rows, where numbers were added, or other identifiers than before were stored.
+
+    To be called last in a transaction, which may hold the lock of the change log from now on.
+
+    :param added: keys of numbers.
+    """
+    numbers = renamed_numbers(db, locks, added)
+    if number_ids := identified.get("number_ids"):
+        numbers += [key for (key,) in db.execute(RENAMED, number_ids=sorted(number_ids))]
+    user_ids, lids = identified.get("user_ids", ()), identified.get("lids", ())
+    refresh_person_keys(db, locks, numbers=numbers, lids=lids, user_ids=user_ids)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.mentions import Mentions
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.store.checks.identifiers import IDS, refresh_keys, store_ids
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
@@ -24,8 +24,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.person_keys import add_numbers, refresh_new_numbers
+from airflow_provider_wacontacts.store.person_keys import add_numbers
 
 __all__ = [
     "KNOWN",
@@ -166,12 +165,11 @@ def record(
     :returns: identifiers of erased people that the results name and the suppression list lacks. Then nothing is stored:
         erase these first.
     """
-    now = context.now(db.connection)
-    results, unlisted = _without_suppressed(db, context, sender, received, now)
+    results, unlisted = _without_suppressed(db, context, context.suppressions.locked(db.connection), sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
-        rows = _locked_numbers(db, context.locks, sender, list(results.results))
+        rows, added = _locked_numbers(db, sender, list(results.results))
         number_ids, news = _store_statuses(db, rows, results, is_response=True)
         identified = store_ids(db, rows, results)
         asked: dict[str, Any] = {"asked_at": results.asked_at, "forced": results.forced}
@@ -180,8 +178,8 @@ def record(
         copy_to_results(db, number_ids, REQUESTED, news=news, check_id=check_id)
         if set(waiting) - {check_id}:
             copy_to_results(db, number_ids, WAITING_ELSEWHERE, news=news, check_id=check_id)
-        resolve_checks(db, [check_id, *waiting], now)
-        refresh_keys(db, context.locks, identified)
+        resolve_checks(db, [check_id, *waiting], context.now(db.connection))
+        refresh_keys(db, context.locks, identified, added)
     return set()
 
 
@@ -191,31 +189,32 @@ def record_delivered(
     sender: str,
     received: CheckResults,
     *,
+    erased: SuppressionList,
     verified: bool,
     left_alone: Collection[Identifier] = (),
 ) -> set[Identifier]:
     """
     Store the results of a callback where they are news, and copy them to each check that waits for them.
 
+    :param erased: the suppression list, which is locked.
     :param verified: the callback comes from the client. Otherwise its identifiers are left out: anybody could link the
         number of one person with the WhatsApp ID of another.
     :returns: as :func:`record`.
     """
-    now = context.now(db.connection)
     if not verified:
         statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
         received = received._replace(results=statuses)
-    results, unlisted = _without_suppressed(db, context, sender, received, now)
+    results, unlisted = _without_suppressed(db, context, erased, sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
-        rows = _locked_numbers(db, context.locks, sender, list(results.results))
+        rows, added = _locked_numbers(db, sender, list(results.results))
         number_ids, news = _store_statuses(db, rows, results, is_response=False)
         identified = store_ids(db, rows, results) if verified else {}
-        waiting = _waiting_checks(db, number_ids)
-        copy_to_results(db, number_ids, WAITING, news=news)
-        resolve_checks(db, waiting, now)
-        refresh_keys(db, context.locks, identified)
+        if waiting := _waiting_checks(db, number_ids):
+            copy_to_results(db, number_ids, WAITING, news=news)
+            resolve_checks(db, waiting, context.now(db.connection))
+        refresh_keys(db, context.locks, identified, added)
     return set()
 
 
@@ -263,7 +262,7 @@ def client_versions(db: Database, sender: str, check_id: str) -> set[str | None]
 
 
 def _without_suppressed(
-    db: Database, context: StoreContext, sender: str, received: CheckResults, now: datetime
+    db: Database, context: StoreContext, erased: SuppressionList, sender: str, received: CheckResults
 ) -> tuple[CheckResults, set[Identifier]]:
     """
     Leave out results about erased people: those whose number is on the suppression list, or an identifier beside it.
@@ -272,7 +271,6 @@ def _without_suppressed(
 
     :returns: the others, and the identifiers of erased people that the list lacks.
     """
-    erased = context.suppressions.locked(db.connection)
     if erased is NO_SUPPRESSIONS:
         return received, set()
     named = {number: _identifiers(number, result) for number, result in received.results.items()}
@@ -280,7 +278,7 @@ def _without_suppressed(
     if not theirs:
         return received, set()
     unlisted = {identifier for ids in theirs.values() for identifier in ids if not erased.has(identifier)}
-    _clear_rows(db, Mentions(set().union(*theirs.values())), {"sender": sender, "numbers": sorted(theirs)}, now)
+    _clear_rows(db, context, Mentions(set().union(*theirs.values())), {"sender": sender, "numbers": sorted(theirs)})
     kept = {number: result for number, result in received.results.items() if number not in theirs}
     return received._replace(results=kept), unlisted
 
@@ -319,14 +317,19 @@ def _store_statuses(
     return [row.number_id for row in rows], [row["number_id"] for row in news]
 
 
-def _locked_numbers(db: Database, locks: Locks, sender: str, numbers: Sequence[str]) -> Sequence[Any]:
-    """Return the rows of numbers, locked in the order of their keys, as each writer does."""
+def _locked_numbers(db: Database, sender: str, numbers: Sequence[str]) -> tuple[Sequence[Any], Sequence[str]]:
+    """
+    Add the numbers that are not there.
+
+    :returns: the rows of numbers, locked in the order of their keys, as each writer does; and the keys of those that
+        may be new.
+    """
     wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
     rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
-    if len(rows) < len(numbers):
-        refresh_new_numbers(db, locks, add_numbers(db, sender, numbers))
-        rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
-    return rows
+    if len(rows) == len(numbers):
+        return rows, ()
+    added = add_numbers(db, sender, sorted(set(numbers) - {row.number for row in rows}))
+    return db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all(), added
 
 
 def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
@@ -378,7 +381,7 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
     return [result, "from_store" if from_store else "asked", *(["waiting"] if waiting else [])]
 
 
-def _clear_rows(db: Database, mentions: Mentions, own: dict[str, Any], now: datetime) -> None:
+def _clear_rows(db: Database, context: StoreContext, mentions: Mentions, own: dict[str, Any]) -> None:
     """Clear the rows of checks with numbers that turned out to be of erased people."""
     rows = db.execute(ROWS_OF_NUMBERS, ids=("check_id",), **own).all()
     for contact_key, is_mentioned in (("contact_key", False), ("NULL", True)):
@@ -390,4 +393,4 @@ def _clear_rows(db: Database, mentions: Mentions, own: dict[str, Any], now: date
         if found:
             given = db.given(check_id="uuid", ordinal="bigint")
             db.execute(CLEAR_ROWS.replace("{given}", given).replace("{contact_key}", contact_key), rows=found)
-    resolve_checks(db, sorted({row.check_id for row in rows}), now)
+    resolve_checks(db, sorted({row.check_id for row in rows}), context.now(db.connection))

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
+from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
 from airflow_provider_wacontacts.store.checks.model import (
@@ -24,6 +25,8 @@ from airflow_provider_wacontacts.store.checks.model import (
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.erasure import erase_named
+from airflow_provider_wacontacts.store.identifier_changes import store_identifier_changes
+from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 
 __all__ = ["UNKNOWN", "SenderChecks", "read_check_id"]
@@ -161,18 +164,36 @@ class SenderChecks:
         with self.context.read() as db:
             return self._check(self._row(db, read_check_id(check_id)), waiter=waiter)
 
-    def record_delivered(self, received: CheckResults, *, verified: bool = False) -> None:
+    def record_delivered(
+        self,
+        received: CheckResults,
+        *,
+        verified: bool = False,
+        identities: Sequence[IdentityChange] = (),
+        identifiers: Sequence[IdentifierChange] = (),
+    ) -> None:
         """
-        Store the results of a callback, where a result is awaited or the last one is stale.
+        Store what a callback contains, in one transaction: results where one is awaited or the last one is stale.
 
-        Idempotent and order-independent. Results about erased people are not stored.
+        Idempotent and order-independent. Nothing about erased people is stored.
 
-        :param verified: whether the callback is known to come from the client. Otherwise only its statuses count.
+        :param verified: whether the callback is known to come from the client. Otherwise the WhatsApp IDs of results
+            are ignored.
+        :param identities: notifications that users have potentially changed.
+        :param identifiers: identifiers that users have exchanged for others.
+        :raises LandingError: the database failed.
         """
+        users = SenderIdentities(self.context, self.sender)
 
         def work(db: Database, left_alone: Collection[Identifier]) -> set[Identifier]:
-            own: dict[str, Any] = {"verified": verified, "left_alone": left_alone}
-            return results.record_delivered(db, self.context, self.sender, received, **own)
+            erased = self.context.suppressions.locked(db.connection)
+            # The results come last but for the log of identities: they take the lock of the change log.
+            store_identifier_changes(db, erased, self.sender, identifiers, received.answered_at)
+            wa_ids = users.store(db, erased, identities, received.answered_at)
+            own: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
+            unlisted = results.record_delivered(db, self.context, self.sender, received, **own)
+            users.log(db, wa_ids)
+            return unlisted
 
         erase_named(self.context, work)
 

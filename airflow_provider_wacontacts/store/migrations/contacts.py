@@ -79,6 +79,7 @@ TABLES = (
         extraction_id {uuid},
         reason text NOT NULL,
         body {bytes} NOT NULL,
+        delivery_hash {bytes} UNIQUE,
         received_at {time} NOT NULL DEFAULT {now}
     )
     """,
