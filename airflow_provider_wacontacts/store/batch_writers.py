@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import compress, islice
+from collections.abc import Iterable, Mapping
+from itertools import compress
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.record import Record
+from airflow_provider_wacontacts.store import copy_rows
 from airflow_provider_wacontacts.store.batches import Batch, Row, Write
+from airflow_provider_wacontacts.store.copy_rows import copy_into
 from airflow_provider_wacontacts.store.tables import Tables, sqlite_time
 
 __all__ = ["KEEP_WIDEST", "VERSION_COLUMNS", "batch_writer"]
@@ -47,6 +48,14 @@ VERSION_COLUMNS = "version_id, account_id, updated_at, first_seen_at, last_seen_
 PAYLOAD_COLUMNS = "version_id, account_id, repaired, state, wa_id, user_id, lid, payload"
 CURRENT_COLUMNS = f"{VERSION_COLUMNS}, is_present, wa_id, user_id, lid, person_key"
 
+#: Where most contacts are unknown: it costs a third of what the next statement does.
+POSTGRES_FIND = """
+SELECT given.place FROM unnest(CAST(%(contacts)s AS text[])) WITH ORDINALITY AS given (contact_id, place)
+CROSS JOIN LATERAL (
+    SELECT 1 FROM {at}wacontacts_contact_current c
+    WHERE c.account_id = %(account_id)s AND c.contact_id = given.contact_id LIMIT 1
+) kept
+"""
 #: Known contacts are locked first, in the order of their code points, so that no two workers lock rows the other way
 #: round. Each is found by its key, whatever the planner knows: its statistics do not count what was just written.
 POSTGRES_KNOWN = """
@@ -114,16 +123,7 @@ SELECT l.version_id, CASE WHEN c.version_id IS NULL THEN 'late' ELSE 'changed' E
 FROM landed l LEFT JOIN became_current c ON c.version_id = l.version_id
 WHERE l.version_id = ANY (CAST(%(numbers)s AS bigint[]))
 """
-COPY = {
-    "contact_version": VERSION_COLUMNS,
-    "contact_payload": PAYLOAD_COLUMNS,
-    "contact_current": CURRENT_COLUMNS,
-}
 SPECIAL = re.compile(r'[\\"]')
-LINES_SENT = 64
-FLAGS = {False: "f", True: "t"}
-COPY_SPECIAL = re.compile(r"[\\\n\r\t]")
-ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 SQLITE_KNOWN = """
 SELECT contact_id, updated_at, row_hash FROM wacontacts_contact_current
@@ -173,80 +173,70 @@ class _PostgresWriter:
     """
     Known contacts go as arrays; all rows of new ones, and the payloads of new versions, by COPY.
 
+    After a batch in which most contacts were new, the writer searches for the known ones of the next batch first.
+
     Two workers that add the same contact at once violate a unique constraint, and one of them retries its transaction.
     """
 
     def __init__(self, tables: Tables) -> None:
-        at = tables.driver_prefix
-        self._known, self._copy_seen, self._changed = (
-            sql.format(at=at) for sql in (POSTGRES_KNOWN, POSTGRES_COPY_SEEN, POSTGRES_CHANGED)
+        self._tables = tables
+        self._expects_known = True
+        self._find, self._known, self._copy_seen, self._changed = (
+            sql.format(at=tables.driver_prefix)
+            for sql in (POSTGRES_FIND, POSTGRES_KNOWN, POSTGRES_COPY_SEEN, POSTGRES_CHANGED)
         )
-        self._copy = {
-            name: f"COPY {tables.schema}wacontacts_{name} ({columns}) FROM STDIN (ENCODING 'UTF8')"
-            for name, columns in COPY.items()
-        }
 
     def write(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
         """Write a batch, see :data:`.Write`."""
-        known = {place - 1: is_current for place, is_current in connection.exec_driver_sql(self._known, _keys(batch))}
-        changed = {batch.rows[place].record.contact_id for place, is_current in known.items() if not is_current}
+        known = self._lock_known(connection, batch)
+        changed = {row.record.contact_id for row in batch.rows if known.get(row.version_id) is False}
         kinds: dict[int, str] = {}
         if changed:
             rows = [row for row in batch.rows if row.record.contact_id in changed]
             kinds.update(self._write_changed(connection, batch._replace(rows=rows)))
-        if new := [row for place, row in enumerate(batch.rows) if place not in known]:
+        if new := [row for row in batch.rows if row.version_id not in known]:
             kinds.update(self._write_new(connection, batch._replace(rows=new)))
         return kinds
+
+    def _lock_known(self, connection: Connection, batch: Batch) -> Mapping[int, bool]:
+        """
+        Lock the contacts that have versions, and widen those that are given as they are.
+
+        :returns: by ``version_id``, the rows of these contacts: whether each is the current version.
+        """
+        found = batch.rows
+        if not self._expects_known:
+            contacts = {"account_id": batch.account_id, "contacts": _contacts(batch)}
+            found = [batch.rows[place - 1] for (place,) in connection.exec_driver_sql(self._find, contacts)]
+        locked = connection.exec_driver_sql(self._known, _keys(batch._replace(rows=found))) if found else ()
+        known = {found[place - 1].version_id: is_current for place, is_current in locked}
+        self._expects_known = 2 * len(known) > len(batch.rows)
+        return known
 
     def _write_changed(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
         """Write contacts that have another current version than a given one, and whose rows are locked."""
         keys = _keys(batch) | _values(batch)
         connection.exec_driver_sql(self._copy_seen, keys)
         kinds = {row.version_id: str(row.change_kind) for row in connection.exec_driver_sql(self._changed, keys)}
-        payloads = (_payload_line(row, batch.account_id) for row in batch.rows if row.version_id in kinds)
         if kinds:
-            self._copy_into(connection, "contact_payload", payloads)
+            self._copy_payloads(connection, batch, (row for row in batch.rows if row.version_id in kinds))
         return kinds
 
     def _write_new(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
         """Write contacts that have no version yet."""
         latest = {row.record.contact_id: row.version_id for row in batch.rows}
         is_latest = [latest[row.record.contact_id] == row.version_id for row in batch.rows]
-        keys = list(_version_lines(batch))
-        current = (
-            f"{key}\t{_current_values(row.record)}\n"
-            for row, key in compress(zip(batch.rows, keys, strict=True), is_latest)
-        )
-        self._copy_into(connection, "contact_version", (f"{key}\n".encode() for key in keys))
-        self._copy_into(connection, "contact_payload", (_payload_line(row, batch.account_id) for row in batch.rows))
-        self._copy_into(connection, "contact_current", (line.encode() for line in current))
+        keys = list(copy_rows.key_fields(batch))
+        current = map(copy_rows.current_row, compress(batch.rows, is_latest), compress(keys, is_latest))
+        copy_into(connection, self._tables, "contact_version", map(copy_rows.version_row, keys))
+        self._copy_payloads(connection, batch, batch.rows)
+        copy_into(connection, self._tables, "contact_current", current)
         kinds = ("new" if is_current else "late" for is_current in is_latest)
         return dict(zip((row.version_id for row in batch.rows), kinds, strict=True))
 
-    def _copy_into(self, connection: Connection, table: str, lines: Iterable[bytes]) -> None:
-        """Make lines while the server reads those before them."""
-        cursor: Any = connection.connection.cursor()
-        left = iter(lines)
-        chunks = iter(lambda: b"".join(islice(left, LINES_SENT)), b"")
-        try:
-            if hasattr(cursor, "copy_expert"):
-                cursor.copy_expert(self._copy[table], _Reader(chunks))
-            else:
-                with cursor.copy(self._copy[table]) as copy:
-                    for chunk in chunks:
-                        copy.write(chunk)
-        finally:
-            cursor.close()
-
-
-class _Reader:
-    """A file for psycopg2, which returns more or less than it requests."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def read(self, size: int) -> bytes:  # noqa: ARG002
-        return next(self._chunks, b"")
+    def _copy_payloads(self, connection: Connection, batch: Batch, rows: Iterable[Row]) -> None:
+        payloads = (copy_rows.payload_row(row, batch.account_id) for row in rows)
+        copy_into(connection, self._tables, "contact_payload", payloads)
 
 
 def _keys(batch: Batch) -> dict[str, Any]:
@@ -255,9 +245,13 @@ def _keys(batch: Batch) -> dict[str, Any]:
         "account_id": batch.account_id,
         "seen_at": batch.seen_at,
         "times": _array(row.record.updated_at.isoformat() for row in rows),
-        "contacts": _array(_quoted(row.record.contact_id) for row in rows),
+        "contacts": _contacts(batch),
         "hashes": _array(rf'"\\x{row.record.row_hash.hex()}"' for row in rows),
     }
+
+
+def _contacts(batch: Batch) -> str:
+    return _array(_quoted(row.record.contact_id) for row in batch.rows)
 
 
 def _values(batch: Batch) -> dict[str, Any]:
@@ -281,37 +275,6 @@ def _quoted(element: str | None) -> str:
     if element is None:
         return "NULL"
     return '"' + (SPECIAL.sub(r"\\\g<0>", element) if SPECIAL.search(element) else element) + '"'
-
-
-def _version_lines(batch: Batch) -> Iterator[str]:
-    account_id, seen_at = batch.account_id, batch.seen_at.isoformat()
-    for version_id, record in batch.rows:
-        yield (
-            f"{version_id}\t{account_id}\t{record.updated_at.isoformat()}\t{seen_at}\t{seen_at}\t"
-            f"{_escaped(record.contact_id)}\t\\\\x{record.row_hash.hex()}"
-        )
-
-
-def _payload_line(row: Row, account_id: int) -> bytes:
-    version_id, record = row
-    columns = f"{version_id}\t{account_id}\t{FLAGS[record.repaired]}\t{record.state}\t{_identifiers(record)}\t"
-    # Canonical JSON has no control characters of its own.
-    return b"%b%b\n" % (columns.encode(), record.payload.replace(b"\\", b"\\\\"))
-
-
-def _current_values(record: Record) -> str:
-    own_key = record.wa_id or record.user_id or record.lid
-    return f"{FLAGS[record.state == 'present']}\t{_identifiers(record)}\t{_escaped(own_key)}"
-
-
-def _identifiers(record: Record) -> str:
-    return f"{_escaped(record.wa_id)}\t{_escaped(record.user_id)}\t{_escaped(record.lid)}"
-
-
-def _escaped(text: str | None) -> str:
-    if text is None:
-        return r"\N"
-    return text.translate(ESCAPES) if COPY_SPECIAL.search(text) else text
 
 
 def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:

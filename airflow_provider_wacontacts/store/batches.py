@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import count, zip_longest
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, func, insert, select, text
@@ -31,6 +33,10 @@ WHERE NOT repaired AND account_id = :account_id AND version_id = (
     WHERE account_id = :account_id AND contact_id = :contact_id AND updated_at = :updated_at AND row_hash = :row_hash
 )
 """
+
+
+#: What tells the versions of an account from each other.
+VERSION_KEY = ("contact_id", "updated_at", "row_hash")
 
 
 class Row(NamedTuple):
@@ -64,9 +70,12 @@ def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
 
     :param first: the first of their ids.
     """
-    sound_first = sorted(records, key=lambda record: record.repaired)
-    distinct = {(record.contact_id, record.updated_at, record.row_hash): record for record in sound_first}
-    return [Row(first + n, distinct[key]) for n, key in enumerate(sorted(distinct))]
+    # Sorted and compared with the next: hashing times takes longer. Of equal versions, a repaired one is the last.
+    in_order = sorted(records, key=attrgetter(*VERSION_KEY, "repaired"))
+    key = attrgetter(*VERSION_KEY)
+    following = zip_longest(in_order, in_order[1:])
+    distinct = (record for record, after in following if after is None or key(record) != key(after))
+    return list(map(Row, count(first), distinct))
 
 
 def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
@@ -78,8 +87,7 @@ def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
     repaired = [row.record for row in batch.rows if row.record.repaired]
     if repaired:
         flag = text(REPAIRED.format(at=tables.prefix)).bindparams(bindparam("updated_at", type_=UtcDateTime))
-        names = ("contact_id", "updated_at", "row_hash")
-        keys = ({name: getattr(record, name) for name in names} for record in repaired)
+        keys = ({name: getattr(record, name) for name in VERSION_KEY} for record in repaired)
         connection.execute(flag, [{"account_id": batch.account_id, **key} for key in keys])
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.store.batches import Row
 from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.copy_rows import change_rows, copy_into
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
@@ -28,12 +29,10 @@ from airflow_provider_wacontacts.store.person_keys import refresh_contacts_of
 __all__ = ["Changes", "log_erased_identities", "log_identities"]
 
 CHUNK = 5_000
-INSERT = """
-INSERT INTO {at}wacontacts_change_log (account_id, version_id, change_kind)
-SELECT CAST(:account_id AS bigint), CAST(value AS bigint), CAST(:change_kind AS text) FROM {elements}
+INSERT_SQLITE = """
+INSERT INTO wacontacts_change_log (account_id, version_id, change_kind)
+SELECT :account_id, value, :change_kind FROM json_each(:version_ids)
 """
-POSTGRES_ELEMENTS = "json_array_elements_text(CAST(:version_ids AS json))"
-SQLITE_ELEMENTS = "json_each(:version_ids)"
 
 LAST_KIND = """coalesce((
     SELECT l.change_kind FROM {at}wacontacts_identity_change_log l WHERE l.identity_id = {id}
@@ -82,7 +81,7 @@ class Changes:
         for version_id, kind in kinds.items():
             self._versions.setdefault(kind, array("q")).append(version_id)
         self._linking.extend(
-            row.version_id for row in rows if row.version_id in kinds and (row.record.user_id or row.record.lid)
+            row.version_id for row in rows if (row.record.user_id or row.record.lid) and row.version_id in kinds
         )
 
     def extend(self, kind: str, version_ids: Iterable[int]) -> None:
@@ -94,13 +93,17 @@ class Changes:
         if not any(self._versions.values()):
             return
         context.locks.change_log_lock(connection)
-        elements = SQLITE_ELEMENTS if context.transactions.is_sqlite else POSTGRES_ELEMENTS
-        statement = text(INSERT.format(at=context.tables.prefix, elements=elements))
         for kind, version_ids in self._versions.items():
-            for chunk in _chunks(version_ids):
-                row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
-                connection.execute(statement, row)
+            if context.transactions.is_sqlite:
+                self._insert_sqlite(connection, kind, version_ids)
+            else:
+                copy_into(connection, context.tables, "change_log", change_rows(self._account_id, kind, version_ids))
         refresh_contacts_of(Database(connection, context.tables), self._account_id, self._linking)
+
+    def _insert_sqlite(self, connection: Connection, kind: str, version_ids: Iterable[int]) -> None:
+        for chunk in _chunks(version_ids):
+            row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
+            connection.execute(text(INSERT_SQLITE), row)
 
 
 def log_identities(db: Database, locks: Locks, sender: str, wa_ids: Iterable[str]) -> None:
