@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import group_creator, ids_by_kind, read_group
 
-__all__ = ["Mentions", "UnsearchableError", "find_identifiers", "identifiers_in_contact_id"]
+__all__ = ["Mentions", "UnsearchableError", "find_identifiers", "has_identifiers", "identifiers_in_contact_id"]
 
 #: Of a number with its country code.
 MIN_DIGITS, MAX_DIGITS = 7, 15
@@ -69,8 +69,7 @@ def identifiers_in_contact_id(contact_id: str) -> Iterator[Identifier]:
 
     Digits alone are no more than the system's own count.
     """
-    # Most are numbers or UUIDs. Of the identifiers, only the old form of groups has a hyphen, and it has a domain.
-    if contact_id.isalnum() or ("-" in contact_id and "@" not in contact_id):
+    if not has_identifiers(contact_id):
         return
     text = contact_id.removeprefix(SCHEME)
     if group := read_group(text):
@@ -80,6 +79,15 @@ def identifiers_in_contact_id(contact_id: str) -> Iterator[Identifier]:
     for kind, value in ids_by_kind(text)._asdict().items():
         if value:
             yield Identifier(Kind(kind), value)
+
+
+def has_identifiers(contact_id: str) -> bool:
+    """
+    Return whether a contact's ID may be made of identifiers. Most are numbers or UUIDs.
+
+    Of the identifiers, only the old form of groups has a hyphen, and it has a domain.
+    """
+    return "@" in contact_id or not ("-" in contact_id or contact_id.isalnum())
 
 
 class Mentions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -22,6 +22,7 @@ __all__ = [
     "join_keys",
     "pseudonymize",
     "pseudonymize_field",
+    "pseudonymizer",
     "secret_id",
     "validate_secret",
 ]
@@ -60,11 +61,21 @@ def pseudonymize(identifier: Identifier, secret: bytes) -> str:
 
     A number has the same pseudonym as the WhatsApp ID with its digits. A pseudonym is returned unchanged.
     """
-    if is_pseudonym(identifier.value):
-        return identifier.value
-    kind = Kind.WA_ID if identifier.kind is Kind.NUMBER else identifier.kind
-    domain = DOMAINS.get(kind, "")
-    return f"p{VERSION}_{_hmac(secret, kind, identifier.key.removesuffix(domain).encode())}{domain}"
+    return pseudonymizer(identifier.kind, secret)(identifier.key)
+
+
+def pseudonymizer(kind: Kind, secret: bytes) -> Callable[[str], str]:
+    """Return :func:`pseudonymize` for the keys of identifiers of a kind."""
+    kind = Kind.WA_ID if kind is Kind.NUMBER else kind
+    domain, message = DOMAINS.get(kind, ""), _message(kind, b"")
+
+    def of(key: str) -> str:
+        if key.startswith("p") and is_pseudonym(key):
+            return key
+        digest = hmac.digest(secret, message + key.removesuffix(domain).encode(), "sha256")
+        return f"p{VERSION}_{digest.hex()}{domain}"
+
+    return of
 
 
 def join_keys(values: Mapping[Kind, str | None], secret: bytes | None) -> dict[Kind, str | None]:
@@ -82,7 +93,7 @@ def pseudonymize_field(field: str, value: bytes, secret: bytes) -> str:
 
     :param field: the same value has another pseudonym in another field.
     """
-    return f"f{VERSION}_{_hmac(secret, f'field {field}', value)}"
+    return f"f{VERSION}_{hmac.digest(secret, _message(f'field {field}', value), 'sha256').hex()}"
 
 
 def is_pseudonym(value: str) -> bool:
@@ -90,7 +101,5 @@ def is_pseudonym(value: str) -> bool:
     return PSEUDONYM.fullmatch(value) is not None
 
 
-def _hmac(secret: bytes, label: str, value: bytes) -> str:
-    return hmac.digest(
-        secret, b"\0".join((VERSION.encode(), label.encode(errors="surrogatepass"), value)), "sha256"
-    ).hex()
+def _message(label: str, value: bytes) -> bytes:
+    return b"\0".join((VERSION.encode(), label.encode(errors="surrogatepass"), value))

@@ -17,13 +17,15 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.mentions import (
     UnsearchableError,
     find_identifiers,
+    has_identifiers,
     identifiers_in_contact_id,
 )
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymizer
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList"]
 
+HASH_BYTES = 16
 KINDS = (Kind.WA_ID, Kind.LID, Kind.USER_ID, Kind.GROUP, Kind.CONTACT)
 
 
@@ -74,7 +76,7 @@ class SuppressionKey:
     def __init__(self, key: bytes, secret: bytes | None = None) -> None:
         derived = blake2b(key, digest_size=32, person=b"wacontacts erase").digest()
         labels = ("key", "account contact", *KINDS)
-        self._hashers = {label: blake2b(key=derived, digest_size=16, person=label.encode()) for label in labels}
+        self._hashers = {label: blake2b(key=derived, digest_size=HASH_BYTES, person=label.encode()) for label in labels}
         self._secret = secret
         self.key_id = self._hash("key", "").hex()
 
@@ -89,20 +91,20 @@ class SuppressionKey:
 
     def hasher(self, kind: str) -> Callable[[str], bytes]:
         """Return what hashes the keys of identifiers of a kind, which is not ``number``; see :meth:`hash`."""
-        secret = self._secret
-        if secret is None or kind == Kind.CONTACT:
-            return partial(_hash, self._hashers[kind])
-        return lambda key: self._hash(kind, pseudonymize(Identifier(Kind(kind), key), secret))
+        hash_key = partial(_hash, self._hashers[kind])
+        if self._secret is None or kind == Kind.CONTACT:
+            return hash_key
+        pseudonym = pseudonymizer(Kind(kind), self._secret)
+        return lambda key: hash_key(pseudonym(key))
 
     def hash_contact(self, contact: Contact) -> bytes:
         """Return 16 bytes: the hash of a contact."""
-        return self._hash("account contact", "\0".join(contact))
+        own = int.from_bytes(self.hash(Identifier(Kind.CONTACT, contact.contact_id)))
+        return (own ^ self.hash_account(contact.source, contact.account)).to_bytes(HASH_BYTES)
 
-    def account_hasher(self, source: str, account: str) -> Callable[[str], bytes]:
-        """Return :meth:`hash_contact` for the contacts of an account, by their own ID."""
-        hasher = self._hashers["account contact"].copy()
-        hasher.update(f"{source}\0{account}\0".encode(errors="surrogatepass"))
-        return partial(_hash, hasher)
+    def hash_account(self, source: str, account: str) -> int:
+        """Return what makes the hash of a contact's own ID that of a contact of this account, by exclusive or."""
+        return int.from_bytes(self._hash("account contact", f"{source}\0{account}"))
 
     def _hash(self, label: str, text: str) -> bytes:
         return _hash(self._hashers[label], text)
@@ -123,6 +125,7 @@ class SuppressionList:
 
     def __init__(self, hashes: Mapping[SuppressionKey, Collection[bytes]]) -> None:
         self._hashes = [(key, frozenset(known)) for key, known in hashes.items() if known]
+        self._numbers = [frozenset(map(int.from_bytes, known)) for _, known in self._hashes]
 
     def __bool__(self) -> bool:
         return bool(self._hashes)
@@ -149,22 +152,24 @@ class SuppressionList:
         keys = [
             (
                 known,
-                (key.account_hasher(source, account), key.hasher(Kind.CONTACT)),
+                numbers,
+                key.hasher(Kind.CONTACT),
+                key.hash_account(source, account),
                 [key.hasher(kind) for kind in IdsByKind._fields],
             )
-            for key, known in self._hashes
+            for (key, known), numbers in zip(self._hashes, self._numbers, strict=True)
         ]
 
         def has_record(record: HasContactIds) -> bool:
             contact_id, ids = record.contact_id, record.ids
-            for known, hash_contact, hash_ids in keys:
-                for digest in hash_contact:
-                    if digest(contact_id) in known:
-                        return True
+            for known, numbers, hash_contact, of_account, hash_ids in keys:
+                number = int.from_bytes(hash_contact(contact_id))
+                if number in numbers or number ^ of_account in numbers:
+                    return True
                 for digest, value in zip(hash_ids, ids, strict=True):
                     if value and digest(value) in known:
                         return True
-            return any(map(self.has, identifiers_in_contact_id(contact_id)))
+            return has_identifiers(contact_id) and any(map(self.has, identifiers_in_contact_id(contact_id)))
 
         return has_record
 

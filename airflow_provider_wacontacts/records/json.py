@@ -199,8 +199,10 @@ def has_repeated_members(text: bytes) -> bool:
 
     :returns: also ``True`` for a text that is no JSON.
     """
-    # Nothing was lost, as in nearly all texts.
+    # Nothing was lost, as in nearly all texts. Without exact decimals, decoding takes two thirds of the time.
     with suppress(ValueError, ArithmeticError, RecursionError, msgspec.DecodeError):
+        if _PLAIN.encode(msgspec.json.decode(text)) == text:
+            return False
         if len(_PLAIN.encode(_DECODER.decode(text))) == len(text):
             return False
     names = _Names()
