@@ -20,10 +20,10 @@ from airflow_provider_wacontacts.pipelines.check_results import to_number_result
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
-from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_delivery
+from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_deliveries
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_delivery"]
+__all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_deliveries"]
 
 Results: TypeAlias = dict[str, NumberResult]
 #: Results that are recorded in one transaction.
@@ -78,13 +78,14 @@ class Delivery:
         """
         results = {**self.results, **other.results}
         are_different = len(results) == len(self.results) + len(other.results)
-        if not are_different or len(results) > BATCH_SIZE or self.client_version != other.client_version:
+        versions = {each.client_version for each in (self, other) if each.results}
+        if not are_different or len(results) > BATCH_SIZE or len(versions) > 1:
             return None
         return Delivery(
             results,
             [*self.identities, *other.identities],
             [*self.identifier_changes, *other.identifier_changes],
-            self.client_version,
+            next(iter(versions), None),
             self.invalid + other.invalid,
         )
 
@@ -136,14 +137,14 @@ def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: 
         identities, identifiers = (), ()
 
 
-def reject_delivery(store: Store, body: bytes, *, received_at: datetime) -> None:
+def reject_deliveries(store: Store, bodies: Iterable[bytes], *, received_at: datetime) -> None:
     """
-    Store a delivery that cannot be read, once, however often it is repeated.
+    Store deliveries that cannot be read, each once, however often it is repeated.
 
-    :param received_at: when it arrived, timezone-aware.
-    :raises LandingError: the database failed. Have the delivery repeated.
+    :param received_at: when they arrived, timezone-aware.
+    :raises LandingError: the database failed. Have the deliveries repeated.
     """
-    store_rejected_delivery(store.context, UNREADABLE, body, received_at=received_at)
+    store_rejected_deliveries(store.context, UNREADABLE, bodies, received_at=received_at)
 
 
 def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:

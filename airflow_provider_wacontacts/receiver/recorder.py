@@ -32,7 +32,7 @@ from airflow_provider_wacontacts.pipelines.callbacks import (
     RecordedCallback,
     parse_delivery,
     record_delivery,
-    reject_delivery,
+    reject_deliveries,
 )
 from airflow_provider_wacontacts.store import Store
 
@@ -76,9 +76,9 @@ class _Waiting:
 
 class _Group(NamedTuple):
     """
-    Deliveries that one transaction records.
+    Deliveries that are recorded together.
 
-    :param together: their contents; ``None`` for one that cannot be read.
+    :param together: the contents of those that can be read; ``None`` if none can.
     """
 
     members: list[_Waiting]
@@ -162,14 +162,15 @@ class Recorder:
                     waiting.done.set_exception(UnavailableError())
 
     def _next_group(self) -> _Group:
-        """Take the next deliveries that one transaction can record, in the order in which they arrived."""
+        """Take the next deliveries that can be recorded together, in the order in which they arrived."""
         members = [first := self._waiting.popleft()]
         together = first.delivery
-        while together and self._waiting and (following := self._waiting[0]).sender == first.sender:
-            joined = together.with_next(following.delivery) if following.delivery else None
-            if joined is None:
-                break
-            together = joined
+        while self._waiting and (following := self._waiting[0]).sender == first.sender:
+            if following.delivery is not None:
+                joined = together.with_next(following.delivery) if together else following.delivery
+                if joined is None:
+                    break
+                together = joined
             members.append(self._waiting.popleft())
         return _Group(members, together)
 
@@ -206,11 +207,11 @@ class Recorder:
         return False
 
     def _write_together(self, group: _Group) -> None:
-        first, received_at = group.members[0], group.members[-1].received_at
-        if group.together is None:
-            reject_delivery(self._store, first.body, received_at=received_at)
-        else:
-            record_delivery(self._store, first.sender, group.together, verified=True, received_at=received_at)
+        sender, received_at = group.members[0].sender, group.members[-1].received_at
+        if rejects := [waiting.body for waiting in group.members if waiting.delivery is None]:
+            reject_deliveries(self._store, rejects, received_at=received_at)
+        if group.together is not None:
+            record_delivery(self._store, sender, group.together, verified=True, received_at=received_at)
 
     def _can_read(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -10,7 +11,7 @@ from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 
-__all__ = ["store_rejected_delivery"]
+__all__ = ["store_rejected_deliveries"]
 
 #: They belong to no extraction. A delivery may be repeated.
 INSERT = """
@@ -20,17 +21,21 @@ VALUES (:reason, :body, :delivery_hash, :received_at) ON CONFLICT (delivery_hash
 HASH_BYTES = 16
 
 
-def store_rejected_delivery(context: StoreContext, reason: str, body: bytes, *, received_at: datetime) -> None:
+def store_rejected_deliveries(
+    context: StoreContext, reason: str, bodies: Iterable[bytes], *, received_at: datetime
+) -> None:
     """
-    Store a delivery, once, however often it is repeated. One that mentions an erased person is not stored.
+    Store deliveries, each once, however often it is repeated. One that mentions an erased person is not stored.
 
-    :param received_at: when it arrived, timezone-aware.
+    :param received_at: when they arrived, timezone-aware.
     :raises LandingError: the database failed.
     """
+    # In one order, so that two writers do not wait for each other.
+    rejects = [Reject(reason, body) for body in sorted(set(bodies))]
 
     def work(db: Database) -> None:
         suppressed = context.suppressions.locked(db.connection)
-        for reject in suppressed.remove_suppressed_rejects([Reject(reason, body)]):
+        for reject in suppressed.remove_suppressed_rejects(rejects):
             own: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}
             db.execute(INSERT, delivery_hash=blake2b(reject.body, digest_size=HASH_BYTES).digest(), **own)
 

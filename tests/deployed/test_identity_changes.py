@@ -1,4 +1,8 @@
-"""A real Airflow starts DAGs with identity changes: none is missed, and a person approves an acknowledgement."""
+"""
+A real Airflow and what the client calls back.
+
+Identity changes start DAGs: none is missed, and a person approves an acknowledgement. A result ends a wait.
+"""
 
 import json
 import os
@@ -13,7 +17,7 @@ import requests
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from airflow_provider_wacontacts.sandbox import Sandbox, WhatsAppBehaviour, World
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 from demo.deployment import AirflowDeployment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +40,17 @@ with DAG("many_changes", schedule=[MANY], start_date=datetime(2026, 1, 1, tzinfo
         pass
 
     seen()
+"""
+#: A check whose result the client only calls back.
+WAITING = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG
+from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
+from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
+
+with DAG("waiting", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    check = WhatsAppCheckContactsOperator(task_id="check", contacts=["+16315551001"])
+    WhatsAppContactsSensor(task_id="wait", check_id=check.output["check_id"], deferrable=True)
 """
 RECORDER = """
 import json, sys
@@ -100,6 +115,7 @@ def airflow(databases, connections, tmp_path_factory):
     dags.mkdir()
     shutil.copy(ROOT / "dags" / f"{APPROVAL}.py", dags)
     (dags / "many_changes.py").write_text(DAG)
+    (dags / "waiting.py").write_text(WAITING)
     deployment = AirflowDeployment(
         home / "home",
         dags,
@@ -185,3 +201,23 @@ def test_a_delivered_change_waits_for_an_approval_and_is_then_acknowledged(airfl
     assert "16315551000" not in json.dumps(request)
     assert rows(databases[1], "SELECT acknowledged FROM wacontacts_identity") == [(True,)]
     assert requests.get(f"{client.url}/sandbox/whatsapp/callbacks", timeout=10).json()[0]["outcomes"] == [200]
+
+
+def test_a_delivered_result_ends_the_wait_of_a_sensor(airflow, databases, client, receiver):
+    client.whatsapp.change(callback_url=receiver, processing_share=1.0, resolved_by="never")
+    airflow.unpause("waiting")
+    run_id = airflow.trigger("waiting")
+
+    def state():
+        return next(task["state"] for task in airflow.tasks("waiting", run_id) if task["task_id"] == "wait")
+
+    airflow.wait(lambda: state() == "deferred", "the sensor to wait", 200)
+    waiting = "SELECT state, finished_at IS NOT NULL FROM wacontacts_check"
+    before = rows(databases[1], waiting)
+    client.fail(Fault(on="check", kind="status", status=503, every=1))
+    client.whatsapp.finish()
+
+    assert airflow.wait_for_runs("waiting", [run_id]) == {run_id: "success"}
+    assert (before, rows(databases[1], waiting)) == ([("open", True)], [("resolved", True)])
+    result = airflow.xcom("waiting", run_id, "wait")
+    assert (result["processing"], result["valid"] + result["invalid"]) == (0, 1)

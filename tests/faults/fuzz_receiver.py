@@ -1,4 +1,4 @@
-"""Generated bodies, posted to the receiver: whole or in parts, signed or forged, to the end or not."""
+"""Generated bodies, posted to the receiver, many at once: whole or in parts, signed or forged, to the end or not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import random
 import tempfile
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
@@ -18,10 +19,10 @@ from unittest import mock
 
 from airflow_provider_wacontacts.receiver import create_app
 
-__all__ = ["post_body"]
+__all__ = ["post_bodies"]
 
 SECRET = "example-secret-of-the-webhook"
-#: In memory where there is such a folder: a million bodies are committed one by one.
+#: In memory where there is such a folder: a million bodies are committed.
 FOLDER = next((path for path in ("/dev/shm",) if Path(path).is_dir()), None)
 #: The machine may be too busy for the time that the store has.
 ATTEMPTS = 5
@@ -52,27 +53,46 @@ def _place() -> Place:
     return Place(app, asyncio.new_event_loop(), folder)
 
 
-def post_body(chance: random.Random, body: bytes) -> int:
+class Delivery(NamedTuple):
     """
-    Post a body.
+    A body on its way.
 
-    :returns: the status.
-    :raises AssertionError: it is not what the receiver has to return.
+    :param parts: of the body, as they arrive.
+    :param is_half: the client closes the connection before the end.
+    :param expected: the status that the receiver has to return.
     """
+
+    headers: Sequence[tuple[bytes, bytes]]
+    parts: Sequence[bytes]
+    is_half: bool
+    expected: int
+
+
+def post_bodies(chance: random.Random, bodies: Sequence[bytes]) -> Counter[int]:
+    """
+    Post bodies at once.
+
+    :returns: how often which status was returned.
+    :raises AssertionError: one is not what the receiver has to return.
+    """
+    place = _place()
+    deliveries = [_delivery(chance, body) for body in bodies]
+
+    async def post_all() -> None:
+        await asyncio.gather(*(_post(place.app, number, delivery) for number, delivery in enumerate(deliveries)))
+
+    place.loop.run_until_complete(post_all())
+    return Counter(delivery.expected for delivery in deliveries)
+
+
+def _delivery(chance: random.Random, body: bytes) -> Delivery:
     is_genuine, is_half = chance.random() < 0.9, chance.random() < 0.02
     signed = body if is_genuine else body + b" "
     headers = [
         (b"x-turn-hook-signature", b64encode(digest(SECRET.encode(), signed, sha256))),
         (b"content-encoding", chance.choice(ENCODINGS)),
     ]
-    parts = _parts(chance, body)
-    for _ in range(ATTEMPTS):
-        status, sent = _place().loop.run_until_complete(_post(headers, parts, is_half=is_half))
-        if status != 503:
-            break
-    expected = 400 if is_half else 200 if is_genuine else 401
-    assert (status, sent) == (expected, b""), (status, sent)
-    return status
+    return Delivery(headers, _parts(chance, body), is_half, 400 if is_half else 200 if is_genuine else 401)
 
 
 def _parts(chance: random.Random, body: bytes) -> list[bytes]:
@@ -80,7 +100,16 @@ def _parts(chance: random.Random, body: bytes) -> list[bytes]:
     return [body[:cut], body[cut:]]
 
 
-async def _post(headers: Sequence[tuple[bytes, bytes]], parts: list[bytes], *, is_half: bool) -> tuple[int, bytes]:
+async def _post(app: Any, number: int, delivery: Delivery) -> None:
+    status, sent = 503, b""
+    for _ in range(ATTEMPTS):
+        status, sent = await _send(app, delivery)
+        if status != 503:
+            break
+    assert (status, sent) == (delivery.expected, b""), f"body {number} of those posted at once: {status} {sent!r}"
+
+
+async def _send(app: Any, delivery: Delivery) -> tuple[int, bytes]:
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -91,10 +120,12 @@ async def _post(headers: Sequence[tuple[bytes, bytes]], parts: list[bytes], *, i
         "raw_path": b"/whatsapp_business_default",
         "query_string": b"",
         "root_path": "",
-        "headers": headers,
+        "headers": delivery.headers,
     }
-    messages: list[dict[str, Any]] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-    messages.append({"type": "http.disconnect"} if is_half else {"type": "http.request", "body": b""})
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": part, "more_body": True} for part in delivery.parts
+    ]
+    messages.append({"type": "http.disconnect"} if delivery.is_half else {"type": "http.request", "body": b""})
     received = iter(messages)
     sent: list[dict[str, Any]] = []
 
@@ -104,5 +135,5 @@ async def _post(headers: Sequence[tuple[bytes, bytes]], parts: list[bytes], *, i
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await _place().app(scope, receive, send)
+    await app(scope, receive, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
