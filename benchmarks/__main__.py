@@ -108,6 +108,7 @@ def _measure(name: str, options: argparse.Namespace) -> Any:
     arguments = {
         "walk": (),
         "cursors": (),
+        "overlap": (),
         "imports": (options.runs,),
         "memory": ((2_000, options.rows, options.large),),
         "waiting": (options.sensors,),

@@ -32,23 +32,25 @@ from demo.postgres import PostgresServer
 
 __all__ = ["run"]
 
+ROWS = 40_000
+RUNS = 3
 DELAY_S = 0.25
 MB = 1e6
 
 
-def run(rows: int, runs: int) -> dict[str, Any]:
+def run() -> dict[str, Any]:
     """Measure, turn by turn, print the table, and return the figures."""
-    with serving(rows, DELAY_S) as slow, serving(rows) as fast, PostgresServer(SETTINGS) as server:
+    with serving(ROWS, DELAY_S) as slow, serving(ROWS) as fast, PostgresServer(SETTINGS) as server:
         engine = create_engine(server.url())
-        turns = [_turn(slow.url, fast.url, engine) for _ in range(runs)]
+        turns = [_turn(slow.url, fast.url, engine) for _ in range(RUNS)]
         engine.dispose()
     figures = {name: median(turn[name] for turn in turns) for name in turns[0]}
     show(
-        f"{rows:,} contacts, {PAGE:,} a page, each page {DELAY_S * 1000:.0f} ms on its way; medians of {runs}",
+        f"{ROWS:,} contacts, {PAGE:,} a page, each page {DELAY_S * 1000:.0f} ms on its way; medians of {RUNS}",
         ("fetch s", "load s", "sync s", "by the longer", "peak of the sync, MB more"),
         [[figures[name] for name in ("fetch_s", "load_s", "sync_s", "by_longer", "more_mb")]],
     )
-    return {"rows": rows, "runs": runs, "delay_ms": DELAY_S * 1000, **figures}
+    return {"rows": ROWS, "runs": RUNS, "delay_ms": DELAY_S * 1000, **figures}
 
 
 def _turn(slow: str, fast: str, engine: Engine) -> dict[str, float]:
