@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -63,6 +64,17 @@ PURE = {
 }
 
 
+def offences(rule: Callable[[Path], object], paths: Iterable[Path]) -> dict[str, object]:
+    """Return what a rule finds, by file; nothing where it is kept."""
+    found = {str(path.relative_to(ROOT)): rule(path) for path in paths}
+    return {path: offence for path, offence in found.items() if offence}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -78,9 +90,9 @@ def imports_of(path: Path, *, types: bool = True) -> set[str]:
 
     :param types: also for a type checker only.
     """
-    tree, found = ast.parse(path.read_text()), set()
+    tree, found = tree_of(path), set()
     if not types:
-        tree = WithoutTypeChecking().visit(tree)
+        tree = WithoutTypeChecking().visit(ast.parse(path.read_text()))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -99,10 +111,6 @@ class WithoutTypeChecking(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def each(paths):
-    return pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths])
-
-
 def in_rooms(*rooms: str) -> list[Path]:
     return [path for path in MODULES if room_of(name_of(path)) in rooms]
 
@@ -111,13 +119,14 @@ def test_every_room_has_its_rule():
     assert {room_of(name_of(path)) for path in MODULES} - {""} <= ROOMS.keys()
 
 
-@each(path for path in MODULES if path.parent != ROOT / PACKAGE or path.name != "__init__.py")
-def test_imports_go_one_way(path):
-    own = room_of(name_of(path))
-    others = {room_of(name) for name in imports_of(path) if name.split(".")[0] == PACKAGE}
-    version = {"__version__"} if own not in KNOWING_NOTHING else set()
+def test_imports_go_one_way():
+    def forbidden(path):
+        own = room_of(name_of(path))
+        others = {room_of(name) for name in imports_of(path) if name.split(".")[0] == PACKAGE}
+        version = {"__version__"} if own not in KNOWING_NOTHING else set()
+        return others - {own} - version - ROOMS[own]
 
-    assert others - {own} - version <= ROOMS[own]
+    assert offences(forbidden, (path for path in MODULES if path != ROOT / PACKAGE / "__init__.py")) == {}
 
 
 def module_graph() -> dict[str, set[str]]:
@@ -147,46 +156,51 @@ def test_the_package_itself_imports_nothing():
     assert imports_of(ROOT / PACKAGE / "__init__.py") == set()
 
 
-@each(in_rooms(*(ROOMS.keys() - KNOWING_AIRFLOW)))
-def test_airflow_is_imported_where_tasks_meet_it_and_no_deeper(path):
-    assert {name for name in imports_of(path) if name.split(".")[0] == "airflow"} == set()
+def test_airflow_is_imported_where_tasks_meet_it_and_no_deeper():
+    def of_airflow(path):
+        return {name for name in imports_of(path) if name.split(".")[0] == "airflow"}
+
+    assert offences(of_airflow, in_rooms(*(ROOMS.keys() - KNOWING_AIRFLOW))) == {}
 
 
-@each(in_rooms("identifiers", "records"))
-def test_values_import_only_what_computes(path):
-    impure = {name for name in imports_of(path) if not PURE & {name.split(".")[0], ".".join(name.split(".")[:2])}}
+def test_values_import_only_what_computes():
+    def impure(path):
+        return {name for name in imports_of(path) if not PURE & {name.split(".")[0], ".".join(name.split(".")[:2])}}
 
-    assert impure == set()
-
-
-@each(in_rooms("identifiers", "records"))
-def test_values_read_no_clock_and_opens_nothing(path):
-    called = {
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-    }
-
-    assert called & {"now", "utcnow", "today", "uuid1", "uuid4", "open", "print", "input"} == set()
+    assert offences(impure, in_rooms("identifiers", "records")) == {}
 
 
-@each(in_rooms("exceptions", "get_provider_info"))
-def test_what_every_process_loads_imports_nothing_heavy(path):
-    assert {name.split(".")[0] for name in imports_of(path)} <= {"__future__", "datetime"}
+def test_values_read_no_clock_and_open_nothing():
+    def impure(path):
+        called = {
+            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.Call)
+        }
+        return called & {"now", "utcnow", "today", "uuid1", "uuid4", "open", "print", "input"}
+
+    assert offences(impure, in_rooms("identifiers", "records")) == {}
 
 
-@each([*MODULES, *PROGRAMS])
-def test_no_module_or_class_has_a_name_that_says_nothing(path):
-    words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
-    classes = (node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
-    words |= {word.lower() for name in classes for word in re.findall("[A-Z][a-z]+", name)}
+def test_what_every_process_loads_imports_nothing_heavy():
+    def heavy(path):
+        return {name.split(".")[0] for name in imports_of(path)} - {"__future__", "datetime"}
 
-    assert words & {"util", "utils", "helper", "helpers", "common", "base", "misc"} == set()
+    assert offences(heavy, in_rooms("exceptions", "get_provider_info")) == {}
 
 
-@each([*MODULES, *PROGRAMS])
-def test_a_file_can_be_read_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= 400
+def test_no_module_or_class_has_a_name_that_says_nothing():
+    def empty_words(path):
+        words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
+        classes = (node.name for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+        words |= {word.lower() for name in classes for word in re.findall("[A-Z][a-z]+", name)}
+        return words & {"util", "utils", "helper", "helpers", "common", "base", "misc"}
+
+    assert offences(empty_words, [*MODULES, *PROGRAMS]) == {}
+
+
+def test_a_file_can_be_read_in_one_sitting():
+    assert offences(lambda path: len(path.read_text().splitlines()) > 400, [*MODULES, *PROGRAMS]) == {}
 
 
 def is_public(path: Path) -> bool:
@@ -201,33 +215,36 @@ def public_names_of(tree: ast.Module) -> list[str] | None:
     return None
 
 
-@each(path for path in MODULES if is_public(path))
-def test_a_public_module_says_what_is_public_and_all_of_it_exists(path):
-    tree = ast.parse(path.read_text())
-    if not any(not isinstance(node, ast.Expr) for node in tree.body):
-        return
-    names = public_names_of(tree)
-    assert names is not None
+def test_a_public_module_says_what_is_public_and_all_of_it_exists():
+    def missing(path):
+        tree = tree_of(path)
+        if all(isinstance(node, ast.Expr) for node in tree.body):
+            return []
+        names = public_names_of(tree)
+        if names is None:
+            return ["__all__"]
+        module = importlib.import_module(name_of(path))
+        return [name for name in names if not hasattr(module, name)]
 
-    module = importlib.import_module(name_of(path))
-    assert [name for name in names if not hasattr(module, name)] == []
-
-
-@each(path for path in MODULES if is_public(path))
-def test_what_is_public_is_documented_where_it_stands(path):
-    tree = ast.parse(path.read_text())
-    public = public_names_of(tree) or []
-
-    assert [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name in public
-        and not ast.get_docstring(node)
-    ] == []
+    assert offences(missing, filter(is_public, MODULES)) == {}
 
 
-@each(in_rooms("triggers"))
+def test_what_is_public_is_documented_where_it_stands():
+    def undocumented(path):
+        tree = tree_of(path)
+        public = public_names_of(tree) or []
+        return [
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.name in public
+            and not ast.get_docstring(node)
+        ]
+
+    assert offences(undocumented, filter(is_public, MODULES)) == {}
+
+
+@pytest.mark.parametrize("path", in_rooms("triggers"), ids=name_of)
 def test_a_trigger_brings_nothing_heavy_into_the_triggerer(path):
     code = f"import sys, {name_of(path)}; print('loaded', *sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -270,9 +287,11 @@ DIGIT_READERS = {
 }
 
 
-@each(path for path in MODULES if room_of(name_of(path)) not in {"identifiers", "sandbox"})
-def test_no_room_but_identifiers_takes_digits_out_of_text(path):
-    finder = DigitsTakenFromText()
-    finder.visit(ast.parse(path.read_text()))
+def test_no_room_but_identifiers_takes_digits_out_of_text():
+    def lines(path):
+        finder = DigitsTakenFromText()
+        finder.visit(tree_of(path))
+        return [] if name_of(path) in DIGIT_READERS else finder.lines
 
-    assert finder.lines == [] or name_of(path) in DIGIT_READERS
+    rooms = ROOMS.keys() - {"identifiers", "sandbox"}
+    assert offences(lines, in_rooms(*rooms)) == {}

@@ -49,8 +49,8 @@ class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return a pool whose connections observe the deadline."""
         pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if not issubclass(pool.ConnectionCls, _Observant):
-            pool.ConnectionCls = type("Connection", (_Observant, pool.ConnectionCls), {})
+        if not issubclass(pool.ConnectionCls, _ConnectionWithDeadline):
+            pool.ConnectionCls = type("Connection", (_ConnectionWithDeadline, pool.ConnectionCls), {})
         return pool
 
 
@@ -60,7 +60,7 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Reader(sock, self.fp.detach()))
 
 
-class _Observant:
+class _ConnectionWithDeadline:
     response_class = _Response
 
 

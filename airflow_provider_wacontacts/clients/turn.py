@@ -9,7 +9,6 @@ The requests of Turn.io's Data Export API for contacts, as flows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
@@ -28,7 +27,6 @@ from airflow_provider_wacontacts.exceptions import (
 )
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.json import UNDECODABLE
-from airflow_provider_wacontacts.records.record import read_time
 from airflow_provider_wacontacts.records.windows import MILLISECOND
 
 __all__ = ["READ", "Cursor", "ExportOptions", "create_cursor", "error_of", "get_schemas", "is_expired", "read_cursor"]
@@ -73,12 +71,12 @@ class Cursor(NamedTuple):
     A new cursor.
 
     :param created_at: ``Date`` of the response; ``None`` if it has none.
-    :param expires_at: timezone-aware; ``None`` if the server gave no time.
+    :param expires_at: as the server wrote it, which may be no time.
     """
 
     cursor: str
     created_at: datetime | None
-    expires_at: datetime | None
+    expires_at: object
 
 
 def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flow[Cursor]:
@@ -154,10 +152,7 @@ def _read_created(response: Response) -> Cursor:
         created = _Created("")
     if not created.cursor:
         raise contract_error("The response has no cursor.", CREATE, response)
-    expires_at = None
-    with suppress(ValueError):
-        expires_at = read_time(created.expires_at)
-    return Cursor(created.cursor, response.date, expires_at)
+    return Cursor(created.cursor, response.date, created.expires_at)
 
 
 def _round_up(moment: datetime) -> datetime:

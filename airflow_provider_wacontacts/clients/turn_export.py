@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.clients.turn import (
     read_cursor,
 )
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, CursorExpiredError
+from airflow_provider_wacontacts.records.record import read_time
 from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage, parse_page
 from airflow_provider_wacontacts.records.windows import MILLISECOND, Window
 
@@ -115,7 +116,7 @@ class Export:
         self._pages_seen: set[int] = set()
         self._requested_from = self._start
         self._created_at: datetime | None = None
-        self._expires_at: datetime | None = None
+        self._expires_at: object = None
         self._has_replaced_refused = False
         self._failure: ContractError | None = None
         #: Whether all pages were read.
@@ -181,9 +182,12 @@ class Export:
 
     def _is_past_expiry(self, response: Response) -> bool:
         """Return whether a refusal came after the cursor's expiry, by the server's clock."""
-        if not 400 <= response.status < 500 or response.status == RATE_LIMITED:
+        if not 400 <= response.status < 500 or response.status == RATE_LIMITED or response.date is None:
             return False
-        return self._expires_at is not None and response.date is not None and response.date >= self._expires_at
+        try:
+            return response.date >= read_time(self._expires_at)
+        except ValueError:
+            return False
 
     def _expect_requested(self, page: TurnPage, read_at: datetime | None) -> None:
         """

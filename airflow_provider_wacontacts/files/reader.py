@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.files.errors import storage_errors
 from airflow_provider_wacontacts.files.layout import (
     MANIFEST,
@@ -37,6 +37,7 @@ __all__ = [
     "StoredContact",
     "complete_prefixes",
     "files_below",
+    "prefixes_in_order",
     "read_contacts",
     "read_manifest",
     "read_prefix",
@@ -121,6 +122,22 @@ def complete_prefixes(
             manifest = read_manifest(prefix)
             if manifest is not None and source in {None, manifest.source} and account in {None, manifest.account}:
                 yield CompletePrefix(prefix, manifest)
+
+
+def prefixes_in_order(root: ObjectPath, source: str | None, account: str | None) -> list[CompletePrefix]:
+    """
+    Return the finished extractions below a path, in the order of extraction.
+
+    :param source: ``turn`` or ``green_api``; ``None`` for both.
+    :param account: only of this account, of any feed.
+    :raises ConfigError: there is no such source; likewise with the errors of :func:`complete_prefixes`.
+    """
+    if source not in {None, *RECORD_PARSERS}:
+        raise ConfigError(f"source is {source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
+    return sorted(
+        complete_prefixes(root, source=source, account=account),
+        key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id),
+    )
 
 
 def read_contacts(

@@ -29,7 +29,7 @@ HASH_BYTES = 16
 KINDS = (Kind.WA_ID, Kind.LID, Kind.USER_ID, Kind.GROUP, Kind.CONTACT)
 
 
-class HasContactIds(Protocol):
+class ContactRow(Protocol):
     """A contact's row: of it, only these fields are compared with the list."""
 
     @property
@@ -49,19 +49,19 @@ class Contact(NamedTuple):
     contact_id: str
 
 
-class IsReject(Protocol):
+class RejectedRow(Protocol):
     """A row that was rejected; its body is searched."""
 
     @property
     def body(self) -> bytes:
         """The row as received."""
 
-    def _replace(self, *, body: bytes) -> IsReject:
+    def _replace(self, *, body: bytes) -> RejectedRow:
         """Return it with another body."""
 
 
-RowT = TypeVar("RowT", bound=HasContactIds)
-RejectT = TypeVar("RejectT", bound=IsReject)
+RowT = TypeVar("RowT", bound=ContactRow)
+RejectT = TypeVar("RejectT", bound=RejectedRow)
 
 
 class SuppressionKey:
@@ -147,7 +147,7 @@ class SuppressionList:
         of_any_account = Identifier(Kind.CONTACT, contact.contact_id)
         return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
 
-    def matcher(self, source: str, account: str) -> Callable[[HasContactIds], bool]:
+    def matcher(self, source: str, account: str) -> Callable[[ContactRow], bool]:
         """Return a function that reports whether a row of an account belongs to a person or contact that was erased."""
         keys = [
             (
@@ -160,7 +160,7 @@ class SuppressionList:
             for (key, known), numbers in zip(self._hashes, self._numbers, strict=True)
         ]
 
-        def has_record(record: HasContactIds) -> bool:
+        def has_record(record: ContactRow) -> bool:
             contact_id, ids = record.contact_id, record.ids
             for known, numbers, hash_contact, of_account, hash_ids in keys:
                 number = int.from_bytes(hash_contact(contact_id))
@@ -173,7 +173,7 @@ class SuppressionList:
 
         return has_record
 
-    def has_record(self, source: str, account: str, record: HasContactIds) -> bool:
+    def has_record(self, source: str, account: str, record: ContactRow) -> bool:
         """Return whether a row belongs to a person or contact that was erased."""
         return self.matcher(source, account)(record)
 

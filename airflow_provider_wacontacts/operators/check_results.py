@@ -10,9 +10,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
 from airflow_provider_wacontacts.operators.check_sources import validate_statuses
-from airflow_provider_wacontacts.operators.task_context import plural, publish
+from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool
+from airflow_provider_wacontacts.records.windows import format_count
 
 __all__ = ["WhatsAppCheckResultsToSqlOperator"]
 
@@ -69,7 +70,7 @@ class WhatsAppCheckResultsToSqlOperator(ValidatedArguments, BaseOperator):
         """
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.hooks.target_table import open_table, validate_table_name
-        from airflow_provider_wacontacts.pipelines.check_handover import hand_on
+        from airflow_provider_wacontacts.pipelines.write_check_results import write_check_results
         from airflow_provider_wacontacts.store.checks.result_rows import read_result_rows
 
         with fail_without_retry():
@@ -79,10 +80,10 @@ class WhatsAppCheckResultsToSqlOperator(ValidatedArguments, BaseOperator):
             validate_table_name("target_table", self.target_table)
             rows = read_result_rows(open_store(self.store_conn_id).context, self.check_id)
             with open_table(self.target_conn_id, self.target_table, create=self.create_table) as table:
-                summary = hand_on(self.check_id, rows, table, statuses=self.statuses)
+                summary = write_check_results(self.check_id, rows, table, statuses=self.statuses)
         self.log.info(
             "Check %s: %s in %s; %s removed, %s kept although their check failed or is not finished",
-            *(summary.check_id, plural(summary.written, "row"), self.target_table, summary.removed, summary.kept),
+            *(summary.check_id, format_count(summary.written, "row"), self.target_table, summary.removed, summary.kept),
         )
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()

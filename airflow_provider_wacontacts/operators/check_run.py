@@ -27,12 +27,12 @@ from airflow_provider_wacontacts.operators.task_context import (
     defer_for_retry_after,
     defer_until,
     error_from_event,
-    plural,
     publish,
     read_attempt,
 )
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
+from airflow_provider_wacontacts.records.windows import format_count
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.retry import Clock
@@ -289,9 +289,9 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         self.log.info(
             "%s given: %s checked, %s from the store, %s not checked, %s rejected; %s valid, %s invalid,"
             " %s failed, %s missing, %s processing. %s left today",
-            *(plural(summary.given, "number"), summary.asked, summary.from_store, summary.not_asked),
+            *(format_count(summary.given, "number"), summary.asked, summary.from_store, summary.not_asked),
             *(summary.rejected, summary.valid, summary.invalid, summary.failed, summary.missing),
-            *(summary.processing, plural(summary.budget_left, "check")),
+            *(summary.processing, format_count(summary.budget_left, "check")),
         )
         if reasons := check.reasons("not_asked"):
             self.log.info("Not checked: %s", ", ".join(f"{count} {reason}" for reason, count in reasons.items()))

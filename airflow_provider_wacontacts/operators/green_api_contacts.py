@@ -24,7 +24,6 @@ from airflow_provider_wacontacts.operators.task_context import (
     defer_until,
     destination,
     get_pseudonymizer,
-    plural,
     publish,
     read_attempt,
     select_fields,
@@ -40,6 +39,7 @@ from airflow_provider_wacontacts.records.arguments import (
 )
 from airflow_provider_wacontacts.records.green_api import NEEDED_FIELDS
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
+from airflow_provider_wacontacts.records.windows import format_count
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
@@ -203,8 +203,8 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     def _log_summary(self, summary: SnapshotSummary) -> None:
         self.log.info(
             "Snapshot of %s: %s, %s gone, %s returned, %s rejected",
-            plural(summary.rows, "contact"),
-            plural(summary.new_versions, "new version"),
+            format_count(summary.rows, "contact"),
+            format_count(summary.new_versions, "new version"),
             summary.gone or 0,
             summary.back or 0,
             summary.rejected,

@@ -36,7 +36,6 @@ __all__ = [
     "get_pseudonymizer",
     "get_suppression_list",
     "metrics_on_commit",
-    "plural",
     "publish",
     "read_attempt",
     "report_drift",
@@ -99,8 +98,8 @@ def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> Fiel
     """
     from airflow_provider_wacontacts.records.fields import FieldSelection
 
-    given = arguments.get("include_fields"), arguments.get("exclude_fields")
-    return FieldSelection.of(*given, needed=needed)
+    include, exclude = arguments.get("include_fields"), arguments.get("exclude_fields")
+    return None if include is None and exclude is None else FieldSelection(include, exclude, needed=needed)
 
 
 def report_drift(operator: Any, drift: Sequence[Drift]) -> None:
@@ -223,11 +222,6 @@ def error_from_event(event: Mapping[str, Any]) -> AirflowException:
     return (AirflowFailException if issubclass(kind, exceptions.NON_RETRYABLE) else AirflowException)(
         f"{event['error']}: {event['message']}"
     )
-
-
-def plural(count: int, word: str) -> str:
-    """Return a count with its word, for a log: ``1 page``, ``2,000 rows``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def destination(operator: Any) -> str:

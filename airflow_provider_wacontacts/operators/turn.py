@@ -16,10 +16,10 @@ from airflow_provider_wacontacts.operators.task_context import (
 )
 from airflow_provider_wacontacts.operators.turn_contacts import VALIDATORS, TurnContactsOperator
 from airflow_provider_wacontacts.plugin.links import StoreLink
-from airflow_provider_wacontacts.records.windows import Window
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.summaries import SyncSummary
+    from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
 __all__ = ["TurnContactsToObjectStorageOperator", "TurnContactsToSqlOperator"]
 
@@ -121,23 +121,21 @@ class TurnContactsToSqlOperator(TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or self.store_conn_id
 
-    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
+    def _write(self, spec: SyncSpec, *, is_deferrable: bool) -> SyncSummary:
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_store
 
-        store = open_store(self.store_conn_id, late_after=self.late_after)
-        account = self.account or self.hook.account
         return sync_to_store(
+            spec,
             run=self.hook.driver.run,
-            store=store,
-            uri=store_uri(self.store_conn_id, "turn", account),
+            on_commit=metrics_on_commit("turn"),
+            uri=store_uri(self.store_conn_id, "turn", spec.account),
+            store=open_store(self.store_conn_id, late_after=self.late_after),
             declared_types=self.hook.get_declared_types,
             on_drift=lambda drift: report_drift(self, drift),
             on_progress=lambda progress: self.log.info("%s", progress),
-            on_commit=metrics_on_commit("turn"),
             stop=self._stop,
             is_deferrable=is_deferrable,
-            spec=self._spec(context, account, window),
         )
 
 
@@ -241,11 +239,12 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
     def _pseudonym_conn_id(self) -> str:
         return self.pseudonym_conn_id or "wacontacts_store"
 
-    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:  # noqa: ARG002
+    def _write(self, spec: SyncSpec, *, is_deferrable: bool) -> SyncSummary:  # noqa: ARG002 - the other operator's
         from airflow_provider_wacontacts.hooks.object_storage import object_path
         from airflow_provider_wacontacts.pipelines.turn_sync import sync_to_files
 
         return sync_to_files(
+            spec,
             run=self.hook.driver.run,
             root=object_path(self.path),
             file_format=self.file_format,
@@ -256,5 +255,4 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
             on_progress=lambda progress: self.log.info("%s", progress),
             on_commit=metrics_on_commit("turn"),
             stop=self._stop,
-            spec=self._spec(context, self.account or self.hook.account, window),
         )

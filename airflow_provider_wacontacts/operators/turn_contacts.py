@@ -26,7 +26,6 @@ from airflow_provider_wacontacts.operators.task_context import (
     defer_until,
     destination,
     get_pseudonymizer,
-    plural,
     publish,
     read_attempt,
     run_after,
@@ -43,7 +42,7 @@ from airflow_provider_wacontacts.records.arguments import (
 )
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.turn import NEEDED_FIELDS
-from airflow_provider_wacontacts.records.windows import Window, format_minute, format_time, resolve_run_window
+from airflow_provider_wacontacts.records.windows import Window, format_count, format_time, resolve_run_window
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.hooks.turn import TurnHook
@@ -116,19 +115,20 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
         :raises AirflowFailException: an argument, a connection or the account must be changed first.
         """
         with fail_without_retry():
-            window = self._window(context)
-            settled_at = window.end + self.settle
+            spec = self._begin(context)
+            settled_at = spec.window.end + self.settle
             if settled_at > datetime.now(UTC):
                 defer_until(self, settled_at, why="the settle delay has passed")
-            return self._sync(context, window, attempt=1)
+            return self._sync(context, spec, attempt=1)
 
     def execute_after_wait(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Resume after the settle delay, or when the server's rate limit allows it."""
         with fail_without_retry():
-            window = self._window(context)
-            if window.end > datetime.now(UTC):
-                raise ConfigError(f"end {format_time(window.end)} is in the future. Set it to a time that has passed.")
-            return self._sync(context, window, attempt=read_attempt(event))
+            spec = self._begin(context)
+            if spec.window.end > datetime.now(UTC):
+                end = format_time(spec.window.end)
+                raise ConfigError(f"end {end} is in the future. Set it to a time that has passed.")
+            return self._sync(context, spec, attempt=read_attempt(event))
 
     def on_kill(self) -> None:
         """End the sync; contacts received so far are kept."""
@@ -149,12 +149,12 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
 
     def show_resolved(self, context: Mapping[str, Any]) -> None:
         """Put the run's window and the account into the rendered fields."""
+        self.validate_rendered()
         window = self._window(context)
         self.start, self.end = format_time(window.start), format_time(window.end)
         self.account = self.account or self.hook.account
 
     def _window(self, context: Mapping[str, Any]) -> Window:
-        self.validate_rendered()
         return resolve_run_window(
             start=self.start,
             end=self.end,
@@ -163,16 +163,13 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             run_after=run_after(context),
         )
 
-    def _sync(self, context: Mapping[str, Any], window: Window, *, attempt: int) -> dict[str, Any]:
+    def _sync(self, context: Mapping[str, Any], spec: SyncSpec, *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
 
         self.hook.check()
-        account, place = self.account or self.hook.account, destination(self)
-        start, end = format_minute(window.start), format_minute(window.end)
-        self.log.info("Sync of account %r, updated %s to %s, into %s", account, start, end, place)
         self._stop = StopSignal()
         try:
-            summary = self._write(context, window, is_deferrable=attempt < MAX_ATTEMPTS)
+            summary = self._write(spec, is_deferrable=attempt < MAX_ATTEMPTS)
         except TransientError as error:
             defer_for_retry_after(self, error, attempt)
         self._log_summary(summary)
@@ -181,10 +178,15 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
         publish(context, self.outlets, summary.as_dict())
         return summary.as_dict()
 
-    def _spec(self, context: Mapping[str, Any], account: str, window: Window) -> SyncSpec:
+    def _begin(self, context: Mapping[str, Any]) -> SyncSpec:
+        """Log what this run syncs, and return it."""
         from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
 
+        self.validate_rendered()
+        account, place, selection = self.account or self.hook.account, destination(self), self.selection
         pseudonyms = get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id())
+        window = self._window(context)
+        self.log.info("Sync of account %r, updated %s, into %s", account, window, place)
         return SyncSpec(
             account=account,
             window=window,
@@ -196,7 +198,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
-            selection=self.selection,
+            selection=selection,
             pseudonyms=pseudonyms,
             late_after=self.late_after,
         )
@@ -204,7 +206,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _pseudonym_conn_id(self) -> str:
         raise NotImplementedError
 
-    def _write(self, context: Mapping[str, Any], window: Window, *, is_deferrable: bool) -> SyncSummary:
+    def _write(self, spec: SyncSpec, *, is_deferrable: bool) -> SyncSummary:
         raise NotImplementedError
 
     def _fail_on_loss(self, summary: SyncSummary) -> None:
@@ -228,6 +230,10 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             )
         if summary.gap_before:
             self.log.warning("Coverage gap before this window: %s. Run a backfill to close it", summary.gap_before)
-        counts = plural(summary.rows, "row"), plural(summary.pages, "page"), plural(summary.new_versions, "new version")
+        counts = (
+            format_count(summary.rows, "row"),
+            format_count(summary.pages, "page"),
+            format_count(summary.new_versions, "new version"),
+        )
         self.log.info("Synced %s on %s: %s, %s rejected", *counts, summary.rejected)
         warn_of_rejected(self, summary)

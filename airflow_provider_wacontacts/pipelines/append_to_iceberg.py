@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
-from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
+from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath
 from airflow_provider_wacontacts.files.iceberg.errors import ConflictError
 from airflow_provider_wacontacts.files.iceberg.table import ContactTable, Extraction
-from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix
+from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.iceberg_snapshot import SnapshotChanges, is_refused, snapshot_changes
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
@@ -83,12 +83,7 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
     :raises LandingError: a file does not match its manifest, or the table cannot be written. Earlier extractions stay
         appended.
     """
-    if spec.source not in {None, *RECORD_PARSERS}:
-        raise ConfigError(f"source is {spec.source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
-    found = sorted(
-        complete_prefixes(root, source=spec.source, account=spec.account),
-        key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id),
-    )
+    found = prefixes_in_order(root, spec.source, spec.account)
     table.refresh()
     known = table.appended({prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found})
     summary = AppendSummary()

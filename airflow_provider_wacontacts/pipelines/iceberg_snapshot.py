@@ -123,7 +123,7 @@ def snapshot_changes(
         _kept(versions, seen_ids, earlier.taken_at) + len(skipped),
     )
     reason = incomplete_reason(answer, earlier, guard)
-    missing = set() if reason else {name for name in present - seen_ids if _is_of(name, group=manifest.group)}
+    missing = set() if reason else {name for name in present - seen_ids if _can_be_missing(name, group=manifest.group)}
     changed = [record for name, record in rows.items() if _is_changed(record, versions.get(name))]
     gone = _gone(table, manifest, {name: versions[name][-1] for name in missing})
     landed = _Snapshot(manifest.extraction_id, manifest.extracted_at, *seen, reason)
@@ -201,7 +201,7 @@ def _kept(
     return sum(map(was_there, seen_ids))
 
 
-def _is_of(contact_id: str, *, group: bool | None) -> bool:
+def _can_be_missing(contact_id: str, *, group: bool | None) -> bool:
     """Return whether a contact can be missing. An ID that shows no type, for example a pseudonym, is of neither."""
     is_group = contact_id.endswith(GROUP)
     return group is None or (is_group if group else not is_group and "@" in contact_id)

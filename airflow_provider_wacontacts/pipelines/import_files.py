@@ -8,9 +8,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath, complete_prefixes
-from airflow_provider_wacontacts.files.reader import RECORD_PARSERS, read_prefix, read_rejects
+from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath
+from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix, read_rejects
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
@@ -94,12 +93,9 @@ def import_files(
     :raises ConfigError: the store cannot be used, the source is unknown, or the account's name is impossible.
     :raises LandingError: a file does not match its manifest, or the store failed. Earlier extractions stay loaded.
     """
-    if spec.source not in {None, *RECORD_PARSERS}:
-        raise ConfigError(f"source is {spec.source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
     store.prepare()
-    prefixes = complete_prefixes(root, source=spec.source, account=spec.account)
     summary = ImportSummary()
-    for prefix in sorted(prefixes, key=lambda prefix: (prefix.manifest.extracted_at, prefix.manifest.extraction_id)):
+    for prefix in prefixes_in_order(root, spec.source, spec.account):
         result = None
         if not store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri):
             load = _load_snapshot if prefix.manifest.source == GREEN_API else _load_window

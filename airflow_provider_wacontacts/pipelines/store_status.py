@@ -20,8 +20,8 @@ from airflow_provider_wacontacts.store.status import (
     Selection,
     Sender,
     read_feeds,
-    read_reach,
     read_senders,
+    read_watermarks,
 )
 
 __all__ = [
@@ -114,7 +114,7 @@ def read_ages(store: Store, selection: Selection) -> StoreStatus:
     :raises ConfigError: the user lacks this privilege, or there is no store.
     :raises LandingError: the database failed.
     """
-    return _read(store, lambda db: _Found(read_reach(db, selection, now=store.context.now(db.connection))))
+    return _read(store, lambda db: _Found(read_watermarks(db, selection, now=store.context.now(db.connection))))
 
 
 def read_status(

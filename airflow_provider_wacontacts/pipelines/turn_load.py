@@ -13,7 +13,6 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
 from airflow_provider_wacontacts.pipelines.turn_download import Received
 from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
-from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import Extraction
 
@@ -34,12 +33,17 @@ class Loader:
 
     As a context manager, it also commits added pages if an error ends the block.
 
-    :ivar fields: the fields of all contacts; complete after :meth:`commit`.
+    :param canonical_form: writes each contact's canonical JSON, and counts the fields of all contacts.
     """
 
-    def __init__(self, extraction: Extraction, on_commit: OnCommit | None, monotonic: Callable[[], float]) -> None:
-        self.fields = FieldCounter()
-        self._batch = _Batch(extraction, on_commit, monotonic, CanonicalForms(self.fields))
+    def __init__(
+        self,
+        extraction: Extraction,
+        canonical_form: CanonicalForms,
+        on_commit: OnCommit | None,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._batch = _Batch(extraction, canonical_form, on_commit, monotonic)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wacontacts-load")
         self._pages: deque[Future[None]] = deque()
 
@@ -90,25 +94,25 @@ class _Batch:
     def __init__(
         self,
         extraction: Extraction,
+        canonical_form: CanonicalForms,
         on_commit: OnCommit | None,
         monotonic: Callable[[], float],
-        canonical_form: CanonicalForms,
     ) -> None:
         self._extraction = extraction
+        self._canonical_form = canonical_form
         self._on_commit = on_commit
         self._monotonic = monotonic
-        self._canonical_form = canonical_form
         self._clear()
 
     def add(self, received: Received) -> None:
         """Add a page; commit if the batch is large or old enough."""
         page = received.page
+        self._number_ids |= page.number_ids
         records, rejects = page.records(self._canonical_form)
         self._records += records
         self._rejects += rejects
         self._size += page.size
         self._pages += 1
-        self._number_ids |= page.number_ids
         self._last = received
         if len(self._records) >= BATCH_ROWS or self._monotonic() - self._began >= BATCH_SECONDS:
             self.commit()

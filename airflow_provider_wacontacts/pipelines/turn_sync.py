@@ -27,6 +27,7 @@ from airflow_provider_wacontacts.pipelines.summaries import (
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
 from airflow_provider_wacontacts.pipelines.turn_load import Loader
+from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
@@ -137,7 +138,6 @@ def sync_to_store(
     on_commit: OnCommit | None = None,
     stop: StopSignal | None = None,
     is_deferrable: bool = False,
-    now: Callable[[], datetime] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncSummary:
     """
@@ -159,7 +159,8 @@ def sync_to_store(
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     :raises Stopped: the attempt was stopped.
     """
-    digest = spec.options_digest
+    digest, fields = spec.options_digest, FieldCounter()
+    canonical_form = CanonicalForms(fields)
     store.prepare()
     extraction = store.begin(
         source=SOURCE,
@@ -171,16 +172,24 @@ def sync_to_store(
         uri=uri,
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
+    # The database's clock is read once; from then on, the local one counts.
+    ahead = store.context.now() - datetime.now(UTC)
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
-        export, clock, signal = spec.export(extraction.resume_from), now or store.context.now, stop or StopSignal()
-        with Loader(extraction, on_commit, monotonic) as loader:
-            pause = loader.before_pause
-            download = Download(export, run, rewrite=spec.rewrite, now=clock, stop=signal, before_pause=pause)
+        export, signal = spec.export(extraction.resume_from), stop or StopSignal()
+        with Loader(extraction, canonical_form, on_commit, monotonic) as loader:
+            download = Download(
+                export,
+                run,
+                rewrite=spec.rewrite,
+                now=lambda: datetime.now(UTC) + ahead,
+                stop=signal,
+                before_pause=loader.before_pause,
+            )
             for received in _reporting(download, on_progress, monotonic):
                 loader.add(received)
             loader.commit()
         is_incomplete = has_too_many_rejected(extraction, spec.max_rejected)
-        observation = spec.observation(loader.fields, None if is_incomplete else declared_types())
+        observation = spec.observation(fields, None if is_incomplete else declared_types())
         finished = extraction.finish("incomplete" if is_incomplete else "complete", observation)
     if finished.drift:
         on_drift(finished.drift)

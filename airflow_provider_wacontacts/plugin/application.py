@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.plugin.access import Refusal, Viewer, authorize, require_people
 from airflow_provider_wacontacts.plugin.parameters import Parameters
 from airflow_provider_wacontacts.plugin.people import KINDS, MAX_BODY, find_person, read_form, write_audit_log
-from airflow_provider_wacontacts.plugin.reading import TIME_LIMIT, BusyError, FewAtOnce, Readers
+from airflow_provider_wacontacts.plugin.reading import TIME_LIMIT, BusyError, ConcurrencyLimit, Readers
 from airflow_provider_wacontacts.plugin.rendering import render
 from airflow_provider_wacontacts.plugin.settings import base_path, store_conn_ids
 from airflow_provider_wacontacts.plugin.views import VIEWS, NotFoundError, View
@@ -170,7 +170,7 @@ def create_application() -> FastAPI:
 
     page = Page()
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    application.add_middleware(FewAtOnce)
+    application.add_middleware(ConcurrencyLimit)
 
     def endpoint(view: View) -> Callable[..., Awaitable[Response]]:
         async def show(request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008 - FastAPI's way

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import DOCUMENTATION
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
-from airflow_provider_wacontacts.records.windows import Window, format_duration
+from airflow_provider_wacontacts.records.windows import Window, format_count, format_duration
 from airflow_provider_wacontacts.store.fields import FieldChange
 from airflow_provider_wacontacts.store.inspection import Activity
 from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
@@ -120,7 +120,7 @@ def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str],
         yield Finding(
             2,
             subject,
-            f"{rejected:,} {'row' if rejected == 1 else 'rows'} rejected: {reasons}.",
+            f"{format_count(rejected, 'row')} rejected: {reasons}.",
             "View wacontacts_reject has them. Report them to the system's support, or delete them.",
             view,
             f"{guide}/troubleshooting.md",
@@ -157,12 +157,18 @@ def _unfinished(group: Unfinished, subject: str, view: str) -> Finding | None:
     if group.state in {"running", "abandoned"}:
         return None
     reason = f": {group.reason}" if group.reason else ""
-    tries = "1 extraction" if group.tries == 1 else f"{group.tries:,} extractions"
     remedy = REMEDIES.get(str(group.reason)) or REMEDIES.get(group.state, DEFAULT_REMEDY)
     anchor = f"#{group.reason.lower()}" if group.reason and group.reason.endswith("Error") else ""
     help_url = f"{DOCUMENTATION}/how-to/troubleshooting.md{anchor}"
     urgency = 2 if group.state in {"refused", "incomplete"} else 1
-    return Finding(urgency, subject, f"{tries} {group.state} since the last success{reason}.", remedy, view, help_url)
+    return Finding(
+        urgency,
+        subject,
+        f"{format_count(group.tries, 'extraction')} {group.state} since the last success{reason}.",
+        remedy,
+        view,
+        help_url,
+    )
 
 
 def _of_sender(
@@ -183,7 +189,7 @@ def _of_sender(
         yield Finding(
             1,
             sender.sender,
-            f"{_count_of(sender.overdue_checks, 'check')} past the deadline with numbers that have no result.",
+            f"{format_count(sender.overdue_checks, 'check')} past the deadline with numbers that have no result.",
             "Clear the sensor that waits for the check, or run a new check.",
             "checks",
             f"{guide}/checks.md",
@@ -192,7 +198,7 @@ def _of_sender(
         yield Finding(
             1,
             sender.sender,
-            f"{_count_of(sender.lost_checks, 'check')} lost.",
+            f"{format_count(sender.lost_checks, 'check')} lost.",
             REMEDIES["lost"],
             "checks",
             f"{guide}/checks.md",
@@ -201,7 +207,7 @@ def _of_sender(
         yield Finding(
             2,
             sender.sender,
-            f"{_count_of(sender.pending_identities, 'user')} with an identity change to acknowledge.",
+            f"{format_count(sender.pending_identities, 'user')} with an identity change to acknowledge.",
             "Until then messages to them may be refused. Run the DAG with WhatsAppGetIdentityOperator and"
             " WhatsAppAcknowledgeIdentityOperator.",
             "identities",
@@ -223,8 +229,4 @@ def _total(windows: Sequence[Window]) -> str:
 
 
 def _count(items: Sequence[object], word: str) -> str:
-    return _count_of(len(items), word)
-
-
-def _count_of(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return format_count(len(items), word)

@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.exceptions import LandingError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["BusyError", "FewAtOnce", "Readers", "StoreTimeoutError"]
+__all__ = ["BusyError", "ConcurrencyLimit", "Readers", "StoreTimeoutError"]
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Readers:
             del self._shared[key]
 
 
-class FewAtOnce:
+class ConcurrencyLimit:
     """
     ASGI middleware that lets a few requests for pages through at once; the others wait their turn.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from airflow_provider_wacontacts.records.windows import Window
+from airflow_provider_wacontacts.records.windows import Window, format_count
 from airflow_provider_wacontacts.store.calendar import AccountCalendar, Cell, cells_of
 
 __all__ = ["STATES", "Bar", "BudgetChart", "Square", "Strip", "budget_chart", "day_strip", "hour_strip"]
@@ -134,7 +134,7 @@ def hour_strip(calendar: AccountCalendar, span: Window, now: datetime) -> Strip:
             bars_y,
             HOUR_PITCH - 3,
             share=versions / most,
-            text=f"{hour:02d}:00 UTC, all days: {_versions(versions)}",
+            text=f"{hour:02d}:00 UTC, all days: {format_count(versions, 'new version')}",
         )
         for hour, versions in enumerate(by_hour)
         if versions
@@ -225,11 +225,7 @@ def _hour_text(cell: Cell) -> str:
 
 
 def _with_versions(cell: Cell) -> str:
-    return f"; {_versions(cell.new_versions)}" if cell.new_versions else ""
-
-
-def _versions(count: int) -> str:
-    return f"{count:,} new version{'' if count == 1 else 's'}"
+    return f"; {format_count(cell.new_versions, 'new version')}" if cell.new_versions else ""
 
 
 def _counts(cells: Sequence[Cell]) -> Mapping[str, int]:

@@ -43,13 +43,6 @@ class FieldSelection:
         self._includes = include is not None
         self._tree = _tree(paths | {(field,) for field in needed} if self._includes else paths)
 
-    @classmethod
-    def of(
-        cls, include: Sequence[str] | None, exclude: Sequence[str] | None, *, needed: Collection[str]
-    ) -> FieldSelection | None:
-        """Return the selection; ``None`` if neither argument is given."""
-        return None if include is None and exclude is None else cls(include, exclude, needed=needed)
-
     def keeps(self, *path: str) -> bool:
         """Return whether a field, or something inside it, is written."""
         tree = self._tree

@@ -1,4 +1,4 @@
-"""Windows of time, half-open and in UTC, and the strings of times."""
+"""Windows of time, half-open and in UTC, and strings for logs and pages: times, durations, counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["Window", "format_duration", "format_minute", "format_time", "parse_time", "resolve_run_window"]
+__all__ = [
+    "Window",
+    "format_count",
+    "format_duration",
+    "format_minute",
+    "format_time",
+    "parse_time",
+    "resolve_run_window",
+]
 
 MILLISECOND = timedelta(milliseconds=1)
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -50,6 +58,11 @@ def format_duration(duration: timedelta) -> str:
     return text if duration >= timedelta(0) else f"-{text}"
 
 
+def format_count(count: int, word: str) -> str:
+    """Return a count with its word: ``1 page``, ``2,000 rows``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """
@@ -72,6 +85,9 @@ class Window:
             object.__setattr__(self, name, datetime.fromisoformat(moment.isoformat()).astimezone(UTC))
         if self.end <= self.start:
             raise ConfigError(f"end {format_time(self.end)} is not after start {format_time(self.start)}.")
+
+    def __str__(self) -> str:
+        return f"{format_minute(self.start)} to {format_minute(self.end)}"
 
     def split(self, length: timedelta) -> Iterator[Window]:
         """

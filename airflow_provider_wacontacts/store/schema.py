@@ -102,14 +102,14 @@ def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> 
     if found < LATEST and not auto_upgrade:
         raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
     if found < LATEST:
-        with _naming_what_creates(transactions, tables):
+        with _explain_missing_privilege(transactions, tables):
             transactions.enable_wal()
             transactions.run(lambda connection: _migrate(connection, Locks(transactions, tables), tables))
     return found
 
 
 @contextmanager
-def _naming_what_creates(transactions: Transactions, tables: Tables) -> Iterator[None]:
+def _explain_missing_privilege(transactions: Transactions, tables: Tables) -> Iterator[None]:
     try:
         yield
     except PermissionDeniedError:

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
-__all__ = ["Known", "SnapshotRows", "as_landed"]
+__all__ = ["Known", "SnapshotRows", "version_to_land"]
 
 IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
 #: Which contacts can be missing from a snapshot. An id that shows no type, for example a pseudonym, is of neither.
@@ -118,7 +118,7 @@ class Known(NamedTuple):
     is_present: bool
 
 
-def as_landed(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
+def version_to_land(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
     """
     Decide how a contact of a snapshot is stored.
 

@@ -43,7 +43,7 @@ from airflow_provider_wacontacts.store.completeness import (
 )
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.fields import FieldObservation, record_fields
-from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, as_landed
+from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, version_to_land
 
 __all__ = ["SnapshotExtraction"]
 
@@ -253,7 +253,7 @@ class _Landing:
         for name in self.rows.mark_unchanged(hashes):
             del first_rows[name]
         known = self.rows.known(first_rows) if first_rows else {}
-        landed = [as_landed(record, known.get(name), self._extracted_at) for name, record in first_rows.items()]
+        landed = [version_to_land(record, known.get(name), self._extracted_at) for name, record in first_rows.items()]
         kept = [record for record in landed if record is not None]
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
         new, refused = write_bisecting(self._connection, self._context.write_batch, batch)

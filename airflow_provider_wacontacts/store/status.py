@@ -38,8 +38,8 @@ __all__ = [
     "Sender",
     "Unfinished",
     "read_feeds",
-    "read_reach",
     "read_senders",
+    "read_watermarks",
 ]
 
 SENDERS = "whatsapp_business"
@@ -240,7 +240,7 @@ class Sender:
     rejects: Sequence[Rejected] = ()
 
 
-def read_reach(db: Database, selection: Selection, *, now: datetime) -> list[Feed]:
+def read_watermarks(db: Database, selection: Selection, *, now: datetime) -> list[Feed]:
     """
     Read the newest complete extraction of each account, and how many there are by state; nothing else.
 

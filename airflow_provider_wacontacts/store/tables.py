@@ -157,18 +157,6 @@ class Tables:
         )
 
     @cached_property
-    def change_log(self) -> Table:
-        """Which versions came and went, in the order of commits."""
-        return Table(
-            "wacontacts_change_log",
-            self._metadata,
-            Column("change_id", BigInteger, primary_key=True),
-            Column("account_id", BigInteger),
-            Column("version_id", BigInteger),
-            Column("change_kind", Text),
-        )
-
-    @cached_property
     def field(self) -> Table:
         """The fields of each account's contacts, as its extractions found them."""
         return Table(

@@ -41,7 +41,6 @@ RICHER = {**BOB, "updated_at": "2022-09-13T10:00:00.000Z", "details": {**BOB["de
 DAGS = of("python", "DAG(")
 TESTS = of("python", "def test_")
 OTHER_PYTHON = [block for block in of("python") if block not in DAGS and block not in TESTS]
-STATEMENTS = [*of("sql", "GRANT"), *of("sql", "CREATE")]
 COMMANDS = [(block, line) for block in of("bash") for line in block.code.splitlines()]
 
 

@@ -26,7 +26,6 @@ from tests.clients.wire import DROP, Answer, Wire
 MONDAY = Window(datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC))
 CREATE = ("POST", "/v1/data/contacts/cursor")
 CREATED = Answer(body=b'{"cursor": "an-example-cursor-1234", "expires_at": "2022-09-14T17:47:18.318218Z"}')
-CREATED_ANEW = Answer(body=b'{"cursor": "another-example-cursor-5678", "expires_at": "2022-09-16T17:48:18.763987Z"}')
 SCHEMAS = Answer(body=b'{"fields": [{"name": "name", "type": "STRING"}, {"name": "savings", "type": "NUMBER"}]}')
 EMPTY = Answer(body=b'{"data": []}')
 FIRST, SECOND = (

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.plugin.reading import BusyError, FewAtOnce, Readers, StoreTimeoutError
+from airflow_provider_wacontacts.plugin.reading import BusyError, ConcurrencyLimit, Readers, StoreTimeoutError
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_few_pages_are_made_at_once_and_all_are_served():
         running, served = running - 1, served + 1
 
     async def scenario():
-        few = FewAtOnce(page, at_once=4)
+        few = ConcurrencyLimit(page, at_once=4)
         await asyncio.gather(*(few({"type": "http", "method": "GET"}, None, None) for _ in range(30)))
 
     asyncio.run(scenario())
@@ -118,7 +118,7 @@ def test_a_request_with_a_body_does_not_hold_up_pages():
                 await is_over.wait()
             served.append(scope["method"])
 
-        few = FewAtOnce(page, at_once=1)
+        few = ConcurrencyLimit(page, at_once=1)
         slow = asyncio.create_task(few({"type": "http", "method": "POST"}, None, None))
         await asyncio.sleep(0)
         await few({"type": "http", "method": "GET"}, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -18,6 +19,11 @@ from tests.conftest import plain_id
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NUMBERS = count(1)
+#: Workers in processes of their own are forked from a process that has imported what they need, once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [f"tests.store.{module}" for module in ("checks.test_workers", "test_workers", "test_schema")]
+)
 
 
 class Landing:
@@ -56,6 +62,19 @@ class Landing:
         """Make a contact of some fields."""
         payload = canonical(json.dumps({"uuid": contact_id, **fields}).encode())
         return Record(contact_id, updated_at, row_hash(payload), payload, wa_id, repaired)
+
+    def follow(self, query, writers):
+        """Run threads that write, and return the rows of a query that a follower reads meanwhile, a few at a time."""
+        followed, after = [], 0
+        for writer in writers:
+            writer.start()
+        while True:
+            ended = not any(writer.is_alive() for writer in writers)
+            if rows := self.rows(query, after=after):
+                followed.extend(rows)
+                after = rows[-1][0]
+            elif ended:
+                return followed
 
     def dump(self, account="main"):
         """Read what the store promises of an account."""

@@ -128,23 +128,7 @@ def work(landing, seed):
 
 
 def test_a_follower_that_remembers_the_largest_id_misses_nothing(landing, interrupted):
-    followed, writers = [], [Thread(target=work, args=(landing, seed)) for seed in range(WRITERS)]
-
-    def follow():
-        after = 0
-        while True:
-            ended = not any(writer.is_alive() for writer in writers)
-            if rows := landing.rows(FOLLOW, after=after):
-                followed.extend(rows)
-                after = rows[-1][0]
-            elif ended:
-                return
-
-    for writer in writers:
-        writer.start()
-    follow()
-    for writer in writers:
-        writer.join()
+    followed = landing.follow(FOLLOW, [Thread(target=work, args=(landing, seed)) for seed in range(WRITERS)])
 
     versions = [version_id for (version_id,) in landing.rows("SELECT version_id FROM wacontacts_contact_version")]
     assert sorted(version_id for _, _, version_id, _ in followed) == sorted(versions)

@@ -94,23 +94,7 @@ def work(landing, seed):
 
 
 def test_a_follower_that_remembers_the_largest_id_knows_what_each_identity_is(identities, landing):
-    followed, writers = [], [Thread(target=work, args=(landing, seed)) for seed in range(WRITERS)]
-
-    def follow():
-        after = 0
-        while True:
-            ended = not any(writer.is_alive() for writer in writers)
-            if rows := landing.rows(FOLLOW, after=after):
-                followed.extend(rows)
-                after = rows[-1][0]
-            elif ended:
-                return
-
-    for writer in writers:
-        writer.start()
-    follow()
-    for writer in writers:
-        writer.join()
+    followed = landing.follow(FOLLOW, [Thread(target=work, args=(landing, seed)) for seed in range(WRITERS)])
 
     assert followed == landing.rows(FOLLOW.replace("LIMIT 5", ""), after=0)
     known = {identity_id: kind for _, kind, identity_id in followed}

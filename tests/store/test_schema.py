@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -11,6 +10,7 @@ from sqlalchemy import create_engine, event, text
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.store import Store, upgrade
 from airflow_provider_wacontacts.store.migrations import LATEST
+from tests.store.conftest import PROCESSES
 
 NAMES = [
     "wacontacts_account",
@@ -151,7 +151,7 @@ def prepare(url):
 
 
 def test_six_workers_may_prepare_at_once(store_url, store_engine):
-    with ProcessPoolExecutor(6, multiprocessing.get_context("spawn")) as workers:
+    with ProcessPoolExecutor(6, PROCESSES) as workers:
         list(workers.map(prepare, [store_url] * 6))
     assert names_in(store_engine) == NAMES
     assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_schema_version") == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -16,6 +15,7 @@ from airflow_provider_wacontacts.records.json import canonical
 from airflow_provider_wacontacts.records.record import Record, row_hash
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
+from tests.store.conftest import PROCESSES
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(MONDAY, MONDAY + timedelta(days=1))
@@ -80,7 +80,7 @@ def expected():
 
 
 def test_six_workers_land_at_once_and_all_succeed(store_url, store_engine, dump_store):
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as workers:
+    with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         done = list(workers.map(work, [store_url] * WORKERS, range(WORKERS)))
     found = dump_store(store_engine, "main")
     versions, current = expected()
@@ -106,7 +106,7 @@ def take_over(url, _):
 
 def test_six_retries_at_once_take_over_from_one_another(store_url, store_engine):
     Store(store_engine).prepare()
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as workers:
+    with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         resumes = list(workers.map(take_over, [store_url] * WORKERS, range(WORKERS)))
     with store_engine.connect() as connection:
         query = "SELECT state, count(*) FROM wacontacts_extraction GROUP BY state ORDER BY state"

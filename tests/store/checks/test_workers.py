@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.store.checks.conftest import ALICE, Desk
+from tests.store.conftest import PROCESSES
 
 WORKERS = 10
 BUDGET = 1_000
@@ -49,7 +49,7 @@ def work(url, worker, numbers, daily_checks):
 
 
 def all_at_once(url, lists, daily_checks):
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as workers:
+    with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         return list(workers.map(work, [url] * WORKERS, range(WORKERS), lists, [daily_checks] * WORKERS))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.status import Selection, read_feeds, read_reach
+from airflow_provider_wacontacts.store.status import Selection, read_feeds, read_watermarks
 
 
 @pytest.fixture
@@ -28,6 +28,6 @@ def reach_in():
     def read(landing):
         context = landing.store.context
         with context.transactions.read() as connection:
-            return read_reach(Database(connection, context.tables), Selection(), now=context.now())
+            return read_watermarks(Database(connection, context.tables), Selection(), now=context.now())
 
     return read

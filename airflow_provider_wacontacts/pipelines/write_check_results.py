@@ -1,4 +1,4 @@
-"""Pass the results of a check on to a table: idempotent, in chunks, each of which is complete or not there."""
+"""Write the results of a check to a table: idempotent, in chunks, each of which is complete or not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_wacontacts.store.checks.model import PAST_BUDGET, REUSABLE
 from airflow_provider_wacontacts.store.checks.result_rows import COLUMNS, ResultRow, TargetRow
 
-__all__ = ["HandoverSummary", "TargetTable", "hand_on"]
+__all__ = ["TargetTable", "WriteSummary", "write_check_results"]
 
 #: Contacts in a transaction.
 CHUNK_SIZE = 500
@@ -32,9 +32,9 @@ class TargetTable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HandoverSummary:
+class WriteSummary:
     """
-    Results that were passed on: an ID and counts, no personal data.
+    Results that were written: an ID and counts, no personal data.
 
     :param rows: rows of the check.
     :param written: rows that are in the table for it now.
@@ -60,9 +60,9 @@ class _Group(NamedTuple):
     results: Sequence[ResultRow]
 
 
-def hand_on(
+def write_check_results(
     check_id: str, results: Iterable[ResultRow], table: TargetTable, *, statuses: Collection[str]
-) -> HandoverSummary:
+) -> WriteSummary:
     """
     Bring a table up to the results of a check.
 
@@ -71,7 +71,7 @@ def hand_on(
     and add rows only if the table has no column ``contact_key``.
 
     :param results: grouped by contact, or by number if they have no contact.
-    :param statuses: the statuses of the results that are passed on.
+    :param statuses: the statuses of the results that are written.
     :raises WaContactsError: of the table; earlier chunks are there, and a repetition completes them.
     """
     has_contacts = "contact_key" in table.columns
@@ -105,7 +105,7 @@ def hand_on(
             counts["removed"] += len(set(before) - set(after))
         if changed:
             table.replace(column, list(changed), [row for rows in changed.values() for row in rows])
-    return HandoverSummary(check_id, *(counts[name] for name in ("rows", "written", "removed", "kept")))
+    return WriteSummary(check_id, *(counts[name] for name in ("rows", "written", "removed", "kept")))
 
 
 def _chunks(groups: Iterable[tuple[bool, _Group]]) -> Iterator[tuple[bool, list[_Group]]]:
