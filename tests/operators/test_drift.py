@@ -177,8 +177,10 @@ def test_on_drift_fails_after_loading(sync: Any, loaded: Any) -> None:
 
 
 def test_a_backfill_and_another_selection_are_no_drift(sync: Any, target: str, root: Path) -> None:
+    # Of earlier days the mock server declares other fields, which files alone do not look at.
+    earlier = 1 if target == "files" else 3
     assert sync(4)["schema_drift"] == []
-    assert sync(1)["schema_drift"] == []
+    assert sync(earlier)["schema_drift"] == []
     assert sync(5, exclude_fields=["details.current_savings"])["schema_drift"] == []
     assert sync(6)["schema_drift"] == []
     if target == "files":
