@@ -70,7 +70,6 @@ def offences(rule: Callable[[Path], object], paths: Iterable[Path]) -> dict[str,
     return {path: offence for path, offence in found.items() if offence}
 
 
-@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -92,7 +91,7 @@ def imports_of(path: Path, *, types: bool = True) -> set[str]:
     """
     tree, found = tree_of(path), set()
     if not types:
-        tree = WithoutTypeChecking().visit(ast.parse(path.read_text()))
+        tree = WithoutTypeChecking().visit(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
