@@ -1,6 +1,6 @@
 # make demo     contacts of three systems, in a real Airflow (KEEP=1 leaves its UI up)
 # make test     the tests, on all processors but four at most (ARGS="-k windows" picks some; JOBS=0 uses one)
-# make faults   faults of every kind, for ten minutes (ARGS="--seed 7 --seconds 3600")
+# make faults   faults of every kind, for ten minutes (ARGS="--seed 7 --seconds 3600"; ARGS=deployed strikes a whole Airflow)
 # make fuzz     a million generated bodies for each feed (ARGS="turn --seed 7 --bodies 10000")
 # make lint     ruff, mypy and, for words, codespell
 # make matrix   the tests on every Airflow that is supported (ARGS=airflow-2.11.2 picks one)
@@ -50,7 +50,7 @@ test: $(STAMP)
 	$(PY) -m pytest -n $(JOBS) --maxprocesses=4 $(ARGS)
 
 faults: $(STAMP)
-	$(PY) -m tests.faults.campaign $(ARGS)
+	$(PY) -m tests.faults $(ARGS)
 
 fuzz: $(STAMP)
 	$(PY) -m tests.faults.fuzz $(ARGS)

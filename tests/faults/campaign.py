@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import signal
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -219,7 +220,9 @@ CLOCKS = (
 FAULTS = (*WIRE, *PROXIES, *DATABASE, *CLOCKS, *PROCESSES)
 
 
-def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str, Tally]:
+def campaign(
+    seed: int, seconds: float, urls: list[str], root: Path, faults: Sequence[Fault] = FAULTS
+) -> dict[str, Tally]:
     """
     Run rounds until the time is up, at least one of each fault.
 
@@ -230,7 +233,7 @@ def campaign(seed: int, seconds: float, urls: list[str], root: Path) -> dict[str
     tallies: dict[str, Tally] = defaultdict(Tally)
     with Sandbox(World()) as sandbox, _limited():
         while True:
-            for fault in chance.sample(FAULTS, len(FAULTS)):
+            for fault in chance.sample(faults, len(faults)):
                 fitting = [(kind, url) for kind in SUBJECTS for url in urls if fault.fits(kind, url)]
                 if fitting:
                     kind, url = chance.choice(fitting)
@@ -325,18 +328,16 @@ def databases(root: Path) -> Iterator[list[str]]:
         yield urls
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+def main(arguments: Sequence[str]) -> int:
+    options = argparse.ArgumentParser(prog="make faults ARGS=", description=__doc__)
     options.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the rounds (random)")
     options.add_argument("--seconds", type=float, default=600, help="how long new rounds begin (600)")
-    given = options.parse_args()
+    options.add_argument("--only", default="", help="faults whose name has this pattern in it (all)")
+    given = options.parse_args(arguments)
     sys.stdout.write(f"seed {given.seed}, {given.seconds:.0f} s\n")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory() as directory, databases(Path(directory)) as urls:
-        tallies = campaign(given.seed, given.seconds, urls, Path(directory))
+        faults = [fault for fault in FAULTS if re.search(given.only, fault.name)]
+        tallies = campaign(given.seed, given.seconds, urls, Path(directory), faults)
     sys.stdout.write(f"{table(tallies)}\n")
     return int(not all(tally.is_clean for tally in tallies.values()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

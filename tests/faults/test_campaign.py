@@ -1,4 +1,4 @@
-"""The short form of the campaign: a round of each fault."""
+"""The short form of the campaign: a round of each fault. And the DAGs of the one on a deployment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 from sqlalchemy import text
 
 from tests.faults.campaign import FAULTS, campaign, table
+from tests.faults.deployed.deployment import DAGS, WORK
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
 
 SEED = 1
 
@@ -23,3 +29,10 @@ def test_no_fault_loses_doubles_overspends_hangs_or_leaks(tmp_path: Path, postgr
 
     assert set(tallies) == {fault.name for fault in FAULTS}
     assert [name for name, tally in tallies.items() if not tally.is_clean] == [], table(tallies)
+
+
+def test_the_work_of_the_campaign_on_a_deployment_can_be_read() -> None:
+    bag = DagBag(dag_folder=str(DAGS))
+
+    assert bag.import_errors == {}
+    assert {*bag.dags} == {f"faults_{name}" for name in WORK}

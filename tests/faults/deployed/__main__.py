@@ -2,8 +2,9 @@
 ``make faults ARGS=deployed``: faults under a real scheduler, triggerer and two Celery workers, against plain models.
 
 A round is work of every kind, all of it at once: a backfill, snapshots, checks that are waited for, revalidation, an
-import of files, an erasure. One fault strikes it again and again. Then every run must succeed, and what is there is
-compared with the models. A seed gives the same order of faults and the same choices among what runs.
+import of files, an erasure. Three faults strike it again and again, in some rounds through a proxy that fails, too.
+Then every run must succeed, and what is there is compared with the models: what is wrong counts in each fault's row. A
+seed gives the same choices among what runs.
 """
 
 from __future__ import annotations
@@ -14,22 +15,24 @@ import re
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from itertools import count
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import count, cycle, islice
 from pathlib import Path
 
 from demo.processes import exit_on_signals
 from tests.faults.campaign import Tally, table
 from tests.faults.deployed.deployment import Deployment, deployed
-from tests.faults.deployed.strikes import FAULTS, Fault
-from tests.faults.deployed.work import Follower, Work, number_pattern
+from tests.faults.deployed.strikes import FAULTS, PLANS, Fault
+from tests.faults.deployed.work import Follower, Plan, Work, number_pattern
 from tests.faults.subjects import Found
 
 #: Seconds in which a round's runs must succeed once nothing strikes any more.
-HUNG_S = 400
+HUNG_S = 600
 #: Seconds for which a round is struck.
-STRUCK_S = 120
+STRUCK_S = 300
+#: Faults that strike a round.
+AT_ONCE = 3
 XCOMS = "SELECT count(*) FROM xcom WHERE CAST(value AS text) ~ :pattern"
 
 
@@ -44,35 +47,44 @@ class Campaign:
         self._began = time.monotonic()
         self._numbers = count(1)
 
-    def run(self, faults: Sequence[Fault], seconds: float) -> None:
-        """Strike by each fault in turn until the time is up."""
-        while True:
-            for fault in self.chance.sample(faults, len(faults)):
-                if time.monotonic() - self._began > seconds:
-                    return
-                self._round(fault, next(self._numbers))
+    def run(self, faults: Sequence[Fault], plans: Mapping[str, Plan], seconds: float) -> None:
+        """Strike by all faults in turn, :data:`AT_ONCE` at a time, until the time is up."""
+        turns, planned = cycle(faults), cycle(plans.items())
+        while time.monotonic() - self._began < seconds:
+            name, plan = next(planned, ("", Plan()))
+            together = [*islice(turns, min(AT_ONCE, len(faults)))]
+            self._round(name, Work(self.deployment, next(self._numbers), self.chance, plan), together)
 
-    def _round(self, fault: Fault, number: int) -> None:
-        work = Work(self.deployment, number, self.chance, fault.plan)
-        tally = self.tallies[fault.name]
-        self._say(f"round {number}: {fault.name}")
+    def _round(self, name: str, work: Work, faults: Sequence[Fault]) -> None:
+        self._say(f"round {work.number}: {', '.join(filter(None, [name, *(fault.name for fault in faults)]))}")
         work.begin()
-        tally.rounds += self._strike(fault, work)
+        struck = self._strike(faults, work)
         is_done = self._finish(work) and self._conclude(work)
+        work.close()
+        struck |= {name: work.struck or 1} if name else {}
         found, wrong = work.verify(self.follower)
         leaked = self._leaks()
-        tally.found = tally.found.plus(found).plus(Found(leaked=len(leaked)))
-        tally.hung += 0 if is_done else len(work.unfinished())
-        hung = [f"hung: {dag_id} {run_id}" for dag_id, run_id in work.unfinished()]
-        self._say(f"round {number}: {'; '.join([*wrong, *leaked, *hung]) or 'nothing is wrong'}")
+        hung = [] if is_done else [f"hung: {dag_id} {run_id}" for dag_id, run_id in work.unfinished()]
+        for each, times in struck.items():
+            tally = self.tallies[each]
+            tally.rounds += times
+            tally.found = tally.found.plus(found).plus(Found(leaked=len(leaked)))
+            tally.hung += len(hung)
+        self._say(f"round {work.number}: {'; '.join([*wrong, *leaked, *hung]) or 'nothing is wrong'}")
+        self._say(table(dict(sorted(self.tallies.items()))))
 
-    def _strike(self, fault: Fault, work: Work) -> int:
-        struck, until, is_erasing = 0, time.monotonic() + STRUCK_S, False
-        while work.unfinished() and time.monotonic() < until and struck < fault.times:
-            if what := fault.strike(self.deployment, self.chance) if fault.strike else "everything":
-                struck += 1
-                self._say(f"  {fault.name}: {what}")
-            if not is_erasing and (struck > fault.times / 3 or fault.strike is None):
+    def _strike(self, faults: Sequence[Fault], work: Work) -> Counter[str]:
+        struck: Counter[str] = Counter()
+        until, is_erasing = time.monotonic() + STRUCK_S, False
+        while work.unfinished() and time.monotonic() < until:
+            left = [fault for fault in faults for _ in range(fault.times - struck[fault.name])]
+            if not left:
+                break
+            fault = self.chance.choice(left)
+            if what := fault.strike(self.deployment, self.chance):
+                struck[fault.name] += len(what)
+                self._say(f"  {fault.name}: {', '.join(what)}")
+            if not is_erasing and len(left) < 2 / 3 * sum(fault.times for fault in faults):
                 work.erase()
                 is_erasing = True
             work.change()
@@ -82,7 +94,8 @@ class Campaign:
         return struck
 
     def _finish(self, work: Work) -> bool:
-        return self.deployment.wait(lambda: not work.unfinished(), HUNG_S)
+        self.deployment.wait(lambda: work.failed() or not work.unfinished(), HUNG_S)
+        return not work.unfinished()
 
     def _conclude(self, work: Work) -> bool:
         work.conclude()
@@ -102,18 +115,19 @@ class Campaign:
         sys.stderr.flush()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="make faults ARGS=deployed", description=__doc__)
     options.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the rounds (random)")
     options.add_argument("--seconds", type=float, default=900, help="how long new rounds begin (900)")
     options.add_argument("--only", default="", help="faults whose name has this pattern in it (all)")
     given = options.parse_args(arguments)
     faults = [fault for fault in FAULTS if re.search(given.only, fault.name)]
+    plans = {name: plan for name, plan in PLANS.items() if re.search(given.only, name)}
     sys.stderr.write(f"seed {given.seed}, {given.seconds:.0f} s\n")
     with exit_on_signals(), tempfile.TemporaryDirectory() as home, deployed(Path(home)) as deployment:
         campaign = Campaign(deployment, given.seed)
         try:
-            campaign.run(faults, given.seconds)
+            campaign.run(faults, plans, given.seconds)
         finally:
             campaign.follower.stop()
             sys.stdout.write(f"{table(dict(sorted(campaign.tallies.items())))}\n")
@@ -121,4 +135,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -29,9 +30,11 @@ from airflow_provider_wacontacts.sandbox import (
 from demo.api import ApiRefusedError
 from tests.fleet.deployment import Fleet, new_variables
 
-__all__ = ["Deployment", "RunningTask", "deployed"]
+__all__ = ["DAGS", "WORK", "Deployment", "RunningTask", "deployed"]
 
 DAGS = Path(__file__).parent / "dags"
+#: Their DAGs, by what comes after ``faults_`` in an ID.
+WORK = ("windows", "window", "files", "snapshot", "check", "revalidate", "green_check", "erase")
 #: The title of a process that runs a task; its parent is the task's supervisor.
 TITLE = "airflow worker -- "
 ENVIRONMENT = {
@@ -39,7 +42,8 @@ ENVIRONMENT = {
     "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
     # How soon what was killed is missed.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "90",
+    "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
@@ -113,8 +117,8 @@ class Deployment:
         with suppress(ApiRefusedError):  # It has just ended.
             self.call("POST", "dags", task.dag_id, "clearTaskInstances", json=chosen)
 
-    def running(self) -> list[RunningTask]:
-        """List the tasks that workers run at the moment."""
+    def running(self, chance: random.Random) -> list[RunningTask]:
+        """List the tasks that workers run at the moment, shuffled."""
         query = "SELECT CAST(id AS text), dag_id, run_id, task_id FROM task_instance WHERE state = 'running'"
         known = {row[0]: row[1:] for row in self.rows(query, self.metadata)}
         found = []
@@ -126,6 +130,7 @@ class Deployment:
                         dag_id, run_id, task_id = task
                         name = f"{dag_id.removeprefix('faults_')}.{task_id}"
                         found.append(RunningTask(name, dag_id, run_id, task_id, process))
+        chance.shuffle(found)
         return found
 
     def wait(self, ready: Callable[[], Any], timeout: float) -> bool:
@@ -168,6 +173,6 @@ def deployed(home: Path) -> Iterator[Deployment]:
         deployment = Deployment(fleet, sandbox, late)
         for engine in (deployment.store, deployment.metadata, deployment.crm):
             stack.callback(engine.dispose)
-        for dag_id in ("windows", "window", "files", "snapshot", "check", "revalidate", "green_check", "erase"):
-            fleet.unpause(f"faults_{dag_id}", timeout=180)
+        for name in WORK:
+            fleet.unpause(f"faults_{name}", timeout=300)
         yield deployment

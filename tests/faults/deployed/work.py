@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from threading import Event as Signal
 from threading import Thread
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,12 +18,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_provider_wacontacts.sandbox import Event
 from demo.api import ApiRefusedError
 from tests.faults.deployed.deployment import Deployment
+from tests.faults.proxies import KINDS, Kind, Proxy
 from tests.faults.subjects import AREAS, Found
 
 __all__ = ["Follower", "Plan", "Work", "number_pattern"]
 
 ZONE = ZoneInfo("Europe/Berlin")
 DAYS, PEOPLE, LISTED, CHECKED, ERASED = 2, 36, 15, 40, 2
+#: The share of requests that a proxy strikes.
+STRUCK = 0.2
 #: Before the first round; each has days of its own.
 FIRST_DAY = date(2025, 5, 1)
 COMPLETE = (
@@ -60,13 +63,13 @@ class Plan:
     :param day: the first of its days; ``None`` for one that no other round has.
     :param is_backwards: the backfill begins with the last window.
     :param is_twice: every window, list and check is done by two runs at once.
-    :param proxies: the feeds' extra, with ``host`` where the address is another.
+    :param proxy: how all requests go: through a proxy that fails now and then, by ``http`` or ``CONNECT``.
     """
 
     day: date | None = None
     is_backwards: bool = False
     is_twice: bool = False
-    proxies: dict[str, Any] | None = None
+    proxy: Literal["", "http", "CONNECT"] = ""
 
 
 class Follower:
@@ -104,6 +107,7 @@ class Work:
     The work of one round.
 
     :ivar runs: the runs that have to succeed.
+    :ivar struck: the requests that a proxy struck.
     """
 
     def __init__(self, deployment: Deployment, number: int, chance: random.Random, plan: Plan) -> None:
@@ -121,7 +125,13 @@ class Work:
         self.people = [person(100 * number + each) for each in range(PEOPLE)]
         self.erased = {self.people[ERASED]}
         self.events: list[Event] = []
+        self.struck = 0
+        self._proxies = ExitStack()
         self._green_spent = self._spent(self._green_sender)
+
+    def close(self) -> None:
+        """End the proxies."""
+        self._proxies.close()
 
     @staticmethod
     def _at(day: date) -> datetime:
@@ -164,10 +174,12 @@ class Work:
     def _connect(self) -> None:
         sandbox, late, connect = self.deployment.sandbox, self.deployment.late, self.deployment.connect
 
+        routes = {server.url: self._route(server.url) for server in (sandbox, late)}
+
         def declare(name: str, conn_type: str, server: Any, own: dict[str, Any], **more: Any) -> None:
-            route = (self.plan.proxies or {}).get(server.url, {"host": server.url})
-            all_extras = json.dumps({"allow_http": True, **more, **route.get("extra", {})})
-            connect(f"{name}_{self.number}", conn_type=conn_type, host=route["host"], extra=all_extras, **own)
+            host, way = routes[server.url]
+            extra = json.dumps({"allow_http": True, **more, **way})
+            connect(f"{name}_{self.number}", conn_type=conn_type, host=host, extra=extra, **own)
 
         own = sandbox.green_api.behaviour
         user = sandbox.whatsapp.behaviour
@@ -176,6 +188,20 @@ class Work:
         declare("green_api", "green_api", sandbox, {"login": own.id_instance, "password": own.token}, daily_checks=5000)
         declare("prompt", "whatsapp_business", sandbox, login, sender=self._sender("prompt"), daily_checks=self.budget)
         declare("late", "whatsapp_business", late, login, sender=self._sender("late"), daily_checks=1000)
+
+    def _route(self, url: str) -> tuple[str, dict[str, Any]]:
+        """Return the host of a connection, and its extras for the proxy."""
+        if not self.plan.proxy:
+            return url, {}
+        proxy = self._proxies.enter_context(Proxy(url, self._strikes, is_tunnel=self.plan.proxy == "CONNECT"))
+        host, proxies, verify = proxy.route
+        return host, {"proxies": proxies, "verify": verify, "trust_env": False}
+
+    def _strikes(self) -> Kind | None:
+        if self.chance.random() > STRUCK:
+            return None
+        self.struck += 1
+        return self.chance.choice([*KINDS])
 
     def _sender(self, name: str) -> str:
         return f"+1201555{self.number + (5000 if name == 'late' else 0):04}"
@@ -211,6 +237,11 @@ class Work:
         self._trigger("window", start=self.began.isoformat(), end=datetime.now(UTC).isoformat())
         self._trigger("snapshot")
         self._trigger("erase", table=self.table)
+
+    def failed(self) -> bool:
+        """Return whether a run has failed, for all its retries."""
+        query = "SELECT dag_id, run_id FROM dag_run WHERE state = 'failed'"
+        return not self.runs.isdisjoint(tuple(row) for row in self.deployment.rows(query, self.deployment.metadata))
 
     def unfinished(self) -> set[tuple[str, str]]:
         """Return the runs that have not succeeded."""
