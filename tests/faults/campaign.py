@@ -302,9 +302,9 @@ def _deadline() -> Iterator[None]:
         signal.alarm(0)
 
 
-def table(tallies: dict[str, Tally]) -> str:
+def table(tallies: dict[str, Tally], counted: str = "rounds") -> str:
     """Return the table: what each fault left behind."""
-    columns = ("rounds", "lost", "double", "over budget", "hung", "leaked")
+    columns = (counted, "lost", "double", "over budget", "hung", "leaked")
     lines = [f"| fault | {' | '.join(columns)} |", f"| --- {'| ---: ' * len(columns)}|"]
     for name, tally in tallies.items():
         lost, double, over_budget, leaked = tally.found

@@ -71,7 +71,7 @@ class Campaign:
             tally.found = tally.found.plus(found).plus(Found(leaked=len(leaked)))
             tally.hung += len(hung)
         self._say(f"round {work.number}: {'; '.join([*wrong, *leaked, *hung]) or 'nothing is wrong'}")
-        self._say(table(dict(sorted(self.tallies.items()))))
+        self._say(table(dict(sorted(self.tallies.items())), "strikes"))
 
     def _strike(self, faults: Sequence[Fault], work: Work) -> Counter[str]:
         struck: Counter[str] = Counter()
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
             campaign.run(faults, plans, given.seconds)
         finally:
             campaign.follower.stop()
-            sys.stdout.write(f"{table(dict(sorted(campaign.tallies.items())))}\n")
+            sys.stdout.write(f"{table(dict(sorted(campaign.tallies.items())), 'strikes')}\n")
     return int(not all(tally.is_clean for tally in campaign.tallies.values()))
 
 

@@ -227,7 +227,7 @@ class Work:
                 self._trigger("window", start=self.start.isoformat(), end=middle.isoformat())
 
     def erase(self) -> None:
-        """Erase somebody, and check again what has grown stale, beside everything else."""
+        """Erase a person, recheck stale numbers and import files, beside everything else."""
         self._trigger("erase", table=self.table)
         self._trigger("revalidate", whatsapp=f"late_{self.number}")
         self._trigger("files")
