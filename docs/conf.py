@@ -23,13 +23,15 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_js_files = ["pages.js"]
+html_show_copyright = False
 html_show_sourcelink = False
 
 copybutton_exclude = ".linenos, .gp, .go"
 notfound_urls_prefix = None
 notfound_context = {
     "title": "Page not found",
-    "body": "<h1>Page not found</h1><p>Use the search, or go back to the <a href='index.html'>start page</a>.</p>",
+    "body": "<h1>Page not found</h1><p>Use the search, or go back to the <a href='/index.html'>start page</a>.</p>",
 }
 
 add_module_names = False
