@@ -47,6 +47,12 @@ IS_SILENT = "coalesce(e.deferred_until, e.heartbeat_at) < :silent_since"
 LOST = "Lost"
 #: So many new versions are worth new statistics.
 ANALYZE_AFTER_ROWS = 10_000
+#: The columns by which contacts are found.
+ANALYZED = {
+    "contact_current": "account_id, contact_id, last_seen_at, is_present, wa_id, user_id, lid, person_key",
+    "contact_version": "account_id, version_id, contact_id, updated_at",
+    "contact_payload": "account_id, version_id, state, wa_id, user_id, lid",
+}
 
 
 class ExtractionKey(NamedTuple):
@@ -270,9 +276,9 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
 
 
 def analyze(context: StoreContext, result: ExtractionResult) -> None:
-    """Gather statistics after an extraction that brought many versions."""
+    """Gather rough statistics after an extraction that brought many versions."""
     if result.new_versions >= ANALYZE_AFTER_ROWS:
-        context.analyze("contact_current", "contact_version", "contact_payload")
+        context.analyze_grown(ANALYZED, result.new_versions)
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:

@@ -114,6 +114,21 @@ def test_postgresql_knows_how_the_tables_are_filled_once_much_has_landed(
     assert postgres_landing.rows(counts) == [(3.0 if known else -1.0,)] * 3
 
 
+def test_statistics_of_large_tables_are_left_to_postgresql_until_a_tenth_is_new(postgres_landing, monkeypatch):
+    monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", 1)
+    counts = "SELECT reltuples FROM pg_class WHERE oid = 'wacontacts_contact_version'::regclass"
+
+    def known_after(run, *names):
+        extraction = postgres_landing.begin(run)
+        postgres_landing.land(extraction, *map(postgres_landing.record, names))
+        extraction.finish()
+        return postgres_landing.rows(counts)
+
+    assert known_after("first", *(f"contact-{n}" for n in range(30))) == [(30.0,)]
+    assert known_after("second", "a", "b") == [(30.0,)]
+    assert known_after("third", "c", "d", "e") == [(35.0,)]
+
+
 def test_nobody_waits_for_somebody_who_looks_at_the_tables_just_now(postgres_landing, book_of, monkeypatch):
     monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", 1)
     with postgres_landing.engine.begin() as other:
