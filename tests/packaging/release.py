@@ -17,6 +17,8 @@ from tests.packaging.installation import UV, Installation, uv_environment
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
+#: The repository's address until it has a public one.
+PLACEHOLDER = "github.com/airflow-provider-wacontacts/"
 #: Pins by the version of Python that they are for.
 PINS = {"3.13": "airflow-3.3.2-python-3.13.txt", "3.11": "airflow-2.11.2.txt"}
 
@@ -31,6 +33,8 @@ def main() -> int:
             outcome = try_out(distribution, python, ROOT / "matrix" / pins)
             failed += outcome != "synced"
             print(f"{distribution.name:<50} {pins.removesuffix('.txt'):<28} {outcome}", flush=True)
+    if PLACEHOLDER in (ROOT / "pyproject.toml").read_text():
+        print("WARNING: [project.urls] of pyproject.toml has a placeholder. Set your address before you upload.")
     if not failed:
         print(f"{DIST} is ready. CONTRIBUTING.md says how to tag and upload it.")
     return int(failed > 0)
