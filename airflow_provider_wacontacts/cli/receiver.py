@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from typing import Any
 
@@ -18,6 +19,8 @@ EXTRA = ("starlette", "uvicorn")
 MAX_CONNECTIONS = 512
 #: Seconds that deliveries have to be recorded in when the receiver is stopped.
 STOP_WITHIN_S = 20
+#: Airflow's logger of connections.
+CONNECTION_LOGGER = "airflow.models.connection"
 HELP = """\
 Receives the webhook deliveries of WhatsApp Business API clients over HTTP, and records results of checks, identity
 changes and changed numbers in the store. Other deliveries, above all messages, are acknowledged and not stored. Runs
@@ -58,6 +61,7 @@ def add_receiver(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    _silence_connection_types()
     with airflow_to_stderr():
         try:
             import uvicorn
@@ -90,6 +94,17 @@ def _run(options: argparse.Namespace) -> int:
         )
         uvicorn.Server(config).run()
     return 0
+
+
+def _silence_connection_types() -> None:
+    """
+    Keep a warning out of the log: reading a connection whose type has an underscore, as the receiver does all the time.
+
+    It must be called before Airflow is imported. Airflow 3.1 logs the warning nevertheless.
+    """
+    logging.getLogger(CONNECTION_LOGGER).setLevel(logging.ERROR)
+    if "airflow" not in sys.modules:
+        os.environ.setdefault("AIRFLOW__LOGGING__NAMESPACE_LEVELS", f"{CONNECTION_LOGGER}=ERROR")
 
 
 def _log_to_stderr() -> None:

@@ -1,6 +1,7 @@
 """What a command prints when it fails."""
 
 import pytest
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wacontacts import cli
 
@@ -8,6 +9,10 @@ from airflow_provider_wacontacts import cli
 @pytest.fixture
 def fails_with(capsys):
     """Run a command that cannot be done; gives the one line that it prints."""
+
+    # Airflow says that it reads the configuration of tests.
+    conf.get("core", "unit_test_mode")
+    capsys.readouterr()
 
     def run(*arguments):
         code = cli.main(arguments)
