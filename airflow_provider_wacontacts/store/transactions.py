@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -233,12 +233,13 @@ class Transactions:
             self._limit_statements(connection)
             self._require_same_file()
             return
+        settings = self._settings()
         refused = level = None
         try:
-            level = connection.execute(self._set_config).scalars().first()
+            level = connection.execute(_set_config(tuple(settings.items()))).scalars().first()
         except DBAPIError as error:
             # The server quotes the setting's name in any language.
-            refused = next((name for name in self._settings if name in str(error.orig)), None)
+            refused = next((name for name in settings if name in str(error.orig)), None)
             if refused is None or error.connection_invalidated:
                 raise
         if refused is not None:
@@ -252,14 +253,6 @@ class Transactions:
         if self.is_sqlite and self._max_wait_s is not None:
             _interrupt_after(connection, self._max_wait_s)
 
-    @cached_property
-    def _set_config(self) -> Select[Any]:
-        """The statement that changes settings until the transaction ends, and returns its isolation level."""
-        changed = (func.set_config(name, value, true()) for name, value in self._settings.items())
-        durable = func.set_config("synchronous_commit", text(DURABLE), true())
-        return select(func.current_setting("transaction_isolation"), durable, *changed)
-
-    @cached_property
     def _settings(self) -> dict[str, str]:
         settings = SETTINGS | {
             "lock_timeout": f"{self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}ms",
@@ -315,6 +308,14 @@ def _interrupt_after(connection: Connection, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     driver: Any = connection.connection.dbapi_connection
     driver.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+
+
+@lru_cache
+def _set_config(settings: tuple[tuple[str, str], ...]) -> Select[Any]:
+    """Return the statement that changes settings until the transaction ends, and returns its isolation level."""
+    changed = (func.set_config(name, value, true()) for name, value in settings)
+    durable = func.set_config("synchronous_commit", text(DURABLE), true())
+    return select(func.current_setting("transaction_isolation"), durable, *changed)
 
 
 def _hide_parameters(engine: Engine) -> Engine:
