@@ -80,6 +80,7 @@ class _Airflow:
             # The settings that Airflow writes down at first hold the folder that it was in.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
             "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+            "AIRFLOW__TRIGGERER__CAPACITY": "10000",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         }
 
