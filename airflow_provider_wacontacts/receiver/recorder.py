@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,7 +99,7 @@ class Recorder:
         self._store = store
         self._threads = ThreadPoolExecutor(WRITERS + 1, thread_name_prefix="wacontacts-receiver")
         self._waiting: deque[_Waiting] = deque()
-        self._writers: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.Task[None] | None] = set()
         self._is_prepared = False
         self._is_down = False
         self._trial = threading.Lock()
@@ -132,9 +133,7 @@ class Recorder:
             waiting = _Waiting(sender, body, delivery, received_at, loop.create_future())
             self._waiting.append(waiting)
             if len(self._writers) < WRITERS and len(self._waiting) > len(self._writers) * WAITING_EACH:
-                writer = asyncio.create_task(self._write_all())
-                self._writers.add(writer)
-                writer.add_done_callback(self._writers.discard)
+                self._writers.add(asyncio.create_task(self._write_all()))
             await waiting.done
         return delivery.counts if delivery else self.rejected
 
@@ -160,6 +159,8 @@ class Recorder:
                     waiting.done.set_result(None)
                 else:
                     waiting.done.set_exception(UnavailableError())
+        # Not later, as a callback: a delivery that arrives in between would wait for the next one.
+        self._writers.discard(asyncio.current_task())
 
     def _next_group(self) -> _Group:
         """Take the next deliveries that can be recorded together, in the order in which they arrived."""
@@ -185,10 +186,19 @@ class Recorder:
                 return group.members
             if self._is_down or len(group.members) == 1:
                 return []
-            return [waiting for waiting in group.members if self._try(_Group([waiting], waiting.delivery))]
+            return self._write_alone(group.members)
         finally:
             if is_trial:
                 self._trial.release()
+
+    def _write_alone(self, members: Iterable[_Waiting]) -> list[_Waiting]:
+        """Write each delivery in a transaction of its own, as long as its client waits."""
+        deadline = time.monotonic() + MAX_WAIT.total_seconds()
+        return [
+            waiting
+            for waiting in members
+            if time.monotonic() < deadline and self._try(_Group([waiting], waiting.delivery))
+        ]
 
     def _try(self, group: _Group) -> bool:
         try:

@@ -51,6 +51,8 @@ MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 MAX_IDLE_S = 300
 MAX_STATEMENT_S = 600
+#: Share of a statement's time that it may wait for a lock. If it reached both limits, the error would name no lock.
+LOCK_SHARE = 0.9
 #: How long a host name may be unknown, for example while a container restarts.
 UNKNOWN_HOST_S = 20
 #: Steps of a SQLite statement between two looks at the clock, counted over all its executions.
@@ -254,9 +256,10 @@ class Transactions:
             _interrupt_after(connection, self._max_wait_s)
 
     def _settings(self) -> dict[str, str]:
+        statement_s = self._at_most(MAX_STATEMENT_S)
         settings = SETTINGS | {
-            "lock_timeout": f"{self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}ms",
-            "statement_timeout": f"{self._at_most(MAX_STATEMENT_S) * 1000:.0f}ms",
+            "lock_timeout": f"{min(BUSY_TIMEOUT_S, LOCK_SHARE * statement_s) * 1000:.0f}ms",
+            "statement_timeout": f"{statement_s * 1000:.0f}ms",
             "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         }
         if self._writer.dialect.driver == "psycopg":
