@@ -50,7 +50,7 @@ def copy_into(connection: Connection, tables: Tables, table: str, rows: Iterable
     chunks = iter(lambda: b"".join(islice(left, ROWS_SENT)), b"")
     try:
         if hasattr(cursor, "copy_expert"):
-            cursor.copy_expert(sql, _Reader(chunks))
+            _copy_from(cursor, sql, _Reader(chunks))
         else:
             with cursor.copy(sql) as copy:
                 for chunk in chunks:
@@ -59,14 +59,34 @@ def copy_into(connection: Connection, tables: Tables, table: str, rows: Iterable
         cursor.close()
 
 
+def _copy_from(cursor: Any, sql: str, reader: _Reader) -> None:
+    try:
+        cursor.copy_expert(sql, reader)
+    except Exception:
+        # psycopg2 raises instead that the server canceled the statement, even of a timeout of the task.
+        if reader.error is not None:
+            raise reader.error from None
+        raise
+
+
 class _Reader:
-    """A file for psycopg2, which returns more or less than it requests."""
+    """
+    A file for psycopg2, which returns more or less than it requests.
+
+    :ivar error: why it could not be read.
+    """
+
+    error: BaseException | None = None
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
 
     def read(self, size: int) -> bytes:  # noqa: ARG002
-        return next(self._chunks, b"")
+        try:
+            return next(self._chunks, b"")
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def key_fields(batch: Batch) -> Iterator[bytes]:

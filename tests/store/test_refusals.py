@@ -87,6 +87,14 @@ def test_a_contact_id_too_long_for_an_index_is_rejected(postgres_landing, accoun
     assert (contacts, rejects) == (["bob"], [("refused by the database (54000)", b"{}")])
 
 
+def test_a_contact_that_no_driver_can_encode_is_rejected(postgres_landing, account):
+    landing = postgres_landing
+    odd = of("odd", b"{}")._replace(user_id="\ud800")
+    assert landing.land(landing.begin(account=account), of("bob", b"{}"), odd, of("zoe", b"{}")) == 2
+    contacts, rejects, _ = look(landing, account)
+    assert (contacts, rejects) == (["bob", "zoe"], [("refused by the database (UnicodeEncodeError)", b"{}")])
+
+
 def test_many_odd_rows_among_many_are_all_found(postgres_landing, account):
     landing = postgres_landing
     records = [of(f"{n:04}", b'{"n":%s}' % (b"1e200000" if n % 50 == 0 else b"%d" % n)) for n in range(1_000)]
