@@ -21,6 +21,8 @@ __all__ = ["CanonicalForms"]
 
 #: A struct is made after this many contacts, and again when twice as many did not fit, and so on.
 FIRST_CONTACTS = 200
+#: Share of the known fields that a contact must have. Where fields without a value are left out, structs take longer.
+MIN_SHARE = 0.75
 #: Levels of objects that become structs.
 MAX_LEVELS = 3
 #: The type of a field that has been null, a string or a boolean. Numbers have no type: a typed decoder rounds them.
@@ -69,7 +71,7 @@ class CanonicalForms:
             return
         _add_fields(self._fields, contact)
         self._others += 1
-        if self._others >= self._limit:
+        if self._others >= self._limit or (self._others % FIRST_CONTACTS == 0 and _count(self._fields) > MAX_FIELDS):
             self._struct = self._new_struct(contact)
             self._limit = None if self._struct is None else 2 * self._limit
             if self._limit is None:
@@ -79,7 +81,8 @@ class CanonicalForms:
     def _new_struct(self, contact: Mapping[str, Any]) -> _Struct | None:
         """Return ``None`` if it would not help."""
         was_useful = self._struct is None or self._fitting >= self._others
-        if not was_useful or _count(self._fields) > MAX_FIELDS:
+        fields = _count(self._fields)
+        if not was_useful or fields > MAX_FIELDS or _count(contact) < MIN_SHARE * fields:
             return None
         try:
             return _Struct(self._fields, contact)
@@ -159,7 +162,7 @@ def _add_fields(fields: Fields, contact: Mapping[str, Any], levels: int = MAX_LE
             fields[name] = TEXT if kind in {str, bool} and known in (None, TEXT) else Any
 
 
-def _count(fields: Fields) -> int:
+def _count(fields: Mapping[str, Any]) -> int:
     return len(fields) + sum(_count(inner) for inner in fields.values() if type(inner) is dict)
 
 

@@ -32,6 +32,12 @@ def form(canonical_form: Any, text: bytes) -> bytes | str:
         return str(error)
 
 
+def with_nulls(contacts: list[dict[str, Any]]) -> list[bytes]:
+    """Give each contact the fields of the others, as sources do that write null for a field without a value."""
+    fields: dict[str, Any] = dict.fromkeys(name for one in contacts for name in one)
+    return [json.dumps({**fields, **one}).encode() for one in contacts]
+
+
 def taught(*usual: bytes, counter: FieldCounter | None = None) -> CanonicalForms:
     forms = CanonicalForms(counter)
     for number in range(FIRST_CONTACTS):
@@ -45,8 +51,7 @@ def test_forms_are_those_of_each_contact_alone(
     usual: list[dict[str, Any]], others: list[dict[str, Any]], random: Any
 ) -> None:
     mixed = [{name: random.choice(usual).get(name, value) for name, value in one.items()} for one in usual + others]
-    texts = [json.dumps(one).encode() for one in usual]
-    forms = taught(*texts)
+    forms = taught(*with_nulls(usual))
     for one in usual + others + mixed:
         text = json.dumps(one, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
         assert form(forms, text) == form(canonical, text)
@@ -68,12 +73,12 @@ def test_of_repeated_members_the_last_counts() -> None:
 @given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5))
 def test_fields_are_counted_as_in_each_contact_alone(usual: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     counter, plain = FieldCounter(), FieldCounter()
-    texts = [json.dumps(one).encode() for one in usual]
+    texts = with_nulls(usual)
     forms = taught(*texts, counter=counter)
     for one in others * 20:
         forms(json.dumps(one).encode())
     for number in range(FIRST_CONTACTS):
-        plain.add(usual[number % len(usual)])
+        plain.add(json.loads(texts[number % len(texts)]))
     for one in others * 20:
         plain.add(one)
     assert counter.observed() == plain.observed()
@@ -86,3 +91,19 @@ def test_names_without_end_take_no_more_memory() -> None:
         assert forms(text) == canonical(text)
     assert forms._limit is None
     assert forms._fields == {}
+
+
+def test_no_struct_is_made_where_fields_without_a_value_are_left_out() -> None:
+    """It would take up to four times as long."""
+    sparse = [json.dumps({"uuid": "u", "details": {f"n{number}": "x"}}).encode() for number in range(40)]
+    assert taught(*sparse)._struct is None
+    dense = with_nulls([{"uuid": "u", f"n{number}": "x"} for number in range(40)])
+    assert taught(*dense)._struct is not None
+
+
+def test_many_new_names_in_few_contacts_are_not_kept() -> None:
+    forms = taught(*[b'{"uuid":"u"}'] * 2)
+    for number in range(FIRST_CONTACTS):
+        forms(b'{"uuid":"u"}')
+        forms(b'{"uuid":"u",%s}' % b",".join(b'"n%d":1' % (10 * number + place) for place in range(10)))
+    assert (forms._limit, forms._fields) == (None, {})
