@@ -203,7 +203,7 @@ def has_repeated_members(text: bytes) -> bool:
     with suppress(ValueError, ArithmeticError, RecursionError, msgspec.DecodeError):
         if _PLAIN.encode(msgspec.json.decode(text)) == text:
             return False
-        if len(_PLAIN.encode(_DECODER.decode(text))) == len(text):
+        if _PLAIN.encode(_DECODER.decode(text)) == text:
             return False
     names = _Names()
     try:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.records.json import canonical, decode_leniently, encode, read_object, repair
+from airflow_provider_wacontacts.records.json import (
+    canonical,
+    decode_leniently,
+    encode,
+    has_repeated_members,
+    read_object,
+    repair,
+)
 from airflow_provider_wacontacts.records.record import read_time, row_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -160,3 +167,17 @@ def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any
     rows = b'[%s, {"odd": %s, "record": %s}]' % (text, odd, text)
 
     assert read_object(b' {"rows": %s}\n' % rows) == {"rows": [record, {"odd": None, "record": record}]}
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":1,"a":1}', b'{"a":[{"b":1,"\\u0062":2}]}', b'{"a":1,"n":[1e5,1e5,1e5,1e5,1e5,1e5],"a":1}']
+)
+def test_repeated_members_are_found_whatever_else_is_written_longer(text: bytes) -> None:
+    assert has_repeated_members(text)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":{"a":1.10}}', b'{"a":1e5}', b'[{"a":"\\u0061"},{"a":-0.0}]', b'{"a": "\xc3\xbc"}']
+)
+def test_equal_names_in_different_objects_are_not_repeated(text: bytes) -> None:
+    assert not has_repeated_members(text)
