@@ -51,7 +51,7 @@ WAITING_EACH = 10
 MAX_WAITING = 500
 #: How long the store's state is reused for.
 HEALTH_CACHED_FOR_S = 1.0
-REFUSED = "%d deliveries were not recorded. Their clients must deliver them again. %s"
+REFUSED = "Deliveries not recorded: %d. Their clients must deliver them again. %s"
 #: The store is down, busy or wrong. After other errors, each delivery of a group is tried alone.
 OF_THE_STORE = (ConfigError, RetryableStoreError, LockTimeoutError)
 
