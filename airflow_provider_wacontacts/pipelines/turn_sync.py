@@ -172,8 +172,6 @@ def sync_to_store(
         uri=uri,
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
-    # The database's clock is read once; from then on, the local one counts.
-    ahead = store.context.now() - datetime.now(UTC)
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         export, signal = spec.export(extraction.resume_from), stop or StopSignal()
         with Loader(extraction, canonical_form, on_commit, monotonic) as loader:
@@ -181,7 +179,7 @@ def sync_to_store(
                 export,
                 run,
                 rewrite=spec.rewrite,
-                now=lambda: datetime.now(UTC) + ahead,
+                now=store.context.running_clock(),
                 stop=signal,
                 before_pause=loader.before_pause,
             )

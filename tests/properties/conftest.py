@@ -209,15 +209,10 @@ class Bench:
             lookback=lookback,
             cursor_per_page=cursor_per_page,
         )
-        ticks, minutes = count(step=HASTY if hasty else 0.0), count()
+        ticks = count(step=HASTY if hasty else 0.0)
         line = Line(self.turn, pages, between)
         try:
-            summary = place.sync(
-                spec,
-                run=line.run,
-                now=lambda: WORKER_TIME + timedelta(minutes=next(minutes)),
-                monotonic=lambda: next(ticks),
-            )
+            summary = place.sync(spec, run=line.run, monotonic=lambda: next(ticks))
         except Killed:
             if name != "files":
                 place.model.see(line.answers)
@@ -266,15 +261,15 @@ class Lab:
         if name == "files":
             return self._files(account)
         engine = self._engines[name]
-        store = Store(engine)
-
-        sync = partial(sync_to_store, store=store, uri="x:")
+        sync = partial(sync_to_store, store=Store(engine, now=lambda: WORKER_TIME), uri="x:")
         return Place(name, Model(account), sync, lambda: dump(engine, account))
 
     def _files(self, account: str) -> Place:
         root, formats = self._root / account, iter(objects.FILE_FORMATS * 1000)
 
         def sync(spec: SyncSpec, **arguments: Any) -> Any:
+            minutes = count()
+            arguments["now"] = lambda: WORKER_TIME + timedelta(minutes=next(minutes))
             return sync_to_files(spec, root=root, file_format=next(formats), **arguments)
 
         def read() -> dict[str, list[Row]]:
