@@ -35,7 +35,7 @@ WHERE NOT repaired AND account_id = :account_id AND version_id = (
 """
 
 
-#: What tells the versions of an account from each other.
+#: What distinguishes the versions of an account.
 VERSION_KEY = ("contact_id", "updated_at", "row_hash")
 
 

@@ -231,7 +231,7 @@ class Transactions:
         """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
         if self.is_sqlite:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
-            # Anew: BEGIN may have waited for another writer.
+            # Again, because BEGIN may have waited for another writer.
             self._limit_statements(connection)
             self._require_same_file()
             return

@@ -120,6 +120,7 @@ def test_within_airflow_it_follows_airflows_theme_and_leads_to_tasks(open_page, 
     helpline = frame.get_by_role("link", name="helpline")
     account = re.search(r"account=\d+", helpline.get_attribute("href")).group()
     helpline.click()
+    frame.locator(".chart").nth(1).wait_for(state="detached")  # the page of one account
     frame.locator(f".chart a[href*='{account}&']").last.click()
     frame.get_by_role("link", name="to_store").first.click()
     page.wait_for_url("**/some/path/dags/turn_contacts_daily/runs/**")
