@@ -172,6 +172,9 @@ def sync_to_store(
         uri=uri,
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
+    # Set by the database's clock once. What sets the worker's clock meanwhile does not change it.
+    began, began_at = store.context.now(), time.monotonic()
+    now = store.context.clock or (lambda: began + timedelta(seconds=time.monotonic() - began_at))
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         export, signal = spec.export(extraction.resume_from), stop or StopSignal()
         with Loader(extraction, canonical_form, on_commit, monotonic) as loader:
@@ -179,7 +182,7 @@ def sync_to_store(
                 export,
                 run,
                 rewrite=spec.rewrite,
-                now=store.context.running_clock(),
+                now=now,
                 stop=signal,
                 before_pause=loader.before_pause,
             )

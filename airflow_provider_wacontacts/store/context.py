@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -74,13 +73,6 @@ class StoreContext:
                 return self.now(own)
         moment: datetime = connection.execute(select(func.clock_timestamp(type_=UtcDateTime))).scalar_one()
         return moment
-
-    def running_clock(self) -> Callable[[], datetime]:
-        """Return a clock that is set by the database's once, and needs no further look at it."""
-        if self.clock is not None:
-            return self.clock
-        began, began_at = self.now(), time.monotonic()
-        return lambda: began + timedelta(seconds=time.monotonic() - began_at)
 
     @contextmanager
     def read(self) -> Iterator[Database]:
