@@ -84,28 +84,31 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
         appended.
     """
     found = prefixes_in_order(root, spec.source, spec.account)
+    extractions = {prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found}
     table.refresh()
-    known = table.appended({prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found})
+    known = table.appended(extractions)
     summary = AppendSummary()
     for prefix in found:
-        is_known = prefix.manifest.extraction_id in known
-        summary = summary.plus(KNOWN if is_known else _append(spec, prefix, table))
+        for _ in range(ATTEMPTS):
+            if prefix.manifest.extraction_id in known:
+                summary = summary.plus(KNOWN)
+                break
+            try:
+                summary = summary.plus(_append(spec, prefix, table))
+                break
+            except ConflictError:
+                table.refresh()
+                known = table.appended(extractions)
+        else:
+            raise LandingError(
+                f"Other tasks committed to the table {ATTEMPTS} times before this one could. Retry the task."
+            )
     return summary
 
 
 def _append(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
-    manifest = prefix.manifest
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            table.refresh()
-            if table.appended({manifest.extraction_id: manifest.extracted_at}):
-                return KNOWN
-        try:
-            append = _append_snapshot if manifest.source == GREEN_API else _append_window
-            return append(spec, prefix, table)
-        except ConflictError:
-            continue
-    raise LandingError(f"Other tasks committed to the table {ATTEMPTS} times before this one could. Retry the task.")
+    append = _append_snapshot if prefix.manifest.source == GREEN_API else _append_window
+    return append(spec, prefix, table)
 
 
 def _append_window(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import ExtractionWriter, Manifest, complete_prefixes
+from airflow_provider_wacontacts.files.iceberg.table import ContactTable
 from airflow_provider_wacontacts.operators.store import ContactFilesToIcebergOperator, EraseContactsOperator
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.turn import parse_page
@@ -163,6 +164,23 @@ def test_tasks_that_append_at_once_append_each_extraction_once(write: Write, app
 
     assert sum(each["appended"] for each in summaries) == 4
     assert len(rows_of(catalog)) == 10
+
+
+def test_a_task_that_meets_another_appends_none_of_the_other_ones_extractions_again(
+    write: Write, append: Any, catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(3):
+        write(day)
+    append_one = ContactTable.append
+
+    def meet(*given: Any) -> int:
+        monkeypatch.setattr(ContactTable, "append", append_one)
+        append()
+        return append_one(*given)
+
+    monkeypatch.setattr(ContactTable, "append", meet)
+    assert append() == NOTHING | {"prefixes": 3, "known": 3}
+    assert len(rows_of(catalog)) == 6
 
 
 def test_a_part_that_is_corrupt_appends_nothing_of_its_extraction(
