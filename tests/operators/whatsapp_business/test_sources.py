@@ -50,7 +50,7 @@ MAPPED = """
 from airflow.providers.common.compat.sdk import DAG, task, task_group
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppCheckContactsOperator
 
-with DAG("numbers", schedule=None) as dag:
+with DAG("mapped_numbers", schedule=None) as dag:
 
     @task
     def fetch():
@@ -74,7 +74,8 @@ def dag_file() -> Iterator[Callable[..., DAG]]:
         path.write_text(program or PROGRAM % arguments)
         bag = DagBag(dag_folder=str(path))
         assert bag.import_errors == {}
-        return bag.dags["numbers"]
+        (dag,) = bag.dags.values()
+        return dag
 
     yield write
     path.unlink()
