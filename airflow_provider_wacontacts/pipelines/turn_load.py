@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import Extraction
 
-__all__ = ["Loader"]
+__all__ = ["Batch", "Loader"]
 
 #: A batch is committed when it has this many rows or is this old: with each page, unless they come faster.
 BATCH_ROWS = 5_000
@@ -32,18 +32,10 @@ class Loader:
     Loads pages in the order in which they are added, and commits each batch with the position of its last page.
 
     As a context manager, it also commits added pages if an error ends the block.
-
-    :param canonical_form: writes each contact's canonical JSON, and counts the fields of all contacts.
     """
 
-    def __init__(
-        self,
-        extraction: Extraction,
-        canonical_form: CanonicalForms,
-        on_commit: OnCommit | None,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._batch = _Batch(extraction, canonical_form, on_commit, monotonic)
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wacontacts-load")
         self._pages: deque[Future[None]] = deque()
 
@@ -86,8 +78,12 @@ class Loader:
             self._pages.popleft().result()
 
 
-class _Batch:
-    """Rows that are committed together with the position that the export had reached when they were received."""
+class Batch:
+    """
+    Rows that are committed together with the position that the export had reached when they were received.
+
+    :param canonical_form: writes each contact's canonical JSON, and counts the fields of all contacts.
+    """
 
     _last: Received
 

@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     has_too_many_rejected,
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
-from airflow_provider_wacontacts.pipelines.turn_load import Loader
+from airflow_provider_wacontacts.pipelines.turn_load import Batch, Loader
 from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.drift import FieldCounter
 from airflow_provider_wacontacts.records.fields import FieldSelection
@@ -177,7 +177,7 @@ def sync_to_store(
     now = store.context.clock or (lambda: began + timedelta(seconds=time.monotonic() - began_at))
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
         export, signal = spec.export(extraction.resume_from), stop or StopSignal()
-        with Loader(extraction, canonical_form, on_commit, monotonic) as loader:
+        with Loader(Batch(extraction, canonical_form, on_commit, monotonic)) as loader:
             download = Download(
                 export,
                 run,
