@@ -37,7 +37,7 @@ from tests.faults.processes import PROCESSES, HungError, KilledError
 from tests.faults.proxies import PROXIES
 from tests.faults.subjects import SUBJECTS, Fault, Found, GreenToStore, Subject
 
-__all__ = ["Tally", "campaign", "table"]
+__all__ = ["Tally", "campaign", "read_options", "table"]
 
 #: An attempt that takes longer hangs.
 HUNG_S = 60
@@ -328,12 +328,17 @@ def databases(root: Path) -> Iterator[list[str]]:
         yield urls
 
 
-def main(arguments: Sequence[str]) -> int:
-    options = argparse.ArgumentParser(prog="make faults ARGS=", description=__doc__)
+def read_options(arguments: Sequence[str], *, prog: str, description: str | None, seconds: float) -> argparse.Namespace:
+    """Read the options of a campaign."""
+    options = argparse.ArgumentParser(prog=prog, description=description)
     options.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the rounds (random)")
-    options.add_argument("--seconds", type=float, default=600, help="how long new rounds begin (600)")
+    options.add_argument("--seconds", type=float, default=seconds, help=f"how long new rounds begin ({seconds:.0f})")
     options.add_argument("--only", default="", help="faults whose name has this pattern in it (all)")
-    given = options.parse_args(arguments)
+    return options.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    given = read_options(arguments, prog="make faults ARGS=", description=__doc__, seconds=600)
     sys.stdout.write(f"seed {given.seed}, {given.seconds:.0f} s\n")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory() as directory, databases(Path(directory)) as urls:

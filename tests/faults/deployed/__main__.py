@@ -9,7 +9,6 @@ seed gives the same choices among what runs.
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import sys
@@ -21,7 +20,7 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 from demo.processes import exit_on_signals
-from tests.faults.campaign import Tally, table
+from tests.faults.campaign import Tally, read_options, table
 from tests.faults.deployed.deployment import Deployment, deployed
 from tests.faults.deployed.strikes import FAULTS, PLANS, Fault
 from tests.faults.deployed.work import Follower, Plan, Work, number_pattern
@@ -116,11 +115,7 @@ class Campaign:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = argparse.ArgumentParser(prog="make faults ARGS=deployed", description=__doc__)
-    options.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the rounds (random)")
-    options.add_argument("--seconds", type=float, default=900, help="how long new rounds begin (900)")
-    options.add_argument("--only", default="", help="faults whose name has this pattern in it (all)")
-    given = options.parse_args(arguments)
+    given = read_options(arguments, prog="make faults ARGS=deployed", description=__doc__, seconds=900)
     faults = [fault for fault in FAULTS if re.search(given.only, fault.name)]
     plans = {name: plan for name, plan in PLANS.items() if re.search(given.only, name)}
     sys.stderr.write(f"seed {given.seed}, {given.seconds:.0f} s\n")
