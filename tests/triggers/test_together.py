@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from airflow_provider_wacontacts.exceptions import AuthError, RejectedError, ServerError
+from airflow_provider_wacontacts.exceptions import AuthError, RateLimitedError, RejectedError, ServerError
 from airflow_provider_wacontacts.hooks import whatsapp_business_shared
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.triggers.waiting import client, event_of, numbers, trigger, until
@@ -41,10 +41,14 @@ def test_retry_after_blocks_all_triggers_of_a_connection(place):
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0))
     place.api.whatsapp.checks.clear_counts()
-    begun = asyncio.run(begin_of_hold(place, checks))
+    before = time.time()
 
+    events = asyncio.run(wait_after_a_rate_limit(checks))
+
+    assert [event["state"] for event in events] == ["resolved"] * 5
     assert place.api.requests.count("check", 429) == 1
-    assert sum(call.size for call in place.api.whatsapp.calls if call.at > begun + 1.0) >= 4
+    assert sum(call.size for call in place.api.whatsapp.calls) == 5
+    assert all(call.at >= before + 1.0 for call in place.api.whatsapp.calls)
 
 
 async def ask_together(place, parts, *, at_most=100):
@@ -124,13 +128,12 @@ def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(plac
     assert opened == closed == {"AsyncContacts": 1, "_store": 1, "_threads": 1}
 
 
-async def begin_of_hold(place, checks):
-    waiting = asyncio.gather(*(event_of(trigger(check)) for check in checks))
-    await until(lambda: place.api.requests.count("check", 429))
-    begun = time.time()
-    events = await waiting
-    assert [event["state"] for event in events] == ["resolved"] * 5
-    return begun
+async def wait_after_a_rate_limit(checks):
+    """Have one client be refused for its rate, and wait for checks as long as it is shared."""
+    async with client() as shared:
+        with pytest.raises(RateLimitedError):
+            await shared.send_check(numbers(1), 100)
+        return await together(trigger(check) for check in checks)
 
 
 def most_in_a_second(moments):
