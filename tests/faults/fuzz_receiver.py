@@ -72,17 +72,17 @@ def post_bodies(chance: random.Random, bodies: Sequence[bytes]) -> Counter[int]:
     """
     Post bodies at once.
 
-    :returns: how often which status was returned.
+    :returns: how often which status was returned; 503 is repeated.
     :raises AssertionError: one is not what the receiver has to return.
     """
     place = _place()
     deliveries = [_delivery(chance, body) for body in bodies]
 
-    async def post_all() -> None:
-        await asyncio.gather(*(_post(place.app, number, delivery) for number, delivery in enumerate(deliveries)))
+    async def post_all() -> list[int]:
+        return await asyncio.gather(*(_post(place.app, number, delivery) for number, delivery in enumerate(deliveries)))
 
-    place.loop.run_until_complete(post_all())
-    return Counter(delivery.expected for delivery in deliveries)
+    repeated = place.loop.run_until_complete(post_all())
+    return Counter(delivery.expected for delivery in deliveries) + Counter({503: sum(repeated)})
 
 
 def _delivery(chance: random.Random, body: bytes) -> Delivery:
@@ -100,13 +100,14 @@ def _parts(chance: random.Random, body: bytes) -> list[bytes]:
     return [body[:cut], body[cut:]]
 
 
-async def _post(app: Any, number: int, delivery: Delivery) -> None:
-    status, sent = 503, b""
-    for _ in range(ATTEMPTS):
+async def _post(app: Any, number: int, delivery: Delivery) -> int:
+    """Post a body until the store has time for it; return how often it had not."""
+    status, sent, repeated = 503, b"", -1
+    while status == 503 and repeated < ATTEMPTS:
         status, sent = await _send(app, delivery)
-        if status != 503:
-            break
+        repeated += 1
     assert (status, sent) == (delivery.expected, b""), f"body {number} of those posted at once: {status} {sent!r}"
+    return repeated
 
 
 async def _send(app: Any, delivery: Delivery) -> tuple[int, bytes]:
