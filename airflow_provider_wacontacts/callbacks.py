@@ -77,7 +77,7 @@ def _parse_sender(sender: object) -> str:
         return read_sender(sender)
     except InvalidIdentifierError as error:
         reason = error.reason
-    raise ConfigError(f"sender looks like a phone number and is none: {reason}. Set it to the number in E.164.")
+    raise ConfigError(f"sender is neither a name nor a phone number: {reason}. Set it to the number in E.164.")
 
 
 def _parse_received_at(received_at: datetime | None) -> datetime:

@@ -132,7 +132,7 @@ def parse_sender(connection: Connection, extras: Mapping[str, Any]) -> str:
     """
     Return what a connection's numbers are stored under: extra ``sender``, or the connection's ID.
 
-    :raises ConfigError: it looks like a phone number and is none.
+    :raises ConfigError: it is neither a phone number nor a name.
     """
     given = str(extras.get("sender") or "").strip()
     try:
@@ -140,5 +140,5 @@ def parse_sender(connection: Connection, extras: Mapping[str, Any]) -> str:
     except InvalidIdentifierError as error:
         reason = error.reason
     raise invalid_field(
-        connection, "extra 'sender'", f"looks like a phone number and is none: {reason}; set it to the number in E.164"
+        connection, "extra 'sender'", f"is neither a name nor a phone number: {reason}; set it to the number in E.164"
     )

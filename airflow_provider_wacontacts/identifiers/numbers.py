@@ -40,6 +40,8 @@ NOT_A_NUMBER = "not a number"
 TOO_LONG = "too long"
 NOT_WHOLE = "not a whole number"
 REPEATED = "one digit repeated"
+DATE = "date"
+NOT_PRINTABLE = "not printable"
 
 PARSE_REASONS = {
     NumberParseException.INVALID_COUNTRY_CODE: "unknown country code",
@@ -55,19 +57,26 @@ PLAN_REASONS = {
     ValidationResult.TOO_LONG: TOO_LONG,
     ValidationResult.INVALID_LENGTH: "wrong length for its country",
 }
+#: At least seven digits, as people group them.
+GROUPED = "[0-9](?:[ ()/-]*[0-9]){6,}"
+YEAR, MONTH, DAY = "(?:19|20)[0-9]{2}", "(?:0?[1-9]|1[0-2])", "(?:0?[1-9]|[12][0-9]|3[01])"
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
 #: What numbers are mistaken for, by the reason of their refusal.
 OTHER_VALUES = {
     "scientific notation": re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+"),
-    "date": re.compile(
-        r"(?:(?:19|20)[0-9]{2}(?P<a>[-/.])(?:0?[1-9]|1[0-2])(?P=a)(?:0?[1-9]|[12][0-9]|3[01])"
-        r"|(?:0?[1-9]|[12][0-9]|3[01])(?P<b>[-/.])(?:0?[1-9]|1[0-2])(?P=b)(?:19|20)[0-9]{2}"
-        r"|(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12][0-9]|3[01])/(?:19|20)[0-9]{2})"
+    DATE: re.compile(
+        rf"(?:{YEAR}(?P<a>[-/.]){MONTH}(?P=a){DAY}|{DAY}(?P<b>[-/.]){MONTH}(?P=b){YEAR}|{MONTH}/{DAY}/{YEAR})"
         r"(?:[t ][0-9]{1,2}:[0-9]{2}.*)?"
     ),
     "IP address": re.compile(rf"(?:{OCTET}\.){{3}}{OCTET}(?::[0-9]{{1,5}})?"),
-    NOT_WHOLE: re.compile(r"[+-]?[0-9]{7,}[.,][0-9]{1,2}"),
+    NOT_WHOLE: re.compile(rf"[+(-]*{GROUPED}[.,](?:[0-9]{{1,2}}|0+)"),
 }
+#: Dates without a century, a day or separators. Some numbers look like them.
+POSSIBLE_DATE = re.compile(
+    rf"{YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|1[0-2]){YEAR}"
+    rf"|{YEAR}(?P<a>[-/. ]){MONTH}(?:(?P=a){DAY})?|{MONTH}[-/. ]{YEAR}"
+    rf"|{DAY}(?P<b>[-/. ]){DAY}(?P=b)(?:[0-9]{{2}}|{YEAR})|[0-9]{{2}}(?P<c>[-/. ]){MONTH}(?P=c){DAY}"
+)
 #: Every reason why a value is no number. They are stored with results of checks, and stay as they are.
 REASONS = frozenset(
     {
@@ -92,10 +101,11 @@ EXTENSION = re.compile(
     r"(?<=[0-9)])[ ,;]*(?:,,|(?:ext(?:ension|n)?|extensi[oó]n|anexo|int|доб|x|#)[.:=]?) *[0-9]{1,15}#?$",
     re.IGNORECASE,
 )
-INTEGRAL_FLOAT = re.compile(r"^(\+?[0-9]+)[.,]0+$")
+INTEGRAL_FLOAT = re.compile(rf"^(\+?[0-9]+|[+(]*{GROUPED})[.,]0+$")
 LINE_BREAKS = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 SEPARATORS = re.compile(r"[;,|&\n]")
-ALLOWED = re.compile(r"[+0-9A-Za-z ().\[\]~/\\-]+")
+#: A plus sign precedes all digits. Behind them, it shows that the text was written from right to left.
+ALLOWED = re.compile(r"(?:[ ().\[\]~/\\-]*\+)?[0-9A-Za-z ().\[\]~/\\-]+")
 VANITY = re.compile(r"[+(]*[0-9](?:.*?[A-Za-z]){3}.*")
 #: What only a number is made of. A sender with anything else is a name.
 NUMBER_SIGNS = re.compile(r"(?=.*[0-9])[+0-9 ().\[\]~/;,|&-]+")
@@ -127,8 +137,8 @@ def read_number(value: object, region: str | None) -> Identifier:
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if len(e164) > MAX_DIGITS + 1:
         raise InvalidIdentifierError(TOO_LONG)
-    if _repeats_one_digit(text, number) and not phonenumbers.is_valid_number(number):
-        raise InvalidIdentifierError(REPEATED)
+    if (doubt := _doubt(text, number)) and not phonenumbers.is_valid_number(number):
+        raise InvalidIdentifierError(doubt)
     return Identifier(Kind.NUMBER, e164)
 
 
@@ -139,6 +149,7 @@ def read_international_number(value: object) -> Identifier:
     :raises InvalidIdentifierError: as :func:`read_number`.
     """
     text = _dialed(written_text(value))
+    _refuse_other_values(text)
     if text.startswith("0") and not text.startswith("00"):
         raise InvalidIdentifierError(NO_COUNTRY_CODE)
     return read_number(f"+{text}" if text[:1].isdigit() and text[0] != "0" else text, None)
@@ -148,11 +159,18 @@ def read_sender(sender: str) -> str:
     """
     Return the one name of a sender: E.164 if it is a number, however it is spelled; otherwise its name unchanged.
 
-    :raises InvalidIdentifierError: it has only the characters of a number, and cannot be one.
+    :raises InvalidIdentifierError: it has only the characters of a number, and cannot be one; or it is too long for a
+        name, or not printable.
     """
     sender = sender.strip()
-    is_number = NUMBER_SIGNS.fullmatch(SCHEME.sub("", _plain(sender), count=1))
-    return read_international_number(sender).value if is_number else sender
+    try:
+        return read_international_number(sender).value
+    except InvalidIdentifierError as error:
+        if error.reason in OTHER_VALUES or NUMBER_SIGNS.fullmatch(SCHEME.sub("", _plain(sender), count=1)):
+            raise
+    if len(sender) > MAX_LENGTH or not sender.isprintable():
+        raise InvalidIdentifierError(TOO_LONG if len(sender) > MAX_LENGTH else NOT_PRINTABLE)
+    return sender
 
 
 def infer_region(sender: str) -> str | None:
@@ -303,6 +321,10 @@ def _refuse_letters(text: str, number: PhoneNumber) -> None:
         raise InvalidIdentifierError(LETTERS)
 
 
-def _repeats_one_digit(text: str, number: PhoneNumber) -> bool:
+def _doubt(text: str, number: PhoneNumber) -> str | None:
+    """Return why a possible number may be none: it is refused then, unless it is a valid one."""
+    if POSSIBLE_DATE.fullmatch(text.removeprefix("+")):
+        return DATE
     digits = {sign for sign in text if sign.isdigit()}
-    return len(digits) == 1 or len(set(phonenumbers.national_significant_number(number))) == 1
+    repeats = len(digits) == 1 or len(set(phonenumbers.national_significant_number(number))) == 1
+    return REPEATED if repeats else None

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType, ValidationResult
 
@@ -152,6 +152,11 @@ def test_checks_erasures_and_senders_read_a_number_alike():
         (27821234567.0, "ZA", "+27821234567"),
         (27821234567, "ZA", "+27821234567"),
         (Decimal("27821234567.00"), "ZA", "+27821234567"),
+        ("27 82 123 4567.0", "ZA", "+27821234567"),
+        ("+27 (82) 123-4567.00", None, "+27821234567"),
+        ("01.23.45.67.00", "FR", "+33123456700"),
+        ("20220912", "DK", "+4520220912"),
+        ("(+27) 82 123 4567", None, "+27821234567"),
         ("'+27821234567", None, "+27821234567"),
         ("+1 800 FLOWERS", None, "+18003569377"),
         ("1-800-FLOWERS", "US", "+18003569377"),
@@ -191,6 +196,14 @@ def test_every_dialable_spelling_is_read(text, region, translated):
         ("12/09/2022", "ZA", "date"),
         ("12.9.2022", "ZA", "date"),
         ("2022-09-12T08:30:00.000Z", "ZA", "date"),
+        ("09.12.22", "ZA", "date"),
+        ("12/09/22", "ZA", "date"),
+        ("22-09-12", "ZA", "date"),
+        ("2022-09", "ZA", "date"),
+        ("2022 09 12", "ZA", "date"),
+        ("12 09 2022", "BR", "date"),
+        (20220912, "ZA", "date"),
+        ("12092022", "IN", "date"),
         ("192.168.10.25", "ZA", "IP address"),
         ("192.168.10.25:8080", "ZA", "IP address"),
         ("0000000000", "ZA", "one digit repeated"),
@@ -205,6 +218,10 @@ def test_every_dialable_spelling_is_read(text, region, translated):
         ("2.7821234567E+10", "ZA", "scientific notation"),
         ("2,78e10", "ZA", "scientific notation"),
         ("27821234567.5", "ZA", "not a whole number"),
+        ("27 82 123 4567.5", "ZA", "not a whole number"),
+        ("'27821234567.000", "ZA", "not a whole number"),
+        ("27821234567+", "ZA", "not a number"),
+        ("082+1234567", "ZA", "not a number"),
         (1.5, "ZA", "not a whole number"),
         (float("nan"), "ZA", "neither text nor a whole number"),
         (float("inf"), "ZA", "neither text nor a whole number"),
@@ -263,6 +280,14 @@ def test_an_ip_address_is_no_number(text, region):
     assert outcome_of(text, region) in REASONS
 
 
+@given(st.dates(date(1900, 1, 1), date(2099, 12, 31)).map(str) | st.ip_addresses(v=4).map(str))
+@example("31.12.1999")
+@example("49.15.123.200")
+def test_what_is_mistaken_for_a_number_is_no_identifier_of_a_person_either(text):
+    with pytest.raises(InvalidIdentifierError, match=r"date|IP address"):
+        read_identifier(text)
+
+
 @given(E164, E164, st.sampled_from([";", ",", "/", " / ", "\n", " or ", "|", " & ", "; "]), REGIONS)
 def test_two_numbers_in_a_cell_are_not_the_first_of_them(first, second, separator, region):
     assert outcome_of(f"{first}{separator}{second}", region) in {"two numbers", "letters"}
@@ -274,6 +299,7 @@ def test_the_float_of_a_spreadsheet_is_the_integer(e164, region):
 
     assert outcome_of(f"{digits}.0", region) == outcome_of(float(digits), region) == outcome_of(int(digits), region)
     assert read_identifier(f"{digits}.0").key == read_identifier(float(digits)).key == digits
+    assert read_identifier(f"{e164[:3]} {e164[3:7]}-{e164[7:]}.0").key == digits
 
 
 @pytest.mark.parametrize(
@@ -285,6 +311,10 @@ def test_the_float_of_a_spreadsheet_is_the_integer(e164, region):
         ("+27 82 000 9999", "+27820009999"),
         ("tel:+27-82-000-9999", "+27820009999"),
         ("0027820009999", "+27820009999"),
+        ("+27 82 000 9999 ext. 5", "+27820009999"),
+        ("tel:0820009999;phone-context=+27", "+27820009999"),
+        ("https://wa.me/27820009999", "+27820009999"),
+        ("+1 800 FLOWERS", "+18003569377"),
         ("green_api:1101000001", "green_api:1101000001"),
         ("whatsapp_business_default", "whatsapp_business_default"),
         ("line 2", "line 2"),
@@ -294,8 +324,10 @@ def test_a_sender_has_one_name_in_every_spelling(sender, name):
     assert read_sender(sender) == name
 
 
-@pytest.mark.parametrize("sender", ["0820009999", "123", "+27820009999; +27820009998", "0000000000"])
-def test_a_sender_that_looks_like_a_number_and_is_none_is_refused(sender):
+@pytest.mark.parametrize(
+    "sender", ["0820009999", "123", "+27820009999; +27820009998", "2.782E+10", "a\0b", "\ud800", 300 * "a"]
+)
+def test_a_sender_that_is_neither_a_number_nor_a_name_is_refused(sender):
     with pytest.raises(InvalidIdentifierError):
         read_sender(sender)
 
