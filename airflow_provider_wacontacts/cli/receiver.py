@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from typing import Any
@@ -49,10 +50,10 @@ def add_receiver(commands: Any) -> None:
     )
     add("--store-conn-id", default=STORE_CONN_ID, help="Airflow connection of the store (default: %(default)s)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=8091, help="port to listen on (default: %(default)s)")
+    add("--port", type=_parse_port, default=8091, help="port to listen on; 0 for a free one (default: %(default)s)")
     add(
         "--max-rate",
-        type=float,
+        type=_parse_rate,
         default=200.0,
         metavar="N",
         help="maximum verified deliveries per second and connection; others get 429 Too Many Requests (default: 200)",
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
             if error.name not in EXTRA:
                 raise
             raise ConfigError(
-                f"The receiver needs {error.name}: pip install 'airflow-provider-wacontacts[receiver]'"
+                f"The receiver needs {error.name}. Install it: pip install 'airflow-provider-wacontacts[receiver]'"
             ) from None
         application = create_app(
             options.conn_id or ("whatsapp_business_default",),
@@ -86,14 +87,38 @@ def _run(options: argparse.Namespace) -> int:
             port=options.port,
             access_log=False,
             log_config=None,
+            # Of the parsers, only this one limits the size of headers.
+            http="h11",
             server_header=False,
             proxy_headers=False,
             ws="none",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )
-        uvicorn.Server(config).run()
+        try:
+            uvicorn.Server(config).run()
+        except SystemExit:
+            # The server has logged the cause.
+            raise ConfigError(
+                f"The receiver cannot listen on port {options.port} of {options.host}. Set another --host or --port."
+            ) from None
     return 0
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 65_536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _parse_rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than zero")
+    return rate
 
 
 def _silence_connection_types() -> None:

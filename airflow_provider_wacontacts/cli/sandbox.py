@@ -55,18 +55,24 @@ def add_sandbox(commands: Any) -> None:
     )
     add("--world", choices=("seeded", "bob"), default="seeded", help="invented contacts, or the documentation's Bob")
     add("--seed", type=int, default=0, help="the same seed gives the same contacts and changes (default: 0)")
-    add("--contacts", type=_count, default=300, metavar="N", help="how many (default: 300)")
+    add("--contacts", type=_count, default=300, metavar="N", help="number of contacts (default: 300)")
     since = command.add_mutually_exclusive_group()
     add(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="host name with a dot under which it may be reached; may be repeated. Addresses, and names without a dot, "
-        "always may",
+        help="accept requests to this host name; may be repeated. Requests to IP addresses, and to names without a "
+        "dot, are always accepted",
     )
-    since.add_argument("--start", type=_time, metavar="ISO", help="when they begin to change")
-    since.add_argument("--past", type=_count, default=14, metavar="N", help="or how many days ago (default: 14)")
+    since.add_argument("--start", type=_time, metavar="ISO", help="time of the first change of a contact")
+    since.add_argument(
+        "--past",
+        type=_count,
+        default=14,
+        metavar="N",
+        help="or days since the first change (default: 14)",
+    )
     add(
         "--hidden",
         type=float,
@@ -74,8 +80,13 @@ def add_sandbox(commands: Any) -> None:
         metavar="SHARE",
         help="share of contacts that have a username and hide their number, 0 to 1 (default: 0)",
     )
-    add("--days", type=_count, default=28, metavar="N", help="for how long they change (default: 28)")
-    add("--now", type=_time, metavar="ISO", help="what the sandbox's clock starts at (default: the machine's time)")
+    add("--days", type=_count, default=28, metavar="N", help="number of days in which contacts change (default: 28)")
+    add(
+        "--now",
+        type=_time,
+        metavar="ISO",
+        help="start of the sandbox's clock (default: the machine's time)",
+    )
     add(
         "--rate",
         type=float,
@@ -105,7 +116,7 @@ def _run(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         if error.name not in EXTRA:
             raise
         raise ConfigError(
-            f"the sandbox needs {error.name}: pip install 'airflow-provider-wacontacts[sandbox]'"
+            f"The sandbox needs {error.name}. Install it: pip install 'airflow-provider-wacontacts[sandbox]'"
         ) from None
     except ValueError as error:
         command.error(str(error))
@@ -113,7 +124,8 @@ def _run(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         sandbox.start()
     except (OSError, OverflowError):
         raise ConfigError(
-            f"port {options.port} of {options.host} is not to be had; --port 0 finds a free one"
+            f"The sandbox cannot listen on port {options.port} of {options.host}. Set another --port; 0 finds a free"
+            " one."
         ) from None
     try:
         print(_greeting(sandbox), flush=True)
@@ -172,12 +184,12 @@ def _greeting(sandbox: Sandbox) -> str:
     first, last = (f"{moment:%Y-%m-%d %H:%M}" if moment else "never" for moment in _span(sandbox))
     return (
         f"Turn.io, WhatsApp Business and GREEN-API mock servers on {sandbox.url}\n"
-        f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; its time is "
+        f"  {len(sandbox.world)} contacts, changing from {first} to {last} UTC; the clock shows "
         f"{sandbox.clock.now():%Y-%m-%d %H:%M} UTC\n"
         f"  for Airflow: export AIRFLOW_CONN_TURN_DEFAULT={shlex.quote(turn)}\n"
         f"  for Airflow: export AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT={shlex.quote(whatsapp)}\n"
         f"  for Airflow: export AIRFLOW_CONN_GREEN_API_DEFAULT={shlex.quote(green_api)}\n"
-        f"  Ctrl-C ends it"
+        f"  Press Ctrl-C to stop"
     )
 
 

@@ -28,7 +28,9 @@ def add_upgrade(commands: Any) -> None:
         "upgrade", help="create or upgrade the tables", description=HELP, formatter_class=ParagraphFormatter
     )
     add_store_options(command)
-    command.add_argument("--json", action="store_true", help="print schema_version, and the version before as was")
+    command.add_argument(
+        "--json", action="store_true", help="print as JSON: schema_version, and was, the earlier version"
+    )
     command.set_defaults(run=lambda options: _upgrade(command, options))
 
 

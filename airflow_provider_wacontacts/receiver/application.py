@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_wacontacts import __version__
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.store import open_store
 from airflow_provider_wacontacts.receiver.recorder import MAX_WAIT, Recorder, UnavailableError
 from airflow_provider_wacontacts.receiver.webhooks import Webhooks
@@ -51,8 +52,10 @@ def create_app(
     :param conn_ids: Connections of type ``whatsapp_business`` with extra ``webhook_secret`` or ``webhook_path``.
     :param store_conn_id: Connection of the store.
     :param max_deliveries_per_second: Maximum verified deliveries per second and connection. Default: 200.
-    :raises ConfigError: a connection is not defined or invalid, or the store cannot be used.
+    :raises ConfigError: an argument or a connection is invalid, or the store cannot be used.
     """
+    if not max_deliveries_per_second > 0:
+        raise ConfigError(f"max_deliveries_per_second is {max_deliveries_per_second}. It must be greater than zero.")
     # Lets Airflow read connections from its database, as its own servers do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     webhooks = Webhooks(conn_ids)
@@ -129,8 +132,8 @@ class _Receiver:
             return Response(status_code=429, headers={"Retry-After": "1"}), ""
         try:
             recorded = await self._recorder.record(sender, body, received_at=datetime.now(UTC))
-        except UnavailableError:
-            return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}), ""
+        except UnavailableError as error:
+            return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}), f": not recorded, {error}"
         if recorded is self._recorder.rejected:
             return Response(status_code=200), ": it cannot be read, and is in wacontacts_reject"
         return Response(status_code=200), (
@@ -140,16 +143,16 @@ class _Receiver:
 
 
 class _Bucket:
-    """Allows a number of deliveries per second, and a burst of one second's."""
+    """Allows a number of deliveries per second, and a burst of one second's, or of one delivery."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
-        self._left = per_second
+        self._burst = self._left = max(1.0, per_second)
         self._at = time.monotonic()
 
     def take(self) -> bool:
         now = time.monotonic()
-        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
         self._at = now
         if self._left < 1:
             return False

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,8 +41,10 @@ __all__ = ["MAX_WAIT", "Recorder", "UnavailableError"]
 
 log = logging.getLogger(__name__)
 
-#: How long a connection to the store, a lock or a statement may take. Clients wait no longer for a response.
+#: How long a connection to the store, a lock or a statement may take.
 MAX_WAIT = timedelta(seconds=3)
+#: How long a client waits for its delivery to be recorded, for example while an erasure searches the store.
+MAX_RESPONSE_S = 10.0
 #: Transactions at once. Another thread parses what arrives meanwhile.
 WRITERS = 2
 #: Deliveries that wait for a writer before the next writer starts: few large transactions cost less than many.
@@ -57,7 +59,7 @@ OF_THE_STORE = (ConfigError, RetryableStoreError, LockTimeoutError)
 
 
 class UnavailableError(Exception):
-    """A delivery cannot be recorded now. The client must deliver it again."""
+    """A delivery cannot be recorded now. The client must deliver it again. The message is the reason, for the log."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +75,11 @@ class _Waiting:
     delivery: Delivery | None
     received_at: datetime
     done: asyncio.Future[None]
+
+    @property
+    def numbers(self) -> Collection[str]:
+        """Numbers that it has a result for."""
+        return self.delivery.results if self.delivery else ()
 
 
 class _Group(NamedTuple):
@@ -100,6 +107,8 @@ class Recorder:
         self._threads = ThreadPoolExecutor(WRITERS + 1, thread_name_prefix="wacontacts-receiver")
         self._waiting: deque[_Waiting] = deque()
         self._writers: set[asyncio.Task[None] | None] = set()
+        #: Numbers whose results are being written.
+        self._numbers: set[str] = set()
         self._is_prepared = False
         self._is_down = False
         self._trial = threading.Lock()
@@ -123,18 +132,20 @@ class Recorder:
         """
         Record a verified delivery. One that cannot be read is stored as a reject.
 
-        :raises UnavailableError: the store is down, or too many deliveries wait.
+        Results of a number are recorded in the order in which they arrived.
+
+        :raises UnavailableError: the store is down or too slow, or too many deliveries wait.
         """
         loop = asyncio.get_running_loop()
         delivery = await loop.run_in_executor(self._threads, _parse, body, sender)
         if delivery is None or not delivery.is_empty:
             if len(self._waiting) >= MAX_WAITING:
-                raise UnavailableError
+                raise UnavailableError("too many deliveries wait")
             waiting = _Waiting(sender, body, delivery, received_at, loop.create_future())
             self._waiting.append(waiting)
             if len(self._writers) < WRITERS and len(self._waiting) > len(self._writers) * WAITING_EACH:
                 self._writers.add(asyncio.create_task(self._write_all()))
-            await waiting.done
+            await _within(MAX_RESPONSE_S, waiting.done)
         return delivery.counts if delivery else self.rejected
 
     async def is_available(self) -> bool:
@@ -149,24 +160,36 @@ class Recorder:
         self._threads.shutdown()
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            group = self._next_group()
+        while group := self._next_group():
+            numbers = {number for waiting in group.members for number in waiting.numbers}
+            self._numbers |= numbers
             written = await asyncio.get_running_loop().run_in_executor(self._threads, self._write, group)
+            self._numbers -= numbers
             for waiting in group.members:
                 if waiting.done.done():  # its client has left
                     continue
                 if waiting in written:
                     waiting.done.set_result(None)
                 else:
-                    waiting.done.set_exception(UnavailableError())
+                    waiting.done.set_exception(UnavailableError("the store is unavailable"))
         # Not later, as a callback: a delivery that arrives in between would wait for the next one.
         self._writers.discard(asyncio.current_task())
 
-    def _next_group(self) -> _Group:
-        """Take the next deliveries that can be recorded together, in the order in which they arrived."""
+    def _next_group(self) -> _Group | None:
+        """
+        Take the next deliveries that can be recorded together, in the order in which they arrived.
+
+        :returns: ``None`` if there is none, or if the next one must wait for the other writer.
+        """
+        while self._waiting and self._waiting[0].done.done():
+            self._waiting.popleft()
+        if not self._waiting or not self._numbers.isdisjoint(self._waiting[0].numbers):
+            return None
         members = [first := self._waiting.popleft()]
         together = first.delivery
         while self._waiting and (following := self._waiting[0]).sender == first.sender:
+            if not self._numbers.isdisjoint(following.numbers):
+                break
             if following.delivery is not None:
                 joined = together.with_next(following.delivery) if together else following.delivery
                 if joined is None:
@@ -238,6 +261,14 @@ def _parse(body: bytes, sender: str) -> Delivery | None:
         return parse_delivery(body, sender)
     except ContractError:
         return None
+
+
+async def _within(seconds: float, done: asyncio.Future[None]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await done
+    except TimeoutError:
+        raise UnavailableError(f"the store took more than {seconds:.0f} seconds") from None
 
 
 def _location(error: Exception) -> str:

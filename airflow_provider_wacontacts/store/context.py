@@ -106,7 +106,7 @@ class StoreContext:
 
         retrying = Retrying(
             retry=retry_if_exception_type(LockTimeoutError),
-            stop=stop_after_delay(MAX_WAIT_S),
+            stop=stop_after_delay(self.transactions.at_most(MAX_WAIT_S)),
             wait=wait_random_exponential(multiplier=0.1, max=5),
             reraise=True,
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.exceptions import LandingError
+from airflow_provider_wacontacts.exceptions import LandingError, LockTimeoutError
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import Transactions
 
@@ -74,18 +74,19 @@ class Locks:
 
         An exclusive lock would do as well, but while it waits, all that come after wait behind it.
 
-        :raises LandingError: one did not end in 15 minutes, or the database failed.
+        :raises LandingError: one did not end within 15 minutes, or the database failed.
         """
         if self._transactions.is_sqlite:
             return
-        deadline = time.monotonic() + MAX_WAIT_S
+        max_wait_s = self._transactions.at_most(MAX_WAIT_S)
+        deadline = time.monotonic() + max_wait_s
         with self._transactions.read() as connection:
             writers = running = self._writers(connection)
             while running & writers:
                 if time.monotonic() > deadline:
-                    raise LandingError(
-                        "A transaction on the store was still writing contacts after 15 minutes. Nothing was deleted."
-                        " Run the erasure again."
+                    raise LockTimeoutError(
+                        f"A transaction on the store was still writing contacts after {max_wait_s:.0f} seconds, so an"
+                        " erasure was not completed. Retry."
                     )
                 time.sleep(POLL_S)
                 running = self._writers(connection)

@@ -104,7 +104,7 @@ class Transactions:
         self._max_wait_s = None if max_wait is None else max_wait.total_seconds()
         if self.is_sqlite:
             reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-            writer = _immediate(engine, self._at_most(BUSY_TIMEOUT_S))
+            writer = _immediate(engine, self.at_most(BUSY_TIMEOUT_S))
         else:
             event.listen(engine, "do_connect", _set_up_driver)
             if max_wait is not None:
@@ -177,7 +177,7 @@ class Transactions:
         """
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableStoreError),
-            stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(self._at_most(MAX_STATEMENT_S))),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(self.at_most(MAX_STATEMENT_S))),
             wait=wait_random_exponential(multiplier=0.05, max=MAX_PAUSE_S),
             reraise=True,
         )
@@ -218,7 +218,7 @@ class Transactions:
     def _connect(self, engine: Engine) -> Connection:
         retrying = Retrying(
             retry=retry_if_exception(is_unknown_host),
-            stop=stop_after_delay(self._at_most(UNKNOWN_HOST_S)),
+            stop=stop_after_delay(self.at_most(UNKNOWN_HOST_S)),
             wait=wait_random_exponential(multiplier=1, max=MAX_PAUSE_S),
             reraise=True,
         )
@@ -230,7 +230,7 @@ class Transactions:
     def _open(self, connection: Connection) -> None:
         """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
         if self.is_sqlite:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {self._at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {self.at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
             # Again, because BEGIN may have waited for another writer.
             self._limit_statements(connection)
             self._require_same_file()
@@ -256,7 +256,7 @@ class Transactions:
             _interrupt_after(connection, self._max_wait_s)
 
     def _settings(self) -> dict[str, str]:
-        statement_s = self._at_most(MAX_STATEMENT_S)
+        statement_s = self.at_most(MAX_STATEMENT_S)
         settings = SETTINGS | {
             "lock_timeout": f"{min(BUSY_TIMEOUT_S, LOCK_SHARE * statement_s) * 1000:.0f}ms",
             "statement_timeout": f"{statement_s * 1000:.0f}ms",
@@ -269,7 +269,8 @@ class Transactions:
             settings["search_path"] = '"{}"'.format(self.database.schema.replace('"', '""'))
         return settings
 
-    def _at_most(self, seconds: float) -> float:
+    def at_most(self, seconds: float) -> float:
+        """Return how long to wait where a task would wait so many seconds."""
         return seconds if self._max_wait_s is None else min(seconds, self._max_wait_s)
 
     def _require_same_file(self) -> None:

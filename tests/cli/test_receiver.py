@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -43,10 +44,14 @@ def test_it_receives_until_it_is_stopped_and_logs_no_secret(connections, tmp_pat
             requests.post(f"{url}/{PATH}", b"{}", timeout=10).status_code,
             requests.get(f"{url}/health", timeout=10).status_code,
         ]
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nX-Example: " + b"x" * 70_000)
+            endless_header = connection.recv(100)
         process.send_signal(signal.SIGTERM)
         log = process.stderr.read()
 
     assert (statuses, process.returncode) == ([200, 401, 200], -signal.SIGTERM)
+    assert endless_header.startswith(b"HTTP/1.1 400 ")
     assert "POST signs_nothing 200" in log
     assert PATH not in log
     if not version("apache-airflow").startswith("3.1."):
@@ -65,7 +70,25 @@ def test_a_package_that_is_missing_is_named(fails_with, monkeypatch):
     assert "pip install 'airflow-provider-wacontacts[receiver]'" in fails_with("receiver")
 
 
-def test_the_rate_must_be_a_number(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["receiver", "--max-rate", "many"])
-    assert "--max-rate" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-rate", value) for value in ("many", "0", "-5", "nan", "inf")]
+    + [("--port", value) for value in ("x", "65536", "-1")],
+)
+def test_a_rate_and_a_port_that_cannot_be_are_usage_errors(capsys, option, value):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["receiver", option, value])
+
+    assert stopped.value.code == 2
+    assert f"argument {option}: {value!r} is not a" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_a_failure(connections, monkeypatch, capsys):
+    for conn_id, connection in connections.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = cli.main(["receiver", "--conn-id", "signs_nothing", "--port", str(port)])
+
+    expected = f"wacontacts: The receiver cannot listen on port {port} of 127.0.0.1. Set another --host or --port. See"
+    assert (code, expected in capsys.readouterr().err) == (1, True)

@@ -128,7 +128,8 @@ def test_a_port_that_is_taken_is_a_failure(fails_with):
         error = fails_with("sandbox", "--port", port)
 
     assert error == (
-        f"wacontacts: port {port} of 127.0.0.1 is not to be had; --port 0 finds a free one. See {HELP_PAGE}\n"
+        f"wacontacts: The sandbox cannot listen on port {port} of 127.0.0.1. Set another --port; 0 finds a free one."
+        f" See {HELP_PAGE}\n"
     )
 
 
@@ -138,5 +139,6 @@ def test_a_missing_extra_is_named(fails_with, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
     assert fails_with("sandbox") == (
-        f"wacontacts: the sandbox needs uvicorn: pip install 'airflow-provider-wacontacts[sandbox]'. See {HELP_PAGE}\n"
+        "wacontacts: The sandbox needs uvicorn. Install it: pip install 'airflow-provider-wacontacts[sandbox]'. See"
+        f" {HELP_PAGE}\n"
     )

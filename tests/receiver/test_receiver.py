@@ -273,7 +273,7 @@ def test_any_body_is_acknowledged_if_it_is_genuine_and_refused_if_not(receiver, 
 
 def test_only_genuine_deliveries_count_against_the_rate_limit(run_receiver, sqlite_url):
     receiver = run_receiver(sqlite_url, max_deliveries_per_second=0.01)
-    assert receiver.deliver(RESULT).status_code == 429
+    assert [receiver.deliver(RESULT).status_code for _ in range(2)] == [200, 429]
 
     receiver = run_receiver(sqlite_url, max_deliveries_per_second=2.0)
     assert {receiver.post(RESULT).status_code for _ in range(5)} == {401}
@@ -336,6 +336,12 @@ def test_a_receiver_without_a_good_secret_does_not_start(connect, sqlite_url, ex
     with pytest.raises(ConfigError, match=message) as caught:
         create_app()
     assert not [value for value in extra.values() if value in str(caught.value).replace("'", "") and value != "md5"]
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_receiver_that_would_refuse_every_delivery_does_not_start(connect, rate):
+    with pytest.raises(ConfigError, match=r"max_deliveries_per_second is .* must be greater than zero"):
+        create_app(max_deliveries_per_second=rate)
 
 
 def test_a_receiver_without_a_connection_does_not_start(connect):

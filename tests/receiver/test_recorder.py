@@ -2,18 +2,31 @@
 
 import asyncio
 import json
+import threading
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from airflow_provider_wacontacts.identifiers.reader import read_identifier
+from airflow_provider_wacontacts.receiver import recorder as recorder_module
 from airflow_provider_wacontacts.receiver.recorder import Recorder, UnavailableError
 from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.erasure import erase
 from tests.receiver.conftest import SENDER
 from tests.receiver.load import bodies_of
 
 BODIES = bodies_of(10)
+
+
+def number_of(n):
+    return f"+1631555{n:04}"
+
+
+def body_of(n, status):
+    result = {"input": number_of(n), "status": status, "wa_id": number_of(n)[1:]}
+    return json.dumps({"contacts": [result]}).encode()
 
 
 class AtOnce(Executor):
@@ -77,6 +90,57 @@ def test_deliveries_that_wait_for_a_lock_are_refused_together(recorder, postgres
     assert messages
     assert all("is locked by another session" in message for message in messages)
     assert all(record_all(recorder, BODIES))
+
+
+def test_a_later_result_of_a_number_does_not_overtake_an_earlier_one(recorder, monkeypatch):
+    """Even if another writer is free."""
+    monkeypatch.setattr(recorder_module, "WAITING_EACH", 0)
+    written, is_first_writing, is_other_written = [], threading.Event(), threading.Event()
+
+    def write(_store, _sender, delivery, **_options):
+        if not is_first_writing.is_set():
+            is_first_writing.set()
+            is_other_written.wait(10)
+        written.append([(number, status) for number, (status, *_) in delivery.results.items()])
+        is_other_written.set()
+
+    async def deliver():
+        first = asyncio.create_task(record(recorder, body_of(1, "valid")))
+        await asyncio.to_thread(is_first_writing.wait, 10)
+        return await asyncio.gather(
+            first, record(recorder, body_of(2, "valid")), record(recorder, body_of(1, "invalid"))
+        )
+
+    monkeypatch.setattr(recorder_module, "record_delivery", write)
+    assert all(asyncio.run(deliver()))
+    assert written == [[(number_of(2), "valid")], [(number_of(1), "valid")], [(number_of(1), "invalid")]]
+
+
+def test_a_client_gets_a_response_in_time_whatever_the_store_does(recorder, monkeypatch):
+    monkeypatch.setattr(recorder_module, "MAX_RESPONSE_S", 0.05)
+    end = threading.Event()
+    monkeypatch.setattr(recorder_module, "record_delivery", lambda *_, **__: end.wait(10))
+
+    assert not any(record_all(recorder, BODIES[1:4]))
+    end.set()
+
+
+def test_an_erasure_that_must_wait_is_continued_by_the_next_delivery(recorder, caplog):
+    """The client returns the WhatsApp ID of an erased person for a number, while another task writes contacts."""
+    store = recorder._store
+    other_number, body = number_of(7), body_of(7, "valid")
+    erase(store.context, {read_identifier(other_number[1:-1] + "9").as_wa_id()})
+    body = body.replace(f'"wa_id": "{other_number[1:]}"'.encode(), f'"wa_id": "{other_number[1:-1]}9"'.encode())
+    assert record_all(recorder, [body_of(7, "valid")]) == [True]
+
+    with store.context.transactions.read() as writer:
+        store.context.locks.writer_lock(writer)
+        assert record_all(recorder, [body]) == [False]
+    assert "an erasure was not completed. Retry." in caplog.text
+    assert record_all(recorder, [body]) == [True]
+
+    with store.context.read() as db:
+        assert db.execute("SELECT count(*) FROM {at}wacontacts_number").scalar_one() == 0
 
 
 def test_a_delivery_that_the_store_refuses_fails_alone(recorder, postgres_url):

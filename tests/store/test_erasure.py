@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import inspect, text
@@ -15,7 +16,7 @@ from airflow_provider_wacontacts.identifiers.suppression import Contact
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.windows import parse_time
-from airflow_provider_wacontacts.store import Store, TaskInstanceKey
+from airflow_provider_wacontacts.store import Store, TaskInstanceKey, erasure
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.erasure import ErasedRows, erase
@@ -242,6 +243,25 @@ def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_result
     everything.open(*inputs, run="two").finish()
     found = kept(everything.engine)
     assert (BRAZILIAN in found, ITS_ID in found) == (False, False)
+
+
+def test_an_erasure_that_was_interrupted_is_completed_by_the_next_result(everything, monkeypatch):
+    """The worker was killed when the hashes were committed, and no row was deleted."""
+    everything.pull(BRAZILIAN, EVE, rejects=False)
+    erase(everything.store.context, who(ITS_ID))
+    check = everything.open(CheckInput(BRAZILIAN, f"+{BRAZILIAN}"), CheckInput(EVE, f"+{EVE}"))
+    leased = check.lease([number_id for some in check.queued(100) for number_id in some])
+    with monkeypatch.context() as killed:
+        killed.setattr(erasure, "_delete", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            everything.answer(check, leased.numbers, {BRAZILIAN: ITS_ID})
+    assert BRAZILIAN in kept(everything.engine)
+
+    everything.answer(check, leased.numbers, {BRAZILIAN: ITS_ID})
+
+    found = kept(everything.engine)
+    assert (BRAZILIAN in found, EVE in found) == (False, True)
+    assert check.finish().valid == 1
 
 
 def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):

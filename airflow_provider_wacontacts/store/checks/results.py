@@ -25,6 +25,7 @@ from airflow_provider_wacontacts.store.checks.model import (
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import add_numbers
+from airflow_provider_wacontacts.store.person_search import PersonSearch
 
 __all__ = [
     "KNOWN",
@@ -162,8 +163,8 @@ def record(
 
     :param holder: whose leases end.
     :param left_alone: identifiers that are not erased, whatever the results say.
-    :returns: identifiers of erased people that the results name and the suppression list lacks. Then nothing is stored:
-        erase these first.
+    :returns: identifiers of erased people that the results name, and that the suppression list lacks or the store still
+        has. Then nothing is stored: erase these first.
     """
     results, unlisted = _without_suppressed(db, context, context.suppressions.locked(db.connection), sender, received)
     if unlisted := unlisted.difference(left_alone):
@@ -269,7 +270,7 @@ def _without_suppressed(
 
     Rows of checks with such a number lose it.
 
-    :returns: the others, and the identifiers of erased people that the list lacks.
+    :returns: the others, and the identifiers of erased people that the list lacks, or that the store still has.
     """
     if erased is NO_SUPPRESSIONS:
         return received, set()
@@ -277,8 +278,11 @@ def _without_suppressed(
     theirs = {number: ids for number, ids in named.items() if any(map(erased.has, ids))}
     if not theirs:
         return received, set()
-    unlisted = {identifier for ids in theirs.values() for identifier in ids if not erased.has(identifier)}
-    _clear_rows(db, context, Mentions(set().union(*theirs.values())), {"sender": sender, "numbers": sorted(theirs)})
+    ids = set().union(*theirs.values())
+    unlisted = {identifier for identifier in ids if not erased.has(identifier)}
+    # The process that listed them may have been killed before it deleted their rows.
+    unlisted |= PersonSearch(db).existing({identifier.as_wa_id() for identifier in ids})
+    _clear_rows(db, context, Mentions(ids), {"sender": sender, "numbers": sorted(theirs)})
     kept = {number: result for number, result in received.results.items() if number not in theirs}
     return received._replace(results=kept), unlisted
 
