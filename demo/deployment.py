@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import secrets
-import socket
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -15,22 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from demo.api import Api
+from demo.postgres import free_port
 from demo.processes import Processes
 from demo.running import RunningAirflow
 
-__all__ = ["AirflowDeployment", "free_port"]
+__all__ = ["AirflowDeployment"]
 
 AIRFLOW = (sys.executable, "-m", "airflow")
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 COMMAND_LINE = str(Path(__file__).resolve().parent / "command_line")
 LOOPBACK = "127.0.0.1"
-
-
-def free_port() -> int:
-    """Find a port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 class AirflowDeployment(RunningAirflow):
@@ -78,7 +71,7 @@ class AirflowDeployment(RunningAirflow):
             **(env or {}),
         }
 
-    def start(self, timeout: float = 120) -> None:
+    def start(self, timeout: float = 300) -> None:
         """
         Make the database, start every component and wait until all are healthy.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["NoPostgresError", "PostgresServer"]
+__all__ = ["NoPostgresError", "PostgresServer", "free_port"]
 
 SETTINGS = {
     "fsync": "off",
@@ -27,8 +29,10 @@ SETTINGS = {
     "synchronous_commit": "off",
     "unix_socket_directories": "",
 }
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = 180
 STOPS_WITHIN_S = 20
+#: Below the ports that Linux gives to outgoing connections: one of those may take a port before a server listens on it.
+PORTS = range(16_384, 32_768)
 #: Runs a server until its own standard input is closed, which it is when this process ends, however it ends.
 SUPERVISOR = 'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -QUIT $server; } & wait $server'
 
@@ -82,7 +86,7 @@ class PostgresServer:
             shutil.chown(home, owner)
             home.chmod(0o755)
         _initdb(binaries, home, owner)
-        self.port = _free_port()
+        self.port = free_port()
         self._launch(home, owner)
 
     def crash(self) -> None:
@@ -204,10 +208,13 @@ def _initdb(binaries: Path, home: Path, owner: str | None) -> None:
         raise RuntimeError(f"initdb failed:\n{made.stderr.decode(errors='replace')[-2000:]}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """Find a port on loopback that is not in use."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("Of 100 ports on loopback, all are in use.")
 
 
 if __name__ == "__main__":

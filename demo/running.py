@@ -59,7 +59,7 @@ class RunningAirflow:
         """
         raise NotImplementedError
 
-    def cli(self, *args: str, timeout: float = 120) -> str:
+    def cli(self, *args: str, timeout: float = 300) -> str:
         """
         Run an ``airflow`` command in this deployment.
 
@@ -85,7 +85,7 @@ class RunningAirflow:
             time.sleep(every)
         return answer
 
-    def unpause(self, dag_id: str, timeout: float = 60) -> None:
+    def unpause(self, dag_id: str, timeout: float = 180) -> None:
         """
         Wait until a DAG has been read, and let it run.
 
@@ -127,7 +127,7 @@ class RunningAirflow:
         dag_id: str,
         run_ids: Sequence[str],
         *,
-        timeout: float = 240,
+        timeout: float = 600,
         seen: Callable[[dict[str, str]], None] | None = None,
     ) -> dict[str, str]:
         """

@@ -24,8 +24,9 @@ from airflow_provider_wacontacts.sandbox import (
     seeded_world,
 )
 from demo.crm import SENDER, Crm, invented_contacts, newcomers
-from demo.deployment import AirflowDeployment, free_port
+from demo.deployment import AirflowDeployment
 from demo.failures import last_words
+from demo.postgres import free_port
 from tests.statsd import StatsdServer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -36,7 +36,7 @@ def test_a_worker_continues_with_the_connection_s_new_token(runs, turn, connect)
     runs.airflow.unpause("rotated")
     window = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}
     run_id = runs.airflow.trigger("rotated", conf=window)
-    runs.airflow.wait(lambda: turn.requests.count("page", 429), "the first pages", 60)
+    runs.airflow.wait(lambda: turn.requests.count("page", 429), "the first pages", 200)
 
     runs.airflow.cli("connections", "delete", "turn_rotated")
     connect(NEW)

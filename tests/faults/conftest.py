@@ -27,7 +27,7 @@ from airflow_provider_wacontacts.store import upgrade
 ROOT = Path(airflow_provider_wacontacts.__file__).parents[1]
 PROGRAM = Path(__file__).with_name("worker.py")
 NUMBERS = count(1)
-TOO_LONG_S = 60.0
+TOO_LONG_S = 300.0
 
 
 class Workers:

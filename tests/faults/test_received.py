@@ -118,12 +118,17 @@ class Watched(list[float]):
         super().append(seconds)
 
 
-def test_sigterm_while_it_waits_for_the_server_keeps_what_came(task: Any, turn: Sandbox) -> None:
+def test_sigterm_while_it_waits_for_the_server_keeps_what_came(task: Any, turn: Sandbox, until: Any) -> None:
     turn.fail(Fault(kind="delay", on="page", delay_s=30, skip=1))
     operator = task.operator()
+
+    def terminate() -> None:
+        until(lambda: not turn.faults.to_json())  # the second page is requested
+        os.kill(os.getpid(), signal.SIGTERM)
+
     before = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     try:
-        threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        threading.Thread(target=terminate).start()
         with pytest.raises(Stopped):
             operator.execute(task.context())
     finally:

@@ -17,8 +17,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
 from demo.api import Api
-from demo.deployment import free_port
-from demo.postgres import PostgresServer
+from demo.postgres import PostgresServer, free_port
 from demo.processes import Processes, tail
 from demo.running import DeploymentError, RunningAirflow
 from tests.fleet.composition import Service, dockerfile_copies, read_services
@@ -196,7 +195,7 @@ class Fleet(RunningAirflow):
 
     def _wait_until_healthy(self, name: str) -> None:
         (instance,) = self.of(name)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while (told := self.health(instance)).returncode:
             self.check()
             if time.monotonic() > deadline:

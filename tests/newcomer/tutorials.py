@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from functools import singledispatchmethod
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from demo.postgres import free_port
 from tests.newcomer.place import Place
 from tests.newcomer.readme import Command, Dag, Step, steps_of
 from tests.newcomer.walk import Walk
@@ -49,8 +49,7 @@ class TutorialWalk(Walk):
         self._directory, self._store = place.home, place.home / f"{name}.db"
         self._server: subprocess.Popen[str] | None = None
         self._dag_id = ""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = str(free.getsockname()[1])
+        self._port = str(free_port())
 
     def __enter__(self) -> Self:
         return self

@@ -94,14 +94,15 @@ class Setting:
         return check
 
     def run(self, check: Check, checks: SenderChecks, server: Any) -> None:
-        CheckRun(
+        self.running = CheckRun(
             check=check,
             checks=checks,
             client=server,
             on_progress=self.reports.append,
             stop=self.stop,
             monotonic=self.monotonic,
-        ).run()
+        )
+        self.running.run()
 
     def one(self, sql: str) -> Any:
         with self.engine.connect() as connection:
@@ -127,7 +128,7 @@ def test_a_fast_server_gets_one_request_at_a_time(setting: Setting) -> None:
 def test_a_slow_server_gets_a_few_full_batches_at_once(
     setting: Setting,
 ) -> None:
-    everybody = threading.Barrier(MAX_THREADS, timeout=30)
+    everybody = threading.Barrier(MAX_THREADS, timeout=300)
     seconds = [0.0]
     setting.monotonic = lambda: seconds[0]
 
@@ -155,6 +156,8 @@ def test_after_an_error_results_in_flight_are_recorded_and_all_leases_released(
         if number == 3:
             raise BROKEN
         time.sleep(0.05)
+        while number > 3 and not setting.running._failed:
+            time.sleep(0.005)
 
     server = Server(third_fails)
 
@@ -171,7 +174,7 @@ def test_after_an_error_results_in_flight_are_recorded_and_all_leases_released(
 
 
 def test_a_stop_ends_the_run_with_a_slow_server(setting: Setting) -> None:
-    everybody = threading.Barrier(MAX_THREADS, action=setting.stop.set, timeout=30)
+    everybody = threading.Barrier(MAX_THREADS, action=setting.stop.set, timeout=300)
 
     def tell(number: int) -> None:
         if number == 1:
@@ -343,7 +346,7 @@ def test_past_the_budget_numbers_leased_elsewhere_are_waited_for(setting: Settin
         other.record(CheckResults(said, now, now))
     else:
         other.release(leased.numbers)
-    asking.join(20)
+    asking.join(120)
 
     assert not asking.is_alive()
     totals = check.finish()

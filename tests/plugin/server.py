@@ -12,6 +12,23 @@ from demo.deployment import AirflowDeployment
 ROLES = ("viewer", "user", "op", "admin")
 
 
+class PatientSession(requests.Session):
+    """
+    A session that reloads a page which says that the store did not respond in time, as a busy machine may make it.
+
+    :ivar tries: how often a page is loaded at most.
+    """
+
+    tries = 10
+
+    def request(self, *args, **options):
+        for _ in range(self.tries):
+            answer = super().request(*args, **{"timeout": 120} | options)
+            if answer.status_code != 503 or "did not respond within" not in answer.text:
+                break
+        return answer
+
+
 class ApiServer(AirflowDeployment):
     """
     The component ``api-server`` alone.
@@ -72,10 +89,10 @@ class ApiServer(AirflowDeployment):
 
     def session(self, user):
         """Return a session of a user as a browser has it, by cookie; of nobody for ``None``."""
-        session = requests.Session()
+        session = PatientSession()
         session.trust_env = False
         if user:
-            answer = session.post(f"{self.url}/auth/token", json={"username": user, "password": user}, timeout=30)
+            answer = session.post(f"{self.url}/auth/token", json={"username": user, "password": user})
             answer.raise_for_status()
             session.cookies.set("_token", answer.json()["access_token"], path=urlsplit(self.url).path or "/")
         return session

@@ -41,6 +41,7 @@ def open_page(browser, server):
     def open_page(look, user="admin", **options):
         width, scheme = LOOKS[look]
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         token = server.session(user).cookies["_token"]
         context.add_cookies([{"name": "_token", "value": token, "url": f"{server.url}/", "httpOnly": True}])
@@ -62,7 +63,7 @@ def path_of(view, seeds):
 
 def visit(page, url):
     """Open a page; reload it if the machine was too busy for the store to answer in time, as the page asks to."""
-    for _ in range(5):
+    for _ in range(10):
         if page.goto(url).status != 503:
             return
         page.said.clear()

@@ -29,7 +29,7 @@ def test_counts_are_for_readers_of_dags_and_persons_for_editors_of_connections(s
     sessions = [server.session(role) for role in ROLES]
 
     def statuses(path):
-        return [session.get(f"{server.page}/{path}", timeout=60).status_code for session in sessions]
+        return [session.get(f"{server.page}/{path}").status_code for session in sessions]
 
     assert statuses("") == [401, 503, 503], "the store has no tables, which readers are told"
     assert statuses("people") == [401, 403, 200]

@@ -33,7 +33,7 @@ class Receiver:
     engine: object
 
     def post(self, body, path=CONN_ID, **headers):
-        return requests.post(f"{self.url}/{path}", body, headers=headers, timeout=20)
+        return requests.post(f"{self.url}/{path}", body, headers=headers, timeout=60)
 
     def deliver(self, body, **headers):
         return self.post(body, **{"X-Turn-Hook-Signature": sign(body), **headers})

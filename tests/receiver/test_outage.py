@@ -33,7 +33,7 @@ def test_each_delivery_is_recorded_once_although_the_store_is_killed_meanwhile(s
         delivering = asyncio.create_task(deliveries)
         await asyncio.sleep(0.5)
         await asyncio.to_thread(server.crash)
-        health = await asyncio.to_thread(requests.get, f"{receiver.url}/health", timeout=10)
+        health = await asyncio.to_thread(requests.get, f"{receiver.url}/health", timeout=60)
         await asyncio.sleep(DOWN_S)
         await asyncio.to_thread(server.restart)
         return health, await delivering
@@ -45,7 +45,7 @@ def test_each_delivery_is_recorded_once_although_the_store_is_killed_meanwhile(s
     assert {200, 503} <= outcome.statuses.keys() <= {0, 200, 429, 503}
     assert outcome.statuses[200] == DELIVERIES
     assert differences(engine, bodies) == (0, 0)
-    assert requests.get(f"{receiver.url}/health", timeout=10).json()["store"] == "available"
+    assert requests.get(f"{receiver.url}/health", timeout=60).json()["store"] == "available"
     engine.dispose()
 
 

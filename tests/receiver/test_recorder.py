@@ -55,7 +55,7 @@ def test_a_delivery_that_arrives_as_a_writer_ends_is_recorded(sqlite_url):
         for _ in range(steps):
             await asyncio.sleep(0)
         second = asyncio.create_task(record(recorder, BODIES[2]))
-        return await asyncio.wait_for(asyncio.gather(first, second), timeout=10)
+        return await asyncio.wait_for(asyncio.gather(first, second), timeout=60)
 
     async def record_pairs():
         return [await record_two(steps) for steps in range(10)]

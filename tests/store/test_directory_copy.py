@@ -15,7 +15,7 @@ from tests.store.conftest import DAY, MONDAY
 
 ANN, BOB, LID = "16315551001", "16315551002", "1@lid"
 DIRECTORY = "SELECT person_key, wa_id, lid, accounts, turn_contact_id FROM {} ORDER BY person_key"
-PATIENCE_S = 30
+PATIENCE_S = 300
 
 
 def of(landing, name):

@@ -78,7 +78,7 @@ def test_of_two_workers_that_add_the_same_contact_at_once_one_retries(postgres_l
 
     def meet(*given):
         if "widened AS (" in given[2] and len(attempts) <= 2:
-            barrier.wait(30)
+            barrier.wait(300)
 
     event.listen(postgres_landing.engine, "after_cursor_execute", meet)
     engine = create_engine(landing.engine.url)
@@ -101,7 +101,7 @@ def test_a_line_that_breaks_before_the_commit_is_taken_up_again(postgres_landing
     extraction = landing.begin()
     (((backend,),)) = landing.rows("SELECT pg_backend_pid()")
     with postgres_engine.begin() as other:
-        other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+        other.execute(text("SELECT pg_terminate_backend(:backend, 60000)"), {"backend": backend})
 
     assert landing.land(extraction, landing.record("a")) == 1
     assert contacts(landing) == ["a"]
@@ -115,7 +115,7 @@ def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postg
     def break_the_line(connection):
         backend = connection.execute(text("SELECT pg_backend_pid()")).scalar()
         with postgres_engine.begin() as other:
-            other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
+            other.execute(text("SELECT pg_terminate_backend(:backend, 60000)"), {"backend": backend})
 
     event.listen(landing.engine, "commit", break_the_line, once=True)
     with pytest.raises(LandingError, match="lost while it committed"):
@@ -136,16 +136,19 @@ def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
     assert landing.begin().resumes == 1
 
 
-def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, monkeypatch):
-    landing = postgres_landing
-    monkeypatch.setattr(sessions, "MAX_IDLE_S", 1)
+def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, postgres_engine, monkeypatch):
+    landing, frozen = postgres_landing, []
     extraction = landing.begin()
-    frozen = []
+    monkeypatch.setattr(sessions, "MAX_IDLE_S", 1)
 
-    def freeze(_):
-        frozen.append(1)
-        if len(frozen) == 1:
-            time.sleep(2)
+    def freeze(connection):
+        if not frozen:
+            frozen.append(connection.execute(text("SELECT pg_backend_pid()")).scalar())
+            with postgres_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as other:
+                while other.execute(
+                    text("SELECT 1 FROM pg_stat_activity WHERE pid = :pid"), {"pid": frozen[0]}
+                ).scalar():
+                    time.sleep(0.05)
 
     event.listen(landing.engine, "commit", freeze)
     with pytest.raises(LandingError, match="lost while it committed"):

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.erasure import erase
+from demo.postgres import free_port
 from tests.store.conftest import MONDAY
 
 CONFIG = """
@@ -42,8 +43,7 @@ def pooled_url(request, postgres_url):
     if program is None:
         pytest.skip("pgbouncer is not installed")
     url = make_url(postgres_url)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = free.getsockname()[1]
+    listen = free_port()
     # It refuses to run as root.
     user = "nobody" if getpass.getuser() == "root" else None
     with NamedTemporaryFile("w", suffix=".ini") as config:
@@ -51,19 +51,18 @@ def pooled_url(request, postgres_url):
         config.flush()
         Path(config.name).chmod(0o644)
         process = subprocess.Popen([program, "-q", config.name], user=user, stderr=subprocess.DEVNULL)
-        _wait_for(listen)
+        _wait_for(listen, process)
         yield url.set(drivername=f"postgresql+{request.param}", port=listen).render_as_string(hide_password=False)
         process.terminate()
         process.wait()
 
 
-def _wait_for(port):
-    deadline = time.monotonic() + 30
+def _wait_for(port, process):
     while True:
+        assert process.poll() is None
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            assert time.monotonic() < deadline
             time.sleep(0.05)
         else:
             return

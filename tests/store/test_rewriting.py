@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.locks import LOCK_FILE_SUFFIX
 
 A_WHILE_S = 0.5
-FOREVER_S = 60
+FOREVER_S = 300
 
 
 def waiting(store, done, root):

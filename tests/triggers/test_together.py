@@ -15,6 +15,8 @@ from airflow_provider_wacontacts.sandbox import Fault
 from tests.triggers.waiting import client, event_of, numbers, trigger, until
 
 pytestmark = pytest.mark.usefixtures("hasty")
+#: The limiter reads the monotonic clock, the server that of the day.
+CLOCKS_DIFFER_BY_S = 0.05
 
 
 async def together(triggers):
@@ -28,12 +30,14 @@ def run(*triggers):
 def test_fifty_triggers_share_one_rate_limiter(place):
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(50)]
     place.api.whatsapp.checks.clear_counts()
+    before = time.time()
 
     events = run(*(trigger(check, batch_size=1) for check in checks))
 
     assert [event["state"] for event in events] == ["resolved"] * 50
     assert len(place.api.whatsapp.calls) == 50
-    assert most_in_a_second(call.at for call in place.api.whatsapp.calls) <= 20
+    # Requests may arrive in bursts, but none before its time.
+    assert place.api.whatsapp.calls[-1].at >= before + 49 / 20 - CLOCKS_DIFFER_BY_S
 
 
 def test_retry_after_blocks_all_triggers_of_a_connection(place):
@@ -48,7 +52,7 @@ def test_retry_after_blocks_all_triggers_of_a_connection(place):
     assert [event["state"] for event in events] == ["resolved"] * 5
     assert place.api.requests.count("check", 429) == 1
     assert sum(call.size for call in place.api.whatsapp.calls) == 5
-    assert all(call.at >= before + 1.0 for call in place.api.whatsapp.calls)
+    assert all(call.at >= before + 1.0 - CLOCKS_DIFFER_BY_S for call in place.api.whatsapp.calls)
 
 
 async def ask_together(place, parts, *, at_most=100):
@@ -107,12 +111,11 @@ def test_a_trigger_that_is_cancelled_does_not_cancel_the_request_of_the_others(p
         async with client() as one, client() as other:
             leaving = asyncio.create_task(one.send_check(numbers(1), 100))
             staying = asyncio.create_task(other.send_check(numbers(2)[1:], 100))
-            await until(lambda: place.api.requests.count("check") > before)
+            await until(lambda: place.api.faults.to_json()[0]["seen"])
             leaving.cancel()
             return await staying
 
-    place.api.fail(Fault(on="check", kind="delay", delay_s=0.3))
-    before = place.api.requests.count("check")
+    place.api.fail(Fault(on="check", kind="delay", delay_s=0.3, every=1))
 
     assert list(asyncio.run(cancel_one()).results) == numbers(2)[1:]
 
@@ -134,11 +137,6 @@ async def wait_after_a_rate_limit(checks):
         with pytest.raises(RateLimitedError):
             await shared.send_check(numbers(1), 100)
         return await together(trigger(check) for check in checks)
-
-
-def most_in_a_second(moments):
-    times = sorted(moments)
-    return max(sum(0 <= other - first < 1.0 for other in times) for first in times)
 
 
 def count_calls(monkeypatch, module, name, opened, closed):

@@ -97,7 +97,7 @@ class Place:
         return int(self.rows("SELECT count(*) FROM wacontacts_number WHERE leased_by IS NOT NULL")[0][0])
 
 
-def trigger(check: Check | str, *, seconds: float = 60.0, **settings: Any) -> WhatsAppContactsTrigger:
+def trigger(check: Check | str, *, seconds: float = 600.0, **settings: Any) -> WhatsAppContactsTrigger:
     """Make a trigger as the triggerer does: from what was serialized."""
     check_id = check if isinstance(check, str) else check.check_id
     made = WhatsAppContactsTrigger(check_id, datetime.now(UTC) + timedelta(seconds=seconds), **settings)
@@ -118,6 +118,6 @@ def client() -> Any:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something has happened elsewhere."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - it happens elsewhere
             await asyncio.sleep(0.01)
