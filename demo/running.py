@@ -105,7 +105,7 @@ class RunningAirflow:
         :param reprocess: ``none``, ``failed`` or ``completed``: which existing runs to run again.
         :returns: ids of the runs between the dates, oldest first; see :meth:`wait_for_runs`.
         """
-        self.wait(lambda: not self._open_backfills(dag_id), "the last backfill to be closed", 90)
+        self.wait(lambda: not self._open_backfills(dag_id), "the last backfill to be closed", 300)
         self.cli(
             *("backfill", "create", "--dag-id", dag_id, "--from-date", first, "--to-date", last),
             *("--reprocess-behavior", reprocess, "--max-active-runs", str(max_active_runs)),

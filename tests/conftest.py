@@ -49,6 +49,8 @@ NUMBERS = count(1)
 POSTGRES_DRIVER = "psycopg" if importlib.util.find_spec("psycopg") else "psycopg2"
 #: Folders whose tests share one running Airflow each. One worker has them all, first and one after the other.
 DEPLOYMENTS = ("tests/deployed/", "tests/fleet/")
+#: Folders with files that take long: they are next, so that no worker is alone with one of them in the end.
+LONG = ("tests/newcomer/", "tests/packaging/", "tests/plugin/", "tests/faults/", "tests/leaks/", "tests/properties/")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -65,9 +67,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Move the deployments to the front for pytest-xdist, because they wait for longer than all else takes."""
+    """Move the deployments to the front for pytest-xdist, and then what else takes long."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: not item.nodeid.startswith(DEPLOYMENTS))
+        items.sort(key=lambda item: (not item.nodeid.startswith(DEPLOYMENTS), not item.nodeid.startswith(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,9 @@ def test_it_receives_until_it_is_stopped_and_logs_no_secret(connections, tmp_pat
             lines.append(line)
         url = line.partition("running on ")[2].split()[0]
         statuses = [
-            requests.post(f"{url}/signs_nothing/{PATH}", b"{}", timeout=10).status_code,
-            requests.post(f"{url}/{PATH}", b"{}", timeout=10).status_code,
-            requests.get(f"{url}/health", timeout=10).status_code,
+            requests.post(f"{url}/signs_nothing/{PATH}", b"{}", timeout=60).status_code,
+            requests.post(f"{url}/{PATH}", b"{}", timeout=60).status_code,
+            requests.get(f"{url}/health", timeout=60).status_code,
         ]
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nX-Example: " + b"x" * 70_000)

@@ -50,8 +50,8 @@ def test_the_sandbox_runs_until_ctrl_c_and_says_how_to_connect(running):
     headers = {"Authorization": f"Bearer {connection['password']}", "Accept": "application/vnd.v1+json"}
     window = {"from": "2022-09-12T00:00:00Z", "until": "2022-09-13T00:00:00Z"}
     cursors = f"{connection['host']}/v1/data/contacts/cursor"
-    cursor = requests.post(cursors, json=window, headers=headers, timeout=10).json()["cursor"]
-    answer = requests.get(f"{cursors}/{cursor}", headers=headers, timeout=10).json()
+    cursor = requests.post(cursors, json=window, headers=headers, timeout=60).json()["cursor"]
+    answer = requests.get(f"{cursors}/{cursor}", headers=headers, timeout=60).json()
     process.send_signal(signal.SIGINT)
 
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
@@ -76,7 +76,7 @@ def test_the_sandboxs_settings_reach_it(running):
             "trailing_empty_page=true",
         ),
     )
-    status = requests.get(f"{lines[0].split()[-1]}/sandbox", timeout=10).json()
+    status = requests.get(f"{lines[0].split()[-1]}/sandbox", timeout=60).json()
 
     assert (status["now"], status["rate"], status["contacts"]) == ("2022-10-02T12:00:00.000000Z", 0.0, 5)
     assert {name: status["behaviour"][name] for name in SETTINGS} == SETTINGS
@@ -95,7 +95,7 @@ def test_the_sandbox_says_how_to_connect_to_whatsapp(running, settings, fields):
     _, lines = running(*(argument for setting in named for argument in ("--set", setting)))
     url = lines[0].split()[-1]
     variable, _, value = shlex.split(lines[3].partition("export ")[2])[0].partition("=")
-    behaviour = requests.get(f"{url}/sandbox/whatsapp/behaviour", timeout=10).json()
+    behaviour = requests.get(f"{url}/sandbox/whatsapp/behaviour", timeout=60).json()
 
     assert (variable, json.loads(value)) == (
         "AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT",
@@ -111,8 +111,8 @@ def test_the_sandbox_says_how_to_connect_to_green_api(running):
     url = lines[0].split()[-1]
     variable, _, value = shlex.split(lines[4].partition("export ")[2])[0].partition("=")
     connection = json.loads(value)
-    answer = requests.get(f"{connection['host']}/waInstance110100000001/getContacts/other%2Ftoken", timeout=10)
-    status = requests.get(f"{url}/sandbox/green_api", timeout=10).json()
+    answer = requests.get(f"{connection['host']}/waInstance110100000001/getContacts/other%2Ftoken", timeout=60)
+    status = requests.get(f"{url}/sandbox/green_api", timeout=60).json()
 
     assert (variable, connection) == (
         "AIRFLOW_CONN_GREEN_API_DEFAULT",

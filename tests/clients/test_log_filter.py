@@ -68,7 +68,7 @@ def told(records):
 def test_no_failure_reveals_a_secret(wire, clock, everything, answers):
     wire.will(*answers)
     with requests.Session() as session:
-        driver = Driver(session, wire.url, RetryLoop(Tokens(TOKEN), clock=clock), timeout=(5, 0.02))
+        driver = Driver(session, wire.url, RetryLoop(Tokens(TOKEN), clock=clock), timeout=(5, 0.1))
         with pytest.raises(WaContactsError) as caught:
             driver.run(strict())
 

@@ -114,11 +114,11 @@ def test_every_slice_is_checked_and_together_they_hold_every_contact(runs):
 def test_all_workers_together_keep_to_the_senders_pace(runs):
     """Tasks ask about two at a time here; those who wait, in the triggerer, about all that are left."""
     at = sorted(call["at"] for call in runs.calls if call["size"] <= 2)
-    # When each arrives is the machine's doing as well, by some hundredths of a second: so many in a row even that out.
     some = 100
     quickest = min(last - first for first, last in zip(at, at[some:], strict=False))
     assert len(at) >= MANY_ROWS / 2
-    assert some / quickest <= 20
+    # Requests that were sent 20 a second may arrive in bursts; without a limit, all arrive at once.
+    assert some / quickest <= 40
     assert runs.answered.keys() == {"200"}
 
 

@@ -26,7 +26,7 @@ from tests.leaks.setup import (
     stored,
 )
 
-__all__ = ["CASES", "POSTGRES_CASES", "SQL_CASES", "GreenApiToFiles", "GreenApiToSql"]
+__all__ = ["FILES_CASES", "POSTGRES_CASES", "SQL_CASES", "GreenApiToFiles", "GreenApiToSql"]
 
 #: With characters that a path holds percent-encoded.
 TOKEN, SECRET = "example/token+58c1f0", "example-pseudonym-secret-3f9a51"
@@ -157,22 +157,24 @@ CONNECTIONS: list[dict[str, Any]] = [
     {"extra": json.dumps({"timeout": TOKEN})},
     {"extra": json.dumps({"proxies": {"http": f"http://user:{QUOTED}@[proxy.example"}})},
 ]
-CASES = [
+CLIENT_CASES = [
     *(Case(f"state {state[:15]}", behaviour={"state": state}) for state in STATES),
     *(Case(f"no state in the {what}", behaviour={"state": None, "null_state": what}) for what in ("field", "body")),
     *(
-        Case(f"{on} 400 {message[:30]} as {form}", _refuse(on, message), {"error_form": form}, outcome=outcome)
+        Case(f"contacts 400 {message[:30]} as {form}", _refuse("contacts", message), {"error_form": form})
         for form in ("full", "message", "text")
         for message in MESSAGES
-        for on, outcome in zip(REQUESTS, ("", "BaseException"), strict=True)
-        if on == "contacts" or "bad" not in message
+    ),
+    *(
+        Case(f"wa_settings 400 {message[:30]}", _refuse("wa_settings", message), outcome="")
+        for message in MESSAGES
+        if "bad" not in message
     ),
     *(Case(f"refused {n}", behaviour={"refusal": f"{message} {ECHO}"}) for n, message in enumerate(MESSAGES)),
     *(
         Case(f"{on} {status} {what}", _respond(on, status, body, location=ELSEWHERE))
-        for on in ("any", "contacts")
+        for on, what, body in (("any", "in HTML", HTML), ("contacts", "in JSON", ERROR))
         for status in STATUSES
-        for what, body in (("in JSON", ERROR), ("in HTML", HTML))
     ),
     *(
         Case(f"unknown token, {kind}", behaviour={"unauthorized_as": kind}, connection={"password": f"{TOKEN}x"})
@@ -193,6 +195,12 @@ CASES = [
         for on, outcome in zip(REQUESTS, ("", "BaseException"), strict=True)
         for kind in ("drop", "cut")
     ),
+    *(
+        Case(f"connection {n}: {next(iter(given))}", connection=given, outcome="")
+        for n, given in enumerate(CONNECTIONS)
+    ),
+]
+LANDING_CASES = [
     Case("rejected rows", _respond("contacts", 200, json.dumps([{"name": NAME}, ECHO, [ECHO], {"id": [NUMBER]}]))),
     Case("a rejected row", _respond("contacts", 200, json.dumps([ROW, {"name": ECHO, "id": ""}]))),
     Case("empty list, requested again", behaviour={"empty_answers": None}),
@@ -201,10 +209,6 @@ CASES = [
     Case("refused option", behaviour={"group_option": "refuse"}, arguments={"group": True}),
     Case("no pseudonym secret", arguments={"pseudonymize": ["id"], "pseudonym_conn_id": "green_api_default"}),
     Case("store or folder breaks", before=_at_first(break_store_or_files)),
-    *(
-        Case(f"connection {n}: {next(iter(given))}", connection=given, outcome="")
-        for n, given in enumerate(CONNECTIONS)
-    ),
     Case(
         "success",
         [Fault(kind="cut", on="contacts", times=2), Fault(kind="rate_limited", on="contacts")],
@@ -213,7 +217,11 @@ CASES = [
     Case("success with pseudonyms", arguments=PSEUDONYMS, outcome="success"),
     Case("pseudonyms and HTML", _respond("contacts", 200, HTML), arguments=PSEUDONYMS),
 ]
+#: Files have the same client: some of its errors stand for all.
+FILES_CASES = [*CLIENT_CASES[::5], *LANDING_CASES]
 SQL_CASES = [
+    *CLIENT_CASES,
+    *LANDING_CASES,
     Case("corrupt database", before=_at_first(lambda setup: corrupt_database(setup, ECHO))),
     Case(
         "unreachable store",

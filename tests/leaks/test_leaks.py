@@ -31,10 +31,10 @@ from tests.leaks.capture import Capture, Case, leaks_in
 from tests.leaks.setup import OUTLET, Setup, stored
 
 SUBJECTS: dict[str, tuple[type, Iterable[Case]]] = {
-    "turn to SQL": (turn.TurnToSql, (*turn.CASES, *turn.SQL_CASES)),
-    "turn to files": (turn.TurnToFiles, (*turn.CASES, *turn.FILES_CASES)),
-    "green_api to SQL": (green_api.GreenApiToSql, (*green_api.CASES, *green_api.SQL_CASES)),
-    "green_api to files": (green_api.GreenApiToFiles, green_api.CASES),
+    "turn to SQL": (turn.TurnToSql, turn.SQL_CASES),
+    "turn to files": (turn.TurnToFiles, turn.FILES_CASES),
+    "green_api to SQL": (green_api.GreenApiToSql, green_api.SQL_CASES),
+    "green_api to files": (green_api.GreenApiToFiles, green_api.FILES_CASES),
     "green_api check": (green_api_checks.GreenApiChecks, green_api_checks.CASES),
     "check": (whatsapp_checks.CheckNumbers, (*whatsapp_checks.CASES, *whatsapp_checks.SQL_CASES)),
     "get identity": (whatsapp_identities.GetIdentities, whatsapp_identities.CASES),

@@ -28,7 +28,7 @@ from tests.leaks.setup import (
     stored,
 )
 
-__all__ = ["CASES", "FILES_CASES", "POSTGRES_CASES", "SQL_CASES", "TurnToFiles", "TurnToSql"]
+__all__ = ["FILES_CASES", "POSTGRES_CASES", "SQL_CASES", "TurnToFiles", "TurnToSql"]
 
 TOKEN = "example-token-58c1f0"
 NUMBER, NAME = "447700900001", NAMES[0]
@@ -147,7 +147,7 @@ CONNECTIONS: list[dict[str, Any]] = [
 STORES: list[dict[str, Any]] = [
     {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": NAME, "password": PASSWORD, "schema": NAME},
 ]
-CASES = [
+CLIENT_CASES = [
     *(
         Case(f"{on} {status}", _respond(on, status, ERROR, location=ELSEWHERE))
         for on in ("create", "page")
@@ -169,6 +169,12 @@ CASES = [
         for on in ("create", "page")
         for kind in ("drop", "cut")
     ),
+    *(
+        Case(f"connection {n}: {next(iter(given))}", connection=given, outcome="")
+        for n, given in enumerate(CONNECTIONS)
+    ),
+]
+LANDING_CASES = [
     Case("repeated cursor", [Fault(kind="repeat_cursor", on="page", skip=1)]),
     Case("every cursor expires", [Fault(kind="expired", on="page", every=1)]),
     Case("empty pages", [Fault(kind="empty_page", on="page", every=1)]),
@@ -182,10 +188,6 @@ CASES = [
     Case("refused option", arguments={"page_size": 1}, behaviour={"page_size_option": "refuse"}),
     Case("a rejected row after others", [Fault(kind="body", on="page", skip=1, body=json.dumps({"data": [REJECTED]}))]),
     Case("store or folder breaks", before=_break),
-    *(
-        Case(f"connection {n}: {next(iter(given))}", connection=given, outcome="")
-        for n, given in enumerate(CONNECTIONS)
-    ),
     Case(
         "success",
         [Fault(kind="cut", on="page", times=2), Fault(kind="expired", on="page", skip=1)],
@@ -196,11 +198,14 @@ CASES = [
 OVERTAKEN = Case("another attempt completes", before=_overtake)
 #: What differs for a task that loads into the store, and for one that writes files.
 SQL_CASES = [
+    *CLIENT_CASES,
+    *LANDING_CASES,
     Case("corrupt database", before=_corrupt),
     OVERTAKEN,
     *(Case("unreachable store", store=fields, outcome="LandingError") for fields in STORES),
 ]
-FILES_CASES = [replace(OVERTAKEN, outcome="success")]
+#: Files have the same client: some of its errors stand for all.
+FILES_CASES = [*CLIENT_CASES[::5], *LANDING_CASES, replace(OVERTAKEN, outcome="success")]
 #: PostgreSQL quotes the row in each of these.
 POSTGRES_CASES = [
     Case(f"{table} {name}", before=partial(_quote_rows, table, what), outcome=outcome)

@@ -104,7 +104,7 @@ def missing(bench: Any) -> set[datetime]:
     return {contact.at for contact in exist if (contact.uuid, contact.at) not in held}
 
 
-@settings(max_examples=20, phases=PHASES)
+@settings(max_examples=10, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS, cursor_per_page=st.booleans())
 def test_cursors_that_go_on_after_the_last_row_pass_over_nobody(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta, *, cursor_per_page: bool
@@ -115,7 +115,7 @@ def test_cursors_that_go_on_after_the_last_row_pass_over_nobody(
     assert missing(pull_two_windows(lab, crowd, behaviour, asked)) == set()
 
 
-@settings(max_examples=30, phases=PHASES)
+@settings(max_examples=15, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS, ordering=st.sampled_from([None, "asc"]))
 def test_with_a_cursor_for_every_page_counting_cursors_pass_over_nobody(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta, ordering: str | None
@@ -126,7 +126,7 @@ def test_with_a_cursor_for_every_page_counting_cursors_pass_over_nobody(
     assert missing(pull_two_windows(lab, crowd, behaviour, asked)) == set()
 
 
-@settings(max_examples=20, phases=PHASES)
+@settings(max_examples=10, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS)
 def test_who_moves_before_being_read_lets_counting_cursors_pass_over_nobody(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta
@@ -137,7 +137,7 @@ def test_who_moves_before_being_read_lets_counting_cursors_pass_over_nobody(
     assert missing(pull_two_windows(lab, quiet, behaviour, {"lookback": lookback})) == set()
 
 
-@settings(max_examples=30, phases=PHASES)
+@settings(max_examples=15, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS | st.just(DAY))
 @example(Crowd([0, 1, 2, 720, 1425, 1438], 0, 1, []), 3, 10 * MINUTE)
 def test_counting_cursors_pass_over_for_good_only_who_lies_before_the_lookback(

@@ -169,7 +169,7 @@ def without_last_seen(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[
     return {name: [row | {"last_seen_at": None} for row in rows] for name, rows in found.items()}
 
 
-@settings(max_examples=20, phases=PHASES)
+@settings(max_examples=12, phases=PHASES)
 @given(scenario=scenarios())
 def test_tables_and_files_hold_what_was_answered_and_pulling_it_again_changes_nothing(
     lab: Any, scenario: Scenario
@@ -197,7 +197,7 @@ def test_tables_and_files_hold_what_was_answered_and_pulling_it_again_changes_no
     assert {name: after["sqlite"][name] for name in tables} == after["files"]
 
 
-@settings(max_examples=60, phases=PHASES)
+@settings(max_examples=30, phases=PHASES)
 @given(
     events=EVENTS,
     behaviour=st.builds(

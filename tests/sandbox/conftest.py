@@ -27,7 +27,7 @@ class Sender:
         self.session.trust_env = False
 
     def send(self, method, path, **options):
-        return self.session.request(method, self.sandbox.url + path, timeout=10, **options)
+        return self.session.request(method, self.sandbox.url + path, timeout=60, **options)
 
     def control(self, method, path, body=None):
         return self.send(method, "/sandbox" + path, json=body)

@@ -13,7 +13,7 @@ def sandbox():
 
 
 def status(sandbox, method="GET", path="/sandbox/requests", **headers):
-    return requests.request(method, sandbox.url + path, headers=headers, timeout=10).status_code
+    return requests.request(method, sandbox.url + path, headers=headers, timeout=60).status_code
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_foreign_host_is_refused(sandbox, host, path):
 def test_a_foreign_origin_is_refused_and_changes_nothing(sandbox, origin):
     before = sandbox.behaviour
     headers = {"Origin": origin, "Content-Type": "text/plain"}
-    answer = requests.post(f"{sandbox.url}/sandbox/behaviour", '{"page_size": 1}', headers=headers, timeout=10)
+    answer = requests.post(f"{sandbox.url}/sandbox/behaviour", '{"page_size": 1}', headers=headers, timeout=60)
     assert (answer.status_code, sandbox.behaviour) == (403, before)
 
 

@@ -62,7 +62,7 @@ def test_an_empty_page_does_not_end_an_export(client, sandbox, line_of):
 
 
 def test_a_delayed_request_does_not_reach_a_later_world(business, sandbox):
-    sandbox.fail(Fault(kind="delay", on="check", delay_s=0.3))
+    sandbox.fail(Fault(kind="delay", on="check", delay_s=2.0))
     with ThreadPoolExecutor(1) as thread:
         late = thread.submit(business.check, "+12015550123")
         while sandbox.faults.to_json():

@@ -16,7 +16,7 @@ def sandbox():
 def listed(sandbox):
     green_api = sandbox.green_api.behaviour
     url = f"{sandbox.url}/waInstance{green_api.id_instance}/getContacts/{green_api.token}"
-    return requests.get(url, timeout=10)
+    return requests.get(url, timeout=60)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

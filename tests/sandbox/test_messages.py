@@ -11,7 +11,7 @@ UNKNOWN = {"code": 1006, "title": "Resource not found", "details": "unknown cont
 def send(sandbox, wa_id=USER):
     message = {"to": wa_id, "type": "text", "text": {"body": "hello"}}
     headers = {"Authorization": f"Bearer {sandbox.whatsapp.behaviour.token}"}
-    return requests.post(f"{sandbox.url}/v1/messages", json=message, headers=headers, timeout=10)
+    return requests.post(f"{sandbox.url}/v1/messages", json=message, headers=headers, timeout=60)
 
 
 def test_a_contact_must_have_been_found_by_a_check_or_have_written_first():

@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, World, b
 
 def test_sandboxes_run_side_by_side():
     with Sandbox(bob()) as one, Sandbox(World(), behaviour=TurnBehaviour(token="other-token")) as other:
-        counts = [requests.get(f"{each.url}/sandbox", timeout=5).json()["contacts"] for each in (one, other)]
+        counts = [requests.get(f"{each.url}/sandbox", timeout=60).json()["contacts"] for each in (one, other)]
 
         assert (counts, one.url != other.url, other.token) == ([1, 0], True, "other-token")
 
@@ -22,7 +22,7 @@ def test_a_stopped_sandbox_refuses_connections():
         url = sandbox.url
 
     with pytest.raises(requests.exceptions.ConnectionError):
-        requests.get(f"{url}/sandbox", timeout=5)
+        requests.get(f"{url}/sandbox", timeout=60)
 
 
 def test_the_sandbox_imports_nothing_else_of_the_package():

@@ -131,7 +131,7 @@ def test_polls_during_retry_after_do_not_reset_the_failures(place):
     place.api.fail(Fault(on="check", kind="status", status=503, headers={"retry-after": "1"}, times=99))
 
     with pytest.raises(ServerError):
-        sensor(check, max_failures=2, timeout=60).execute(context())
+        sensor(check, max_failures=2, timeout=600).execute(context())
     assert place.api.requests.count("check", 503) == 3
 
 
