@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from hashlib import blake2b
 from itertools import filterfalse
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.mentions import (
@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.identifiers.mentions import (
 from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymizer
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 
-__all__ = ["NO_SUPPRESSIONS", "Contact", "SuppressionKey", "SuppressionList"]
+__all__ = ["NO_SUPPRESSIONS", "Contact", "Named", "SuppressionKey", "SuppressionList"]
 
 HASH_BYTES = 16
 KINDS = (Kind.WA_ID, Kind.LID, Kind.USER_ID, Kind.GROUP, Kind.CONTACT)
@@ -47,6 +47,10 @@ class Contact(NamedTuple):
     source: str
     account: str
     contact_id: str
+
+
+#: What the suppression list has hashes of.
+Named: TypeAlias = Identifier | Contact
 
 
 class RejectedRow(Protocol):
@@ -188,9 +192,33 @@ class SuppressionList:
         except UnsearchableError:
             return True
 
-    def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> list[RowT]:
-        """Return the records that :meth:`has_record` does not match."""
-        return list(filterfalse(self.matcher(source, account), records)) if self._hashes else list(records)
+    def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> tuple[list[RowT], set[Named]]:
+        """
+        Return the records that :meth:`has_record` does not match.
+
+        :returns: also what the other records name, and the list lacks.
+        """
+        if not self._hashes:
+            return list(records), set()
+        has_record, kept, unlisted = self.matcher(source, account), [], set[Named]()
+        for record in records:
+            if has_record(record):
+                unlisted |= self.unlisted(source, account, record)
+            else:
+                kept.append(record)
+        return kept, unlisted
+
+    def unlisted(self, source: str, account: str, record: ContactRow) -> set[Named]:
+        """
+        Return the contact and the identifiers that a record names beside an identifier on the list, and the list lacks.
+
+        Beside no such identifier, they may be other people's: a contact may have another number by now.
+        """
+        contact = Contact(source, account, record.contact_id)
+        ids = {Identifier(Kind(kind), value) for kind, value in record.ids._asdict().items() if value}
+        if not any(map(self.has, {*ids, *identifiers_in_contact_id(record.contact_id)})):
+            return set()
+        return {*filterfalse(self.has, ids), *filterfalse(self.has_contact, [contact])}
 
     def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
         """Return the rejects that mention no person. One that cannot be searched loses its body."""

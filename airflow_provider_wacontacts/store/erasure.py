@@ -14,13 +14,14 @@ After a kill, run it again: it continues where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
-from airflow_provider_wacontacts.identifiers.suppression import Contact
+from airflow_provider_wacontacts.identifiers.suppression import Contact, Named
 from airflow_provider_wacontacts.store.changes import Changes, log_erased_identities
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
@@ -34,14 +35,16 @@ from airflow_provider_wacontacts.store.person_search import (
     Limit,
     PersonSearch,
     rows_by_keys,
+    stated_identifiers,
 )
 
-__all__ = ["LINKED_EACH", "ErasedRows", "erase", "erase_named", "erase_suppressed", "find"]
+__all__ = ["LINKED_EACH", "ErasedRows", "erase", "erase_named", "erase_suppressed", "erase_unlisted", "find"]
 
 K = TypeVar("K")
 
 #: Rows, or contacts, deleted in one transaction.
 CHUNK = 500
+CONTACT_TYPES = {"source": "text", "account": "text", "contact_id": "text"}
 #: A person has a number, and up to so many identifiers of other kinds or spellings.
 LINKED_EACH = 3
 VERSIONS = """
@@ -62,6 +65,18 @@ CLEAR_KEYS = f"UPDATE {{at}}wacontacts_check_result SET contact_key = NULL WHERE
 DELETE_NUMBERS = "DELETE FROM {at}wacontacts_number WHERE number_id IN (SELECT given.id FROM {given})"
 DELETE_IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE identity_id IN (SELECT given.id FROM {given})"
 DELETE_REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN (SELECT given.id FROM {given})"
+
+
+#: CROSS JOIN sets the order of SQLite's loops.
+IDS_OF_CONTACTS = """
+SELECT DISTINCT given.source, given.account, given.contact_id, p.wa_id, p.lid, p.user_id FROM {given}
+CROSS JOIN {at}wacontacts_account a
+CROSS JOIN {at}wacontacts_contact_version v
+CROSS JOIN {at}wacontacts_contact_payload p
+WHERE a.source = given.source AND a.account = given.account
+    AND v.account_id = a.account_id AND v.contact_id = given.contact_id
+    AND p.account_id = v.account_id AND p.version_id = v.version_id
+"""
 
 
 class ErasedRows(NamedTuple):
@@ -141,26 +156,39 @@ def erase(
     return erased
 
 
-def erase_named(context: StoreContext, record: Callable[[Database, Collection[Identifier]], set[Identifier]]) -> None:
+def erase_named(context: StoreContext, record: Callable[[Database, Collection[Named]], Collection[Named]]) -> None:
     """
-    Record what a system returned. If it names further identifiers of erased people, erase these first.
+    Record what a system returned. If it names what is not known of erased people, erase that first.
 
-    Identifiers that are linked with many others are left alone: the system must be wrong about them.
-
-    :param record: stores everything in a transaction; or nothing, and returns such identifiers. Its
-        argument is the identifiers to leave alone.
+    :param record: stores everything in a transaction; or nothing, and returns such identifiers and contacts. Its
+        argument is what to leave alone from now on.
     :raises LandingError: the database failed.
     """
-    left_alone: set[Identifier] = set()
+    left_alone: set[Named] = set()
+    while unlisted := context.run(lambda db: record(db, left_alone)):
+        erase_unlisted(context, unlisted)
+        left_alone.update(unlisted)
 
-    def work(db: Database) -> set[Identifier]:
-        return record(db, left_alone)
 
-    while unlisted := context.run(work):
-        try:
-            erase(context, unlisted, limit=Limit(len(unlisted) * LINKED_EACH))
-        except ConfigError:
-            left_alone |= unlisted
+def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
+    """
+    Erase identifiers and contacts that a system named beside an identifier of an erased person.
+
+    Identifiers that are linked with many others are left alone: the system must be wrong about them. So are contacts
+    that had other identifiers before: they may have been other people's.
+
+    :raises LandingError: the database failed.
+    """
+    identifiers = {one for one in unlisted if isinstance(one, Identifier)}
+    contacts = {one for one in unlisted if isinstance(one, Contact)}
+    with context.read() as db:
+        erased = context.suppressions.cached(db.connection)
+        rows = rows_by_keys(db, IDS_OF_CONTACTS, [one._asdict() for one in sorted(contacts)], **CONTACT_TYPES)
+    for row in rows:
+        if any(not erased.has(one) and one not in identifiers for one in stated_identifiers(row)):
+            contacts.discard(Contact(row.source, row.account, row.contact_id))
+    with suppress(ConfigError):
+        erase(context, identifiers, contacts, limit=Limit(len(identifiers) * LINKED_EACH))
 
 
 def erase_suppressed(context: StoreContext) -> ErasedRows:

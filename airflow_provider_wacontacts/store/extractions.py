@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
+from airflow_provider_wacontacts.identifiers.suppression import Named
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import accounts, ledger
 from airflow_provider_wacontacts.store.attempts import ExtractionAttempt
@@ -22,6 +22,7 @@ from airflow_provider_wacontacts.store.batches import (
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
+from airflow_provider_wacontacts.store.erasure import erase_named
 from airflow_provider_wacontacts.store.fields import FieldObservation, is_latest, record_fields
 from airflow_provider_wacontacts.store.superseded import without_purged
 
@@ -55,8 +56,8 @@ class Extraction(ExtractionAttempt):
         """
         Commit a batch: rows, rejects, changes, counters and position together, or nothing of it.
 
-        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted. Superseded versions
-        that the account no longer keeps are not written.
+        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted; rows of them that
+        the erasure could not find are erased now. Superseded versions that the account no longer keeps are not written.
 
         :param records: in any order; may be empty, and may repeat each other and committed rows.
         :param position: where a later attempt may resume; ``None`` where it has to start at the beginning.
@@ -70,18 +71,21 @@ class Extraction(ExtractionAttempt):
         """
         context, account_id = self._context, self._started.account_id
 
-        def work(connection: Connection) -> ledger.CommitCounts:
-            tables, now = context.tables, context.now(connection)
+        counts = ledger.CommitCounts(0, 0, 0, 0, 0)
+
+        def work(db: Database, left_alone: Collection[Named]) -> set[Named]:
+            nonlocal counts
+            connection, tables, now = db.connection, context.tables, context.now(db.connection)
             first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 accounts.pin_number_id(connection, tables, account_id, set(number_ids))
             suppressed = context.suppressions.locked(connection)
-            kept = records
-            if suppressed is not NO_SUPPRESSIONS:
-                kept = suppressed.remove_suppressed(self._started.source, self._started.account, records)
+            kept, named = suppressed.remove_suppressed(self._started.source, self._started.account, records)
+            if unlisted := named.difference(left_alone):
+                return unlisted
             batch = Batch(account_id, extracted_at, dedupe_and_number(kept, first))
             new, refused = write_bisecting(connection, context.write_batch, batch)
-            new = without_purged(Database(connection, tables), account_id, new)
+            new = without_purged(db, account_id, new)
             flag_repaired(connection, tables, batch)
             quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
             insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=now)
@@ -91,9 +95,9 @@ class Extraction(ExtractionAttempt):
             changes = Changes(account_id)
             changes.add(new, batch.rows)
             changes.write(connection, context)
-            return counts
+            return set()
 
-        counts = context.transactions.run(work)
+        erase_named(context, work)
         self.rows += counts.rows
         self.rejected += counts.rejected
         return counts.new_versions

@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.directory_copy import PEOPLE, PEOPLE_OF_CONTACTS
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers
 
-__all__ = ["NO_LIMIT", "FoundContact", "FoundRows", "Limit", "PersonSearch", "contacts_named", "rows_by_keys"]
+__all__ = ["NO_LIMIT", "FoundContact", "FoundRows", "Limit", "PersonSearch", "rows_by_keys", "stated_identifiers"]
 
 CHUNK = 1_000
 #: Values behind IN are looked up by index in both databases; for a join, SQLite would scan the table for each value.
@@ -227,13 +227,13 @@ class PersonSearch:
         people = len(known)
         while new:
             rows = self._rows_stating(new)
-            new = self._unknown(known, (identifier for row in rows for identifier in _stated(row)))
+            new = self._unknown(known, (identifier for row in rows for identifier in stated_identifiers(row)))
             limit.check(people, len(known))
         return set(known.values())
 
     def existing(self, identifiers: Collection[Identifier]) -> set[Identifier]:
         """Return which of the identifiers the store has."""
-        stated = {identifier for row in self._rows_stating(identifiers) for identifier in _stated(row)}
+        stated = {identifier for row in self._rows_stating(identifiers) for identifier in stated_identifiers(row)}
         return {one for one in identifiers if stated & self._all_spellings([one])}
 
     def _unknown(self, known: dict[Identifier, Identifier], found: Iterable[Identifier]) -> list[Identifier]:
@@ -254,10 +254,10 @@ class PersonSearch:
             ids = IdsByKind(row.wa_id, row.lid, row.user_id)
             if suppressed.has_record(row.source, row.account, _IdsOfContact(row.contact_id, ids)):
                 contacts.add(Contact(row.source, row.account, row.contact_id))
-                identifiers |= set(_stated(row))
+                identifiers |= set(stated_identifiers(row))
         for sql, key in ((ALL_NUMBERS, "number_id"), (ALL_IDENTITIES, "identity_id")):
             for row in self._pages(sql, {key: 0}):
-                identifiers |= set(_stated(row))
+                identifiers |= set(stated_identifiers(row))
         return {one for one in identifiers if suppressed.has(one)}, contacts
 
     def contacts(self, identifiers: Collection[Identifier], named: Iterable[Contact] = ()) -> list[FoundContact]:
@@ -268,7 +268,7 @@ class PersonSearch:
         """
         found = {FoundContact(*row) for row in self._select(CONTACTS, identifiers)}
         found |= {FoundContact(*row) for row in self._beginning(identifiers)}
-        found |= contacts_named(self._db, named)
+        found |= _contacts_named(self._db, named)
         return sorted(found, key=lambda contact: (contact.account_id, contact.contact_id))
 
     def rows(
@@ -294,13 +294,14 @@ class PersonSearch:
             people=self._people(identifiers, contacts),
             changed={
                 *changed_identifiers(self._db, identifiers),
-                *(other for row in others for other in _stated(row)),
+                *(other for row in others for other in stated_identifiers(row)),
             }
             - self._all_spellings(identifiers),
         )
-        mentions = mentions or Mentions(self._all_spellings(identifiers))
-        self._add_results(found, identifiers, mentions)
-        found.rejects = list(self._rejects(mentions))
+        if identifiers or mentions:
+            mentions = mentions or Mentions(self._all_spellings(identifiers))
+            self._add_results(found, identifiers, mentions)
+            found.rejects = list(self._rejects(mentions))
         return found
 
     def _rows_stating(self, identifiers: Collection[Identifier]) -> list[Any]:
@@ -369,7 +370,7 @@ class PersonSearch:
         return {Identifier(one.kind, value) for one in identifiers for value in self._spellings(one)}
 
 
-def contacts_named(db: Database, named: Iterable[Contact]) -> set[FoundContact]:
+def _contacts_named(db: Database, named: Iterable[Contact]) -> set[FoundContact]:
     """Find contacts by their feed, account and ID; also contacts of which only versions are left."""
     given = [contact._asdict() for contact in named]
     rows = rows_by_keys(db, CONTACTS_NAMED, given, source="text", account="text", contact_id="text")
@@ -385,7 +386,7 @@ def rows_by_keys(db: Database, sql: str, given: Iterable[dict[str, Any]], **type
     return found
 
 
-def _stated(row: Any) -> Iterator[Identifier]:
+def stated_identifiers(row: Any) -> Iterator[Identifier]:
     """Yield the identifiers that a row states of one person."""
     values = row._asdict()
     if number := values.get("number"):

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import LandingError
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ledger
@@ -42,6 +42,7 @@ from airflow_provider_wacontacts.store.completeness import (
     newest_snapshot,
 )
 from airflow_provider_wacontacts.store.context import StoreContext
+from airflow_provider_wacontacts.store.erasure import erase_unlisted
 from airflow_provider_wacontacts.store.fields import FieldObservation, record_fields
 from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, version_to_land
 
@@ -92,7 +93,7 @@ class SnapshotExtraction(ExtractionAttempt):
         snapshot is complete, a missing contact gets a ``gone`` version, which keeps the last known payload. A snapshot
         older than the newest one of the same types of contacts is ``refused``, and nothing of it is written. Of rows
         with the same id the first counts. Rows that the database refuses become rejects. Erased contacts are skipped,
-        and count only when snapshots are compared in size.
+        and count only when snapshots are compared in size; rows of them that the erasure could not find are erased now.
 
         :param records: makes an iterable of the contacts, in the order of the response; called again if the transaction
             is retried. Their ``updated_at`` is ignored.
@@ -110,6 +111,7 @@ class SnapshotExtraction(ExtractionAttempt):
             the future; nothing was written.
         """
         shrinking, context = guard or ShrinkGuard(), self._context
+        unlisted: set[Named] = set()
 
         def work(connection: Connection) -> ledger.ExtractionResult:
             landing = _Landing(connection, context, self._started, extracted_at)
@@ -119,6 +121,7 @@ class SnapshotExtraction(ExtractionAttempt):
                 _expect_past(newest, context.now(connection))
                 return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
             sums = landing.land(records(), rejects, unkept)
+            unlisted.update(landing.unlisted)
             seen = Seen.of(*landing.seen(), group=self._group)
             earlier = landing.earlier(seen, shrinking.confirmations - 1)
             kept = landing.rows.kept(earlier.taken_at) + landing.skipped
@@ -139,6 +142,8 @@ class SnapshotExtraction(ExtractionAttempt):
             return result._replace(drift=record_fields(connection, context, self._started, fields(), **at))
 
         result = context.transactions.run(work)
+        if unlisted:
+            erase_unlisted(context, unlisted)
         ledger.analyze(context, result)
         return result
 
@@ -157,6 +162,8 @@ class _Landing:
         self._extracted_at = extracted_at
         self._erased = NO_SUPPRESSIONS
         self._skipped: set[str] = set()
+        #: What records of erased people name, and the suppression list lacks.
+        self.unlisted: set[Named] = set()
         self._changes = Changes(begun.account_id)
         self._first = 0
 
@@ -281,6 +288,7 @@ class _Landing:
         for record in records:
             if has_record(record):
                 self._skipped.add(record.contact_id)
+                self.unlisted |= self._erased.unlisted(self._begun.source, self._begun.account, record)
             else:
                 yield record
 

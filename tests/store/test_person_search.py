@@ -180,6 +180,51 @@ def test_an_answer_that_names_ids_of_an_erased_number_erases_their_rows_in_any_o
     assert erase(landing.store.context, who("+551161234567", LID, USER_ID)).contacts == 0
 
 
+@pytest.mark.parametrize("erased_first", [True, False])
+def test_a_contact_without_an_id_goes_when_a_version_names_the_person_in_any_order(landing, erased_first):
+    steps = [
+        lambda: erase(landing.store.context, who(f"+{BOB}")),
+        lambda: put(landing, landing.record("bob", MONDAY + timedelta(days=1), wa_id=BOB), run="later"),
+    ]
+    put(landing, landing.record("bob"), landing.record("eve"))
+    for step in steps if erased_first else reversed(steps):
+        step()
+
+    put(landing, landing.record("bob"), landing.record("eve"), run="again")
+    assert names(landing) == {"eve"}
+    assert [row["contact_id"] for row in landing.dump()["current"]] == ["eve"]
+
+
+@pytest.mark.parametrize("given_value", [f"+{BOB}", LID])
+@pytest.mark.parametrize("erased_first", [True, False])
+def test_a_snapshot_that_states_a_number_beside_a_lid_erases_both_in_any_order(
+    landing, book, given_value, erased_first
+):
+    both = landing.record(LID, phoneNumber=f"{BOB}@c.us")._replace(lid=LID, wa_id=BOB)
+    eve = landing.record(f"{EVE}@c.us", wa_id=EVE)
+    put(landing, contact(landing, "by number", wa_id=BOB), contact(landing, "eve", wa_id=EVE))
+    Checks(landing).check({f"+{BOB}": NumberResult("valid", BOB)})
+
+    def snapshot(*records, day=1):
+        taken_at = MONDAY + timedelta(days=day)
+        book.begin(f"day {day}").land(lambda: iter(records), extracted_at=taken_at, size=10)
+
+    snapshot(contact(landing, LID, lid=LID), eve)
+    steps = [lambda: erase(landing.store.context, who(given_value)), lambda: snapshot(both, eve, day=2)]
+    for step in steps if erased_first else reversed(steps):
+        step()
+
+    assert names(landing) == {"eve", f"{EVE}@c.us"}
+    assert landing.rows("SELECT number FROM wacontacts_number") == []
+
+
+def test_a_contact_that_had_another_number_before_keeps_those_versions(landing):
+    erase(landing.store.context, who(f"+{BOB}"))
+    put(landing, contact(landing, "eve", wa_id=EVE))
+    put(landing, landing.record("eve", MONDAY + timedelta(days=1), wa_id=BOB), run="later")
+    assert [row["wa_id"] for row in landing.dump()["version"]] == [EVE]
+
+
 def test_an_answer_that_links_an_erased_number_with_many_others_erases_nobody(sqlite_landing, checks):
     checks.check({f"+4462345{n:04}": NumberResult("valid", EVE) for n in range(20)})
     check = checks.fill(CheckInput(f"+{BOB}", f"+{BOB}"), run="two")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
+from airflow_provider_wacontacts.identifiers.suppression import Named
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
 from airflow_provider_wacontacts.store.checks.budget import refund, utc_day
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
@@ -200,7 +201,7 @@ class Check:
         """
         context, sender = self._context, self._sender
 
-        def work(db: Database, left_alone: Collection[Identifier]) -> set[Identifier]:
+        def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
             own: dict[str, Any] = {"holder": self._holder, "left_alone": left_alone}
             return results.record(db, context, sender, self._row.check_id, received, **own)
 

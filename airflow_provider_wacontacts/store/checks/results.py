@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.mentions import Mentions
-from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named, SuppressionList
 from airflow_provider_wacontacts.store.checks.identifiers import IDS, refresh_keys, store_ids
 from airflow_provider_wacontacts.store.checks.model import (
     CACHED_FOR,
@@ -156,7 +156,7 @@ def record(
     received: CheckResults,
     *,
     holder: str,
-    left_alone: Collection[Identifier] = (),
+    left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
     Store the results of a check's request, copy them to it and to each check that waits for them, and end the leases.
@@ -192,7 +192,7 @@ def record_delivered(
     *,
     erased: SuppressionList,
     verified: bool,
-    left_alone: Collection[Identifier] = (),
+    left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
     Store the results of a callback where they are news, and copy them to each check that waits for them.

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
+from airflow_provider_wacontacts.identifiers.suppression import Named
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
@@ -185,7 +186,7 @@ class SenderChecks:
         """
         users = SenderIdentities(self.context, self.sender)
 
-        def work(db: Database, left_alone: Collection[Identifier]) -> set[Identifier]:
+        def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
             erased = self.context.suppressions.locked(db.connection)
             # The results come last but for the log of identities: they take the lock of the change log.
             store_identifier_changes(db, erased, self.sender, identifiers, received.answered_at)
