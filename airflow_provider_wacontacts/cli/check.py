@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts, parse_duration
+from airflow_provider_wacontacts.cli.formatting import (
+    ParagraphFormatter,
+    format_counts,
+    lines_on_stdin,
+    parse_duration,
+)
 from airflow_provider_wacontacts.cli.store_options import (
     add_store_options,
     airflow_to_stderr,
@@ -72,7 +76,7 @@ def _check(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         hook = _hook(options)
         hook.check()
         preview = preview_check(
-            parse_inputs((line for line in map(str.strip, sys.stdin) if line), region or getattr(hook, "region", None)),
+            parse_inputs(lines_on_stdin(), region or getattr(hook, "region", None)),
             SenderChecks.of(store.context, hook.budget),
             fresh_after=datetime.now(UTC) - options.fresh_for,
             force_check=options.force_check,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts
+from airflow_provider_wacontacts.cli.formatting import ParagraphFormatter, format_counts, lines_on_stdin
 from airflow_provider_wacontacts.cli.store_options import (
     add_secret_option,
     add_store_options,
@@ -108,8 +107,7 @@ def people_on_stdin(*, ignore_unreadable: bool = False) -> People:
     """
     from airflow_provider_wacontacts.pipelines.erasure import read_people
 
-    lines = (line for line in map(str.strip, sys.stdin) if line)
-    return read_people(lines, ignore_unreadable=ignore_unreadable)
+    return read_people(lines_on_stdin(), ignore_unreadable=ignore_unreadable)
 
 
 def local_or_remote(path: str) -> ObjectPath:

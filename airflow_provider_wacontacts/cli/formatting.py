@@ -1,15 +1,17 @@
-"""Durations, times, tables and paragraphs in a terminal."""
+"""Durations, times, tables, lines and paragraphs in a terminal."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import re
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-__all__ = ["ParagraphFormatter", "format_counts", "format_table", "format_utc", "parse_duration"]
+__all__ = ["ParagraphFormatter", "format_counts", "format_table", "format_utc", "lines_on_stdin", "parse_duration"]
 
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 DURATION = re.compile("".join(rf"(?:(?P<{name}>[0-9]+){unit})?" for unit, name in UNITS.items()))
@@ -80,3 +82,12 @@ def _cell(value: object) -> str:
         return "-"
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def lines_on_stdin() -> Iterator[str]:
+    """Yield the lines of standard input that are not empty. Bytes that are not UTF-8 become lone surrogates."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    # Spreadsheets begin a file with a byte order mark.
+    lines = (line.lstrip("\ufeff").strip() for line in sys.stdin)
+    return filter(None, lines)

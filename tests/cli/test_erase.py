@@ -34,7 +34,7 @@ def erase(tmp_path, monkeypatch, capsys):
     upgrade(create_engine(url))
 
     def run(*arguments, lines="", place=("--url-env", "STORE_URL"), command=("erase",)):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode("utf-8", "surrogateescape"))))
         code = cli.main(["store", *command, *place, *arguments])
         return code, *capsys.readouterr()
 
@@ -51,6 +51,12 @@ def test_ids_on_standard_input_are_erased_and_counted(erase, tmp_path):
 
     assert (code, hashes(tmp_path)) == (0, 2)
     assert json.loads(out) == dataclasses.asdict(ErasureSummary(people=2))
+
+
+def test_a_byte_order_mark_is_left_out_and_a_damaged_line_is_counted(erase):
+    assert erase("--json", lines="\ufeffUS.1349\r\n")[0] == 0
+    code, _, problem = erase(lines=f"{BOB}\n+1201\udcff5550123\n")
+    assert (code, "1 of 2 IDs is invalid" in problem, "5550123" in problem) == (1, True, False)
 
 
 def test_the_counts_are_for_people_by_default(erase):
