@@ -12,6 +12,8 @@ from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_group, rea
 __all__ = ["read_contact", "read_identifier"]
 
 MAX_CONTACT_LENGTH = 255
+#: Characters that no database accepts, so no contact has them.
+REFUSED = re.compile(r"[\0\ud800-\udfff]")
 READERS: dict[Kind, Callable[[object], Identifier | None]] = {
     Kind.WA_ID: read_wa_id,
     Kind.LID: read_lid,
@@ -22,9 +24,10 @@ NAMED_KIND = re.compile(rf"({'|'.join(Kind)}):(.*)", re.DOTALL)
 
 
 def read_contact(value: object) -> Identifier | None:
-    """Read a system's own ID of a contact: 1 to 255 printable characters; ``None`` if the value is none."""
-    is_readable = type(value) is str and len(value) <= MAX_CONTACT_LENGTH and value.isprintable() and value.strip()
-    return Identifier(Kind.CONTACT, str(value)) if is_readable else None
+    """Read a system's own ID of a contact: 1 to 255 characters; ``None`` if the value is none."""
+    if type(value) is not str or not value.strip() or len(value) > MAX_CONTACT_LENGTH or REFUSED.search(value):
+        return None
+    return Identifier(Kind.CONTACT, value)
 
 
 def read_identifier(value: object, region: str | None = None) -> Identifier:

@@ -167,7 +167,7 @@ def parse_record(
 
 
 class _Id(msgspec.Struct, gc=False):
-    # Of repeated members the last counts, and those before it may be null.
+    # Of repeated keys the last counts, and those before it may be null.
     id: str | None = None
     phone_number: msgspec.Raw = msgspec.field(name="phoneNumber", default=msgspec.Raw())
 
@@ -180,7 +180,9 @@ _ID = msgspec.json.Decoder(_Id)
 def _keys(text: Text, taken_at: datetime) -> GreenApiKeys:
     decoded = _ID.decode(text)
     # It is beside the id of a contact whose id hides the number.
-    phone_number = bytes(decoded.phone_number).strip(b'"').decode()
+    phone_number: Any = bytes(decoded.phone_number).strip(b'"').decode()
+    if "\\" in phone_number:
+        phone_number = msgspec.json.decode(decoded.phone_number)
     return GreenApiKeys(decoded.id or "", taken_at, ids_by_kind(decoded.id, phone_number))
 
 

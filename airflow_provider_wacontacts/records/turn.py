@@ -48,7 +48,7 @@ ESCAPED_NUL = re.compile(rb"\\u0000")
 
 
 class _Details(msgspec.Struct, gc=False):
-    whatsapp_id: str | None = None
+    whatsapp_id: str | int | None = None
 
 
 class TurnKeys(msgspec.Struct, gc=False):
@@ -231,7 +231,7 @@ def _read_keys(contact: Any) -> TurnKeys:
         uuid=uuid,
         id=contact_id if type(contact_id) in (int, str) else None,
         number_id=number_id if type(number_id) in (int, str) else None,
-        details=_Details(wa_id if type(wa_id) is str else None),
+        details=_Details(wa_id if type(wa_id) in (int, str) else None),
     )
 
 

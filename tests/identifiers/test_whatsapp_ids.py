@@ -113,6 +113,7 @@ def test_the_creator_of_a_group_is_read_from_the_old_form_only():
         ("lid:120650379300963@lid", Identifier(Kind.LID, "120650379300963@lid")),
         ("11001234567.0", Identifier(Kind.WA_ID, "11001234567")),
         ("1 100 123 4567", Identifier(Kind.NUMBER, "+11001234567")),
+        ("contact:a\u202eb\xa0c\nd", Identifier(Kind.CONTACT, "a\u202eb\xa0c\nd")),
     ],
 )
 def test_an_identifier_of_any_kind_is_read_from_text(text, identifier):
@@ -127,6 +128,8 @@ def test_an_identifier_of_any_kind_is_read_from_text(text, identifier):
         ("lid:120650379300963", "not a lid"),
         ("contact:", "not a contact"),
         ("contact:" + "x" * 256, "not a contact"),
+        ("contact:a\0b", "not a contact"),
+        ("contact:a\ud800b", "not a contact"),
         ("27821234ba569", "letters"),
     ],
 )

@@ -133,6 +133,14 @@ def test_the_ids_of_a_contact_are_sorted_by_kind(contact, ids):
     assert [keys.ids for keys in page.keys] == [ids]
 
 
+def test_the_ids_of_a_contact_are_read_in_every_spelling_of_json():
+    body = rb'[{"id":"123456789012345\u0040lid","phoneNumber":"1100\u00312\u00334567\u0040c.us"}]'
+    expected = IdsByKind("11001234567", "123456789012345@lid", None)
+    (page,) = parse_snapshot(body).pages(NOON)
+
+    assert [record.ids for record in records_of(body)] == [keys.ids for keys in page.keys] == [expected]
+
+
 def test_an_id_may_occur_twice():
     assert [record.contact_id for record in records_of(b'[{"id":"null@c.us","name":"a"},{"id":"null@c.us"}]')] == [
         "null@c.us",

@@ -144,7 +144,7 @@ def test_text_that_databases_refuse_is_repaired_and_flagged(odd: bytes) -> None:
         ({"uuid": "u", "details": {"whatsapp_id": "16315551000:12@s.whatsapp.net"}}, "u", "16315551000"),
         ({"uuid": "u", "details": {"whatsapp_id": "+1 (631) 555-1000"}}, "u", None),
         ({"uuid": "u", "details": {"whatsapp_id": "US.13491208655302741918"}}, "u", None),
-        ({"uuid": "u", "details": {"whatsapp_id": 16315551000}}, "u", None),
+        ({"uuid": "u", "details": {"whatsapp_id": 16315551000}}, "u", "16315551000"),
         ({"uuid": "u", "details": None}, "u", None),
         ({"uuid": "u", "details": "text"}, "u", None),
         ({"uuid": "u", "number_id": [1]}, "u", None),
