@@ -24,8 +24,11 @@ __all__ = ["DatabaseName", "failure", "is_data_error", "is_unknown_host", "rejec
 DATA_ERRORS = ("22", "54", "23502", "23514", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_NOTNULL")
 #: Dropped connection, server starting or shutting down, too many connections.
 LOST = ("08", "57P", "53300")
-#: Names that may be shown: what an identifier is, and not a value in the wrong quotes.
-IDENTIFIER = re.compile(r'(?:column|relation|table|schema|function|column:|table:) "?([A-Za-z_][A-Za-z0-9_.]{0,62})\b')
+#: Names that may be shown: what an identifier is, and not a value in the wrong quotes. Where the search path has no
+#: schema, "no schema has been selected".
+IDENTIFIER = re.compile(
+    r'(?:column|relation|table|schema|function|column:|table:) "?(?!has been )([A-Za-z_][A-Za-z0-9_.]{0,62})\b'
+)
 
 
 class DatabaseName(NamedTuple):
@@ -167,7 +170,11 @@ CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
         "cannot open the file {address}: its directory is missing, or may not be written. Correct the path",
     ),
     (("SQLITE_NOTADB", "SQLITE_CORRUPT"), ConfigError, "leads to {address}, which is no intact SQLite database"),
-    (("25006",), StoreError, "leads to a read-only server, such as a standby. Let it lead to the primary server"),
+    (
+        ("25006",),
+        StoreError,
+        "leads to a read-only server, such as a standby, or default_transaction_read_only is on. Correct that",
+    ),
     (("53100", "SQLITE_FULL"), StoreError, "has no disk space left. Free some on the database's disk"),
     (("53200",), StoreError, "ran out of memory on the server"),
     (("SQLITE_IOERR",), StoreError, "cannot read or write {address}: the disk failed"),
@@ -178,7 +185,11 @@ CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
     ),
     (("28",), ConfigError, "cannot log in as {user!r}. Correct login and password"),
     (("3D000",), ConfigError, "has no database {database!r}. Correct the connection's schema, or create it"),
-    (("3F000",), ConfigError, "has no schema{identifier}. Correct the name, or create it"),
+    (
+        ("3F000",),
+        ConfigError,
+        "has no schema{identifier}. Correct extra 'table_schema', or create it",
+    ),
     (("42P01",), ConfigError, "has no table or view{identifier}. Correct the name, or extra 'table_schema'"),
     (("42703",), ConfigError, "has no column{identifier} there. Correct the SQL"),
     (("42883", "42704"), ConfigError, "has no function or type that the SQL names. Correct the SQL"),

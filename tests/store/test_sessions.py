@@ -149,6 +149,15 @@ def test_a_full_disk_a_time_out_and_a_read_only_database_are_named(postgres_land
     assert (state in str(raised.value), "example-person" in str(raised.value)) == (True, False)
 
 
+def test_a_search_path_without_a_schema_is_named(postgres, postgres_engine):
+    with postgres_engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS nowhere"))
+    engine = create_engine(f"{postgres.url()}?options=-csearch_path%3Dnowhere")
+    with pytest.raises(ConfigError, match=r"has no schema\. Correct extra 'table_schema'"):
+        Store(engine).prepare()
+    engine.dispose()
+
+
 def test_a_full_disk_under_sqlite_is_named(sqlite_landing):
     extraction = sqlite_landing.begin()
 
