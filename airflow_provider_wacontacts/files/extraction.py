@@ -31,7 +31,7 @@ from airflow_provider_wacontacts.files.local import FILE_MODE, create_folder, lo
 from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.records.json import has_repeated_members
+from airflow_provider_wacontacts.records.json import has_repeated_keys
 from airflow_provider_wacontacts.records.pages import Page
 from airflow_provider_wacontacts.records.record import MAX_REASONS, Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -219,8 +219,7 @@ class ExtractionWriter:
         kept = [
             index
             for index, (keys, text) in enumerate(zip(page.keys, page.texts, strict=True))
-            if not has_record(keys)
-            and not (has_repeated_members(bytes(text)) and suppression_list.found_in(bytes(text)))
+            if not has_record(keys) and not (has_repeated_keys(bytes(text)) and suppression_list.found_in(bytes(text)))
         ]
         return Rows(
             [page.texts[index] for index in kept],

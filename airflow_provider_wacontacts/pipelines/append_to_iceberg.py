@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,8 +65,7 @@ class AppendSummary:
         """Return it as the dictionary that XCom carries."""
         return asdict(self)
 
-    def plus(self, other: AppendSummary) -> AppendSummary:
-        """Return the sum."""
+    def __add__(self, other: AppendSummary) -> AppendSummary:
         mine, theirs = asdict(self), asdict(other)
         return AppendSummary(**{name: mine[name] + theirs[name] for name in mine})
 
@@ -84,26 +83,34 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
         appended.
     """
     found = prefixes_in_order(root, spec.source, spec.account)
-    extractions = {prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found}
-    table.refresh()
-    known = table.appended(extractions)
-    summary = AppendSummary()
-    for prefix in found:
+    appender = _Appender(spec, found, table)
+    return sum((appender.append(prefix) for prefix in found), start=AppendSummary())
+
+
+class _Appender:
+    """Appends extractions, each once, while other tasks append to the table."""
+
+    def __init__(self, spec: AppendSpec, found: Iterable[CompletePrefix], table: ContactTable) -> None:
+        self._spec = spec
+        self._table = table
+        self._extractions = {prefix.manifest.extraction_id: prefix.manifest.extracted_at for prefix in found}
+        self._known = self._appended()
+
+    def append(self, prefix: CompletePrefix) -> AppendSummary:
         for _ in range(ATTEMPTS):
-            if prefix.manifest.extraction_id in known:
-                summary = summary.plus(KNOWN)
-                break
+            if prefix.manifest.extraction_id in self._known:
+                return KNOWN
             try:
-                summary = summary.plus(_append(spec, prefix, table))
-                break
+                return _append(self._spec, prefix, self._table)
             except ConflictError:
-                table.refresh()
-                known = table.appended(extractions)
-        else:
-            raise LandingError(
-                f"Other tasks committed to the table {ATTEMPTS} times before this one could. Retry the task."
-            )
-    return summary
+                self._known = self._appended()
+        raise LandingError(
+            f"Other tasks committed to the table {ATTEMPTS} times before this one could. Retry the task."
+        )
+
+    def _appended(self) -> set[str]:
+        self._table.refresh()
+        return self._table.appended(self._extractions)
 
 
 def _append(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:

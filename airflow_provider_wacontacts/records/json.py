@@ -25,7 +25,7 @@ __all__ = [
     "decode_leniently",
     "decoder_of",
     "encode",
-    "has_repeated_members",
+    "has_repeated_keys",
     "read_object",
     "repair",
     "split_list",
@@ -193,7 +193,7 @@ def split_object(body: bytes) -> dict[str, bytes]:
     return members
 
 
-def has_repeated_members(text: bytes) -> bool:
+def has_repeated_keys(text: bytes) -> bool:
     """
     Return whether an object in a JSON text has one key twice. Decoders keep the last; the text has both.
 
@@ -205,21 +205,21 @@ def has_repeated_members(text: bytes) -> bool:
             return False
         if _PLAIN.encode(_DECODER.decode(text)) == text:
             return False
-    names = _Names()
+    keys = _Keys()
     try:
-        json.loads(text.decode("utf-8", "surrogateescape"), strict=False, object_pairs_hook=names, parse_int=str)
+        json.loads(text.decode("utf-8", "surrogateescape"), strict=False, object_pairs_hook=keys, parse_int=str)
     except (ValueError, RecursionError):
         return True
-    return names.are_repeated
+    return keys.are_repeated
 
 
-class _Names:
+class _Keys:
     """Looks at the keys of an object."""
 
     are_repeated = False
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> None:
-        self.are_repeated = self.are_repeated or len({name for name, _ in pairs}) < len(pairs)
+        self.are_repeated = self.are_repeated or len({key for key, _ in pairs}) < len(pairs)
 
 
 def encode(value: Any) -> bytes:

@@ -104,29 +104,16 @@ class SenderIdentities:
         self.context = context
         self.sender = sender
 
-    def record_changes(self, changes: Iterable[IdentityChange], *, detected_at: datetime | None = None) -> None:
-        """
-        Store notifications that users have potentially changed.
-
-        Idempotent and order-independent: the earliest of an identity's times is stored. Erased users are left out.
-
-        :param detected_at: when the notification arrived, timezone-aware; now by default.
-        :raises LandingError: the database failed.
-        """
-
-        def work(db: Database) -> None:
-            erased = self.context.suppressions.locked(db.connection)
-            self.log(db, self.store(db, erased, changes, detected_at or self.context.now(db.connection)))
-
-        self.context.run(work)
-
     def store(
         self, db: Database, erased: SuppressionList, changes: Iterable[IdentityChange], detected_at: datetime
     ) -> set[str]:
         """
-        Store notifications in a transaction, see :meth:`record_changes`; :meth:`log` is to follow.
+        Store notifications that users have potentially changed, in a transaction; :meth:`log` is to follow.
+
+        Idempotent and order-independent: the earliest of an identity's times is stored. Erased users are left out.
 
         :param erased: the suppression list, which is locked.
+        :param detected_at: when the notifications arrived, timezone-aware.
         :returns: the WhatsApp IDs of users that are not erased.
         """
         rows: list[dict[str, Any]] = [

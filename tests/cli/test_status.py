@@ -15,6 +15,7 @@ from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -107,7 +108,7 @@ class Week:
         check.lease([number_id for batch in check.queued(10) for number_id in batch])
         check.record(CheckResults(dict.fromkeys(numbers, ("processing", None)), NOW, NOW))
         check.start_waiting(NOW + HOUR)
-        SenderIdentities(self.store.context, sender).record_changes([IdentityChange("16315551001", "hash", NOW)])
+        record_changes(SenderIdentities(self.store.context, sender), [IdentityChange("16315551001", "hash", NOW)])
 
 
 @pytest.fixture

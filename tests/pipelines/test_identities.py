@@ -23,11 +23,12 @@ from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox, WhatsAppBehaviour, World
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 SENDER = "+12015550100"
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ANNA, BERT, CLEO = "16315551000", "16315551004", "16315551005"
-NO_SUPPRESSIONS = "16315551002"
+STRANGER = "16315551002"
 
 
 class Api:
@@ -221,7 +222,7 @@ def test_of_two_identities_of_a_user_only_the_newer_is_acknowledged(business):
 
 
 def test_an_unknown_user_does_not_stop_the_others_and_is_pending_last(business):
-    business.identities.record_changes([IdentityChange(NO_SUPPRESSIONS, "gone", NOW)])
+    record_changes(business.identities, [IdentityChange(STRANGER, "gone", NOW)])
     gone = business.key("gone")
     bert, anna = business.change(BERT, ANNA)
 

@@ -63,7 +63,7 @@ def test_numbers_keep_their_digits_and_errors_their_reasons(usual: bytes, text: 
     assert form(taught(usual), text) == form(canonical, text)
 
 
-def test_of_repeated_members_the_last_counts() -> None:
+def test_of_repeated_keys_the_last_counts() -> None:
     forms = taught(b'{"n":"x","d":{"a":"x"}}')
     for text in (b'{"n":"x","n":null}', b'{"n":null,"n":"x"}', b'{"d":{"a":"x"},"d":{}}', b'{"n":1,"n":"x"}'):
         assert forms(text) == canonical(text)

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.records.json import (
     canonical,
     decode_leniently,
     encode,
-    has_repeated_members,
+    has_repeated_keys,
     read_object,
     repair,
 )
@@ -172,12 +172,12 @@ def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any
 @pytest.mark.parametrize(
     "text", [b'{"a":1,"a":1}', b'{"a":[{"b":1,"\\u0062":2}]}', b'{"a":1,"n":[1e5,1e5,1e5,1e5,1e5,1e5],"a":1}']
 )
-def test_repeated_members_are_found_whatever_else_is_written_longer(text: bytes) -> None:
-    assert has_repeated_members(text)
+def test_repeated_keys_are_found_whatever_else_is_written_longer(text: bytes) -> None:
+    assert has_repeated_keys(text)
 
 
 @pytest.mark.parametrize(
     "text", [b'{"a":{"a":1.10}}', b'{"a":1e5}', b'[{"a":"\\u0061"},{"a":-0.0}]', b'{"a": "\xc3\xbc"}']
 )
 def test_equal_names_in_different_objects_are_not_repeated(text: bytes) -> None:
-    assert not has_repeated_members(text)
+    assert not has_repeated_keys(text)

@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.store import TaskInstanceKey
 from airflow_provider_wacontacts.store.checks.model import CheckResults
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -137,7 +138,7 @@ def test_all_that_is_known_of_a_person_is_one_row(feeds):
     feeds.turn(("ann-uuid", details, MONDAY), seen_at=TUESDAY)
     feeds.green_api(WEDNESDAY, book(ANN, name="annie", contactName="Ann Work"))
     feeds.check(THURSDAY, {f"+{ANN}": ("valid", ANN)})
-    feeds.identities().record_changes([IdentityChange(ANN, "hash", WEDNESDAY)])
+    record_changes(feeds.identities(), [IdentityChange(ANN, "hash", WEDNESDAY)])
 
     assert feeds.rows() == {
         ANN: {
@@ -172,7 +173,7 @@ def test_all_that_is_known_of_a_person_is_one_row(feeds):
 def test_who_is_known_to_one_feed_alone_is_there_too_and_all_in_order(feeds):
     feeds.check(TUESDAY, {"+44400": ("invalid", None)})
     feeds.turn(("turn", {"whatsapp_id": "44200", "name": "T"}))
-    feeds.identities().record_changes([IdentityChange("44100", "hash", MONDAY)])
+    record_changes(feeds.identities(), [IdentityChange("44100", "hash", MONDAY)])
     feeds.green_api(MONDAY, book("44300"))
 
     rows = feeds.rows()
@@ -233,7 +234,7 @@ def test_a_number_is_listed_under_the_id_that_was_returned_for_it(feeds, number,
     feeds.turn(("bob", {"whatsapp_id": number, "name": "Bob"}))
     feeds.green_api(MONDAY, book(number, contactName="By number"), account="office")
     feeds.green_api(TUESDAY, book(wa_id, contactName="By id"))
-    feeds.identities().record_changes([IdentityChange(number, "hash", MONDAY)])
+    record_changes(feeds.identities(), [IdentityChange(number, "hash", MONDAY)])
     if not checked_first:
         assert list(feeds.rows()) == sorted([number, wa_id])
         feeds.check(THURSDAY, {f"+{number}": ("valid", wa_id)})
@@ -350,8 +351,8 @@ def test_details_that_are_none_break_no_row(feeds, details):
 
 def test_an_identity_is_pending_until_the_latest_of_every_sender_is_acknowledged(feeds):
     first, second = feeds.identities("+4401"), feeds.identities("+4402")
-    first.record_changes([IdentityChange(ANN, "old", MONDAY), IdentityChange(ANN, "new", TUESDAY)])
-    second.record_changes([IdentityChange(ANN, "new", WEDNESDAY)])
+    record_changes(first, [IdentityChange(ANN, "old", MONDAY), IdentityChange(ANN, "new", TUESDAY)])
+    record_changes(second, [IdentityChange(ANN, "new", WEDNESDAY)])
     assert feeds.column("identity_pending") == {ANN: True}
 
     first.record_latest(ANN, Identity("new", TUESDAY, acknowledged=True))

@@ -19,6 +19,7 @@ from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResu
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.pseudonym_keys import recompute_keys
+from tests.identity_changes import record_changes
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 KEY = b"example-pseudonym-secret"
@@ -79,7 +80,7 @@ def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_t
     land_turn(store, WA_ID)
     land_green_api(store, WA_ID)
     check(store)
-    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    record_changes(SenderIdentities(store.context, SENDER), [IdentityChange(WA_ID, "example-hash", NOW)])
 
     assert directory(store) == [(PSEUDONYM, "main", "phone", None, "valid", True)]
 
@@ -92,7 +93,7 @@ def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
 
 def test_nothing_of_a_number_is_in_the_directory(store):
     check(store)
-    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    record_changes(SenderIdentities(store.context, SENDER), [IdentityChange(WA_ID, "example-hash", NOW)])
     with store.context.transactions.read() as connection:
         (row,) = connection.execute(text("SELECT * FROM wacontacts_directory")).all()
 
@@ -102,7 +103,7 @@ def test_nothing_of_a_number_is_in_the_directory(store):
 @pytest.mark.parametrize("other", [None, b"another secret of 16 bytes"])
 def test_another_secret_is_refused_until_the_keys_are_computed_again(store, store_engine, other):
     check(store)
-    SenderIdentities(store.context, SENDER).record_changes([IdentityChange(WA_ID, "example-hash", NOW)])
+    record_changes(SenderIdentities(store.context, SENDER), [IdentityChange(WA_ID, "example-hash", NOW)])
     changed = Store(store_engine, secret=other, now=lambda: NOW)
     with pytest.raises(ConfigError, match="wacontacts store repseudonymize"):
         changed.prepare()

@@ -11,6 +11,7 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.store.erasure import erase
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 from tests.store.conftest import DAY, MONDAY
 
 ANNA, BERT = "16315551000", "16315551004"
@@ -33,19 +34,19 @@ def identities(landing):
 
 def test_an_identity_is_pending_once_however_often_it_is_reported(identities, landing):
     for _ in range(2):
-        identities.record_changes([changed("A", 1), changed("Z", 1, BERT)])
+        record_changes(identities, [changed("A", 1), changed("Z", 1, BERT)])
     assert landing.rows(LOG) == [("pending", "A"), ("pending", "Z")]
 
 
 def test_a_newer_identity_of_a_user_supersedes_the_one_before(identities, landing):
-    identities.record_changes([changed("B", 2)])
-    identities.record_changes([changed("C", 3)])
-    identities.record_changes([changed("A", 1)])
+    record_changes(identities, [changed("B", 2)])
+    record_changes(identities, [changed("C", 3)])
+    record_changes(identities, [changed("A", 1)])
     assert landing.rows(LOG) == [("pending", "B"), ("superseded", "B"), ("pending", "C"), ("superseded", "A")]
 
 
 def test_an_acknowledged_identity_is_logged_once_and_is_pending_again_if_the_api_says_so(identities, landing):
-    identities.record_changes([changed("A", 1)])
+    record_changes(identities, [changed("A", 1)])
     (pending,) = identities.pending(1)
     for _ in range(2):
         identities.acknowledged(pending.identity_id)
@@ -54,14 +55,14 @@ def test_an_acknowledged_identity_is_logged_once_and_is_pending_again_if_the_api
 
 
 def test_an_identity_that_the_api_returns_as_the_latest_supersedes_the_pending_one(identities, landing):
-    identities.record_changes([changed("A", 1)])
+    record_changes(identities, [changed("A", 1)])
     (pending,) = identities.pending(1)
     identities.record_latest(ANNA, Identity("B", MONDAY + DAY, acknowledged=True), instead_of=pending)
     assert landing.rows(LOG) == [("pending", "A"), ("superseded", "A"), ("acknowledged", "B")]
 
 
 def test_a_change_has_the_columns_of_its_identity(identities, landing):
-    identities.record_changes([changed("A", 1)])
+    record_changes(identities, [changed("A", 1)])
     columns = "identity_id, sender, wa_id, user_id, hash, created_at, acknowledged, detected_at"
     assert landing.rows(f"SELECT {columns} FROM wacontacts_identity_change") == landing.rows(
         f"SELECT {columns} FROM wacontacts_identity"
@@ -69,7 +70,7 @@ def test_a_change_has_the_columns_of_its_identity(identities, landing):
 
 
 def test_an_erased_identity_leaves_its_id_alone(identities, landing):
-    identities.record_changes([changed("A", 1), changed("Z", 1, BERT)])
+    record_changes(identities, [changed("A", 1), changed("Z", 1, BERT)])
     for _ in range(2):
         erase(landing.store.context, [Identifier(Kind.WA_ID, ANNA)])
     kept = "sender, wa_id, hash, created_at, acknowledged, detected_at"
@@ -81,8 +82,9 @@ def work(landing, seed):
     """Report, acknowledge and correct identities of two users, in any order."""
     chance, identities = random.Random(seed), SenderIdentities(landing.store.context, "+12015550100")
     for _ in range(ROUNDS):
-        identities.record_changes(
-            [changed(str(day), day, chance.choice((ANNA, BERT))) for day in chance.sample(range(MOMENTS), 3)]
+        record_changes(
+            identities,
+            [changed(str(day), day, chance.choice((ANNA, BERT))) for day in chance.sample(range(MOMENTS), 3)],
         )
         if pending := identities.pending(2):
             one, day = chance.choice(pending), chance.randrange(MOMENTS)

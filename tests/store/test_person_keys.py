@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -212,7 +213,7 @@ def test_rows_that_are_written_at_the_same_time_have_the_same_key(landing):
             write(landing, "", row)
 
     def change(round_):
-        SenderIdentities(context, SENDERS[0]).record_changes([IdentityChange(f"5500000{round_:04}", "hash", NOON)])
+        record_changes(SenderIdentities(context, SENDERS[0]), [IdentityChange(f"5500000{round_:04}", "hash", NOON)])
 
     with ThreadPoolExecutor(4) as threads:
         for round_ in range(ROUNDS):

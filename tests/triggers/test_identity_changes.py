@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.store import identities as stored
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.triggers import whatsapp_business
 from airflow_provider_wacontacts.triggers.whatsapp_business import IdentityChangedTrigger
+from tests.identity_changes import record_changes
 from tests.triggers.waiting import until
 
 SENDER, OTHER = "+12015550100", "+12015550101"
@@ -57,7 +58,7 @@ class Changes:
 
     def record(self, *numbers: int, sender: str = SENDER) -> None:
         at = datetime(2026, 11, 2, tzinfo=UTC)
-        self.of(sender).record_changes([IdentityChange(f"1631555{n:04}", f"hash{n}", at) for n in numbers])
+        record_changes(self.of(sender), [IdentityChange(f"1631555{n:04}", f"hash{n}", at) for n in numbers])
 
     def ids(self, sender: str = SENDER) -> list[int]:
         return [identity_id for _, identity_id in self.of(sender).changes(0, 10_000)]

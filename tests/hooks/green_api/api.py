@@ -39,7 +39,7 @@ def page(status):
 
 IVAN = {"id": "11001234567@c.us", "name": "Ivan Petrov", "type": "user"}
 CONTACTS = answer([IVAN])
-NO_SUPPRESSIONS = answer([])
+NO_CONTACTS = answer([])
 TOO_MANY = Answer(429)
 UNAUTHORIZED = Answer(401, b"", {"content-type": "application/json"})
 NO_QUOTA = answer(

@@ -11,7 +11,7 @@ from tests.hooks.green_api.api import (
     CONTACTS,
     ID_INSTANCE,
     IVAN,
-    NO_SUPPRESSIONS,
+    NO_CONTACTS,
     QUOTED,
     TOO_MANY,
     answer,
@@ -42,7 +42,7 @@ def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, cloc
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     define(connect, wire, extra={"X-Api": "v", "account": "line 1", "timeout": 5})
-    wire.will(Answer(200, b"[]", {"set-cookie": "sticky=yes"}), NO_SUPPRESSIONS)
+    wire.will(Answer(200, b"[]", {"set-cookie": "sticky=yes"}), NO_CONTACTS)
     hook = hook_of(clock)
 
     hook.get_contacts()

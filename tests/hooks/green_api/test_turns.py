@@ -10,7 +10,7 @@ from airflow_provider_wacontacts.clients.retry import Clock
 from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 from tests.clients.wire import Wire
-from tests.hooks.green_api.api import CONTACTS, NO_SUPPRESSIONS, define, hook_of, state
+from tests.hooks.green_api.api import CONTACTS, NO_CONTACTS, define, hook_of, state
 
 SECOND = green_api.REQUEST_INTERVAL.total_seconds()
 
@@ -20,7 +20,7 @@ def test_the_interval_is_at_least_a_second():
 
 
 def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
-    wire.will(CONTACTS, state("authorized"), NO_SUPPRESSIONS)
+    wire.will(CONTACTS, state("authorized"), NO_CONTACTS)
     hook.get_contacts()
     hook.get_state()
     hook.get_contacts()
@@ -29,7 +29,7 @@ def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
 
 
 def test_hooks_of_one_instance_keep_it_together_whichever_connection_they_have(connect, wire, clock):
-    wire.will(ever_after=NO_SUPPRESSIONS)
+    wire.will(ever_after=NO_CONTACTS)
     for conn_id in ("green_api_1", "green_api_2"):
         define(connect, wire, conn_id)
         hook_of(clock, conn_id).get_contacts()
@@ -40,7 +40,7 @@ def test_hooks_of_one_instance_keep_it_together_whichever_connection_they_have(c
 def test_other_instances_and_hosts_have_their_own_rate_limiter(connect, wire, clock):
     with Wire() as other:
         for n, (server, login) in enumerate([(wire, "1101"), (wire, "1102"), (other, "1101")]):
-            server.will(ever_after=NO_SUPPRESSIONS)
+            server.will(ever_after=NO_CONTACTS)
             define(connect, server, f"green_api_{n}", login=login)
             hook_of(clock, f"green_api_{n}").get_contacts()
 
@@ -49,7 +49,7 @@ def test_other_instances_and_hosts_have_their_own_rate_limiter(connect, wire, cl
 
 @pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "hooks of their own"])
 def test_threads_wait_for_each_other(connect, wire, is_shared):
-    wire.will(ever_after=NO_SUPPRESSIONS)
+    wire.will(ever_after=NO_CONTACTS)
     define(connect, wire)
     sleeps, gate = [], threading.Barrier(4)
     stopped = Clock(sleep=sleeps.append, monotonic=lambda: 1000.0)

@@ -10,6 +10,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -49,7 +50,7 @@ def hashes(kept):
 
 
 def test_an_identity_has_the_time_of_creation_and_of_detection(identities, store, rows):
-    identities.record_changes([changed("A", at=NOW - 5 * MINUTE)], detected_at=NOW - MINUTE)
+    record_changes(identities, [changed("A", at=NOW - 5 * MINUTE)], detected_at=NOW - MINUTE)
 
     ((sender, wa_id, hash_, created_at, detected_at, acknowledged),) = rows()
     times = [at if isinstance(at, str) else at.astimezone(UTC).isoformat() for at in (created_at, detected_at)]
@@ -68,7 +69,7 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
     for sender, order in enumerate(permutations(news)):
         own = SenderIdentities(store.context, str(sender))
         for changes, detected_at in (*order, order[0]):
-            own.record_changes(changes, detected_at=detected_at)
+            record_changes(own, changes, detected_at=detected_at)
         assert hashes(own.pending(10)) == ["B", "C"]
         found.add(tuple(row[1:] for row in rows() if row[0] == str(sender)))
 
@@ -79,38 +80,38 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
 def test_of_an_identity_s_times_the_earliest_count(identities, rows):
     for minutes in (2, 1, 3):
         at = NOW + minutes * MINUTE
-        identities.record_changes([changed("A", at=at - 10 * MINUTE)], detected_at=at)
+        record_changes(identities, [changed("A", at=at - 10 * MINUTE)], detected_at=at)
 
     assert [str(at)[14:16] for at in rows("created_at, detected_at")[0]] == ["51", "01"]
 
 
 def test_no_news_costs_nothing(identities, rows):
-    identities.record_changes([])
+    record_changes(identities, [])
 
     assert rows() == []
 
 
 def test_only_the_newest_of_a_user_is_pending_the_oldest_of_all_first(identities):
-    identities.record_changes([changed("B2", BERT), changed("A3", at=NOW + MINUTE)])
-    identities.record_changes([changed("A1", at=NOW - 9 * MINUTE), changed("B1", BERT, at=NOW - 8 * MINUTE)])
+    record_changes(identities, [changed("B2", BERT), changed("A3", at=NOW + MINUTE)])
+    record_changes(identities, [changed("A1", at=NOW - 9 * MINUTE), changed("B1", BERT, at=NOW - 8 * MINUTE)])
 
     assert hashes(identities.pending(10)) == ["B2", "A3"]
     assert hashes(identities.pending(1)) == ["B2"]
 
 
 def test_without_a_time_of_its_own_an_identity_is_as_old_as_its_news(identities):
-    identities.record_changes([changed("older", at=None)], detected_at=NOW - 2 * MINUTE)
-    identities.record_changes([changed("newer", at=NOW - MINUTE)], detected_at=NOW)
+    record_changes(identities, [changed("older", at=None)], detected_at=NOW - 2 * MINUTE)
+    record_changes(identities, [changed("newer", at=NOW - MINUTE)], detected_at=NOW)
 
     assert hashes(identities.pending(10)) == ["newer"]
 
 
 def test_an_acknowledged_latest_identity_is_not_pending(identities):
-    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B")])
+    record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B")])
     (pending,) = identities.pending(10)
 
     identities.acknowledged(pending.identity_id)
-    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B")])
+    record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B")])
 
     assert identities.pending(10) == []
     assert [one.acknowledged for one in identities.find([pending.identity_id])] == [True]
@@ -118,7 +119,7 @@ def test_an_acknowledged_latest_identity_is_not_pending(identities):
 
 def test_another_sender_s_identities_are_its_own(identities, store):
     other = SenderIdentities(store.context, "another")
-    other.record_changes([changed("A")])
+    record_changes(other, [changed("A")])
     (kept,) = other.pending(10)
 
     assert identities.pending(10) == []
@@ -127,7 +128,7 @@ def test_another_sender_s_identities_are_its_own(identities, store):
 
 
 def test_identities_are_found_by_id_once_and_in_order(identities):
-    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B"), changed("C", BERT)])
+    record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B"), changed("C", BERT)])
     ids = [one.identity_id for one in identities.pending(10)]
 
     assert [one.identity_id for one in identities.find([*reversed(ids), *ids])] == [*reversed(ids)]
@@ -136,7 +137,7 @@ def test_identities_are_found_by_id_once_and_in_order(identities):
 
 @pytest.mark.parametrize("unknown", [0, -1, 10**6, 16315551000, 2**63, 10**40])
 def test_ids_that_the_store_does_not_have_are_counted_and_not_quoted(identities, unknown):
-    identities.record_changes([changed("A")])
+    record_changes(identities, [changed("A")])
     (kept,) = identities.pending(10)
 
     with pytest.raises(ConfigError, match=r"identity_ids.* by 1 of the 2 ids") as refused:
@@ -146,14 +147,14 @@ def test_ids_that_the_store_does_not_have_are_counted_and_not_quoted(identities,
 
 
 def test_many_ids_can_be_found_at_once(identities):
-    identities.record_changes([changed(f"{n:04}", str(16315550000 + n)) for n in range(2_100)])
+    record_changes(identities, [changed(f"{n:04}", str(16315550000 + n)) for n in range(2_100)])
     ids = [one.identity_id for one in identities.pending(5_000)]
 
     assert len(identities.find(ids)) == len(set(ids)) == 2_100
 
 
 def test_a_confirmed_identity_is_pending_until_acknowledged(identities):
-    identities.record_changes([changed("A")])
+    record_changes(identities, [changed("A")])
     (before,) = identities.pending(10)
 
     assert identities.record_latest(ANNA, Identity("A", NOW, acknowledged=False), instead_of=before) == before
@@ -163,7 +164,7 @@ def test_a_confirmed_identity_is_pending_until_acknowledged(identities):
 
 
 def test_the_api_s_identity_replaces_the_pending_one(identities, rows):
-    identities.record_changes([changed("A")])
+    record_changes(identities, [changed("A")])
     (before,) = identities.pending(10)
 
     latest = identities.record_latest(ANNA, Identity("B", NOW + MINUTE, acknowledged=False), instead_of=before)
@@ -178,7 +179,7 @@ def test_the_api_s_identity_replaces_the_pending_one(identities, rows):
 def test_the_api_decides_between_two_changes_in_a_second(identities):
     tenth = timedelta(milliseconds=100)
     identities.record_latest(ANNA, Identity("first", NOW + tenth, acknowledged=False))
-    identities.record_changes([changed("second", at=NOW)])
+    record_changes(identities, [changed("second", at=NOW)])
     (taken,) = identities.pending(10)
     assert taken.hash == "first"
 
@@ -188,7 +189,7 @@ def test_the_api_decides_between_two_changes_in_a_second(identities):
 
 
 def test_an_api_that_has_not_heard_of_the_newest_yet_does_not_end_its_waiting(identities):
-    identities.record_changes([changed("old", at=NOW - MINUTE), changed("new")])
+    record_changes(identities, [changed("old", at=NOW - MINUTE), changed("new")])
     (pending,) = identities.pending(10)
 
     identities.record_latest(ANNA, Identity("old", NOW - MINUTE, acknowledged=True), instead_of=pending)
@@ -197,7 +198,7 @@ def test_an_api_that_has_not_heard_of_the_newest_yet_does_not_end_its_waiting(id
 
 
 def test_an_identity_without_a_time_does_not_replace_a_pending_one(identities):
-    identities.record_changes([changed("new", at=NOW + MINUTE)])
+    record_changes(identities, [changed("new", at=NOW + MINUTE)])
     (pending,) = identities.pending(10)
 
     identities.record_latest(ANNA, Identity("other", None, acknowledged=False), instead_of=pending)
@@ -206,7 +207,7 @@ def test_an_identity_without_a_time_does_not_replace_a_pending_one(identities):
 
 
 def test_a_returning_identity_is_pending_again(identities):
-    identities.record_changes([changed("A", at=NOW - 2 * MINUTE), changed("B", at=NOW - MINUTE)])
+    record_changes(identities, [changed("A", at=NOW - 2 * MINUTE), changed("B", at=NOW - MINUTE)])
     identities.record_latest(ANNA, Identity("A", NOW - 2 * MINUTE, acknowledged=True))
     (pending,) = identities.pending(10)
     assert pending.hash == "B"
@@ -217,7 +218,7 @@ def test_a_returning_identity_is_pending_again(identities):
 
 
 def test_unknown_users_come_last(identities):
-    identities.record_changes([changed("A", at=NOW - MINUTE), changed("B", BERT)])
+    record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B", BERT)])
     gone, _ = identities.pending(10)
 
     identities.unknown(gone.identity_id)
@@ -228,7 +229,7 @@ def test_unknown_users_come_last(identities):
 
 
 def test_an_identity_shows_neither_number_nor_hash(identities):
-    identities.record_changes([changed("A-hash")])
+    record_changes(identities, [changed("A-hash")])
     (kept,) = identities.pending(10)
 
     assert repr(kept) == f"StoredIdentity(identity_id={kept.identity_id}, acknowledged=False)"
@@ -238,6 +239,6 @@ def test_a_store_error_quotes_no_values(store_engine):
     identities = SenderIdentities(Store(store_engine).context, "sender")
 
     with pytest.raises(ConfigError) as failed:
-        identities.record_changes([changed("A-hash")])
+        record_changes(identities, [changed("A-hash")])
 
     assert (ANNA in str(failed.value), "A-hash" in str(failed.value)) == (False, False)

@@ -13,6 +13,7 @@ from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.status import Rejected, Selection, Sender, read_senders
+from tests.identity_changes import record_changes
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -102,10 +103,10 @@ def test_a_limit_is_told_where_it_is_known_and_who_has_one_is_told_of(office):
 
 def test_a_user_is_pending_once_until_the_latest_change_is_acknowledged(office):
     kept = SenderIdentities(office.store.context, "+41")
-    kept.record_changes(
-        [IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)]
+    record_changes(
+        kept, [IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)]
     )
-    SenderIdentities(office.store.context, "+42").record_changes([IdentityChange("1", "a", NOON)])
+    record_changes(SenderIdentities(office.store.context, "+42"), [IdentityChange("1", "a", NOON)])
     kept.acknowledged(next(one.identity_id for one in kept.pending(9) if one.wa_id == "2"))
 
     assert [(sender.sender, sender.pending_identities) for sender in office.read()] == [("+41", 1), ("+42", 1)]
