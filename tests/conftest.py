@@ -40,8 +40,13 @@ os.environ |= {
 # In the background of a script Ctrl-C is ignored, also by all that is started from here, and some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-hypothesis.settings.register_profile("here", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+#: How long an example takes is the machine's doing, and all examples of a test share its store on purpose.
+CALM = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+}
+hypothesis.settings.register_profile("here", **CALM)
+hypothesis.settings.register_profile("ci", **CALM, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 NUMBERS = count(1)

@@ -61,7 +61,7 @@ class StatsdServer:
         """Return what was sent since this was asked last: what is sent to a socket comes out of it in that order."""
         mark = f"mark {uuid4()}"
         self._mark(mark)
-        assert self._marks.get(timeout=30) == mark
+        assert self._marks.get(timeout=120) == mark
         arrived, self._datagrams = self._datagrams, []
         return arrived
 

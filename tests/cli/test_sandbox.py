@@ -60,7 +60,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_says_how_to_connect(running):
         {"conn_type": "turn", "host": url, "password": "example-token"},
     )
     assert ([row["id"] for row in answer["data"]], answer["paging"]) == ([1], None)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_the_sandboxs_settings_reach_it(running):

@@ -36,12 +36,12 @@ def test_a_worker_continues_with_the_connection_s_new_token(runs, turn, connect)
     runs.airflow.unpause("rotated")
     window = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}
     run_id = runs.airflow.trigger("rotated", conf=window)
-    runs.airflow.wait(lambda: turn.requests.count("page", 429), "the first pages", 200)
+    runs.airflow.wait(lambda: turn.requests.count("page", 429), "the first pages", 600)
 
     runs.airflow.cli("connections", "delete", "turn_rotated")
     connect(NEW)
     turn.change(token=NEW)
-    requests.delete(f"{turn.url}/sandbox/faults", timeout=10).raise_for_status()
+    requests.delete(f"{turn.url}/sandbox/faults", timeout=60).raise_for_status()
     states = runs.airflow.wait_for_runs("rotated", [run_id])
 
     (task,) = runs.airflow.tasks("rotated", run_id)

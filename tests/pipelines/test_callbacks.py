@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -337,7 +337,7 @@ DELIVERIES = st.lists(
 
 
 @given(deliveries=DELIVERIES, data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine, rows, deliveries, data):
     repeated = deliveries + (data.draw(st.lists(st.sampled_from(deliveries), max_size=5)) if deliveries else [])
     orders = [deliveries, data.draw(st.permutations(repeated))]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, text
 
@@ -328,13 +328,13 @@ def run(engine, operations):
     both.compare()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(operations=st.lists(OPERATIONS, max_size=25))
 def test_sqlite_knows_what_plain_python_comes_to(sqlite, operations):
     run(sqlite, operations)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(operations=st.lists(OPERATIONS, max_size=25))
 def test_postgresql_knows_what_plain_python_comes_to(postgresql, operations):
     run(postgresql, operations)

@@ -22,7 +22,7 @@ from airflow_provider_wacontacts.sandbox import Event, TurnBehaviour, World
 MONDAY = datetime(2022, 9, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WORKERS = 3
-TOO_LONG_S = 120
+TOO_LONG_S = 600
 PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
 
 CONTACTS = st.integers(1, 6)

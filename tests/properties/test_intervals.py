@@ -4,7 +4,7 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.records.windows import Window
@@ -36,7 +36,7 @@ def hours_of(windows):
     return {hour for start, length, _ in windows for hour in range(start, start + length)}
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40)
 @given(windows=WINDOWS, first=st.integers(0, 40), length=st.integers(1, 40))
 def test_intervals_are_the_runs_of_synced_hours(seeds, windows, first, length):
     name, origin = f"account {next(NUMBERS)}", seeds.midnight - timedelta(days=9)

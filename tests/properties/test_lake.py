@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow.ipc
 import pytest
 import sqlalchemy
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
@@ -50,7 +50,7 @@ COLUMNS = (
     *("repaired", "payload"),
 )
 PEOPLE = {name: f"1201555012{number}" for number, name in enumerate("abcde")}
-EXAMPLES = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=8)
 
 
 class Extraction(NamedTuple):

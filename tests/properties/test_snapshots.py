@@ -12,7 +12,7 @@ from itertools import combinations, count, pairwise, takewhile
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -308,7 +308,7 @@ def postgresql(postgres_url, dump_store, monkeypatch):
 
 
 def examples(number):
-    return settings(max_examples=number, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return settings(max_examples=number)
 
 
 def check(target, snaps):

@@ -14,7 +14,7 @@ from itertools import count
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -24,7 +24,7 @@ from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 ACCOUNTS = count(1)
-EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=25)
 
 
 class Step(NamedTuple):
@@ -173,7 +173,7 @@ def test_both_databases_hold_the_same(sqlite, postgresql, steps, days):
     assert dumps[0] == dumps[1]
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(steps=STEPS, days=SEEN_AT)
 def test_workers_who_land_at_once_end_in_the_same_tables(sqlite, postgresql, steps, days):
     for target in (sqlite, postgresql):

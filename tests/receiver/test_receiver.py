@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -261,7 +261,7 @@ def test_a_result_beside_values_that_cannot_be_read_is_recorded(receiver):
     assert receiver.rows("SELECT number FROM wacontacts_number") == [(f"+{ANNA}",)]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(body=st.binary(max_size=300) | st.text(max_size=300).map(str.encode), is_signed=st.booleans())
 def test_any_body_is_acknowledged_if_it_is_genuine_and_refused_if_not(receiver, body, is_signed):
     response = receiver.deliver(body) if is_signed else receiver.post(body, **{"X-Turn-Hook-Signature": sign(b"x")})

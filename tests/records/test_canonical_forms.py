@@ -45,7 +45,7 @@ def taught(*usual: bytes, counter: FieldCounter | None = None) -> CanonicalForms
     return forms
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5), st.randoms())
 def test_forms_are_those_of_each_contact_alone(
     usual: list[dict[str, Any]], others: list[dict[str, Any]], random: Any
@@ -69,7 +69,7 @@ def test_of_repeated_keys_the_last_counts() -> None:
         assert forms(text) == canonical(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5))
 def test_fields_are_counted_as_in_each_contact_alone(usual: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     counter, plain = FieldCounter(), FieldCounter()

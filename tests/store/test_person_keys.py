@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -114,7 +114,7 @@ def clear(engine):
             connection.execute(text(f"DELETE FROM wacontacts_{table}"))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.data())
 def test_any_order_of_landings_gives_the_same_keys(landing, data):
     rows = data.draw(st.lists(CONTACTS | RESULTS, min_size=1, max_size=7))

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -247,7 +247,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(actions=ACTIONS)
 def test_whatever_comes_in_whatever_order_nothing_is_left_after_an_erasure(landing_on, tmp_path_factory, actions):
     engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -99,7 +99,7 @@ def test_a_purged_version_does_not_come_back_and_other_late_ones_do(landing, clo
     assert dict(landing.rows(late))["late"] == 2  # those of the first extraction
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(
     batches=st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=1, max_size=5), max_size=4),
     keep=st.integers(1, 9),
