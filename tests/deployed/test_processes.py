@@ -52,7 +52,7 @@ def test_stopping_ends_a_process_and_its_child_that_do_not_want_to(processes, tm
 
 def test_a_child_that_was_orphaned_is_ended_too(processes, tmp_path):
     start(processes, tmp_path, "import os, time\nif os.fork() == 0: time.sleep(600)")
-    wait_until(lambda: len(processes.members()) == 1)
+    wait_until(lambda: processes._started[0].process.poll() is not None)
     (orphan,) = processes.members()
     processes.stop(grace=0.2)
     assert not lives(orphan)
