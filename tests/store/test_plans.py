@@ -130,6 +130,13 @@ def test_what_is_not_asked_for_is_not_joined(filled):
     assert [step for step in steps if "payload" in step or "extraction" in step] == []
 
 
+def test_a_condition_on_names_carries_no_payloads_through_joins(filled):
+    lines = filled.exec_driver_sql("EXPLAIN (VERBOSE, COSTS OFF) SELECT 1 FROM wacontacts_directory WHERE name = 'Bob'")
+    outputs = [line.strip() for line in lines.scalars() if line.strip().startswith("Output:")]
+    assert any("'name'" in output for output in outputs)
+    assert [output for output in outputs if re.search(r"[ .]payload(,|$)", output)] == []
+
+
 def test_a_delivery_to_the_receiver_reads_no_whole_table(postgres_url):
     engine = create_engine(postgres_url)
     store = Store(engine)

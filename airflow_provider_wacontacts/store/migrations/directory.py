@@ -7,6 +7,9 @@ within a key. So one key and one page read only their own rows, and the whole di
 Values are counted with window functions instead of GROUP BY: PostgreSQL expects a grouped union to leave two hundred
 rows, and would compute all of them for the sake of the first. Where a person has several contacts of one source, or
 several numbers, the newest is looked up for itself.
+
+Names are taken out of payloads in subqueries: PostgreSQL computes them as it scans, so that joins of the whole
+directory carry names instead of payloads.
 """
 
 from __future__ import annotations
@@ -22,18 +25,25 @@ BEST_CONTACT = "NOT c.is_present, c.updated_at DESC, c.last_seen_at DESC, c.row_
 HANDFUL = 5
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
 
+
+def _when(source: str) -> str:
+    accounts = f"SELECT a.account_id FROM {{at}}wacontacts_account a WHERE a.source = '{source}'"
+    return f"WHEN c.account_id IN ({accounts}) THEN '{source}'"
+
+
 #: Without conditions of their own: PostgreSQL then merges their indexes.
-ROWS = """
-    SELECT c.person_key, c.account_id, c.contact_id, c.is_present, CAST(NULL AS bigint) AS number_id,
-        CAST(NULL AS bigint) AS identity_id
-    FROM {at}wacontacts_contact_current c
-    UNION ALL SELECT n.person_key, NULL, NULL, NULL, n.number_id, NULL FROM {at}wacontacts_number n
-    UNION ALL SELECT i.person_key, NULL, NULL, NULL, NULL, i.identity_id FROM {at}wacontacts_identity i
+ROWS = f"""
+    SELECT c.person_key, c.account_id, c.contact_id, c.is_present,
+        CASE {" ".join(map(_when, SOURCES))} END
+            AS source, CAST(NULL AS bigint) AS number_id, CAST(NULL AS bigint) AS identity_id
+    FROM {{at}}wacontacts_contact_current c
+    UNION ALL SELECT n.person_key, NULL, NULL, NULL, NULL, n.number_id, NULL FROM {{at}}wacontacts_number n
+    UNION ALL SELECT i.person_key, NULL, NULL, NULL, NULL, NULL, i.identity_id FROM {{at}}wacontacts_identity i
 """
 
 
 def _counted(source: str) -> str:
-    own = f"r.account_id IN (SELECT a.account_id FROM {{at}}wacontacts_account a WHERE a.source = '{source}')"
+    own = f"r.source = '{source}'"
     return f"""
         count(*) FILTER (WHERE {own}) OVER person AS {source}_contacts,
         count(*) FILTER (WHERE {own} AND r.is_present) OVER person AS {source}_present,
@@ -58,7 +68,7 @@ def _chosen(source: str) -> str:
     """
     best = f"{contacts} ORDER BY {BEST_CONTACT} LIMIT 1"
     return f"""
-        CASE WHEN p.{source}_contacts < 2 THEN p.{source}_present
+        CASE WHEN p.{source}_present < 2 THEN p.{source}_present
             ELSE (SELECT count(DISTINCT c.account_id) {contacts} AND c.is_present) END AS {source}_accounts,
         CASE WHEN p.{source}_contacts < 2 THEN p.{source}_account_id
             ELSE (SELECT c.account_id {best}) END AS {source}_account_id,
@@ -69,6 +79,10 @@ def _chosen(source: str) -> str:
 
 NUMBERS = "FROM {at}wacontacts_number n WHERE n.person_key = p.person_key"
 IDENTITIES = "FROM {at}wacontacts_identity i WHERE i.person_key = p.person_key"
+#: Compared with a number, PostgreSQL expects it of few people, and looks up the rest of those alone.
+IDENTITY_PENDING = f"""
+    CASE WHEN p.identities > 0 THEN (SELECT max(CASE WHEN {IS_PENDING} THEN 1 ELSE 0 END) {IDENTITIES}) END = 1
+"""
 IDENTIFIERS = " UNION ALL ".join(
     (
         "SELECT n.number_key AS value FROM {at}wacontacts_number n WHERE n.person_key = p.person_key",
@@ -90,7 +104,7 @@ CHOSEN = f"""
         CASE WHEN p.numbers < 2 THEN p.number_id
             ELSE (SELECT n.number_id {NUMBERS} ORDER BY {BEST_NUMBER} LIMIT 1) END AS number_id,
         CASE WHEN p.numbers < 2 THEN p.numbers ELSE (SELECT count(DISTINCT n.sender) {NUMBERS}) END AS senders,
-        CASE WHEN p.identities > 0 THEN EXISTS (SELECT 1 {IDENTITIES} AND {IS_PENDING}) END AS identity_pending,
+        {IDENTITY_PENDING} AS identity_pending,
         CASE WHEN p.identities > 0 THEN (SELECT max(coalesce(i.created_at, i.detected_at)) {IDENTITIES}) END
             AS identity_changed_at
     FROM ({PEOPLE}) p WHERE p.place < 2
@@ -101,33 +115,35 @@ CHOSEN = f"""
 WA_ID = "CASE WHEN p.person_key = replace(replace(p.person_key, '@', ''), '.', '') THEN p.person_key END"
 
 
-def _joined(source: str, initial: str) -> str:
+def _joined(source: str, initial: str, values: str) -> str:
     contact, payload, account = f"{initial}c", f"{initial}p", f"{initial}a"
     return f"""
     LEFT JOIN {{at}}wacontacts_contact_current {contact}
         ON {contact}.account_id = p.{source}_account_id AND {contact}.contact_id = p.{source}_contact_id
-    LEFT JOIN {{at}}wacontacts_contact_payload {payload}
+    LEFT JOIN (SELECT x.account_id, x.version_id, x.state, {values} FROM {{at}}wacontacts_contact_payload x) {payload}
         ON {payload}.account_id = {contact}.account_id AND {payload}.version_id = {contact}.version_id
     LEFT JOIN {{at}}wacontacts_account {account} ON {account}.account_id = p.{source}_account_id
     """
 
 
 def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> str:
+    turn = f"{turn_name} AS name, {turn_details} AS details"
+    green_api = f"{contact_name} AS contact_name, {name} AS name"
     return f"""
     CREATE VIEW {{at}}wacontacts_directory{{invoker}} AS
     SELECT p.person_key, {WA_ID} AS wa_id, coalesce(tc.user_id, gc.user_id, n.user_id_key) AS user_id,
         coalesce(gc.lid, tc.lid, n.lid_key) AS lid, p.has_many_identifiers,
-        coalesce(nullif({turn_name}, ''), nullif({contact_name}, ''), nullif({name}, '')) AS name,
+        coalesce(nullif(tp.name, ''), nullif(gp.contact_name, ''), nullif(gp.name, '')) AS name,
         p.turn_accounts + p.green_api_accounts AS accounts,
-        ta.account AS turn_account, p.turn_accounts, tc.contact_id AS turn_contact_id, {turn_name} AS turn_name,
-        {turn_details} AS turn_details, tc.updated_at AS turn_updated_at, tc.last_seen_at AS turn_last_seen_at,
+        ta.account AS turn_account, p.turn_accounts, tc.contact_id AS turn_contact_id, tp.name AS turn_name,
+        tp.details AS turn_details, tc.updated_at AS turn_updated_at, tc.last_seen_at AS turn_last_seen_at,
         ga.account AS green_api_account, p.green_api_accounts, gc.contact_id AS green_api_contact_id,
-        {contact_name} AS green_api_contact_name, {name} AS green_api_name, gp.state AS green_api_state,
+        gp.contact_name AS green_api_contact_name, gp.name AS green_api_name, gp.state AS green_api_state,
         gc.updated_at AS green_api_updated_at, gc.last_seen_at AS green_api_last_seen_at,
         n.sender, p.senders, CASE WHEN n.number_key = substr(n.number, 2) THEN n.number END AS number, n.status,
         n.checked_at, p.identity_pending, p.identity_changed_at
     FROM ({CHOSEN}) p
-    {_joined("turn", "t")} {_joined("green_api", "g")}
+    {_joined("turn", "t", turn)} {_joined("green_api", "g", green_api)}
     LEFT JOIN {{at}}wacontacts_number n ON n.number_id = p.number_id
     """
 
@@ -157,8 +173,8 @@ def _jsonb_text(member: str) -> str:
     return f"CASE WHEN jsonb_typeof({member}) = 'string' THEN {member} #>> '{{{{}}}}' END"
 
 
-def _json_text(payload: str, path: str) -> str:
-    return f"CASE WHEN json_type({payload}, '{path}') = 'text' THEN json_extract({payload}, '{path}') END"
+def _json_text(path: str) -> str:
+    return f"CASE WHEN json_type(x.payload, '{path}') = 'text' THEN json_extract(x.payload, '{path}') END"
 
 
 POSTGRES = (
@@ -170,10 +186,10 @@ POSTGRES = (
     "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
     "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
     _view(
-        _jsonb_text("(tp.payload->'details'->'name')"),
-        "CASE WHEN jsonb_typeof(tp.payload->'details') = 'object' THEN tp.payload->'details' END",
-        _jsonb_text("(gp.payload->'contactName')"),
-        _jsonb_text("(gp.payload->'name')"),
+        _jsonb_text("(x.payload->'details'->'name')"),
+        "CASE WHEN jsonb_typeof(x.payload->'details') = 'object' THEN x.payload->'details' END",
+        _jsonb_text("(x.payload->'contactName')"),
+        _jsonb_text("(x.payload->'name')"),
     ),
     *COPY,
 )
@@ -185,10 +201,10 @@ SQLITE = (
     "CREATE INDEX wacontacts_number_person ON wacontacts_number (person_key)",
     "CREATE INDEX wacontacts_identity_person ON wacontacts_identity (person_key)",
     _view(
-        _json_text("tp.payload", "$.details.name"),
-        "CASE WHEN json_type(tp.payload, '$.details') = 'object' THEN json_extract(tp.payload, '$.details') END",
-        _json_text("gp.payload", "$.contactName"),
-        _json_text("gp.payload", "$.name"),
+        _json_text("$.details.name"),
+        "CASE WHEN json_type(x.payload, '$.details') = 'object' THEN json_extract(x.payload, '$.details') END",
+        _json_text("$.contactName"),
+        _json_text("$.name"),
     ),
     *COPY,
 )
