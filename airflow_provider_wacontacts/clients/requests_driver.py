@@ -207,6 +207,9 @@ _CONFIGURATION = (
 
 def _problem(error: Exception, operation: str) -> Failure | ConfigError:
     is_http = isinstance(error, (requests.RequestException, HTTPError))
+    if isinstance(error, requests.exceptions.InvalidHeader) and any(isinstance(each, HTTPError) for each in error.args):
+        # A header of the response, for example two lengths: the request has been sent.
+        return Failure.MALFORMED
     if isinstance(error, _CONFIGURATION) or (isinstance(error, OSError) and not is_http):
         return ConfigError(
             f"{operation}: The request could not be sent. Correct the connection's host, or its extras 'proxies',"

@@ -271,6 +271,14 @@ def test_a_counted_request_is_not_sent_again_after_503_of_a_gateway(drive, wire,
     assert (len(wire.asked), clock.sleeps) == (1, [])
 
 
+def test_a_response_with_two_lengths_is_no_valid_http(drive, wire):
+    wire.will(Answer(body=b"whole", headers={"Content-Length": "3"}))
+
+    with pytest.raises(ContractError, match="not valid HTTP"):
+        drive(ask(idempotent=False))
+    assert len(wire.asked) == 1
+
+
 @pytest.mark.parametrize("kind", [ValueError, RecursionError, OverflowError, ZeroDivisionError, UnicodeError, KeyError])
 @pytest.mark.parametrize("has_sent", [True, False])
 def test_any_other_exception_of_a_flow_becomes_an_error_without_its_text(drive, kind, has_sent):
