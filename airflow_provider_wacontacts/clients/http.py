@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -99,12 +99,12 @@ class Response:
 
     @property
     def date(self) -> datetime | None:
-        """The ``Date`` header, timezone-aware; ``None`` if it is missing or unreadable."""
+        """The ``Date`` header, UTC; ``None`` if it is missing or unreadable, or has no offset."""
         try:
             moment = parsedate_to_datetime(self.headers.get("date", ""))
+            return moment.astimezone(UTC) if moment.tzinfo is not None else None
         except (TypeError, ValueError, OverflowError):
             return None
-        return moment if moment.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def create_file(path: Path, mode: int | None = None, *, exclusive: bool = False)
         mode = S_IMODE(path.parent.stat().st_mode) & 0o666
 
     def open_private(name: str, flags: int) -> int:
-        descriptor = os.open(name, flags, FILE_MODE)
+        descriptor = os.open(name, flags | os.O_NOFOLLOW, FILE_MODE)
         os.fchmod(descriptor, mode)
         return descriptor
 

@@ -347,7 +347,16 @@ def test_refused_options_are_named_and_never_dropped() -> None:
         export_all(Export(WINDOW, options), [Response(400)])
 
 
-@pytest.mark.parametrize("date", ["Mon, 10 Aug 99999999999999999999 03:15:30 GMT", "yesterday", "", "Tue, 13 Sep 2022"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 10 Aug 99999999999999999999 03:15:30 GMT",
+        "yesterday",
+        "",
+        "Tue, 13 Sep 2022",
+        "Fri, 31 Dec 9999 23:59:59 -1200",
+    ],
+)
 def test_a_date_that_is_none_is_no_time(date: str) -> None:
     assert Response(200, {"date": date}).date is None
 

@@ -81,6 +81,19 @@ def test_a_folder_that_is_a_symbolic_link_is_an_error_for_all(local_root, tmp_pa
     assert sorted(elsewhere.rglob("*")) == before
 
 
+def test_a_file_is_not_written_through_a_symbolic_link(tmp_path, two, file_pages):
+    precious = tmp_path / "precious"
+    precious.write_text("unchanged")
+    root = tmp_path / "files"
+    file_pages(root, two)
+    (prefix,) = (found.parent for found in root.rglob("_manifest.json"))
+    (prefix / "._manifest.json.writing").symlink_to(precious)
+
+    with pytest.raises(LandingError, match=r"_manifest\.json could not be written"):
+        erase_bob(root)
+    assert precious.read_text() == "unchanged"
+
+
 def test_the_path_itself_and_links_of_others_may_be_symbolic_links(tmp_path, two, file_pages):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "latest").symlink_to(tmp_path)
