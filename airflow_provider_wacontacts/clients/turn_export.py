@@ -202,7 +202,8 @@ class Export:
             raise contract_error("The page has contacts from before the window. It belongs to another export.", READ)
         if not any(time <= self.window.end + TOLERANCE or self._is_since_created(time, read_at) for time in times):
             raise contract_error("The page has no contact of the requested window. It belongs to another export.", READ)
-        digest = hash((times[0], times[-1], *((keys.uuid, keys.id) for keys in page.keys)))
+        ids = (*[keys.uuid for keys in page.keys], *[keys.id for keys in page.keys])
+        digest = hash((times[0], times[-1], *ids))
         if digest in self._pages_seen:
             raise contract_error("The server repeated a page, so the export would never end.", READ)
         self._pages_seen.add(digest)

@@ -215,11 +215,11 @@ class ExtractionWriter:
     def _remove_suppressed(self, suppression_list: SuppressionList, page: Page[Any]) -> Rows:
         if not suppression_list:
             return Rows(page.texts, page.keys, page.repaired)
-        has_record = suppression_list.matcher(self._manifest_fields["source"], self._manifest_fields["account"])
+        found = suppression_list.find_rows(self._manifest_fields["source"], self._manifest_fields["account"], page.keys)
         kept = [
             index
-            for index, (keys, text) in enumerate(zip(page.keys, page.texts, strict=True))
-            if not has_record(keys) and not (has_repeated_keys(bytes(text)) and suppression_list.found_in(bytes(text)))
+            for index, text in enumerate(map(bytes, page.texts))
+            if index not in found and not (has_repeated_keys(text) and suppression_list.found_in(text))
         ]
         return Rows(
             [page.texts[index] for index in kept],

@@ -45,9 +45,9 @@ class FieldSampler:
 
     def add(self, texts: Sequence[Text]) -> None:
         """Add contacts."""
-        for number, text in enumerate(texts, self._seen + 1):
-            if number % SAMPLE_EVERY == 0 or number <= FIRST_CONTACTS:
-                self._sample(text)
+        first = texts[: max(FIRST_CONTACTS - self._seen, 0)]
+        for text in (*first, *texts[SAMPLE_EVERY - 1 - self._seen % SAMPLE_EVERY :: SAMPLE_EVERY]):
+            self._sample(text)
         self._seen += len(texts)
 
     def _sample(self, text: Text) -> None:

@@ -67,13 +67,16 @@ def pseudonymize(identifier: Identifier, secret: bytes) -> str:
 def pseudonymizer(kind: Kind, secret: bytes) -> Callable[[str], str]:
     """Return :func:`pseudonymize` for the keys of identifiers of a kind."""
     kind = Kind.WA_ID if kind is Kind.NUMBER else kind
-    domain, message = DOMAINS.get(kind, ""), _message(kind, b"")
+    domain = DOMAINS.get(kind, "")
+    # A copy for each key takes half of the time that it takes to set the secret up again.
+    begun = hmac.new(secret, _message(kind, b""), "sha256")
 
     def of(key: str) -> str:
         if key.startswith("p") and is_pseudonym(key):
             return key
-        digest = hmac.digest(secret, message + key.removesuffix(domain).encode(), "sha256")
-        return f"p{VERSION}_{digest.hex()}{domain}"
+        digest = begun.copy()
+        digest.update(key.removesuffix(domain).encode())
+        return f"p{VERSION}_{digest.hexdigest()}{domain}"
 
     return of
 

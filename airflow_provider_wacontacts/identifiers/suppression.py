@@ -7,7 +7,7 @@ computed over the pseudonym. Then rows in clear and rows with pseudonyms both ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import filterfalse
@@ -151,35 +151,28 @@ class SuppressionList:
         of_any_account = Identifier(Kind.CONTACT, contact.contact_id)
         return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
 
-    def matcher(self, source: str, account: str) -> Callable[[ContactRow], bool]:
-        """Return a function that reports whether a row of an account belongs to a person or contact that was erased."""
-        keys = [
-            (
-                known,
-                numbers,
-                key.hasher(Kind.CONTACT),
-                key.hash_account(source, account),
-                [key.hasher(kind) for kind in IdsByKind._fields],
-            )
-            for (key, known), numbers in zip(self._hashes, self._numbers, strict=True)
-        ]
+    def find_rows(self, source: str, account: str, rows: Sequence[ContactRow]) -> set[int]:
+        """Return the indices of an account's rows that belong to a person or contact that was erased."""
+        if not self._hashes:
+            return set()
+        contact_ids = [row.contact_id for row in rows]
+        ids = list(zip(*[row.ids for row in rows], strict=True))
+        found = {index for index, contact_id in enumerate(contact_ids) if self._is_in_contact_id(contact_id)}
+        for (key, known), numbers in zip(self._hashes, self._numbers, strict=True):
+            of_account = key.hash_account(source, account)
+            own = map(int.from_bytes, map(key.hasher(Kind.CONTACT), contact_ids))
+            found |= {i for i, number in enumerate(own) if number in numbers or number ^ of_account in numbers}
+            for kind, values in zip(IdsByKind._fields, ids, strict=False):
+                hash_id = key.hasher(kind)
+                found |= {i for i, value in enumerate(values) if value and hash_id(value) in known}
+        return found
 
-        def has_record(record: ContactRow) -> bool:
-            contact_id, ids = record.contact_id, record.ids
-            for known, numbers, hash_contact, of_account, hash_ids in keys:
-                number = int.from_bytes(hash_contact(contact_id))
-                if number in numbers or number ^ of_account in numbers:
-                    return True
-                for digest, value in zip(hash_ids, ids, strict=True):
-                    if value and digest(value) in known:
-                        return True
-            return has_identifiers(contact_id) and any(map(self.has, identifiers_in_contact_id(contact_id)))
-
-        return has_record
+    def _is_in_contact_id(self, contact_id: str) -> bool:
+        return has_identifiers(contact_id) and any(map(self.has, identifiers_in_contact_id(contact_id)))
 
     def has_record(self, source: str, account: str, record: ContactRow) -> bool:
         """Return whether a row belongs to a person or contact that was erased."""
-        return self.matcher(source, account)(record)
+        return bool(self.find_rows(source, account, [record]))
 
     def found_in(self, text: bytes | str) -> bool:
         """
@@ -194,19 +187,14 @@ class SuppressionList:
 
     def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> tuple[list[RowT], set[Named]]:
         """
-        Return the records that :meth:`has_record` does not match.
+        Return the records that :meth:`find_rows` does not find.
 
         :returns: also what the other records name, and the list lacks.
         """
-        if not self._hashes:
-            return list(records), set()
-        has_record, kept, unlisted = self.matcher(source, account), [], set[Named]()
-        for record in records:
-            if has_record(record):
-                unlisted |= self.unlisted(source, account, record)
-            else:
-                kept.append(record)
-        return kept, unlisted
+        records = list(records)
+        found = self.find_rows(source, account, records)
+        unlisted = set[Named]().union(*(self.unlisted(source, account, records[index]) for index in found))
+        return [record for index, record in enumerate(records) if index not in found], unlisted
 
     def unlisted(self, source: str, account: str, record: ContactRow) -> set[Named]:
         """

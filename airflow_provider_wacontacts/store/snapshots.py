@@ -206,8 +206,9 @@ class _Landing:
         kept = self._erased.remove_suppressed_rejects(rejects)
         self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
-        for batch in _batches(self._without_erased(records)):
-            sums = sums.plus(self._land_batch(batch, self._first + sums.rows + sums.rejected))
+        for batch in _batches(records):
+            if others := self._without_erased(batch):
+                sums = sums.plus(self._land_batch(others, self._first + sums.rows + sums.rejected))
         self.rows.mark_seen(unkept)
         return sums
 
@@ -280,17 +281,12 @@ class _Landing:
         extraction_id, now = self._begun.extraction_id, self._context.now(self._connection)
         insert_rejects(self._connection, self._tables, extraction_id, rejects, received_at=now)
 
-    def _without_erased(self, records: Iterable[Record]) -> Iterator[Record]:
-        if not self._erased:
-            yield from records
-            return
-        has_record = self._erased.matcher(self._begun.source, self._begun.account)
-        for record in records:
-            if has_record(record):
-                self._skipped.add(record.contact_id)
-                self.unlisted |= self._erased.unlisted(self._begun.source, self._begun.account, record)
-            else:
-                yield record
+    def _without_erased(self, records: list[Record]) -> list[Record]:
+        source, account = self._begun.source, self._begun.account
+        found = self._erased.find_rows(source, account, records)
+        self._skipped.update(records[index].contact_id for index in found)
+        self.unlisted.update(*(self._erased.unlisted(source, account, records[index]) for index in found))
+        return [record for index, record in enumerate(records) if index not in found]
 
 
 def _expect_past(newest: datetime, now: datetime) -> None:
