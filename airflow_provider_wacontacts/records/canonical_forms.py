@@ -7,7 +7,7 @@ a struct of these fields, and encodes it without nulls. Contacts that do not fit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -25,8 +25,12 @@ FIRST_CONTACTS = 200
 MIN_SHARE = 0.75
 #: Levels of objects that become structs.
 MAX_LEVELS = 3
-#: The type of a field that has been null, a string or a boolean. Numbers have no type: a typed decoder rounds them.
-TEXT: Any = str | bool | None
+#: Objects with up to so many fields are decoded into sorted fields. In more, finding each takes longer than sorting.
+FEW_FIELDS = 32
+#: The type of a field that has been null, a string, a boolean or an integer. Other numbers have no type, as a typed
+#: decoder rounds them.
+PLAIN: Any = str | bool | int | None
+PLAIN_TYPES = frozenset({str, bool, int})
 CONTAINERS = frozenset({dict, list})
 
 #: The type of each field of an object, or its own fields if it is an object; ``None`` while it has only been null.
@@ -95,7 +99,7 @@ class _Struct:
     """
     Objects with known fields.
 
-    :param like: an object with its fields as they arrive: msgspec looks for them in this order.
+    :param like: an object with its fields as they arrive.
     """
 
     def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
@@ -112,26 +116,31 @@ class _Struct:
 
 
 class _Object:
-    """An object as it is decoded, and with its fields sorted. See :class:`_Struct`."""
+    """
+    An object as it is decoded, and with its fields sorted. See :class:`_Struct`.
+
+    msgspec looks for fields in the order of their definition. A few are found as fast in any order, so they are defined
+    as they are sorted. Many are defined as they arrive, and sorted afterwards.
+    """
 
     type: Any
 
     def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
-        names = [name for name in like if name in fields]
-        names += sorted(fields.keys() - like.keys())
-        types = [fields[name] for name in names]
-        self._objects = [
-            (place, _Object(kind, _object(like.get(name))))
-            for place, (name, kind) in enumerate(zip(names, types, strict=True))
-            if type(kind) is dict
-        ]
-        order = sorted(range(len(names)), key=names.__getitem__)
-        self._sorted_type = _define((names[place], Any) for place in order)
-        self._in_order = _getter(order)
-        self._untyped = _getter([place for place, kind in enumerate(types) if kind is Any])
-        for place, inner in self._objects:
-            types[place] = inner.type | None
-        self.type = _define(zip(names, types, strict=True))
+        in_order = sorted(fields)
+        names = in_order if len(fields) <= FEW_FIELDS else sorted(fields, key=_places(like))
+        attributes = {name: f"field_{place}" for place, name in enumerate(names)}
+        objects = {name: _Object(kind, _object(like.get(name))) for name, kind in fields.items() if type(kind) is dict}
+        types = {name: objects[name].type | None if name in objects else fields[name] for name in names}
+        self.type = _define(types.items())
+        self._objects = [(attributes[name], inner) for name, inner in objects.items() if not inner.is_sorted]
+        self._untyped = [attributes[name] for name in names if fields[name] is Any]
+        self._sorted_type = _define((name, Any) for name in in_order)
+        self._in_order = None if names == in_order else itemgetter(*map(names.index, in_order))
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether :meth:`sort` returns what it receives, always."""
+        return not (self._objects or self._untyped or self._in_order)
 
     def sort(self, received: Any) -> Any:
         """
@@ -139,15 +148,15 @@ class _Object:
 
         :raises ValueError: a field is an object or a list that has not been one before.
         """
-        values: Any = msgspec.structs.astuple(received)
-        if not CONTAINERS.isdisjoint(map(type, self._untyped(values))):
-            raise ValueError("an object or a list")
-        if self._objects:
-            values = list(values)
-            for place, inner in self._objects:
-                if values[place] is not None:
-                    values[place] = inner.sort(values[place])
-        return self._sorted_type(*self._in_order(values))
+        for name in self._untyped:
+            if type(getattr(received, name)) in CONTAINERS:
+                raise ValueError("an object or a list")
+        for name, inner in self._objects:
+            if (value := getattr(received, name)) is not None:
+                setattr(received, name, inner.sort(value))
+        if self._in_order is None:
+            return received
+        return self._sorted_type(*self._in_order(msgspec.structs.astuple(received)))
 
 
 def _add_fields(fields: Fields, contact: Mapping[str, Any], levels: int = MAX_LEVELS) -> None:
@@ -159,7 +168,7 @@ def _add_fields(fields: Fields, contact: Mapping[str, Any], levels: int = MAX_LE
             inner = fields[name] = known or {}
             _add_fields(inner, value, levels - 1)
         else:
-            fields[name] = TEXT if kind in {str, bool} and known in (None, TEXT) else Any
+            fields[name] = PLAIN if kind in PLAIN_TYPES and known in (None, PLAIN) else Any
 
 
 def _count(fields: Mapping[str, Any]) -> int:
@@ -175,7 +184,7 @@ def _define(fields: Iterable[tuple[str, Any]]) -> Any:
     named = {f"field_{place}": field for place, field in enumerate(fields)}
     return msgspec.defstruct(
         "Contact",
-        [(alias, TEXT if kind is None else kind, None) for alias, (_, kind) in named.items()],
+        [(alias, PLAIN if kind is None else kind, None) for alias, (_, kind) in named.items()],
         rename={alias: name for alias, (name, _) in named.items()},
         omit_defaults=True,
         forbid_unknown_fields=True,
@@ -183,9 +192,10 @@ def _define(fields: Iterable[tuple[str, Any]]) -> Any:
     )
 
 
-def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], Iterable[Any]]:
-    """Return a function that returns the values in some places."""
-    return itemgetter(*places) if len(places) > 1 else lambda values: [values[place] for place in places]
+def _places(like: Mapping[str, Any]) -> Callable[[str], tuple[int, str]]:
+    """Return a key that sorts fields as they arrive. The others come last."""
+    places = {name: place for place, name in enumerate(like)}
+    return lambda name: (places.get(name, len(places)), name)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
