@@ -25,6 +25,7 @@ BENCHMARKS = (
         "size",
         "page",
         "overlap",
+        "unchanged",
         "cursors",
         "typed_view",
         "receiver",

@@ -25,12 +25,17 @@ NOTES = (
 )
 
 
-def pages(rows: int) -> Iterator[bytes]:
-    """Write the pages of an export, each naming the cursor of the next; the last names none."""
+def pages(rows: int, more_fields: int = 0) -> Iterator[bytes]:
+    """
+    Write the pages of an export, each naming the cursor of the next; the last names none.
+
+    :param more_fields: of each contact, some 30 bytes each.
+    """
     last = -(-rows // PAGE) - 1
     step = (WINDOW[1] - WINDOW[0]) / rows
     for number in range(last + 1):
-        contacts = [contact(i, WINDOW[0] + i * step) for i in range(number * PAGE, min(rows, (number + 1) * PAGE))]
+        numbers = range(number * PAGE, min(rows, (number + 1) * PAGE))
+        contacts = [contact(i, WINDOW[0] + i * step, more_fields) for i in numbers]
         following = cursor(number + 1) if number < last else None
         yield _text({"data": contacts, "paging": {"next": following}})
 
@@ -40,7 +45,7 @@ def cursor(number: int) -> str:
     return f"example-cursor-{number:06d}"
 
 
-def contact(number: int, updated_at: datetime) -> dict[str, Any]:
+def contact(number: int, updated_at: datetime, more_fields: int = 0) -> dict[str, Any]:
     """Make up a contact: reserved fields, and custom ones of which some were never filled in."""
     dice = blake2b(number.to_bytes(8, "big"), digest_size=32).digest()
     return {
@@ -49,7 +54,7 @@ def contact(number: int, updated_at: datetime) -> dict[str, Any]:
         "number_id": 1,
         "inserted_at": _time(updated_at - timedelta(hours=dice[0], seconds=dice[1])),
         "updated_at": _time(updated_at),
-        "details": _reserved(number, dice) | _custom(dice),
+        "details": _reserved(number, dice) | _custom(dice) | _more(dice, more_fields),
     }
 
 
@@ -88,6 +93,14 @@ def _custom(dice: bytes) -> dict[str, Any]:
         "reminders_paused": dice[26] % 8 == 0,
         "preferred_time_of_day": _pick(("morning", "afternoon", "evening"), dice[27]),
         "notes": _pick(NOTES, dice[24]),
+    }
+
+
+def _more(dice: bytes, fields: int) -> dict[str, Any]:
+    """Make up fields, in no order: a third are numbers, some were never filled in."""
+    values = (*dice[:10], *PLACES, *LANGUAGES, None, None)
+    return {
+        f"questionnaire_{place * 101 % fields:03}": values[(place + dice[11]) % len(values)] for place in range(fields)
     }
 
 

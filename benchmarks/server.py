@@ -2,7 +2,8 @@
 A mock server of Turn.io's export that answers as fast as a machine can: whole pages, written beforehand, from a file.
 
 It runs in a process of its own, so what it takes is in nobody's figures. ``python -m benchmarks.server ROWS`` prints
-its port and serves until its standard input ends. ``ROWS SECONDS`` waits before each page.
+its port and serves until its standard input ends. ``ROWS SECONDS FIELDS`` waits before each page, and gives each
+contact more fields.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -40,9 +41,9 @@ class Export:
 
 
 @contextmanager
-def serving(rows: int, delay_s: float = 0.0) -> Iterator[Export]:
+def serving(rows: int, delay_s: float = 0.0, more_fields: int = 0) -> Iterator[Export]:
     """Serve an export of so many contacts for as long as the block lasts, each page after a delay."""
-    command = [sys.executable, "-m", "benchmarks.server", str(rows), str(delay_s)]
+    command = [sys.executable, "-m", "benchmarks.server", str(rows), str(delay_s), str(more_fields)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -56,12 +57,12 @@ def serving(rows: int, delay_s: float = 0.0) -> Iterator[Export]:
 class _Pages:
     """The pages, one behind the other in a file that has no name."""
 
-    def __init__(self, file: BinaryIO, rows: int, delay_s: float) -> None:
+    def __init__(self, file: BinaryIO, delay_s: float, bodies: Iterable[bytes]) -> None:
         self.file = file
         self._delay_s = delay_s
         self.size = 0
         self._at: dict[bytes, tuple[int, int]] = {}
-        for number, body in enumerate(pages(rows)):
+        for number, body in enumerate(bodies):
             self._at[cursor(number).encode()] = (self.size, file.write(body))
             self.size += len(body)
         file.flush()
@@ -106,7 +107,8 @@ def _answer(client: socket.socket, stored: _Pages) -> None:
 
 def main() -> None:
     with tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as listener:
-        stored = _Pages(file, int(sys.argv[1]), float(sys.argv[2]))
+        rows, delay_s, more_fields = sys.argv[1:]
+        stored = _Pages(file, float(delay_s), pages(int(rows), int(more_fields)))
         print(listener.getsockname()[1], stored.size, flush=True)
         threading.Thread(target=_accept, args=(listener, stored), daemon=True).start()
         sys.stdin.read()
