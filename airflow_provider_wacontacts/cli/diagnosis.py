@@ -1,5 +1,5 @@
 """
-What may be wrong with a deployment: connections, the store, Airflow's pools and triggerer, installed packages.
+Diagnosis of a deployment: connections, the store, Airflow's pools and triggerer, installed packages.
 
 Each check returns findings, whose messages have a remedy. Nothing is changed.
 """
@@ -52,7 +52,7 @@ POOLS = {"turn": "turn", "green_api": "green_api", "whatsapp_business": "whatsap
 WEBHOOK_EXTRAS = {"webhook_secret", "webhook_path"}
 #: Executors whose workers share no file with one another.
 DISTRIBUTED = ("Celery", "Kubernetes", "ECS", "Batch", "Edge", "Lambda")
-#: Installed packages that do not work together: what, with what, and the remedy.
+#: Installed packages that do not work together, and the remedy.
 CONFLICTS = (
     ("universal-pathlib>=0.3", "apache-airflow<3.2", "Airflow's ObjectStoragePath fails with it"),
     ("celery>=5.7", "apache-airflow-providers-celery<=3.26", "the Celery executor cannot be imported with it"),

@@ -1,4 +1,4 @@
-"""``wacontacts receiver``: take the webhook deliveries of WhatsApp Business API clients."""
+"""``wacontacts receiver``: receive the webhook deliveries of WhatsApp Business API clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["add_receiver"]
 EXTRA = ("starlette", "uvicorn")
 #: Connections of clients; with 256 KiB each, 128 MiB of bodies.
 MAX_CONNECTIONS = 512
-#: Seconds that deliveries have to be recorded in when the receiver is stopped.
+#: Seconds in which pending deliveries are recorded when the receiver is stopped.
 STOP_WITHIN_S = 20
 #: Airflow's logger of connections.
 CONNECTION_LOGGER = "airflow.models.connection"
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
             port=options.port,
             access_log=False,
             log_config=None,
-            # Of the parsers, only this one limits the size of headers.
+            # The other parser does not limit the size of headers.
             http="h11",
             server_header=False,
             proxy_headers=False,
@@ -123,7 +123,7 @@ def _parse_rate(text: str) -> float:
 
 def _silence_connection_types() -> None:
     """
-    Keep a warning out of the log: reading a connection whose type has an underscore, as the receiver does all the time.
+    Keep Airflow's warning about connection types with an underscore out of the log: the receiver reads them often.
 
     It must be called before Airflow is imported. Airflow 3.1 logs the warning nevertheless.
     """

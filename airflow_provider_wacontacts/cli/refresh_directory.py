@@ -1,4 +1,4 @@
-"""``wacontacts store refresh-directory``: make the copy of the directory equal to it."""
+"""``wacontacts store refresh-directory``: refresh the copy of the directory."""
 
 from __future__ import annotations
 

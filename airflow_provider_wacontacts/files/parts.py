@@ -24,11 +24,11 @@ def validate_file_format(file_format: str) -> None:
     """
     if file_format not in FILE_FORMATS:
         known = " or ".join(map(repr, FILE_FORMATS))
-        raise ConfigError(f"file_format is {file_format!r}; it can be {known}")
+        raise ConfigError(f"file_format is {file_format!r}. It must be {known}.")
     if file_format == PARQUET and find_spec("pyarrow") is None:
         raise ConfigError(
-            f"file_format {PARQUET!r} needs pyarrow: install airflow-provider-wacontacts[parquet], or choose "
-            f"{JSON_LINES!r}"
+            f'file_format {PARQUET!r} needs pyarrow. Install it: pip install "airflow-provider-wacontacts[parquet]".'
+            f" Or set file_format to {JSON_LINES!r}."
         )
 
 

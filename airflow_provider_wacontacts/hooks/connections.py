@@ -49,6 +49,7 @@ CONNECTION_TYPES = {
     each["connection-type"]: each for each in cast(list[dict[str, Any]], get_provider_info()["connection-types"])
 }
 DEFAULT_TIMEOUT = 60.0
+NO_HOST = "is not a host name. Set it to a name such as whatsapp.turn.io, without user name and query."
 FILE_MODE = re.compile(r"0?[0-6]{3}")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_COUNT_DIGITS = 9
@@ -64,12 +65,12 @@ class Endpoint:
     :param base_url: scheme, host, port and optional path; without a slash at the end.
     :param timeout: seconds to connect, and between two packets.
     :param verify: whether certificates are verified, or a file of the CAs to trust.
-    :param cert: file of the client's certificate, or that and its key.
+    :param cert: path of the client's certificate, or the paths of the certificate and its key.
     :param proxies: proxy URL by scheme.
     :param trust_env: whether the environment's proxies and CAs apply.
     :param file_mode: permissions of files that its contacts are written to in a local directory.
-    :param max_response_mb: bound of a response's decompressed size; ``None`` for the hook's default.
-    :param max_response_seconds: bound of the time of a response; ``None`` for the hook's default.
+    :param max_response_mb: maximum decompressed size of a response; ``None`` for the hook's default.
+    :param max_response_seconds: maximum time for a response; ``None`` for the hook's default.
     :param label: the connection's ID, host and port, for errors.
     """
 
@@ -158,7 +159,7 @@ def read_extras(connection: Connection) -> dict[str, Any]:
     except ValueError:
         extras = None
     if not isinstance(extras, dict):
-        raise invalid_field(connection, "extra", "is not a JSON object")
+        raise invalid_field(connection, "extra", 'is not a JSON object. Correct it, for example to {"timeout": 60}.')
     mask_secret(extras)
     return extras
 
@@ -176,7 +177,10 @@ def parse_endpoint(connection: Connection) -> Endpoint:
     is_open = read_bool(connection, extras, "allow_http", default=False)
     if url.scheme == "http" and not is_local and not is_open:
         raise invalid_field(
-            connection, "host", "would get the token over unencrypted http://; use https, or set extra 'allow_http'"
+            connection,
+            "host",
+            "would get the token over unencrypted http://. Set it to https://, or set extra 'allow_http' in a trusted"
+            " network.",
         )
     proxies = _read_proxies(connection, extras)
     if is_local and not proxies:
@@ -198,46 +202,48 @@ def parse_endpoint(connection: Connection) -> Endpoint:
 
 def read_count(connection: Connection, name: str, default: DefaultT) -> int | DefaultT:
     """
-    Read a whole number, 1 or more, in an extra. Forms and URIs write it as a string.
+    Read an extra that is a whole number, 1 or more. Forms and URIs write it as a string.
 
-    :raises ConfigError: it is something else.
+    :raises ConfigError: it is anything else.
     """
     value = read_extras(connection).get(name)
     if value is None or value == "":
         return default
     text = str(value).strip() if isinstance(value, (int, float, str)) else ""
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_COUNT_DIGITS and int(text)):
-        raise invalid_field(connection, f"extra {name!r}", "must be a whole number, 1 or more")
+        raise invalid_field(connection, f"extra {name!r}", "must be a whole number, 1 or more.")
     return int(text)
 
 
 def read_token(connection: Connection) -> str:
     """
-    Return the token in a connection's password, without blanks around it, and have Airflow mask it in logs.
+    Return the token in a connection's password, without spaces around it, and have Airflow mask it in logs.
 
-    :raises ConfigError: there is none, or it has characters that no token has.
+    :raises ConfigError: it is empty, or has characters that a token cannot have.
     """
     token = (connection.password or "").strip()
     if not token:
-        raise invalid_field(connection, "password", "is empty; it holds the API token")
+        raise invalid_field(connection, "password", "is empty. Set it to the API token.")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise invalid_field(connection, "password", "holds blanks or characters that an API token cannot have")
+        raise invalid_field(
+            connection, "password", "has spaces or characters that an API token cannot have. Copy it again."
+        )
     mask_secret(token)
     return token
 
 
 def read_bool(connection: Connection, extras: dict[str, Any], name: str, *, default: bool) -> bool:
     """
-    Read a yes or no, which forms and URIs write as text.
+    Read a Boolean extra, which forms and URIs write as a string.
 
-    :raises ConfigError: it is neither.
+    :raises ConfigError: it is neither true nor false.
     """
     value = extras.get(name)
     if value is None or value == "":
         return default
     choice = _FLAGS.get(str(value).strip().lower())
     if choice is None:
-        raise invalid_field(connection, f"extra {name!r}", "is neither true nor false")
+        raise invalid_field(connection, f"extra {name!r}", "is neither true nor false. Set it to one of them.")
     return choice
 
 
@@ -245,13 +251,15 @@ def read_file_mode(connection: Connection, extras: dict[str, Any]) -> int:
     """
     Read the permissions of new files, as octal digits.
 
-    :raises ConfigError: they are none, or the owner could not read and write.
+    :raises ConfigError: they are invalid, or the owner could not read and write.
     """
     value = str(extras.get("file_mode") or "0600").strip()
     mode = int(value, 8) if FILE_MODE.fullmatch(value) else 0
     if mode & 0o600 != 0o600:
         raise invalid_field(
-            connection, "extra 'file_mode'", "is not like 0600 or 0640, with read and write for the owner"
+            connection,
+            "extra 'file_mode'",
+            "is not a mode such as 0600 or 0640, in which the owner may read and write.",
         )
     return mode
 
@@ -260,25 +268,30 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 def invalid_field(connection: Connection, name: str, what: str) -> ConfigError:
-    """Make the error of a field or an extra."""
-    return ConfigError(f"connection {connection.conn_id!r}: {name} {what}")
+    """
+    Make the error of a field or an extra.
+
+    :param name: the field; with ``extra`` before the name of an extra.
+    :param what: the rest of the sentence, then a sentence with the remedy.
+    """
+    return ConfigError(f"Connection {connection.conn_id!r}: {name} {what}")
 
 
 def _parse_url(connection: Connection) -> SplitResult:
     host = (connection.host or "").strip()
     if not host:
-        raise invalid_field(connection, "host", "is empty")
+        raise invalid_field(connection, "host", "is empty. Set it to the host name of the API.")
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{_bracket_ipv6(host)}"
     try:
         url = urlsplit(host)
         has_port = url.port is not None
     except ValueError:
-        raise invalid_field(connection, "host", "is not a host name") from None
+        raise invalid_field(connection, "host", NO_HOST) from None
     if url.scheme not in ("https", "http"):
-        raise invalid_field(connection, "schema", "is neither https nor http")
+        raise invalid_field(connection, "schema", "is neither https nor http. Leave it empty for https.")
     if not url.hostname or url.query or url.fragment or "@" in url.netloc or not host.isprintable() or " " in host:
-        raise invalid_field(connection, "host", "is not a host name")
+        raise invalid_field(connection, "host", NO_HOST)
     return url if has_port or not connection.port else url._replace(netloc=f"{url.netloc}:{connection.port}")
 
 
@@ -307,7 +320,9 @@ def _read_timeout(connection: Connection, extras: dict[str, Any]) -> tuple[float
     except (TypeError, ValueError):
         connect = read = math.nan
     if not (0 < connect < math.inf and 0 < read < math.inf):
-        raise invalid_field(connection, "extra 'timeout'", "is not a number of seconds above 0")
+        raise invalid_field(
+            connection, "extra 'timeout'", "is not a number of seconds above 0, or a list of two: to connect, to read."
+        )
     return connect, read
 
 
@@ -326,7 +341,9 @@ def _read_cert(connection: Connection, extras: dict[str, Any]) -> str | tuple[st
             return path
         case [str(path), str(key)]:
             return path, key
-    raise invalid_field(connection, "extra 'cert'", "is neither a file nor a pair of files")
+    raise invalid_field(
+        connection, "extra 'cert'", "is neither the path of a file nor a list of two: certificate, key."
+    )
 
 
 def _read_proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, str]:
@@ -335,7 +352,9 @@ def _read_proxies(connection: Connection, extras: dict[str, Any]) -> dict[str, s
         value = {"http": value, "https": value}
     value = value or {}
     if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
-        raise invalid_field(connection, "extra 'proxies'", "is not an object of proxy URLs by scheme")
+        raise invalid_field(
+            connection, "extra 'proxies'", "is neither a URL nor an object of URLs by scheme, such as https."
+        )
     return value
 
 
@@ -360,7 +379,7 @@ def form_widgets(conn_type: str) -> dict[str, Any]:
 
 
 def _form_field(schema: dict[str, Any]) -> Callable[..., Any]:
-    """Return what makes a field of a form: a check box, a select, a password or a line of text."""
+    """Return a factory of a form field: a check box, a select, a password or a line of text."""
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget, Select2Widget
     from wtforms import BooleanField, IntegerField, PasswordField, SelectField, StringField
     from wtforms.validators import Optional

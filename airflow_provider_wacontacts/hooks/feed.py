@@ -52,7 +52,7 @@ class FeedHook(BaseHook):
     :class:`HttpHook` sets up the session, which lives as long as the hook. The connection's ``timeout``, ``verify``,
     ``cert``, ``proxies`` and ``trust_env`` mean what they mean there; no other extra becomes a header.
 
-    :cvar limits: bounds of a response, unless the connection's extras set others.
+    :cvar limits: maximum size and time of a response, unless the connection's extras set them.
     :param policy: how long a request is retried.
     :param clock: for tests.
     """
@@ -104,7 +104,7 @@ class FeedHook(BaseHook):
 
     @cached_property
     def driver(self) -> Driver:
-        """What sends the requests of flows."""
+        """The driver that sends the requests of flows."""
         return self._make_driver(self._policy, self._endpoint.timeout)
 
     @property
@@ -122,7 +122,7 @@ class FeedHook(BaseHook):
         Send the requests of a flow.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
+        :raises WaContactsError: raised by the flow.
         """
         return self.driver.run(flow)
 
@@ -141,7 +141,7 @@ class FeedHook(BaseHook):
         :param data: parameters of a GET; otherwise the body, a dictionary as a form.
         :param json: a body to be sent as JSON.
         :returns: a 2xx response.
-        :raises WaContactsError: there was none.
+        :raises WaContactsError: there was no such response.
         """
         query, kind, body = _encode(self.method, data, json)
         path = _with_query(f"/{(endpoint or '').lstrip('/')}", query)

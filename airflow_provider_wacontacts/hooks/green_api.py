@@ -22,11 +22,11 @@ from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["GreenApiHook"]
 
-#: One request a second is allowed. A fifth more, as not all of them take equally long to arrive.
+#: One request a second is allowed. A fifth longer, because requests do not all take the same time to arrive.
 REQUEST_INTERVAL = timedelta(seconds=1.2)
-#: Of all hooks of the process, by host and instance.
+#: Rate limiters that all hooks of the process share, by host and instance.
 RATE_LIMITERS = RateLimiters(REQUEST_INTERVAL)
-#: Of all hooks of the process, by host and instance: ``checkWhatsapp`` has a limit of its own.
+#: Rate limiters of ``checkWhatsapp``, which has a limit of its own; as above.
 CHECK_RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND))
 #: A 429 does not say how long to wait, and a retry within the second is useless.
 RETRY_POLICY = RetryPolicy(first_backoff=timedelta(seconds=2))
@@ -37,7 +37,7 @@ class GreenApiHook(FeedHook):
     Reads the contacts of one instance of GREEN-API, and checks which numbers are on WhatsApp.
 
     The connection's host is the instance's ``apiUrl``, its login ``idInstance`` and its password ``apiTokenInstance``.
-    All hooks of a process that lead to the same instance send one request a second together. Threads may share a hook.
+    All hooks of a process for the same instance share one rate limiter: a request a second. Threads may share a hook.
 
     :param green_api_conn_id: the connection.
     :param method: of :meth:`run`.

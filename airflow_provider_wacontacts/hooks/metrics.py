@@ -121,7 +121,7 @@ def _airflow() -> tuple[Any, Callable[[], Any]]:
     """Import what only a task or a trigger that sends metrics needs."""
     from airflow.providers.common.compat.sdk import Stats, get_current_context
 
-    # Airflow 3.2 sets this up in a triggerer only when it is imported; older ones do without, newer ones have done it.
+    # Only this import sets metrics up in a triggerer of Airflow 3.2. Older and newer versions do not need it.
     with suppress(ImportError):
         import airflow.sdk.serde  # noqa: F401
 

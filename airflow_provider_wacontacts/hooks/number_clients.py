@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 __all__ = ["GreenApiNumbers", "WhatsAppNumbers"]
 
 
-#: A request with ``wait`` holds a worker for no longer.
+#: The longest time that requests with ``wait`` hold a worker slot.
 MAX_WAIT = timedelta(minutes=1)
 
 
@@ -33,8 +33,8 @@ class WhatsAppNumbers:
     """
     Checks numbers at a WhatsApp Business API client.
 
-    Requests with ``wait`` wait for a minute in all. Later ones do not: the client is slow, and may look a number up
-    again for each ``wait``.
+    Requests with ``wait`` wait for a minute in total. Later requests do not wait: the client is slow, and may look a
+    number up again for each ``wait``.
     """
 
     hook: WhatsAppBusinessHook
@@ -67,7 +67,7 @@ class WhatsAppNumbers:
         return check()
 
     def _max_wait(self) -> timedelta:
-        """Return how long a request may wait now; none, or less, if it may not."""
+        """Return how long a request may wait now; zero or negative if it may not wait."""
         if self._timed_out:
             return timedelta(0)
         now = time.monotonic()
@@ -77,7 +77,7 @@ class WhatsAppNumbers:
 
 @dataclass(frozen=True)
 class GreenApiNumbers:
-    """Checks numbers at GREEN-API, one in a request."""
+    """Checks numbers at GREEN-API, one per request."""
 
     hook: GreenApiHook
     force_check: bool = False

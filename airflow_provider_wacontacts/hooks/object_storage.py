@@ -26,10 +26,10 @@ STORAGE_PACKAGES = {
 
 def object_path(path: str, argument: str = "path") -> ObjectPath:
     """
-    Return a path that takes its keys from the Airflow connection it names.
+    Return a path whose credentials come from the Airflow connection in it.
 
     :param path: such as ``s3://aws_default@bucket/contacts``.
-    :param argument: the name the user knows it by, for the error.
+    :param argument: name of the user's argument, for errors.
     :raises ConfigError: no installed file system reads it.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath

@@ -47,7 +47,7 @@ def open_store(conn_id: str, *, late_after: timedelta | None = None, max_wait: t
     Open the store of a connection, without connecting; see :func:`store_engine`.
 
     :param late_after: how long after its end a window may be synced without being lossy; ``None``: the store's default.
-    :param max_wait: how long a connection, a lock or a statement may take; ``None``: what suits a task.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for a task's limits.
     """
     return create_store(store_engine(conn_id), late_after=late_after, max_wait=max_wait)
 
@@ -79,7 +79,10 @@ def pseudonym_key(conn_id: str) -> bytes:
     """
     secret = read_secret(read_extras(read_connection(conn_id)))
     if secret is None:
-        raise ConfigError(f"connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty")
+        raise ConfigError(
+            f"Connection {conn_id!r}: extra 'pseudonym_secret' is missing or empty. Set it to a secret of at least 16"
+            " bytes."
+        )
     return secret
 
 

@@ -28,8 +28,8 @@ class TurnHook(FeedHook):
     """
     Reads the contacts of one Turn.io number.
 
-    The connection's host is Turn's, or that of a private cloud; its password is the API token. When the token is not
-    accepted, the connection is read once more, as its token may have been replaced.
+    The connection's host is Turn's, or that of a private cloud; its password is the API token. If the token is
+    not accepted, the hook reads the connection once more: the token may have been replaced.
 
     :param turn_conn_id: the connection.
     :param method: of :meth:`run`.
@@ -127,7 +127,7 @@ class TurnHook(FeedHook):
         )
 
     def _read_credentials(self) -> Credentials | None:
-        """Read the token once more; none if the connection's host has changed, which must not receive it."""
+        """Read the token once more; ``None`` if the connection's host has changed: the new host must not receive it."""
         connection = read_connection(self.turn_conn_id, self.conn_type)
         is_same_host = parse_endpoint(connection).base_url == self._endpoint.base_url
         return _credentials(connection) if is_same_host else None

@@ -26,7 +26,7 @@ __all__ = ["MAX_SECONDS", "UNVERIFIED", "WhatsAppConnection", "parse_connection"
 
 DEFAULT_DAILY_CHECKS = 1000
 DEFAULT_WAIT_TIMEOUT = 600
-#: With the ten minutes that a request is retried for, less than the lease of its numbers.
+#: Together with the ten minutes of retries, it is shorter than the lease of the numbers.
 MAX_SECONDS = 100
 UNVERIFIED = "Connection %r does not verify certificates, so its traffic can be read and changed. Set extra 'verify'."
 
@@ -36,8 +36,8 @@ class WhatsAppConnection:
     """
     A connection's endpoint, sender and credentials.
 
-    :param budget: the sender's: the registered number in E.164, however extra ``sender`` spells it; or its name, by
-        default the connection's ID.
+    :param budget: the sender and its budget. The sender is the registered number in E.164, or a name, by default the
+        connection's ID.
     :param region: the sender's region, for numbers without a plus sign; ``None`` if the sender is not a number.
     :param wait_timeout: seconds that a check may wait for its results, 1 and up.
     :param auth: ``login``, ``bearer`` or ``d360``.
@@ -60,7 +60,7 @@ class WhatsAppConnection:
         return Credentials(header=_HEADERS[self.auth](self.secret))
 
     def credentials_for(self, base_url: str) -> Credentials | None:
-        """Return the credentials; ``None`` if the connection's host is another now, which must not receive them."""
+        """Return the credentials; ``None`` if the connection's host has changed: the new host must not receive them."""
         return self.credentials if self.endpoint.base_url == base_url else None
 
 
@@ -75,7 +75,7 @@ def parse_connection(connection: Connection) -> WhatsAppConnection:
         raise invalid_field(
             connection,
             "extra 'max_response_seconds'",
-            f"must be at most {MAX_SECONDS}: numbers are leased for 12 minutes",
+            f"must be at most {MAX_SECONDS}: a number is leased for 12 minutes.",
         )
     sender = parse_sender(connection, extras)
     region = infer_region(sender)
@@ -140,5 +140,5 @@ def parse_sender(connection: Connection, extras: Mapping[str, Any]) -> str:
     except InvalidIdentifierError as error:
         reason = error.reason
     raise invalid_field(
-        connection, "extra 'sender'", f"is neither a name nor a phone number: {reason}; set it to the number in E.164"
+        connection, "extra 'sender'", f"is neither a name nor a phone number: {reason}. Set it to the number in E.164."
     )

@@ -177,7 +177,7 @@ class AsyncContacts:
         Send the requests of a flow.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
+        :raises WaContactsError: raised by the flow.
         """
         return await self._driver.run(flow)
 
@@ -232,7 +232,7 @@ async def _send_check(contacts: AsyncNumberClient, numbers: Sequence[str]) -> Ch
 
 
 def _block(rate_limiter: AsyncRateLimiter, error: TransientError) -> timedelta | None:
-    """Block all requests if the server requires it; return by how much longer, if for a rate limit."""
+    """Block all requests if the server requires it. Return the added seconds if the reason is a rate limit."""
     is_rate_limit = isinstance(error, RateLimitedError)
     if error.retry_after is None and not is_rate_limit:
         return None
@@ -264,7 +264,7 @@ async def shared_client(
 
 
 class SharedStore(NamedTuple):
-    """A store, and the few threads that the triggers of a triggerer use it in."""
+    """A store, and the few threads in which the triggers of a triggerer use it."""
 
     store: Store
     threads: ThreadPoolExecutor
@@ -277,7 +277,7 @@ class SharedStore(NamedTuple):
 @asynccontextmanager
 async def shared_store(conn_id: str) -> AsyncIterator[SharedStore]:
     """
-    Share the store of a connection: the first trigger opens it, the last closes it. Nothing is connected to.
+    Share the store of a connection: the first trigger opens it, the last closes it. It does not connect.
 
     :raises ConfigError: the connection is missing or invalid.
     """

@@ -1,4 +1,4 @@
-"""What a connection of type ``whatsapp_business`` says of its webhook: which secret a delivery must show."""
+"""The webhook of a connection of type ``whatsapp_business``: the secret that a delivery must show."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Webhook:
 
     def accepts(self, path: str, signatures: Sequence[str], body: bytes) -> bool:
         """
-        Return whether a delivery comes from the client, in a time that does not depend on how much of it is right.
+        Return whether a delivery comes from the client, in constant time.
 
         :param path: what follows the connection's ID in the URL.
         :param signatures: values of the header, of which there must be one.
@@ -80,14 +80,20 @@ def parse_webhook(connection: Connection) -> Webhook:
             " 'webhook_path' if it signs nothing.",
         )
     if secret and len(secret) < MIN_SECRET_BYTES:
-        raise invalid_field(connection, "extra 'webhook_secret'", f"has less than {MIN_SECRET_BYTES} bytes.")
+        raise invalid_field(
+            connection,
+            "extra 'webhook_secret'",
+            f"has less than {MIN_SECRET_BYTES} bytes. Set a longer one, also in the client.",
+        )
     if path and not PATH.fullmatch(path):
         raise invalid_field(
             connection, "extra 'webhook_path'", "must be 32 to 200 random letters, digits, dots, dashes or underscores."
         )
     header, algorithm = _text(extras, "webhook_header") or TURN_HEADER, _text(extras, "webhook_algorithm") or "sha256"
     if not HEADER.fullmatch(header):
-        raise invalid_field(connection, "extra 'webhook_header'", "is not the name of an HTTP header.")
+        raise invalid_field(
+            connection, "extra 'webhook_header'", f"is not the name of an HTTP header, for example {TURN_HEADER}."
+        )
     if algorithm not in ALGORITHMS or algorithm not in hashlib.algorithms_available:
         raise invalid_field(connection, "extra 'webhook_algorithm'", f"must be one of {', '.join(ALGORITHMS)}.")
     return Webhook(parse_sender(connection, extras), secret or None, path, header, algorithm)

@@ -1,1 +1,1 @@
-"""Operators: Airflow's context, a job, a summary."""
+"""The operators: each takes Airflow's context, runs a pipeline, and returns its summary."""

@@ -1,5 +1,5 @@
 """
-Arguments of operators and sensors, and how their errors fail a task.
+Validation of the arguments of operators and sensors, and how their errors fail a task.
 
 A wrong constant fails when the DAG is parsed.
 """
@@ -29,7 +29,7 @@ __all__ = [
 Validator: TypeAlias = Callable[[str, Any], None]
 
 
-#: Template fields that may be something else than a string.
+#: Template fields that need not be strings.
 NOT_TEXT = {"start", "end", "deadline", "identity_ids", "paths", "iceberg_tables"}
 
 
@@ -113,7 +113,7 @@ class DryRun:
     """
 
     def __get__(self, operator: BaseOperator | None, owner: type | None = None) -> Any:
-        """Return the argument, which can be called; of the class, Airflow's method."""
+        """Return the argument, which can be called; on the class, Airflow's method."""
         if operator is None:
             return BaseOperator.dry_run
         return _CallableFlag(vars(operator)["dry_run"], partial(BaseOperator.dry_run, operator))
@@ -152,7 +152,7 @@ def optional(validate: Validator) -> Validator:
 
 def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """
-    Make sure that an argument is one of a few words.
+    Make sure that an argument is one of the allowed words.
 
     :raises ConfigError: it is another value.
     """
@@ -163,7 +163,7 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def validate_words(name: str, value: object, words: tuple[str, ...], least: int = 1) -> None:
     """
-    Make sure that an argument is a list of some of a few words.
+    Make sure that an argument is a list of allowed words.
 
     :param least: length of the list, 0 and up.
     :raises ConfigError: it is something else.

@@ -20,11 +20,11 @@ __all__ = ["WhatsAppCheckResultsToSqlOperator"]
 
 class WhatsAppCheckResultsToSqlOperator(ValidatedArguments, BaseOperator):
     """
-    Pass the results of a check on to a table of any SQL database, in chunks. A repetition changes nothing.
+    Pass the results of a check on to a table of any SQL database, in chunks. It is idempotent.
 
     After the task, a contact of the check has the numbers of the check with one of the ``statuses``, and no others: a
-    number that became ``invalid``, or whose contact opted out, goes. A number that ``failed``, or is not checked yet,
-    keeps the rows that it has. Results of a revalidation, which have no ``contact_key``, change the rows of their
+    number that became ``invalid``, or whose contact opted out, is removed. A number that ``failed``, or is not checked
+    yet, keeps the rows that it has. Results of a revalidation, which have no ``contact_key``, change the rows of their
     number. Checks of both WhatsApp Business and GREEN-API can be passed on.
 
     :param check_id: ID of a check, from the summary of a check operator.

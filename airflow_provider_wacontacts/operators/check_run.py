@@ -47,7 +47,7 @@ __all__ = ["CHECK_VALIDATORS", "QUERY_FIELDS", "WEEK"]
 #: Template fields of the operators' queries.
 QUERY_FIELDS = ("contacts_conn_id", "contacts_sql", "messages_conn_id", "messages_sql")
 
-#: Metrics of inputs that need no request: sent once a check, when it is finished.
+#: Metrics of inputs that need no request. They are sent once per check, at its end.
 COUNTED_ONCE = ("given", "duplicates", "rejected", "not_asked", "from_store")
 STATUS_IS_UNRELIABLE = (
     "The client is v2.43 or newer and reports every number as valid. 'valid' means that you can send to the number, not"
@@ -58,7 +58,7 @@ REGION = re.compile(r"\s*([A-Za-z]{2})?\s*")
 
 
 def _validate_region_form(name: str, value: object) -> None:
-    # Whether there is such a region, phonenumbers knows, which is imported when the task runs.
+    # phonenumbers knows which regions exist. It is imported only when the task runs.
     if not isinstance(value, str) or not REGION.fullmatch(value):
         raise ConfigError(f"{name} must be two letters, for example IN.")
 
@@ -104,7 +104,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
-        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        # Without a signature of its own, a class gets BaseOperator's, whose defaults a mapped task would take.
         super().__init__(**kwargs)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,7 +340,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
     def _validate_queries(self) -> None:
         for name in ("contacts", "messages"):
             if getattr(self, f"{name}_sql") is not None and not getattr(self, f"{name}_conn_id"):
-                raise ConfigError(f"{name}_sql needs {name}_conn_id, the connection that runs it")
+                raise ConfigError(f"{name}_sql needs {name}_conn_id. Set it to the connection that runs the query.")
 
     def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
         raise NotImplementedError

@@ -47,7 +47,7 @@ class _CheckContactsOperator(_CheckOperator):
     def _validate_source(self) -> None:
         self._validate_queries()
         if (self.contacts is None) == (self.contacts_sql is None):
-            raise ConfigError("Set contacts_sql with contacts_conn_id, or contacts; not both, and not neither.")
+            raise ConfigError("Set either contacts, or contacts_sql with contacts_conn_id.")
         if isinstance(self.contacts, XComArg):
             XComArg.apply_upstream_relationship(self, self.contacts)
 

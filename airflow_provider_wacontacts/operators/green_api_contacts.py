@@ -94,7 +94,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     pseudonymize: Sequence[str] | None
 
     def __init__(self, **kwargs: Any) -> None:
-        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        # Without a signature of its own, a class gets BaseOperator's, whose defaults a mapped task would take.
         super().__init__(**{"multiple_outputs": True, **kwargs})
 
     @classmethod

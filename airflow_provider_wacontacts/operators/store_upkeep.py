@@ -97,7 +97,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
     """
     Check that the store's contacts are fresh and complete, and fail the task if they are not.
 
-    It looks once: it neither waits nor retries. Place it before tasks that need fresh contacts.
+    It checks once, without waiting. Place it before tasks that need fresh contacts.
 
     :param max_age: Maximum age of each account: the time since the end of its newest complete window, or since its
         newest complete snapshot.
@@ -108,7 +108,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
         all of them. Default: the three.
     :param loss_window: Gaps and lossy intervals that ended longer ago than this are ignored: lossy intervals cannot be
         repaired. Default: 7 days.
-    :param late_after: Sync lag from which a window's first sync counts as lossy, as of the operators that sync.
+    :param late_after: Sync lag from which a window's first sync counts as lossy, as in the sync operators.
         Default: 1 hour.
     :param store_conn_id: Connection of the store. Its user needs SELECT. Default: ``wacontacts_store``.
     """
@@ -146,7 +146,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Look once.
+        Check the store once.
 
         :returns: the summary: the number of accounts, the greatest age in seconds, and the number of problems by kind.
         :raises AirflowFailException: there is a problem, or an argument or a connection must be changed first.

@@ -104,9 +104,9 @@ def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> Fiel
 
 def report_drift(operator: Any, drift: Sequence[Drift]) -> None:
     """
-    Log the fields that changed, as the operator's ``on_drift`` says.
+    Log the fields that changed, according to the operator's ``on_drift``.
 
-    :raises SchemaDriftError: it says ``fail``. The contacts are written.
+    :raises SchemaDriftError: it is ``fail``. The contacts are written.
     """
     from airflow_provider_wacontacts.pipelines.summaries import describe_drift
 
@@ -159,7 +159,7 @@ def _in_utc(time: datetime) -> datetime:
 
 def get_pseudonymizer(fields: Sequence[str] | None, conn_id: str) -> Pseudonymizer | None:
     """
-    Return what pseudonymizes these fields with the key of a connection; ``None`` without fields.
+    Return a pseudonymizer of these fields with the key of a connection; ``None`` without fields.
 
     :raises ConfigError: a field cannot be pseudonymized, or the connection has no ``pseudonym_secret``.
     """
@@ -173,7 +173,7 @@ def get_pseudonymizer(fields: Sequence[str] | None, conn_id: str) -> Pseudonymiz
 
 def get_suppression_list(conn_id: str | None) -> Callable[[], SuppressionList]:
     """
-    Return what reads the suppression list of a store; of no store, an empty one.
+    Return a function that reads a store's suppression list; without a store, an empty list.
 
     :raises ConfigError: the store cannot be used.
     :raises LandingError: the database failed.

@@ -28,7 +28,7 @@ IdentityIds: TypeAlias = int | str | Iterable[int | str] | XComArg
 PENDING = "pending"
 NO_IDS = (
     "identity_ids must be keys from the column identity_id: a list, one key, or a string such as '[1, 2]'. Leave it out"
-    " to take the pending identities"
+    " to take the pending identities."
 )
 ID = re.compile(r"""(['"]?)([0-9]{1,19})\1""")
 
@@ -57,7 +57,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     _stop: StopSignal | None = None
 
     def __init__(self, **kwargs: Any) -> None:
-        # Airflow gives a class without its own the signature of BaseOperator, whose defaults a mapped task would take.
+        # Without a signature of its own, a class gets BaseOperator's, whose defaults a mapped task would take.
         super().__init__(**kwargs)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,9 +130,9 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
 
     def _validate_source(self) -> None:
         if self.contacts_sql is not None and self.identity_ids != PENDING:
-            raise ConfigError("Set identity_ids, or contacts_sql with contacts_conn_id, not both.")
+            raise ConfigError("Set either identity_ids, or contacts_sql with contacts_conn_id.")
         if self.contacts_sql is not None and not self.contacts_conn_id:
-            raise ConfigError("contacts_sql needs contacts_conn_id, the connection that runs it")
+            raise ConfigError("contacts_sql needs contacts_conn_id. Set it to the connection that runs the query.")
 
     def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         raise NotImplementedError
@@ -157,8 +157,8 @@ class WhatsAppGetIdentityOperator(_IdentitiesOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
         that returns them. Default: the pending identities, oldest first.
-    :param contacts_sql: Instead of ``identity_ids``, a SELECT with a column ``wa_id``, or ``number`` of numbers that
-        were checked: the users whose identity is meant. Default: not used.
+    :param contacts_sql: Instead of ``identity_ids``, a SELECT of the users, with a column ``wa_id``, or ``number``
+        (numbers that were checked). Default: not used.
     :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
     :param limit: Maximum number of pending identities, 1 and up. It limits neither ``identity_ids``
         nor ``contacts_sql``. Default: 100.
@@ -207,8 +207,8 @@ class WhatsAppAcknowledgeIdentityOperator(_IdentitiesOperator):
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite.
     :param identity_ids: Keys from the column ``identity_id``: a list, one key, a JSON string of them, or an XComArg
         that returns them. Default: the pending identities, oldest first.
-    :param contacts_sql: Instead of ``identity_ids``, a SELECT with a column ``wa_id``, or ``number`` of numbers that
-        were checked: the users whose identity is meant. Default: not used.
+    :param contacts_sql: Instead of ``identity_ids``, a SELECT of the users, with a column ``wa_id``, or ``number``
+        (numbers that were checked). Default: not used.
     :param contacts_conn_id: SQL connection that runs ``contacts_sql``. Required with ``contacts_sql``.
     :param limit: Maximum number of pending identities, 1 and up. It limits neither ``identity_ids``
         nor ``contacts_sql``. Default: 100.

@@ -209,8 +209,8 @@ def _expect_credible(taken_at: datetime, now: datetime) -> None:
 
 def _wrong_date(taken_at: datetime, now: datetime) -> ContractError:
     return ContractError(
-        f"the response is dated {format_time(taken_at)}, and now is {format_time(now)}. Snapshots are kept in the order"
-        " of their dates, so this one was not written. Correct the clock that is wrong",
+        f"The response is dated {format_time(taken_at)}, but it is {format_time(now)}. Snapshots are loaded in"
+        " the order of their dates, so this one was not written. Correct the clock that is wrong.",
         source=SOURCE,
         operation=CONTACTS,
     )

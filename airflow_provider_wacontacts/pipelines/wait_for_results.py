@@ -316,5 +316,5 @@ def read_deadline(value: datetime | str) -> datetime:
     try:
         return parse_time(value.isoformat() if isinstance(value, datetime) else value)
     except (TypeError, ValueError, AttributeError):
-        invalid = ConfigError("deadline must be a time with an offset, for example 2024-01-31T08:00:00+00:00")
+        invalid = ConfigError("deadline must be a time with an offset, for example 2024-01-31T08:00:00+00:00.")
     raise invalid

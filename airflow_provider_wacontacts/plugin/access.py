@@ -17,8 +17,8 @@ class Refusal(Exception):  # noqa: N818 - it is a page
     """
     A page instead of the requested one.
 
-    :param status: of HTTP.
-    :param title: in a few words.
+    :param status: HTTP status.
+    :param title: a few words.
     :param message: what happened, and what to do.
     :param viewer: the user, for the page's navigation; ``None`` if they may see no store.
     """
@@ -55,7 +55,7 @@ class Viewer:
 
 def authorize(user: Any, store_conn_id: str | None) -> Viewer:
     """
-    Find out which stores a user may see, and choose one.
+    Determine which stores a user may see, and choose one.
 
     :param user: of Airflow's auth manager.
     :param store_conn_id: the requested store; ``None`` for the first one.

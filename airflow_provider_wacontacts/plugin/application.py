@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_application"]
 
-#: How many users are authorized at once; others wait for their turn, which takes milliseconds.
+#: Users that are authorized at once. Others wait for milliseconds.
 AUTHORIZED_AT_ONCE = 4
 
 

@@ -15,13 +15,13 @@ from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
 
 __all__ = ["Finding", "find_problems"]
 
-#: A window that is older than this many of its lengths is overdue; a snapshot that is older than so long.
+#: A window is overdue after this many of its lengths; a snapshot after this time.
 OVERDUE_WINDOWS = 2
 OVERDUE_SNAPSHOT = timedelta(days=2)
 #: Lossy intervals that ended before are history.
 LOSSY_MATTERS = timedelta(days=7)
 NEARLY_SPENT = 0.9
-#: Changed fields that a finding names.
+#: Maximum number of changed fields that a finding names.
 MAX_FIELDS = 3
 
 REMEDIES = {

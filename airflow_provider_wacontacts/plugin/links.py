@@ -15,7 +15,7 @@ __all__ = ["StoreLink"]
 
 class StoreLink(BaseOperatorLink):
     """
-    Leads to what a task did, on the page. Airflow 2.11 and 3.0 have no page: there it leads to the documentation.
+    A button that leads to what a task did, on the page; in Airflow 2.11 and 3.0, to the documentation.
 
     Airflow 3 computes it in the worker when the task ends, and keeps it as XCom. It holds IDs and a day.
     """

@@ -51,7 +51,7 @@ class Parameters:
 
     @property
     def weeks(self) -> int:
-        """How many weeks the calendar has."""
+        """The number of weeks of the calendar."""
         text = self._query.get("weeks", "53")
         asked = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 53
         nearest = min(WEEKS, key=lambda weeks: abs(weeks - asked))

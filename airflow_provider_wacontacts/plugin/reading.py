@@ -3,10 +3,10 @@ How the page reads the store without slowing down the API server that it runs in
 
 At most four of its queries run at once, in threads of its own. When all are busy, further requests are refused at
 once, so no request waits in Airflow's thread pool. Requests for the same counts share one query, whose result is reused
-for five seconds. A query is given up after three seconds.
+for five seconds. A query is abandoned after three seconds.
 
-At most four of its pages are made at once, too. Others wait before anything is done for them, so requests to Airflow
-itself, which share the event loop, pass in between.
+At most four of its pages are rendered at once, too. Other requests for pages wait first, so that requests to Airflow
+itself, which share the event loop, are served in between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_CACHED = 256
 
 
 class BusyError(Exception):
-    """As many queries as may run at once are running."""
+    """All threads for queries are busy."""
 
 
 class StoreTimeoutError(LandingError):
@@ -70,7 +70,7 @@ class Readers:
 
     async def shared(self, key: Hashable, work: Callable[[], T]) -> T:
         """
-        Run a function, or take the result of its last run with this key, or wait for the run that has begun.
+        Run a function, or reuse the result of its last run with this key, or wait for the run that has begun.
 
         Errors are shared, too: a store that is down is not queried once for every viewer.
 
@@ -114,7 +114,7 @@ class Readers:
 
 class ConcurrencyLimit:
     """
-    ASGI middleware that lets a few requests for pages through at once; the others wait their turn.
+    ASGI middleware that serves a few requests for pages at once; the others wait their turn.
 
     Requests with a body pass: one that is sent slowly would hold up the others.
 

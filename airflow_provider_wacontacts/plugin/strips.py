@@ -1,4 +1,4 @@
-"""Calendars and bars as SVG: the place and text of each shape. The templates only write them down."""
+"""Calendars and bars as SVG: the position and text of each shape. The templates only print them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.store.calendar import AccountCalendar, Cell, ce
 
 __all__ = ["STATES", "Bar", "BudgetChart", "Square", "Strip", "budget_chart", "day_strip", "hour_strip"]
 
-#: What a cell says, by its state, in the order of the legend.
+#: Text of a cell by its state, in the order of the legend.
 STATES = {
     "complete": "synced in time",
     "late": "synced late, versions may be missing",
@@ -30,7 +30,7 @@ HOUR_PITCH = 28
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A cell: its place, state, text, and the day that it links to."""
+    """A cell: its position, state, text, and the day that it links to."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar: its place and size, and its text."""
+    """A bar: its position, size and text."""
 
     x: float
     y: float
@@ -61,7 +61,7 @@ class Strip:
     :param lines: labels on the left, with their y.
     :param bars: new versions, below the cells.
     :param most: new versions of the highest bar.
-    :param counts: how many cells there are of each state.
+    :param counts: number of cells by state.
     """
 
     width: float
@@ -156,7 +156,7 @@ def hour_strip(calendar: AccountCalendar, span: Window, now: datetime) -> Strip:
 @dataclass(frozen=True, slots=True)
 class BudgetChart:
     """
-    What a sender has spent, a bar a day.
+    The checks that a sender has spent, one bar per day.
 
     :param bars: of spent checks; those past 90 percent of the day's limit are of kind ``full``.
     :param limits: the limit of each day, as points of a line.

@@ -32,7 +32,7 @@ __all__ = ["VIEWS", "NotFoundError", "View"]
 Read = Callable[[Store, Parameters], Mapping[str, Any]]
 
 BUDGET_DAYS = 30
-#: How many rows a list shows; it says so if there are more.
+#: Maximum number of rows in a list. It says so if there are more.
 MAX_ROWS = 200
 SHOWN_INTERVALS = 20
 SOURCES = {"turn": "Turn.io", "green_api": "GREEN-API", "whatsapp_business": "WhatsApp Business"}
@@ -123,7 +123,7 @@ def _coverage(store: Store, parameters: Parameters) -> Mapping[str, Any]:
 
 
 def _intervals(found: Mapping[str, Sequence[Window]], span: Window, now: datetime) -> Sequence[tuple[str, Window]]:
-    """Return the intervals that are not as they should be, the latest first."""
+    """Return the intervals that are running, failed, late or not covered, the latest first."""
     listed = [
         (state, window)
         for state in ("running", "failed", "gap", "late")

@@ -99,7 +99,7 @@ class _Receiver:
             else:
                 response = Response(status_code=401)
         milliseconds = (time.monotonic() - began) * 1000
-        # Of the URL, only the ID of a connection that is known: the rest may be a secret, or anything.
+        # Of the URL, only the ID of a known connection: the rest may hold a secret, or anything.
         log.info("POST %s %d in %.0f ms%s", conn_id, response.status_code, milliseconds, what)
         return response
 
@@ -127,7 +127,7 @@ class _Receiver:
         return (conn_id, webhook.sender) if is_genuine else None
 
     async def _record(self, conn_id: str, sender: str, body: bytes) -> tuple[Response, str]:
-        """Record a verified delivery; return the response, and what the log says of it."""
+        """Record a verified delivery; return the response, and a note for the log."""
         if not self._buckets.setdefault(conn_id, _Bucket(self._per_second)).take():
             return Response(status_code=429, headers={"Retry-After": "1"}), ""
         try:
@@ -162,9 +162,9 @@ class _Bucket:
 
 class _RefusedBodyError(Exception):
     """
-    A body that is not read to its end.
+    The body is refused before its end.
 
-    :ivar status: of the response.
+    :ivar status: HTTP status of the response.
     """
 
     def __init__(self, status: int) -> None:
@@ -174,7 +174,7 @@ class _RefusedBodyError(Exception):
 
 async def _read_body(request: Request) -> bytes:
     """
-    Read a body, of any sender, so that a refusal does not reveal which connections there are.
+    Read the body of any delivery, so that a refusal does not reveal which connections exist.
 
     :raises _RefusedBodyError: it is too large, or takes too long.
     :raises ClientDisconnect: it is not complete.

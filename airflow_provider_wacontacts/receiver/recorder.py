@@ -1,8 +1,8 @@
 """
 Deliveries on their way into the store.
 
-A transaction costs milliseconds, however little it writes. So deliveries that arrive while others are written share the
-next transaction. While the store is down, they are refused at once.
+A transaction takes milliseconds, however little it writes, so deliveries that arrive while others are written share the
+next transaction. While the store is down, deliveries are refused at once.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ WRITERS = 2
 WAITING_EACH = 10
 #: Deliveries that wait for a transaction; more are refused.
 MAX_WAITING = 500
-#: How long the store's state is reused for.
+#: How long a known state of the store is reused.
 HEALTH_CACHED_FOR_S = 1.0
 REFUSED = "Deliveries not recorded: %d. Their clients must deliver them again. %s"
-#: The store is down, busy or wrong. After other errors, each delivery of a group is tried alone.
+#: The store is down, busy or misconfigured. After other errors, each delivery of a group is retried alone.
 OF_THE_STORE = (ConfigError, RetryableStoreError, LockTimeoutError)
 
 
@@ -117,7 +117,7 @@ class Recorder:
 
     def prepare(self) -> None:
         """
-        Create the tables that are missing. A store that is down is reported, and prepared later.
+        Create the tables that are missing. If the store is down, that is logged, and they are created later.
 
         :raises ConfigError: the store's connection is wrong.
         """
@@ -256,7 +256,7 @@ class Recorder:
 
 
 def _parse(body: bytes, sender: str) -> Delivery | None:
-    """Return what a delivery contained; ``None`` if it cannot be read."""
+    """Return the content of a delivery; ``None`` if it cannot be read."""
     try:
         return parse_delivery(body, sender)
     except ContractError:

@@ -19,7 +19,7 @@ __all__ = ["Webhooks"]
 
 log = logging.getLogger(__name__)
 
-#: A connection that cannot be read counts for so long: Airflow returns nothing where its database is down.
+#: How long a connection that cannot be read stays valid: if Airflow's database is down, Airflow returns nothing.
 UNREADABLE_FOR_S = 600.0
 
 
@@ -35,7 +35,7 @@ class Webhooks:
         self._webhooks: Mapping[str, Webhook] = {}
         self._read_at: dict[str, float] = {}
         self._problems: dict[str, str] = {}
-        # Deliveries for other connections take as long to refuse.
+        # Deliveries for unknown connections take as long to refuse as forged ones.
         self._nobody = Webhook("", secrets.token_bytes(32))
         for conn_id in self._conn_ids:
             if (connection := read_connection(conn_id)).conn_type == CONN_TYPE:
@@ -48,7 +48,7 @@ class Webhooks:
             )
 
     def find(self, conn_id: str) -> Webhook:
-        """Return the webhook of a connection; one that accepts nothing if there is none."""
+        """Return the webhook of a connection; for an unknown one, a webhook that accepts nothing."""
         return self._webhooks.get(conn_id, self._nobody)
 
     def refresh(self) -> None:
@@ -78,7 +78,7 @@ class Webhooks:
         return webhook
 
     def _report(self, conn_id: str, problem: str) -> None:
-        """Log a problem once, until it is another one or solved."""
+        """Log a problem once, until it changes or is solved."""
         if self._problems.get(conn_id) != problem:
             self._problems[conn_id] = problem
             log.error("%s", problem)

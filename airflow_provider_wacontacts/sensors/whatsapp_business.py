@@ -62,7 +62,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     :param check_id: ID of a check, from the summary of a check operator.
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
     :param green_api_conn_id: Connection of type ``green_api`` of the check's sender, instead of
-        ``whatsapp_business_conn_id``. Then ``recheck_failed`` is all there is to wait for. Default: not used.
+        ``whatsapp_business_conn_id``. GREEN-API's results are final at once, so the sensor waits only for
+        ``recheck_failed``. Default: not used.
     :param store_conn_id: Connection of the store, PostgreSQL or SQLite, that holds the check.
     :param deadline: When to stop waiting: a timezone-aware ``datetime``, or an ISO 8601 string. Default: ``timeout``
         seconds after the first poll.
@@ -348,7 +349,7 @@ def _first_poll(context: Any) -> datetime | None:
 
 
 def _first_poll_on_airflow_2(ti: Any, task: Any) -> Any:
-    """Read it where Airflow 2 keeps it: since the first attempt after the task was cleared."""
+    """Return the start of the first attempt after the task was cleared, which Airflow 2 stores."""
     from importlib import import_module
 
     first_try = (ti.max_tries or 0) - (task.retries or 0) + 1

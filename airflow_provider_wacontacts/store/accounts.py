@@ -56,6 +56,6 @@ def pin_number_id(connection: Connection, tables: Tables, account_id: int, numbe
         known = connection.execute(select(account.number_id).where(own)).scalar()
     if number_ids - {known}:
         raise ConfigError(
-            "these contacts belong to another number than the account's earlier ones: the token was swapped in "
-            "the connection's password; give the other number an account of its own (connection extra account)"
+            "These contacts belong to another number than the account's earlier contacts: the connection has another"
+            " token now. Set its extra 'account' to another name, to keep the two numbers apart."
         )

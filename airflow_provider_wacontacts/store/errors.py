@@ -169,7 +169,7 @@ CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
         ConfigError,
         "cannot open the file {address}: its directory is missing, or may not be written. Correct the path",
     ),
-    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), ConfigError, "leads to {address}, which is no intact SQLite database"),
+    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), ConfigError, "leads to {address}, which is not an intact SQLite database"),
     (
         ("25006",),
         StoreError,

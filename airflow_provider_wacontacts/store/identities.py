@@ -203,8 +203,8 @@ class SenderIdentities:
         found = {row.identity_id: _stored(row) for row in rows}
         if len(found) < len(wanted):
             raise ConfigError(
-                f"identity_ids: the store has no identities of this sender by {len(wanted) - len(found)} of the"
-                f" {len(wanted)} ids; they are keys of wacontacts_identity"
+                f"identity_ids: {len(wanted) - len(found)} of {len(wanted)} are not identities of this sender. Set keys"
+                " of wacontacts_identity."
             )
         return [found[identity_id] for identity_id in wanted]
 

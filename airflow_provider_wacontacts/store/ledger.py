@@ -200,9 +200,11 @@ def lock_running(connection: Connection, tables: Tables, extraction_id: str, cou
         .with_for_update()
     ).first()
     if found is None:
-        raise LandingError("another try has taken over this extraction, or it is finished; nothing more is kept for it")
+        raise LandingError(
+            "Another attempt has taken over this extraction, or it has ended. This attempt writes nothing more."
+        )
     if found.row_count + found.rejected != counted:
-        raise LandingError("the store has lost contacts that were committed to it; a retry fetches them again")
+        raise LandingError("The store has lost contacts that were committed to it. A retry fetches them again.")
     return int((found.extraction_number << VERSION_BITS) + counted)
 
 

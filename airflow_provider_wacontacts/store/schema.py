@@ -100,7 +100,9 @@ def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> 
         transactions.create_file()
     found = _require_writable(_find(transactions, tables))
     if found < LATEST and not auto_upgrade:
-        raise ConfigError(f"the store's tables are missing or old, and auto_upgrade is off: {REMEDY}")
+        raise ConfigError(
+            f"The store's tables are missing or old, and auto_upgrade is off. To create or upgrade them, {REMEDY}."
+        )
     if found < LATEST:
         with _explain_missing_privilege(transactions, tables):
             transactions.enable_wal()
@@ -173,9 +175,9 @@ def _find_by_name(connection: Connection, tables: Tables) -> _Found:
         return _latest(connection, tables)
     if any(name.startswith("wacontacts_") for name in names):
         raise ConfigError(
-            "the store has tables of an unreleased version of airflow-provider-wacontacts, which cannot be upgraded; "
-            "nothing was changed. Let the connection name an empty schema (extra 'table_schema') or another file, and "
-            "load your contact files into it with ContactFilesToSqlOperator"
+            "The store has tables of an unreleased version of airflow-provider-wacontacts, which cannot be upgraded."
+            " Nothing was changed. Set the connection to an empty schema (extra 'table_schema') or another file, and"
+            " load your contact files into it with ContactFilesToSqlOperator."
         )
     return _Found()
 
@@ -195,7 +197,7 @@ def _release(version: str) -> list[int]:
 def _require_writable(found: _Found) -> int:
     if not found.is_writable:
         raise ConfigError(
-            f"the store's tables are of version {found.version} and this package writes version {LATEST}: install "
-            f"airflow-provider-wacontacts {found.writable_from} or newer"
+            f"The store's tables have version {found.version}, and this package writes version {LATEST}. Install"
+            f" airflow-provider-wacontacts {found.writable_from} or newer."
         )
     return found.version

@@ -40,7 +40,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     Requests the missing results of a check until all are final, or until a deadline; then fires once.
 
     The event is ``{"check_id": …, "state": …}`` and the check's counts, after an error also ``error`` and ``message``.
-    All results are in the store before. The triggers of a triggerer share a connection's rate limiter and
+    All results are stored before. The triggers of a triggerer share a connection's rate limiter and
     its requests. A trigger that is started again continues.
 
     :param check_id: ID of a check in the store.
@@ -51,7 +51,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     :param recheck_failed: How many times to recheck a number whose result is ``failed``. Default: 0.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_failures: Maximum consecutive failed polls. Default: 10.
-    :param waiter: Who waits, if several tasks wait for one check. Default: this trigger, also when it is restarted.
+    :param waiter: ID of the waiting task, if several wait for one check. Default: this trigger, also after a restart.
     :param _later: Arguments of a later release; ignored.
     """
 
@@ -267,14 +267,14 @@ class _Position:
         self._moves: deque[tuple[float, int]] = deque()
 
     async def load(self, newest: int) -> int:
-        """Return it; 0 at first, or if the store is another one than before."""
+        """Return the position; 0 at first, or if the store has been replaced."""
         if self._value is None:
             stored = await self._get()
             self._value = stored if isinstance(stored, int) and stored <= newest else 0
         return self._value
 
     def move(self, value: int) -> None:
-        """Move it. It is stored later."""
+        """Move the position. It is stored later."""
         self._value = value
         self._moves.append((time.monotonic() + STORED_AFTER_S, value))
 
@@ -306,7 +306,7 @@ class _Position:
 
 
 class _Problems:
-    """Logs a problem once, until it is another one or solved."""
+    """Logs a problem once, until it changes or is solved."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -50,7 +50,7 @@ def test_a_worker_that_wakes_after_its_retry_commits_nothing_and_fails(
     woken = zombie.outcome()
 
     after = {table: sorted(asking(either_url, f"SELECT {columns} FROM {table}")) for table, columns in TABLES.items()}
-    assert (woken["error"], "another try has taken over" in woken["message"]) == ("LandingError", True)
+    assert (woken["error"], "Another attempt has taken over" in woken["message"]) == ("LandingError", True)
     assert after == before
     assert sorted(state for _, state, *_ in after["wacontacts_extraction"]) == ["abandoned", "complete"]
     assert (retry["summary"]["state"], len(after["wacontacts_current"])) == ("complete", CONTACTS)

@@ -134,7 +134,7 @@ def test_extractions_of_one_window_have_different_ids(tmp_path, file_pages, page
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"file_format": "csv"}, "file_format is 'csv'; it can be 'jsonl.gz' or 'parquet'"),
+        ({"file_format": "csv"}, "file_format is 'csv'. It must be 'jsonl.gz' or 'parquet'"),
         ({"account": ".."}, "account"),
         ({"source": ""}, "source"),
         ({"part_rows": 0}, "part_rows"),

@@ -58,27 +58,27 @@ def test_where_a_connection_leads(fields, base_url):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"host": None}, "connection 'my_turn': host is empty"),
-        ({"host": "  "}, "connection 'my_turn': host is empty"),
-        ({"host": "https://"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "https://[turn"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "turn.example.org:port"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "somebody:example-token@turn.example.org"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "turn.example.org?token=example-token"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "turn.example.org/a b"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "turn.example.org\r\nx: y"}, "connection 'my_turn': host is not a host name"),
-        ({"host": "ftp://turn.example.org"}, "connection 'my_turn': schema is neither https nor http"),
-        ({"schema": "postgres"}, "connection 'my_turn': schema is neither https nor http"),
-        ({"extra": '{"timeout": 0}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
-        ({"extra": '{"timeout": "soon"}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
-        ({"extra": '{"timeout": [1, 2, 3]}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds"),
-        ({"extra": '{"timeout": "inf"}'}, "connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
-        ({"extra": '{"allow_http": "perhaps"}'}, "connection 'my_turn': extra 'allow_http' is neither true nor false"),
-        ({"extra": '{"verify": 7}'}, "connection 'my_turn': extra 'verify' is neither true nor false"),
-        ({"extra": '{"cert": 7}'}, "connection 'my_turn': extra 'cert' is neither a file nor a pair of files"),
-        ({"extra": '{"proxies": 7}'}, "connection 'my_turn': extra 'proxies' is not an object of proxy URLs"),
-        ({"extra": "{"}, "connection 'my_turn': extra is not a JSON object"),
-        ({"extra": "[1]"}, "connection 'my_turn': extra is not a JSON object"),
+        ({"host": None}, "Connection 'my_turn': host is empty"),
+        ({"host": "  "}, "Connection 'my_turn': host is empty"),
+        ({"host": "https://"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "https://[turn"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org:port"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "somebody:example-token@turn.example.org"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org?token=example-token"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org/a b"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "turn.example.org\r\nx: y"}, "Connection 'my_turn': host is not a host name"),
+        ({"host": "ftp://turn.example.org"}, "Connection 'my_turn': schema is neither https nor http"),
+        ({"schema": "postgres"}, "Connection 'my_turn': schema is neither https nor http"),
+        ({"extra": '{"timeout": 0}'}, "Connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"timeout": "soon"}'}, "Connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"timeout": [1, 2, 3]}'}, "Connection 'my_turn': extra 'timeout' is not a number of seconds"),
+        ({"extra": '{"timeout": "inf"}'}, "Connection 'my_turn': extra 'timeout' is not a number of seconds above 0"),
+        ({"extra": '{"allow_http": "perhaps"}'}, "Connection 'my_turn': extra 'allow_http' is neither true nor false"),
+        ({"extra": '{"verify": 7}'}, "Connection 'my_turn': extra 'verify' is neither true nor false"),
+        ({"extra": '{"cert": 7}'}, "Connection 'my_turn': extra 'cert' is neither the path of a file nor"),
+        ({"extra": '{"proxies": 7}'}, "Connection 'my_turn': extra 'proxies' is neither a URL nor an object"),
+        ({"extra": "{"}, "Connection 'my_turn': extra is not a JSON object"),
+        ({"extra": "[1]"}, "Connection 'my_turn': extra is not a JSON object"),
     ],
 )
 def test_what_cannot_be_meant_is_named(fields, told):
@@ -144,13 +144,13 @@ def test_a_token_is_the_password_without_blanks_and_airflow_masks_it():
 
 @pytest.mark.parametrize("password", [None, "", "  "])
 def test_a_missing_token_is_named(password):
-    with pytest.raises(ConfigError, match=r"^connection 'my_turn': password is empty; it holds the API token$"):
+    with pytest.raises(ConfigError, match=r"^Connection 'my_turn': password is empty. Set it to the API token.$"):
         read_token(connection(password=password))
 
 
 @pytest.mark.parametrize("password", ["example token", "example\ntoken", "exämple-token", "example-token\x7f1"])
 def test_what_cannot_be_a_token_is_not_told(password):
-    with pytest.raises(ConfigError, match=r"^connection 'my_turn': password holds blanks or characters") as caught:
+    with pytest.raises(ConfigError, match=r"^Connection 'my_turn': password has spaces or characters") as caught:
         read_token(connection(password=password))
     assert password not in str(caught.value)
 

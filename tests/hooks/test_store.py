@@ -134,16 +134,19 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
             "Connection 'store' is of type 'mysql'. The store needs",
         ),
         ({"host": "db"}, "Connection 'store' has no type. The store needs a connection of type wacontacts_store"),
-        ({"conn_type": "sqlite"}, "connection 'store': host is empty. Set it to the path of the SQLite file"),
-        ({"conn_type": "wacontacts_store"}, "connection 'store': host is empty. Set it to PostgreSQL's host, or"),
-        ({"conn_type": "wacontacts_store", "host": "data/store.db"}, "connection 'store': host is a relative path"),
+        ({"conn_type": "sqlite"}, "Connection 'store': host is empty. Set it to the path of the SQLite file"),
+        ({"conn_type": "wacontacts_store"}, "Connection 'store': host is empty. Set it to PostgreSQL's host, or"),
+        ({"conn_type": "wacontacts_store", "host": "data/store.db"}, "Connection 'store': host is a relative path"),
         (
             {"conn_type": "sqlite", "host": "x", "extra": {"table_schema": "y"}},
-            "connection 'store': extra 'table_schema'",
+            "Connection 'store': extra 'table_schema'",
         ),
-        ({**POSTGRES, "extra": {"auto_upgrade": "perhaps"}}, "connection 'store': extra 'auto_upgrade' is neither"),
+        ({**POSTGRES, "extra": {"auto_upgrade": "perhaps"}}, "Connection 'store': extra 'auto_upgrade' is neither"),
         *(
-            ({**POSTGRES, "extra": {"file_mode": mode}}, "connection 'store': extra 'file_mode' is not like 0600")
+            (
+                {**POSTGRES, "extra": {"file_mode": mode}},
+                "Connection 'store': extra 'file_mode' is not a mode such as 0600",
+            )
             for mode in ("0700", "0400", "rw", "0o600", "06000", True)
         ),
         (
@@ -156,7 +159,7 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
         ),
         pytest.param(
             {**POSTGRES, "extra": "{"},
-            "connection 'store': extra is not a JSON object",
+            "Connection 'store': extra is not a JSON object",
             marks=pytest.mark.skipif(
                 "3" <= airflow.__version__ < "3.2", reason="to Airflow 3.0 and 3.1 such a connection is not defined"
             ),

@@ -173,9 +173,9 @@ def test_a_token_for_another_host_is_not_sent_to_this_one(hook, wire, connect):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"password": "t"}, "connection 'turn_default': host is empty"),
-        ({"host": "whatsapp.turn.io"}, "connection 'turn_default': password is empty"),
-        ({"host": "http://whatsapp.turn.io", "password": "t"}, "connection 'turn_default': host would get the token"),
+        ({"password": "t"}, "Connection 'turn_default': host is empty"),
+        ({"host": "whatsapp.turn.io"}, "Connection 'turn_default': password is empty"),
+        ({"host": "http://whatsapp.turn.io", "password": "t"}, "Connection 'turn_default': host would get the token"),
     ],
 )
 def test_a_connection_that_lacks_something_is_refused_before_anything_is_sent(connect, fields, told):

@@ -350,7 +350,7 @@ def test_a_swapped_token_stops_before_a_foreign_row_lands(turn: Sandbox, context
     turn.clock.set("2022-09-14T00:10:00Z")
     turn.change(number_id=2)
 
-    with pytest.raises(AirflowFailException, match="the token was swapped"):
+    with pytest.raises(AirflowFailException, match="has another token now"):
         to_store().execute(context(TUESDAY, WEDNESDAY))
 
     assert query(SAVINGS.format("wacontacts_version")) == [(100,)]

@@ -197,7 +197,7 @@ def test_a_worker_that_exits_during_a_poll_releases_its_leases(place):
 
 
 def test_an_unknown_check_is_a_config_error(place):
-    with pytest.raises(ConfigError, match="the store knows no such check"):
+    with pytest.raises(ConfigError, match="check_id names no check of this store"):
         PendingCheck(place.checks, "0" * 32, NOON).begin()
     assert place.api.whatsapp.calls == []
 

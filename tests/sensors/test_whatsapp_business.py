@@ -168,7 +168,7 @@ def test_poke_mode_sends_no_request_before_retry_after(place):
     ("arguments", "message"),
     [
         ({"check_id": ""}, "check_id is empty"),
-        ({"check_id": "0" * 32}, "the store knows no such check"),
+        ({"check_id": "0" * 32}, "check_id names no check of this store"),
         ({"deadline": "soon"}, "deadline must be a time with an offset"),
         ({"deadline": "2999-01-01T00:00:00"}, "deadline must be a time with an offset"),
         ({"whatsapp_business_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),

@@ -108,9 +108,9 @@ def test_without_auto_upgrade_the_error_names_the_command(store_engine):
 def test_tables_that_only_a_newer_package_may_write_are_refused(store_engine, auto_upgrade):
     upgrade(store_engine)
     write(store_engine, "UPDATE wacontacts_schema_version SET schema_version = 99, writable_from = '98.7'")
-    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}.* 98.7 or newer"):
+    with pytest.raises(ConfigError, match=f"version 99, and this package writes version {LATEST}.* 98.7 or newer"):
         Store(store_engine, auto_upgrade=auto_upgrade).prepare()
-    with pytest.raises(ConfigError, match=f"version 99 and this package writes version {LATEST}"):
+    with pytest.raises(ConfigError, match=f"version 99, and this package writes version {LATEST}"):
         upgrade(store_engine)
 
 

@@ -70,7 +70,7 @@ def test_groups_alone_and_persons_alone_refuse_each_other_nothing(book):
 def test_a_retry_starts_anew_and_the_zombie_commits_nothing(book):
     zombie = book.begin()
     retry = book.begin()
-    with pytest.raises(LandingError, match="another try has taken over"):
+    with pytest.raises(LandingError, match="Another attempt has taken over"):
         book.land(MONDAY, ANN, begun=zombie)
     done = book.land(MONDAY, BEN, begun=retry)
 
@@ -188,7 +188,7 @@ def test_a_try_that_waits_for_its_turn_can_be_taken_over(postgres_book):
     first.land(slowly, extracted_at=MONDAY, size=1)
     worker.join()
 
-    assert [problem.partition(" has")[0] for problem in problems] == ["another try"]
+    assert [problem.partition(" has")[0] for problem in problems] == ["Another attempt"]
     assert book.states() == {ANN: "Ann"}
 
 

@@ -55,9 +55,9 @@ def test_a_zombie_commits_nothing(landing):
     retry = landing.begin()
     before = landing.dump()
 
-    with pytest.raises(LandingError, match="another try has taken over"):
+    with pytest.raises(LandingError, match="Another attempt has taken over"):
         landing.land(zombie, landing.record("b"), rejects=[Reject("no uuid", b"{}")], position=MONDAY + 9 * HOUR)
-    with pytest.raises(LandingError, match="another try has taken over"):
+    with pytest.raises(LandingError, match="Another attempt has taken over"):
         zombie.finish()
 
     assert landing.dump() == before

@@ -285,7 +285,7 @@ def test_an_unexpected_error_is_reported_without_its_text(place, monkeypatch):
 @pytest.mark.parametrize(
     ("check_id", "settings", "message"),
     [
-        ("0" * 32, {}, "the store knows no such check"),
+        ("0" * 32, {}, "check_id names no check of this store"),
         (None, {"batch_size": 0}, "batch_size is 0"),
         (None, {"batch_size": 1001}, "batch_size is 1001"),
         (None, {"recheck_failed": -1}, "recheck_failed is -1"),

@@ -72,7 +72,7 @@ WHERE check_id = :check_id
 """
 TIMES = ("created_at", "filled_at", "fresh_after")
 IDS = ("check_id",)
-UNKNOWN = "check_id: the store knows no such check; is it the store that the check was made in?"
+UNKNOWN = "check_id names no check of this store. Set store_conn_id to the store that the check was made in."
 BATCH_SIZE = 1_000
 STALE = """
 SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
@@ -276,7 +276,9 @@ class SenderChecks:
         if row is None:
             raise ConfigError(UNKNOWN)
         if row.sender != self.sender:
-            raise ConfigError("check_id: this check is of another sender than the connection's")
+            raise ConfigError(
+                "check_id names a check of another sender than the connection's. Set the connection that made it."
+            )
         return CheckRow(row.check_id, row.created_at, row.filled_at is not None, row.fresh_after, bool(row.force_check))
 
 

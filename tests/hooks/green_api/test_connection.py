@@ -67,7 +67,7 @@ def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
         ({"login": "  "}, "login is empty. Set it to the idInstance."),
         ({"login": "waInstance1101"}, "login is not an idInstance, which has only digits."),
         ({"login": "1101/../1102"}, "login is not an idInstance, which has only digits."),
-        ({"password": None}, "password is empty; it holds the API token"),
+        ({"password": None}, "password is empty. Set it to the API token"),
         ({"password": "two words"}, "password holds blanks"),
         ({"extra": {"timeout": 0}}, "extra 'timeout' is not a number of seconds above 0"),
     ],
@@ -77,7 +77,7 @@ def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(con
     hook = hook_of(clock)
 
     for action in (hook.check, hook.get_contacts, hook.get_state, hook.get_wa_settings):
-        with pytest.raises(ConfigError, match=rf"^connection 'green_api_default': {re.escape(told)}") as caught:
+        with pytest.raises(ConfigError, match=rf"^Connection 'green_api_default': {re.escape(told)}") as caught:
             action()
         assert [secret for secret in (TOKEN, QUOTED) if secret in str(caught.value)] == []
     assert wire.asked == []

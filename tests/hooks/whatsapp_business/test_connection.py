@@ -36,8 +36,8 @@ WRONG = {
     "no password": ({"login": "user"}, "password is empty. Set it to the user's password."),
     "no login": ({"password": "t"}, "login is empty. Set it to the user name, or set extra 'auth' to bearer or d360."),
     "a colon": ({"login": "a:b", "password": "t"}, "login has a colon"),
-    "no token": ({"extra": {"auth": "bearer"}}, "password is empty; it holds the API token"),
-    "no key": ({"extra": {"auth": "D360"}}, "password is empty; it holds the API token"),
+    "no token": ({"extra": {"auth": "bearer"}}, "password is empty. Set it to the API token"),
+    "no key": ({"extra": {"auth": "D360"}}, "password is empty. Set it to the API token"),
     "another way": ({"password": "t", "extra": {"auth": "oauth"}}, "extra 'auth' must be login, bearer or d360."),
     "Turn.io": (
         {"host": "whatsapp.turn.io", "login": "user", "password": "t"},
@@ -60,7 +60,7 @@ def test_a_connection_that_cannot_be_is_refused_before_anything_is_sent(connect,
     fields = {"host": "waba.example.org"} | fields
     connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
 
-    with pytest.raises(ConfigError, match=f"connection 'whatsapp_business_default': .*{told}"):
+    with pytest.raises(ConfigError, match=f"Connection 'whatsapp_business_default': .*{told}"):
         process.do(check)
 
 

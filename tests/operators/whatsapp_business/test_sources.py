@@ -294,7 +294,7 @@ def test_a_query_without_its_connection_is_refused_as_the_dag_is_parsed() -> Non
 
 @pytest.mark.parametrize("arguments", [{}, {"contacts": ["+12125550000"], **SQL}], ids=["neither", "both"])
 def test_one_source_is_needed_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="Set contacts_sql with contacts_conn_id, or contacts"):
+    with pytest.raises(ConfigError, match="Set either contacts, or contacts_sql with contacts_conn_id"):
         WhatsAppCheckContactsOperator(task_id="check", **arguments)
 
 

@@ -352,7 +352,7 @@ def test_a_check_is_found_by_its_id(desk, desk_of):
 
     assert desk.checks.find(check.check_id).totals() == check.totals()
     assert desk.checks.find(check.check_id).is_filled
-    with pytest.raises(ConfigError, match="knows no such check"):
+    with pytest.raises(ConfigError, match="names no check of this store"):
         desk.checks.find("0" * 32)
     with pytest.raises(ConfigError, match="another sender"):
         desk_of().checks.find(check.check_id)
