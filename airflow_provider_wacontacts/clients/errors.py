@@ -34,7 +34,11 @@ class ErrorSpec:
         return self.kind(message, source=operation.partition(".")[0], operation=operation, status=status)
 
 
-REFUSED = ErrorSpec(RejectedError, "The server refused the request.")
+REFUSED = ErrorSpec(
+    RejectedError,
+    "The server refused the request. Check the connection's host, or ask the server's operator for the reason.",
+)
+WRONG_PATH = ErrorSpec(RejectedError, "The server has another service at this path. Correct the connection's host.")
 REDIRECTED = ErrorSpec(
     RejectedError, "The server sent a redirect, which is not followed. Correct the connection's host."
 )
@@ -42,7 +46,9 @@ REDIRECTED = ErrorSpec(
 
 def spec_by_status(response: Response, specs: Mapping[int, ErrorSpec], default: ErrorSpec = REFUSED) -> ErrorSpec:
     """Return the specification for a response's status."""
-    return REDIRECTED if 300 <= response.status < 400 else specs.get(response.status, default)
+    if 300 <= response.status < 400:
+        return REDIRECTED
+    return specs.get(response.status, WRONG_PATH if response.status == 405 else default)
 
 
 def contract_error(message: str, operation: str, response: Response | None = None) -> ContractError:

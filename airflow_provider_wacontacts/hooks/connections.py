@@ -53,6 +53,8 @@ NO_HOST = "is not a host name. Set it to a name such as whatsapp.turn.io, withou
 FILE_MODE = re.compile(r"0?[0-6]{3}")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_COUNT_DIGITS = 9
+#: How alike names must be, from 0 to 1: to suggest one for an unknown extra, and to call an extra of a driver a typo.
+ALIKE, TYPO = 0.6, 0.7
 DefaultT = TypeVar("DefaultT", int, None)
 
 
@@ -136,7 +138,7 @@ def describe_unknown_extras(connection: Connection, known: Collection[str], *, o
     """
     described = []
     for name in sorted(read_extras(connection).keys() - set(known)):
-        nearest = get_close_matches(name, known, n=1)
+        nearest = get_close_matches(name, known, n=1, cutoff=TYPO if only_typos else ALIKE)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         if hint or not only_typos:
             described.append(f"extra {name!r} is unknown.{hint}")

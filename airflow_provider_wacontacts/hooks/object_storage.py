@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
@@ -23,6 +23,9 @@ STORAGE_PACKAGES = {
     "wasb": "apache-airflow-providers-microsoft-azure",
 }
 
+#: In Airflow's error for a scheme without a file system.
+UNREGISTERED = "No filesystem registered"
+
 
 def object_path(path: str, argument: str = "path") -> ObjectPath:
     """
@@ -42,9 +45,27 @@ def object_path(path: str, argument: str = "path") -> ObjectPath:
         )
     try:
         found: ObjectPath = ObjectStoragePath(path)
-        found.exists  # noqa: B018 - a file system whose package is missing fails when it is first needed
+        is_readable = _has_file_system(found)
     except (ImportError, ValueError):
+        is_readable = False
+    if not is_readable:
         package = STORAGE_PACKAGES.get(scheme)
         remedy = f'Install it: pip install "{package}".' if package else "Correct it, or install its package."
-        raise ConfigError(f"{argument} begins with {scheme}://, which no installed package reads. {remedy}") from None
+        raise ConfigError(f"{argument} begins with {scheme}://, which no installed package reads. {remedy}")
     return found
+
+
+def _has_file_system(path: Any) -> bool:
+    """
+    Return whether a path's file system is installed, which Airflow finds out when it is first needed.
+
+    :raises ImportError: a package of it is missing.
+    """
+    path.exists  # noqa: B018 - fails before Airflow 3.2
+    try:
+        path.fs  # noqa: B018
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001 - its connection may be wrong, which the first read reports
+        return UNREGISTERED not in str(error)
+    return True

@@ -20,7 +20,7 @@ from airflow_provider_wacontacts.identifiers.mentions import (
     has_identifiers,
     identifiers_in_contact_id,
 )
-from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymizer
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymizer, validate_secret
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
 
 __all__ = ["NO_SUPPRESSIONS", "Contact", "Named", "SuppressionKey", "SuppressionList"]
@@ -86,8 +86,12 @@ class SuppressionKey:
 
     @classmethod
     def from_secret(cls, secret: bytes) -> SuppressionKey:
-        """Derive a key from the secret of pseudonyms."""
-        return cls(secret, secret)
+        """
+        Derive a key from the secret of pseudonyms.
+
+        :raises ConfigError: it is shorter than 16 bytes.
+        """
+        return cls(validate_secret(secret), secret)
 
     def hash(self, identifier: Identifier) -> bytes:
         """Return 16 bytes: the hash of an identifier, and the same of its pseudonym."""

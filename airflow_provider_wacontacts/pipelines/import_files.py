@@ -45,7 +45,7 @@ class ImportSummary:
     """
     The summary of an import.
 
-    :param prefixes: complete extractions result.
+    :param prefixes: complete extractions that were found.
     :param known: extractions that the store already had.
     :param refused: snapshots older than the newest one in the store.
     :param gone: contacts missing from a complete snapshot.
@@ -90,7 +90,7 @@ def import_files(
     Extractions that the store already has are skipped, so an import can be repeated.
 
     :param on_commit: called after each loaded extraction.
-    :raises ConfigError: the store cannot be used, the source is unknown, or the account's name is impossible.
+    :raises ConfigError: the store cannot be used, the source is unknown, or the name of the account is invalid.
     :raises LandingError: a file does not match its manifest, or the store failed. Earlier extractions stay loaded.
     """
     store.prepare()

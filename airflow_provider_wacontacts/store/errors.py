@@ -169,7 +169,11 @@ CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
         ConfigError,
         "cannot open the file {address}: its directory is missing, or may not be written. Correct the path",
     ),
-    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), ConfigError, "leads to {address}, which is not an intact SQLite database"),
+    (
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"),
+        ConfigError,
+        "leads to {address}, which is not an intact SQLite database. Correct the path, or restore a backup",
+    ),
     (
         ("25006",),
         StoreError,

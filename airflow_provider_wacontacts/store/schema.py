@@ -163,6 +163,8 @@ def _find(transactions: Transactions, tables: Tables) -> _Found:
     except RetryableStoreError:
         raise
     except (ConfigError, StoreError):
+        if not transactions.was_connected:
+            raise
         # The query ended its transaction. Where the tables are there, another worker has just created them, or the
         # error comes again.
         with transactions.read() as connection:

@@ -81,7 +81,8 @@ class Transactions:
     :param file_mode: permissions of a new SQLite file.
     :param name: of the database, for errors.
     :param table_schema: PostgreSQL schema of the store's tables; ``None`` for the connection's own.
-    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for what suits a task.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for a task's limits.
+    :ivar was_connected: whether a connection has succeeded.
     :raises ConfigError: the engine is of another database or driver than the store is written for.
     """
 
@@ -112,7 +113,7 @@ class Transactions:
             reader = writer = engine.execution_options(isolation_level="READ COMMITTED")
         self._reader, self._writer = _hide_parameters(reader), _hide_parameters(writer)
         self._file: tuple[int, int] | None = None
-        self._was_connected = False
+        self.was_connected = False
         self._file_mode = file_mode
 
     def has_database(self) -> bool:
@@ -162,7 +163,7 @@ class Transactions:
         try:
             yield
         except self._failures as error:
-            problem = failure(error, self.database, was_connected=self._was_connected)
+            problem = failure(error, self.database, was_connected=self.was_connected)
         if problem is not None:
             raise problem from None
 
@@ -209,7 +210,7 @@ class Transactions:
                 self._require_same_file()
                 is_committing = True
         except self._failures as error:
-            problem = failure(error, self.database, during_commit=is_committing, was_connected=self._was_connected)
+            problem = failure(error, self.database, during_commit=is_committing, was_connected=self.was_connected)
         else:
             return result
         # Raised here, so that the driver's error, which quotes rows and addresses, is not in its context.
@@ -223,7 +224,7 @@ class Transactions:
             reraise=True,
         )
         connection: Connection = retrying(engine.connect)
-        self._was_connected = True
+        self.was_connected = True
         self._limit_statements(connection)
         return connection
 

@@ -44,7 +44,7 @@ def store(request: Any, connect: Any) -> str:
 
 def to_postgres(connect: Any, url: Any, port: int | None = None, **extra: Any) -> str:
     place = {"host": url.host, "port": port or url.port, "login": url.username, "schema": url.database}
-    extra = {"table_schema": "Con'tacts", "pseudonym_secret": "example-secret", **extra}
+    extra = {"table_schema": "Con'tacts", "pseudonym_secret": "example-pseudonym-secret", **extra}
     return str(connect("wacontacts_store", conn_type="wacontacts_store", extra=extra, **place))
 
 
@@ -164,6 +164,17 @@ def test_a_host_that_is_not_there_is_named(connect: Any, monkeypatch: pytest.Mon
 
     assert not works
     assert message.startswith("Connection 'wacontacts_store' cannot reach db.invalid:5432: the host name is unknown.")
+
+
+def test_an_extra_of_the_driver_is_not_taken_for_a_typing_error(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
+    extra = {"sslmode": "prefer", "connect_timeout": 9, "auto_upgarde": True}
+    connect("wacontacts_store", conn_type="wacontacts_store", host="db.invalid", schema="lake", extra=extra)
+
+    open_store("wacontacts_store")
+
+    assert [record.getMessage() for record in caplog.records if "is unknown" in record.getMessage()] == [
+        "Connection 'wacontacts_store': extra 'auto_upgarde' is unknown. Did you mean 'auto_upgrade'?"
+    ]
 
 
 class Pooler:

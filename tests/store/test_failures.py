@@ -163,6 +163,18 @@ def test_a_server_that_is_not_there_is_named_without_the_password(landing_on):
     assert SECRET not in everything_said(raised.value)
 
 
+def test_an_unknown_host_is_looked_up_for_twenty_seconds_once(monkeypatch):
+    monkeypatch.setattr(sessions, "UNKNOWN_HOST_S", 0)
+    engine = create_engine("postgresql+psycopg2://etl@db.invalid/contacts")
+    attempts = []
+    event.listen(engine, "do_connect", lambda *_: attempts.append(1))
+
+    with pytest.raises(ConfigError, match="the host name is unknown"):
+        Store(engine).prepare()
+
+    assert len(attempts) == 1
+
+
 def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("a"), position=MONDAY)

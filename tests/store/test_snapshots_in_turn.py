@@ -85,7 +85,7 @@ def test_a_retry_starts_anew_and_the_zombie_commits_nothing(book):
 def test_a_snapshot_lands_once(book):
     begun = book.begin()
     book.land(MONDAY, ANN, begun=begun)
-    with pytest.raises(LandingError, match="finished"):
+    with pytest.raises(LandingError, match="has ended"):
         book.land(TUESDAY, ANN, begun=begun)
     assert book.begin().resumes == 0
 

@@ -80,9 +80,9 @@ def test_a_finished_try_is_never_resumed(landing, state):
 def test_a_finished_try_lands_nothing_more(landing):
     extraction = landing.begin()
     extraction.finish()
-    with pytest.raises(LandingError, match="finished"):
+    with pytest.raises(LandingError, match="has ended"):
         landing.land(extraction, landing.record())
-    with pytest.raises(LandingError, match="finished"):
+    with pytest.raises(LandingError, match="has ended"):
         extraction.finish()
 
 

@@ -68,7 +68,7 @@ def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
         ({"login": "waInstance1101"}, "login is not an idInstance, which has only digits."),
         ({"login": "1101/../1102"}, "login is not an idInstance, which has only digits."),
         ({"password": None}, "password is empty. Set it to the API token"),
-        ({"password": "two words"}, "password holds blanks"),
+        ({"password": "two words"}, "password has spaces"),
         ({"extra": {"timeout": 0}}, "extra 'timeout' is not a number of seconds above 0"),
     ],
 )
