@@ -54,7 +54,7 @@ def test_an_identifier_and_its_pseudonym_have_one_hash(value):
 
 
 def test_hashes_differ_between_keys():
-    keys = [KEY, SuppressionKey(b"another"), SuppressionKey.from_secret(b"another")]
+    keys = [KEY, SuppressionKey(SECRET[::-1]), SuppressionKey.from_secret(SECRET[::-1])]
     assert len({key.key_id for key in keys}) == 2
     assert len({key.hash(Identifier(Kind.WA_ID, BOB)) for key in keys}) == 3
     assert KEY.hash(Identifier(Kind.CONTACT, BOB)) != KEY.hash_contact(Contact("", "", BOB))
