@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import count
+from threading import Event
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from airflow_provider_wacontacts.clients.errors import ErrorSpec, contract_error, describe_origin
@@ -54,7 +55,6 @@ UNAVAILABLE = 503
 MAX_CREDIBLE = timedelta(days=31)
 RATE_LIMITED = ErrorSpec(RateLimitedError, "The server's rate limit is reached.")
 SERVER_FAILED = ErrorSpec(ServerError, "The server failed.")
-UNRESOLVED = (Failure.UNKNOWN_HOST, Failure.UNRESOLVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,15 @@ class RetryPolicy:
     :param first_backoff: upper bound of the pause after the first failure. It doubles with each attempt; half of it is
         jitter.
     :param max_backoff: what that bound grows to.
-    :param resolve_budget: the budget for a host whose name is not resolved.
+    :param connect_budget: the budget while no connection is made to a server that has not responded before: its host,
+        port or proxy may be wrong.
     """
 
     budget: timedelta = timedelta(minutes=10)
     max_pause: timedelta = timedelta(minutes=2)
     first_backoff: timedelta = timedelta(seconds=1)
     max_backoff: timedelta = timedelta(seconds=60)
-    resolve_budget: timedelta = timedelta(seconds=30)
+    connect_budget: timedelta = timedelta(seconds=30)
 
     def backoff(self, number: int, jitter: float) -> timedelta:
         """Return the pause after attempt ``number``, 1 and up; ``jitter`` is of [0, 1)."""
@@ -108,6 +109,7 @@ class Attempt:
     :param now: the local time, timezone-aware; used if the server does not send its own.
     :param jitter: of [0, 1).
     :param connection: see :class:`RetryLoop`.
+    :param has_responded: whether the server has responded to any request before.
     """
 
     request: Request
@@ -117,6 +119,7 @@ class Attempt:
     now: datetime
     jitter: float
     connection: str = ""
+    has_responded: bool = False
 
     @property
     def is_rate_limited(self) -> bool:
@@ -166,6 +169,7 @@ class RetryLoop:
     :param jitter: of [0, 1).
     :param before_sleep: ``None`` for nothing.
     :param connection: how errors name the connection, its host and its port.
+    :ivar responded: set once the server has responded.
     """
 
     auth: Auth | None = None
@@ -175,6 +179,7 @@ class RetryLoop:
     jitter: Callable[[], float] = random.random
     before_sleep: BeforeSleep | None = None
     connection: str = ""
+    responded: Event = field(default_factory=Event, init=False, compare=False)
 
     def run(self, flow: Flow[T]) -> Steps[T]:
         """
@@ -219,13 +224,16 @@ class RetryLoop:
             sent = (yield from self._run(auth.headers(), None)) if auth else {}
             headers = {name.lower(): value for name, value in request.headers.items()} | dict(sent)
             outcome: Response | Failure = yield Send(replace(request, headers=headers))
-            outcome = self.normalize(outcome) if self.normalize and isinstance(outcome, Response) else outcome
+            if isinstance(outcome, Response):
+                self.responded.set()
+                outcome = self.normalize(outcome) if self.normalize else outcome
             if auth and can_renew and isinstance(outcome, Response) and outcome.status == UNAUTHORIZED:
                 can_renew = False
                 if (yield from self._run(auth.renew(sent), None)):
                     continue
             elapsed = timedelta(seconds=self.clock.monotonic() - begun)
-            attempt = Attempt(request, outcome, number, elapsed, self.clock.now(), self.jitter(), self.connection)
+            now, jitter, responded = self.clock.now(), self.jitter(), self.responded.is_set()
+            attempt = Attempt(request, outcome, number, elapsed, now, jitter, self.connection, responded)
             pause = pause_before_retry(self.policy, attempt)
             if pause is None and isinstance(outcome, Response):
                 return outcome, number
@@ -279,10 +287,14 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
         raise _gave_up(last, retry_after)
     spread = (retry_after or timedelta(0)) * (1 + last.jitter / 10)
     pause = min(max(policy.backoff(last.number, last.jitter), spread), policy.max_pause)
-    budget = min(policy.budget, policy.resolve_budget) if last.outcome in UNRESOLVED else policy.budget
-    if last.elapsed + pause > budget:
+    if last.elapsed + pause > _budget(policy, last):
         raise _gave_up(last, retry_after)
     return pause
+
+
+def _budget(policy: RetryPolicy, last: Attempt) -> timedelta:
+    is_unreached = last.outcome in UNSENT and not last.has_responded
+    return min(policy.budget, policy.connect_budget) if is_unreached else policy.budget
 
 
 def read_retry_after(response: Response, now: datetime) -> timedelta | None:

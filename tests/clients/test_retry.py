@@ -1,6 +1,7 @@
 """What is tried again, after how long, and when it is given up."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.clients.failures import CONFIGURATION, UNSENT, Failure
-from airflow_provider_wacontacts.clients.http import Request, Response
+from airflow_provider_wacontacts.clients.http import Request, Response, Send, Sleep
 from airflow_provider_wacontacts.clients.retry import (
     Attempt,
+    Clock,
+    RetryLoop,
     RetryPolicy,
     pause_before_retry,
     read_retry_after,
@@ -39,6 +42,11 @@ def judge(outcome, *, policy=POLICY, number=1, elapsed=0.0, jitter=0.0):
 
 def answer(status, **headers):
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def two_requests():
+    yield REQUEST
+    yield REQUEST
 
 
 ASKED = {
@@ -181,11 +189,27 @@ def test_a_failure_of_tls_is_not_retried(failure):
         judge(failure)
 
 
-@pytest.mark.parametrize(("failure", "kind"), [(Failure.UNKNOWN_HOST, ConfigError), (Failure.UNRESOLVED, NetworkError)])
-def test_a_host_that_is_not_resolved_is_retried_for_half_a_minute(failure, kind):
+@pytest.mark.parametrize("failure", UNSENT)
+def test_a_host_that_never_responded_is_retried_for_half_a_minute(failure):
     assert judge(failure, elapsed=29.5) == 0.5
-    with pytest.raises(kind, match="host"):
+    kind = ConfigError if failure is Failure.UNKNOWN_HOST else NetworkError
+    with pytest.raises(kind, match=re.escape(failure.value)):
         judge(failure, elapsed=29.6)
+
+
+@pytest.mark.parametrize("failure", UNSENT)
+def test_a_server_that_restarts_after_a_response_is_retried_for_ten_minutes(failure):
+    pauses = [0.0]
+    steps = RetryLoop(clock=Clock(monotonic=lambda: sum(pauses)), jitter=lambda: 0.0).run(two_requests())
+
+    assert isinstance(steps.send(None), Send)
+    assert isinstance(steps.send(Response(200)), Send)
+    with suppress(NetworkError, ConfigError):
+        while isinstance(pause := steps.send(failure), Sleep):
+            pauses.append(pause.seconds)
+            steps.send(None)
+
+    assert 540 < sum(pauses) <= 600
 
 
 def test_a_response_that_is_not_http_breaks_the_contract_in_the_end():
