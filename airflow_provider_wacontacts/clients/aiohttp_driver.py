@@ -45,7 +45,7 @@ LOOP_CLOCK = Clock(sleep=asyncio.sleep)
 @dataclass(frozen=True, slots=True)
 class Route:
     """
-    How a host is reached.
+    The route to a host.
 
     :param base_url: scheme, host and optional path; without a slash at the end.
     :param tls: trusted CAs and client certificate; unused for ``http``.
@@ -66,12 +66,12 @@ def resolve_route(
     trust_env: bool = True,
 ) -> Route:
     """
-    Decide how to reach a host, as requests would. It reads files: do not call it on an event loop.
+    Determine the route to a host, like requests does. It reads files: do not call it on an event loop.
 
-    :param verify: whether certificates are verified, or a file or directory of the CAs to trust.
-    :param cert: file of the client's certificate, or that and its key.
+    :param verify: whether certificates are verified, or a file or directory of trusted CAs.
+    :param cert: file of the client certificate, or its file and the file of its key.
     :param proxies: proxy URL by scheme.
-    :param trust_env: whether the environment's proxies and CAs apply.
+    :param trust_env: whether the proxies and CAs of the environment apply.
     :raises ConfigError: a file cannot be read, or the proxy is not an HTTP proxy.
     """
     with requests.Session() as session:
@@ -101,7 +101,7 @@ class AsyncDriver:
 
     :param loop: its clock sleeps on the event loop.
     :param timeout: seconds to connect, and between two packets of a response.
-    :param limits: bounds of a response.
+    :param limits: limits of a response.
     :param rate_limiter: spaces the requests; ``None`` for no limit.
     """
 
@@ -127,7 +127,7 @@ class AsyncDriver:
         Run a flow to its end, see :meth:`.RetryLoop.run`.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
+        :raises WaContactsError: raised by the flow.
         """
         with closing(self._loop.run(flow)) as steps:
             try:
@@ -155,7 +155,7 @@ class AsyncDriver:
     async def _send(self, request: Request) -> Response | Failure:
         validate_request(request)
         began = time.monotonic()
-        # Errors of aiohttp name the host. What is raised after this block does not have one as its context.
+        # aiohttp's errors name the host. Errors raised after this block do not have one as their context.
         problem: Failure | WaContactsError
         try:
             return await self._exchange(request)
@@ -205,7 +205,7 @@ def _tls(verify: bool | str | None, cert: str | tuple[str, str] | None) -> ssl.S
         if cert:
             context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
     except OSError:
-        raise ConfigError("A file that extra 'verify' or 'cert' of the connection names cannot be used.") from None
+        raise ConfigError("A file in extra 'verify' or 'cert' of the connection cannot be used.") from None
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

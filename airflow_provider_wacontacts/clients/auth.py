@@ -17,7 +17,7 @@ __all__ = ["AuthState", "Credentials", "bearer_header"]
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    What a connection authenticates with: one of the two.
+    A connection's credentials: either a login or a header.
 
     :param login: user name and password that are exchanged for a token.
     :param header: name and value of a fixed header.
@@ -46,10 +46,10 @@ class AuthState:
     """
     The header that authenticates, for all threads or tasks that share a connection.
 
-    A fixed header is read once more when the server does not accept it. A user name and a password are exchanged for
-    a token: one thread or task logs in, while the others wait.
+    If the server does not accept a fixed header, it is read again from the connection. A user name and a password are
+    exchanged for a token: one thread or task logs in, while the others wait.
 
-    :param read: reads the credentials once more; ``None`` if they belong to another host now.
+    :param read: rereads the credentials; ``None`` if they now belong to another host.
     :param mask: hides a token in logs. On an event loop, both return an awaitable.
     :param now: the local time, timezone-aware.
     """
@@ -75,7 +75,7 @@ class AuthState:
         return self._current() or (yield from self._renewed({}))
 
     def renew(self, sent: Mapping[str, str]) -> AuthFlow[bool]:
-        """Get another header than the one that was sent, unless another thread or task already has."""
+        """Renew the header that was sent, unless another thread or task already has."""
         return (yield from self._renewed(sent)) != sent
 
     def _current(self) -> Mapping[str, str] | None:

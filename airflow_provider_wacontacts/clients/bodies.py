@@ -1,4 +1,4 @@
-"""Bodies of responses: decompressed up to a bound."""
+"""Decompress response bodies up to a size limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BodyTooLargeError(Exception):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    Bounds of one request and its response.
+    Limits of one request and its response.
 
     :param max_mb: megabytes of the decompressed body.
     :param max_seconds: from the request to the end of the response.
@@ -33,16 +33,16 @@ class Limits:
     max_seconds: int = 300
 
     def changed(self, max_mb: int | None, max_seconds: int | None) -> Limits:
-        """Return other bounds, where they are given."""
+        """Return the limits with changes, where given."""
         return Limits(max_mb or self.max_mb, max_seconds or self.max_seconds)
 
     @property
     def max_bytes(self) -> int:
-        """The bound of the decompressed body."""
+        """Maximum size of the decompressed body."""
         return self.max_mb * MEGABYTE
 
     def too_large(self, operation: str) -> ContractError:
-        """Return the error of a body that exceeds the bound."""
+        """Return the error of a body that is too large."""
         return contract_error(
             f"The response is larger than {self.max_mb} MB. If that is expected, raise extra 'max_response_mb' of the"
             " connection.",
@@ -50,7 +50,7 @@ class Limits:
         )
 
     def too_slow(self, operation: str) -> ContractError:
-        """Return the error of a response that takes longer than the bound."""
+        """Return the error of a response that takes too long."""
         return contract_error(
             f"The response took longer than {self.max_seconds} s. If that is expected, raise extra"
             " 'max_response_seconds' of the connection.",
@@ -94,7 +94,7 @@ def _inflate(body: bytes, header: int, max_bytes: int) -> bytes:
             raise BodyTooLargeError
         if not member.eof:
             raise zlib.error
-        # A gzip file may have several members; what follows the last one may be padding.
+        # A gzip file may have several members, and padding after the last one.
         body = member.unused_data.lstrip(b"\0")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

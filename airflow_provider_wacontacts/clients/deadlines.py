@@ -1,7 +1,7 @@
 """
-A deadline for a whole exchange over requests.
+A deadline for a whole HTTP exchange with requests.
 
-Its time-outs hold for each packet: a server that sends one byte a second is never too slow for them.
+The timeouts of requests apply to each packet: a server that sends one byte a second never exceeds them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _CURRENT = threading.local()
 
 
 class Deadline:
-    """A moment of the monotonic clock."""
+    """A deadline by the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
     @property
     def seconds_left(self) -> float:
-        """The time that is left, negative afterwards."""
+        """The time left; negative after the deadline."""
         return self._at - time.monotonic()
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[Deadline]:
-    """Limit how long this thread receives over connections of a :class:`DeadlineAdapter` in the block."""
+    """Limit how long this thread reads from connections of a :class:`DeadlineAdapter` in the block."""
     _CURRENT.deadline = Deadline(seconds)
     try:
         yield _CURRENT.deadline
@@ -44,7 +44,7 @@ def deadline(seconds: float) -> Iterator[Deadline]:
 
 
 class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
-    """Keeps connections alive as HttpHook's own adapter does, and observes :func:`deadline`."""
+    """Keeps connections alive like HttpHook's own adapter, and observes :func:`deadline`."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return a pool whose connections observe the deadline."""

@@ -1,4 +1,4 @@
-"""Errors of responses: what a status, an error code or a state means, and what to do about it."""
+"""Errors of responses: messages for statuses, error codes and states, with remedies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ErrorSpec:
     """
     The class and the message of an error.
 
-    :param message: what happened and what to do; without a value of a response.
+    :param message: what happened and what to do, without values of the response.
     """
 
     kind: type[ApiError]

@@ -1,4 +1,4 @@
-"""Why a request got no complete response, with either driver."""
+"""Reasons why a request got no complete response, for both drivers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTDATED = ("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS", "NO_SHARED_CIPHER", "TOO_SMA
 
 
 class Failure(Enum):
-    """Why no complete response arrived: what happened, and what to do if that stays so."""
+    """Reasons why no complete response arrived, with the remedy."""
 
     UNKNOWN_HOST = "The host name is unknown. Correct the connection's host."
     UNRESOLVED = "The host name could not be resolved. Check the connection's host and the name server."
@@ -44,7 +44,7 @@ class Failure(Enum):
     MALFORMED = "The response is not valid HTTP. Check which server responds at the connection's host."
 
 
-#: The request never left, so no server can have processed it.
+#: The request was never sent, so no server can have processed it.
 UNSENT = (
     Failure.UNKNOWN_HOST,
     Failure.UNRESOLVED,
@@ -80,7 +80,7 @@ def tls_failure(error: BaseException) -> Failure:
     for cause in causes(error):
         if verify_code := getattr(cause, "verify_code", None):
             return Failure.OTHER_NAME if verify_code in NAME_MISMATCH else Failure.NOT_TRUSTED
-        # Errors of aiohttp are instances of it, too, but have no reason of their own.
+        # Some errors of aiohttp are instances of this class as well, but have no reason.
         if isinstance(cause, ssl.SSLError) and (reason := getattr(cause, "reason", None)):
             return _by_reason(str(reason))
     return Failure.DROPPED
@@ -101,5 +101,5 @@ def _by_reason(reason: str) -> Failure:
         return Failure.OTHER_NAME
     if "ALERT" in reason and any(part in reason for part in REFUSED_ALERTS):
         return Failure.TLS_REFUSED
-    # Anything else is a dropped or damaged connection, which a retry can mend.
+    # Anything else is a dropped or damaged connection, which a retry can fix.
     return Failure.TLS_OUTDATED if any(part in reason for part in OUTDATED) else Failure.DROPPED

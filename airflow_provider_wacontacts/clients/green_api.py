@@ -44,7 +44,7 @@ SCAN = "Scan its QR code in GREEN-API's console."
 STARTING = ErrorSpec(TransientError, "The instance is starting, which takes up to 5 minutes. Try again later.")
 NOT_AUTHORIZED = ErrorSpec(NotEnabledError, f"The instance is not authorized. {SCAN}")
 
-#: By the text of a 400 Bad Request; the first match counts.
+#: Errors by the text of a 400 Bad Request; the first match counts.
 SPEC_BY_TEXT = {
     "starting or not authorized": ErrorSpec(
         TransientError, f"The instance is starting, or not authorized. Try again in 5 minutes. If that fails: {SCAN}"
@@ -72,7 +72,7 @@ SPEC_BY_STATUS = {
     ),
 }
 SPEC_BY_STATE = {
-    "": ErrorSpec(TransientError, "The instance is being created and has no state yet. Try again in some minutes."),
+    "": ErrorSpec(TransientError, "The instance is being created and has no state yet. Try again in a few minutes."),
     "starting": STARTING,
     "sleepMode": ErrorSpec(
         TransientError, "The instance's phone is switched off. It may take 5 minutes to come back. Try again later."
@@ -102,8 +102,8 @@ def expect_usable(state: str, operation: str) -> None:
 
     Unknown states are accepted, and so are ``yellowCard`` and ``suspended``, which limit sending only.
 
-    :param state: as the response has it; empty if it has none.
-    :raises TransientError: the state ends without intervention.
+    :param state: state in the response; empty if there is none.
+    :raises TransientError: the state changes without intervention.
     :raises NotEnabledError: the user has to intervene; the message says how.
     """
     spec = SPEC_BY_STATE.get(state)
@@ -146,7 +146,7 @@ class Instance:
     An account at GREEN-API, and its token.
 
     :param id_instance: digits, any number of them.
-    :param api_token: ``apiTokenInstance``, as the console shows it.
+    :param api_token: ``apiTokenInstance``, as shown in the console.
     """
 
     id_instance: str
@@ -154,11 +154,11 @@ class Instance:
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """The token, in clear and as a path has it."""
+        """The token, as it is and quoted for a path."""
         return self.api_token, quote(self.api_token, safe="")
 
     def path(self, method: str) -> str:
-        """Return the path of a method, such as ``getContacts``. The token is part of it: never to be logged."""
+        """Return the path of a method, such as ``getContacts``. It contains the token: never log it."""
         return f"/waInstance{self.id_instance}/{method}/{self.secrets[1]}"
 
 

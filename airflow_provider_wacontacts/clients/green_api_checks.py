@@ -23,21 +23,21 @@ __all__ = ["CHECKS_A_SECOND", "CLIENT_VERSION", "check_whatsapp"]
 
 CHECK = "green_api.whatsapp.check"
 JSON = {"accept": "application/json", "content-type": "application/json"}
-#: An instance allows 10. A fiftieth less, as not all requests take equally long to arrive.
+#: An instance allows 10. This is 2% less, because network delays vary.
 CHECKS_A_SECOND = 9.8
-#: What the store has as the client's version of these results.
+#: The client version stored with these results.
 CLIENT_VERSION = "checkWhatsapp"
 QUOTA_EXCEEDED = 466
-#: Digits that the deprecated form of the request takes.
+#: Numbers of digits that the deprecated form of the request accepts.
 PHONE_NUMBER_LENGTHS = range(11, 17)
-#: Texts of a 400 Bad Request about one number, which says nothing about the next one.
+#: Texts of a 400 Bad Request that concern only this number.
 FAILED_TEXTS = (
     "check phone number timeout limit exceeded",
     "bad phone number",
     "must contain only digits",
     "must be one of the next formats",
 )
-#: Texts by which an older instance refuses the request with a ``chatId``.
+#: Error texts of older instances, which do not accept a ``chatId``.
 CHAT_ID_REFUSED_TEXTS = ("'chatid' is not allowed", "'phonenumber' is required", "must have at least 1 key")
 
 

@@ -32,7 +32,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: A server's time that differs by more from the local time is not trusted: one of the clocks is wrong.
+#: Maximum trusted difference between the server's and the local time. Beyond it, one of the clocks is wrong.
 MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
 
@@ -65,9 +65,9 @@ class Request:
 
 def validate_request(request: Request) -> None:
     """
-    Make sure that a request can be sent as it is, to the connection's host.
+    Check that a request can be sent unchanged, and only to the connection's host.
 
-    :raises ConfigError: the path could change the host, or a header holds characters that are not allowed in it.
+    :raises ConfigError: the path could change the host, or a header has characters that are not allowed.
     """
     if not request.path.startswith("/"):
         raise ConfigError(f"{request.operation}: the path does not start with a slash.")
@@ -84,7 +84,7 @@ class Response:
     :param status: HTTP status.
     :param headers: names in lower case.
     :param body: decoded from its transfer and content encodings.
-    :param is_refusal: the API itself, not a gateway in front of it, says that it did not process the request.
+    :param is_refusal: whether the API itself, not a gateway, says that it did not process the request.
     """
 
     status: int
@@ -126,7 +126,7 @@ class Call:
     """
     Call a function that may block, and send back its result. On an event loop it returns an awaitable.
 
-    Authentication needs it to take a lock and to read a connection.
+    Authentication uses it to acquire a lock and to read a connection.
     """
 
     function: Callable[[], Any]

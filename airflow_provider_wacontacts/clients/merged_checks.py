@@ -1,4 +1,4 @@
-"""Numbers that several tasks of an event loop wait for, in one request."""
+"""Merge the checks of several tasks of an event loop into one request."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["MergedChecks"]
 
 CheckNumbers: TypeAlias = Callable[[Sequence[str]], Awaitable[CheckResponse]]
 
-#: A request collects numbers for so long for each task that waits: two thousand tasks fill requests of 100 numbers.
+#: Time that a request collects numbers, for each waiting task: two thousand tasks fill requests of 100 numbers.
 SECONDS_A_TASK = 0.0025
 MAX_SECONDS = 5.0
-#: Errors that one number may be the reason for.
+#: Errors that a single number may cause.
 OF_A_NUMBER = (RejectedError, ContractError)
 
 
@@ -37,7 +37,7 @@ class MergedChecks:
 
     @contextmanager
     def shared(self) -> Iterator[Self]:
-        """Count a task that waits, for as long as the block lasts."""
+        """Count a waiting task during the block."""
         self._tasks += 1
         try:
             yield self
@@ -46,12 +46,12 @@ class MergedChecks:
 
     async def send(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
         """
-        Check numbers, in a request with numbers of other tasks.
+        Check numbers in a request that is shared with other tasks.
 
-        If the request is rejected, each task's numbers are sent in a request of their own.
+        If the request is rejected, each task's numbers are sent in a separate request.
 
         :param numbers: distinct.
-        :param at_most: numbers in a request.
+        :param at_most: maximum numbers in a request.
         :returns: the response, with the results of these numbers.
         :raises WaContactsError: there was no response.
         """
@@ -78,9 +78,9 @@ class MergedChecks:
 
     async def _answer(self, parts: Sequence[_Part]) -> Exception | None:
         """
-        Send a request, and pass its results or its error on.
+        Send a request, and pass on its results or its error.
 
-        :returns: an error that one of the numbers may be the reason for; it is not passed on.
+        :returns: an error that a single number may have caused; it is not passed on.
         """
         numbers = list(dict.fromkeys(chain.from_iterable(part.numbers for part in parts)))
         try:
@@ -126,7 +126,7 @@ class _Request:
     """
     A request while numbers are added to it.
 
-    :ivar sending: the task that sends it; it is cancelled when no other task awaits the response any more.
+    :ivar sending: the task that sends it. It is cancelled when no other task awaits the response.
     """
 
     sending: asyncio.Task[None]
@@ -162,7 +162,7 @@ class _Request:
             raise
 
     def close(self) -> None:
-        """Let no more numbers be added; the request is sent now."""
+        """Accept no more numbers, and send the request."""
         self._closed.set()
 
     async def collect(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.clients.retry import Clock
 
 __all__ = ["AsyncRateLimiter", "RateLimiter", "RateLimiters"]
 
-#: As many connections as aiohttp keeps: more requests would wait for one of those, and then go out in a burst.
+#: aiohttp's limit of connections: more requests would wait for a connection, and then be sent in a burst.
 MAX_IN_FLIGHT = 20
 
 
@@ -20,7 +20,7 @@ class RateLimiter:
     """
     Spaces the requests of all threads that share it.
 
-    :param interval: the least time between two requests.
+    :param interval: minimum time between two requests.
     """
 
     def __init__(self, interval: timedelta) -> None:
@@ -39,7 +39,7 @@ class RateLimiter:
 
 
 class RateLimiters:
-    """One rate limiter for each key, such as a host and an account; made when it is first used."""
+    """One rate limiter for each key, such as a host and an account; created on first use."""
 
     def __init__(self, interval: timedelta) -> None:
         self.interval = interval
@@ -51,10 +51,10 @@ class RateLimiters:
 
 class AsyncRateLimiter:
     """
-    Spaces the requests of the tasks of one event loop, in the order in which they come.
+    Spaces the requests of the tasks of one event loop, in their order.
 
-    :param interval: the least time between two requests.
-    :param max_in_flight: how many may be under way at once.
+    :param interval: minimum time between two requests.
+    :param max_in_flight: maximum concurrent requests.
     :param clock: sleeps on the event loop.
     """
 
@@ -77,15 +77,15 @@ class AsyncRateLimiter:
             yield
 
     async def wait_unblocked(self) -> None:
-        """Wait while requests are blocked; tasks proceed one after another, as all at once would stall the loop."""
+        """Wait while requests are blocked; tasks proceed one by one, because all at once would stall the loop."""
         async with self._blocked_queue:
             await self._until(lambda: self._blocked_until)
 
     def block_for(self, pause: timedelta) -> timedelta:
         """
-        Block all requests from now on, unless they are blocked for longer already.
+        Block all requests for a time, unless they are already blocked for longer.
 
-        :returns: by how much longer, zero and up.
+        :returns: the added time, zero and up.
         """
         now = self._clock.monotonic()
         before, self._blocked_until = self._blocked_until, max(self._blocked_until, now + pause.total_seconds())

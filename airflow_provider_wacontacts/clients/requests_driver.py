@@ -42,7 +42,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 
 __all__ = ["Driver", "quiet_urllib3"]
 
-#: They log the path of each request at DEBUG, and a whole URL at WARNING: both can hold a cursor or a token.
+#: These log the path of each request at DEBUG, and a whole URL at WARNING: both may contain a cursor or a token.
 LOGGERS = tuple(
     logging.getLogger(f"urllib3.{module}")
     for module in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
@@ -67,7 +67,7 @@ _FILTER = _WhileSending()
 def quiet_urllib3() -> Iterator[None]:
     """Drop urllib3's log records of this thread in the block."""
     for logger in LOGGERS:
-        # Each time, because a logging configuration that is loaded later may remove it. Adding it twice has no effect.
+        # Added each time, because loading a logging configuration may remove it. Adding it twice has no effect.
         logger.addFilter(_FILTER)
     sending = _FILTER.sending
     sending.depth = getattr(sending, "depth", 0) + 1
@@ -79,7 +79,7 @@ def quiet_urllib3() -> Iterator[None]:
 
 T = TypeVar("T")
 
-#: How http.client begins the error of a proxy that did not connect to the host.
+#: Prefix of http.client's error if a proxy does not connect to the host.
 NO_TUNNEL = "Tunnel connection failed"
 
 
@@ -87,10 +87,11 @@ class Driver:
     """
     Sends the requests of flows to one host. Threads may share it.
 
-    :param session: its adapters, proxies, TLS options and default headers are used; its ``auth`` and cookies are not.
+    :param session: session with the adapters, proxies, TLS options and default headers. Its ``auth`` and cookies are
+        not used.
     :param base_url: scheme, host and optional path; without a slash at the end.
     :param timeout: seconds to connect, and between two packets of a response.
-    :param limits: bounds of a response. The time needs a :class:`~.deadlines.DeadlineAdapter` in the session.
+    :param limits: limits of a response. The time limit needs a :class:`~.deadlines.DeadlineAdapter` in the session.
     :param rate_limiter: spaces the requests; ``None`` for no limit.
     """
 
@@ -117,7 +118,7 @@ class Driver:
 
         :param before_pause: called with the seconds before each pause.
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow.
+        :raises WaContactsError: raised by the flow.
         """
         with closing(self._loop.run(flow)) as steps:
             try:
@@ -147,7 +148,7 @@ class Driver:
 
     def _send(self, request: Request) -> Response | Failure:
         validate_request(request)
-        # Errors of requests name the URL. What is raised after this block does not have one as its context.
+        # Errors of requests contain the URL. Errors raised after this block do not have one as their context.
         problem: Failure | WaContactsError
         with quiet_urllib3(), deadline(self._limits.max_seconds) as limit:
             try:
@@ -185,7 +186,7 @@ class Driver:
 
 
 def _read(raw: Any, max_bytes: int) -> bytes:
-    # In as few pieces as possible: requests reads chunks of 10 KB, which takes three times as long.
+    # Read in few pieces: the 10 KB chunks of requests take three times as long.
     pieces: list[bytes] = []
     left = max_bytes + 1
     while left and (piece := raw.read(left, decode_content=False)):
@@ -208,7 +209,7 @@ _CONFIGURATION = (
 def _problem(error: Exception, operation: str) -> Failure | ConfigError:
     is_http = isinstance(error, (requests.RequestException, HTTPError))
     if isinstance(error, requests.exceptions.InvalidHeader) and any(isinstance(each, HTTPError) for each in error.args):
-        # A header of the response, for example two lengths: the request has been sent.
+        # An invalid response header, for example two lengths: the request has been sent.
         return Failure.MALFORMED
     if isinstance(error, _CONFIGURATION) or (isinstance(error, OSError) and not is_http):
         return ConfigError(
@@ -225,7 +226,7 @@ def _failure(error: Exception) -> Failure:
         return tls_failure(error)
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError, DecodeError)):
         return Failure.INCOMPLETE
-    # A ProxyError alone proves nothing: urllib3 also raises it if the connection ends after the request was sent.
+    # A ProxyError is ambiguous: urllib3 also raises it if the connection ends after the request was sent.
     if any(isinstance(cause, (NewConnectionError, ConnectTimeoutError)) for cause in causes(error)):
         is_proxy = isinstance(error, requests.exceptions.ProxyError)
         return Failure.PROXY if is_proxy else connect_failure(error)

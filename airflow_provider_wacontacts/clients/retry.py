@@ -1,7 +1,7 @@
 """
-Retries, backoff and renewal of credentials: the one loop that both drivers run.
+Retries, backoff and renewal of credentials: the loop that both drivers run.
 
-Nothing here sends, sleeps or blocks. :class:`RetryLoop` wraps a flow and yields what a driver has to do next.
+Nothing here sends, sleeps or blocks. :class:`RetryLoop` wraps a flow and yields the next step of the driver.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ SERVER_FAILED = ErrorSpec(ServerError, "The server failed.")
 @dataclass(frozen=True, slots=True)
 class Clock:
     """
-    The time.
+    A clock.
 
-    :param sleep: waits for some seconds; for an event loop, ``asyncio.sleep``.
-    :param monotonic: seconds since any moment, never going back.
-    :param now: timezone-aware.
+    :param sleep: sleeps for a number of seconds; ``asyncio.sleep`` on an event loop.
+    :param monotonic: seconds of a monotonic clock.
+    :param now: the current time, timezone-aware.
     """
 
     sleep: Callable[[float], Any] = time.sleep
@@ -77,11 +77,12 @@ class RetryPolicy:
     """
     How long one request is retried.
 
-    :param budget: from the first attempt to the last, pauses included. A pause that does not fit is not begun.
-    :param max_pause: the longest pause that a worker may sleep through at once.
+    :param budget: maximum time from the first attempt to the last, including pauses. A pause that exceeds it is not
+        started.
+    :param max_pause: maximum length of a single pause of a worker.
     :param first_backoff: upper bound of the pause after the first failure. It doubles with each attempt; half of it is
         jitter.
-    :param max_backoff: what that bound grows to.
+    :param max_backoff: maximum of this upper bound.
     :param connect_budget: the budget while no connection is made to a server that has not responded before: its host,
         port or proxy may be wrong.
     """
@@ -93,7 +94,7 @@ class RetryPolicy:
     connect_budget: timedelta = timedelta(seconds=30)
 
     def backoff(self, number: int, jitter: float) -> timedelta:
-        """Return the pause after attempt ``number``, 1 and up; ``jitter`` is of [0, 1)."""
+        """Return the pause after attempt ``number``, 1 and up; ``jitter`` is in [0, 1)."""
         doublings = min(number - 1, 16)
         bound = min(self.first_backoff * (1 << doublings), self.max_backoff, self.max_pause)
         return bound * (0.5 + jitter / 2)
@@ -102,12 +103,12 @@ class RetryPolicy:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """
-    One sending of a request, and its outcome.
+    One attempt to send a request, and its outcome.
 
     :param number: 1 and up.
-    :param elapsed: since the first attempt.
+    :param elapsed: time since the first attempt.
     :param now: the local time, timezone-aware; used if the server does not send its own.
-    :param jitter: of [0, 1).
+    :param jitter: a random number in [0, 1).
     :param connection: see :class:`RetryLoop`.
     :param has_responded: whether the server has responded to any request before.
     """
@@ -132,15 +133,15 @@ class Attempt:
         return f"{self.request.operation}: {what} Attempt {self.number + 1} follows in {pause.total_seconds():.1f} s."
 
 
-#: Is called with each attempt that is followed by another, and the pause in between.
+#: Called with each attempt that will be retried, and the pause before the retry.
 BeforeSleep: TypeAlias = Callable[[Attempt, timedelta], None]
 
 
 class Auth(Protocol):
     """
-    Authentication, as flows: a login is a request like any other, but carries no credentials itself.
+    Authentication, as flows: a login is an ordinary request, but without credentials.
 
-    Threads, or the tasks of an event loop, share one.
+    Threads, or the tasks of an event loop, may share it.
     """
 
     def headers(self) -> AuthFlow[Mapping[str, str]]:
@@ -151,7 +152,7 @@ class Auth(Protocol):
         Renew the headers after 401 Unauthorized.
 
         :param sent: the headers that the server did not accept.
-        :returns: whether there are others now.
+        :returns: whether the headers have changed.
         """
 
 
@@ -162,13 +163,13 @@ DEFAULT_POLICY = RetryPolicy()
 @dataclass(frozen=True, slots=True)
 class RetryLoop:
     """
-    Turns flows into what a driver has to do: send, sleep, call.
+    Turns flows into steps for a driver: send, sleep, call.
 
     :param auth: ``None`` for requests that carry their own credentials, or need none.
-    :param normalize: corrects a response's status before it is judged; ``None`` for no correction.
-    :param jitter: of [0, 1).
-    :param before_sleep: ``None`` for nothing.
-    :param connection: how errors name the connection, its host and its port.
+    :param normalize: corrects a response's status before it is evaluated; ``None`` for no correction.
+    :param jitter: returns a random number in [0, 1).
+    :param before_sleep: called before each pause; ``None`` for no call.
+    :param connection: names of the connection, its host and its port in errors.
     :ivar responded: set once the server has responded.
     """
 
@@ -188,7 +189,7 @@ class RetryLoop:
         An error of :func:`pause_before_retry` is thrown into the flow, which may handle it.
 
         :returns: what the flow returns.
-        :raises WaContactsError: of the flow. Any other exception of the flow becomes a :class:`.ContractError`.
+        :raises WaContactsError: raised by the flow. Any other exception of the flow becomes a :class:`.ContractError`.
         """
         return self._run(flow, self.auth)
 
@@ -251,7 +252,7 @@ def _advance(flow: AuthFlow[T], result: Any, operation: str) -> Request | Call:
     """
     Send a flow its result, and return its next action.
 
-    :raises ContractError: the flow raised something else than an error of this package, which may hold data.
+    :raises ContractError: the flow raised an error that is not of this package. Its text may contain data.
     """
     try:
         return flow.throw(result) if isinstance(result, WaContactsError) else flow.send(result)
@@ -269,7 +270,7 @@ def pause_before_retry(policy: RetryPolicy, last: Attempt) -> timedelta | None:
     429, 5xx and network failures are retried with a growing backoff. ``Retry-After`` is a lower bound of the pause. A
     request that is not idempotent is retried only if the server certainly did not process it.
 
-    :returns: the pause before the next attempt; ``None`` if the response is the flow's to handle.
+    :returns: the pause before the next attempt; ``None`` if the flow handles the response.
     :raises RateLimitedError: 429, and the pause exceeds ``max_pause`` or the rest of the budget.
     :raises ServerError: 5xx, under the same condition.
     :raises NetworkError: no complete response arrived within the budget.
@@ -299,11 +300,11 @@ def _budget(policy: RetryPolicy, last: Attempt) -> timedelta:
 
 def read_retry_after(response: Response, now: datetime) -> timedelta | None:
     """
-    Read the delay that the server requests of its clients.
+    Read the delay that the server requests.
 
     The greater of ``Retry-After`` (seconds, whole or not, or an HTTP date) and, on 429, ``X-Ratelimit-Reset`` (seconds
     since 1970, whole or not, or an HTTP date). Times are compared with the server's own ``Date``, or with the local
-    time if that is missing or makes no sense.
+    time if that is missing or implausible.
 
     :param now: the local time, timezone-aware.
     :returns: zero and up; ``None`` if neither header is valid.
@@ -356,7 +357,7 @@ def _finite(text: str) -> float:
     """
     Read a number.
 
-    :raises ValueError: it is none, or one without an end.
+    :raises ValueError: the text is not a finite number.
     """
     number = float(text)
     if not math.isfinite(number):

@@ -71,7 +71,7 @@ class Cursor(NamedTuple):
     A new cursor.
 
     :param created_at: ``Date`` of the response; ``None`` if it has none.
-    :param expires_at: as the server wrote it, which may be no time.
+    :param expires_at: the server's string, which may not be a valid time.
     """
 
     cursor: str
@@ -156,13 +156,13 @@ def _read_created(response: Response) -> Cursor:
 
 
 def _round_up(moment: datetime) -> datetime:
-    """Round up to milliseconds, as the API has no finer times; a slightly longer window loses nothing."""
+    """Round up to milliseconds, the API's resolution; a slightly longer window loses no rows."""
     spare = moment.microsecond % 1000
     return moment + MILLISECOND - moment.resolution * spare if spare else moment
 
 
 def _wire_time(moment: datetime) -> str:
-    """Write a time as Turn.io's documents do: UTC, milliseconds; finer parts are dropped."""
+    """Format a time as in Turn.io's documentation: UTC, truncated to milliseconds."""
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 

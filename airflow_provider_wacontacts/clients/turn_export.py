@@ -1,4 +1,4 @@
-"""An export of Turn.io contacts: the pages of a window, whose cursor is replaced when it expires."""
+"""An export of Turn.io contacts: the pages of a window. Expired cursors are replaced."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["Export"]
 
 MAX_RESTARTS = 10
 MAX_EMPTY_PAGES = 100
-#: By how much rows may lie outside of what was requested.
+#: Tolerance for rows outside the requested window.
 TOLERANCE = timedelta(minutes=1)
-#: Refusals that a new cursor does not help against, unless the cursor has expired: of the token, and of the account.
+#: Refusals of the token or the account. A new cursor does not help, unless the cursor has expired.
 NOT_OF_CURSOR = frozenset({401, 403})
 RATE_LIMITED = 429
 
 
 class _Order:
     """
-    Whether rows ascend by ``updated_at``, and how far they came.
+    Whether rows ascend by ``updated_at``, and the position that they reached.
 
-    Rows of one and the same time show no order.
+    Rows with the same time show no order.
 
-    :param resume_from: ``updated_at`` of the last row that is stored already.
+    :param resume_from: ``updated_at`` of the last stored row.
     """
 
     def __init__(self, resume_from: datetime | None) -> None:
@@ -75,18 +75,18 @@ class Export:
     """
     One export of a window, page by page.
 
-    When a cursor expires, by its ``expires_at`` or by what the server says, a new one is made: one millisecond before
-    the last row if all rows so far ascended by ``updated_at``, otherwise for the whole window. Rows can then arrive
-    twice. A page that is refused for another reason than the token, the account or the rate limit is requested once
-    with a new cursor, too. If rows descend after the start of the window was left out, the whole window is exported
-    again.
+    When a cursor expires, by its ``expires_at`` or by the server's error, a new one is created. It starts one
+    millisecond before the last row if all rows so far ascended by ``updated_at``, otherwise it covers the whole window.
+    Rows can then arrive twice. A page that is refused for a reason other than the token, the account or the rate limit
+    is also requested once with a new cursor. If rows descend after the start of the window was skipped, the whole
+    window is exported again.
 
-    :param lookback: how much before the window is exported, too.
+    :param lookback: overlap before the window that is exported as well.
     :param resume_from: ``updated_at`` of the last row that an earlier extraction stored; rows before it are not
         requested.
     :param cursor_per_page: create a new cursor after each page, if rows ascend. It doubles the requests, and misses no
-        row if the server counts rows from the window's start while contacts leave it between two pages. Without an
-        ordering it requests ``asc``, as a page that ascends by chance would leave out older rows.
+        row if the server pages by offset while contacts leave the window. Without an ordering it requests ``asc``,
+        because a page that ascends by chance would skip older rows.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Export:
             self.options = replace(self.options, ordering="asc")
         self._cursor_per_page = cursor_per_page
         self._order = _Order(resume_from)
-        #: The last ``updated_at``, while the rows ascend; ``None`` before two did and after one did not.
+        #: The last ``updated_at`` while rows ascend; ``None`` before two rows ascended, and after a row did not.
         self.position = resume_from
         #: The server's time of the first response.
         self.server_time: datetime | None = None
@@ -132,7 +132,7 @@ class Export:
 
         :returns: the page, which may be empty; ``None`` after the last one.
         :raises ContractError: a response that is not as documented, rows of another window, a page or a cursor that
-            repeats, or ten new cursors without a row of progress. Earlier pages were returned.
+            repeats, or ten new cursors without progress. Earlier pages were returned.
         """
         while not self.done:
             if self._failure:
@@ -151,7 +151,7 @@ class Export:
     def _open(self) -> Flow[None]:
         start = self._start
         if self.position is not None:
-            # Never the window's very end, as a server may send rows of it.
+            # The position may be the window's end: a server may send rows with exactly that time.
             start = max(start, min(self.position, self.window.end) - MILLISECOND)
         created = yield from create_cursor(start, self.window.end, self.options)
         self.server_time = self.server_time or created.created_at
@@ -191,9 +191,9 @@ class Export:
 
     def _expect_requested(self, page: TurnPage, read_at: datetime | None) -> None:
         """
-        Refuse a page with rows of another window, or one that came before.
+        Refuse a page with rows of another window, or a repeated page.
 
-        Contacts that were updated since the cursor was created may lie behind the window.
+        Contacts that were updated since the cursor was created may be after the window.
         """
         times = [keys.updated_at for keys in page.keys]
         if not times:

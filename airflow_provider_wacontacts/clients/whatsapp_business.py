@@ -70,7 +70,7 @@ IDENTITY = "whatsapp_business.identity.get"
 ACKNOWLEDGE = "whatsapp_business.identity.acknowledge"
 CONTACTS_PATH = "/v1/contacts"
 JSON = {"accept": "application/json", "content-type": "application/json"}
-#: No server is known to accept more numbers in one request.
+#: Maximum numbers in one request; no server is known to accept more.
 MAX_INPUTS = 1000
 #: Clients allow 20 requests per second of all kinds.
 REQUESTS_A_SECOND = 19.5
@@ -83,7 +83,7 @@ def check_contacts(
     inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False, idempotent: bool = True
 ) -> Flow[CheckResponse]:
     """
-    Check which numbers are on WhatsApp, and with which WhatsApp IDs.
+    Check which numbers are on WhatsApp, and fetch their WhatsApp IDs.
 
     :param inputs: 1 to 1,000 distinct numbers, preferably with plus sign and country code.
     :param blocking: ``wait`` until all are resolved, or ``no_wait``: unresolved numbers are ``processing``.

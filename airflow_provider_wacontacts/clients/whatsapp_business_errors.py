@@ -2,8 +2,8 @@
 JSON bodies and errors of the WhatsApp Business API.
 
 Bodies may be empty, damaged or of another shape. Errors are documented as ``{"errors": [{"code", "title",
-"details"}]}``; clients before v1 and gateways have forms of their own. The table of codes is that of
-https://developers.facebook.com/docs/whatsapp/api/errors; codes of the Cloud API are not in it. See also
+"details"}]}``; clients before v1 and gateways have other forms. The table of codes is from
+https://developers.facebook.com/docs/whatsapp/api/errors; it has no codes of the Cloud API. See also
 https://docs.360dialog.com/docs/useful/api-error-message-list
 """
 
@@ -50,7 +50,7 @@ class ApiErrorItem:
 
     :param code: the API's error code; ``None`` if it has none.
     :param title: the server's text. It may hold personal data: never logged.
-    :param details: may hold personal data, too: never logged.
+    :param details: may hold personal data as well: never logged.
     """
 
     code: int | None
@@ -81,7 +81,7 @@ def parse_errors(fields: dict[str, Any]) -> list[ApiErrorItem]:
 
 
 def client_version(fields: dict[str, Any]) -> str | None:
-    """Return the version that a client reports of itself, such as ``v2.45.1``; at most 40 characters."""
+    """Return the version that a client reports, such as ``v2.45.1``; at most 40 characters."""
     meta = fields.get("meta")
     version = _text(meta.get("version")) if type(meta) is dict else ""
     return version[:40] or None
@@ -191,7 +191,7 @@ STATUS_OF_TRANSIENT: dict[type[ApiError], int] = {RateLimitedError: 429, ServerE
 
 def normalize_status(response: Response) -> Response:
     """
-    Correct the status of a response if its error code disagrees on whether a retry helps.
+    Correct the status of a response if its error code contradicts it about retries.
 
     Gateways return 400 Bad Request for a rate limit; clients return 500 for a password that must be changed.
 

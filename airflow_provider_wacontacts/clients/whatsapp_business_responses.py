@@ -60,10 +60,10 @@ def next_pause(attempt: int, jitter: float, retry_after: timedelta | None = None
     """
     Return the pause before unresolved numbers are requested again.
 
-    It grows from 5 seconds to 2 minutes, a third of it jitter, so that tasks do not send at once.
+    It grows from 5 seconds to 2 minutes. A third of it is jitter, so that tasks do not send all at once.
 
     :param attempt: number of requests so far, 1 and up.
-    :param jitter: of [0, 1).
+    :param jitter: a random number in [0, 1).
     :param retry_after: lower bound that the server sent; up to a tenth is added.
     """
     growing = min(MIN_PAUSE * (1 << min(attempt - 1, 16)), MAX_PAUSE / 1.5)
@@ -141,11 +141,11 @@ class CheckResponse:
 @dataclass(frozen=True, slots=True)
 class Callback:
     """
-    The part of a webhook's body that concerns contacts; each list is in its order, and may be empty.
+    The part of a webhook's body that concerns contacts. Each list is in the body's order, and may be empty.
 
     :param results: results of checks.
     :param identities: users whose identity has changed.
-    :param identifier_changes: users who have another number or user ID now.
+    :param identifier_changes: users with a new number or user ID.
     :param client_version: for example ``v2.45.1``; ``None`` if unknown.
     """
 
@@ -242,11 +242,11 @@ def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:
 
 
 def _identifier_changes(message: Mapping[str, Any]) -> Iterator[IdentifierChange]:
-    """Yield the identifiers that a user has exchanged for others."""
+    """Yield the identifiers that a user has replaced with new ones."""
     system = message.get("system")
     if type(system) is not dict or system.get("type") not in ("user_changed_number", "user_changed_user_id"):
         return
-    # On-premises clients say new_wa_id where the Cloud API says wa_id.
+    # On-premises clients name the field new_wa_id, and the Cloud API names it wa_id.
     previous = ids_by_kind(system.get("previous_user_id"), system.get("user"), message.get("from"))
     current = ids_by_kind(
         system.get("new_wa_id"), system.get("wa_id"), system.get("user_id"), message.get("from_user_id")

@@ -1,10 +1,10 @@
 """
-Erasing people from files, the one exception to the rule that files are never replaced.
+Erase people from files. This is the only operation that replaces files.
 
 The remaining rows of a file are written to a new file, then the manifest is replaced, then the old files are deleted. A
-reader sees all of the old files or all of the new; with the old manifest it may miss a file, and has to start again.
-After a kill, run the erasure again: it deletes the files that no manifest names. Two erasures below one path at a time
-would delete each other's files, so the caller has to serialize them.
+reader sees either all old files or all new ones. With the old manifest it may miss a file, and must start again. After
+a kill, run the erasure again: it deletes the files that no manifest lists. Concurrent erasures below one path would
+delete each other's files, so the caller must serialize them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from airflow_provider_wacontacts.records.record import Record
 
 __all__ = ["ErasedFiles", "SuppressedRow", "erase_files", "suppressed_rows"]
 
-#: An extraction without a manifest that has written nothing for so long was killed.
+#: An extraction without a manifest that has written nothing for this long was killed.
 ABANDONED_AFTER = timedelta(days=2)
 BATCH_LINES = 1_000
 PREFIX = re.compile(r"(?:turn|green_api)/[^/]+/\d{4}-\d\d-\d\d/[^/]+")
@@ -56,8 +56,8 @@ class ErasedFiles(NamedTuple):
     """
     Counts of an erasure from files.
 
-    :param contacts: found by a WhatsApp id alone; other rows of these contacts may have no WhatsApp id.
-    :param files: rewritten, or deleted because no row was left.
+    :param contacts: contacts found only by a WhatsApp ID; other rows of these contacts may have no WhatsApp ID.
+    :param files: files rewritten, or deleted because no row was left.
     :param leftovers: files of killed extractions and erasures, which were deleted.
     :param unfinished: extractions that may still be running, which were skipped.
     :param extractions: complete extractions that were read.

@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.store.completeness import ShrinkGuard
 
 __all__ = ["AppendSpec", "AppendSummary", "append_files"]
 
-#: How often an extraction is tried while other tasks commit to the table.
+#: Maximum attempts to append an extraction while other tasks commit to the table.
 ATTEMPTS = 10
 
 
@@ -44,7 +44,7 @@ class AppendSummary:
     """
     The summary of an append: counts.
 
-    :param prefixes: complete extractions that were found.
+    :param prefixes: complete extractions found.
     :param appended: extractions that were appended.
     :param known: extractions that the table already had.
     :param refused: snapshots that are not newer than the newest one in the table.
@@ -62,7 +62,7 @@ class AppendSummary:
     back: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom carries."""
+        """Return a dictionary for XCom."""
         return asdict(self)
 
     def __add__(self, other: AppendSummary) -> AppendSummary:
@@ -76,7 +76,7 @@ REFUSED = AppendSummary(prefixes=1, refused=1)
 
 def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> AppendSummary:
     """
-    Append every complete extraction below a path that the table does not have, in the order of extraction.
+    Append every complete extraction below a path that is not in the table yet, in the order of extraction.
 
     :raises ConfigError: the source is unknown, or the table's storage does not accept the credentials.
     :raises LandingError: a file does not match its manifest, or the table cannot be written. Earlier extractions stay
@@ -88,7 +88,7 @@ def append_files(spec: AppendSpec, *, root: ObjectPath, table: ContactTable) -> 
 
 
 class _Appender:
-    """Appends extractions, each once, while other tasks append to the table."""
+    """Appends each extraction once, even while other tasks append to the table."""
 
     def __init__(self, spec: AppendSpec, found: Iterable[CompletePrefix], table: ContactTable) -> None:
         self._spec = spec

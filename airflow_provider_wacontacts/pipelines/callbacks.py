@@ -28,18 +28,18 @@ __all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", 
 Results: TypeAlias = dict[str, NumberResult]
 #: Results that are recorded in one transaction.
 BATCH_SIZE = 1_000
-#: The reason of a delivery that is rejected.
+#: Reason stored with a rejected delivery.
 UNREADABLE = "delivery that is not a JSON object"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedCallback:
     """
-    What a delivery contained. A number or an identity counts once, even if it was known.
+    Counts of a delivery. Each number or identity counts once, even if it was already stored.
 
-    :param results: numbers with a result of a check.
+    :param results: numbers with a check result.
     :param identities: new identities of users.
-    :param identifier_changes: identifiers that users have exchanged for others.
+    :param identifier_changes: identifiers that users have replaced with new ones.
     :param ignored: entries without a valid number or identity.
     """
 
@@ -71,10 +71,10 @@ class Delivery:
 
     def with_next(self, other: Delivery) -> Delivery | None:
         """
-        Return this delivery and the next one as one, which a transaction can record.
+        Merge this delivery with the next one, to record both in one transaction.
 
-        :returns: ``None`` if they must be recorded one after another: results of the same numbers, too many results, or
-            another version of the client.
+        :returns: ``None`` if they must be recorded separately: they have results of the same numbers, too many results,
+            or different client versions.
         """
         results = {**self.results, **other.results}
         are_different = len(results) == len(self.results) + len(other.results)
@@ -91,7 +91,7 @@ class Delivery:
 
     @property
     def counts(self) -> RecordedCallback:
-        """What the delivery contained."""
+        """The delivery's counts."""
         return RecordedCallback(
             results=len(self.results),
             identities=len({(change.wa_id, change.hash) for change in self.identities}),
@@ -104,7 +104,8 @@ def parse_delivery(body: bytes, sender: str) -> Delivery:
     """
     Parse a delivery. Messages, receipts and profiles are ignored.
 
-    :param sender: what numbers are stored under; if it is a number, it sets the region of numbers without a plus sign.
+    :param sender: name that the results are stored under. If it is a number, its region applies to numbers without a
+        plus sign.
     :raises ContractError: the body is not a JSON object. The error does not quote it.
     """
     callback = parse_callback(body)
@@ -121,13 +122,13 @@ def parse_delivery(body: bytes, sender: str) -> Delivery:
 
 def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime) -> None:
     """
-    Record a delivery in a store whose tables are there: up to 1,000 results, and all changes, in one transaction.
+    Record a delivery in a store whose tables exist. Up to 1,000 results and all changes share a transaction.
 
     It is idempotent and order-independent.
 
-    :param verified: whether it is known to come from the client. Otherwise the WhatsApp IDs of results are ignored.
+    :param verified: whether the delivery is authenticated as the client's. If not, WhatsApp IDs in results are ignored.
     :param received_at: when it arrived, timezone-aware.
-    :raises LandingError: the database failed. Have the delivery repeated.
+    :raises LandingError: the database failed. The client must repeat the delivery.
     """
     checks = SenderChecks(store.context, sender)
     identities, identifiers = delivery.identities, delivery.identifier_changes
@@ -139,16 +140,16 @@ def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: 
 
 def reject_deliveries(store: Store, bodies: Iterable[bytes], *, received_at: datetime) -> None:
     """
-    Store deliveries that cannot be read, each once, however often it is repeated.
+    Store deliveries that cannot be parsed, each once, even if it is repeated.
 
     :param received_at: when they arrived, timezone-aware.
-    :raises LandingError: the database failed. Have the deliveries repeated.
+    :raises LandingError: the database failed. The client must repeat the deliveries.
     """
     store_rejected_deliveries(store.context, UNREADABLE, bodies, received_at=received_at)
 
 
 def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
-    """Return the results by number, a final one before others, and how many entries have no valid number."""
+    """Return the results by number, preferring final ones, and the count of entries without a valid number."""
     results: Results = {}
     invalid, region = 0, infer_region(sender)
     for entry in entries:
@@ -163,7 +164,7 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
 
 
 def _in_batches(results: Results) -> Iterator[Results]:
-    """Yield a batch at least, which may be empty."""
+    """Yield at least one batch, which may be empty."""
     items = iter(results.items())
     yield dict(islice(items, BATCH_SIZE))
     while batch := dict(islice(items, BATCH_SIZE)):

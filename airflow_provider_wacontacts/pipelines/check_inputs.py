@@ -27,7 +27,7 @@ def parse_inputs(rows: Iterable[object], region: str | None, *, require_opt_in: 
     :param rows: numbers, as strings or integers, or mappings with ``number`` and optionally ``contact_key`` and
         ``opted_in``.
     :param region: two letters, for numbers without a plus sign; ``None`` if unknown.
-    :param require_opt_in: whether numbers without ``opted_in`` are left out, too.
+    :param require_opt_in: whether numbers without ``opted_in`` are left out as well.
     :returns: one input for each row; a row without a valid number has a ``reason``.
     :raises ConfigError: a row is neither a number nor a mapping with one.
     """
@@ -56,7 +56,7 @@ def _parse_row(row: Mapping[str, Any], region: str | None) -> CheckInput:
 
 
 def _to_text(value: object) -> str:
-    """Return a string that every database accepts; a whole number has no decimal point, as a number of any type."""
+    """Return a string that every database accepts. Whole numbers of any type have no decimal point."""
     # A signaling NaN cannot be converted to float.
     is_nan = isinstance(value, Decimal) and value.is_nan()
     if isinstance(value, (float, Decimal)) and not is_nan and float(value).is_integer():

@@ -28,13 +28,13 @@ __all__ = ["CheckRun", "NumberClient"]
 
 log = logging.getLogger(__name__)
 
-#: A killed worker loses the budget of its requests in flight: keep them few.
+#: A killed worker loses the budget of its requests in flight, so this is low.
 MAX_THREADS = 4
 #: Weight of the latest batch in the moving average of durations.
 SMOOTHING = 0.1
 REPORT_EVERY_S = 10.0
 MIN_WAIT_S, MAX_WAIT_S = 0.25, 15.0
-#: For a batch whose request got no response. Each attempt counts against the budget.
+#: For batches without a response. Each attempt counts against the budget.
 MAX_ATTEMPTS = 4
 RETRY_POLICY = RetryPolicy()
 
@@ -65,7 +65,7 @@ class CheckRun:
     """
     Checks every queued number of a check once, with a few threads if the server is slower than the rate limit.
 
-    :param checks: the checks of the check's sender.
+    :param checks: checks of the sender.
     :param client: sends the requests.
     :param force_check: whether ``client`` bypasses the system's cache.
     :param on_progress: called with the numbers checked so far, about every ten seconds.
@@ -95,7 +95,7 @@ class CheckRun:
         Check the numbers. Results of numbers that another task is checking are taken from the store.
 
         :raises BudgetExceededError: the day's budget is spent. Numbers that cost nothing are done.
-        :raises ApiError: of the client; nothing stays leased.
+        :raises ApiError: the client's error; nothing stays leased.
         :raises LandingError: the store failed.
         :raises Stopped: the run was stopped.
         """
@@ -119,7 +119,7 @@ class CheckRun:
 
     def _run_batches(self, batches: Iterator[list[int]], *, past_budget: bool = False) -> LeasedNumbers:
         """
-        Run batches until the budget is spent, or all of them.
+        Run all batches, or stop when the budget is spent.
 
         :returns: whether the budget is spent, and how many numbers other tasks have leased.
         """
@@ -159,7 +159,7 @@ class CheckRun:
                 raise
 
     def _concurrency(self) -> int:
-        """Return how many batches have to be in flight to use the whole rate limit."""
+        """Return the number of concurrent batches that uses the whole rate limit."""
         # A tenth more, for the time between two batches.
         return min(MAX_THREADS, max(1, math.ceil(self._average_s * self.client.requests_a_second * 1.1)))
 
@@ -171,7 +171,7 @@ class CheckRun:
         return leased
 
     def _check_with_retries(self, batch: Sequence[int]) -> LeasedNumbers:
-        """Check a batch, and again if no response says whether the server did. The budget is spent again."""
+        """Check a batch, and retry if the server did not respond. Each attempt counts against the budget."""
         started_at, attempts = self.monotonic(), 0
         while True:
             try:
@@ -181,7 +181,7 @@ class CheckRun:
                 backoff = RETRY_POLICY.backoff(attempts, random.random())  # noqa: S311
                 pause = max(backoff, error.retry_after or backoff)
                 elapsed = timedelta(seconds=self.monotonic() - started_at) + pause
-                # What the client itself has retried is included in the time.
+                # The duration includes the client's own retries.
                 if attempts >= MAX_ATTEMPTS or pause > RETRY_POLICY.max_pause or elapsed > RETRY_POLICY.budget:
                     self._failed = True
                 if self._failed:
@@ -197,7 +197,7 @@ class CheckRun:
         try:
             response = self.client.check_numbers(leased.numbers)
         except BaseException as error:
-            # Before the release, which may wait for the store: no other batch is to start meanwhile.
+            # Set before the release, which may wait for the store, so that no other batch starts meanwhile.
             self._failed |= not isinstance(error, (ServerError, NetworkError))
             self.check.release(leased.numbers)
             if isinstance(error, AuthError) or getattr(error, "operation", "") == LOGIN:
@@ -244,7 +244,7 @@ class CheckRun:
 
 def _log_response_errors(response: CheckResponse) -> None:
     for code in response.error_codes:
-        log.warning("The response has an error beside its results: code %s", code)
+        log.warning("The response has an error in addition to its results: code %s", code)
     if response.missing or response.unmatched:
         log.warning(
             "The response has no result for %s of the numbers, and %s results that match no number",

@@ -1,4 +1,4 @@
-"""The dry run of a check: the numbers that it would send, and their cost. Nothing is sent, and nothing is stored."""
+"""Dry run of a check: counts the numbers that it would send, and their cost. It sends and stores nothing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BATCH_SIZE = 1_000
 @dataclass(frozen=True, slots=True)
 class CheckPreview:
     """
-    What a check would do: counts, no personal data.
+    The expected outcome of a check, as counts without personal data.
 
     :param given: inputs.
-    :param duplicates: inputs whose number was given before.
-    :param rejected: inputs that are no valid number.
+    :param duplicates: inputs that repeat an earlier number.
+    :param rejected: inputs that are not valid numbers.
     :param not_asked: numbers that would be left out: opted out, or erased.
     :param fresh: numbers whose result would be reused.
     :param leased: numbers that another task is checking now.
     :param to_ask: numbers that would be requested.
-    :param budget_left: checks that are left of today's budget.
+    :param budget_left: checks left in today's budget.
     :param budget_after: checks that would be left after the check; negative if the budget does not suffice.
     """
 
@@ -44,7 +44,7 @@ class CheckPreview:
     budget_after: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom carries."""
+        """Return a dictionary for XCom."""
         return asdict(self)
 
 
@@ -60,7 +60,7 @@ def preview_check(
     Count what a check would do.
 
     :param inputs: read once; its distinct numbers are held in memory.
-    :param fresh_after: results whose check was later are reused.
+    :param fresh_after: results that were checked after this time are reused.
     :param is_shareable: see :meth:`.Check.fill`.
     :raises LandingError: the database failed.
     """

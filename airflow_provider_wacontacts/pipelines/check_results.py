@@ -1,4 +1,4 @@
-"""The results of a check in a response, as the store keeps them."""
+"""Convert the check results of a response into the store's results."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults
 
 __all__ = ["is_reliable", "is_shareable", "to_number_result", "to_store_results"]
 
-#: The store's own statuses: a server's word is never mistaken for one.
+#: Statuses that only the store sets. If a server returns one of these, the status is ``unknown``.
 RESERVED_STATUSES = frozenset({MISSING, "rejected", "not_asked"})
 UNKNOWN = "unknown"
-#: A response dated outside of this range has a wrong clock: its results would be newest for long, or stale at once.
+#: A response dated outside this range comes from a wrong clock: its results would stay newest for too long, or be stale
+#: at once.
 MAX_BEHIND = timedelta(days=365)
 
 
@@ -36,7 +37,7 @@ def to_store_results(
     Return a result for each number of a request: ``missing`` if the response has none and does not refuse the number.
 
     :param numbers: E.164, as sent.
-    :param asked_at: by the database's clock. It replaces the response's date if there is none, or a wrong one.
+    :param asked_at: time of the request, by the database's clock. It replaces a missing or wrong date of the response.
     """
     expected = numbers if response.error is None else ()
     results = dict.fromkeys(expected, NumberResult(MISSING))
@@ -49,6 +50,6 @@ def to_store_results(
 
 
 def to_number_result(result: ContactResult) -> NumberResult:
-    """Return the server's result; its status is ``unknown`` if it is one of the store's own."""
+    """Return the server's result, with status ``unknown`` if the server returned one of the store's own."""
     status = UNKNOWN if result.status in RESERVED_STATUSES else result.status
     return NumberResult(status, result.wa_id, result.lid, result.user_id)

@@ -1,4 +1,4 @@
-"""Erase people: from the store first, which suppresses them from then on, then from files and Iceberg tables."""
+"""Erase people from the store, which also suppresses them from then on, then from files and Iceberg tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.store.suppression import Dump
 
 __all__ = ["COLUMNS", "ErasureSummary", "People", "erase_people", "people_in_rows", "read_people"]
 
-#: The columns of a query that identify people, each with the kind to read if the value does not show it.
+#: Query columns that identify people, with the kind of identifier if the value does not show it.
 COLUMNS = {
     **dict.fromkeys(("number", "wa_id"), ""),
     "lid": "lid:",
@@ -40,8 +40,8 @@ class People(NamedTuple):
     """
     The people to erase.
 
-    :param identifiers: different ones that were given.
-    :param unreadable: given values that are no identifier.
+    :param identifiers: distinct identifiers given.
+    :param unreadable: given values that are not identifiers.
     """
 
     identifiers: frozenset[Identifier]
@@ -53,13 +53,13 @@ class ErasureSummary:
     """
     The summary of an erasure: counts, no personal data.
 
-    :param dry_run: nothing was erased; the counts are of what would be.
-    :param people: different identifiers given.
-    :param unreadable: given values that are no identifier, which were ignored.
-    :param linked: further identifiers that rows state beside the given ones. They are erased, too.
+    :param dry_run: whether nothing was erased. The counts then show what would be erased.
+    :param people: distinct identifiers given.
+    :param unreadable: given values that are not identifiers, and were ignored.
+    :param linked: further identifiers found in the same rows as the given ones. They are erased as well.
     :param variants: other spellings of numbers of Brazil, Mexico and Argentina that the store has. They are erased
         only with ``include_variants``.
-    :param changed: identifiers that other versions of the erased contacts have: changed numbers or user IDs, or other
+    :param changed: identifiers in other versions of the erased contacts: changed numbers or user IDs, or other
         people's. They are not erased.
     :param contacts: contacts erased from the store, over all feeds and accounts.
     :param versions: versions of these contacts.
@@ -96,7 +96,7 @@ class ErasureSummary:
     table_files: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom carries."""
+        """Return a dictionary for XCom."""
         return asdict(self)
 
 
@@ -112,8 +112,8 @@ def read_people(values: Iterable[object], *, ignore_unreadable: bool = False) ->
     """
     Read identifiers of any kind; numbers need their country code.
 
-    :param ignore_unreadable: count values that are no identifier, instead of raising.
-    :raises ConfigError: a value is no identifier. The message holds counts only.
+    :param ignore_unreadable: count values that are not identifiers instead of raising.
+    :raises ConfigError: a value is not an identifier. The message holds counts only.
     """
     identifiers: set[Identifier] = set()
     total = unreadable = 0
@@ -136,7 +136,7 @@ class _Scope(NamedTuple):
     The people to erase.
 
     :param given: identifiers, with variants if these are included.
-    :param linked: all that was found, the given ones included.
+    :param linked: all identifiers found, including the given ones.
     :param variants: variants that the store has.
     """
 
@@ -146,7 +146,7 @@ class _Scope(NamedTuple):
 
 
 class _Copies(NamedTuple):
-    """Counts of an erasure from the copies outside of the store."""
+    """Counts of an erasure from the copies outside the store."""
 
     files: ErasedFiles = ErasedFiles()
     rows: ErasedFromTable = ErasedFromTable()
@@ -157,7 +157,7 @@ class _Copies(NamedTuple):
 
 
 class _Lake(NamedTuple):
-    """The copies outside of the store."""
+    """The copies outside the store."""
 
     roots: Sequence[ObjectPath]
     tables: Sequence[ContactTable]
@@ -184,13 +184,13 @@ def erase_people(
     """
     Erase people from the store, then erase the store's whole suppression list from files and Iceberg tables.
 
-    Only one run per store rewrites files at a time. A killed run is completed by the next one, with any ``people``.
+    Only one run per store rewrites files at a time. The next run, with any ``people``, completes a killed one.
 
     :param people: as :func:`read_people` returns them; may be empty.
     :param roots: paths below which files are rewritten.
     :param tables: Iceberg tables whose rows are erased.
     :param include_variants: erase other spellings of numbers of Brazil, Mexico and Argentina as well.
-    :param max_linked: identifiers beyond the given ones that may be erased, for each given one.
+    :param max_linked: maximum number of further identifiers to erase, for each given one.
     :param dry_run: count what would be erased, and change nothing.
     :raises ConfigError: the store cannot be used, its suppression list was made with another secret, or more would be
         erased than ``max_linked`` allows.
@@ -218,9 +218,9 @@ def export_people(
     max_linked: int = LINKED_EACH,
 ) -> dict[str, list[Any]]:
     """
-    Return everything that the store and files hold of some people: what :func:`erase_people` would erase.
+    Return all data of some people in the store and in files: the rows that :func:`erase_people` would erase.
 
-    :returns: rows by the name of their table; ``identifiers``; and ``files``, rows with the URI of their file.
+    :returns: rows by table name; ``identifiers``; and ``files``, rows with the URI of their file.
     :raises ConfigError: the store cannot be used, or more was found than ``max_linked`` allows.
     :raises LandingError: the store or the files failed.
     """
@@ -258,14 +258,14 @@ def apply_suppressions(store: Store, data: bytes) -> dict[str, int]:
     Add a file's hashes to the suppression list, and erase all rows of people on the list from the store.
 
     :returns: counts: ``added`` hashes, and rows that were erased.
-    :raises ConfigError: not such a file, or it was made with another secret than the store's.
+    :raises ConfigError: the file is not a suppression list, or was made with a secret other than the store's.
     :raises LandingError: the database failed. Run it again.
     """
     try:
         dump = msgspec.json.decode(data, type=Dump)
     except UNDECODABLE:
         raise ConfigError(
-            "The file is no suppression list. Create one with `wacontacts store suppression export`."
+            "The file is not a suppression list. Create one with `wacontacts store suppression export`."
         ) from None
     store.prepare()
     context = store.context
@@ -311,7 +311,7 @@ def _erase_copies(store: Store, lake: _Lake) -> tuple[ErasedRows, _Copies]:
         )
         if not copies.contacts:
             return rows, total
-        # Other versions of these contacts, in the store and in copies read before, may have no identifier of theirs.
+        # Other versions of these contacts, in the store and in copies read before, may have none of the identifiers.
         rows = rows.plus(erase(store.context, (), copies.contacts))
 
 

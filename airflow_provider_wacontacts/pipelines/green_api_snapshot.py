@@ -87,10 +87,10 @@ class SnapshotSpec:
 
 class FetchedSnapshot(NamedTuple):
     """
-    A snapshot, and what decides whether it is complete.
+    A snapshot, and the facts that decide whether it is complete.
 
     :param taken_at: time of the response, by the server's clock if it sends its ``Date``.
-    :param is_cut: whether there may be more contacts, because ``count`` of them came.
+    :param is_cut: whether there may be more contacts, because the response has ``count`` of them.
     :param is_synchronised: whether the instance has loaded its whole history; ``None`` if it does not say.
     """
 
@@ -128,7 +128,7 @@ def _wa_settings(api: GreenApi) -> WaSettings:
     try:
         return api.get_wa_settings()
     except (RejectedError, NotEnabledError) as error:
-        # Not every instance has this method; those return their contacts nevertheless.
+        # Some instances lack this method, but still return their contacts.
         if isinstance(error, NotEnabledError) and error.status != NOT_FOUND:
             raise
     return WaSettings(AUTHORIZED)
@@ -209,8 +209,8 @@ def _expect_credible(taken_at: datetime, now: datetime) -> None:
 
 def _wrong_date(taken_at: datetime, now: datetime) -> ContractError:
     return ContractError(
-        f"The response is dated {format_time(taken_at)}, but it is {format_time(now)}. Snapshots are loaded in"
-        " the order of their dates, so this one was not written. Correct the clock that is wrong.",
+        f"The response is dated {format_time(taken_at)}, but the current time is {format_time(now)}. Snapshots are"
+        " loaded in the order of their dates, so this one was not written. Correct the clock that is wrong.",
         source=SOURCE,
         operation=CONTACTS,
     )

@@ -1,8 +1,8 @@
 """
-What a snapshot of GREEN-API changes in an Iceberg table: new, changed, returned and gone contacts.
+Find the changes that a GREEN-API snapshot makes to an Iceberg table: new, changed, returned and gone contacts.
 
-The same rules apply as in the store. The snapshots that a new one is compared with are kept as a property of the
-table, one for each account, which is set in the commit that appends the rows.
+The rules are the same as in the store. For each account, a table property keeps the earlier snapshots to compare with.
+It is set in the commit that appends the rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from airflow_provider_wacontacts.store.completeness import (
 __all__ = ["SnapshotChanges", "is_refused", "snapshot_changes"]
 
 GROUP = "@g.us"
-#: Snapshots of an account that its property keeps, beside the last complete ones.
+#: Snapshots kept in an account's property, in addition to the last complete ones.
 KEPT_SNAPSHOTS = 20
 #: Contacts whose last version is read in one scan.
 SCAN_IDS = 500
@@ -69,7 +69,7 @@ class SnapshotChanges(NamedTuple):
     """
     The rows that a snapshot adds.
 
-    :param properties: of the table, to set in the same commit.
+    :param properties: table properties to set in the same commit.
     :param back: contacts that returned.
     """
 
@@ -95,7 +95,7 @@ def snapshot_changes(
     """
     Compare a snapshot with the table.
 
-    Of rows with the same ID the first counts. A gone contact keeps its last known content.
+    If several rows have the same ID, the first one counts. A gone contact keeps its last known content.
 
     :raises LandingError: a file or the table cannot be read.
     """
@@ -202,7 +202,7 @@ def _kept(
 
 
 def _can_be_missing(contact_id: str, *, group: bool | None) -> bool:
-    """Return whether a contact can be missing. An ID that shows no type, for example a pseudonym, is of neither."""
+    """Return whether a contact can be missing. An ID without a type, for example a pseudonym, has neither type."""
     is_group = contact_id.endswith(GROUP)
     return group is None or (is_group if group else not is_group and "@" in contact_id)
 

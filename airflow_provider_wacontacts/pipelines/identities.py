@@ -41,9 +41,9 @@ class FetchSummary:
 
     :param sender: name that the identities are stored under.
     :param given: identities to fetch.
-    :param unchanged: still the latest of their users.
-    :param changed: their users have changed again since, or had no identity in the store.
-    :param unknown: the API does not know their users.
+    :param unchanged: identities that are still the latest of their users.
+    :param changed: identities of users that have changed again since, or had no identity in the store.
+    :param unknown: identities of users that the API does not know.
     :param identity_ids: the users' latest identities that are not acknowledged.
     """
 
@@ -105,9 +105,9 @@ def choose_users(
     identities: SenderIdentities, rows: Iterable[Mapping[str, Any]], region: str | None
 ) -> tuple[list[StoredIdentity], int]:
     """
-    Return the identities of users, and how many rows name none.
+    Return the identities of users, and the count of rows without a known user.
 
-    :param rows: with a WhatsApp ID in ``wa_id``, or a number in ``number``, which a check has found.
+    :param rows: with a WhatsApp ID in ``wa_id``, or a number in ``number`` that a check has found on WhatsApp.
     :param region: two letters, for numbers without a plus sign; ``None`` if unknown.
     :raises LandingError: the store failed.
     """
@@ -132,7 +132,7 @@ def _read_user(row: Mapping[str, Any], region: str | None) -> tuple[str | None, 
 @dataclass(kw_only=True)
 class IdentityRun:
     """
-    Processes identities one by one, and records each result as it comes.
+    Processes identities one by one, and records each result immediately.
 
     An error about a single user is raised after the other users are done.
 
@@ -154,7 +154,7 @@ class IdentityRun:
         """
         Fetch and store the latest identity of each user.
 
-        :raises ApiError: of ``api``; the results so far are kept.
+        :raises ApiError: a request failed; the results so far are kept.
         :raises LandingError: the store failed.
         :raises Stopped: the run was stopped.
         """
@@ -170,7 +170,7 @@ class IdentityRun:
         Acknowledge identities by their stored hashes. A newer identity of the API is stored, and not acknowledged.
 
         :param acknowledge_latest: acknowledge the API's latest identity instead.
-        :raises ApiError: of ``api``; the results so far are kept.
+        :raises ApiError: a request failed; the results so far are kept.
         :raises LandingError: the store failed.
         :raises Stopped: the run was stopped.
         """
@@ -238,7 +238,7 @@ class IdentityRun:
 
     def _explain_rejection(self, identity: StoredIdentity, error: RejectedError) -> tuple[str, StoredIdentity | None]:
         """
-        Find out whether the rejected identity is not the user's latest any more.
+        Find out whether the rejected identity is no longer the user's latest.
 
         :raises RejectedError: it is still the latest.
         """

@@ -45,7 +45,7 @@ class ImportSummary:
     """
     The summary of an import.
 
-    :param prefixes: complete extractions that were found.
+    :param prefixes: complete extractions found.
     :param known: extractions that the store already had.
     :param refused: snapshots older than the newest one in the store.
     :param gone: contacts missing from a complete snapshot.
@@ -62,11 +62,11 @@ class ImportSummary:
     back: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom carries."""
+        """Return a dictionary for XCom."""
         return asdict(self)
 
     def plus(self, result: ExtractionResult | None) -> ImportSummary:
-        """Return the summary with one more prefix; ``None`` for a known one."""
+        """Return the summary with one more prefix; ``None`` if the store already had it."""
         if result is None:
             return replace(self, prefixes=self.prefixes + 1, known=self.known + 1)
         return ImportSummary(

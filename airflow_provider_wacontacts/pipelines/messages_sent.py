@@ -1,4 +1,4 @@
-"""Checks that outnumber a sender's messages: they get senders banned, so they lower the day's budget."""
+"""Lower the day's budget of a sender that checks more numbers than it writes to, which gets senders banned."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class StopSignal(threading.Event):
 
     def interrupt(self) -> None:
         """
-        Set the signal, from the handler of a signal of the operating system, which runs in the main thread.
+        Set the signal. Call it from an operating system signal handler, which runs in the main thread.
 
         :raises Stopped: the main thread is in a block of :meth:`interruptible_block`, which this ends.
         """
@@ -34,7 +34,7 @@ class StopSignal(threading.Event):
     @contextmanager
     def interruptible_block(self, *, allowed: bool = True) -> Iterator[None]:
         """
-        Let :meth:`interrupt` end the block, or not: blocks nest.
+        Let :meth:`interrupt` end the block if ``allowed``. Blocks can be nested.
 
         :raises Stopped: the signal is set.
         """

@@ -95,7 +95,7 @@ class Freshness(NamedTuple):
         return self.oldest is not None and not self.stale
 
     def describe_stale(self) -> list[str]:
-        """Return how old each stale account is, a sentence each; empty if all are fresh."""
+        """Return one phrase with the age of each stale account; empty if all are fresh."""
         if self.is_fresh:
             return []
         stale = [
@@ -143,10 +143,10 @@ def read_status(
 
 def read_store(store: Store, work: Callable[[Database, datetime], T]) -> T:
     """
-    Read something of a store whose tables are of this package's version.
+    Read from a store whose tables have this package's version.
 
-    :param work: is given the time, by the database's clock.
-    :raises ConfigError: they are of another version, the user may not read them, or there is no store.
+    :param work: called with the database and its current time.
+    :raises ConfigError: the tables have another version, the user may not read them, or there is no store.
     :raises LandingError: the database failed.
     """
     found: list[T] = []
@@ -167,7 +167,8 @@ def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selectio
 
     An account counts from its first complete extraction, or if ``selection`` names it.
 
-    :param selection: what the status was read for. A source or account in it that was never synced is stale.
+    :param selection: the selection that the status was read for. A source or account in it that was never synced is
+        stale.
     """
     counted = [feed for feed in status.feeds if feed.newest or feed.account in selection.accounts]
     ages = [(f"{feed.source} {feed.account}", status.age_of(feed)) for feed in counted]

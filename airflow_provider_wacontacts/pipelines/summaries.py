@@ -1,4 +1,4 @@
-"""What a sync or a check reports: each commit while it runs, and a summary at its end."""
+"""Reports of a sync or a check: each commit while it runs, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def check_rejected(extraction: _RowCounts, max_rejected: float, reasons: Mapping
     total = extraction.rejected + extraction.rows
     return LandingError(
         f"{extraction.rejected:,} of {total:,} rows were rejected, more than max_rejected ({max_rejected:.2%}) allows:"
-        f" {describe_rejected(extraction.rejected, reasons)}. The other rows are written. Look into wacontacts_reject,"
-        " or into _rejects.jsonl.gz beside the files. Or raise max_rejected."
+        f" {describe_rejected(extraction.rejected, reasons)}. The other rows are written. See wacontacts_reject,"
+        " or _rejects.jsonl.gz next to the files. Or raise max_rejected."
     )
 
 
@@ -125,7 +125,7 @@ class SyncSummary:
     """
     The summary of a sync: ids, counts and times, no personal data.
 
-    :param window_start: UTC, in ISO 8601 of fixed width, as all times here; ``None`` for a snapshot.
+    :param window_start: UTC, in ISO 8601 of fixed width, like all times here; ``None`` for a snapshot.
     :param rows: contacts received, including duplicates.
     :param new_versions: versions that the store did not have yet; for files, the rows written.
     :param reject_reasons: the commonest reasons for rejected rows, with counts.
@@ -182,7 +182,7 @@ class SyncSummary:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom and asset events carry."""
+        """Return a dictionary for XCom and asset events."""
         return asdict(self)
 
 
@@ -191,7 +191,7 @@ class SnapshotSummary(SyncSummary):
     """
     The summary of a snapshot.
 
-    :param gone: contacts that are gone from now on; ``None`` for files.
+    :param gone: contacts newly marked as gone; ``None`` for files.
     :param back: contacts that returned; ``None`` for files.
     :param reason: why the snapshot was not accepted as complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``
         or ``shrunken``; it then marks no contacts as gone. ``older`` if the state is ``refused``.
@@ -253,7 +253,7 @@ class CheckSummary:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom and asset events carry."""
+        """Return a dictionary for XCom and asset events."""
         return asdict(self)
 
 

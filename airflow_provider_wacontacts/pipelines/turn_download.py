@@ -27,7 +27,7 @@ class Received(NamedTuple):
     """
     A page with the fields that are written.
 
-    :param position: that of the export when the page was received.
+    :param position: the export's position when the page was received.
     :param extracted_at: time of the export's first response.
     """
 

@@ -18,12 +18,12 @@ from airflow_provider_wacontacts.store import Extraction
 
 __all__ = ["Batch", "Loader"]
 
-#: A batch is committed when it has this many rows or is this old: with each page, unless they come faster.
+#: A batch is committed when it has this many rows or this age. Slow pages are committed one by one.
 BATCH_ROWS = 5_000
 BATCH_SECONDS = 0.2
-#: What was received is also committed before a pause this long.
+#: Received pages are also committed before a pause of at least this length.
 LONG_PAUSE_SECONDS = 3.0
-#: Pages that were added and are not in a batch yet: the one that is loaded, and one that waits.
+#: Maximum added pages that are not in a batch yet: one being loaded, and one waiting.
 MAX_PAGES = 2
 
 
@@ -52,7 +52,7 @@ class Loader:
 
     def add(self, received: Received) -> None:
         """
-        Add a page, as soon as no other one waits.
+        Add a page. It blocks while another page waits.
 
         :raises WaContactsError: an earlier page could not be loaded.
         """
@@ -68,7 +68,7 @@ class Loader:
         """
         Commit added pages.
 
-        :raises WaContactsError: it could not be loaded.
+        :raises WaContactsError: a page could not be loaded.
         """
         self._wait_for(0)
         self._batch.commit()

@@ -54,7 +54,7 @@ class SyncSpec:
     :param lookback: overlap with the window before, for updates that arrived late.
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn_export.Export`.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
-    :param late_after: sync lag from which on a window is lossy.
+    :param late_after: sync lag beyond which a window is lossy.
     :param selection: the fields that are written; ``None`` for all.
     :param pseudonyms: applied to the selected fields before they are written.
     """
@@ -96,13 +96,13 @@ class SyncSpec:
         return self.selection.has if self.selection else lambda _: True
 
     def observation(self, fields: FieldCounter, declared: Mapping[str, str] | None) -> FieldObservation:
-        """Return the fields that were found, as far as they are written."""
+        """Return the fields found, among those that are written."""
         selects = self.selects
         kept = None if declared is None else {name: type_ for name, type_ in declared.items() if selects(name)}
         return FieldObservation(fields.observed(kept), selects)
 
     def rewrite(self, page: TurnPage) -> TurnPage:
-        """Return a page with the fields that are written, pseudonyms among them."""
+        """Return a page with only the fields that are written, pseudonymized where set."""
         selected = page.selected(self.selection) if self.selection else page
         return selected.pseudonymized(self.pseudonyms) if self.pseudonyms else selected
 
@@ -110,7 +110,7 @@ class SyncSpec:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How far a sync has come.
+    The progress of a sync.
 
     :param rows: contacts received so far.
     :param rows_per_second: average since the start.
@@ -172,7 +172,7 @@ def sync_to_store(
         uri=uri,
         secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
     )
-    # Set by the database's clock once. What sets the worker's clock meanwhile does not change it.
+    # Read from the database's clock once, so that changes of the worker's clock do not matter.
     began, began_at = store.context.now(), time.monotonic()
     now = store.context.clock or (lambda: began + timedelta(seconds=time.monotonic() - began_at))
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):

@@ -57,9 +57,10 @@ class PendingCheck:
     :param deadline: when to stop waiting, timezone-aware.
     :param recheck_failed: how many times to recheck a number whose result is ``failed``, 0 and up.
     :param batch_size: numbers in a request, 1 to 1,000.
-    :param waiter: who waits, the same in each attempt. Two waiters of one check never release each other's leases.
+    :param waiter: ID of the waiting task, the same in each attempt. Two waiters of one check never release each other's
+        leases.
     :param now: timezone-aware.
-    :raises ConfigError: a figure is out of its range.
+    :raises ConfigError: a value is out of range.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class PendingCheck:
         return self.time_left <= timedelta(0)
 
     def begin(self) -> CheckTotals:
-        """Start to wait, or continue after a restart. After the deadline, only count the results."""
+        """Start waiting, or continue after a restart. After the deadline, only count the results."""
         if self.is_overdue:
             return self.count()
         self.last_totals = self.check.start_waiting(self.deadline, recheck_failed=self._recheck_failed)
@@ -125,7 +126,7 @@ class PendingCheck:
         return self.last_totals
 
     def start_round(self) -> None:
-        """Start to request the missing results."""
+        """Start a round of requests for the missing results."""
         self._batches = self.check.waiting(self.batch_size)
 
     def lease_next(self) -> Sequence[str]:
@@ -219,8 +220,8 @@ async def wait_for_results(
     Wait on an event loop, and request the missing results with growing pauses.
 
     :param max_failures: maximum consecutive failed polls, 0 and up.
-    :param sleep: sleeps, in seconds.
-    :param jitter: of [0, 1).
+    :param sleep: sleeps for a number of seconds.
+    :param jitter: returns a random number in [0, 1).
     :returns: the totals: the check is resolved, or expired at the deadline.
     :raises WaContactsError: no retry helps, or too many consecutive polls failed.
     """
@@ -281,11 +282,11 @@ async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
 
 def pause_before_poll(poll: int, left: timedelta, jitter: float, retry_after: timedelta | None = None) -> timedelta:
     """
-    Return the pause before the next poll: as the client's protocol says, but not past the deadline.
+    Return the pause before the next poll: as the API prescribes, but not past the deadline.
 
-    :param poll: how many polls there were, 1 and up.
-    :param left: until the deadline. After it, work on the store is retried with the same delays.
-    :param jitter: of [0, 1).
+    :param poll: polls so far, 1 and up.
+    :param left: time until the deadline. After it, work on the store is retried with the same delays.
+    :param jitter: a random number in [0, 1).
     :param retry_after: delay that the server requested.
     """
     pause = next_pause(poll, jitter, retry_after)

@@ -1,4 +1,4 @@
-"""Write the results of a check to a table: idempotent, in chunks, each of which is complete or not there."""
+"""Write the results of a check to a table, idempotently and in atomic chunks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class WriteSummary:
     Results that were written: an ID and counts, no personal data.
 
     :param rows: rows of the check.
-    :param written: rows that are in the table for it now.
-    :param removed: rows that were in the table for it, and are not any more.
+    :param written: rows of the check that are in the table now.
+    :param removed: rows of the check that were removed from the table.
     :param kept: rows that stay because their number's result is not final, or failed.
     """
 
@@ -49,7 +49,7 @@ class WriteSummary:
     kept: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the dictionary that XCom and asset events carry."""
+        """Return a dictionary for XCom and asset events."""
         return asdict(self)
 
 
@@ -64,15 +64,15 @@ def write_check_results(
     check_id: str, results: Iterable[ResultRow], table: TargetTable, *, statuses: Collection[str]
 ) -> WriteSummary:
     """
-    Bring a table up to the results of a check.
+    Update a table with the results of a check.
 
-    A contact of the check has the numbers of the check with one of ``statuses``, and no others. Numbers whose check
+    Afterwards, a contact of the check has exactly the check's numbers with one of ``statuses``. Numbers whose check
     failed or is not finished keep the rows that they have. Results without a contact change the rows of their number,
     and add rows only if the table has no column ``contact_key``.
 
     :param results: grouped by contact, or by number if they have no contact.
     :param statuses: the statuses of the results that are written.
-    :raises WaContactsError: of the table; earlier chunks are there, and a repetition completes them.
+    :raises WaContactsError: the table failed. Earlier chunks stay written, and a retry writes the rest.
     """
     has_contacts = "contact_key" in table.columns
     counts: dict[str, int] = defaultdict(int)

@@ -12,16 +12,15 @@ Contacts in tables of PostgreSQL or SQLite, with their change history (SCD Type 
 
 An extraction is one attempt: :meth:`Store.begin` takes over from the unfinished one of the same task, window and
 options, and resumes from its position. Rows, rejects, changes, counters and position are committed together, and only
-while the attempt is the one that runs. Whatever the order, the repetition and the number of workers, the same rows end
-in the same tables.
+while no other attempt has taken over. Loading is idempotent and order-independent, with any number of workers.
 
-A snapshot, a response that holds all contacts at once, is loaded whole:
+A snapshot, which is a response with all contacts, is loaded in one transaction:
 
 .. code-block:: python
 
-    snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task,
-                                    options_digest=digest, package_version=__version__)
-    finished = snapshot.land(lambda: answer.records(moment), answer.rejects, extracted_at=moment, size=answer.size)
+    snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task, options_digest=digest,
+    package_version=__version__) finished = snapshot.land(lambda: response.records(moment), response.rejects,
+    extracted_at=moment, size=size)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a connection's user finds and may do in a store, for a connection test."""
+"""Connection test: the store's server, the version of its tables, and the user's privileges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.store.schema import REMEDY, version_of
 
 __all__ = ["check_access"]
 
-#: Tables on which this user lacks what every worker needs.
+#: Tables on which this user lacks the privileges of a worker.
 LACKING = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema AND c.relname LIKE 'wacontacts\\_%' AND c.relkind = 'r'
@@ -30,9 +30,9 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = :schema)
 
 def check_access(context: StoreContext) -> str:
     """
-    Connect, and describe the server, the version of the tables, and what the user may do. Nothing is changed.
+    Connect, and describe the server, the version of the tables, and the user's privileges. It changes nothing.
 
-    :raises ConfigError: tasks could not use the store. The message says why, and what to do.
+    :raises ConfigError: tasks could not use the store. The message names the reason and the remedy.
     :raises LandingError: the database cannot be reached.
     """
     transactions = context.transactions

@@ -1,4 +1,4 @@
-"""The accounts of feeds: each has the contacts of one number, under the pseudonyms of one secret."""
+"""The accounts of feeds. Each account has the contacts of one number, and pseudonyms made with one secret."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def find_or_add_account(connection: Connection, tables: Tables, source: str, nam
 
 def pin_secret(connection: Connection, tables: Tables, account_id: int, secret_id: str) -> None:
     """
-    Hold an account to the one secret that its pseudonyms have.
+    Require that all pseudonyms of an account are made with one secret.
 
-    :raises ConfigError: they have another.
+    :raises ConfigError: the account has pseudonyms of another secret.
     """
     own = tables.account.c.account_id == account_id
     name, kept = connection.execute(select(tables.account.c.account, tables.account.c.secret_id).where(own)).one()
@@ -43,9 +43,9 @@ def pin_secret(connection: Connection, tables: Tables, account_id: int, secret_i
 
 def pin_number_id(connection: Connection, tables: Tables, account_id: int, number_ids: set[str]) -> None:
     """
-    Hold an account to the one number whose contacts it has.
+    Require that all contacts of an account belong to one number.
 
-    :raises ConfigError: there is another.
+    :raises ConfigError: the contacts belong to another number than before.
     """
     account = tables.account.c
     own = account.account_id == account_id

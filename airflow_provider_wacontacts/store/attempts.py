@@ -1,4 +1,4 @@
-"""An attempt while it lasts: it beats every minute, is deferred until a stored time, or fails with an error's class."""
+"""Attempts: each stores a heartbeat every minute, the time until which it is deferred, or the class of its error."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BEAT_EVERY_S = 60.0
 
 
 class Attempt(Protocol):
-    """What an attempt stores of itself."""
+    """Stores the progress of an attempt."""
 
     def beat(self) -> None:
-        """Store that it is alive."""
+        """Store a heartbeat."""
 
     def fail(self, error: str) -> None:
-        """Store that it failed, unless it has ended or is deferred."""
+        """Store that the attempt failed, unless it has ended or is deferred."""
 
 
 @contextmanager
 def recorded(attempt: Attempt) -> Iterator[None]:
-    """Beat every minute until the block ends. If an error ends it, or SIGTERM, store that the attempt failed."""
+    """Store a heartbeat every minute until the block ends. If an error or SIGTERM ends it, mark it as failed."""
     ended = Event()
     Thread(target=_beat, args=(attempt, ended), name="wacontacts-beat", daemon=True).start()
     try:
@@ -57,8 +57,8 @@ class ExtractionAttempt:
     An extraction as an attempt.
 
     :ivar extraction_id: 32 hexadecimal digits.
-    :ivar resume_from: the last committed position of the attempt before it; ``None`` to start the window.
-    :ivar resumes: how many attempts came before it, 0 and up.
+    :ivar resume_from: the last committed position of the previous attempt; ``None`` to start the window.
+    :ivar resumes: earlier attempts, 0 and up.
     """
 
     def __init__(self, context: StoreContext, started: ledger.StartedExtraction) -> None:
@@ -69,16 +69,16 @@ class ExtractionAttempt:
         self._context = context
 
     def beat(self) -> None:
-        """Store that it is alive."""
+        """Store a heartbeat."""
         self._update(lambda now: {"heartbeat_at": now})
 
     def defer(self, delay: timedelta) -> None:
-        """Store that its task is deferred: until the delay is over, no sign of life is expected."""
+        """Store that the task is deferred: no heartbeat is expected until the delay is over."""
         self._update(lambda now: {"deferred_until": now + delay})
 
     def fail(self, error: str) -> None:
         """
-        Store that it failed, unless it has ended or is deferred.
+        Store that the attempt failed, unless it has ended or is deferred.
 
         :param error: the error's class.
         """

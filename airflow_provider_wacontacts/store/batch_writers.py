@@ -1,8 +1,8 @@
 """
-How each database writes a batch of contacts: versions, their payloads, and each contact's current version.
+Write a batch of contacts to PostgreSQL or SQLite: versions, their payloads, and each contact's current version.
 
-The seen times of the current version are in the row of ``contact_current`` alone, so a contact that is seen again
-unchanged costs one row. They are copied to the version's own row before another version of the contact is written.
+The seen times of the current version are only in the row of ``contact_current``, so an unchanged contact updates one
+row. They are copied to the version's own row before another version of the contact is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SET first_seen_at = CASE WHEN excluded.first_seen_at < kept.first_seen_at THEN e
         ELSE kept.last_seen_at END
 WHERE excluded.first_seen_at < kept.first_seen_at OR excluded.last_seen_at > kept.last_seen_at
 """
-#: A version becomes the current one if it is greater; of the current one, the seen times are kept.
+#: The greatest version becomes the current one. The seen times of the current one only widen.
 UPSERT_CURRENT = """
 ON CONFLICT (account_id, contact_id) DO UPDATE
 SET version_id = excluded.version_id, updated_at = excluded.updated_at, first_seen_at = excluded.first_seen_at,
@@ -48,7 +48,7 @@ VERSION_COLUMNS = "version_id, account_id, updated_at, first_seen_at, last_seen_
 PAYLOAD_COLUMNS = "version_id, account_id, repaired, state, wa_id, user_id, lid, payload"
 CURRENT_COLUMNS = f"{VERSION_COLUMNS}, is_present, wa_id, user_id, lid, person_key"
 
-#: Where most contacts are unknown: it costs a third of what the next statement does.
+#: For batches with mostly new contacts: it costs a third of the next statement.
 POSTGRES_FIND = """
 SELECT given.place FROM unnest(CAST(%(contacts)s AS text[])) WITH ORDINALITY AS given (contact_id, place)
 CROSS JOIN LATERAL (
@@ -56,8 +56,8 @@ CROSS JOIN LATERAL (
     WHERE c.account_id = %(account_id)s AND c.contact_id = given.contact_id LIMIT 1
 ) kept
 """
-#: Known contacts are locked first, in the order of their code points, so that no two workers lock rows the other way
-#: round. Each is found by its key, whatever the planner knows: its statistics do not count what was just written.
+#: Known contacts are locked first, in the order of their code points, so that workers do not lock rows in different
+#: orders. Each is found by its key, whatever the statistics say: they do not include recently written rows.
 POSTGRES_KNOWN = """
 WITH known AS MATERIALIZED (
     SELECT given.place, kept.*, given.updated_at = kept.updated_at AND given.row_hash = kept.row_hash AS is_current
@@ -93,7 +93,7 @@ CROSS JOIN LATERAL (
 WHERE c.first_seen_at < v.first_seen_at OR c.last_seen_at > v.last_seen_at
 {KEEP_WIDEST}
 """
-#: A version that is not widened cannot become the current one: what was seen before and after it has done so.
+#: A version that is not widened cannot become the current one: versions seen before and after it already did.
 POSTGRES_CHANGED = f"""
 WITH given AS (
     SELECT * FROM unnest(
@@ -165,13 +165,13 @@ SELECT version_id FROM wacontacts_contact_current WHERE account_id = ? AND versi
 
 
 def batch_writer(tables: Tables, *, is_sqlite: bool) -> Write:
-    """Return what writes batches into a store's tables."""
+    """Return the function that writes batches into a store's tables."""
     return _write_sqlite if is_sqlite else _PostgresWriter(tables).write
 
 
 class _PostgresWriter:
     """
-    Known contacts go as arrays; all rows of new ones, and the payloads of new versions, by COPY.
+    Writes known contacts from arrays. All rows of new contacts, and the payloads of new versions, are written by COPY.
 
     After a batch in which most contacts were new, the writer searches for the known ones of the next batch first.
 
@@ -200,7 +200,7 @@ class _PostgresWriter:
 
     def _lock_known(self, connection: Connection, batch: Batch) -> Mapping[int, bool]:
         """
-        Lock the contacts that have versions, and widen those that are given as they are.
+        Lock known contacts, and widen the seen times of unchanged ones.
 
         :returns: by ``version_id``, the rows of these contacts: whether each is the current version.
         """
@@ -214,7 +214,7 @@ class _PostgresWriter:
         return known
 
     def _write_changed(self, connection: Connection, batch: Batch) -> Mapping[int, str]:
-        """Write contacts that have another current version than a given one, and whose rows are locked."""
+        """Write contacts whose current version differs from the given one. Their rows are locked."""
         keys = _keys(batch) | _values(batch)
         connection.exec_driver_sql(self._copy_seen, keys)
         kinds = {row.version_id: str(row.change_kind) for row in connection.exec_driver_sql(self._changed, keys)}

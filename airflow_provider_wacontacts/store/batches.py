@@ -1,4 +1,4 @@
-"""Batches of contacts on their way into the tables: in order, each once, without rows that the database refuses."""
+"""Batches of contacts to write: sorted, deduplicated, and without rows that the database refuses."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ WHERE NOT repaired AND account_id = :account_id AND version_id = (
 """
 
 
-#: What distinguishes the versions of an account.
+#: The key of a version within an account.
 VERSION_KEY = ("contact_id", "updated_at", "row_hash")
 
 
 class Row(NamedTuple):
-    """A version on its way into the tables, and the id that it gets if the store does not hold it yet."""
+    """A version to write, and the ID that it gets if it is new."""
 
     version_id: int
     record: Record
@@ -50,8 +50,8 @@ class Batch(NamedTuple):
     """
     Versions that are written together.
 
-    :param seen_at: when they were extracted.
-    :param rows: by contact, and within it from the oldest to the newest; ``version_id`` ascends.
+    :param seen_at: time of the extraction.
+    :param rows: ordered by contact, then from the oldest to the newest; ``version_id`` ascends.
     """
 
     account_id: int
@@ -59,18 +59,18 @@ class Batch(NamedTuple):
     rows: Sequence[Row]
 
 
-#: Writes a batch and returns the versions that the store had not held, by id, each with what it is for its contact:
-#: ``new``, ``changed``, or ``late`` where another version is the current one.
+#: Writes a batch and returns the kind of each version that the store did not have, by ID: ``new``, ``changed``, or
+#: ``late`` if another version is the current one.
 Write: TypeAlias = Callable[[Connection, Batch], Mapping[int, str]]
 
 
 def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
     """
-    Bring records into the order in which all workers write them, each version once.
+    Sort records into the order in which all workers write them, and deduplicate versions.
 
-    :param first: the first of their ids.
+    :param first: the first ID.
     """
-    # Sorted and compared with the next: hashing times takes longer. Of equal versions, a repaired one is the last.
+    # Comparing sorted neighbors is faster than hashing times. A repaired version comes after its equals.
     in_order = sorted(records, key=attrgetter(*VERSION_KEY, "repaired"))
     key = attrgetter(*VERSION_KEY)
     following = zip_longest(in_order, in_order[1:])
@@ -80,9 +80,10 @@ def dedupe_and_number(records: Iterable[Record], first: int) -> list[Row]:
 
 def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
     """
-    Flag the versions that had to be repaired, after the batch was written.
+    Flag repaired versions, after the batch was written.
 
-    The same version may have come with U+FFFD of its own before. It counts as repaired once it ever was, in any order.
+    The same version may have been received before with U+FFFD in the original. In any order, it is flagged if it was
+    ever repaired.
     """
     repaired = [row.record for row in batch.rows if row.record.repaired]
     if repaired:
@@ -94,7 +95,7 @@ def flag_repaired(connection: Connection, tables: Tables, batch: Batch) -> None:
 def insert_rejects(
     connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject], *, received_at: datetime
 ) -> None:
-    """Quarantine what an extraction received and could not keep."""
+    """Quarantine the rejected rows of an extraction."""
     own = {"extraction_id": extraction_id, "received_at": received_at}
     rows = [{**own, **reject._asdict()} for reject in rejects]
     if rows:
@@ -102,7 +103,7 @@ def insert_rejects(
 
 
 def reject_reasons(connection: Connection, tables: Tables, extraction_id: str) -> dict[str, int]:
-    """Return the commonest reasons for what an extraction could not keep, with counts."""
+    """Return the commonest reasons for an extraction's rejected rows, with counts."""
     reject = tables.reject.c
     by_reason = (
         select(reject.reason, func.count())
@@ -116,7 +117,7 @@ def reject_reasons(connection: Connection, tables: Tables, extraction_id: str) -
 
 def write_bisecting(connection: Connection, write: Write, batch: Batch) -> tuple[Mapping[int, str], list[Reject]]:
     """
-    Write a batch but for the rows that the database refuses, which are found by halving.
+    Write a batch, except rows that the database refuses. These are found by bisection.
 
     :returns: the new versions, as :data:`Write` does, and the refused rows.
     """

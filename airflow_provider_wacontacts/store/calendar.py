@@ -1,8 +1,8 @@
 """
-Coverage of accounts as a calendar: for each day, or hour, whether its contacts were synced, and how many were new.
+Coverage of accounts as a calendar: for each day or hour, whether it was synced, and the number of new versions.
 
-A feed of windows covers intervals of time, and a cell of its calendar is as good as the worst of its intervals. A feed
-of snapshots has the state of its snapshots: between two of them nothing is promised, and nothing is missing.
+For feeds of windows, a cell has the worst state of its intervals. For feeds of snapshots, a cell has the state of its
+snapshots: no time between two snapshots counts as missing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 
 __all__ = ["CELL_STATES", "AccountCalendar", "Cell", "cells_of", "read_calendars"]
 
-#: The worst first: what a cell shows.
+#: The states of a cell, worst first.
 CELL_STATES = ("running", "failed", "gap", "late", "complete", "none")
 
-#: The plus sign keeps the index by account out of it: going through a ledger of years in its own order is quicker.
+#: The plus sign prevents the use of the index by account: a scan of a ledger of years in its own order is faster.
 ACCOUNTS = """
 SELECT a.account_id, a.source, a.account, min(e.window_start) AS first_start, max(e.covered_until) AS reached_at,
     min(e.extracted_at) AS first_at
@@ -43,7 +43,7 @@ WHERE +e.account_id IN :account_ids AND e.state = 'complete' AND e.covered_until
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 #: The UTC day, or hour, in which an extraction's window starts, or in which its snapshot was taken: PostgreSQL's, and
-#: that of SQLite, which stores times as text.
+#: SQLite's, which stores times as text.
 MOMENTS = {
     False: "date_trunc(:unit, coalesce(e.window_start, e.extracted_at) AT TIME ZONE 'UTC')",
     True: "substr(coalesce(e.window_start, e.extracted_at), 1, CASE :unit WHEN 'day' THEN 10 ELSE 13 END)",
@@ -63,12 +63,12 @@ INSTANT = timedelta(microseconds=1)
 @dataclass(slots=True)
 class AccountCalendar:
     """
-    What the ledger says of an account in a span of time.
+    The ledger's data about an account in a span of time.
 
-    :param account_id: the key of its row.
-    :param reached_at: its watermark; ``None`` if it was never synced.
+    :param account_id: key of the account's row.
+    :param reached_at: the account's watermark; ``None`` if it was never synced.
     :param intervals: by the state of :data:`CELL_STATES`, ascending and disjoint.
-    :param new_versions: by the start of the day or hour in which their window starts.
+    :param new_versions: by the start of the day or hour of their window's start.
     """
 
     account_id: int
@@ -84,7 +84,7 @@ class Cell:
     """
     A day or an hour of a calendar.
 
-    :param state: of :data:`CELL_STATES`.
+    :param state: one of :data:`CELL_STATES`.
     """
 
     start: datetime
@@ -97,7 +97,7 @@ class _Found:
     """
     The data of an account while it is collected.
 
-    :param snapshots: when the last one of each day, or hour, was taken.
+    :param snapshots: times of the last snapshot of each day or hour.
     :param new_versions: by the start of the day, or hour.
     """
 
@@ -116,10 +116,10 @@ def read_calendars(
     by_hour: bool = False,
 ) -> list[AccountCalendar]:
     """
-    Read what happened in a span of time, to each account.
+    Read the calendar of each account in a span of time.
 
-    :param late_after: how long after its end a window may be synced in time, inclusive.
-    :param account_id: of one account; ``None`` for all.
+    :param late_after: maximum sync lag of a window that is synced in time, inclusive.
+    :param account_id: the account to read; ``None`` for all.
     :param by_hour: count new versions by hour, for cells of an hour.
     :returns: by source, then account.
     """
@@ -135,7 +135,7 @@ def cells_of(calendar: AccountCalendar, span: Window, length: timedelta) -> list
     """
     Divide a span into cells.
 
-    :param length: of a cell: an hour, or a day.
+    :param length: length of a cell: an hour or a day.
     """
     counted: Counter[int] = Counter()
     for start, versions in calendar.new_versions.items():
@@ -211,7 +211,7 @@ def _merged(windows: Iterable[Window]) -> list[Window]:
 
 
 def _without(windows: Iterable[Window], removed: Sequence[Window]) -> Iterator[Window]:
-    """Yield the rest of some windows. Both are ascending and disjoint."""
+    """Yield windows without removed parts. Both arguments are ascending and disjoint."""
     for window in windows:
         start = window.start
         for other in removed[max(0, bisect_right(removed, start, key=_start_of) - 1) :]:

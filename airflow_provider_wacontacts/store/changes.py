@@ -1,11 +1,11 @@
 """
-The change logs: which versions and identities came and went, in an order that followers can trust.
+The change logs of versions and identities. Their IDs are in commit order, so readers can resume from the largest ID.
 
-A transaction writes its changes last, right before it commits, under one lock that it holds until then. So ids appear
-in the order of commits: a reader that remembers the largest id misses nothing.
+A transaction writes its changes last, right before it commits, under one lock that it holds until then. So a reader
+that remembers the largest ID misses nothing.
 
-Versions do not change, so their log holds each write. Identities do: their log gets what each is by now, if that
-is not what it says already. So it makes no difference which of several writers notices.
+Versions do not change, so their log has each write. Identities change: their log gets the current status of an identity
+if it differs from the last logged one. So it does not matter which of several writers logs it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Changes:
     """
     The changes of one transaction to one account.
 
-    Of each the id of a version is kept, 8 bytes: a snapshot of millions may be all new.
+    It keeps only version IDs, 8 bytes each: a snapshot may have millions of new contacts.
     """
 
     def __init__(self, account_id: int) -> None:
@@ -76,7 +76,7 @@ class Changes:
         The kind is ``new``, ``changed`` or ``returned`` for a version that became the current one, ``late`` for one
         that did not, ``gone`` for a contact that is missing, and ``erased``.
 
-        :param rows: the versions, where a system returned them: what they state may change person keys.
+        :param rows: the versions, if a system returned them: their identifiers may change person keys.
         """
         for version_id, kind in kinds.items():
             self._versions.setdefault(kind, array("q")).append(version_id)
@@ -108,7 +108,7 @@ class Changes:
 
 def log_identities(db: Database, locks: Locks, sender: str, wa_ids: Iterable[str]) -> None:
     """
-    Log what the identities of some users are by now. Nothing else may be written until the transaction ends.
+    Log the current status of some users' identities. Nothing else may be written until the transaction ends.
 
     :param wa_ids: the users.
     """

@@ -32,29 +32,29 @@ __all__ = [
     "newest_snapshot",
 ]
 
-#: Why a snapshot is not complete, in the ledger's words.
+#: Reasons why a snapshot is not complete, as stored in the ledger.
 EMPTY = "empty"
 TRUNCATED = "cut"
 UNSYNCHRONISED = "unsynchronised"
 UNIDENTIFIED = "nameless"
 SHRUNKEN = "shrunken"
 DIFFERENT = "different"
-#: Why one is refused.
+#: Reason why a snapshot is refused.
 OLDER = "older"
-#: Reasons that repetition, or the user, can overrule.
+#: Reasons that repetition or the user can override.
 DOUBTFUL = (UNIDENTIFIED, SHRUNKEN, DIFFERENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ShrinkGuard:
     """
-    When to accept a snapshot as complete that has fewer contacts than before, other contacts, or rejects without an id.
+    When to accept a snapshot as complete despite fewer contacts than before, other contacts, or rejects without an ID.
 
-    :param share: 0 to 1: the least size, as a share of the last complete snapshot.
+    :param share: 0 to 1: minimum size, as a share of the last complete snapshot.
     :param confirmations: 1 and up: how many snapshots of the same kind and of similar size in a row are accepted. Sizes
         are similar if neither is below ``share`` of the other.
-    :param accepted: accept it as it is. An empty snapshot is never accepted.
-    :param min_overlap: 0 to 1: how many contacts of the last complete snapshot it must hold, as a share.
+    :param accepted: accept the snapshot without these checks. An empty snapshot is never accepted.
+    :param min_overlap: 0 to 1: minimum share of the last complete snapshot's contacts that it contains.
     :raises ConfigError: a value is out of range.
     """
 
@@ -72,12 +72,12 @@ class ShrinkGuard:
 
 class Answer(NamedTuple):
     """
-    A snapshot that is judged.
+    A snapshot to check for completeness.
 
-    :param size: contacts in it, each once, of the requested type.
-    :param is_cut: a limited number of contacts was requested, and as many came.
+    :param size: distinct contacts of the requested type.
+    :param is_cut: whether the response has as many contacts as the requested limit.
     :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
-    :param has_unidentified: there are rejects without a readable id, which may be of missing contacts.
+    :param has_unidentified: whether there are rejects without a readable ID, which may be missing contacts.
     :param kept: contacts of the last complete snapshot that are in it; ``None`` if that is unknown.
     """
 
@@ -94,7 +94,8 @@ class Earlier(NamedTuple):
 
     :param last_complete: size of the last complete one; ``None`` if there is none.
     :param others: sizes of snapshots of the same kind, newest first, each with the reason why it was incomplete.
-    :param taken_at: when the last complete one with groups was taken, and that with others; ``None`` if there is none.
+    :param taken_at: times of the last complete one with groups, and of the last with other contacts; ``None`` if there
+        is none.
     """
 
     last_complete: int | None
@@ -104,7 +105,7 @@ class Earlier(NamedTuple):
 
 def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
     """
-    Return the first reason why a snapshot is incomplete, in a word; ``None`` if it is complete.
+    Return the first reason why a snapshot is incomplete, one word; ``None`` if it is complete.
 
     Contacts that are missing from an incomplete snapshot are not gone.
     """
@@ -142,7 +143,7 @@ def _confirmations(size: int, others: Iterable[tuple[int, str | None]], guard: S
 
 class Seen(NamedTuple):
     """
-    How many contacts of each type a snapshot held, each once.
+    Distinct contacts of each type in a snapshot.
 
     :param groups_seen: ``None``, like ``others_seen``, if they were not requested.
     """
@@ -157,7 +158,7 @@ class Seen(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many they are together."""
+        """The number of contacts of both types."""
         return (self.groups_seen or 0) + (self.others_seen or 0)
 
 
@@ -165,7 +166,7 @@ def newest_snapshot(connection: Connection, tables: Tables, account_id: int, *, 
     """
     Return the time of the newest stored snapshot with the same types of contacts.
 
-    Groups alone and persons alone have nothing in common, so tasks that fetch them side by side refuse nothing.
+    Groups and persons may be fetched by separate tasks: their snapshots do not refuse each other.
     """
     ledger = tables.extraction.c
     asked = {"groups_seen": group is not False, "others_seen": group is not True}
@@ -179,13 +180,13 @@ def earlier_snapshots(
     connection: Connection, tables: Tables, account_id: int, seen: Seen, *, before: datetime, at_most: int
 ) -> Earlier:
     """
-    Find what a snapshot is measured by.
+    Find the earlier snapshots to compare a snapshot with.
 
-    The last complete one is looked for by type: a snapshot of the groups is measured by the groups of the last one that
-    had them, whatever other contacts it had.
+    The last complete one is found by type: groups are compared with the groups of the last complete snapshot that had
+    groups.
 
-    :param seen: of the snapshot that is measured.
-    :param before: others of its time are the same one again, and confirm nothing.
+    :param seen: counts of the snapshot to compare.
+    :param before: time of the snapshot. Others of this time are the same snapshot, and confirm nothing.
     :param at_most: maximum number of others to count, 0 and up.
     """
     ledger = tables.extraction.c
@@ -211,7 +212,7 @@ def earlier_snapshots(
 def _last_complete(
     connection: Connection, tables: Tables, account_id: int, count: Column[Any]
 ) -> tuple[int | None, datetime | None]:
-    """Return the size of the last complete snapshot, and when it was taken."""
+    """Return the size and the time of the last complete snapshot."""
     ledger = tables.extraction.c
     query = (
         select(count, ledger.extracted_at)

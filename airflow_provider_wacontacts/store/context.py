@@ -1,4 +1,4 @@
-"""What the parts of a store share."""
+"""Context that the parts of a store share."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["StoreContext"]
 
 T = TypeVar("T")
 
-#: How long work that yields waits for a lock on a row or table before it lets others pass, and how long it tries.
+#: How long yielding work waits for a lock before it lets others pass, and how long it retries.
 YIELD_AFTER = "1s"
 MAX_WAIT_S = 900
-#: Statistics from 300 rows for each step of their histograms, which are 100 by default.
+#: Number of histogram steps, each from 300 sampled rows; PostgreSQL's default is 100.
 ROUGHLY = "SET LOCAL default_statistics_target = 10"
 #: The rows that a table had by its last statistics; -1 without statistics.
 KNOWN_ROWS = "SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)"
@@ -36,13 +36,13 @@ KNOWN_ROWS = "SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass
 @dataclass(slots=True)
 class StoreContext:
     """
-    What each part of a store is given. Threads may share it.
+    Context that each part of a store gets. Threads may share it.
 
-    :param clock: replaces the database's clock in tests; ``None`` for the database's.
-    :param secret: the secret of pseudonyms; ``None`` where the store's connection has none.
+    :param clock: replaces the database's clock in tests; ``None`` for the database's own.
+    :param secret: the secret of pseudonyms; ``None`` if the store's connection has none.
     :param suppressions: the suppression list.
-    :param write_batch: writes contacts, in the database's own way.
-    :param late_after: how long after its end a window may be extracted in time.
+    :param write_batch: writes contacts; specific to the database.
+    :param late_after: maximum sync lag of a window that is synced in time.
     :param auto_upgrade: whether tasks may create and upgrade the tables.
     """
 
@@ -58,11 +58,11 @@ class StoreContext:
 
     def now(self, connection: Connection | None = None) -> datetime:
         """
-        Return the time by the database's clock, UTC: leases, budgets and attempts depend on no worker's.
+        Return the time by the database's clock, UTC: leases, budgets and attempts do not depend on workers' clocks.
 
-        SQLite has the clock of its machine, which all of its workers share.
+        SQLite uses the machine's clock, which all its workers share.
 
-        :param connection: where the caller has one.
+        :param connection: the caller's connection, if it has one.
         """
         if self.clock is not None:
             return self.clock()
@@ -77,7 +77,7 @@ class StoreContext:
     @contextmanager
     def read(self) -> Iterator[Database]:
         """
-        Open a connection outside of any transaction; see :meth:`.Transactions.read`.
+        Open a connection outside any transaction; see :meth:`.Transactions.read`.
 
         :raises LandingError: the database failed.
         """
@@ -94,9 +94,9 @@ class StoreContext:
 
     def run_yielding(self, work: Callable[[Database], T]) -> T:
         """
-        Do work in a transaction that waits for a lock for a second at most, then lets others pass and repeats it.
+        Do work in a transaction that waits at most a second for a lock, then lets others pass and retries.
 
-        :raises LandingError: the database failed, or the lock was not free for 15 minutes; nothing is written.
+        :raises LandingError: the database failed, or the lock was not released within 15 minutes; nothing is written.
         """
 
         def with_timeout(db: Database) -> T:
@@ -115,10 +115,10 @@ class StoreContext:
 
     def analyze(self, *tables: str) -> None:
         """
-        Gather PostgreSQL's statistics on tables that have grown much. A hint to the planner, so it never fails.
+        Gather PostgreSQL's statistics on tables that have grown much. Errors are ignored: statistics are only a hint.
 
-        PostgreSQL does so itself a minute later, and plans badly until then. Tables that are locked just now, or that
-        this role does not own, are skipped.
+        PostgreSQL does so itself a minute later, and plans badly until then. Tables that are locked, or that this role
+        does not own, are skipped.
 
         :param tables: names without the prefix ``wacontacts_``.
         """
@@ -130,12 +130,12 @@ class StoreContext:
 
     def analyze_grown(self, tables: Mapping[str, str], added: int) -> None:
         """
-        Gather rough statistics as :meth:`analyze` does, on tables of which a tenth or more was just added.
+        Gather rough statistics, like :meth:`analyze`, on tables that have just grown by a tenth or more.
 
         A sample of some columns does not keep PostgreSQL from gathering full statistics later.
 
         :param tables: the columns by table.
-        :param added: how many rows were added to each table.
+        :param added: rows added to each table.
         """
         if self.transactions.is_sqlite:
             return

@@ -1,4 +1,4 @@
-"""Rows as PostgreSQL's COPY reads them in binary format, which costs the server and the worker less than text."""
+"""Encode rows for PostgreSQL's COPY in binary format, which is cheaper than text for server and worker."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROWS_SENT = 64
 
 
 def copy_into(connection: Connection, tables: Tables, table: str, rows: Iterable[bytes]) -> None:
-    """Make rows while the server reads those before them."""
+    """Stream rows into a table by COPY. Rows are encoded while the server reads earlier ones."""
     sql = f"COPY {tables.schema}wacontacts_{table} ({COLUMNS[table]}) FROM STDIN (FORMAT binary)"
     cursor: Any = connection.connection.cursor()
     left = chain([BEGIN], rows, [END])
@@ -63,7 +63,7 @@ def _copy_from(cursor: Any, sql: str, reader: _Reader) -> None:
     try:
         cursor.copy_expert(sql, reader)
     except Exception:
-        # psycopg2 raises instead that the server canceled the statement, even of a timeout of the task.
+        # psycopg2 replaces the reader's error, for example a task's timeout, with its own.
         if reader.error is not None:
             raise reader.error from None
         raise
@@ -71,9 +71,9 @@ def _copy_from(cursor: Any, sql: str, reader: _Reader) -> None:
 
 class _Reader:
     """
-    A file for psycopg2, which returns more or less than it requests.
+    A file object for psycopg2. Reads may return more or fewer bytes than requested.
 
-    :ivar error: why it could not be read.
+    :ivar error: the error that ended reading.
     """
 
     error: BaseException | None = None
@@ -90,7 +90,7 @@ class _Reader:
 
 
 def key_fields(batch: Batch) -> Iterator[bytes]:
-    """Yield the fields that versions and current versions have in common."""
+    """Yield the fields that rows of ``contact_version`` and ``contact_current`` share."""
     seen_at = _microseconds(batch.seen_at)
     same = ACCOUNT_AND_SEEN.pack(8, batch.account_id, 8, seen_at, 8, seen_at)
     for version_id, record in batch.rows:

@@ -1,4 +1,4 @@
-"""Lossy intervals, which were synced too late, and gaps, which were not synced. Pure."""
+"""Find lossy intervals, which were synced too late, and gaps, which were not synced. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class SyncedWindow(NamedTuple):
-    """The window of a complete extraction, and when that began. All times timezone-aware, UTC."""
+    """The window of a complete extraction, and the extraction's start. All times timezone-aware, UTC."""
 
     start: datetime
     end: datetime
@@ -35,7 +35,7 @@ class SyncedWindow(NamedTuple):
 
 
 def lateness_s(window: Window, extracted_at: datetime) -> float:
-    """Seconds from a window's end to its extraction; negative where it had not ended."""
+    """Seconds from a window's end to its extraction; negative if the window had not ended."""
     return (extracted_at - window.end).total_seconds()
 
 
@@ -43,8 +43,8 @@ def is_lossy(window: Window, synced: Iterable[SyncedWindow], late_after: timedel
     """
     Return whether any interval of a window was never synced in time.
 
-    :param synced: in any order; windows elsewhere do not matter.
-    :param late_after: how long after its end a window may be synced in time, inclusive.
+    :param synced: in any order; windows that do not overlap are ignored.
+    :param late_after: maximum sync lag of a window that is synced in time, inclusive.
     """
     covered = window.start
     for earlier in sorted(synced):
@@ -86,7 +86,7 @@ def gaps_between(covered: Sequence[Window]) -> list[Window]:
 
 
 def intervals_since(time: datetime | None, intervals: Sequence[Window]) -> Sequence[Window]:
-    """Leave out intervals before a time, if there is one: extractions that were purged may have covered it."""
+    """Leave out intervals before a time, if given: purged extractions may have covered them."""
     if time is None:
         return intervals
     return [Window(max(interval.start, time), interval.end) for interval in intervals if interval.end > time]
@@ -98,8 +98,8 @@ def lossy_among(covered: Iterable[Window], in_time: Sequence[Window], *, baselin
 
     :param covered: the synced intervals, ascending and disjoint.
     :param in_time: the intervals that were synced in time, also ascending and disjoint; each lies within a covered one.
-    :param baseline_until: when the account was first synced. Before it only latest versions could be seen: that is the
-        baseline, which is not lossy.
+    :param baseline_until: when the account was first synced. Before this, only latest versions were available: the
+        baseline is not lossy.
     :returns: ascending and disjoint.
     """
     found: list[Window] = []

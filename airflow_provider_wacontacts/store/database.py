@@ -1,4 +1,4 @@
-"""Statements in words that both databases understand, and many rows in one parameter, which both read from JSON."""
+"""SQL statements for both PostgreSQL and SQLite. Many rows are passed as one JSON parameter."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TYPES = {
     "postgresql": {"time": "timestamptz", "uuid": "uuid", "bytewise": 'COLLATE "C"', "greatest": "greatest"},
     "sqlite": {"time": "text", "uuid": "text", "bytewise": "", "greatest": "max"},
 }
-#: Parameters that need a type: PostgreSQL compares no text with them, and SQLite stores them as text.
+#: Parameters that need a type: PostgreSQL does not compare them with text, and SQLite stores them as text.
 BOUND_AS = ((datetime, UtcDateTime), (date, Date))
-#: Statements that are kept.
+#: Maximum number of cached statements.
 MAX_STATEMENTS = 256
 
 
@@ -34,8 +34,8 @@ class Parameter(NamedTuple):
     """
     How a parameter of a statement is bound.
 
-    :param type_: ``None`` for what the driver makes of it.
-    :param is_list: it is for ``IN``.
+    :param type_: ``None`` for the driver's default.
+    :param is_list: whether it is a list for ``IN``.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Parameter(NamedTuple):
 
 class Database(NamedTuple):
     """
-    A store's rows, as a transaction sees them.
+    A store in a transaction.
 
-    :param secret: that of pseudonyms.
+    :param secret: the secret of pseudonyms.
     """
 
     connection: Connection
@@ -55,11 +55,11 @@ class Database(NamedTuple):
     secret: bytes | None = None
 
     def keys_of(self, values: Mapping[Kind, str | None]) -> dict[str, str | None]:
-        """Return columns that rows are joined by, such as ``number_key``: keys, or pseudonyms if there is a secret."""
+        """Return the values of join columns such as ``number_key``: pseudonyms if there is a secret, or plain keys."""
         return {f"{kind}_key": key for kind, key in join_keys(values, self.secret).items()}
 
     def number_keys(self, numbers: Iterable[str]) -> dict[str, str]:
-        """Return what rows are joined by, by number in E.164."""
+        """Return the join keys of numbers, by number in E.164."""
         return {number: str(join_keys({Kind.NUMBER: number}, self.secret)[Kind.NUMBER]) for number in numbers}
 
     @property
@@ -69,7 +69,7 @@ class Database(NamedTuple):
 
     @property
     def locked(self) -> str:
-        """The end of a SELECT that locks the rows it returns."""
+        """The clause of a SELECT that locks the returned rows."""
         return "" if self.is_sqlite else " FOR UPDATE"
 
     def given(self, **columns: str) -> str:
@@ -80,7 +80,8 @@ class Database(NamedTuple):
         """
         if not self.is_sqlite:
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            # By the limit, the planner knows how few rows there are. Otherwise it reads whole tables for one of them.
+            # The limit tells the planner that there are few rows. Without it, the planner may scan whole tables for one
+            # row.
             return f"(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed}) LIMIT :count) AS given"
         read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
         return f"(SELECT {read} FROM json_each(:rows)) AS given"
@@ -98,10 +99,10 @@ class Database(NamedTuple):
         Execute a statement.
 
         :param sql: ``{at}`` is the schema with its dot; ``{time}``, ``{uuid}``, ``{bytewise}`` and ``{greatest}`` are
-            its words.
-        :param rows: what :meth:`given` reads; of its texts, what databases refuse becomes U+FFFD.
-        :param times: the columns of the result that are times.
-        :param ids: the columns that are IDs of 32 hexadecimal digits.
+            the database's own syntax.
+        :param rows: the rows that :meth:`given` reads. Characters that databases refuse become U+FFFD.
+        :param times: result columns with times.
+        :param ids: result columns with IDs of 32 hexadecimal digits.
         :param parameters: a list or tuple is for ``IN``; times are timezone-aware.
         """
         if rows is not None:
@@ -136,7 +137,7 @@ def _parameter(name: str, value: Any) -> Parameter:
 
 @lru_cache(MAX_STATEMENTS)
 def _statement(sql: str, parameters: tuple[Parameter, ...], times: tuple[str, ...], ids: tuple[str, ...]) -> Any:
-    """Make a statement once: to make it takes SQLAlchemy as long as to execute it."""
+    """Build and cache a statement: building it takes SQLAlchemy as long as executing it."""
     bound: Any = text(sql).bindparams(
         *(bindparam(name, type_=type_, expanding=is_list) for name, type_, is_list in parameters)
     )

@@ -1,9 +1,10 @@
 """
 The directory's copy: a table with the rows of the view, which analysts may index and scan.
 
-A refresh writes the rows that differ, in one transaction: readers see the copy as it was until it commits.
+A refresh writes the rows that differ in one transaction. Until it commits, readers see the previous copy.
 
-Erasures delete people from the copy, too. One lock keeps a refresh from reading them before, and writing them after.
+Erasures also delete people from the copy. A lock prevents a refresh from reading people before an erasure and writing
+them after it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SELECT {columns}, CAST(:now AS {{time}}) FROM {{at}}wacontacts_directory WHERE {
 ON CONFLICT (person_key) DO UPDATE SET {changes}, copied_at = excluded.copied_at
 WHERE ({kept}) {differ} ({excluded})
 """
-#: In one statement, so that both see the same rows.
+#: In one statement, so that both parts see the same rows.
 REFRESH_POSTGRES = """
 WITH deleted AS ({delete} RETURNING 1), written AS ({write} RETURNING 1)
 SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM written) AS written
@@ -41,7 +42,7 @@ DELETE = "DELETE FROM {at}wacontacts_directory_copy WHERE person_key IN :keys"
 COUNT = "SELECT count(*) FROM {at}wacontacts_directory_copy"
 IS_IN_USE = "SELECT 1 FROM {at}wacontacts_directory_copy LIMIT 1"
 
-#: People by what the copy's rows name, which may be older than the rows that they were made from.
+#: People by the identifiers in the copy, which may be older than the directory's.
 PEOPLE = """
 SELECT person_key FROM {at}wacontacts_directory_copy WHERE person_key IN (SELECT given.value FROM {given})
 UNION SELECT person_key FROM {at}wacontacts_directory_copy
@@ -63,11 +64,11 @@ UNION SELECT person_key FROM {at}wacontacts_directory_copy WHERE (green_api_acco
 
 class DirectoryRefresh(NamedTuple):
     """
-    What a refresh did.
+    The counts of a refresh.
 
     :param people: rows of the copy afterwards.
     :param written: rows that were new or differed.
-    :param deleted: rows of people that the directory has no more.
+    :param deleted: rows of people that are no longer in the directory.
     """
 
     people: int
@@ -79,7 +80,7 @@ def refresh_directory(context: StoreContext) -> DirectoryRefresh:
     """
     Make the copy equal to the directory.
 
-    In PostgreSQL only erasures wait meanwhile; in SQLite all tasks that write.
+    Meanwhile, erasures wait in PostgreSQL, and all writing tasks wait in SQLite.
 
     :raises LandingError: the database failed, or another refresh took more than a minute. Nothing was changed.
     """
@@ -109,7 +110,7 @@ def is_in_use(db: Database) -> bool:
 
 
 def copy_people_again(context: StoreContext, person_keys: Sequence[str], db: Database) -> None:
-    """Replace rows of the copy by the directory's rows, if it has them."""
+    """Replace rows of the copy with the directory's current rows."""
     context.locks.directory_lock(db.connection)
     keys = list(person_keys)
     db.execute(DELETE, keys=keys)

@@ -1,14 +1,14 @@
 """
-Erasure of people from a store, beside tasks that load contacts. No task waits for it.
+Erasure of people from a store while tasks load contacts. No task waits for it.
 
-1. It searches for the people, without a lock.
-2. It commits hashes of their identifiers and contacts to the suppression list. Transactions that begin from now on
-   write nothing of these people.
-3. It waits until the transactions that were writing before have ended, and searches again. What it finds in addition
-   goes the same way.
-4. It deletes the rows in small transactions, and searches once more, until there is nothing.
+1. It searches for the people without a lock.
+2. It commits hashes of their identifiers and contacts to the suppression list. Transactions that begin after this write
+   no rows of these people.
+3. It waits until earlier writing transactions have ended, and searches again. It suppresses further identifiers and
+   contacts that it finds.
+4. It deletes the rows in small transactions, and repeats the search until nothing is found.
 
-After a kill, run it again: it continues where it was.
+After a kill, run it again: it continues the erasure.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ K = TypeVar("K")
 #: Rows, or contacts, deleted in one transaction.
 CHUNK = 500
 CONTACT_TYPES = {"source": "text", "account": "text", "contact_id": "text"}
-#: A person has a number, and up to so many identifiers of other kinds or spellings.
+#: Maximum number of further identifiers of a person, in addition to the number: other kinds and spellings.
 LINKED_EACH = 3
 VERSIONS = """
 SELECT account_id, version_id FROM {at}wacontacts_contact_version
@@ -67,7 +67,7 @@ DELETE_IDENTITIES = "DELETE FROM {at}wacontacts_identity WHERE identity_id IN (S
 DELETE_REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN (SELECT given.id FROM {given})"
 
 
-#: CROSS JOIN sets the order of SQLite's loops.
+#: CROSS JOIN fixes SQLite's join order.
 IDS_OF_CONTACTS = """
 SELECT DISTINCT given.source, given.account, given.contact_id, p.wa_id, p.lid, p.user_id FROM {given}
 CROSS JOIN {at}wacontacts_account a
@@ -86,8 +86,8 @@ class ErasedRows(NamedTuple):
     :param contacts: contacts of all accounts.
     :param versions: versions of these contacts.
     :param numbers: checked numbers, once for each sender.
-    :param results: results of checks, and keys of callers that named one of the people.
-    :param changed: identifiers that other versions of the contacts had, which are not erased.
+    :param results: check results, and callers' keys that mentioned one of the people.
+    :param changed: identifiers in other versions of the contacts, which are not erased.
     """
 
     contacts: int = 0
@@ -104,7 +104,7 @@ class ErasedRows(NamedTuple):
 
     @classmethod
     def of(cls, found: FoundRows) -> ErasedRows:
-        """Count what a search has found."""
+        """Count the rows that a search has found."""
         return cls(
             len(found.contacts),
             len(found.versions),
@@ -140,7 +140,7 @@ def erase(
     """
     Erase people: delete their rows, and add hashes of their identifiers and contacts to the suppression list.
 
-    It is idempotent. Identifiers belong to one person if a row states them beside each other.
+    It is idempotent. Identifiers belong to one person if they are in the same row.
 
     :param contacts: contacts to erase, whether the store has them or not.
     :raises ConfigError: the suppression list is keyed with another secret than the store's, or more would be erased
@@ -158,10 +158,10 @@ def erase(
 
 def erase_named(context: StoreContext, record: Callable[[Database, Collection[Named]], Collection[Named]]) -> None:
     """
-    Record what a system returned. If it names what is not known of erased people, erase that first.
+    Record data from a system. If it names new identifiers or contacts of erased people, erase these first.
 
-    :param record: stores everything in a transaction; or nothing, and returns such identifiers and contacts. Its
-        argument is what to leave alone from now on.
+    :param record: stores everything in a transaction, or stores nothing and returns such identifiers and contacts. Its
+        argument is identifiers and contacts not to return again.
     :raises LandingError: the database failed.
     """
     left_alone: set[Named] = set()
@@ -172,10 +172,10 @@ def erase_named(context: StoreContext, record: Callable[[Database, Collection[Na
 
 def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
     """
-    Erase identifiers and contacts that a system named beside an identifier of an erased person.
+    Erase identifiers and contacts that a system returned together with an identifier of an erased person.
 
-    Identifiers that are linked with many others are left alone: the system must be wrong about them. So are contacts
-    that had other identifiers before: they may have been other people's.
+    Identifiers that are linked to many others are not erased: the system must be wrong about them. Contacts that had
+    other identifiers before are not erased either: they may have been other people's.
 
     :raises LandingError: the database failed.
     """
@@ -216,7 +216,7 @@ def erase_suppressed(context: StoreContext) -> ErasedRows:
 def _suppress(
     context: StoreContext, given: set[Identifier], contacts: set[Contact], limit: Limit
 ) -> tuple[set[Identifier], FoundRows]:
-    """Suppress people until no row of them can appear any more; return them, and the keys of their rows."""
+    """Suppress people until no new rows of them can appear; return them, and the keys of their rows."""
     suppressed: tuple[set[Identifier], set[Contact]] = set(), set()
     while True:
         with context.read() as db:
@@ -241,7 +241,7 @@ def _add_hashes(
 
 
 def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
-    """Delete rows in small transactions. Rows that are gone by now are not counted."""
+    """Delete rows in small transactions. Rows that were deleted meanwhile are not counted."""
     contacts = [_delete_contacts(context, chunk) for chunk in _chunks(found.contacts)]
     keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="uuid", ordinal="bigint")
     erased = ErasedRows(
@@ -254,14 +254,14 @@ def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
         ),
         rejects=_by_id(context, DELETE_REJECTS, found.rejects),
     )
-    # Now that a refresh finds them no more.
+    # Last: an earlier refresh could copy them again.
     for person_keys in _chunks(found.people):
         context.run_yielding(partial(copy_people_again, context, person_keys))
     return erased
 
 
 def _delete_changes(context: StoreContext, identifiers: Collection[Identifier]) -> None:
-    """Delete what callbacks said of changed identifiers."""
+    """Delete the identifier changes that callbacks reported."""
     for chunk in _chunks(sorted(identifiers)):
         context.run_yielding(partial(_delete_changes_of, chunk))
 

@@ -1,4 +1,4 @@
-"""Errors of databases, by their cause: what happened, where, and what to do; without rows, values and passwords."""
+"""Database errors by cause. Messages name problem, database and remedy, without rows, values and passwords."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from airflow_provider_wacontacts.exceptions import (
 
 __all__ = ["DatabaseName", "failure", "is_data_error", "is_unknown_host", "reject_reason", "sqlstate_of"]
 
-#: A value that its type cannot hold, is too large, or violates a constraint of its column.
+#: A value is invalid for its type, too large, or violates a constraint of its column.
 DATA_ERRORS = ("22", "54", "23502", "23514", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_NOTNULL")
 #: Dropped connection, server starting or shutting down, too many connections.
 LOST = ("08", "57P", "53300")
-#: Names that may be shown: what an identifier is, and not a value in the wrong quotes. Where the search path has no
-#: schema, "no schema has been selected".
+#: Names that may be shown: identifiers, but not values in the wrong quotes. Excludes "no schema has been selected", the
+#: error of an empty search path.
 IDENTIFIER = re.compile(
     r'(?:column|relation|table|schema|function|column:|table:) "?(?!has been )([A-Za-z_][A-Za-z0-9_.]{0,62})\b'
 )
@@ -36,8 +36,8 @@ class DatabaseName(NamedTuple):
     How errors name a database.
 
     :param name: for example ``Connection 'wacontacts_store'``.
-    :param url: where it leads to; its password is never shown.
-    :param schema: of the store's tables; ``None`` for the connection's own.
+    :param url: URL of the database; its password is never shown.
+    :param schema: schema of the store's tables; ``None`` for the connection's own.
     """
 
     name: str
@@ -65,7 +65,7 @@ Kind: TypeAlias = type[WaContactsError]
 
 UNKNOWN_HOST = "could not translate host name|failed to resolve host|name or service not known"
 
-#: Words in the message of a failed connection, which carries no SQLSTATE; the first row that matches counts.
+#: Patterns for the messages of failed connections, which have no SQLSTATE. The first match counts.
 CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
     (
         "name resolution|errno -3",
@@ -206,11 +206,11 @@ def failure(
     error: Exception, database: DatabaseName, *, during_commit: bool = False, was_connected: bool = False
 ) -> WaContactsError:
     """
-    Make an error of this package of a driver's error.
+    Convert a driver's error to an error of this package.
 
-    :param during_commit: the transaction was committing when it failed.
-    :param was_connected: an earlier connection succeeded. A login that fails then may succeed when Airflow retries,
-        because a password was rotated or the server failed over.
+    :param during_commit: whether it failed during COMMIT.
+    :param was_connected: whether an earlier connection succeeded. Then a failed login may be temporary, for example
+        after a password rotation or a failover.
     """
     code = sqlstate_of(error)
     if code in CODELESS and not _is_invalidated(error):
@@ -238,7 +238,7 @@ def is_data_error(error: Exception) -> bool:
 
 
 def reject_reason(error: Exception) -> str:
-    """Return the reason of a reject."""
+    """Return the reason to store with a reject."""
     return f"refused by the database ({sqlstate_of(error)})"
 
 
@@ -252,7 +252,7 @@ def sqlstate_of(error: Exception) -> str:
     return type(driver).__name__
 
 
-#: Classes of errors that drivers raise without a code, because no server answered.
+#: Driver errors without a code, because no server responded.
 CODELESS = {"OperationalError", "InterfaceError", "ConnectionTimeout", "ProgrammingError"}
 
 
@@ -270,7 +270,7 @@ def _lost(database: DatabaseName) -> RetryableStoreError:
 
 
 def _find_cause(error: Exception, code: str) -> tuple[str, Kind, str]:
-    if code == "SQLITE_ERROR":  # SQLite's word for everything that is wrong with a statement
+    if code == "SQLITE_ERROR":  # SQLite's generic code for errors in a statement
         text = str(_driver_error(error))
         code = next((state for words, state in SQLITE_STATES.items() if words in text), code)
     for codes, kind, message in CAUSES:
@@ -300,7 +300,7 @@ def _fill(message: str, database: DatabaseName, error: Exception) -> str:
 
 
 def _identifier(error: Exception) -> str:
-    """Return the name that the database does not know, quoted; empty if it is none, or may be a value."""
+    """Return the unknown name, quoted; empty if there is none, or if it may be a value."""
     driver = _driver_error(error)
     text = str(getattr(getattr(driver, "diag", None), "message_primary", None) or driver)
     found = IDENTIFIER.search(text)

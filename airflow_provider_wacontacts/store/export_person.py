@@ -1,4 +1,4 @@
-"""The rows of a person as the store holds them, for subject access."""
+"""Export the stored rows of a person for subject access requests (GDPR)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WHERE reject_id IN (SELECT given.id FROM {given}) ORDER BY reject_id
 
 def export_rows(context: StoreContext, found: FoundRows) -> dict[str, list[dict[str, Any]]]:
     """
-    Return all rows that a search has found, by the name of their table.
+    Return all rows that a search has found, by table name.
 
     :raises LandingError: the database failed.
     """

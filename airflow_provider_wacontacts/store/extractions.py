@@ -1,4 +1,4 @@
-"""An extraction of a window: one attempt, whose batches are committed one by one."""
+"""An extraction of a window: one attempt, with batches that are committed one by one."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["Extraction"]
 
 class Extraction(ExtractionAttempt):
     """
-    One attempt; made by :meth:`.Store.begin`.
+    One attempt, created by :meth:`.Store.begin`.
 
-    :ivar rows: contacts that this attempt has committed, repeated ones included.
+    :ivar rows: contacts that this attempt has committed, including repeated ones.
     :ivar rejected: rows that it has quarantined, including rows that the database refused.
     """
 
@@ -54,19 +54,19 @@ class Extraction(ExtractionAttempt):
         number_ids: Collection[str] = (),
     ) -> int:
         """
-        Commit a batch: rows, rejects, changes, counters and position together, or nothing of it.
+        Commit a batch: rows, rejects, changes, counters and position, in one transaction.
 
-        Rows that the database refuses become rejects. Erased contacts are skipped, and not counted; rows of them that
+        Rows that the database refuses become rejects. Erased contacts are skipped and not counted. Rows of them that
         the erasure could not find are erased now. Superseded versions that the account no longer keeps are not written.
 
         :param records: in any order; may be empty, and may repeat each other and committed rows.
-        :param position: where a later attempt may resume; ``None`` where it has to start at the beginning.
-        :param pages: how many responses the batch is from.
-        :param size: their bytes.
-        :param extracted_at: when the system responded to this attempt first; the same for all its batches.
-        :param number_ids: the numbers of the account that the records are of, as the system names them.
-        :returns: how many versions the store had not held.
-        :raises ConfigError: they are of another number than what the account had before.
+        :param position: checkpoint for a later attempt; ``None`` if it must start from the beginning.
+        :param pages: number of responses in the batch.
+        :param size: size of the responses in bytes.
+        :param extracted_at: time of the system's first response to this attempt; the same for all its batches.
+        :param number_ids: the system's IDs of the numbers that the records belong to.
+        :returns: count of new versions.
+        :raises ConfigError: they belong to another number than the account's earlier contacts.
         :raises LandingError: another attempt has taken over, or the database failed or lost committed rows.
         """
         context, account_id = self._context, self._started.account_id
@@ -104,10 +104,10 @@ class Extraction(ExtractionAttempt):
 
     def finish(self, state: str = "complete", fields: FieldObservation | None = None) -> ledger.ExtractionResult:
         """
-        Close the attempt: nothing can be committed by it from now on.
+        Close the attempt: it can commit nothing after this.
 
         :param state: ``complete``, ``incomplete`` or ``refused``.
-        :param fields: the fields of its contacts; ``None`` where they were not observed.
+        :param fields: the fields of its contacts; ``None`` if they were not observed.
         :raises LandingError: another attempt has taken over, or the database failed or lost committed rows.
         """
         context = self._context

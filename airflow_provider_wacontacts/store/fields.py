@@ -36,9 +36,9 @@ CHANGES_OF_EXTRACTION = f"{CHANGES} WHERE extraction_id = :extraction_id ORDER B
 
 class FieldObservation(NamedTuple):
     """
-    What an extraction found of an account's fields.
+    The fields that an extraction found in an account's contacts.
 
-    :param selects: returns whether a field is written; the others are not judged.
+    :param selects: returns whether a field is written; other fields are ignored.
     """
 
     fields: ObservedFields
@@ -70,10 +70,10 @@ def record_fields(
     are_latest: bool,
 ) -> Sequence[Drift]:
     """
-    Store what an extraction found of its account's fields, in the transaction that closes it.
+    Store the fields that an extraction found, in the transaction that closes it.
 
-    :param are_latest: whether the contacts are of the account's latest state.
-    :returns: what changed since the last extraction.
+    :param are_latest: whether the contacts are the account's latest.
+    :returns: changes since the last extraction.
     """
     if observation is None or not (observation.fields.contacts or observation.fields.declared):
         return ()
@@ -90,7 +90,7 @@ def record_fields(
 
 
 def is_latest(connection: Connection, tables: Tables, result: ExtractionResult) -> bool:
-    """Return whether no complete extraction of the account reaches further than a window."""
+    """Return whether no complete extraction of the account is newer than a window."""
     if result.window_end is None:
         return True
     extraction, account = tables.extraction.c, tables.account.c

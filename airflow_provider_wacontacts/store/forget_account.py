@@ -1,4 +1,4 @@
-"""Removal of an account of a feed: its contacts, their history and its attempts, for example after a typing error."""
+"""Remove an account: its contacts, their history and its extractions, for example after a typo in its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 __all__ = ["ForgottenRows", "forget_account"]
 
 ACCOUNT = "SELECT account_id FROM {at}wacontacts_account WHERE source = :source AND account = :account"
-#: What lands holds its extraction's row, so an attempt that was thought dead ends here, or finds its row gone.
+#: A loading transaction holds the lock of its extraction's row, so an attempt that was taken for lost either ends
+#: first, or fails because its row is gone.
 EXTRACTIONS = """
 SELECT e.extraction_id FROM {at}wacontacts_extraction e
 JOIN {at}wacontacts_account a ON a.account_id = e.account_id
@@ -42,7 +43,7 @@ TABLES = ("contact_current", "contact_payload", "contact_version", "field", "fie
 
 class ForgottenRows(NamedTuple):
     """
-    Counts of the rows of an account.
+    Counts of an account's removed rows.
 
     :param extractions: attempts at syncs.
     """
@@ -67,7 +68,7 @@ def forget_account(context: StoreContext, source: str, account: str, *, dry_run:
         context.locks.writer_lock(db.connection)
         if not db.is_sqlite:
             db.execute(f"{EXTRACTIONS} FOR UPDATE OF e", source=source, account=account)
-        # What begins holds the account's row.
+        # An extraction that begins holds the lock of the account's row.
         own: dict[str, Any] = {"account_id": _idle_account_id(db, context, source, account)}
         counts = ForgottenRows(**db.execute(COUNTS, **own).mappings().one())
         if not dry_run:

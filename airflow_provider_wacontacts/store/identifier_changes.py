@@ -1,7 +1,7 @@
 """
-Changed identifiers: users who have another phone number or user ID now, as callbacks report it.
+Changed identifiers: new phone numbers or user IDs of users, as reported by callbacks.
 
-Nothing is merged: callbacks may be forged, and numbers are given to other people. An erasure offers them.
+Nothing is merged: callbacks may be forged, and numbers may be reassigned to other people. Erasures only report them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ON CONFLICT (sender, kind, previous_value, current_value) DO UPDATE SET
         THEN excluded.changed_at ELSE kept.changed_at END,
     detected_at = CASE WHEN excluded.detected_at < kept.detected_at THEN excluded.detected_at ELSE kept.detected_at END
 """
-#: Both directions, by index.
+#: Both directions, each by an index.
 RELATED = """
 SELECT c.kind, c.current_value AS value FROM {given}
 JOIN {at}wacontacts_identifier_change c ON c.kind = given.kind AND c.previous_value = given.value
@@ -70,7 +70,7 @@ def store_identifier_changes(
 
 
 def changed_identifiers(db: Database, identifiers: Collection[Identifier]) -> set[Identifier]:
-    """Return the identifiers that users are said to have had before or after these ones, one step away."""
+    """Return the identifiers that directly precede or follow these ones in reported changes."""
     rows = _rows(identifiers)
     if not rows:
         return set()
@@ -79,7 +79,7 @@ def changed_identifiers(db: Database, identifiers: Collection[Identifier]) -> se
 
 
 def delete_identifier_changes(db: Database, identifiers: Collection[Identifier]) -> int:
-    """Delete the records of some identifiers; return the number of rows."""
+    """Delete the changes of some identifiers; return the number of rows."""
     rows = _rows(identifiers)
     return db.execute(DELETE.replace("{given}", db.given(kind="text", value="text")), rows=rows).rowcount if rows else 0
 

@@ -40,8 +40,8 @@ RECORD_LATEST = """
 UPDATE {at}wacontacts_identity SET acknowledged = :acknowledged, superseded = false, unknown_at = NULL
 WHERE sender = :sender AND wa_id = :wa_id AND hash = :hash
 """
-#: Callbacks state seconds, and the API states milliseconds: within a second, the API knows which came last. Where the
-#: API returns an older one as the latest, it has not heard of the newer one yet.
+#: Callbacks have times in seconds, and the API in milliseconds: within a second, the API's order counts. If the API
+#: returns an older identity as the latest, it does not know the newer one yet.
 SUPERSEDE = """
 UPDATE {at}wacontacts_identity SET superseded = true, unknown_at = NULL
 WHERE identity_id = :identity_id AND hash <> :hash AND coalesce(created_at, detected_at) <= :latest
@@ -63,7 +63,7 @@ ORDER BY i.unknown_at IS NOT NULL, i.unknown_at, coalesce(i.created_at, i.detect
 COUNT_PENDING = f"""
 SELECT i.sender, count(*) AS identities FROM {{at}}wacontacts_identity i WHERE {IS_PENDING} GROUP BY i.sender
 """
-#: Of an identity that was logged again since, only the last entry counts.
+#: If an identity was logged several times, only the last entry counts.
 CHANGES = """
 SELECT c.change_id, c.identity_id FROM {at}wacontacts_identity_change_log c
 JOIN {at}wacontacts_identity i ON i.identity_id = c.identity_id
@@ -83,7 +83,7 @@ class StoredIdentity:
     """
     A user's identity in the store.
 
-    :param identity_id: the key of its row; no personal data. 0 if the store does not have it.
+    :param identity_id: key of its row, without personal data; 0 if the store does not have it.
     :param wa_id: digits.
     """
 
@@ -97,7 +97,7 @@ class SenderIdentities:
     """
     The identities of one sender's users.
 
-    :param sender: what they are stored under.
+    :param sender: name that they are stored under.
     """
 
     def __init__(self, context: StoreContext, sender: str) -> None:
@@ -108,7 +108,7 @@ class SenderIdentities:
         self, db: Database, erased: SuppressionList, changes: Iterable[IdentityChange], detected_at: datetime
     ) -> set[str]:
         """
-        Store notifications that users have potentially changed, in a transaction; :meth:`log` is to follow.
+        Store notifications that users have potentially changed, in a transaction. Call :meth:`log` afterwards.
 
         Idempotent and order-independent: the earliest of an identity's times is stored. Erased users are left out.
 
@@ -132,7 +132,7 @@ class SenderIdentities:
         return {row["wa_id"] for row in rows}
 
     def log(self, db: Database, wa_ids: Collection[str]) -> None:
-        """Log what the identities of some users are by now; the last statement of a transaction."""
+        """Log the current status of some users' identities. Call it last in a transaction."""
         if wa_ids:
             log_identities(db, self.context.locks, self.sender, wa_ids)
 
@@ -140,10 +140,10 @@ class SenderIdentities:
         self, wa_id: str, latest: Identity, *, instead_of: StoredIdentity | None = None
     ) -> StoredIdentity | None:
         """
-        Store the identity that the API has just returned as a user's latest, and whether it is acknowledged.
+        Store the identity that the API has returned as a user's latest, and whether it is acknowledged.
 
-        :param instead_of: the identity that was the latest in the store when the API was called. It is no longer
-            pending, unless it is the same one, or newer.
+        :param instead_of: the store's latest identity when the API was called. It is no longer pending, unless it is
+            the same one or newer.
         :returns: the latest, as it is stored; ``None`` for an erased user.
         :raises LandingError: the database failed.
         """
@@ -165,7 +165,7 @@ class SenderIdentities:
 
     def pending(self, limit: int) -> list[StoredIdentity]:
         """
-        Return each user's latest identity where it is not acknowledged.
+        Return each user's latest identity if it is not acknowledged.
 
         :returns: at most ``limit``, oldest first; users that the API did not know come last.
         :raises LandingError: the database failed.
@@ -175,7 +175,7 @@ class SenderIdentities:
 
     def changes(self, after: int, limit: int) -> list[tuple[int, int]]:
         """
-        Return which identities have become pending since, and still are.
+        Return the identities that have become pending since a change and are still pending.
 
         :param after: the ID of a change.
         :returns: at most ``limit`` pairs of ``change_id`` and ``identity_id``, in the order of the change log.
@@ -189,7 +189,7 @@ class SenderIdentities:
         """
         Return identities by their IDs, each once, in the order given.
 
-        :raises ConfigError: some are not in the store, or are another sender's.
+        :raises ConfigError: some are not in the store, or belong to another sender.
         :raises LandingError: the database failed.
         """
         wanted = list(dict.fromkeys(identity_ids))
@@ -210,7 +210,7 @@ class SenderIdentities:
 
     def wa_ids_of(self, numbers: Sequence[str]) -> dict[str, str]:
         """
-        Return the WhatsApp IDs that checks returned last for numbers, by number.
+        Return the WhatsApp IDs that checks last returned for numbers, by number.
 
         :raises LandingError: the database failed.
         """
@@ -224,7 +224,7 @@ class SenderIdentities:
 
     def of_users(self, wa_ids: Sequence[str]) -> list[StoredIdentity]:
         """
-        Return each user's latest identity, in the order given. One that is not in the store has no ``identity_id``.
+        Return each user's latest identity, in the order given. If the store has none, its ``identity_id`` is 0.
 
         :raises LandingError: the database failed.
         """
@@ -254,7 +254,7 @@ class SenderIdentities:
 
     def unknown(self, identity_id: int) -> None:
         """
-        Store that the API does not know the user: other pending users come first from now on.
+        Store that the API does not know the user: other pending users are processed first.
 
         :raises LandingError: the database failed.
         """
@@ -263,7 +263,7 @@ class SenderIdentities:
 
 def newest_change(context: StoreContext) -> int:
     """
-    Return the ID of the last change of any sender's identities; 0 without one. None appears below it any more.
+    Return the ID of the last change of any sender's identities; 0 without one. No smaller ID is added later.
 
     :raises LandingError: the database failed.
     """

@@ -1,7 +1,7 @@
 """
-Single rows of a store and what belongs to them, to be looked at: an extraction, a check, budgets, identity changes.
+Queries about single extractions, checks, budgets and identity changes.
 
-Nothing here reads what a person is called or reached by: rows come as IDs, counts and times.
+They read no personal data, only IDs, counts and times.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WHERE e.account_id = :account_id AND coalesce(e.window_end, e.extracted_at) > :s
     AND coalesce(e.window_start, e.extracted_at) < :until
 ORDER BY coalesce(e.window_start, e.extracted_at) DESC, e.extraction_number DESC LIMIT :size
 """
-#: The newest extraction of each account names the task that syncs it.
+#: The task that syncs an account is the task of its newest extraction.
 ACTIVITY = """
 SELECT a.source, a.account, a.account_id, e.dag_id, e.extraction_id, s.row_count, s.new_versions
 FROM {at}wacontacts_account a
@@ -75,7 +75,7 @@ SELECT e.check_id, e.sender, e.created_at, e.deadline_at, e.resolved_at, e.error
         WHEN state = 'open' AND deadline_at < :now THEN 'overdue' ELSE state END AS state
 FROM {{at}}wacontacts_check e ORDER BY e.state <> 'open', e.check_number DESC LIMIT :size
 """
-#: From the inputs given to those with a final result. A number counts once, however often it was given.
+#: From all inputs to final results. A number counts once, even if it was given several times.
 FUNNEL = """
 SELECT count(*) AS given, count(CASE WHEN status = 'rejected' THEN 1 END) AS rejected,
     count(CASE WHEN duplicate THEN 1 END) AS duplicates,
@@ -105,9 +105,9 @@ WHERE {IS_PENDING} ORDER BY coalesce(i.created_at, i.detected_at), i.identity_id
 
 class Activity(NamedTuple):
     """
-    What an account's tasks did lately.
+    The recent activity of an account's tasks.
 
-    :param dag_id: of its newest extraction, like ``extraction_id``.
+    :param dag_id: DAG of the newest extraction, like ``extraction_id``.
     :param row_count: rows of extractions that began in the last 24 hours, like ``new_versions``.
     """
 
@@ -121,7 +121,7 @@ class Activity(NamedTuple):
 
 
 def read_activity(db: Database, *, now: datetime) -> list[Activity]:
-    """Read what each account's tasks did in the last 24 hours."""
+    """Read the activity of each account's tasks in the last 24 hours."""
     rows = db.execute(ACTIVITY, ids=("extraction_id",), since=now - timedelta(days=1))
     return [
         Activity(**{**row, "row_count": int(row["row_count"]), "new_versions": int(row["new_versions"])})
@@ -130,7 +130,7 @@ def read_activity(db: Database, *, now: datetime) -> list[Activity]:
 
 
 def read_attempts(db: Database, account_id: int, span: Window, *, now: datetime, size: int) -> Sequence[Row]:
-    """Read the extractions of an account whose windows share time with a span, the latest first."""
+    """Read the extractions of an account whose windows overlap a span, the latest first."""
     return _all(
         db,
         ATTEMPTS,
@@ -149,7 +149,7 @@ def read_extraction(db: Database, extraction_id: str, *, now: datetime) -> tuple
     Read an extraction, and its rejects by reason.
 
     :param extraction_id: 32 hexadecimal digits.
-    :returns: ``None`` if the store has none of this ID.
+    :returns: ``None`` if the ID is unknown.
     """
     found = _all(
         db,
@@ -164,9 +164,9 @@ def read_extraction(db: Database, extraction_id: str, *, now: datetime) -> tuple
 
 def read_check(db: Database, check_id: str, *, now: datetime) -> tuple[Row, Row, Sequence[Row]] | None:
     """
-    Read a check, its counts, and how many inputs have no result for which reason.
+    Read a check, its counts, and the reasons of inputs without a result.
 
-    :returns: ``None`` if the store has none of this ID.
+    :returns: ``None`` if the ID is unknown.
     """
     found = _all(db, CHECK, times=CHECK_TIMES, ids=("check_id",), check_id=check_id, silent_since=now - LOST_AFTER)
     if not found:
@@ -189,10 +189,10 @@ def read_checks(db: Database, *, now: datetime, size: int) -> Sequence[Row]:
 
 def read_budgets(db: Database, *, now: datetime, days: int) -> Mapping[str, Mapping[date, tuple[int, int | None]]]:
     """
-    Read what senders have spent.
+    Read the spent budgets of senders.
 
-    :param days: how many UTC days, today included.
-    :returns: by sender and day, the checks spent, and the limit that applied; ``None`` where that is not known.
+    :param days: number of UTC days, including today.
+    :returns: by sender and day, the checks spent, and the limit that applied; ``None`` if unknown.
     """
     found: dict[str, dict[date, tuple[int, int | None]]] = {}
     for row in db.execute(BUDGETS, first=utc_day(now) - timedelta(days=days - 1)):

@@ -1,4 +1,4 @@
-"""Which time was synced, by account: the windows of complete extractions, merged by the database."""
+"""The synced intervals of each account: the windows of complete extractions, merged by the database."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["Synced", "read_synced"]
 
-#: An interval begins where a window starts after all earlier ones have ended, and ends where those before the next such
-#: window did. The plus sign keeps the index by account out of it: going through a ledger of years in its own order is
-#: quicker.
+#: An interval begins where a window starts after all earlier ones have ended, and ends at the latest end before the
+#: next such window. The plus sign prevents the use of the index by account: a scan of a ledger of years in its own
+#: order is faster.
 MERGED = """
 WITH synced AS (
     SELECT e.account_id, e.window_start AS start_at, e.covered_until AS end_at, e.lateness_s <= :late_after_s AS in_time
@@ -53,8 +53,8 @@ class Synced:
     """
     The synced intervals of an account. Both are ascending and disjoint.
 
-    :param all: all that was.
-    :param in_time: intervals that were synced soon enough after their window ended.
+    :param all: all synced intervals.
+    :param in_time: intervals that were synced in time.
     """
 
     all: list[Window] = field(default_factory=list)
@@ -65,10 +65,10 @@ def read_synced(
     db: Database, account_ids: Sequence[int], *, late_after: timedelta, span: Window | None = None
 ) -> Mapping[int, Synced]:
     """
-    Read which time was synced; windows that touch or overlap are one interval.
+    Read the synced intervals. Windows that touch or overlap are merged.
 
-    :param late_after: how long after its end a window may be synced in time, inclusive.
-    :param span: only windows that overlap it, each as long as it is; ``None`` for all.
+    :param late_after: maximum sync lag of a window that is synced in time, inclusive.
+    :param span: only windows that overlap it, each in full length; ``None`` for all.
     :returns: by account; an account without windows has empty lists.
     """
     found: defaultdict[int, Synced] = defaultdict(Synced)

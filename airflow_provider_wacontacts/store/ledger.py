@@ -1,4 +1,4 @@
-"""The sync ledger: a row for each extraction, which is begun, locked, counted up and closed."""
+"""The sync ledger: begin, lock, count and close extractions, one row each."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ __all__ = [
     "lock_running",
 ]
 
-#: Versions are numbered by the extraction that brought them, and within it: the number of bits for that.
+#: A version's ID is the number of its extraction, followed by its number within the extraction in this many bits.
 VERSION_BITS = 32
-#: An attempt that was silent for longer, and is not deferred, is lost.
+#: An attempt without a heartbeat for longer is lost, unless it is deferred.
 LOST_AFTER = timedelta(minutes=15)
-#: SQL of that, of extractions and checks ``e``.
+#: This condition in SQL, for an extraction or a check ``e``.
 IS_SILENT = "coalesce(e.deferred_until, e.heartbeat_at) < :silent_since"
-#: The error of an attempt that is lost.
+#: Error stored with a lost attempt.
 LOST = "Lost"
-#: So many new versions are worth new statistics.
+#: Number of new versions that needs new statistics.
 ANALYZE_AFTER_ROWS = 10_000
-#: The columns by which contacts are found.
+#: The columns that contacts are looked up by.
 ANALYZED = {
     "contact_current": "account_id, contact_id, last_seen_at, is_present, wa_id, user_id, lid, person_key",
     "contact_version": "account_id, version_id, contact_id, updated_at",
@@ -56,7 +56,7 @@ ANALYZED = {
 
 
 class ExtractionKey(NamedTuple):
-    """What an extraction is for, and whose it is: a retry is one whose key is the same."""
+    """The task, account and options of an extraction. A retry has the same key."""
 
     source: str
     account: str
@@ -78,24 +78,24 @@ class StartedExtraction(NamedTuple):
 
 class ExtractionResult(NamedTuple):
     """
-    What one extraction brought; all times timezone-aware, UTC.
+    The result of one extraction; all times timezone-aware, UTC.
 
-    :param window_start: ``None``, like ``window_end``, for what has no window.
-    :param extracted_at: when the system responded first.
-    :param resumes: how many extractions came before this one, 0 and up.
-    :param rows: contacts received, repeated ones included, rejected ones not.
-    :param new_versions: versions that the store had not held.
+    :param window_start: ``None``, like ``window_end``, for snapshots.
+    :param extracted_at: time of the system's first response.
+    :param resumes: earlier attempts, 0 and up.
+    :param rows: contacts received, including repeated ones, without rejected ones.
+    :param new_versions: versions that were new to the store.
     :param drift: fields that changed since the account's last extraction.
     :param reject_reasons: the commonest reasons for rejects, with counts.
-    :param bytes: received, bodies only.
-    :param lateness_s: seconds from the window's end to ``extracted_at``; negative where it had not ended.
-    :param lossy: some interval of the window was never synced in time, so versions in it may have been overwritten.
-    :param gap_before: the interval before the window that nothing covers, start and end; ``None`` where there is none.
-    :param gone: of a snapshot, contacts that were missing from it and became ``gone``, versions among the new ones;
-        ``None``, like ``back`` and ``reason``, for what has a window.
-    :param back: of a snapshot, contacts that had been ``gone`` and were in it.
-    :param reason: a word why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``,
-        ``nameless``, ``shrunken``; or why it was refused: ``older``. ``None`` where it is complete.
+    :param bytes: size of the response bodies.
+    :param lateness_s: seconds from the window's end to ``extracted_at``; negative if the window had not ended.
+    :param lossy: whether a part of the window was never synced in time, so versions in it may have been overwritten.
+    :param gap_before: start and end of the coverage gap right before the window; ``None`` if there is none.
+    :param gone: contacts that were missing from a snapshot and became ``gone``; their versions count as new. ``None``,
+        like ``back`` and ``reason``, for windows.
+    :param back: contacts of a snapshot that had been ``gone``.
+    :param reason: why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``, ``shrunken``;
+        or why it was refused: ``older``. ``None`` if it is complete.
     """
 
     extraction_id: str
@@ -124,7 +124,7 @@ class ExtractionResult(NamedTuple):
 
 
 class CommitCounts(NamedTuple):
-    """What a batch adds to its extraction; ``size`` is in bytes."""
+    """Counts that a batch adds to its extraction; ``size`` is in bytes."""
 
     rows: int
     new_versions: int
@@ -143,9 +143,9 @@ def begin(
     secret_id: str | None,
 ) -> StartedExtraction:
     """
-    Insert an extraction, which resumes from the last one of the same key if that was not finished.
+    Insert an extraction. It resumes from the last one of the same key if that is unfinished.
 
-    Extractions of the account that are lost have failed.
+    Lost extractions of the account are marked as failed.
 
     :param secret_id: identifies the secret of its pseudonyms; ``None`` without pseudonyms.
     :raises ConfigError: the account has pseudonyms of another secret.
@@ -188,10 +188,10 @@ def lock_running(connection: Connection, tables: Tables, extraction_id: str, cou
     """
     Lock a running extraction until the transaction ends.
 
-    :param counted: the rows and rejects that were committed for it so far.
-    :returns: the first id that its next version may get.
-    :raises LandingError: it is not running any more, so nothing may be written for it; or the database went back to an
-        earlier state, for example when a replica that lags takes over.
+    :param counted: rows and rejects committed for it so far.
+    :returns: the first free version ID.
+    :raises LandingError: the extraction is no longer running, or the database lost commits, for example because a
+        lagging replica took over.
     """
     ledger = tables.extraction.c
     found = connection.execute(
@@ -218,7 +218,7 @@ def count(
     extracted_at: datetime,
     heartbeat_at: datetime,
 ) -> None:
-    """Add a batch to its extraction, which is locked."""
+    """Add a batch to its extraction. The extraction is locked."""
     ledger = tables.extraction.c
     connection.execute(
         update(tables.extraction)
@@ -237,7 +237,7 @@ def count(
 
 
 def finish(connection: Connection, context: StoreContext, extraction_id: str, state: str) -> ExtractionResult:
-    """Close an extraction, which is locked, and return its counts and its gap."""
+    """Close an extraction, and return its counts and its gap. The extraction is locked."""
     tables, ledger = context.tables, context.tables.extraction
     row = connection.execute(select(ledger).where(ledger.c.extraction_id == extraction_id)).one()
     loss: dict[str, Any] = {"lateness_s": None, "lossy": None}
@@ -278,13 +278,13 @@ def finish(connection: Connection, context: StoreContext, extraction_id: str, st
 
 
 def analyze(context: StoreContext, result: ExtractionResult) -> None:
-    """Gather rough statistics after an extraction that brought many versions."""
+    """Gather rough statistics after an extraction with many new versions."""
     if result.new_versions >= ANALYZE_AFTER_ROWS:
         context.analyze_grown(ANALYZED, result.new_versions)
 
 
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
-    """Return whether an extraction has loaded the files at a URI, or has found it too old to."""
+    """Return whether an extraction has loaded the files at a URI, or has refused them as too old."""
     ledger = tables.extraction.c
     own = tables.account.c.source == source, tables.account.c.account == account
     account_id = select(tables.account.c.account_id).where(*own).scalar_subquery()
@@ -301,7 +301,7 @@ def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: 
     """
     Abandon the running extractions of a key.
 
-    :returns: the last extraction of the key as it is after its last commit; ``None`` if that was finished.
+    :returns: the last extraction of the key, as of its last commit; ``None`` if it was finished.
     """
     ledger = tables.extraction
     same = and_(*(ledger.c[name] == value for name, value in _columns(key).items()))
@@ -319,7 +319,7 @@ def _take_over(connection: Connection, tables: Tables, key: ExtractionKey, now: 
 
 
 def _fail_lost(connection: Connection, tables: Tables, account_id: int, now: datetime) -> None:
-    """Close the extractions of an account that have been silent for too long, except ones that are writing now."""
+    """Close the lost extractions of an account, except ones that are writing now."""
     ledger = tables.extraction
     lost = [
         extraction_id
@@ -348,7 +348,7 @@ def _columns(key: ExtractionKey) -> dict[str, Any]:
 
 
 def _overlapping(connection: Connection, tables: Tables, account_id: int, window: Window) -> list[SyncedWindow]:
-    """Return the complete windows that share time with this one."""
+    """Return the complete windows that overlap this one."""
     ledger = tables.extraction.c
     found = connection.execute(
         select(ledger.window_start, ledger.window_end, ledger.extracted_at).where(
@@ -363,9 +363,9 @@ def _overlapping(connection: Connection, tables: Tables, account_id: int, window
 
 def _purged_before(connection: Connection, tables: Tables, account_id: int) -> datetime | None:
     """
-    Return until when an account's extractions were purged: what they covered before is not known, and counts as synced.
+    Return until when an account's extractions were purged. Coverage before this is unknown, and counts as synced.
 
-    To be called after the extractions were read.
+    Call it after reading the extractions.
     """
     account = tables.account.c
     query = select(account.extractions_purged_before).where(account.account_id == account_id)
@@ -374,7 +374,7 @@ def _purged_before(connection: Connection, tables: Tables, account_id: int) -> d
 
 
 def _covered_before(connection: Connection, tables: Tables, account_id: int, window: Window) -> datetime | None:
-    """Return until when the complete windows that start before this one cover, the latest of them."""
+    """Return the latest end of coverage of the complete windows that start before this one."""
     ledger = tables.extraction.c
     found: datetime | None = connection.execute(
         select(ledger.covered_until)

@@ -1,7 +1,7 @@
 """
-Locks that workers take on more than a row: PostgreSQL's advisory locks, and a lock file beside SQLite's database.
+Locks on more than a row: advisory locks in PostgreSQL, and a lock file next to SQLite's database.
 
-SQLite needs none within a transaction: its transactions that write wait for one another as they begin.
+SQLite needs no lock within a transaction: only one writing transaction can begin at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ __all__ = ["LOCK_FILE_SUFFIX", "Locks"]
 
 LOCK_FILE_SUFFIX = "-erasing"
 
-#: The lock on a store is named after a table, whichever way it is found: connections may name its schema, or have it by
-#: default.
+#: The lock on a store is named after the OID of a table: connections may name its schema, or have it as the default.
 ON_STORE = "SELECT {lock}(hashtext(:name), CAST(CAST(:table AS regclass) AS oid)::integer)"
 ON_NAME = "SELECT pg_advisory_xact_lock(hashtext(:name))"
-#: Keys of advisory locks are shown as oids, which have no sign.
+#: ``pg_locks`` shows the keys of advisory locks as OIDs, which are unsigned.
 HOLDERS = """
 SELECT virtualtransaction FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2
@@ -41,7 +40,7 @@ CHANGES = "wacontacts changes"
 DIRECTORY = "wacontacts directory"
 MAX_WAIT_S = 900
 POLL_S = 0.05
-#: Another worker may rewrite files for hours, and so may this one. It holds no snapshot and no row.
+#: Workers may rewrite files for hours. The session of this lock holds no snapshot and no row lock.
 NO_LIMITS = """
 SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', '0', true),
     set_config('statement_timeout', '0', true)
@@ -49,32 +48,32 @@ SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config(
 
 
 class Locks:
-    """The locks of one store. All but the one on files are held until the transaction ends."""
+    """The locks of one store. All except the file rewrite lock are held until the transaction ends."""
 
     def __init__(self, transactions: Transactions, tables: Tables) -> None:
         self._transactions = transactions
         self._table = f"{tables.schema}wacontacts_erased"
 
     def named(self, connection: Connection, *name: object) -> None:
-        """Take an exclusive lock of the database by its name, whose parts are joined by slashes."""
+        """Take an exclusive lock by its name. The parts of the name are joined by slashes."""
         if connection.dialect.name == "postgresql":
             connection.execute(text(ON_NAME), {"name": "/".join(map(str, name))})
 
     def writer_lock(self, connection: Connection) -> None:
         """
-        Show that this transaction writes people's rows: erasures wait until it ends.
+        Mark this transaction as writing people's rows: erasures wait until it ends.
 
-        It never waits itself. To be taken before the suppression list is read.
+        It never waits. Take it before reading the suppression list.
         """
         self._on_store(connection, WRITERS, SHARED)
 
     def wait_for_writers(self) -> None:
         """
-        Wait until the transactions that hold the writer lock now have ended. Others begin meanwhile.
+        Wait until the current holders of the writer lock have ended. Other transactions may begin meanwhile.
 
-        An exclusive lock would do as well, but while it waits, all that come after wait behind it.
+        It does not use an exclusive lock: while that waits, all later writers wait behind it.
 
-        :raises LandingError: one did not end within 15 minutes, or the database failed.
+        :raises LandingError: a transaction did not end within 15 minutes, or the database failed.
         """
         if self._transactions.is_sqlite:
             return
@@ -96,25 +95,25 @@ class Locks:
         return set(held.scalars())
 
     def change_log_lock(self, connection: Connection) -> None:
-        """Wait for all transactions that have written changes, so that ids are given in the order of commits."""
+        """Wait for all transactions that have written changes, so that IDs are in commit order."""
         self._on_store(connection, CHANGES, EXCLUSIVE)
 
     def directory_lock(self, connection: Connection) -> None:
         """
-        Keep others from refreshing the directory's copy, or from erasing people who may be in it.
+        Prevent refreshes of the directory's copy, and erasures of people in it.
 
-        To be taken before all other locks but the writer lock.
+        Take it before all other locks except the writer lock.
         """
         self._on_store(connection, DIRECTORY, EXCLUSIVE)
 
     @contextmanager
     def file_rewrite_lock(self) -> Iterator[None]:
         """
-        Let one process at a time rewrite files for the store: two would delete what the other has just written.
+        Let one process at a time rewrite files for the store: two processes would delete each other's new files.
 
-        Other tasks load contacts meanwhile. The lock of a process that is killed is free.
+        Other tasks load contacts meanwhile. A killed process releases the lock.
 
-        :raises LandingError: the database failed, or the file beside SQLite's cannot be written.
+        :raises LandingError: the database failed, or the lock file next to SQLite's cannot be written.
         """
         with _lock_file(self._transactions) if self._transactions.is_sqlite else self._session_lock():
             yield
@@ -136,11 +135,11 @@ def _lock_file(transactions: Transactions) -> Iterator[None]:
     with transactions.read() as connection:
         path = next(row[2] for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] == "main")
     if not path:
-        # In memory: no other process has it.
+        # A database in memory: no other process uses it.
         yield
         return
     try:
-        # Beside the database, never on it: closing that file would release SQLite's own locks.
+        # A separate file: closing the database file would release SQLite's own locks.
         lock = open(f"{path}{LOCK_FILE_SUFFIX}", "ab")  # noqa: SIM115, PTH123 - closed below
     except OSError:
         lock = None

@@ -1,15 +1,15 @@
 """
-Person keys: what the rows of one person have in common, and what the directory lists them under.
+Person keys, which the rows of one person share. The directory has one row for each.
 
-The key of a contact is its own WhatsApp ID. For one without, it is the WhatsApp ID that a row from a system stated last
-beside the same business-scoped user ID, or beside the same linked ID; otherwise it is that identifier. The key of
-a number is the WhatsApp ID that a check last returned for it, to any sender; otherwise it is the number.
+The key of a contact is its own WhatsApp ID. For a contact without one, it is the WhatsApp ID in the latest row of a
+system with the same business-scoped user ID or linked ID; if there is none, it is that identifier. The key of a number
+is the WhatsApp ID that a check last returned for it, to any sender, or the number if there is none.
 
-That is one step: person keys are not looked up again, and no identifiers are merged. So the order in which contacts and
-results arrive makes no difference.
+This lookup is not repeated with its result, and no identifiers are merged. So person keys do not depend on the order in
+which contacts and results arrive.
 
-The lock of the change log keeps it so: a transaction that adds rows, or changes what they state, takes it last and
-looks once more.
+The change log lock guarantees this: a transaction that adds or changes identifiers takes it last, and then updates the
+person keys.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "renamed_numbers",
 ]
 
-#: The kinds of identifiers beside which a WhatsApp ID is looked up, the more stable first.
+#: The kinds of identifiers by which a WhatsApp ID is looked up, the more stable first.
 LINKING_KINDS = ("user_id", "lid")
 CHUNK = 500
 ElementT = TypeVar("ElementT")
@@ -53,7 +53,7 @@ WHERE n.number_key = r.key AND n.person_key <> r.person_key
 RENAMED = """
 SELECT DISTINCT number_key FROM {at}wacontacts_number WHERE person_key <> number_key AND number_key IN :keys
 """
-#: The rows that state a WhatsApp ID beside an identifier of another kind: contacts as systems return them, and numbers.
+#: Rows with a WhatsApp ID and an identifier of another kind: contacts as systems return them, and numbers.
 STATED = """(
     SELECT s.wa_id FROM (
         SELECT x.wa_id, y.updated_at AS stated_at FROM {{at}}wacontacts_contact_payload x
@@ -89,7 +89,7 @@ WHERE c.account_id = r.account_id AND c.contact_id = r.contact_id AND c.person_k
 
 def add_numbers(db: Database, sender: str, numbers: Collection[str]) -> list[str]:
     """
-    Add a sender's numbers, in E.164, where they are not there; :func:`refresh_new_numbers` is to follow.
+    Add a sender's numbers, in E.164, if they are missing. Call :func:`refresh_new_numbers` afterwards.
 
     :returns: the numbers' keys.
     """
@@ -103,17 +103,17 @@ def add_numbers(db: Database, sender: str, numbers: Collection[str]) -> list[str
 
 def refresh_new_numbers(db: Database, locks: Locks, keys: Sequence[str]) -> None:
     """
-    Update the person keys of numbers that were just added: another sender may have a WhatsApp ID for them.
+    Update the person keys of new numbers: another sender may have a WhatsApp ID for them.
 
-    To be called last in a transaction, which holds the lock of the change log from now on.
+    Call it last in a transaction: it takes the change log lock.
 
-    :param keys: of numbers.
+    :param keys: keys of numbers.
     """
     refresh_person_keys(db, locks, numbers=renamed_numbers(db, locks, keys))
 
 
 def renamed_numbers(db: Database, locks: Locks, keys: Sequence[str]) -> list[str]:
-    """Return which of the numbers that were just added another sender has a WhatsApp ID for; by their keys."""
+    """Return the keys of new numbers for which another sender has a WhatsApp ID."""
     if not keys:
         return []
     locks.change_log_lock(db.connection)
@@ -124,9 +124,9 @@ def refresh_person_keys(
     db: Database, locks: Locks, *, numbers: Iterable[str] = (), user_ids: Iterable[str] = (), lids: Iterable[str] = ()
 ) -> None:
     """
-    Update the person keys of all rows with some identifiers: the statements about them have changed.
+    Update the person keys of all rows with some identifiers, after links between them have changed.
 
-    To be called last in a transaction, which holds the lock of the change log from now on.
+    Call it last in a transaction: it takes the change log lock.
 
     :param numbers: keys of numbers, as :meth:`.Database.number_keys` returns them, like the keys of the others.
     """

@@ -1,8 +1,8 @@
 """
-The search for all rows of some people: outward from the identifiers that were given.
+Search for all rows of some people, starting from the given identifiers.
 
-Identifiers belong to one person where a row states them beside each other: a contact, a number with what was returned
-for it, or an identity. Nothing is locked, so no task waits for a search.
+Identifiers belong to one person if they are in the same row: a contact, a number with its returned identifiers, or an
+identity. Nothing is locked, so no task waits for a search.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNION SELECT number_id, number, wa_id, lid, user_id FROM {{at}}wacontacts_number
 UNION SELECT number_id, number, wa_id, lid, user_id FROM {{at}}wacontacts_number WHERE lid IN {LIDS}
 UNION SELECT number_id, number, wa_id, lid, user_id FROM {{at}}wacontacts_number WHERE user_id IN {USER_IDS}
 """
-#: Of pseudonyms, which are given where the numbers are not known.
+#: For pseudonyms, which are given if the numbers are unknown.
 NUMBERS_OF_PSEUDONYMS = f"""
 SELECT number_id, number, wa_id, lid, user_id FROM {{at}}wacontacts_number
 WHERE wa_id_key IN {WA_IDS} OR lid_key IN {LIDS} OR user_id_key IN {USER_IDS}
@@ -66,7 +66,7 @@ SELECT a.source, a.account, s.account_id, s.contact_id FROM (
     WHERE account_id IN (SELECT account_id FROM {{at}}wacontacts_account) AND contact_id IN {CONTACT_IDS}
 ) s JOIN {{at}}wacontacts_account a ON a.account_id = s.account_id
 """
-#: IDs that begin with a number and go on with anything but another digit.
+#: IDs that begin with a number, followed by a character that is not a digit.
 CONTACTS_BEGINNING = """
 SELECT DISTINCT a.source, a.account, v.account_id, v.contact_id
 FROM {at}wacontacts_contact_version v JOIN {at}wacontacts_account a ON a.account_id = v.account_id
@@ -91,12 +91,12 @@ RESULTS_OF_NUMBERS = """
 SELECT CAST(check_id AS text) AS check_id, ordinal FROM {at}wacontacts_check_result
 WHERE number_id IN (SELECT given.number_id FROM {given})
 """
-#: Also of numbers that were deleted since.
+#: Includes rows of numbers that were deleted since.
 RESULTS_OF_IDS = f"""
 SELECT CAST(check_id AS text) AS check_id, ordinal FROM {{at}}wacontacts_check_result
 WHERE wa_id IN {WA_IDS} OR number IN (SELECT '+' || given.value FROM {{given}} WHERE given.kind = 'wa_id')
 """
-#: Rows with text that no reader has read: rejected inputs, and callers' keys.
+#: Rows with unparsed text: rejected inputs, and callers' keys.
 WRITTEN = """
 SELECT CAST(r.check_id AS text) AS check_id, r.ordinal, r.contact_key,
     CASE WHEN r.number_id IS NULL THEN r.input ELSE '' END AS input
@@ -124,7 +124,7 @@ ALL_IDENTITIES = """
 SELECT identity_id, wa_id, user_id FROM {at}wacontacts_identity
 WHERE identity_id > :identity_id ORDER BY identity_id LIMIT :size
 """
-#: What stands before a number in a contact's ID, and the first and last character that may stand behind it.
+#: The prefixes of a number in a contact's ID, and the range of the character that may follow it.
 PREFIXES = ("", "+", "whatsapp:", "whatsapp:+")
 FIRST, LAST = "-", "`"
 
@@ -144,7 +144,7 @@ class FoundContact(NamedTuple):
 
     @property
     def key(self) -> Contact:
-        """How files and the suppression list name it."""
+        """The contact's key in files and in the suppression list."""
         return Contact(self.source, self.account, self.contact_id)
 
 
@@ -153,12 +153,11 @@ class FoundRows:
     """
     The keys of all rows of some people, by table.
 
-    :param versions: of the contacts: account and version.
-    :param results: of checks: check and ordinal.
-    :param keyed: results of other people's numbers whose ``contact_key`` names one of the people.
-    :param people: of the directory's copy.
-    :param changed: identifiers that other versions of the contacts have: numbers or user IDs that have changed, or
-        other people's.
+    :param versions: versions of the contacts: account and version.
+    :param results: check results: check and ordinal.
+    :param keyed: results of other people's numbers with a ``contact_key`` that mentions one of the people.
+    :param people: rows of the directory's copy.
+    :param changed: identifiers in other versions of the contacts: changed numbers or user IDs, or other people's.
     """
 
     contacts: list[FoundContact] = field(default_factory=list)
@@ -181,18 +180,18 @@ class FindsInText(Protocol):
 
 class Limit(NamedTuple):
     """
-    How far a search may reach beyond the identifiers that it was given.
+    The limit of identifiers that a search may find in addition to the given ones.
 
-    :param at_most: further identifiers, over all given ones; ``None`` for any number.
+    :param at_most: further identifiers for all given ones together; ``None`` for no limit.
     """
 
     at_most: int | None = None
 
     def check(self, given: int, found: int) -> None:
         """
-        Make sure that no more identifiers were found.
+        Check the number of identifiers found.
 
-        :raises ConfigError: there are more. The message holds counts only.
+        :raises ConfigError: there are too many. The message holds counts only.
         """
         if self.at_most is not None and found - given > self.at_most:
             raise ConfigError(
@@ -209,7 +208,7 @@ class PersonSearch:
     """
     A search, which reads committed rows.
 
-    :param db: a connection outside of any transaction: a search may take minutes.
+    :param db: a connection outside any transaction: a search may take minutes.
     """
 
     def __init__(self, db: Database) -> None:
@@ -219,8 +218,8 @@ class PersonSearch:
         """
         Follow identifiers to others in the same rows, and from these to further ones.
 
-        :returns: all, the given ones included. A number is returned as a WhatsApp ID.
-        :raises ConfigError: more was found than the limit allows.
+        :returns: all identifiers, including the given ones. A number is returned as a WhatsApp ID.
+        :raises ConfigError: more identifiers were found than the limit allows.
         """
         known: dict[Identifier, Identifier] = {}
         new = self._unknown(known, (identifier.as_wa_id() for identifier in given))
@@ -237,7 +236,7 @@ class PersonSearch:
         return {one for one in identifiers if stated & self._all_spellings([one])}
 
     def _unknown(self, known: dict[Identifier, Identifier], found: Iterable[Identifier]) -> list[Identifier]:
-        """Add identifiers that are not known; return them, and the ones that were known by a pseudonym only."""
+        """Add unknown identifiers; return them, and those known only by a pseudonym."""
         new = []
         for identifier in found:
             key = Identifier(identifier.kind, max(self._spellings(identifier)))
@@ -262,7 +261,7 @@ class PersonSearch:
 
     def contacts(self, identifiers: Collection[Identifier], named: Iterable[Contact] = ()) -> list[FoundContact]:
         """
-        Find the contacts that ever had one of the identifiers, whatever their versions have.
+        Find the contacts that have one of the identifiers in any version.
 
         :param named: contacts to find as well.
         """
@@ -316,7 +315,8 @@ class PersonSearch:
         wanted = {one for one in self._all_spellings(identifiers) if one.kind in BEGINNING}
         starts = [(prefix, one.local_part) for one in sorted(wanted) for prefix in PREFIXES]
         for prefix, start in starts:
-            # Digits alone are a system's own count. A query each: for many ranges at once, databases scan the table.
+            # IDs of digits only are a system's own numbering. One query each: for many ranges at once, databases scan
+            # the table.
             low = f"{prefix}{start}{'' if prefix else FIRST}"
             yield from self._with_ids(wanted, self._db.execute(CONTACTS_BEGINNING, low=low, high=prefix + start + LAST))
 
@@ -351,7 +351,7 @@ class PersonSearch:
         return (row.reject_id for row in rows if mentions.found_in(bytes(row.body)))
 
     def _pages(self, sql: str, after: dict[str, Any]) -> Iterator[Any]:
-        """Yield rows in the order of a key, which begins after a value and is part of each row."""
+        """Yield rows page by page in key order, after a key. The key is part of each row."""
         while rows := self._db.execute(sql, size=CHUNK, **after).all():
             yield from rows
             after = {name: getattr(rows[-1], name) for name in after}
@@ -371,14 +371,14 @@ class PersonSearch:
 
 
 def _contacts_named(db: Database, named: Iterable[Contact]) -> set[FoundContact]:
-    """Find contacts by their feed, account and ID; also contacts of which only versions are left."""
+    """Find contacts by their feed, account and ID, including contacts without a current version."""
     given = [contact._asdict() for contact in named]
     rows = rows_by_keys(db, CONTACTS_NAMED, given, source="text", account="text", contact_id="text")
     return {FoundContact(*row) for row in rows}
 
 
 def rows_by_keys(db: Database, sql: str, given: Iterable[dict[str, Any]], **types: str) -> list[Any]:
-    """Select rows by keys, some at a time."""
+    """Select rows by keys, in chunks."""
     left = iter(given)
     found: list[Any] = []
     while chunk := list(islice(left, CHUNK)):
@@ -387,7 +387,7 @@ def rows_by_keys(db: Database, sql: str, given: Iterable[dict[str, Any]], **type
 
 
 def stated_identifiers(row: Any) -> Iterator[Identifier]:
-    """Yield the identifiers that a row states of one person."""
+    """Yield the identifiers of one person in a row."""
     values = row._asdict()
     if number := values.get("number"):
         yield Identifier(Kind.NUMBER, number).as_wa_id()

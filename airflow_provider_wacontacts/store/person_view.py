@@ -1,7 +1,7 @@
 """
-One person as the store's tables show them: rows of the directory, and each contact with the history of its content.
+Read one person's rows: rows of the directory, and each contact with its change history.
 
-It looks up indexed columns only, and so finds less than an erasure, which searches texts as well.
+It only uses indexed columns, so it finds less than an erasure, which also searches texts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Change:
     A field that differs between a version and the one before it.
 
     :param field: its path, for example ``details.name``.
-    :param before: as JSON; ``None`` where the field was not there, like ``after``.
+    :param before: value as JSON; ``None`` if the field is missing, like ``after``.
     """
 
     field: str
@@ -63,7 +63,7 @@ class ContactVersion:
     A version of a contact's content.
 
     :param valid_to: ``None`` for the current one.
-    :param changes: since the version before it; all fields, for the oldest one that is shown.
+    :param changes: changes since the version before it; for the oldest version shown, all fields.
     """
 
     extraction_id: str | None
@@ -80,7 +80,7 @@ class FoundPerson:
     """
     The rows found by an identifier.
 
-    :param row_ids: of the rows that were looked at, without personal data, for an audit log.
+    :param row_ids: IDs of the rows that were read, without personal data, for an audit log.
     :param directory: rows of the directory, usually one.
     :param contacts: each contact, with its versions, the latest first.
     """
@@ -91,7 +91,7 @@ class FoundPerson:
 
 
 def read_person(db: Database, identifier: Identifier) -> FoundPerson:
-    """Look for a person by one identifier. The person may not be there: then nothing is found."""
+    """Find a person by one identifier. If the store has no such person, the result is empty."""
     wanted = identifier.as_wa_id()
     contacts = PersonSearch(db).contacts([wanted])[:MAX_CONTACTS]
     key = db.keys_of({wanted.kind: wanted.value})[f"{wanted.kind}_key"]

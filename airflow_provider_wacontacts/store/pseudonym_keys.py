@@ -1,8 +1,8 @@
 """
 The keys of numbers and identities: pseudonyms if the store has a secret, otherwise the identifiers themselves.
 
-Numbers and identities are stored in clear beside their keys. So a key shows whether it was made with the same secret,
-and can be computed again with another.
+Numbers and identities are stored unhashed next to their keys. So a key shows whether it was made with the same secret,
+and can be recomputed with another one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_provider_wacontacts.store.person_keys import refresh_person_keys
 __all__ = ["recompute_keys", "require_same_secret"]
 
 CHUNK = 1_000
-#: The oldest and the newest: keys that were made with different secrets are nowhere mixed.
+#: The oldest and the newest row suffice: keys of different secrets are never mixed.
 SAMPLES = """
 SELECT number, number_key FROM {at}wacontacts_number WHERE number_id IN (
     (SELECT min(number_id) FROM {at}wacontacts_number), (SELECT max(number_id) FROM {at}wacontacts_number)
@@ -47,9 +47,9 @@ FORGET_SECRETS = "UPDATE {at}wacontacts_account SET secret_id = NULL WHERE secre
 
 def require_same_secret(db: Database) -> None:
     """
-    Make sure that the store's numbers have keys of this connection's secret.
+    Require that the store's numbers have keys of this connection's secret.
 
-    :raises ConfigError: they have others; rows from before and after would not join.
+    :raises ConfigError: they have keys of another secret, so old and new rows would not join.
     """
     for row in db.execute(SAMPLES):
         if row.number_key != db.keys_of({Kind.NUMBER: row.number})["number_key"]:
@@ -64,10 +64,10 @@ def recompute_keys(context: StoreContext) -> int:
     """
     Compute the keys of all numbers and identities with the connection's secret, in one transaction.
 
-    Pseudonyms in contacts are not computed again: their values are not in the store. The next extraction of an account
-    may have another secret.
+    Pseudonyms in contacts are not recomputed, because the store does not have their original values. The next
+    extraction of an account may use another secret.
 
-    :returns: how many rows have new keys.
+    :returns: count of rows with new keys.
     :raises LandingError: the database failed; nothing has changed.
     """
 

@@ -1,10 +1,10 @@
 """
-Retention: removal of rows that are older than an age, beside tasks that write. No task waits for it.
+Retention: remove rows older than an age while tasks write. No task waits for it.
 
 Rows are found without a lock, a page at a time, and deleted in small transactions, with pauses between them. After a
-kill, run it again. What keeps purged rows from coming back stays: the limit is stored with the account, see
-:mod:`.superseded`, and extractions that loaded files, that the latest watermark or snapshot is taken from, or whose
-rows are still there, are kept.
+kill, run it again. To prevent purged versions from returning, the limit is stored with the account, see
+:mod:`.superseded`. A purge keeps extractions that loaded files, that define the watermark or the latest snapshot, or
+that still have rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_wacontacts.store.superseded import SUPERSEDED, delete_supe
 
 __all__ = ["PurgedRows", "purge"]
 
-#: Rows looked at in one query, and rows deleted in one transaction.
+#: Rows read in one query, and rows deleted in one transaction.
 PAGE = 5_000
 CHUNK = 500
 
@@ -39,7 +39,7 @@ SELECT r.reject_id AS row_id, r.received_at < :before AS is_old FROM {at}waconta
 WHERE r.reject_id > :after ORDER BY r.reject_id LIMIT :size
 """
 DELETE_REJECTS = "DELETE FROM {at}wacontacts_rejected_row WHERE reject_id IN :row_ids"
-#: The age of a check is the time since anything happened to it, or since it was to end.
+#: The age of a check is the time since its last event, or since its deadline.
 TIMES_OF_CHECK = ("heartbeat_at", "deferred_until", "finished_at", "deadline_at", "resolved_at")
 OLD_CHECK = f"""
     {{greatest}}(c.created_at, {", ".join(f"coalesce(c.{name}, c.created_at)" for name in TIMES_OF_CHECK)}) < :before
@@ -48,7 +48,7 @@ CHECKS = f"""
 SELECT c.check_number AS row_id, {OLD_CHECK} AS is_old FROM {{at}}wacontacts_check c
 WHERE c.check_number > :after ORDER BY c.check_number LIMIT :size
 """
-#: Readers of a check that is half deleted see that it failed.
+#: A partly deleted check is shown as failed.
 MARK_CHECKS = "UPDATE {at}wacontacts_check SET state = 'failed', error = 'Purged' WHERE check_number IN :row_ids"
 RESULTS = """
 FROM {at}wacontacts_check_result r JOIN {at}wacontacts_check c ON c.check_id = r.check_id
@@ -59,8 +59,8 @@ DELETE FROM {{at}}wacontacts_check_result
 WHERE (check_id, ordinal) IN (SELECT r.check_id, r.ordinal {RESULTS} LIMIT :size)
 """
 DELETE_CHECKS = "DELETE FROM {at}wacontacts_check WHERE check_number IN :row_ids"
-#: The first complete extraction of an account is the end of its baseline; the newest are its watermark, and what the
-#: next snapshot is compared with.
+#: The first complete extraction of an account ends its baseline. The newest ones define its watermark, and are compared
+#: with the next snapshot.
 BOUNDS = """
 SELECT min(extracted_at) AS first_at, max(covered_until) AS covered_until, max(extraction_number) AS last_number,
     max(CASE WHEN groups_seen IS NOT NULL THEN extracted_at END) AS groups_at,
@@ -103,7 +103,7 @@ class PurgedRows(NamedTuple):
     """
     Counts of purged rows.
 
-    :param results: results of the checks, rejected inputs among them.
+    :param results: results of the checks, including rejected inputs.
     :param rejects: rejected rows of extractions.
     :param versions: superseded versions of contacts.
     """
@@ -121,11 +121,11 @@ def purge(
     """
     Remove rows that are older than an age. Followers of the change log see purged versions as ``erased``.
 
-    The age of a check counts from its end, that of a rejected row from its receipt, that of an extraction from its end
-    or last sign of life, and that of a version from when another superseded it.
+    Ages start at the end of a check, the receipt of a rejected row, the end or last heartbeat of an extraction, and the
+    time when another version superseded a version.
 
     :param max_age: one day or longer.
-    :param kinds: some of :data:`~.records.retention.KINDS`.
+    :param kinds: one or more of :data:`~.records.retention.KINDS`.
     :param dry_run: only count.
     :raises ConfigError: the age is too short, or a kind is unknown.
     :raises LandingError: the database failed. Run it again.
@@ -135,7 +135,7 @@ def purge(
     if not kinds or not {*kinds} <= {*KINDS}:
         raise ConfigError(f"Set what to purge to one or more of {', '.join(KINDS)}.")
     own = _Purge(context, context.now() - max_age, dry_run=dry_run)
-    # Extractions come last: they stay as long as their versions and rejected rows do.
+    # Extractions come last: they are kept while they have versions or rejected rows.
     works: Mapping[str, Callable[[], PurgedRows]] = {
         "checks": own.checks,
         "rejects": own.rejects,
@@ -178,7 +178,7 @@ class _Purge:
         deleted = 0
         for account_id in self._account_ids():
             if not self._dry_run:
-                # What was written before the limit was there is found; what is written from now on keeps to it.
+                # Versions written before the limit was stored are found here. Later transactions observe the limit.
                 self._store_limit("versions_purged_before", account_id)
                 self._context.locks.wait_for_writers()
             for ids in self._old(VERSIONS, account_id=account_id):
@@ -235,7 +235,7 @@ class _Purge:
         return len(deleted.version_ids)
 
     def _run(self, work: Callable[[Database], int]) -> int:
-        """Do work in a small transaction, and pause as long as it took: others then come in between."""
+        """Do work in a small transaction, and pause as long as it took, so that other tasks can write."""
         started = time.monotonic()
         done = self._context.run_yielding(work)
         time.sleep(time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""Deliveries to a webhook that cannot be read, kept for a look at what the client sent."""
+"""Webhook deliveries that cannot be parsed, kept to inspect what the client sent."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def store_rejected_deliveries(
     context: StoreContext, reason: str, bodies: Iterable[bytes], *, received_at: datetime
 ) -> None:
     """
-    Store deliveries, each once, however often it is repeated. One that mentions an erased person is not stored.
+    Store deliveries, each once, even if it is repeated. Deliveries that mention an erased person are not stored.
 
     :param received_at: when they arrived, timezone-aware.
     :raises LandingError: the database failed.
     """
-    # In one order, so that two writers do not wait for each other.
+    # Sorted, so that two writers do not deadlock.
     rejects = [Reject(reason, body) for body in sorted(set(bodies))]
 
     def work(db: Database) -> None:

@@ -1,4 +1,4 @@
-"""The store's tables and views: created, upgraded, and checked before any request is sent."""
+"""Create, upgrade and check the store's tables and views."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Found(NamedTuple):
     """
     The schema that was found.
 
-    :param version: the last migration that was applied; 0 where there are no tables.
+    :param version: the last migration that was applied; 0 if there are no tables.
     :param writable_from: the oldest version of the package that may write such tables.
     """
 
@@ -48,12 +48,12 @@ class _Found(NamedTuple):
 
 def upgrade(engine: Engine, table_schema: str | None = None, file_mode: int = FILE_MODE) -> tuple[int, int]:
     """
-    Create the store's tables, or bring them to what this version of the package writes; safe to run at any time.
+    Create the store's tables, or upgrade them to this package's version. It is safe to run at any time.
 
-    :param table_schema: PostgreSQL schema, created where it is missing; ``None`` for the connection's own.
+    :param table_schema: PostgreSQL schema, created if it is missing; ``None`` for the connection's own.
     :param file_mode: permissions of a new SQLite file.
-    :returns: the version that was found, 0 where there were no tables, and the one that they are of now.
-    :raises ConfigError: the tables are of a newer or an unreleased version of the package, or may not be created.
+    :returns: the version that was found, 0 if there were no tables, and the current version.
+    :raises ConfigError: the tables have a newer or unreleased version, or may not be created.
     :raises LandingError: the database failed.
     """
     found = check(
@@ -66,10 +66,10 @@ def upgrade(engine: Engine, table_schema: str | None = None, file_mode: int = FI
 
 def prepare(context: StoreContext) -> None:
     """
-    Make sure that the tables can be written; to be called before any request is sent.
+    Check that the tables can be written. Call it before any request is sent.
 
-    :raises ConfigError: the tables are of a newer version of the package or of an unreleased one, or may not be created
-        or upgraded; or another secret was used before.
+    :raises ConfigError: the tables have a newer or unreleased version, may not be created or upgraded, or were used
+        with another secret.
     :raises LandingError: the database failed.
     """
     check(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
@@ -80,9 +80,9 @@ def prepare(context: StoreContext) -> None:
 
 def version_of(transactions: Transactions, tables: Tables) -> int:
     """
-    Return the version of the tables, whatever this package writes; 0 where there are none.
+    Return the version of the tables, which may not be this package's; 0 if there are none.
 
-    :raises ConfigError: the tables are of an unreleased version of the package.
+    :raises ConfigError: the tables have an unreleased version.
     :raises LandingError: the database failed, or does not allow it.
     """
     return _find(transactions, tables).version
@@ -90,11 +90,11 @@ def version_of(transactions: Transactions, tables: Tables) -> int:
 
 def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
-    Make sure that the tables are what this package writes: one query where they are.
+    Check that the tables have this package's version, with one query if they do.
 
-    :param auto_upgrade: create or upgrade them where they are not.
-    :returns: the version that was found; 0 where there were no tables.
-    :raises ConfigError: they are newer, unreleased, or older and may not be changed.
+    :param auto_upgrade: create or upgrade them if they do not.
+    :returns: the version that was found; 0 if there were no tables.
+    :raises ConfigError: the tables are newer, unreleased, or older and may not be upgraded.
     """
     if auto_upgrade:
         transactions.create_file()
@@ -150,7 +150,7 @@ def _require_utf8(connection: Connection) -> None:
 
 
 def _create_schema(connection: Connection, tables: Tables) -> None:
-    # CREATE SCHEMA IF NOT EXISTS asks for the right to create even where the schema is there.
+    # CREATE SCHEMA IF NOT EXISTS requires the privilege CREATE even if the schema exists.
     if tables.table_schema and tables.table_schema not in inspect(connection).get_schema_names():
         connection.exec_driver_sql(f"CREATE SCHEMA {tables.driver_prefix[:-1]}")
 
@@ -165,8 +165,8 @@ def _find(transactions: Transactions, tables: Tables) -> _Found:
     except (ConfigError, StoreError):
         if not transactions.was_connected:
             raise
-        # The query ended its transaction. Where the tables are there, another worker has just created them, or the
-        # error comes again.
+        # The failed query ended its transaction. If the tables exist now, another worker has just created them.
+        # Otherwise the error is raised again.
         with transactions.read() as connection:
             return _find_by_name(connection, tables)
 

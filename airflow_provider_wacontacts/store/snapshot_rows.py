@@ -1,4 +1,4 @@
-"""A snapshot's contacts compared with the tables: known, missing and gone ones."""
+"""Compare a snapshot's contacts with the tables: known, missing and gone ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite
 __all__ = ["Known", "SnapshotRows", "version_to_land"]
 
 IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
-#: Which contacts can be missing from a snapshot. An id that shows no type, for example a pseudonym, is of neither.
+#: The contacts that can be missing from a snapshot. An ID without a type, for example a pseudonym, has neither type.
 SCOPES = {None: "1 = 1", True: IS_GROUP, False: f"NOT {IS_GROUP} AND h.contact_id LIKE '%@%'"}
 
 CURRENT = "FROM {at}wacontacts_contact_current h WHERE h.account_id = :account_id"
@@ -26,8 +26,8 @@ KNOWN_SQLITE = f"""
 SELECT h.contact_id, h.updated_at, h.last_seen_at, h.row_hash, h.is_present
 {CURRENT} AND h.contact_id IN :contact_ids
 """
-#: One lookup in the index a contact. A planner that is left to choose may scan the account for each batch: within one
-#: transaction its statistics do not include the new rows.
+#: One index lookup for each contact. Otherwise the planner may scan the account for each batch: within one transaction
+#: its statistics do not include the new rows.
 KNOWN_POSTGRES = f"""
 SELECT known.contact_id, known.updated_at, known.last_seen_at, known.row_hash, known.is_present
 FROM unnest(CAST(:contact_ids AS text[])) AS given (contact_id)
@@ -41,7 +41,7 @@ MARK_SEEN = """
 UPDATE {at}wacontacts_contact_current SET last_seen_at = :seen_at
 WHERE account_id = :account_id AND contact_id = :contact_id AND last_seen_at < :seen_at
 """
-#: One lookup a contact, as in KNOWN_POSTGRES.
+#: One lookup for each contact, as in KNOWN_POSTGRES.
 MARK_UNCHANGED_POSTGRES = f"""
 INSERT INTO {{at}}wacontacts_contact_current AS kept ({VERSION_COLUMNS})
 SELECT {VERSION_COLUMNS.replace("contact_id", "known.contact_id").replace("row_hash", "known.row_hash")}
@@ -122,12 +122,13 @@ def version_to_land(record: Record, known: Known | None, seen_at: datetime) -> R
     """
     Decide how a contact of a snapshot is stored.
 
-    A contact that was seen at that time already, or later, is settled by the first of its rows. So a contact that is
-    in a list twice has one version, and no two versions of a contact have the same time, also if two responses came
-    within a second.
+    A contact that was already seen at this time or later is skipped: its first row counts. So a contact that is listed
+    twice gets one version, and no two versions of a contact have the same time, even if two responses came within a
+    second.
 
-    :param known: its current state; ``None`` where it has none.
-    :returns: a new state of the snapshot's time, or the current one, to be widened; ``None`` where it is settled.
+    :param known: its current version; ``None`` if it has none.
+    :returns: a new version with the snapshot's time, or the current one with wider seen times; ``None`` if it is
+        skipped.
     """
     if known is None:
         return record._replace(updated_at=seen_at)
@@ -147,7 +148,7 @@ class SnapshotRows:
         self._seen_at = seen_at
 
     def known(self, contact_ids: Iterable[str]) -> Mapping[str, Known]:
-        """Return the current states of the contacts that have one."""
+        """Return the current versions of known contacts."""
         if self._connection.dialect.name == "postgresql":
             query = text(KNOWN_POSTGRES.format(at=self._at))
         else:
@@ -166,10 +167,10 @@ class SnapshotRows:
 
     def mark_unchanged(self, hashes: Mapping[str, bytes]) -> Collection[str]:
         """
-        Count contacts as seen that are as they were when they were last seen.
+        Mark unchanged contacts as seen.
 
-        :param hashes: of the rows in the snapshot, by contact.
-        :returns: those contacts.
+        :param hashes: hashes of the rows in the snapshot, by contact.
+        :returns: the unchanged contacts.
         """
         in_order = sorted(hashes)
         if self._connection.dialect.name == "postgresql":
@@ -184,7 +185,7 @@ class SnapshotRows:
         return set(unchanged)
 
     def mark_seen(self, contact_ids: Iterable[str]) -> None:
-        """Count contacts as seen whose rows could not be kept: they are still there, with their last known content."""
+        """Mark contacts with rejected rows as seen: they still exist, with their last known content."""
         given = [{**self._given, "contact_id": contact_id} for contact_id in contact_ids]
         if given:
             self._connection.execute(self._timed(MARK_SEEN), given)
@@ -196,9 +197,9 @@ class SnapshotRows:
 
     def kept(self, taken_at: tuple[datetime | None, datetime | None]) -> int:
         """
-        Count the contacts of an earlier snapshot that were seen at this snapshot's time, too.
+        Count the contacts of an earlier snapshot that are also in this one.
 
-        :param taken_at: when the earlier one of the groups was taken, and that of the others; ``None`` for none.
+        :param taken_at: times of the earlier snapshots of groups and of others; ``None`` for none.
         """
         scopes = (IS_GROUP, f"NOT {IS_GROUP}")
         return sum(self._kept(scope, moment) for scope, moment in zip(scopes, taken_at, strict=True) if moment)
@@ -209,15 +210,14 @@ class SnapshotRows:
 
     def mark_gone(self, first: int, *, group: bool | None) -> int:
         """
-        Mark contacts that were not seen as gone, in one statement a table.
+        Mark contacts that were not seen as gone, with one statement for each table.
 
-        A gone version keeps the last known content of the contact: a query over ``current`` that leaves out the gone,
-        and one that does not, find the same columns filled. Later snapshots without it do not widen it, which
-        would cost more with each gone contact.
+        A gone version keeps the last known content of the contact, so queries with and without gone contacts find the
+        same columns filled. Later snapshots do not widen its seen times, which would cost more with each gone contact.
 
-        :param first: the first number that a version may get.
-        :param group: groups only, or persons only; both where it is ``None``.
-        :returns: how many there are; their versions are numbered from ``first`` on.
+        :param first: the first free version ID.
+        :param group: groups only, or persons only; ``None`` for both.
+        :returns: their count; their version IDs start at ``first``.
         """
         insert = self._timed(GONE, scope=SCOPES[group]).bindparams(bindparam("first", type_=BigInteger))
         gone = self._connection.execute(insert, {**self._given, "first": first}).rowcount

@@ -1,10 +1,10 @@
 """
-Snapshots on their way into the tables: responses that hold all contacts of an account at once, without times.
+Load snapshots: responses with all contacts of an account, without update times.
 
-A snapshot is one transaction: readers see all of it or nothing, and a worker that is killed leaves only a running row
-in the ledger. The transaction locks the account's row first, so snapshots of one account are written one after the
-other, and an attempt that waits for the lock can still be taken over. Contacts are written in batches, which bounds
-memory. The database finds which contacts are known and which are missing.
+A snapshot is loaded in one transaction: readers see all of it or nothing, and a killed worker leaves only a running row
+in the ledger. The transaction locks the account's row first, so snapshots of one account are written one by one, and an
+attempt that waits for the lock can still be taken over. Contacts are written in batches, which limits memory use. The
+database finds which contacts are known and which are missing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Sums(NamedTuple):
 
 
 class SnapshotExtraction(ExtractionAttempt):
-    """One attempt at a snapshot; made by :meth:`.Store.begin_snapshot`. Attempts before it have committed nothing."""
+    """One attempt at a snapshot, created by :meth:`.Store.begin_snapshot`. Earlier attempts have committed nothing."""
 
     def __init__(self, context: StoreContext, begun: ledger.StartedExtraction, *, group: bool | None) -> None:
         super().__init__(context, begun)
@@ -87,25 +87,26 @@ class SnapshotExtraction(ExtractionAttempt):
         fields: Callable[[], FieldObservation | None] = lambda: None,
     ) -> ledger.ExtractionResult:
         """
-        Commit a whole snapshot and close the attempt, after other snapshots of the account that are being written.
+        Commit a whole snapshot, after concurrent snapshots of the account, and close the attempt.
 
-        A new or changed contact gets a version of the snapshot's time. The seen times of an unchanged one widen. If the
-        snapshot is complete, a missing contact gets a ``gone`` version, which keeps the last known payload. A snapshot
-        older than the newest one of the same types of contacts is ``refused``, and nothing of it is written. Of rows
-        with the same id the first counts. Rows that the database refuses become rejects. Erased contacts are skipped,
-        and count only when snapshots are compared in size; rows of them that the erasure could not find are erased now.
+        A new or changed contact gets a version with the snapshot's time. The seen times of an unchanged one widen. If
+        the snapshot is complete, a missing contact gets a ``gone`` version, which keeps the last known payload. A
+        snapshot older than the newest one of the same types of contacts is ``refused``, and nothing of it is written.
+        If several rows have the same ID, the first one counts. Rows that the database refuses become rejects. Erased
+        contacts are skipped, and count only when sizes of snapshots are compared. Rows of them that the erasure could
+        not find are erased now.
 
-        :param records: makes an iterable of the contacts, in the order of the response; called again if the transaction
-            is retried. Their ``updated_at`` is ignored.
+        :param records: returns the contacts in the order of the response; called again if the transaction is retried.
+            Their ``updated_at`` is ignored.
         :param extracted_at: when the system responded.
         :param size: bytes received.
-        :param is_cut: a limited number of contacts was requested, and as many came.
+        :param is_cut: whether the response has as many contacts as the requested limit.
         :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
         :param guard: when fewer contacts than before are accepted as complete.
-        :param unkept: ids of contacts that are in the response only as rejects: they are not gone.
-        :param has_unidentified: there are rejects without a readable id, which may be of any contact.
+        :param unkept: IDs of contacts with only rejected rows in the response: they are not gone.
+        :param has_unidentified: whether there are rejects without a readable ID, which may be any contact.
         :param pages: responses received.
-        :param fields: returns the fields of the contacts, after these were written.
+        :param fields: returns the fields of the contacts; called after these were written.
         :returns: the result, ``complete``, ``incomplete`` or ``refused``.
         :raises LandingError: another attempt has taken over, the database failed, or the newest snapshot is dated in
             the future; nothing was written.
@@ -162,13 +163,13 @@ class _Landing:
         self._extracted_at = extracted_at
         self._erased = NO_SUPPRESSIONS
         self._skipped: set[str] = set()
-        #: What records of erased people name, and the suppression list lacks.
+        #: Identifiers in records of erased people that the suppression list lacks.
         self.unlisted: set[Named] = set()
         self._changes = Changes(begun.account_id)
         self._first = 0
 
     def lock(self) -> None:
-        """Lock the account, then the extraction: until then a retry may take over."""
+        """Lock the account, then the extraction. Until then, a retry may take over."""
         account = self._tables.account.c.account_id
         own = select(account).where(account == self._begun.account_id)
         self._connection.execute(own.with_for_update(key_share=True))
@@ -191,14 +192,14 @@ class _Landing:
         )
 
     def seen(self) -> tuple[int, int]:
-        """Count the groups, and the others, in the response, skipped ones included."""
+        """Count the groups, and the others, in the response, including skipped ones."""
         groups, others = self.rows.seen()
         skipped_groups = sum(name.endswith(GROUP) for name in self._skipped)
         return groups + skipped_groups, others + len(self._skipped) - skipped_groups
 
     @property
     def skipped(self) -> int:
-        """The contacts of erased people in the response. They may well have been in the snapshots before."""
+        """The contacts of erased people in the response. Earlier snapshots may include them."""
         return len(self._skipped)
 
     def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
@@ -213,7 +214,7 @@ class _Landing:
         return sums
 
     def mark_gone(self, sums: _Sums, *, group: bool | None) -> int:
-        """Mark contacts that are missing as gone; return how many."""
+        """Mark missing contacts as gone; return their count."""
         first = self._first + sums.rows + sums.rejected
         gone = self.rows.mark_gone(first, group=group)
         self._changes.extend("gone", range(first, first + gone))
@@ -231,7 +232,7 @@ class _Landing:
         groups_seen: int | None = None,
         others_seen: int | None = None,
     ) -> ledger.ExtractionResult:
-        """Close the extraction with what the snapshot brought, and write the change log."""
+        """Close the extraction with the snapshot's counts, and write the change log."""
         connection, tables, own = self._connection, self._tables, self._begun.extraction_id
         counts = ledger.CommitCounts(sums.rows, sums.new_versions, sums.rejected, pages, size)
         ledger.count(
@@ -256,7 +257,7 @@ class _Landing:
         first_rows: dict[str, Record] = {}
         for record in records:
             first_rows.setdefault(record.contact_id, record)
-        # A repaired row has its version flagged.
+        # The versions of repaired rows are flagged.
         hashes = {name: record.row_hash for name, record in first_rows.items() if not record.repaired}
         for name in self.rows.mark_unchanged(hashes):
             del first_rows[name]

@@ -1,5 +1,5 @@
 """
-The state of a store: which feeds were synced, how far they are covered and what they miss, what its senders have spent.
+The status of a store: watermarks, coverage and gaps of its feeds, and spent budgets of its senders.
 
 .. code-block:: python
 
@@ -8,8 +8,8 @@ The state of a store: which feeds were synced, how far they are covered and what
         feeds = read_feeds(db, selection, now=now, late_after=context.late_after)
         senders = read_senders(db, selection, now=now)
 
-Nothing is written, and nothing is locked. The ledger of two years of hourly windows is read in the database; a few rows
-for each account come out of it. All times are timezone-aware, UTC; counts are 0 and up.
+Nothing is written, and nothing is locked. The database aggregates the ledger, for example two years of hourly windows,
+to a few rows for each account. All times are timezone-aware, UTC; counts are 0 and up.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ GROUP BY c.sender, r.reason ORDER BY c.sender, count(*) DESC, r.reason
 
 Row: TypeAlias = dict[str, Any]
 
-#: The plus sign keeps the index by account out of it: going through a ledger of years in its own order is quicker.
+#: The plus sign prevents the use of the index by account: a scan of a ledger of years in its own order is faster.
 OWN = "+e.account_id IN :account_ids"
 
 ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
-#: An attempt that gives no sign of life, and whose task is not deferred, is lost.
+#: An attempt without a heartbeat is lost, unless its task is deferred.
 STATE = f"CASE WHEN e.state = 'running' AND {IS_SILENT} THEN 'lost' ELSE e.state END"
 STATES = f"""
 SELECT e.account_id, {STATE} AS state, count(*) AS tries, min(e.extracted_at) AS first_at,
@@ -115,7 +115,7 @@ TIMES_OF_NEWEST = ("window_start", "window_end", "extracted_at", "finished_at", 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Which feeds are looked at.
+    The feeds to read.
 
     :param sources: ``turn``, ``green_api``, ``whatsapp_business``; empty for all.
     :param accounts: accounts and senders; empty for all.
@@ -125,19 +125,19 @@ class Selection:
     accounts: frozenset[str] = frozenset()
 
     def takes(self, source: str, account: str) -> bool:
-        """Return whether an account, or a sender, is among them."""
+        """Return whether an account or a sender is selected."""
         return (not self.sources or source in self.sources) and (not self.accounts or account in self.accounts)
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
     """
-    The complete extraction of an account that reaches furthest.
+    The complete extraction of an account with the latest watermark.
 
-    :param window_start: ``None``, like ``window_end`` and ``lateness_s``, of a snapshot.
-    :param reached_at: up to when contacts are in the store: the end of the window, or the time of the snapshot. A
-        window that was synced before it ended reaches as far as its extraction.
-    :param groups_seen: of a snapshot, the groups in it; ``None`` if they were not requested, like ``others_seen``.
+    :param window_start: ``None``, like ``window_end`` and ``lateness_s``, for a snapshot.
+    :param reached_at: the watermark: the end of the window, or the time of the snapshot. If a window was synced before
+        it ended, the watermark is the time of the extraction.
+    :param groups_seen: groups in a snapshot; ``None`` if they were not requested, like ``others_seen``.
     """
 
     extraction_id: str
@@ -161,8 +161,8 @@ class Unfinished:
     Unfinished attempts: running ones, and ones that started after the last complete one.
 
     :param state: ``running``, ``lost``, ``failed``, ``abandoned``, ``incomplete`` or ``refused``.
-    :param reason: the error's class, or why a snapshot is not complete, in a word.
-    :param first_at: when the first of them was begun.
+    :param reason: the error's class, or the reason why a snapshot is not complete.
+    :param first_at: start of the first one.
     """
 
     state: str
@@ -177,7 +177,7 @@ class Rejected:
     """
     Rejected rows with one reason.
 
-    :param last_at: when the last of it came in.
+    :param last_at: time of the last one.
     """
 
     reason: str
@@ -190,14 +190,14 @@ class Feed:
     """
     An account of Turn.io or GREEN-API.
 
-    :param newest: ``None`` where no sync was ever complete.
-    :param covered_from: the start of the first complete window; ``None``, like ``baseline_until``, of snapshots.
-    :param baseline_until: when the account was first synced: of what precedes it only the latest versions were seen.
+    :param newest: ``None`` if no sync was ever complete.
+    :param covered_from: the start of the first complete window; ``None``, like ``baseline_until``, for snapshots.
+    :param baseline_until: when the account was first synced. Before this, only latest versions are known.
     :param gaps: intervals between the first window and the last that no extraction covers, ascending.
-    :param lossy: intervals that were synced, but never in time, so that versions in them may have been overwritten;
-        ascending, without the baseline.
-    :param extractions: how many there are, by state.
-    :param contacts: how many are ``present`` and ``gone``; ``None`` where they were not counted.
+    :param lossy: intervals that were never synced in time, so versions in them may have been overwritten; ascending,
+        without the baseline.
+    :param extractions: count by state.
+    :param contacts: counts of ``present`` and ``gone`` contacts; ``None`` if they were not counted.
     """
 
     source: str
@@ -242,9 +242,9 @@ class Sender:
 
 def read_watermarks(db: Database, selection: Selection, *, now: datetime) -> list[Feed]:
     """
-    Read the newest complete extraction of each account, and how many there are by state; nothing else.
+    Read only the newest complete extraction of each account, and the count of extractions by state.
 
-    It needs no more than the right to read ``wacontacts_account`` and ``wacontacts_extraction``.
+    It needs SELECT on ``wacontacts_account`` and ``wacontacts_extraction``.
 
     :returns: by source, then account.
     """
@@ -257,8 +257,8 @@ def read_feeds(
     """
     Read the status of each account.
 
-    :param late_after: how long after its end a window may be synced in time, inclusive.
-    :param with_contacts: count the contacts, which goes through all of them.
+    :param late_after: maximum sync lag of a window that is synced in time, inclusive.
+    :param with_contacts: count the contacts, which scans all of them.
     :returns: by source, then account.
     """
     silent_since = now - LOST_AFTER
@@ -284,7 +284,7 @@ def read_feeds(
 
 
 def _feeds(db: Database, selection: Selection, silent_since: datetime) -> list[tuple[int, Feed, datetime | None]]:
-    """Return each account with its key, and when it was first synced."""
+    """Return each account with its key, and the time of its first sync."""
     accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
     states = _rows(db, [account.account_id for account in accounts], STATES, silent_since=silent_since)
 
@@ -339,8 +339,8 @@ def read_senders(
     """
     Read the status of each sender that the store knows.
 
-    :param now: timezone-aware; decides the day of the budget and overdue checks.
-    :param limits: how many checks a sender may make in a day, where that is known. Senders in it are always listed.
+    :param now: timezone-aware; determines the day of the budget and overdue checks.
+    :param limits: daily checks of the senders, where known. These senders are always listed.
     :returns: by sender.
     """
     known = limits or {}

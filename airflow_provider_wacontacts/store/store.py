@@ -1,4 +1,4 @@
-"""The store: the front of the tables that contacts are loaded into."""
+"""The store: the interface to the tables that contacts are loaded into."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class Store:
     """
     The tables that contacts are loaded into.
 
-    :param engine: PostgreSQL by psycopg or psycopg2, or SQLite. Nothing is connected to yet.
+    :param engine: PostgreSQL with psycopg or psycopg2, or SQLite. The store does not connect yet.
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
     :param auto_upgrade: create or upgrade the tables if needed.
-    :param late_after: how long after its end a window may be synced in time, inclusive.
+    :param late_after: maximum sync lag of a window that is synced in time, inclusive.
     :param now: replaces the database's clock in tests, timezone-aware.
-    :param secret: the secret of pseudonyms, which keys the suppression list and joins the directory; may be ``None``.
+    :param secret: the secret of pseudonyms, the key of the suppression list and of the directory's joins; may be
+        ``None``.
     :param file_mode: permissions of a new SQLite file.
-    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for what suits a task.
-    :param name: of the store, for errors: for example ``Connection 'wacontacts_store'``.
-    :raises ConfigError: another database or driver, or a ``table_schema`` in SQLite.
+    :param max_wait: how long a connection, a lock or a statement may take; ``None`` for a task's limits.
+    :param name: the store's name in errors, for example ``Connection 'wacontacts_store'``.
+    :raises ConfigError: the database or driver is not supported, or SQLite has a ``table_schema``.
     """
 
     def __init__(
@@ -69,10 +70,10 @@ class Store:
 
     def prepare(self) -> None:
         """
-        Make sure that the tables can be written; to be called before any request is sent.
+        Check that the tables can be written. Call it before any request is sent.
 
-        :raises ConfigError: they are of a newer or an unreleased version of the package, or may not be created or
-            upgraded; or people were erased with another secret.
+        :raises ConfigError: the tables have a newer or unreleased version, or may not be created or upgraded; or people
+            were erased with another secret.
         :raises LandingError: the database failed.
         """
         schema.prepare(self.context)
@@ -100,11 +101,11 @@ class Store:
         secret_id: str | None = None,
     ) -> Extraction:
         """
-        Begin an extraction, taking over from the unfinished one of the same task, window and options, if there is one.
+        Begin an extraction. It takes over from an unfinished one of the same task, window and options.
 
         The extraction that is taken over becomes ``abandoned``, and its further commits fail.
 
-        :param window: ``None`` without one; a snapshot begins with :meth:`begin_snapshot`.
+        :param window: ``None`` if there is none; a snapshot begins with :meth:`begin_snapshot`.
         :param options_digest: a short string that differs if the request differs.
         :param uri: where the contacts are loaded to or from, without login and password.
         :param secret_id: identifies the secret of their pseudonyms; ``None`` without pseudonyms.
@@ -127,10 +128,10 @@ class Store:
         secret_id: str | None = None,
     ) -> SnapshotExtraction:
         """
-        Begin a snapshot, taking over as :meth:`begin` does. The attempt before it has committed nothing.
+        Begin a snapshot. It takes over like :meth:`begin`; the earlier attempt has committed nothing.
 
         :param group: ``True`` for groups only, ``False`` for persons only, ``None`` for both.
-        :param options_digest: a short string that differs if the request, ``group`` included, differs.
+        :param options_digest: a short string that differs if the request, including ``group``, differs.
         :param uri: where the contacts are loaded to or from, without login and password.
         :param secret_id: identifies the secret of their pseudonyms; ``None`` without pseudonyms.
         :raises ConfigError: the account has pseudonyms of another secret.
@@ -141,7 +142,7 @@ class Store:
 
     def has_landed(self, source: str, account: str, uri: str) -> bool:
         """
-        Return whether an extraction has loaded all that is at a URI.
+        Return whether an extraction has loaded all files at a URI.
 
         :raises LandingError: the database failed.
         """

@@ -1,5 +1,5 @@
 """
-Versions that were superseded long ago: which of them an account no longer keeps, and how they are deleted.
+Find and delete versions that were superseded before an account's purge limit.
 
 A purge stores its limit with the account, as ``versions_purged_before``. From then on, a version whose validity ended
 before the limit is not kept when it arrives again, from a backfill or a file. The current version of a contact is
@@ -19,7 +19,7 @@ from airflow_provider_wacontacts.store.migrations.contacts import VALID_TO
 
 __all__ = ["SUPERSEDED", "DeletedVersions", "delete_superseded", "without_purged"]
 
-#: Whether version ``v`` was superseded before a time: it ends before then in ``wacontacts_history``.
+#: Whether version ``v`` was superseded before a time, according to ``wacontacts_history``.
 SUPERSEDED = f"""
     v.updated_at <= :before AND {VALID_TO} <= :before AND NOT EXISTS (
         SELECT 1 FROM {{at}}wacontacts_contact_current c
@@ -27,7 +27,7 @@ SUPERSEDED = f"""
     )
 """
 GIVEN = "v.account_id = :account_id AND v.version_id IN (SELECT given.version_id FROM {given})"
-#: A version that a sync is writing is left for the next purge. While a version is locked, it cannot become current.
+#: Versions that a sync is writing are left for the next purge. A locked version cannot become current.
 LOCK = f"SELECT v.version_id FROM {{at}}wacontacts_contact_version v WHERE {GIVEN} FOR UPDATE SKIP LOCKED"
 FOUND = f"""
 SELECT v.version_id, p.user_id, p.lid FROM {{at}}wacontacts_contact_version v
@@ -40,7 +40,7 @@ LIMIT = "SELECT versions_purged_before FROM {at}wacontacts_account WHERE account
 
 
 class DeletedVersions(NamedTuple):
-    """Versions that were deleted, and what they stated beside a WhatsApp ID."""
+    """Deleted versions, and the identifiers that they linked to a WhatsApp ID."""
 
     version_ids: list[int]
     user_ids: set[str]
@@ -48,7 +48,7 @@ class DeletedVersions(NamedTuple):
 
 
 def delete_superseded(db: Database, account_id: int, version_ids: Iterable[int], before: datetime) -> DeletedVersions:
-    """Delete the versions among some that were superseded before a time, except locked ones."""
+    """Delete the given versions that were superseded before a time, except locked ones."""
     ids = list(version_ids)
     if not db.is_sqlite:
         ids = [version_id for (version_id,) in _execute(db, LOCK, account_id, ids)]
@@ -63,7 +63,7 @@ def without_purged(db: Database, account_id: int, new: Mapping[int, str]) -> Map
     """
     Delete new versions that a purge of the account would have deleted; return the others.
 
-    To be called while the writer lock is held: a purge stores its limit, and waits for such transactions.
+    Call it while the writer lock is held: a purge stores its limit, and waits for such transactions.
 
     :param new: versions by ID, with their kind of change.
     """

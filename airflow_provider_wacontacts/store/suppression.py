@@ -22,7 +22,7 @@ KEY_BYTES = 32
 
 
 class DumpedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A random key of hashes. With it, numbers can be found by trying all of them."""
+    """A random key of hashes. It is secret: with it, numbers can be found by brute force."""
 
     key_id: str
     key: bytes
@@ -38,7 +38,7 @@ class DumpedHash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dump(msgspec.Struct, frozen=True, kw_only=True):
-    """A suppression list as it is written to a file."""
+    """A suppression list in a file."""
 
     hashes: list[DumpedHash]
     keys: list[DumpedKey] = []
@@ -48,7 +48,7 @@ class StoredSuppressionList:
     """
     The suppression list of one store. Threads may share it.
 
-    :param secret: the secret of pseudonyms, which keys the hashes; ``None`` for a key that the store keeps.
+    :param secret: the secret of pseudonyms, used as the key of the hashes; ``None`` for a key that the store keeps.
     """
 
     def __init__(self, tables: Tables, locks: Locks, secret: bytes | None) -> None:
@@ -63,7 +63,7 @@ class StoredSuppressionList:
         """
         Return the list for a transaction that writes people's rows. Erasures wait until it ends.
 
-        It costs one query of a small table; the hashes are read again only after another erasure.
+        It costs one query on a small table. The hashes are only reread after another erasure.
 
         :raises ConfigError: people were erased with another secret than this connection's.
         """
@@ -81,7 +81,7 @@ class StoredSuppressionList:
         return found
 
     def read(self, connection: Connection) -> SuppressionList:
-        """Read the list, with the changes of this transaction."""
+        """Read the list, including the changes of this transaction."""
         return SuppressionList(self._hashes(connection))
 
     def key(self, connection: Connection, now: datetime) -> SuppressionKey:
@@ -107,7 +107,7 @@ class StoredSuppressionList:
         """
         Return the list and the keys that the store keeps, for a copy that survives the store.
 
-        Hashes that were made with the secret of pseudonyms need it again; it is not part of the dump.
+        Hashes made with the secret of pseudonyms need the same secret. The dump does not contain it.
         """
         erased, keys = self._tables.erased.c, self._tables.erased_key.c
         hashes = connection.execute(select(erased.key_id, erased.hash, erased.erased_at).order_by(erased.erased_number))
@@ -117,10 +117,10 @@ class StoredSuppressionList:
 
     def restore(self, connection: Connection, dump: Dump) -> int:
         """
-        Add what a dump has and the list lacks.
+        Add the missing hashes of a dump to the list.
 
-        :returns: how many hashes were added.
-        :raises ConfigError: the dump was made with another secret than the store's.
+        :returns: count of added hashes.
+        :raises ConfigError: the dump was made with a secret other than the store's.
         """
         keys = [msgspec.structs.asdict(key) for key in dump.keys]
         if keys:
@@ -138,7 +138,7 @@ class StoredSuppressionList:
     def _hashes(self, connection: Connection) -> dict[SuppressionKey, list[bytes]]:
         table = self._tables.erased_key
         rows = connection.execute(select(self._tables.erased.c.key_id, self._tables.erased.c.hash)).all()
-        # Read after the hashes: the keys of all that were committed by then are there.
+        # Read the keys after the hashes, so that all hashes have their key.
         keys = [SuppressionKey(key) for (key,) in connection.execute(select(table.c.key))]
         by_id = {key.key_id: key for key in (*keys, *([self._own] if self._own else []))}
         hashes: dict[SuppressionKey, list[bytes]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The store's tables as SQLAlchemy sees them, and their names in SQL that is in source code."""
+"""The store's tables in SQLAlchemy, and their names in raw SQL."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 
 __all__ = ["HexId", "Tables", "UtcDateTime", "insert_into", "sqlite_time"]
 
-#: One width, so that text sorts as time does.
+#: Fixed width, so that strings sort like times.
 SQLITE_DATETIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
     storage_format=("%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06dZ"),
     regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z",
 )
-#: PostgreSQL cuts longer names, so two of them could be one.
+#: PostgreSQL truncates longer names, so two names could become equal.
 MAX_NAME_BYTES = 63
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ else:
 
 
 class UtcDateTime(TimeDecorator):
-    """A time: aware and UTC in Python, ``timestamptz`` in PostgreSQL, text of one width in SQLite."""
+    """A time: timezone-aware UTC in Python, ``timestamptz`` in PostgreSQL, fixed-width text in SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -41,18 +41,18 @@ class UtcDateTime(TimeDecorator):
         return dialect.type_descriptor(SQLITE_DATETIME if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Hand a time to the database."""
+        """Convert a time for the database."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Read a time from the database."""
+        """Convert a time from the database."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class HexId(TextDecorator):
-    """An id: 32 hexadecimal digits in Python and SQLite, ``uuid`` in PostgreSQL."""
+    """An ID: 32 hexadecimal digits in Python and SQLite, ``uuid`` in PostgreSQL."""
 
     impl = Text
     cache_ok = True
@@ -62,12 +62,12 @@ class HexId(TextDecorator):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else postgresql.UUID(as_uuid=False))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Read an id from the database."""
+        """Convert an ID from the database."""
         return None if value is None else str(value).replace("-", "")
 
 
 def sqlite_time(moment: datetime) -> str:
-    """Write a time as SQLite's tables hold it."""
+    """Format a time as in SQLite's tables."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
@@ -75,19 +75,19 @@ class Tables:
     """
     The tables in one schema.
 
-    :param dialect: of the engine they are in.
+    :param dialect: dialect of the engine.
     :param table_schema: schema of PostgreSQL; ``None`` for the connection's own.
-    :ivar schema: the schema with its dot, quoted as SQL wants it; empty for the connection's own.
+    :ivar schema: the schema with its dot, quoted for SQL; empty for the connection's own.
     :ivar prefix: the same in SQLAlchemy's ``text()``.
-    :ivar driver_prefix: the same in SQL that goes to the driver as it is.
-    :raises ConfigError: a schema is named in a database that has none, or by too long a name.
+    :ivar driver_prefix: the same in SQL that is passed to the driver unchanged.
+    :raises ConfigError: the database has no schemas, or the schema's name is too long.
     """
 
     def __init__(self, dialect: Dialect, table_schema: str | None) -> None:
         if table_schema and dialect.name == "sqlite":
             raise ConfigError("table_schema is for PostgreSQL. SQLite has no schemas; leave it out.")
         if table_schema and len(table_schema.encode()) > MAX_NAME_BYTES:
-            raise ConfigError(f"table_schema is longer than {MAX_NAME_BYTES} bytes, and PostgreSQL would cut it.")
+            raise ConfigError(f"table_schema is longer than {MAX_NAME_BYTES} bytes, and PostgreSQL would truncate it.")
         self.table_schema = table_schema
         self.schema = '"{}".'.format(table_schema.replace('"', '""')) if table_schema else ""
         self.prefix = self.schema.replace(":", r"\:")
@@ -96,7 +96,7 @@ class Tables:
 
     @cached_property
     def schema_version(self) -> Table:
-        """The migrations that were applied, a row each."""
+        """Applied migrations, one row each."""
         return Table(
             "wacontacts_schema_version",
             self._metadata,
@@ -107,7 +107,7 @@ class Tables:
 
     @cached_property
     def account(self) -> Table:
-        """Whose contacts they are, a row for each source and account."""
+        """Accounts, one row for each source and account name."""
         return Table(
             "wacontacts_account",
             self._metadata,
@@ -122,7 +122,7 @@ class Tables:
 
     @cached_property
     def reject(self) -> Table:
-        """What could not be kept."""
+        """Rejected rows."""
         return Table(
             "wacontacts_rejected_row",
             self._metadata,
@@ -147,7 +147,7 @@ class Tables:
 
     @cached_property
     def erased_key(self) -> Table:
-        """What the hashes were made with, where there was no secret for pseudonyms."""
+        """Random keys of the hashes, if there was no secret for pseudonyms."""
         return Table(
             "wacontacts_erased_key",
             self._metadata,
@@ -158,7 +158,7 @@ class Tables:
 
     @cached_property
     def field(self) -> Table:
-        """The fields of each account's contacts, as its extractions found them."""
+        """The fields of each account's contacts, as found by its extractions."""
         return Table(
             "wacontacts_field",
             self._metadata,
@@ -189,7 +189,7 @@ class Tables:
 
     @cached_property
     def extraction(self) -> Table:
-        """The ledger, a row for each extraction."""
+        """The sync ledger, one row for each extraction."""
         times = (
             *("started_at", "heartbeat_at", "deferred_until", "extracted_at", "finished_at", "covered_until"),
             *("position", "window_start", "window_end", "gap_start", "gap_end"),
@@ -213,6 +213,6 @@ class Tables:
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """Return an INSERT of the connection's dialect, which can say what to do about rows that are there already."""
+    """Return an INSERT of the connection's dialect, which supports ON CONFLICT."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)

@@ -1,9 +1,9 @@
 """
-Transactions on a store's engine: how they begin, when they are retried, and what their failures are called.
+Transactions on a store's engine: settings, retries, and conversion of errors.
 
-In PostgreSQL each opens with its isolation level and with the settings that the store relies on, whatever the database
-or the role is configured for. They last as long as the transaction, so poolers that share sessions, like pgbouncer in
-transaction mode, work too.
+In PostgreSQL each transaction begins with the isolation level and the settings that the store relies on, whatever the
+configuration of the database or the role. The settings last as long as the transaction, so poolers that share sessions,
+like pgbouncer in transaction mode, work as well.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ MAX_PAUSE_S = 4.0
 BUSY_TIMEOUT_S = 60
 MAX_IDLE_S = 300
 MAX_STATEMENT_S = 600
-#: Share of a statement's time that it may wait for a lock. If it reached both limits, the error would name no lock.
+#: The lock timeout as a share of the statement timeout. If both expired at once, the error would not mention the lock.
 LOCK_SHARE = 0.9
-#: How long a host name may be unknown, for example while a container restarts.
+#: How long to retry an unknown host name, for example while a container restarts.
 UNKNOWN_HOST_S = 20
-#: Steps of a SQLite statement between two looks at the clock, counted over all its executions.
+#: Steps of a SQLite statement between two checks of the time limit, counted over all its executions.
 STEPS = 10_000
 LOGGED_AS = "wacontacts"
-#: Permissions of a new SQLite file: its owner may read and write it.
+#: Permissions of a new SQLite file: only its owner may read and write it.
 FILE_MODE = 0o600
 #: Settings of each transaction. Notices are switched off: SQLAlchemy logs them, and a user's trigger may quote rows in
 #: them. JIT is switched off: on tables without statistics, compiling takes longer than the query.
@@ -68,7 +68,7 @@ SETTINGS = {
     "jit": "off",
     "client_min_messages": "error",
 }
-#: Of the levels of durability, ``remote_apply`` is more than the store needs.
+#: The store needs the durability level ``on``; the stricter ``remote_apply`` is kept.
 DURABLE = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
 REMEDY = "Connect to PostgreSQL itself, or set it for the connection's database or user."
 DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "sqlite": ("pysqlite",)}
@@ -79,11 +79,11 @@ class Transactions:
     Transactions on one engine, whose pool is shared.
 
     :param file_mode: permissions of a new SQLite file.
-    :param name: of the database, for errors.
+    :param name: name of the database in errors.
     :param table_schema: PostgreSQL schema of the store's tables; ``None`` for the connection's own.
     :param max_wait: how long a connection, a lock or a statement may take; ``None`` for a task's limits.
     :ivar was_connected: whether a connection has succeeded.
-    :raises ConfigError: the engine is of another database or driver than the store is written for.
+    :raises ConfigError: the engine's database or driver is not supported.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class Transactions:
         self._file_mode = file_mode
 
     def has_database(self) -> bool:
-        """Return whether there is something to connect to: connecting to a missing SQLite file creates it."""
+        """Return whether the database exists: connecting to a missing SQLite file would create it."""
         path = self._path()
         return path is None or path.exists()
 
     def create_file(self) -> None:
-        """Create a SQLite file that is missing: SQLite itself would let other users read it, as the umask has it."""
+        """Create a missing SQLite file. SQLite itself would use the umask, which may let other users read it."""
         path = self._path()
-        # Where it cannot be created, connecting fails with the reason.
+        # If it cannot be created, connecting fails with the reason.
         with suppress(OSError):
             if path is not None:
                 descriptor = os.open(path, os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -132,7 +132,7 @@ class Transactions:
                 os.close(descriptor)
 
     def _path(self) -> Path | None:
-        """Return where SQLite's file is; ``None`` for a database without one."""
+        """Return the path of SQLite's file; ``None`` for a database without one."""
         url = self.database.url
         path = (url.database or "") if self.is_sqlite else ""
         if path in ("", ":memory:") or url.query.get("mode") == "memory":
@@ -144,7 +144,7 @@ class Transactions:
         """
         Open a connection that only reads. In SQLite it is in autocommit mode, which never waits for writers.
 
-        :raises ConfigError: the database does not let a session have a setting that the store relies on.
+        :raises ConfigError: the database does not allow a session a setting that the store relies on.
         :raises LandingError: the database failed.
         """
         with self.failures(), self._connect(self._reader) as connection, connection.begin():
@@ -229,7 +229,7 @@ class Transactions:
         return connection
 
     def _open(self, connection: Connection) -> None:
-        """Set what the transaction relies on, limit its waits, and how long a frozen worker holds its locks."""
+        """Apply the settings, the limits of waits, and the limit of how long a frozen worker holds its locks."""
         if self.is_sqlite:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {self.at_most(BUSY_TIMEOUT_S) * 1000:.0f}")
             # Again, because BEGIN may have waited for another writer.
@@ -264,18 +264,18 @@ class Transactions:
             "idle_in_transaction_session_timeout": f"{MAX_IDLE_S}s",
         }
         if self._writer.dialect.driver == "psycopg":
-            # psycopg2 quotes bytes for the setting that it finds as it connects.
+            # psycopg2 quotes bytes according to the setting at the time of the connection.
             settings["standard_conforming_strings"] = "on"
         if self.database.schema:
             settings["search_path"] = '"{}"'.format(self.database.schema.replace('"', '""'))
         return settings
 
     def at_most(self, seconds: float) -> float:
-        """Return how long to wait where a task would wait so many seconds."""
+        """Return how long to wait, given how many seconds a task would wait."""
         return seconds if self._max_wait_s is None else min(seconds, self._max_wait_s)
 
     def _require_same_file(self) -> None:
-        """Fail if SQLite's file is not the file of the first connection: rows would be lost."""
+        """Fail if SQLite's file is not the file of the first connection, because rows would be lost."""
         path = self._path()
         if path is None:
             return
@@ -296,7 +296,7 @@ class Transactions:
 
 
 def _set_up_driver(dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
-    """Set the driver to UTF-8, without statements that only one session of a pooler knows."""
+    """Set the driver to UTF-8, without statements that depend on a session, for poolers."""
     parameters["client_encoding"] = "utf8"
     if dialect.driver == "psycopg":
         parameters["prepare_threshold"] = None
@@ -309,7 +309,7 @@ def _limit_connecting(
 
 
 def _interrupt_after(connection: Connection, seconds: float) -> None:
-    """End SQLite's statements on a connection after a time; a statement looks at the clock every so many steps."""
+    """Interrupt SQLite's statements on a connection after a time limit, which is checked every :data:`STEPS` steps."""
     deadline = time.monotonic() + seconds
     driver: Any = connection.connection.dbapi_connection
     driver.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
@@ -324,11 +324,11 @@ def _set_config(settings: tuple[tuple[str, str], ...]) -> Select[Any]:
 
 
 def _hide_parameters(engine: Engine) -> Engine:
-    """Keep parameters and rows out of the engine's log, at DEBUG too."""
+    """Keep parameters and rows out of the engine's log, even at level DEBUG."""
     engine.hide_parameters = True
     engine.logging_name = LOGGED_AS
-    engine.echo = engine.echo  # makes the logger of that name
-    # Added each time: loading a logging configuration removes filters. Adding it twice has no effect.
+    engine.echo = engine.echo  # creates the logger of that name
+    # Added each time, because loading a logging configuration removes filters. Adding it twice has no effect.
     logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGED_AS}").addFilter(_is_above_debug)
     return engine
 

@@ -1,9 +1,9 @@
 """
 Views of an account's contacts with one typed column for each custom field of Turn.io.
 
-A view keeps its columns: their names, types and order are stored with it, new fields are added behind them, and the
-columns of fields that were removed stay. A value of another type than its column's is null in the column, and counted
-in ``type_mismatches``. ``missing_fields`` names the null columns whose fields the account did not have.
+A view keeps its columns: their names, types and order are stored with it. New fields are appended, and columns of
+removed fields stay. A value with a type other than its column's is null in the column, and counted in
+``type_mismatches``. ``missing_fields`` names the null columns whose fields the account did not have.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["ViewResult", "ViewSpec", "update_view"]
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 MAX_NAME_BYTES = 63
 MAX_FIELDS = 1_500
-#: Number of contacts, the last updated ones, that are searched for fields outside of the schema.
+#: Number of last updated contacts that are searched for fields outside the schema.
 SAMPLE = 20_000
 MARK = "wacontacts view "
 TURN = "turn"
 OWN_COLUMNS = ("contact_id", "state", "wa_id", "updated_at", "first_seen_at", "last_seen_at")
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 MISMATCHES, MISSING = "type_mismatches", "missing_fields"
-#: Types of Turn.io's schema. Another type, for example LOCATION, has columns of JSON.
+#: Types of Turn.io's schema. Other types, for example LOCATION, become JSON columns.
 SCHEMA_TYPES = {
     **dict.fromkeys(("STRING", "TEXT", "ENUM"), "text"),
     **dict.fromkeys(("INTEGER", "NUMBER", "NUMBER_INTEGER", "NUMBER_DECIMAL", "FLOAT", "DECIMAL"), "number"),
@@ -78,7 +78,7 @@ STORED = {
 }
 
 #: The columns of fields that the account did not have when a version was last seen. A field is missing from the change
-#: that removed it until the next, and before its first change if that added it.
+#: that removed it until its next change, and before its first change if that added it.
 MISSING_FIELDS = """
 WITH ordered AS {materialized} (
     SELECT field, change_kind, detected_at,
@@ -97,7 +97,7 @@ WHERE (m.since IS NULL OR m.since <= v.last_seen_at) AND (m.until IS NULL OR m.u
 ORDER BY name
 """
 
-#: Dates from 1900 to 2199 that exist, with or without a time and an offset: the others would fail a whole query.
+#: Valid dates from 1900 to 2199, with or without a time and an offset. Other dates would fail a whole query.
 LEAP = r"((19|20|21)(0[48]|[2468][048]|[13579][26])|2000)-02-29"
 MONTHS = r"((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
 DATE = rf"({LEAP}|(19|20|21)[0-9][0-9]-{MONTHS})"
@@ -135,10 +135,10 @@ SQLITE_TYPED = {
 
 class ViewSpec(NamedTuple):
     """
-    What a view shows.
+    The name and the content of a view.
 
     :param name: lower-case letters, digits and underscores, at most 63.
-    :param account: of Turn.io.
+    :param account: account of Turn.io.
     :param history: all versions, with ``valid_from`` and ``valid_to``, instead of the current contacts.
     """
 
@@ -149,12 +149,12 @@ class ViewSpec(NamedTuple):
 
 class ViewResult(NamedTuple):
     """
-    What an update of a view did; counts.
+    Counts of an update of a view.
 
     :param columns: columns of fields.
     :param new_columns: columns that the view did not have before.
-    :param removed_fields: columns whose field is neither in the schema nor in contacts that were updated lately.
-    :param retyped_fields: columns that keep another type than the schema has now.
+    :param removed_fields: columns of fields that are neither in the schema nor in the last updated contacts.
+    :param retyped_fields: columns that keep a type other than the schema's current one.
     """
 
     columns: int
@@ -173,7 +173,7 @@ def update_view(context: StoreContext, spec: ViewSpec, schema: Iterable[Mapping[
     """
     Create a view, or add the columns of new fields to it.
 
-    :param schema: Turn.io's fields, with ``name`` and ``type``; empty to use stored contacts alone.
+    :param schema: Turn.io's fields, with ``name`` and ``type``; empty to use only stored contacts.
     :raises ConfigError: the name is not allowed or in use, the store has no such account, there are too many fields,
         or the user may not create views. Nothing is changed.
     :raises LandingError: the database failed.
@@ -222,7 +222,7 @@ def _stored_fields(db: Database, account: str) -> dict[str, str]:
 
 
 def _existing(db: Database, spec: ViewSpec) -> list[_Field] | None:
-    """Return the columns of a view of ours; ``None`` if the name is free."""
+    """Return the columns of a view made by this package; ``None`` if the name is free."""
     row = db.execute(EXISTING[db.connection.dialect.name], name=spec.name, table_schema=db.tables.table_schema).first()
     if row is None:
         return None
@@ -269,7 +269,7 @@ def _create(db: Database, spec: ViewSpec, fields: list[_Field], *, exists: bool)
     if db.is_sqlite:
         if exists:
             run(f"DROP VIEW {name}")
-        # In JSON, a slash may be escaped: the comment does not end early.
+        # Slashes are escaped, as JSON allows, so that the comment does not end early.
         comment = mark.replace("/", "\\/")
         run(f"CREATE VIEW {name} AS {_select(db, spec, fields)} /* {comment} */")
         return
@@ -284,7 +284,7 @@ def _select(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
     sources = [_sqlite_source(each.field) if db.is_sqlite else _postgres_source(each.field) for each in fields]
     typed = SQLITE_TYPED if db.is_sqlite else POSTGRES_TYPED
     values = [_fill(typed[each.type], source) for each, source in zip(fields, sources, strict=True)]
-    # A contact has few of the fields: the others must cost one look for the value.
+    # A contact has few of the fields, so a missing field must cost only one lookup.
     mismatches = [
         f"CASE WHEN coalesce({source['type']}, 'null') = 'null' THEN 0 WHEN {value} IS NULL THEN 1 ELSE 0 END"
         for each, source, value in zip(fields, sources, values, strict=True)
@@ -315,7 +315,7 @@ def _missing(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
 
 
 def _fill(template: str, source: Mapping[str, str]) -> str:
-    """Put a field's value and type into SQL, which has braces of its own."""
+    """Insert a field's value and type into SQL that has its own braces."""
     return template.replace("{value}", source["value"]).replace("{type}", source["type"])
 
 
@@ -328,7 +328,7 @@ def _sqlite_source(field: str) -> dict[str, str]:
     if '"' not in field and field.isprintable() and "\\" not in field:
         path = _literal(f'$.details."{field}"')
         return {"value": f"json_extract(v.payload, {path})", "type": f"json_type(v.payload, {path})"}
-    # Paths cannot name it.
+    # JSON paths cannot name this field.
     each = f"FROM json_each(v.payload, '$.details') e WHERE e.key = {_literal(field)}"
     return {"value": f"(SELECT e.value {each})", "type": f"(SELECT e.type {each})"}
 

@@ -13,5 +13,5 @@ Checks of phone numbers, in PostgreSQL or SQLite: inputs, leases, the daily chec
     totals = check.finish()
 
 A worker sends a number only under a lease, which expires after some minutes. The transaction that takes it charges the
-budget. A result is stored unless a newer one is there, and is copied to each check that waits for it.
+budget. A result is stored unless the store has a newer one, and is copied to each check that waits for it.
 """

@@ -1,4 +1,4 @@
-"""The daily check budget of a sender: which numbers are charged to it, and how it is spent before a request is sent."""
+"""The daily check budget of a sender: which numbers are charged, and how it is spent before a request is sent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ __all__ = [
     "utc_day",
 ]
 
-#: Whether a request for number ``n`` is charged. A client that has said that a result follows looks nothing up for a
-#: week. One that leaves a number out may look it up for each request; while a check waits, these are rare.
+#: Whether a request for number ``n`` is charged. After a client returned a result that is not final, it does not look
+#: the number up for a week. If it left a number out, it may look it up for each request; while a check waits, such
+#: requests are rare.
 IS_CHARGED = """(
     :forced OR n.status IS NULL OR n.status IN :final OR n.asked_at IS NULL OR n.asked_at <= :cached_after
     OR (n.status = 'missing' AND NOT :is_waiting)
@@ -75,11 +76,11 @@ def spend(
     max_checks: int | None = None,
 ) -> int:
     """
-    Spend the wanted part of a day's budget, or the rest of it.
+    Spend the requested part of a day's budget, or all that is left.
 
     :param limit: checks that the sender may make in the day.
     :param max_checks: checks that check ``check_id`` may make in the day; ``None`` for all of the sender's.
-    :returns: how much was spent; a transaction that is rolled back has spent nothing.
+    :returns: the checks spent; a rolled back transaction spends nothing.
     """
     if wanted <= 0:
         return 0
@@ -95,9 +96,9 @@ def spend(
 
 def limit_of_day(db: Database, sender: str, day: date, *, daily: int, monthly: int | None) -> int:
     """
-    Return how many checks a sender may make in a day, with what other days of the month have left.
+    Return how many checks a sender may make in a day, given the month's budget and the checks of its other days.
 
-    :param monthly: checks that the sender may make in the month; ``None`` for any number.
+    :param monthly: checks that the sender may make in the month; ``None`` for no limit.
     """
     if monthly is None:
         return daily
@@ -112,7 +113,7 @@ def next_month(day: date) -> date:
 
 
 def refund(db: Database, sender: str, day: date, *, charged: int, check_id: str) -> None:
-    """Return the budget that was spent on numbers that were surely not looked up."""
+    """Refund the budget spent on numbers that the server certainly did not look up."""
     if charged:
         db.execute(REFUND, sender=sender, day=day, charged=charged)
         db.execute(REFUND_FOR_CHECK, check_id=check_id, day=day, charged=charged)

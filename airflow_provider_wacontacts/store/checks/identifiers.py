@@ -1,4 +1,4 @@
-"""The identifiers that checks return for numbers, on their way into the store: the last returned one counts."""
+"""Store the identifiers that checks return for numbers. The last returned one counts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ WHERE number_id IN :number_ids AND coalesce(wa_id_key, number_key) <> person_key
 
 def store_ids(db: Database, rows: Sequence[Any], results: CheckResults) -> dict[str, set[Any]]:
     """
-    Store the identifiers that were returned, or that an invalid number has none.
+    Store the returned identifiers, or that an invalid number has none.
 
     :param rows: the numbers' rows, locked.
-    :returns: what person keys depend on: ``number_ids``, and keys of ``lids`` and ``user_ids``.
+    :returns: the inputs of person keys: ``number_ids``, and keys of ``lids`` and ``user_ids``.
     """
     identified: dict[str, set[Any]] = {"number_ids": set(), "lids": set(), "user_ids": set()}
     given: list[dict[str, Any]] = []
@@ -60,9 +60,9 @@ def store_ids(db: Database, rows: Sequence[Any], results: CheckResults) -> dict[
 
 def refresh_keys(db: Database, locks: Locks, identified: Mapping[str, Collection[Any]], added: Sequence[str]) -> None:
     """
-    Update the person keys of rows, where numbers were added, or other identifiers than before were stored.
+    Update person keys after numbers were added or identifiers changed.
 
-    To be called last in a transaction, which may hold the lock of the change log from now on.
+    Call it last in a transaction: it may take the change log lock.
 
     :param added: keys of numbers.
     """

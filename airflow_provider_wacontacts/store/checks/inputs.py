@@ -1,4 +1,4 @@
-"""Inputs on their way into a check: each is stored, each number counts once, and fresh results are reused."""
+"""Add inputs to a check: each is stored, each number counts once, and fresh results are reused."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now WHERE check_id = :chec
 
 
 def batches(inputs: Iterable[CheckInput]) -> Iterator[list[CheckInput]]:
-    """Group inputs as they are written, some thousand at a time."""
+    """Group inputs into batches of a few thousand."""
     source = iter(inputs)
     while batch := list(islice(source, BATCH_SIZE)):
         yield batch
@@ -89,7 +89,7 @@ def add(
     """
     Add inputs to a check.
 
-    :param first: the ordinal of the first of them, 0 and up.
+    :param first: ordinal of the first input, 0 and up.
     :param erased: people whose numbers are not checked, and whose inputs are not stored.
     :returns: keys of their numbers.
     """
@@ -105,7 +105,7 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
     """
     Close a check's inputs: leave out a number that opted out in any spelling, and reuse fresh results.
 
-    :param fresh_after: ``None`` where no stored result is reused.
+    :param fresh_after: ``None`` if stored results are not reused.
     """
     reasons = (OPTED_OUT, NO_OPT_IN)
     found = db.execute(OPTED_OUT_NUMBERS, check_id=check_id, reasons=reasons).all()
@@ -154,7 +154,7 @@ def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
 
 
 def _without_erased(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
-    """Clear a row of an erased person, and a key that mentions one."""
+    """Clear the row of an erased person, or a key that mentions an erased person."""
     key, number = row["contact_key"], row["number"]
     if key is not None and erased.found_in(key):
         row = row | {"contact_key": None}

@@ -1,4 +1,4 @@
-"""Leases: one worker at a time requests a number, once the budget is charged, and only where no result is known."""
+"""Leases: one worker at a time requests a number, after the budget was charged, and only if no result is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.store.database import Database
 
 __all__ = ["LEASED_FOR", "LeaseRequest", "lease", "queued_free", "release", "release_all"]
 
-#: Longer than a request is retried. A worker that is killed holds its numbers for no longer.
+#: Longer than all retries of a request. Leases of a killed worker expire after this time.
 LEASED_FOR = timedelta(minutes=12)
 
 #: Whether number ``n`` needs no request: it was requested since the check was opened, or has a fresh result.
@@ -41,7 +41,7 @@ RELEASE = """
 UPDATE {at}wacontacts_number SET leased_by = NULL, leased_until = NULL
 WHERE leased_by = :holder AND sender = :sender AND number IN :numbers
 """
-#: The results of a check lead to its numbers; leases have no index.
+#: Numbers are found by the check's results, because leases have no index.
 RELEASE_ALL = """
 UPDATE {at}wacontacts_number SET leased_by = NULL, leased_until = NULL
 WHERE leased_by = :holder AND number_id IN (
@@ -54,13 +54,13 @@ class LeaseRequest(NamedTuple):
     """
     Which numbers a check may lease.
 
-    :param holder: who holds the lease: the check, or one of its waiters.
-    :param fresh_after: results whose check was later are reused.
+    :param holder: holder of the lease: the check, or one of its waiters.
+    :param fresh_after: results that were checked after this time are reused.
     :param asked_since: numbers that any check requested since then are not requested again.
-    :param is_waiting: the check waits for these numbers; it requested them before.
+    :param is_waiting: whether the check waits for these numbers, which it requested before.
     :param daily_checks: the sender's budget.
-    :param monthly_checks: the sender's budget for a month; ``None`` for any number.
-    :param max_checks: how much of a day's budget this check may spend; ``None`` for all.
+    :param monthly_checks: the sender's budget for a month; ``None`` for no limit.
+    :param max_checks: maximum checks of this check in a day; ``None`` for the whole budget.
     """
 
     check_id: str
@@ -117,9 +117,9 @@ def lease(db: Database, request: LeaseRequest, number_ids: Sequence[int], now: d
 
 def queued_free(db: Database, request: LeaseRequest, now: datetime, *, after: int, size: int) -> Sequence[Any]:
     """
-    Find queued numbers that are not charged to the budget, or that another worker holds a lease on.
+    Find queued numbers that are not charged to the budget, or that another worker has leased.
 
-    :param after: their ordinals are greater.
+    :param after: lower limit of the ordinals, exclusive.
     :returns: ``ordinal`` and ``number_id``, in order.
     """
     own: dict[str, Any] = {"check_id": request.check_id, "after": after, "size": size}
@@ -133,7 +133,7 @@ def release(db: Database, sender: str, holder: str, numbers: Sequence[str]) -> N
 
 
 def release_all(db: Database, check_id: str, holder: str) -> None:
-    """Release the numbers of a check that earlier attempts of a holder had leased."""
+    """Release the numbers of a check that earlier attempts of a holder leased."""
     db.execute(RELEASE_ALL, check_id=check_id, holder=holder)
 
 
@@ -141,7 +141,7 @@ def _within_budget(
     db: Database, request: LeaseRequest, available: Sequence[Any], now: datetime
 ) -> tuple[list[Any], int]:
     """
-    Spend the budget, and leave out the numbers that it does not suffice for.
+    Spend the budget, and leave out numbers that exceed it.
 
     :returns: the others, and how much was spent.
     """

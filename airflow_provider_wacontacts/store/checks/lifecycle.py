@@ -1,4 +1,4 @@
-"""One check: it gets its inputs, leases their numbers, records results, and is finished; then it may be waited for."""
+"""The lifecycle of a check: add inputs, lease numbers, record results, finish, and optionally wait for results."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from airflow_provider_wacontacts.store.person_keys import refresh_new_numbers
 
 __all__ = ["Check", "CheckRow"]
 
-#: So many inputs are worth new statistics: PostgreSQL plans for a check that it has never seen as for an empty one.
+#: Inputs that need new statistics: PostgreSQL plans a new check as an empty one.
 ANALYZE_AFTER_ROWS = 1_000
-#: No result is older: while a check waits, any real result will do.
+#: Before all results: while a check waits, it accepts any real result.
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
-#: No request is later: while a check waits, earlier requests do not count.
+#: After all requests: while a check waits, earlier requests do not count.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: Statuses that a wait ends with, or never begins for; of ``failed`` and ``missing``, some are requested again.
+#: Statuses that need no wait. Some numbers with ``failed`` and ``missing`` are requested again.
 SETTLED = (*FINAL, MISSING, *UNCHECKED)
 
 QUEUED = """
@@ -95,11 +95,11 @@ class Check:
     A check, from :meth:`.SenderChecks.open` or :meth:`.SenderChecks.find`. Threads may share it.
 
     :ivar check_id: 32 hexadecimal digits.
-    :ivar is_filled: it has all its inputs.
-    :ivar max_checks: how many of a day's checks it may spend; ``None`` for all.
+    :ivar is_filled: whether all inputs were added.
+    :ivar max_checks: maximum checks of this check in a day; ``None`` for the whole budget.
     :param daily_checks: the sender's budget for a UTC day.
-    :param monthly_checks: the sender's budget for a month; ``None`` for any number.
-    :param waiter: the task that waits for the check, where there may be several; each holds leases of its own.
+    :param monthly_checks: the sender's budget for a month; ``None`` for no limit.
+    :param waiter: the task that waits for the check, if several may wait. Each has its own leases.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class Check:
         """
         Add all inputs, and reuse fresh results.
 
-        :param given: read once, some thousand at a time; may be empty.
+        :param given: read once, a few thousand at a time; may be empty.
         :param is_shareable: whether results of other senders are reused, by the version of the client that returned
-            them; ``None`` to reuse the sender's own alone.
+            them; ``None`` to reuse only the sender's own.
         :raises LandingError: the database failed.
         """
         context, first = self._context, 0
@@ -154,7 +154,7 @@ class Check:
         yield from self._batches(QUEUED, size)
 
     def queued_free(self, size: int) -> Iterator[list[int]]:
-        """Return the queued numbers that the budget is not charged for, or that other workers have leased."""
+        """Yield the queued numbers that are not charged to the budget, or that other workers have leased."""
 
         def read(db: Database, after: int) -> Sequence[Any]:
             now = self._now(db)
@@ -168,7 +168,7 @@ class Check:
 
     def lease(self, number_ids: Sequence[int]) -> LeasedNumbers:
         """
-        Lease queued numbers, and spend the budget for them. Results that are known by now are reused instead.
+        Lease queued numbers, and spend the budget for them. Results that are already known are reused instead.
 
         :raises LandingError: the database failed.
         """
@@ -180,7 +180,7 @@ class Check:
         return self._context.run(work)
 
     def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
-        """Lease waiting numbers; of these, the budget is charged for numbers that had failed."""
+        """Lease waiting numbers. The budget is charged for numbers whose last result is ``failed``."""
 
         def work(db: Database) -> LeasedNumbers:
             now = self._begin_to_spend(db)
@@ -194,8 +194,8 @@ class Check:
         """
         Store results, copy them to each check that waits for them, and end the leases.
 
-        Results about erased people are not stored. If they name further identifiers of these, the people's rows under
-        them are erased.
+        Results about erased people are not stored. If results name further identifiers of erased people, rows with
+        these identifiers are erased.
 
         :raises LandingError: the database failed.
         """
@@ -208,11 +208,11 @@ class Check:
         erase_named(context, work)
 
     def release(self, numbers: Sequence[str]) -> None:
-        """Release numbers that no result came for."""
+        """Release numbers without a result."""
         self._context.run(lambda db: leases.release(db, self._sender, self._holder, numbers))
 
     def refund(self, leased: LeasedNumbers) -> None:
-        """Give back what these numbers have cost: the server refused the login, and looked none of them up."""
+        """Refund the budget of these numbers: the server refused the login, so it did not look them up."""
         day, charged = utc_day(leased.leased_at), leased.charged
         self._context.run(lambda db: refund(db, self._sender, day, charged=charged, check_id=self.check_id))
 
@@ -226,7 +226,7 @@ class Check:
         self._context.run(lambda db: self._execute(db, BEAT, now=self._now(db)))
 
     def defer(self, delay: timedelta) -> None:
-        """Store that the check's task is deferred: until the delay is over, no sign of life is expected."""
+        """Store that the check's task is deferred: no heartbeat is expected until the delay is over."""
         self._context.run(lambda db: self._execute(db, DEFER, until=self._now(db) + delay))
 
     def fail(self, error: str) -> None:
@@ -239,7 +239,7 @@ class Check:
 
     def finish(self) -> CheckTotals:
         """
-        Finish a check: numbers that are still queued are left out. It is resolved once it waits for nothing.
+        Finish a check: numbers that are still queued are left out. If it waits for no result, it is resolved.
 
         :raises LandingError: the database failed.
         """
@@ -253,12 +253,12 @@ class Check:
 
     def start_waiting(self, deadline: datetime, *, recheck_failed: int = 0) -> CheckTotals:
         """
-        Wait for results that are not final, also after an earlier wait has ended.
+        Wait for results that are not final, even after an earlier wait has ended.
 
         Leases of an earlier attempt of the same waiter are released.
 
         :param deadline: timezone-aware.
-        :param recheck_failed: how often a number that failed is requested again.
+        :param recheck_failed: how often a failed number is requested again.
         """
 
         def work(db: Database) -> CheckTotals:
@@ -271,7 +271,7 @@ class Check:
         return self._context.run(work)
 
     def totals(self) -> CheckTotals:
-        """Count the check's rows, and resolve it if it waits for nothing."""
+        """Count the check's rows, and resolve it if it waits for no result."""
         return self._context.run(self._resolve_and_count)
 
     def stop_rechecking(self) -> None:
@@ -284,7 +284,7 @@ class Check:
         self._context.run(work)
 
     def expire(self) -> CheckTotals:
-        """Stop waiting; results stay. A check that is resolved by now remains so."""
+        """Stop waiting; results are kept. A resolved check stays resolved."""
 
         def work(db: Database) -> CheckTotals:
             self._resolve_and_count(db)
@@ -339,10 +339,10 @@ class Check:
 
     def _begin_to_spend(self, db: Database) -> datetime:
         """
-        Return the time.
+        Lock the monthly budget, if there is one, and return the time.
 
-        The budget of a month is in the rows of its days: at midnight, workers that spend it on two days would not see
-        each other.
+        The monthly budget is the sum of its days' rows: at midnight, workers update different rows, so row locks do not
+        suffice.
         """
         if self._monthly_checks is not None:
             self._context.locks.named(db.connection, "wacontacts monthly budget", self._sender)

@@ -1,4 +1,4 @@
-"""What goes into a check of numbers, and what comes out of it."""
+"""The inputs and the results of a check."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ CACHED_FOR = timedelta(days=7)
 REUSABLE = ("valid", "invalid")
 #: Statuses that do not change without another request.
 FINAL = (*REUSABLE, "failed")
-#: The status of a number that was in a request, and not in its response.
+#: Status of a number that was in a request, but not in its response.
 MISSING = "missing"
-#: A number that this many responses left out while a check waited is ``missing`` finally in that check.
+#: After this many responses without a number, ``missing`` is its final status in a waiting check.
 MAX_OMISSIONS = 4
-#: Statuses of inputs that no request is made for.
+#: Statuses of inputs that are not sent.
 UNCHECKED = ("rejected", "not_asked")
-#: The reason of an input that is not sent because its contact has not opted in.
+#: Reason of an input that is not sent because its contact has not opted in.
 OPTED_OUT = "opted out"
-#: The reason of an input that is not sent because nothing says that its contact has opted in.
+#: Reason of an input that is not sent because it is unknown whether its contact has opted in.
 NO_OPT_IN = "no opt-in"
-#: The reason of a number that is not sent because the budget was spent.
+#: Reason of a number that is not sent because the budget was spent.
 PAST_BUDGET = "past the budget"
 
 
 class SenderBudget(NamedTuple):
     """
-    A sender, and how many numbers it may check.
+    A sender and its check budget.
 
-    :param sender: what its numbers are stored under.
-    :param daily_checks: in a UTC day, 1 and up.
-    :param monthly_checks: in a month of UTC, 1 and up; ``None`` for any number.
+    :param sender: name that its numbers are stored under.
+    :param daily_checks: maximum checks in a UTC day, 1 and up.
+    :param monthly_checks: maximum checks in a UTC month, 1 and up; ``None`` for no limit.
     """
 
     sender: str
@@ -66,12 +66,12 @@ class SenderBudget(NamedTuple):
 
 class CheckSpec(NamedTuple):
     """
-    What a check is for, and its options. A task that is retried has the same task and options.
+    The task of a check, and its options. A retried task has the same task and options.
 
-    :param options_digest: a short text that differs where the inputs or the options do.
-    :param fresh_after: results whose check was later are fresh, and are reused.
+    :param options_digest: a short string that differs if the inputs or the options differ.
+    :param fresh_after: results that were checked after this time are fresh, and are reused.
     :param force_check: whether requests bypass the client's cache; no stored result is reused then.
-    :param max_checks: how many of a day's checks this one may spend; ``None`` for all.
+    :param max_checks: maximum checks of this check in a day; ``None`` for the whole budget.
     """
 
     task: TaskInstanceKey
@@ -86,11 +86,11 @@ class CheckInput(NamedTuple):
     """
     One number as the caller gave it.
 
-    :param input: in the caller's spelling.
+    :param input: the number in the caller's spelling.
     :param number: E.164; ``None`` for an input that is not a number.
     :param contact_key: the caller's own key.
     :param reason: why the input is not a number, or why the number must not be sent, in a few words.
-    :param opted_in: ``False`` if the number must not be sent; ``None`` where that is unknown.
+    :param opted_in: ``False`` if the number must not be sent; ``None`` if unknown.
     """
 
     input: str
@@ -105,10 +105,10 @@ class LeasedNumbers(NamedTuple):
     Numbers that one worker may send now.
 
     :param numbers: E.164, in the order of the check; may be empty.
-    :param over_budget: the budget did not suffice for the others.
-    :param leased_elsewhere: how many other workers hold a lease on.
-    :param leased_at: when, by the database's clock.
-    :param charged: how many of them the budget was charged for.
+    :param over_budget: whether the budget did not suffice for the others.
+    :param leased_elsewhere: count of numbers that other workers have leased.
+    :param leased_at: time of the lease, by the database's clock.
+    :param charged: count of numbers that were charged to the budget.
     """
 
     numbers: Sequence[str]
@@ -120,9 +120,9 @@ class LeasedNumbers(NamedTuple):
 
 class NumberResult(NamedTuple):
     """
-    What a response or a callback says about a number.
+    The result for a number in a response or a callback.
 
-    :param wa_id: digits; ``None`` if it gives none, like ``lid`` and ``user_id``.
+    :param wa_id: digits; ``None`` if there is none, like ``lid`` and ``user_id``.
     """
 
     status: str
@@ -137,9 +137,9 @@ class CheckResults(NamedTuple):
 
     :param results: by number, in E.164.
     :param asked_at: when the numbers of the request were leased, by the database's clock.
-    :param answered_at: when the response was sent, by the server's clock where it states a credible time.
-    :param client_version: for example ``v2.45.1``; ``None`` where the response has none.
-    :param forced: the results are not from a cache: the request had ``force_check``, or the response says so.
+    :param answered_at: when the response was sent, by the server's clock if it states a credible time.
+    :param client_version: for example ``v2.45.1``; ``None`` if the response has none.
+    :param forced: whether the results bypassed the cache: the request had ``force_check``, or the response says so.
     """
 
     results: Mapping[str, NumberResult]
@@ -151,18 +151,18 @@ class CheckResults(NamedTuple):
 
 class CheckTotals(NamedTuple):
     """
-    State and counts of a check. A number counts once, however often it was given.
+    State and counts of a check. A number counts once, even if it was given several times.
 
     ``given`` is ``rejected + duplicates + asked + from_store + not_asked + queued``, and ``asked + from_store`` is
     ``valid + invalid + processing + failed + missing``.
 
     :param state: ``open``, ``resolved`` or ``expired``.
     :param given: inputs.
-    :param duplicates: inputs whose number had been given before.
-    :param not_asked: numbers that were left out: opted out, or past the budget.
+    :param duplicates: inputs that repeat an earlier number.
+    :param not_asked: numbers that were left out: opted out, or over the budget.
     :param from_store: numbers whose result was reused.
     :param processing: numbers without a final result.
-    :param missing: numbers that responses left out.
+    :param missing: numbers that are missing from responses.
     :param queued: numbers that no worker has leased for this check yet.
     :param waiting: numbers that are requested again.
     """

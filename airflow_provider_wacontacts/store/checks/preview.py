@@ -1,4 +1,4 @@
-"""What a check would cost: counted, while nothing is stored, leased or spent."""
+"""Count what a check would cost, without storing, leasing or spending anything."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FROM {{at}}wacontacts_number n WHERE n.number IN :numbers
 
 class NumberCounts(NamedTuple):
     """
-    What a check would do with distinct numbers.
+    Counts of distinct numbers in a dry run of a check.
 
-    :param fresh: their results would be reused.
-    :param leased: another task is checking them now.
-    :param to_ask: they would be requested.
+    :param fresh: numbers whose results would be reused.
+    :param leased: numbers that another task is checking now.
+    :param to_ask: numbers that would be requested.
     :param charged: numbers of ``to_ask`` that count against the budget.
-    :param erased: they are of erased people.
+    :param erased: numbers of erased people.
     """
 
     fresh: int = 0
@@ -50,9 +50,9 @@ def count_numbers(
     is_shareable: Callable[[str | None], bool] | None,
 ) -> NumberCounts:
     """
-    Count what a check of some numbers would do.
+    Count the outcome of a dry run for some numbers.
 
-    :param numbers: E.164, distinct, some thousand at most.
+    :param numbers: E.164, distinct, a few thousand at most.
     :param is_shareable: see :meth:`.Check.fill`.
     :raises LandingError: the database failed.
     """

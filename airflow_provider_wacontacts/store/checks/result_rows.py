@@ -1,4 +1,4 @@
-"""The rows of a check, in the order of their contacts, and rows of a table that they are passed on to."""
+"""The rows of a check, ordered by contact, and the rows of the table that they are written to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store.context import StoreContext
 __all__ = ["COLUMNS", "ResultRow", "TargetRow", "read_result_rows"]
 
 STATE = "SELECT state FROM {at}wacontacts_check WHERE check_id = :check_id"
-#: Rows without a contact are in the order of their numbers.
+#: Rows without a contact are ordered by number.
 ORDINALS = """
 SELECT ordinal FROM {at}wacontacts_check_result WHERE check_id = :check_id ORDER BY contact_key, number, ordinal
 """
@@ -40,7 +40,7 @@ class ResultRow(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """A row of a table that results are passed on to; columns that it does not have are ``None``."""
+    """A row of the table that results are written to; columns that the table lacks are ``None``."""
 
     contact_key: str | None
     number: str | None

@@ -1,4 +1,4 @@
-"""Results on their way into the store: an older one never replaces a newer one; each check that waits gets a copy."""
+"""Store results: an older one never replaces a newer one, and each waiting check gets a copy."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ SELECT number_id, number, status, checked_at, answered_at, asked_at, lid_key, us
 FROM {at}wacontacts_number WHERE sender = :sender AND number IN :numbers ORDER BY number_id
 """
 TIMES = ("checked_at", "answered_at", "asked_at")
-#: A check was real where it bypassed the client's cache, where the cache had expired, or where the result cannot have
-#: been in the cache: before, a result was still to follow, or the check had failed.
+#: A result is from a real check if it bypassed the client's cache, if the cache had expired, or if it cannot have been
+#: in the cache: the last result was not final, or had failed.
 IS_REAL = """
     :forced OR kept.checked_at IS NULL OR kept.checked_at <= :cached_after
     OR (kept.status NOT IN :final AND kept.status <> 'missing')
@@ -68,7 +68,7 @@ FROM (
 ) excluded
 WHERE kept.number_id = excluded.number_id
 """
-#: Where the response came late, another worker may hold the lease now.
+#: After a late response, another worker may hold the lease.
 END_LEASES = """
 UPDATE {at}wacontacts_number SET
     asked_at = CASE WHEN asked_at > :asked_at THEN asked_at ELSE CAST(:asked_at AS {time}) END,
@@ -107,7 +107,7 @@ OWN = """
     r.check_id = :check_id
     AND EXISTS (SELECT 1 FROM {at}wacontacts_check o WHERE o.check_id = :check_id AND o.state = 'open')
 """
-#: Rows of the open check that has made the request.
+#: Rows of the open check that sent the request.
 REQUESTED = ResultRows(OWN, "false")
 #: Rows of an open check that needs no request.
 KNOWN = ResultRows(OWN, "r.from_store OR r.status IS NULL")
@@ -161,8 +161,8 @@ def record(
     """
     Store the results of a check's request, copy them to it and to each check that waits for them, and end the leases.
 
-    :param holder: whose leases end.
-    :param left_alone: identifiers that are not erased, whatever the results say.
+    :param holder: holder of the leases to end.
+    :param left_alone: identifiers that are never erased.
     :returns: identifiers of erased people that the results name, and that the suppression list lacks or the store still
         has. Then nothing is stored: erase these first.
     """
@@ -195,12 +195,12 @@ def record_delivered(
     left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
-    Store the results of a callback where they are news, and copy them to each check that waits for them.
+    Store the new results of a callback, and copy them to each check that waits for them.
 
     :param erased: the suppression list, which is locked.
-    :param verified: the callback comes from the client. Otherwise its identifiers are left out: anybody could link the
-        number of one person with the WhatsApp ID of another.
-    :returns: as :func:`record`.
+    :param verified: whether the callback is authenticated as the client's. If not, its identifiers are left out: a
+        forged callback could link a person's number with another person's WhatsApp ID.
+    :returns: see :func:`record`.
     """
     if not verified:
         statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
@@ -228,9 +228,9 @@ def copy_to_results(
     check_id: str | None = None,
 ) -> None:
     """
-    Copy the state of numbers to the rows of checks that hold another.
+    Copy the status of numbers to rows of checks with another status.
 
-    :param news: the numbers whose result has just been stored: another failure counts.
+    :param news: numbers whose result has just been stored: a repeated failure counts as well.
     """
     sql = COPY.replace("{rows}", rows.rows).replace("{from_store}", rows.from_store)
     own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
@@ -239,10 +239,10 @@ def copy_to_results(
 
 
 def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:
-    """Resolve the checks that are finished and wait for nothing."""
+    """Resolve the finished checks that wait for no result."""
     if check_ids:
         if not db.is_sqlite:
-            # Of two workers with the last two results, the second has to see the rows of the first.
+            # If two workers store the last two results, the second must see the rows of the first.
             db.execute(LOCK_CHECKS + db.locked, check_ids=list(check_ids))
         db.execute(RESOLVE, check_ids=list(check_ids), now=now)
 
@@ -266,9 +266,9 @@ def _without_suppressed(
     db: Database, context: StoreContext, erased: SuppressionList, sender: str, received: CheckResults
 ) -> tuple[CheckResults, set[Identifier]]:
     """
-    Leave out results about erased people: those whose number is on the suppression list, or an identifier beside it.
+    Leave out results about erased people: their number or another identifier is on the suppression list.
 
-    Rows of checks with such a number lose it.
+    The numbers are cleared from rows of checks as well.
 
     :returns: the others, and the identifiers of erased people that the list lacks, or that the store still has.
     """
@@ -280,7 +280,7 @@ def _without_suppressed(
         return received, set()
     ids = set().union(*theirs.values())
     unlisted = {identifier for identifier in ids if not erased.has(identifier)}
-    # The process that listed them may have been killed before it deleted their rows.
+    # The process that suppressed them may have been killed before it deleted their rows.
     unlisted |= PersonSearch(db).existing({identifier.as_wa_id() for identifier in ids})
     _clear_rows(db, context, Mentions(ids), {"sender": sender, "numbers": sorted(theirs)})
     kept = {number: result for number, result in received.results.items() if number not in theirs}
@@ -296,9 +296,9 @@ def _store_statuses(
     db: Database, rows: Sequence[Any], results: CheckResults, *, is_response: bool
 ) -> tuple[list[int], list[int]]:
     """
-    Store the statuses that are news.
+    Store new statuses.
 
-    :returns: the numbers that the results are about, and the numbers among them with news.
+    :returns: the numbers of the results, and those of them with a new status.
     """
     is_news = _is_newer if is_response else _is_expected
     news = [
@@ -323,10 +323,9 @@ def _store_statuses(
 
 def _locked_numbers(db: Database, sender: str, numbers: Sequence[str]) -> tuple[Sequence[Any], Sequence[str]]:
     """
-    Add the numbers that are not there.
+    Add missing numbers.
 
-    :returns: the rows of numbers, locked in the order of their keys, as each writer does; and the keys of those that
-        may be new.
+    :returns: the rows of numbers, locked in key order like every writer does, and the keys of numbers that may be new.
     """
     wanted: dict[str, Any] = {"sender": sender, "numbers": numbers}
     rows = db.execute(NUMBERS + db.locked, times=TIMES, **wanted).all()
@@ -342,9 +341,9 @@ def _waiting_checks(db: Database, number_ids: Sequence[int]) -> list[str]:
 
 def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
     """
-    Return whether a result is newer by the server's clock, or at the same time final, or of a later request.
+    Return whether a result is newer by the server's clock, is final at the same time, or is of a later request.
 
-    Servers may be several, whose clocks differ: a final result of a later request wins over one that is not, whatever
+    The clocks of several servers may differ: a final result of a later request replaces one that is not final, whatever
     their dates.
     """
     if row.answered_at is None:
@@ -359,14 +358,14 @@ def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
 
 def _is_expected(row: Any, status: str, results: CheckResults) -> bool:
     """
-    Return whether a callback's result is news.
+    Return whether a callback's result is to be stored.
 
-    It does not state when the number was looked up: it counts where a result is awaited, or the last one is stale.
+    A callback does not state when the number was looked up. It counts if a result is awaited, or the last one is stale.
     """
     if row.answered_at is None:
         return True
     if row.status not in FINAL and status in FINAL:
-        # The clocks that a callback came in by, and a request was sent by, are closer to each other than the server's.
+        # The clocks of the receipt and of the request are closer to each other than to the server's.
         return bool(results.answered_at >= min(row.answered_at, row.asked_at or row.answered_at))
     is_newer = (results.answered_at, status in FINAL) > (row.answered_at, row.status in FINAL)
     return is_newer and (row.status not in FINAL or row.checked_at <= results.answered_at - CACHED_FOR)
@@ -386,7 +385,7 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
 
 
 def _clear_rows(db: Database, context: StoreContext, mentions: Mentions, own: dict[str, Any]) -> None:
-    """Clear the rows of checks with numbers that turned out to be of erased people."""
+    """Clear the rows of checks with numbers of erased people."""
     rows = db.execute(ROWS_OF_NUMBERS, ids=("check_id",), **own).all()
     for contact_key, is_mentioned in (("contact_key", False), ("NULL", True)):
         found = [

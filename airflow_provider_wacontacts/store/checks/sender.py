@@ -42,8 +42,8 @@ WHERE sender = :sender AND dag_id = :dag_id AND run_id = :run_id AND task_id = :
 ORDER BY check_number DESC
 """
 EXPIRE = "UPDATE {at}wacontacts_check SET state = 'expired' WHERE check_id IN :check_ids"
-#: Open checks that no task works on, because it was silent for too long, and those whose results no task waits for any
-#: more: their deadline has passed, or there never was one, and by now the client would look their numbers up again.
+#: Open checks without a working task, because its heartbeat is too old, and checks without a waiting task: their
+#: deadline has passed, or they never had one and the client's cache of their numbers has expired.
 ABANDONED = """
 UPDATE {at}wacontacts_check SET error = CASE WHEN finished_at IS NULL THEN :lost END,
     state = CASE WHEN finished_at IS NULL THEN 'failed' ELSE 'expired' END
@@ -80,7 +80,7 @@ WHERE sender = :sender AND status IN :statuses AND coalesce(checked_at, answered
     AND (leased_until IS NULL OR leased_until <= :now)
 """
 AMONG = " AND number IN :numbers"
-#: The last check that was given the number left it out because its contact had opted out.
+#: Leaves out numbers whose last check left them out because the contact had opted out.
 NOT_OPTED_OUT = """
     AND NOT EXISTS (
         SELECT 1 FROM {at}wacontacts_check_result r JOIN {at}wacontacts_check c ON c.check_id = r.check_id
@@ -98,10 +98,10 @@ class SenderChecks:
     """
     The checks of one sender's numbers.
 
-    :param sender: what the numbers are stored under.
-    :param daily_checks: the sender's budget for a UTC day; only leases need it.
-    :param monthly_checks: the sender's budget for a month of UTC; ``None`` for any number.
-    :ivar budget_name: what errors call the budget of a day.
+    :param sender: name that the numbers are stored under.
+    :param daily_checks: the sender's budget for a UTC day; only used by leases.
+    :param monthly_checks: the sender's budget for a UTC month; ``None`` for no limit.
+    :ivar budget_name: name of the daily budget in errors.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class SenderChecks:
 
     @classmethod
     def of(cls, context: StoreContext, budget: SenderBudget) -> SenderChecks:
-        """Return the checks of a sender with this budget, for example of a hook's."""
+        """Return the checks of a sender with a budget, for example a hook's."""
         return cls(context, budget.sender, daily_checks=budget.daily_checks, monthly_checks=budget.monthly_checks)
 
     def lower_budget(self, daily_checks: int, name: str) -> None:
@@ -126,9 +126,9 @@ class SenderChecks:
         """
         Open a check, or resume the unfinished one of the same task and options.
 
-        Leases of its earlier attempts are released. A check is not resumed without all its inputs, or where its own
-        results may be stale: the last attempt was so long ago that neither the store nor the client would reuse them.
-        One that was deferred until lately is resumed with all its results, however long the wait for a budget was.
+        Leases of its earlier attempts are released. A check is not resumed if inputs are missing, or if its results may
+        be stale: the last attempt is too old for the store and the client to reuse them. A check that was deferred
+        until recently is resumed with all its results, even after a long wait for a budget.
 
         :raises LandingError: the database failed.
         """
@@ -158,8 +158,8 @@ class SenderChecks:
         """
         Return a check that was opened.
 
-        :param waiter: the task that waits for it, where there may be several.
-        :raises ConfigError: there is none of this ID, or it is another sender's.
+        :param waiter: the task that waits for it, if several may wait.
+        :raises ConfigError: the store has no check with this ID, or it belongs to another sender.
         :raises LandingError: the database failed.
         """
         with self.context.read() as db:
@@ -174,21 +174,21 @@ class SenderChecks:
         identifiers: Sequence[IdentifierChange] = (),
     ) -> None:
         """
-        Store what a callback contains, in one transaction: results where one is awaited or the last one is stale.
+        Store a callback in one transaction. A result is stored if one is awaited or the last one is stale.
 
         Idempotent and order-independent. Nothing about erased people is stored.
 
-        :param verified: whether the callback is known to come from the client. Otherwise the WhatsApp IDs of results
-            are ignored.
+        :param verified: whether the callback is authenticated as the client's. If not, WhatsApp IDs in results are
+            ignored.
         :param identities: notifications that users have potentially changed.
-        :param identifiers: identifiers that users have exchanged for others.
+        :param identifiers: identifiers that users have replaced with new ones.
         :raises LandingError: the database failed.
         """
         users = SenderIdentities(self.context, self.sender)
 
         def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
             erased = self.context.suppressions.locked(db.connection)
-            # The results come last but for the log of identities: they take the lock of the change log.
+            # Results are stored just before the log of identities, because they take the change log lock.
             store_identifier_changes(db, erased, self.sender, identifiers, received.answered_at)
             wa_ids = users.store(db, erased, identities, received.answered_at)
             own: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
@@ -210,7 +210,7 @@ class SenderChecks:
             return budget.spent_between(db, self.sender, first, end)
 
     def month_is_spent(self) -> bool:
-        """Return whether the month has less left than the day."""
+        """Return whether the month's budget has less left than the day's."""
         with self.context.read() as db:
             return self._limit(db, budget.utc_day(self.context.now(db.connection))) < self.daily_checks
 
@@ -220,8 +220,8 @@ class SenderChecks:
         """
         Find the numbers whose last real check is oldest, and that no worker has leased.
 
-        :param statuses: they have one of these.
-        :param not_after: that check was then or before.
+        :param statuses: statuses of the numbers.
+        :param not_after: latest time of the last real check.
         :param wanted: the only numbers to search, in E.164; ``None`` for all, except numbers that the last check left
             out because their contact had opted out.
         :returns: E.164, oldest first, at most ``limit``.
@@ -284,9 +284,9 @@ class SenderChecks:
 
 def read_check_id(check_id: str) -> str:
     """
-    Return the 32 digits of a check's ID, which PostgreSQL shows with dashes.
+    Return the 32 digits of a check's ID, with or without the dashes that PostgreSQL shows.
 
-    :raises ConfigError: it is no such ID.
+    :raises ConfigError: the string is not a check's ID.
     """
     try:
         return UUID(check_id).hex

@@ -1,9 +1,9 @@
 """
-The store's tables and views, as a list of versions, each of which brings a store there from the one before.
+The store's tables and views, as a list of versions. Each version upgrades a store from the previous one.
 
-Until the first release there is one version, which is edited. A version that was released is never edited; the next is
-appended. Names in braces stand for what the two databases call differently; ``{at}`` is the schema with its dot, or
-empty.
+Until the first release there is one version, which is edited. A released version is never edited; a new one is
+appended. Names in braces stand for syntax that differs between the two databases; ``{at}`` is the schema with its dot,
+or empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TYPES = {
         "json": "jsonb",
         "bytes": "bytea",
         "bytewise": 'COLLATE "C"',
-        # Seen times are rewritten in place where a page has room for it, and no index grows.
+        # If a page has room, seen times are updated in place (HOT), and no index grows.
         "roomy": " WITH (fillfactor = 50)",
     },
     "sqlite": {
@@ -41,7 +41,7 @@ TYPES = {
         "roomy": "",
     },
 }
-#: PostgreSQL from 15 on checks row-level security and privileges of the user who reads a view, not of its owner.
+#: PostgreSQL from 15 on checks row-level security and privileges of the view's reader, not of its owner.
 INVOKER_SINCE = 150_000
 INVOKER = " WITH (security_invoker = true)"
 
@@ -70,12 +70,12 @@ WRITABLE_FROM = "0.1.0"
 
 def statements(dialect: str, prefix: str, version: int, *, server_version: int = 0) -> list[str]:
     """
-    Return what brings a store from the version before up to this one, in order.
+    Return the statements that upgrade a store from the previous version, in order.
 
     :param dialect: ``postgresql`` or ``sqlite``.
-    :param prefix: the schema with its dot, quoted as SQL wants it; empty for the connection's own.
+    :param prefix: the schema with its dot, quoted for SQL; empty for the connection's own.
     :param version: 1 to :data:`LATEST`.
-    :param server_version: of PostgreSQL, as in its setting ``server_version_num``.
+    :param server_version: PostgreSQL's version, as in its setting ``server_version_num``.
     """
     words = TYPES[dialect] | {"invoker": INVOKER if server_version >= INVOKER_SINCE else ""}
     return [statement.format(at=prefix, **words) for statement in VERSIONS[version - 1][dialect]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["IS_PENDING", "POSTGRES", "SQLITE"]
 
-#: Whether identity ``i`` is pending: the latest that a sender knows of a user, not acknowledged, and not superseded by
-#: one that the API returned since.
+#: Whether identity ``i`` is pending: a sender's latest identity of a user, not acknowledged, and not superseded by a
+#: newer one from the API.
 IS_PENDING = """
     NOT i.acknowledged AND NOT i.superseded AND NOT EXISTS (
         SELECT 1 FROM {at}wacontacts_identity o
@@ -16,8 +16,8 @@ IS_PENDING = """
 """
 
 TABLES = (
-    # Columns named ``…_key`` hold what contacts carry: identifiers, or their pseudonyms if the store has a secret.
-    # ``identified_at`` is when an API last returned ``wa_id``, ``lid`` and ``user_id``, or that there are none.
+    # Columns named ``…_key`` join with contacts: they hold identifiers, or their pseudonyms if the store has a secret.
+    # ``identified_at`` is when an API last returned ``wa_id``, ``lid`` and ``user_id``, or none of them.
     """
     CREATE TABLE {at}wacontacts_number (
         number_id {identity},

@@ -195,8 +195,8 @@ TABLES = (
     """,
 )
 
-#: Roles that may not write the suppression list do not see it, whatever else they may read: with the key beside the
-#: hashes, numbers could be tried one by one.
+#: Roles without write privileges on the suppression list cannot read it: with the key, the hashes can be reversed by
+#: brute force.
 WRITERS_ONLY = (
     "ALTER TABLE {at}wacontacts_{table} ENABLE ROW LEVEL SECURITY",
     """
@@ -214,11 +214,12 @@ POSTGRES = (
 
 SQLITE = ("CREATE INDEX wacontacts_contact_version_updated ON wacontacts_contact_version (updated_at)",)
 
-#: The extraction that brought a version is numbered in the upper bits of its id.
+#: The upper bits of a version's ID are the number of its extraction.
 EXTRACTION = "LEFT JOIN {at}wacontacts_extraction e ON e.extraction_number = v.version_id >> 32"
-#: Joined so that a planner leaves out what is not asked for.
+#: A join that the planner removes if no column of it is used.
 PAYLOAD = "LEFT JOIN {at}wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id"
-#: Of the current version, the seen times are those of the contact's row: it is not written with each sighting.
+#: The seen times of a current version are in the contact's row of ``contact_current``: the version's row is not updated
+#: each time.
 SEEN = """
     LEFT JOIN {at}wacontacts_contact_current s
         ON s.account_id = v.account_id AND s.contact_id = v.contact_id AND s.version_id = v.version_id
@@ -232,7 +233,7 @@ COLUMNS = f"{KEY_COLUMNS}, {SEEN_COLUMNS}, e.extraction_id, p.wa_id, p.user_id, 
 CURRENT_COLUMNS = f"""
     {KEY_COLUMNS}, v.first_seen_at, v.last_seen_at, e.extraction_id, v.wa_id, v.user_id, v.lid, p.repaired, p.payload
 """
-#: Of versions of the same time, the lower is valid for no time.
+#: If two versions have the same time, the lower one has an empty validity.
 VALID_TO = """
     (
         SELECT min(n.updated_at) FROM {at}wacontacts_contact_version n

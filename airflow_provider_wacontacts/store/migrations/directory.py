@@ -1,14 +1,14 @@
 """
-The directory: one row for each person over all feeds, found by the person keys that are stored with the rows.
+The directory: one row for each person over all feeds, by the person keys that are stored with the rows.
 
-Each row of a person counts once: the rows of all tables are merged in the order of their keys, by indexes, and numbered
-within a key. So one key and one page read only their own rows, and the whole directory is read in one pass.
+The rows of all tables are merged in key order, by indexes, and numbered within a key. So one key and one page read only
+their own rows, and the whole directory is read in one pass.
 
-Values are counted with window functions instead of GROUP BY: PostgreSQL expects a grouped union to leave two hundred
-rows, and would compute all of them for the sake of the first. Where a person has several contacts of one source, or
-several numbers, the newest is looked up for itself.
+Values are counted with window functions instead of GROUP BY: PostgreSQL estimates that a grouped union returns two
+hundred rows, and would compute all of them to return the first. If a person has several contacts of one source, or
+several numbers, a subquery finds the newest.
 
-Names are taken out of payloads in subqueries: PostgreSQL computes them as it scans, so that joins of the whole
+Names are extracted from payloads in subqueries: PostgreSQL computes them during the scan, so that joins of the whole
 directory carry names instead of payloads.
 """
 
@@ -19,9 +19,10 @@ from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 __all__ = ["POSTGRES", "SQLITE"]
 
 SOURCES = ("turn", "green_api")
-#: A contact that is gone comes last: an account that has lost a contact does not hide one that still has it.
+#: Gone contacts come last, so that they do not hide a present contact of another account.
 BEST_CONTACT = "NOT c.is_present, c.updated_at DESC, c.last_seen_at DESC, c.row_hash DESC, a.account {bytewise}"
-#: A key with more is likely to hold several persons, for example because a gateway returned one WhatsApp ID for all.
+#: A key with more identifiers probably has several persons, for example because a gateway returned one WhatsApp ID for
+#: all numbers.
 HANDFUL = 5
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
 
@@ -31,7 +32,7 @@ def _when(source: str) -> str:
     return f"WHEN c.account_id IN ({accounts}) THEN '{source}'"
 
 
-#: Without conditions of their own: PostgreSQL then merges their indexes.
+#: The parts have no conditions, so that PostgreSQL merges their indexes.
 ROWS = f"""
     SELECT c.person_key, c.account_id, c.contact_id, c.is_present,
         CASE {" ".join(map(_when, SOURCES))} END
@@ -79,7 +80,7 @@ def _chosen(source: str) -> str:
 
 NUMBERS = "FROM {at}wacontacts_number n WHERE n.person_key = p.person_key"
 IDENTITIES = "FROM {at}wacontacts_identity i WHERE i.person_key = p.person_key"
-#: Compared with a number, PostgreSQL expects it of few people, and looks up the rest of those alone.
+#: Compared with a number, so that PostgreSQL estimates few people, and looks up the other columns only for them.
 IDENTITY_PENDING = f"""
     CASE WHEN p.identities > 0 THEN (SELECT max(CASE WHEN {IS_PENDING} THEN 1 ELSE 0 END) {IDENTITIES}) END = 1
 """
@@ -111,7 +112,7 @@ CHOSEN = f"""
 """
 
 
-#: Both kinds of key and the pseudonyms of both have a domain or a dot, which WhatsApp IDs do not have.
+#: The other kinds of keys, and their pseudonyms, contain a domain or a dot, which WhatsApp IDs do not.
 WA_ID = "CASE WHEN p.person_key = replace(replace(p.person_key, '@', ''), '.', '') THEN p.person_key END"
 
 
