@@ -34,6 +34,7 @@ INDEX = {
     "how-to/versions": ["upgrade", "uninstall"],
     "how-to/warehouse": ["dbt", "BigQuery", "Snowflake"],
     "index": ["glossary"],
+    "reference/cli": ["command line", "CLI", "exit code"],
     "reference/connections": ["pgbouncer"],
     "reference/files": ["parquet"],
     "reference/operators": ["schema drift"],

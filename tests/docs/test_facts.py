@@ -1,5 +1,6 @@
 """What the pages' tables say is what the code has: no argument, column, field or error is missing, none invented."""
 
+import argparse
 import dataclasses
 import importlib
 import inspect
@@ -276,6 +277,29 @@ def test_every_option_of_the_status_is_documented():
     options = vars(cli._parser().parse_args(["store", "status"]))
 
     assert sorted(name.replace("-", "_") for name in given) == sorted(set(options) - {"run"})
+
+
+def commands(parser, *names):
+    """Yield each command of a parser, and its options and arguments."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, child in inner[0].choices.items() if inner else ():
+        yield from commands(child, *names, name)
+    if not inner:
+        yield " ".join(names), {(action.option_strings or [action.metavar])[0] for action in parser._actions} - {"-h"}
+
+
+def test_every_command_and_option_is_on_the_page_of_the_command_line():
+    page = page_text("cli.md")
+    shared = set(re.findall(r"^\| `([^`]+)`", section("cli.md", "Store options"), re.MULTILINE))
+    elsewhere = {"receiver", "sandbox", "store status"}
+    given = {name: options for name, options in commands(cli._parser()) if name not in elsewhere}
+    for name in elsewhere | {name.removesuffix(" export").removesuffix(" apply") for name in given}:
+        assert f"`wacontacts {name}`" in page
+
+    suppression = {"store suppression": given.pop("store suppression export") | given.pop("store suppression apply")}
+    for name, options in (given | suppression).items():
+        shown = set(re.findall(r"^\| `([^`]+)`", section("cli.md", name), re.MULTILINE))
+        assert shown == (options - shared if "--url-env" in options else options), name
 
 
 @pytest.mark.parametrize(
