@@ -130,7 +130,10 @@ class TransientError(ApiError):
     A retry can help.
 
     :param retry_after: the server's ``Retry-After``; ``None`` if it sent none.
+    :ivar may_be_processed: whether the server may have processed the last attempt.
     """
+
+    may_be_processed: bool = True
 
     def __init__(
         self,

@@ -379,6 +379,7 @@ def _gave_up(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
         error.attempts = last.number
     if isinstance(error, TransientError):
         error.retry_after = retry_after
+        error.may_be_processed = _may_be_processed(last.outcome, retry_after)
     return error
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wacontacts.clients.green_api_checks import CHECKS_A_SECOND
 from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse
-from airflow_provider_wacontacts.exceptions import NetworkError
+from airflow_provider_wacontacts.exceptions import ApiError, NetworkError, ServerError
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ __all__ = ["GreenApiNumbers", "WhatsAppNumbers"]
 
 #: The longest time that requests with ``wait`` hold a worker slot.
 MAX_WAIT = timedelta(minutes=1)
+#: 502 Bad Gateway and 504 Gateway Timeout, as a reverse proxy responds when it waits no longer.
+GATEWAY_FAILED = (502, 504)
 
 
 @dataclass
@@ -46,7 +48,7 @@ class WhatsAppNumbers:
     _timed_out: bool = False
 
     def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
-        """Send one request; after a time-out of ``wait``, one that reads the client's cache and does not wait."""
+        """Send one request; if one with ``wait`` is cut off, another that reads the client's cache, without waiting."""
         response = self._check(numbers)
         send("whatsapp_business", asked=len(numbers), **count_statuses(response))
         return response
@@ -58,13 +60,20 @@ class WhatsAppNumbers:
             return check(force_check=self.force_check)
         try:
             return check(blocking="wait", force_check=self.force_check, max_wait=max_wait)
-        except NetworkError as error:
-            if not error.timed_out:
+        except (NetworkError, ServerError) as error:
+            if not _is_cut_off(error):
                 raise
-            self._timed_out = True
+            self._timed_out, cut_off = True, error
+        if self.force_check and not getattr(cut_off, "timed_out", False):
+            # The client may never have seen the request, and its cache may be old.
+            raise cut_off
         log.info("The client has not responded to a request with wait. The task reads its results without waiting.")
-        # Not forced: it reads the client's cache, and is the same check.
-        return check()
+        try:
+            # Not forced: it reads the client's cache, and is the same check.
+            return check()
+        except ApiError:
+            # The first request may have been processed, so the check counts.
+            raise cut_off from None
 
     def _max_wait(self) -> timedelta:
         """Return how long a request may wait now; zero or negative if it may not wait."""
@@ -73,6 +82,11 @@ class WhatsAppNumbers:
         now = time.monotonic()
         self._began_at = self._began_at or now
         return MAX_WAIT - timedelta(seconds=now - self._began_at)
+
+
+def _is_cut_off(error: NetworkError | ServerError) -> bool:
+    """Return whether the client may still process the request: it, or a gateway before it, has ended the wait."""
+    return error.may_be_processed and (isinstance(error, NetworkError) or error.status in GATEWAY_FAILED)
 
 
 @dataclass(frozen=True)

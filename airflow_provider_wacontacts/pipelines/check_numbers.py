@@ -16,7 +16,14 @@ from typing import Protocol
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.clients.whatsapp_business_login import LOGIN
-from airflow_provider_wacontacts.exceptions import AuthError, BudgetExceededError, NetworkError, ServerError
+from airflow_provider_wacontacts.exceptions import (
+    AuthError,
+    BudgetExceededError,
+    ConfigError,
+    NetworkError,
+    ServerError,
+    TransientError,
+)
 from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.pipelines.stop import StopSignal
 from airflow_provider_wacontacts.store.checks.budget import next_month, utc_day
@@ -37,6 +44,7 @@ MIN_WAIT_S, MAX_WAIT_S = 0.25, 15.0
 #: For batches without a response. Each attempt counts against the budget.
 MAX_ATTEMPTS = 4
 RETRY_POLICY = RetryPolicy()
+COUNTS_AGAIN = " (counts against the budget again)"
 
 
 class NumberClient(Protocol):
@@ -171,7 +179,7 @@ class CheckRun:
         return leased
 
     def _check_with_retries(self, batch: Sequence[int]) -> LeasedNumbers:
-        """Check a batch, and retry if the server did not respond. Each attempt counts against the budget."""
+        """Check a batch, and retry if the server did not respond. Attempts that it may have processed count again."""
         started_at, attempts = self.monotonic(), 0
         while True:
             try:
@@ -186,7 +194,8 @@ class CheckRun:
                     self._failed = True
                 if self._failed:
                     raise
-                log.info("%s; retrying in %.1f s (counts against the budget again)", error, pause.total_seconds())
+                cost = COUNTS_AGAIN if error.may_be_processed else ""
+                log.info("%s; retrying in %.1f s%s", error, pause.total_seconds(), cost)
             self.on_retry()
             self.stop.sleep(pause.total_seconds())
 
@@ -200,7 +209,7 @@ class CheckRun:
             # Set before the release, which may wait for the store, so that no other batch starts meanwhile.
             self._failed |= not isinstance(error, (ServerError, NetworkError))
             self.check.release(leased.numbers)
-            if isinstance(error, AuthError) or getattr(error, "operation", "") == LOGIN:
+            if _has_checked_nothing(error):
                 self.check.refund(leased)
             raise
         _log_response_errors(response)
@@ -240,6 +249,13 @@ class CheckRun:
             asked=queued,
             resets_at=datetime.combine(resets_on, datetime.min.time(), UTC),
         )
+
+
+def _has_checked_nothing(error: BaseException) -> bool:
+    """Return whether the system certainly looked no number up."""
+    if isinstance(error, TransientError) and not error.may_be_processed:
+        return True
+    return isinstance(error, (AuthError, ConfigError)) or getattr(error, "operation", "") == LOGIN
 
 
 def _log_response_errors(response: CheckResponse) -> None:

@@ -212,7 +212,7 @@ class Check:
         self._context.run(lambda db: leases.release(db, self._sender, self._holder, numbers))
 
     def refund(self, leased: LeasedNumbers) -> None:
-        """Refund the budget of these numbers: the server refused the login, so it did not look them up."""
+        """Refund the budget of these numbers: the server certainly did not look them up."""
         day, charged = utc_day(leased.leased_at), leased.charged
         self._context.run(lambda db: refund(db, self._sender, day, charged=charged, check_id=self.check_id))
 

@@ -182,7 +182,7 @@ def test_a_table_without_the_needed_columns_is_refused(
     [
         ({"target_table": "ids; DROP TABLE ids"}, "name of a table"),
         ({"target_table": "missing", "create_table": False}, "missing"),
-        ({"check_id": "0" * 32}, "no such check"),
+        ({"check_id": "0" * 32}, "no check of this store"),
         ({"check_id": {"check_id": "0" * 32}}, r"check.output\['check_id'\]"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_wacontacts.exceptions import NetworkError
 from airflow_provider_wacontacts.hooks import number_clients
 from airflow_provider_wacontacts.pipelines import wait_for_results
-from airflow_provider_wacontacts.sandbox import Sandbox
+from airflow_provider_wacontacts.sandbox import Fault, Sandbox
 from tests.operators.whatsapp_business.cases import numbers
 from tests.operators.whatsapp_business.conftest import Tasks
 
@@ -94,3 +96,48 @@ def test_wait_timeout_is_seconds(tasks: Tasks, connect_api: Any) -> None:
 
     with pytest.raises(AirflowFailException, match="wait_timeout"):
         tasks.check(numbers(1), blocking="wait")
+
+
+CUT_OFF = [Fault(kind="html", status=504), Fault(kind="status", status=502), Fault(kind="drop"), Fault(kind="cut")]
+
+
+@pytest.mark.parametrize("fault", CUT_OFF, ids=lambda fault: f"{fault.kind} {fault.status}")
+def test_a_wait_that_a_proxy_cuts_off_is_not_repeated(tasks: Tasks, api: Sandbox, store: Any, fault: Fault) -> None:
+    api.faults.add(replace(fault, on="check"))
+
+    summary = tasks.check(numbers(2), blocking="wait")
+
+    assert summary.items() >= {"valid": 2, "asked": 2, "state": "resolved"}.items()
+    assert [call.blocking for call in api.whatsapp.calls][-1:] == ["no_wait"]
+    assert (api.whatsapp.checked, store.rows(SPENT)) == (dict.fromkeys(numbers(2), 1), [(2,)])
+
+
+def test_a_forced_wait_that_is_cut_off_is_forced_again_without_waiting(tasks: Tasks, api: Sandbox, store: Any) -> None:
+    api.faults.add(Fault(kind="drop", on="check"))
+
+    tasks.check(numbers(2), blocking="wait", force_check=True)
+
+    assert [(call.blocking, call.force_check) for call in api.whatsapp.calls] == [("no_wait", True)]
+    assert store.rows(SPENT) == [(4,)]
+
+
+def test_a_wait_counts_although_the_login_fails_after_it(tasks: Tasks, api: Sandbox, store: Any) -> None:
+    api.faults.add(Fault(kind="cut", on="check"))
+    api.faults.add(Fault(kind="status", status=401, on="check", times=9))
+
+    with pytest.raises(AirflowFailException, match="AuthError"):
+        tasks.check(numbers(2), blocking="wait")
+
+    assert (api.whatsapp.checked, store.rows(SPENT)) == (dict.fromkeys(numbers(2), 1), [(2,)])
+
+
+def test_numbers_that_were_never_sent_cost_nothing(
+    tasks: Tasks, connect_api: Any, store: Any, impatient: None, logged: Any
+) -> None:
+    connect_api(host="http://127.0.0.1:9")
+
+    with pytest.raises(NetworkError):
+        tasks.check(numbers(2))
+
+    assert store.rows(SPENT) == [(0,)]
+    assert "counts against the budget" not in logged()
