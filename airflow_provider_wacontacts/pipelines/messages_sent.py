@@ -51,7 +51,7 @@ def _read_row(row: Mapping[str, Any]) -> tuple[date, int]:
         raise ConfigError("messages_sql needs a column 'day' with dates, and one row for each day of messages.")
     if count is None:
         return day, 0
-    if not isinstance(count, (int, float, Decimal)) or not 0 <= count < math.inf:
+    if not isinstance(count, (int, float, Decimal)) or not Decimal(count).is_finite() or count < 0:
         raise ConfigError("messages_sql needs a column 'messages' with the number of messages of each day.")
     return day, int(count)
 

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wacontacts.exceptions import WaContactsError
+from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
+from airflow_provider_wacontacts.records.arguments import validate_int
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -163,10 +164,9 @@ class IdentityChangedTrigger(BaseEventTrigger):
         **_later: Any,
     ) -> None:
         super().__init__()
-        if poll_interval <= 0:
-            raise ValueError("poll_interval must be more than 0 seconds")
-        if limit < 1:
-            raise ValueError("limit must be 1 or more")
+        if isinstance(poll_interval, bool) or not isinstance(poll_interval, (int, float)) or not poll_interval > 0:
+            raise ConfigError("poll_interval must be a number of seconds, more than 0.")
+        validate_int("limit", limit, 1)
         self.whatsapp_business_conn_id = whatsapp_business_conn_id
         self.store_conn_id = store_conn_id
         self.poll_interval = poll_interval

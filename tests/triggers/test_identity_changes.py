@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.store import open_store
 from airflow_provider_wacontacts.records.identities import IdentityChange
 from airflow_provider_wacontacts.store import identities as stored
@@ -228,7 +229,7 @@ def test_triggers_of_one_store_share_its_query(changes: Changes, monkeypatch: py
     assert asked == [1]
 
 
-@pytest.mark.parametrize("wrong", [{"poll_interval": 0}, {"limit": 0}])
+@pytest.mark.parametrize("wrong", [{"poll_interval": 0}, {"poll_interval": "10"}, {"limit": 0}, {"limit": "500"}])
 def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         IdentityChangedTrigger(**wrong)

@@ -153,6 +153,12 @@ def unspent_but(store: Any, spent: int) -> SenderChecks:
     return SenderChecks(made.context, "s", daily_checks=1_000)
 
 
+@pytest.mark.parametrize("count", [Decimal("NaN"), Decimal("-Infinity"), float("nan"), float("inf"), "7"])
+def test_a_count_that_is_no_number_is_refused(store: Any, count: object) -> None:
+    with pytest.raises(ConfigError, match="needs a column 'messages'"):
+        limit_to_messages(unspent_but(store, 100), [{"day": "2026-03-08", "messages": count}])
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
