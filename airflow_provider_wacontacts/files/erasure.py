@@ -109,7 +109,7 @@ class SuppressedRow(NamedTuple):
     """
     A row or reject of a person in a file.
 
-    :param contacts: further contacts of the extraction that are the person's, so far.
+    :param contacts: further contacts of this person in the extraction, found so far.
     """
 
     uri: str
@@ -141,11 +141,11 @@ class _Rewriter:
         self._dry_run = dry_run
         self._suppression_list = suppression_list
         self._parse_record = record_parser(prefix.manifest)
-        #: Found by an identifier; the list has not named them.
+        #: Contacts found by an identifier, which the list does not name.
         self.contacts: set[Contact] = set()
 
     def run(self, names: Collection[str]) -> ErasedFiles:
-        """Rewrite the files that contain them, and delete the files that the manifest does not name."""
+        """Rewrite the files with rows of the people, and delete the files that the manifest does not list."""
         path, manifest = self._prefix
         rows = {part.name: self._rows_in(part) for part in manifest.parts}
         rejects = self._rejects_in(manifest.rejects)
@@ -183,7 +183,7 @@ class _Rewriter:
         return {row for row, reject in enumerate(rejects) if self._suppression_list.found_in(reject.body)}
 
     def is_erased(self, text: bytes) -> bool:
-        """Return whether a row belongs to a person on the list, and remember its contact if the list lacks it."""
+        """Return whether a row belongs to a person on the list, and remember its contact if it is not on the list."""
         suppressed, record = self._suppression_list, self._record(text)
         if (record is None or has_repeated_keys(text)) and suppressed.found_in(text):
             return True
@@ -203,7 +203,7 @@ class _Rewriter:
             return None
 
     def _rewrite(self, file: FileEntry, removed: Collection[int]) -> FileEntry | None:
-        """Rewrite a file without some rows; return ``None`` if no row is left."""
+        """Rewrite a file without the removed rows; return ``None`` if no row is left."""
         if not removed:
             return file
         if len(removed) == file.rows:
@@ -219,7 +219,7 @@ class _Rewriter:
 
 
 def _copy_lines(texts: Iterable[tuple[bytes, bool]], sink: Sink, removed: Collection[int]) -> list[int]:
-    """Copy lines without some, and close the file; return the indices of the repaired lines."""
+    """Copy lines except removed ones, and close the file; return the indices of the repaired lines."""
     lines, repaired, batch = JsonLines(sink), [], []
     written = 0
     for row, (text, was_repaired) in enumerate(texts):
@@ -258,7 +258,7 @@ def _delete_abandoned(
 
 
 def _modified_at(path: Any) -> datetime | None:
-    """Return when a file was written; ``None`` if the storage does not say."""
+    """Return the time when a file was written; ``None`` if the storage does not state it."""
     with suppress(Exception):
         if not hasattr(path, "fs"):
             return datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -272,7 +272,7 @@ def _delete(prefix: Any, names: Iterable[str]) -> None:
         with storage_errors(f"{name} could not be deleted"), suppress(FileNotFoundError):
             path = prefix / name
             if hasattr(path, "fs"):
-                # `unlink` of these paths reads brackets as a pattern.
+                # `unlink` of these paths interprets brackets as a pattern.
                 path.fs.rm_file(path.path)
             else:
                 path.unlink()

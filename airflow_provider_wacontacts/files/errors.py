@@ -1,4 +1,4 @@
-"""Errors of file systems and object storage, with their cause in plain words. No message has a URI or data."""
+"""Errors of file systems and object storage, with their cause and the remedy. Messages contain no URI and no data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["storage_errors"]
 
 class _Cause(NamedTuple):
     """
-    A cause of errors, and what to do about it.
+    A cause of errors, with its remedy.
 
-    :param signs: any of them, among an error's classes, numbers and the codes of S3.
-    :param error: a retry cannot help against a :class:`ConfigError`.
+    :param signs: error classes, error numbers or codes of S3, any of which identifies the cause.
+    :param error: class of the error to raise. A retry does not fix a :class:`ConfigError`.
     """
 
     signs: frozenset[object]
@@ -34,18 +34,18 @@ CAUSES = (
     ),
     _Cause(
         frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "ClientAuthenticationError"}),
-        "The storage does not accept the credentials. Correct the connection that the path names.",
+        "The storage does not accept the credentials. Correct the connection in the path.",
     ),
     _Cause(frozenset({"ExpiredToken"}), "The credentials for the storage have expired.", LandingError),
     _Cause(frozenset({errno.EROFS}), "The file system is read-only."),
     _Cause(
         frozenset({"PermissionError"}),
-        "A permission is missing. Grant the connection that the path names, or the worker's user, access to the path.",
+        "A permission is missing. Grant the connection in the path, or the worker's user, access to the path.",
     ),
     _Cause(frozenset({errno.ENOSPC, errno.EDQUOT}), "The disk is full.", LandingError),
     _Cause(
         frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionError"}),
-        "The storage cannot be reached. Check the endpoint of the connection that the path names, and the network.",
+        "The storage cannot be reached. Check the endpoint of the connection in the path, and the network.",
         LandingError,
     ),
 )
@@ -54,7 +54,7 @@ CAUSES = (
 @contextmanager
 def storage_errors(what: str) -> Iterator[None]:
     """
-    Replace errors of the storage by one that names the cause.
+    Replace errors of the storage with one that names the cause.
 
     :param what: what failed, such as ``part-00000.jsonl.gz could not be written``.
     :raises ConfigError: the path, the credentials or their permissions are wrong.

@@ -1,4 +1,4 @@
-"""Writing an extraction to files: parts first, the manifest last, nothing is ever replaced."""
+"""Write an extraction to files: parts first, the manifest last. Files are never replaced."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ PART_ROWS = 1_000_000
 
 class ExtractionWriter:
     """
-    Writes one extraction below a prefix of its own. As a context manager, it abandons an unfinished extraction.
+    Writes one extraction below a new prefix. As a context manager, it abandons an unfinished extraction.
 
-    :param root: the path of all sources and accounts.
-    :param window: of the sync; ``None`` for a snapshot.
+    :param root: the base path of all sources and accounts.
+    :param window: window of the sync; ``None`` for a snapshot.
     :param day: date in the prefix. Default: the UTC day on which the window starts.
-    :param extraction_id: Default: a new UUID, hexadecimal.
+    :param extraction_id: 32 hexadecimal digits. Default: a new UUID.
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param file_mode: permissions of files in a local directory. Default: 0o600, for their owner only.
     :param part_bytes: stored bytes after which a part is closed, 1 and up. Default: 64 MiB.
-    :param part_rows: most rows of a part, 1 and up. Default: 1,000,000.
+    :param part_rows: maximum rows of a part, 1 and up. Default: 1,000,000.
     :param suppression_list: called before each page; contacts on the list are skipped.
     :raises ConfigError: an invalid argument, or a folder that is a symbolic link; nothing was written.
     :raises LandingError: the prefix exists already, or the storage cannot be read or written.
@@ -139,7 +139,7 @@ class ExtractionWriter:
         """
         Write a page's contacts and rejects. Contacts on the suppression list are skipped, and not counted.
 
-        :param extracted_at: time of the first response, which rows in Parquet carry.
+        :param extracted_at: time of the first response, a column in Parquet.
         :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
@@ -172,13 +172,13 @@ class ExtractionWriter:
         declaration: Declaration | None = None,
     ) -> Manifest:
         """
-        Close the files and write the manifest. From then on readers see the extraction.
+        Close the files and write the manifest. After this, readers see the extraction.
 
         :param extracted_at: time of the first response, timezone-aware.
-        :param lossy: synced too late: intermediate versions of the window may be missing.
-        :param number_id: of the WhatsApp number that the account's token belongs to.
-        :param group: of a snapshot, like ``is_cut`` and ``is_synchronised``: see :class:`Manifest`.
-        :param declaration: of fields, for schema drift. Default: none is looked for.
+        :param lossy: whether it was synced too late, so that intermediate versions of the window may be missing.
+        :param number_id: ID of the WhatsApp number that the account's token belongs to.
+        :param group: only for snapshots, like ``is_cut`` and ``is_synchronised``; see :class:`Manifest`.
+        :param declaration: known fields, to find schema drift. Default: no comparison.
         :raises LandingError: the storage failed, or the extraction was finished or abandoned.
         """
         if not self._is_open:
@@ -233,7 +233,7 @@ class ExtractionWriter:
                 create_folder(self._folder, self._file_mode)
 
     def abandon(self) -> None:
-        """Close the files without a manifest, so that no reader sees them. Does nothing after :meth:`finish`."""
+        """Close the files without a manifest, so that no reader sees them. After :meth:`finish`, it does nothing."""
         if self._is_open:
             self._is_open = False
             with suppress(LandingError):

@@ -1,4 +1,4 @@
-"""Schema drift of files: the newest manifest of an account has the fields that are known of its contacts."""
+"""Schema drift of files. The newest manifest of an account lists the known fields of its contacts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Declaration(NamedTuple):
     """
     The known fields of an account before an extraction's contacts.
 
-    :param types: types by field, as the source declares them; ``None`` if it does not.
-    :param selects: returns whether a field is written; the others are not compared.
+    :param types: types by field, as declared by the source; ``None`` if it declares none.
+    :param selects: returns whether a field is written; other fields are not compared.
     """
 
     types: Mapping[str, str] | None = None
@@ -37,7 +37,7 @@ class Declaration(NamedTuple):
 
 
 class FieldSampler:
-    """Counts the fields of the first contacts and of every 64th: files are written without decoding contacts."""
+    """Counts the fields of the first contacts and of every 64th one: files are written without decoding contacts."""
 
     def __init__(self) -> None:
         self.fields = FieldCounter()
@@ -72,7 +72,7 @@ def find_file_drift(root: ObjectPath, manifest: Manifest, sampler: FieldSampler,
     try:
         newest = _newest(root, manifest.source, manifest.account)
     except LandingError as error:
-        log.warning("Schema drift is unknown, as the fields before cannot be read: %s", error)
+        log.warning("Schema drift is unknown, because the previous fields cannot be read: %s", error)
         return manifest
     if not (observed.contacts or observed.declared) or (newest and _reached(newest) > _reached(manifest)):
         return manifest
@@ -85,7 +85,7 @@ def find_file_drift(root: ObjectPath, manifest: Manifest, sampler: FieldSampler,
 
 
 def _newest(root: ObjectPath, source: str, account: str) -> Manifest | None:
-    """Return the manifest of the account that reaches furthest, of those with fields."""
+    """Return the account's manifest with fields that has the latest watermark."""
     prefix = root / path_segment("source", source) / path_segment("account", account)
     names = [names for names in files_below(prefix, ACCOUNT_DEPTH) if names[-1] == MANIFEST]
     for day in sorted({day for day, *_ in names}, reverse=True):

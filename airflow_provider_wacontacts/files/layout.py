@@ -36,12 +36,12 @@ __all__ = [
 
 MANIFEST = "_manifest.json"
 REJECTS = "_rejects.jsonl.gz"
-#: Of the manifest, and of the layout around it.
+#: Version of the manifest and of the file layout.
 FORMAT_VERSION = 1
 MANIFEST_END = b"}\n"
-#: Names of files as an extraction writes them, and as an erasure does.
+#: File names of extractions and of erasures.
 FILE_NAME = re.compile(r"(?P<stem>part-\d{5,9}|_rejects)(?:-[0-9a-f]{8})?\.(?P<suffix>jsonl\.gz|parquet)")
-#: Longest name, in bytes, that common file systems accept.
+#: Maximum length of a name in common file systems, in bytes.
 MAX_SEGMENT_LENGTH = 255
 
 
@@ -49,12 +49,12 @@ class ObjectPath(Protocol):
     """
     A path: an Airflow ``ObjectStoragePath``, a ``UPath`` or a ``pathlib.Path``.
 
-    If it has ``fs`` and ``path``, as the first two do, files are listed and deleted through these.
+    If it has ``fs`` and ``path``, like the first two, these are used to list and delete files.
     """
 
     @property
     def parent(self) -> Self:
-        """The directory that holds it."""
+        """The parent directory."""
 
     def __truediv__(self, key: str, /) -> Self: ...
 
@@ -62,18 +62,18 @@ class ObjectPath(Protocol):
         """Open the file for streaming."""
 
     def exists(self) -> bool:
-        """Return whether a file, or anything below it, is there."""
+        """Return whether the file, or anything below the path, exists."""
 
     def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
-        """Make it a directory."""
+        """Create a directory."""
 
 
 def path_segment(name: str, value: str) -> str:
     """
-    Encode a string as one segment of a path: all but ``A-Z a-z 0-9 . _ -`` is percent-encoded, as UTF-8.
+    Encode a string as one path segment: all characters except ``A-Z a-z 0-9 . _ -`` are percent-encoded as UTF-8.
 
-    :param name: of the argument, for the error.
-    :raises ConfigError: it is empty, ``.`` or ``..``, not valid Unicode, or longer than 255 bytes once encoded.
+    :param name: name of the argument, for the error.
+    :raises ConfigError: it is empty, ``.`` or ``..``, not valid Unicode, or longer than 255 bytes when encoded.
     """
     try:
         encoded = quote(value, safe="").replace("~", "%7E")
@@ -97,7 +97,7 @@ def extraction_prefix(root: ObjectPath, source: str, account: str, day: date, ex
 
 
 def safe_uri(path: ObjectPath) -> str:
-    """Return a URI for logs and summaries: without credentials, and ``ObjectStoragePath`` accepts it."""
+    """Return a URI for logs and summaries, without credentials. ``ObjectStoragePath`` accepts it."""
     local = local_path(path)
     if local is not None:
         return f"file://{local.absolute().as_posix()}"
@@ -111,10 +111,10 @@ def safe_uri(path: ObjectPath) -> str:
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A file of an extraction, as its manifest lists it.
+    A file in an extraction's manifest.
 
-    :param bytes: as stored, compressed.
-    :param sha256: over the bytes as stored, hexadecimal.
+    :param bytes: stored size, compressed.
+    :param sha256: checksum of the stored bytes, hexadecimal.
     :param repaired: indices of repaired rows, ascending; always empty for Parquet, which has a column for it.
     """
 
@@ -129,23 +129,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     One extraction and its files. Times are timezone-aware, UTC.
 
-    :param format_version: of the manifest and of the layout around it.
+    :param format_version: version of the manifest and of the file layout.
     :param window_start: ``None``, like ``window_end``, for a snapshot.
     :param extracted_at: time of the first response.
     :param parts: the contacts, in the server's order.
     :param rejects: rows that cannot be stored as contacts, one ``{"reason", "body_base64"}`` per line, personal data;
         ``None`` if there were none.
     :param rows: contacts in all parts.
-    :param bytes: received, response bodies only.
-    :param lateness_s: seconds from the window's end to ``extracted_at``; negative if it had not ended.
-    :param lossy: synced too late: intermediate versions of this window may be missing.
-    :param number_id: of the WhatsApp number that the account's token belongs to, if known.
+    :param bytes: size of the response bodies.
+    :param lateness_s: seconds from the window's end to ``extracted_at``; negative if the window had not ended.
+    :param lossy: whether it was synced too late, so that intermediate versions of this window may be missing.
+    :param number_id: ID of the WhatsApp number that the account's token belongs to, if known.
     :param map_index: -1 if the task is not mapped.
-    :param group: of a snapshot: groups only, or persons only; ``None`` for both.
-    :param is_cut: of a snapshot: limited by ``count``, and the limit was reached.
-    :param is_synchronised: of a snapshot: the system had loaded all contacts; ``None`` if unknown.
-    :param fields: the account's fields, as they are known after this extraction; empty if it is not the newest.
-    :param drift: fields that changed since the newest extraction before.
+    :param group: for a snapshot: groups only, or persons only; ``None`` for both.
+    :param is_cut: for a snapshot: whether the limit ``count`` was reached.
+    :param is_synchronised: for a snapshot: whether the system had loaded all contacts; ``None`` if unknown.
+    :param fields: the account's known fields after this extraction; empty if it is not the newest.
+    :param drift: fields that changed since the account's previous newest extraction.
     """
 
     format_version: int
@@ -179,7 +179,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return a manifest as indented JSON, times as strings of one width."""
+    """Return a manifest as indented JSON, times as strings of fixed width."""
     members = msgspec.to_builtins(manifest, builtin_types=(datetime,), order="deterministic")
     texts = {key: format_time(value) if isinstance(value, datetime) else value for key, value in members.items()}
     return msgspec.json.format(msgspec.json.encode(texts), indent=2) + b"\n"
@@ -189,9 +189,9 @@ def decode_manifest(data: bytes) -> Manifest | None:
     """
     Read a manifest.
 
-    :returns: ``None`` for one that is truncated, which storage without atomic writes may hold.
-    :raises LandingError: not a manifest, or written by a newer version of this package, or it names files that this
-        package does not write: they may lie outside of the extraction.
+    :returns: ``None`` if it is truncated, which is possible in storage without atomic writes.
+    :raises LandingError: it is not a manifest, was written by a newer version of this package, or names files that this
+        package does not write: they may be outside the extraction.
     """
     if not data.endswith(MANIFEST_END):
         return None

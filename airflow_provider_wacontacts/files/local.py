@@ -1,8 +1,8 @@
 """
-Files in a local directory: private with any umask, and never written through a symbolic link.
+Files in a local directory: private whatever the umask, and never written through a symbolic link.
 
-A file gets the permissions of its folder, without execution. So users who may list an extraction may read it, and a
-file that an erasure rewrites is as private as it was.
+A file gets the permissions of its folder, without execute permission. So users with permission to list an extraction
+may read it, and a rewritten file is as private as the original.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 
 __all__ = ["FILE_MODE", "create_file", "create_folder", "local_path", "refuse_links", "walk"]
 
-#: Permissions of files: their owner may read and write them.
+#: Permissions of files: only the owner may read and write them.
 FILE_MODE = 0o600
 
 
@@ -27,7 +27,7 @@ def local_path(path: Any) -> Path | None:
     protocol = getattr(path, "protocol", None)
     if protocol in {"file", "local"}:
         return Path(path.path)
-    # In Airflow 2.11 paths of object storage are PathLike too.
+    # In Airflow 2.11, paths of object storage are PathLike as well.
     return Path(path) if isinstance(path, os.PathLike) and not protocol else None
 
 
@@ -35,7 +35,7 @@ def create_file(path: Path, mode: int | None = None, *, exclusive: bool = False)
     """
     Create a file, or empty it, and open it for writing.
 
-    :param mode: its permissions. Default: permissions of its folder, without execution.
+    :param mode: permissions. Default: permissions of its folder, without execute permission.
     :param exclusive: fail if it exists.
     """
     if mode is None:
@@ -51,9 +51,9 @@ def create_file(path: Path, mode: int | None = None, *, exclusive: bool = False)
 
 def create_folder(path: Path, file_mode: int) -> None:
     """
-    Create a folder, and those above it that are missing.
+    Create a folder, and its missing parents.
 
-    :param file_mode: permissions of the files in it. Users who may read these may list the folder.
+    :param file_mode: permissions of the files in it. Users that may read these may list the folder.
     """
     if path.is_dir():
         return
@@ -64,23 +64,23 @@ def create_folder(path: Path, file_mode: int) -> None:
 
 def refuse_links(root: Path, names: Sequence[str]) -> None:
     """
-    Make sure that no folder below the root is a symbolic link.
+    Check that no folder below the root is a symbolic link.
 
-    :raises ConfigError: one is: files would be written elsewhere, where no reader and no erasure finds them.
+    :raises ConfigError: a folder is a symbolic link: readers and erasures would not find files behind it.
     """
     for depth in range(1, len(names) + 1):
         if root.joinpath(*names[:depth]).is_symlink():
             raise ConfigError(
                 f"The folder {'/'.join(names[:depth])!r} below `path` is a symbolic link. Readers and erasures do not"
-                " follow it. Replace it by a directory, or set `path` to where it leads."
+                " follow it. Replace it with a directory, or set `path` to its target."
             )
 
 
 def walk(root: Path, depth: int, feeds: Collection[str]) -> Iterator[tuple[str, ...]]:
     """
-    Yield the files and folders at a depth below the root, each as its names. Symbolic links are not followed.
+    Yield the files and folders at a depth below the root, each as a tuple of names. Symbolic links are not followed.
 
-    :param feeds: names below the root in which a symbolic link is an error.
+    :param feeds: folders below the root in which a symbolic link is an error.
     :raises ConfigError: a folder of a feed is a symbolic link.
     """
     return _walk(root, (), depth, feeds)

@@ -1,4 +1,4 @@
-"""Versions of contacts out of files, as the tables of a store would hold them."""
+"""Merge contacts in files into versions, like the tables of a store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Version(NamedTuple):
     One version of a contact, like a row of ``wacontacts_version``.
 
     :param first_seen_at: time of the first extraction that contains it; ``last_seen_at`` is that of the last.
-    :param repaired: in any extraction, text in it was replaced by U+FFFD.
+    :param repaired: whether text in it was replaced by U+FFFD in any extraction.
     :param payload: canonical JSON, UTF-8.
     """
 
@@ -53,17 +53,17 @@ class Version(NamedTuple):
 
 def merge_versions(contacts: Iterable[StoredContact]) -> Iterator[Version]:
     """
-    Merge contacts into versions, sorted by key. The order and repetition of the contacts do not matter.
+    Merge contacts into versions, sorted by key. It is order-independent and idempotent.
 
     All versions are held in memory.
 
-    :raises LandingError: contacts of a snapshot, whose history a store computes by comparing snapshots.
+    :raises LandingError: the contacts are of a snapshot, which has no history without a store.
     """
     seen: dict[Key, Version] = {}
     for contact in contacts:
         if contact.source in SNAPSHOT_SOURCES:
             raise LandingError(
-                f"Files of {contact.source} are snapshots, which have no history of their own. Load them into a store"
+                f"Files of {contact.source} are snapshots, which have no change history. Load them into a store"
                 " with ContactFilesToSqlOperator, or choose another source."
             )
         version = _version(contact)
@@ -74,20 +74,20 @@ def merge_versions(contacts: Iterable[StoredContact]) -> Iterator[Version]:
 
 def versions(path: ObjectPath, *, source: str | None = None, account: str | None = None) -> Iterator[Version]:
     """
-    Yield the rows that ``wacontacts_version`` would hold, sorted by key.
+    Yield the rows of ``wacontacts_version``, sorted by key.
 
-    :raises LandingError: as :func:`~airflow_provider_wacontacts.files.read_contacts` does.
+    :raises LandingError: see :func:`~airflow_provider_wacontacts.files.read_contacts`.
     """
     return merge_versions(read_contacts(path, source=source, account=account))
 
 
 def current(path: ObjectPath, *, source: str | None = None, account: str | None = None) -> Iterator[Version]:
     """
-    Yield the rows that ``wacontacts_current`` would hold, sorted by key.
+    Yield the rows of ``wacontacts_current``, sorted by key.
 
-    This is the latest version of each contact: the greatest by ``(updated_at, last_seen_at, row_hash)``.
+    These are the latest versions of the contacts: the greatest by ``(updated_at, last_seen_at, row_hash)``.
 
-    :raises LandingError: as :func:`~airflow_provider_wacontacts.files.read_contacts` does.
+    :raises LandingError: see :func:`~airflow_provider_wacontacts.files.read_contacts`.
     """
     newest: dict[tuple[str, str, str], Version] = {}
     for version in versions(path, source=source, account=account):

@@ -25,7 +25,7 @@ CONSTANT_COLUMNS = ("source", "account", "extraction_id")
 DICTIONARY_COLUMNS = [*CONSTANT_COLUMNS, "state", "extracted_at"]
 STATISTICS_COLUMNS = [*DICTIONARY_COLUMNS, "contact_id", "updated_at", *IdsByKind._fields, "repaired"]
 BATCH_ROWS = 1_000
-#: Threads of some versions of pyarrow leak memory with every file.
+#: In some versions of pyarrow, threads leak memory with every file.
 USE_THREADS = False
 
 
@@ -91,7 +91,7 @@ class ParquetRows:
         self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
 
     def _row_hash(self, text: Text) -> bytes | None:
-        """Return the hash that a store computes; ``None`` for a text without a canonical form, which it rejects."""
+        """Return the hash that a store computes; ``None`` for a text without canonical form, which a store rejects."""
         try:
             return row_hash(self._canonical_form(text))
         except ValueError:
@@ -99,7 +99,7 @@ class ParquetRows:
 
 
 def _strings(texts: Sequence[Text]) -> pa.StringArray:
-    """Return texts, which are UTF-8, as an array whose values are joined once."""
+    """Return UTF-8 texts as an array. The values are joined once."""
     import pyarrow as pa
 
     ends = array("i", accumulate(map(len, texts), initial=0))
@@ -117,7 +117,7 @@ def read_parquet(data: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def copy_parquet(data: bytes, sink: Sink, removed: Collection[int]) -> None:
-    """Copy a file without some rows, given by their indices, and close the copy."""
+    """Copy a file without the rows with the given indices, and close the copy."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 

@@ -1,4 +1,4 @@
-"""Parts: the contacts of an extraction in files of bounded size, in one of two formats."""
+"""Parts: the contacts of an extraction in files of limited size, in one of two formats."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FILE_FORMATS = (JSON_LINES, PARQUET)
 
 def validate_file_format(file_format: str) -> None:
     """
-    Make sure that a file format can be written, before anything is requested.
+    Check that a file format can be written, before any request is sent.
 
-    :raises ConfigError: unknown format, or its library is not installed.
+    :raises ConfigError: the format is unknown, or its library is not installed.
     """
     if file_format not in FILE_FORMATS:
         known = " or ".join(map(repr, FILE_FORMATS))
@@ -36,9 +36,9 @@ class Parts:
     """
     Writes the contacts of an extraction into parts, one at a time.
 
-    :param constants: values that all rows have in Parquet: source, account and extraction ID.
+    :param constants: Parquet columns with the same value in all rows: source, account and extraction ID.
     :param max_bytes: stored bytes after which a part is closed; the last page or row group may exceed it.
-    :param max_rows: most rows of a part.
+    :param max_rows: maximum rows of a part.
     """
 
     def __init__(

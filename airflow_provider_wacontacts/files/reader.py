@@ -1,4 +1,4 @@
-"""Reading extractions back: only complete ones, and every part is checked against its manifest."""
+"""Read extractions from files: only complete ones. Every part is checked against its manifest."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ DEPTH = 5
 
 
 class RecordParser(Protocol):
-    """Makes a record of a contact's JSON, for one source."""
+    """Converts a contact's JSON to a record, for one source."""
 
     def __call__(self, text: bytes, /, *, repaired: bool) -> Record:
         """
         Parse one text.
 
-        :raises ValueError: not a contact of the source, or it has no canonical form.
+        :raises ValueError: the text is not a contact of the source, or has no canonical form.
         """
 
 
@@ -90,9 +90,9 @@ class CompletePrefix(NamedTuple):
 
 class StoredContact(NamedTuple):
     """
-    A contact as an extraction stored it.
+    A contact in the files of an extraction.
 
-    :param extracted_at: of the extraction, timezone-aware, UTC.
+    :param extracted_at: time of the extraction, timezone-aware, UTC.
     """
 
     source: str
@@ -108,11 +108,11 @@ def complete_prefixes(
     """
     Yield the finished extractions, sorted by source, account, day and id. Files of unfinished ones are ignored.
 
-    The path is listed once, at the first step. Each manifest is read just before it is yielded.
+    The path is listed once, when the iteration starts. Each manifest is read just before it is yielded.
 
-    :param source: only of this feed.
-    :param account: only of this account, of any feed.
-    :raises ConfigError: an invalid source or account, or a folder that is a symbolic link.
+    :param source: only this feed.
+    :param account: only this account, of any feed.
+    :raises ConfigError: the source or the account is invalid, or a folder is a symbolic link.
     :raises LandingError: the storage failed, or this version of the package cannot read a manifest.
     """
     wanted = _wanted("source", source), _wanted("account", account)
@@ -129,8 +129,8 @@ def prefixes_in_order(root: ObjectPath, source: str | None, account: str | None)
     Return the finished extractions below a path, in the order of extraction.
 
     :param source: ``turn`` or ``green_api``; ``None`` for both.
-    :param account: only of this account, of any feed.
-    :raises ConfigError: there is no such source; likewise with the errors of :func:`complete_prefixes`.
+    :param account: only this account, of any feed.
+    :raises ConfigError: there is no such source; see also :func:`complete_prefixes`.
     """
     if source not in {None, *RECORD_PARSERS}:
         raise ConfigError(f"source is {source!r}. Set it to one of {', '.join(RECORD_PARSERS)}, or leave it out.")
@@ -149,17 +149,17 @@ def read_contacts(
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Iterator[StoredContact]:
     """
-    Yield the contacts of all complete extractions, in the order of the listing. A contact occurs once per extraction.
+    Yield the contacts of each complete extraction, in the order of the listing.
 
-    One part at a time is held in memory, as stored. A part is checked before its first contact is yielded.
+    One part at a time is held in memory, compressed. A part is checked before its first contact is yielded.
 
     :param source: only of this feed.
     :param account: only of this account, of any feed.
     :param verify: compare checksums and row counts with the manifests.
-    :param on_reject: called with each text that has no canonical form, which a store would reject too. Default: the
-        texts are counted in the log.
-    :raises ConfigError: an invalid source or account, or Parquet files without pyarrow.
-    :raises LandingError: a part is missing or does not match its manifest; an unknown source.
+    :param on_reject: called with each text without a canonical form, which a store would reject as well. Default: log
+        their count.
+    :raises ConfigError: the source or the account is invalid, or files are Parquet and pyarrow is not installed.
+    :raises LandingError: a part is missing or does not match its manifest, or the source is unknown.
     """
     for prefix in complete_prefixes(path, source=source, account=account):
         manifest = prefix.manifest
@@ -175,7 +175,7 @@ def read_prefix(
     """
     Yield the contacts of one extraction in the server's order; see :func:`read_contacts`.
 
-    :raises LandingError: a part is missing or does not match its manifest; an unknown source.
+    :raises LandingError: a part is missing or does not match its manifest, or the source is unknown.
     """
     path, manifest = prefix
     parse_record = record_parser(manifest)
@@ -187,7 +187,7 @@ def record_parser(manifest: Manifest) -> RecordParser:
     """
     Return the parser for the texts of an extraction.
 
-    :raises LandingError: an unknown source.
+    :raises LandingError: the source is unknown.
     """
     reader = RECORD_PARSERS.get(manifest.source)
     if reader is None:
@@ -199,7 +199,7 @@ def record_parser(manifest: Manifest) -> RecordParser:
 
 def read_texts(prefix: CompletePrefix, file: FileEntry) -> Iterator[tuple[bytes, bool]]:
     """
-    Yield the texts of a file that the manifest names, each with whether it was repaired.
+    Yield the texts of a file in the manifest, each with whether it was repaired.
 
     :raises LandingError: the file is missing or does not match the manifest.
     """
@@ -212,7 +212,7 @@ def read_manifest(prefix: ObjectPath) -> Manifest | None:
     """
     Read the manifest of a prefix; ``None`` for a truncated one.
 
-    :raises LandingError: it cannot be read, or not by this version of the package.
+    :raises LandingError: it cannot be read, or only by another version of the package.
     """
     return decode_manifest(read_stored(prefix, MANIFEST))
 
@@ -267,7 +267,7 @@ def files_below(path: ObjectPath, depth: int = DEPTH) -> list[tuple[str, ...]]:
 
 
 def _uncached(fs: Any, base: str) -> Any:
-    """Drop the cached listing of a file system: another process may have finished an extraction since."""
+    """Drop the cached listing of a file system: another process may have finished an extraction meanwhile."""
     fs.invalidate_cache(base)
     return fs
 

@@ -1,4 +1,4 @@
-"""Files while they are written: streamed, counted and checksummed."""
+"""Write files: streamed, counted and checksummed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FASTEST_LEVEL = 1
 
 class Sink:
     """
-    A new file. Bytes are sent as they come; only the buffer of the storage's client is held in memory.
+    A new file. Bytes are sent immediately; only the buffer of the storage's client is held in memory.
 
-    :raises LandingError: it cannot be created, written or closed.
+    :raises LandingError: the file cannot be created, written or closed.
     """
 
     def __init__(self, prefix: ObjectPath, name: str) -> None:
@@ -47,7 +47,7 @@ class Sink:
         return self.size
 
     def flush(self) -> None:
-        """Do nothing: object storage takes whole blocks."""
+        """Do nothing: object storage accepts only whole blocks."""
 
     def close(self) -> None:
         """Send the last bytes. Afterwards the file is complete and can be read."""

@@ -1,1 +1,1 @@
-"""Identifiers of people: phone numbers, WhatsApp ids, pseudonyms and the suppression list."""
+"""Identifiers of people: phone numbers, WhatsApp IDs, pseudonyms and the suppression list."""

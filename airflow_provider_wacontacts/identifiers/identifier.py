@@ -1,4 +1,4 @@
-"""An identifier of a person, a group or a contact: a kind and a value. Each kind has one strict reader."""
+"""Identifiers of persons, groups and contacts: a kind and a value. Each kind has one strict parser."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Identifier", "InvalidIdentifierError", "Kind"]
 
 class Kind(StrEnum):
     """
-    What an identifier is, with an example of its value.
+    The kinds of identifiers, each with an example.
 
-    A phone number and a WhatsApp ID have the same digits for most people, and stand for the same person then. Values of
+    For most people, phone number and WhatsApp ID have the same digits: then they identify the same person. Values of
     other kinds are never compared across kinds.
     """
 
@@ -33,9 +33,9 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True, order=True)
 class Identifier:
     """
-    An identifier in its one spelling, as a reader returns it.
+    An identifier in its canonical spelling.
 
-    :param value: see :class:`Kind`; or the pseudonym of such a value. It is personal data, and not shown.
+    :param value: see :class:`Kind`; or its pseudonym. It is personal data, so ``repr`` does not show it.
     """
 
     kind: Kind
@@ -43,7 +43,7 @@ class Identifier:
 
     @property
     def key(self) -> str:
-        """The value by which rows are joined: a number and a WhatsApp ID with the same digits have the same."""
+        """The join key. A number and a WhatsApp ID with the same digits have the same key."""
         return self.value.removeprefix("+") if self.kind is Kind.NUMBER else self.value
 
     def as_wa_id(self) -> Identifier:
@@ -58,9 +58,9 @@ class Identifier:
 
 class InvalidIdentifierError(ValueError):
     """
-    A value is no identifier of the expected kind. The message does not contain it.
+    A value is not an identifier of the expected kind. The message does not contain it.
 
-    :param reason: a few stable words, for example ``too short``.
+    :param reason: a short stable text, for example ``too short``.
     """
 
     def __init__(self, reason: str) -> None:

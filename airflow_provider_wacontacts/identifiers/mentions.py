@@ -1,7 +1,7 @@
 """
-Identifiers in text that could not be parsed, for example in rejected rows, rejected inputs and callers' keys.
+Find identifiers in unparsed text, for example in rejected rows, rejected inputs and callers' keys.
 
-In doubt, an identifier is found: digits before and after a number may belong to the text.
+If in doubt, text counts as an identifier: digits around a number may belong to other text.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from airflow_provider_wacontacts.identifiers.whatsapp_ids import group_creator, 
 
 __all__ = ["Mentions", "UnsearchableError", "find_identifiers", "has_identifiers", "identifiers_in_contact_id"]
 
-#: Of a number with its country code.
+#: Digits of a number with its country code.
 MIN_DIGITS, MAX_DIGITS = 7, 15
-#: A text with more digits is not searched: each is the start of nine possible numbers, which take some microseconds.
+#: Texts with more digits are not searched: each digit starts nine possible numbers, which take a few microseconds.
 MAX_SEARCHED_DIGITS = 5_000
-#: Identifiers are looked for one by one up to this number; more are looked up in a set.
+#: Up to this number, identifiers are searched one by one; otherwise by a set.
 FEW = 100
 JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 #: Digits with at most three separators between two of them, including invisible ones.
 DIGIT_RUN = re.compile(r"\d(?:[\s().\-/\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2066-\u2069]{0,3}\d)+")
-#: As in +44 (0)1234: not dialed from abroad.
+#: The trunk prefix in +44 (0)1234, which is not dialed from abroad.
 TRUNK_PREFIX = "(0)"
 PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?![0-9a-f])")
-#: IDs with a domain, and business-scoped user IDs, as they stand between other characters.
+#: IDs with a domain, and business-scoped user IDs, between other characters.
 ID = re.compile(r"[0-9A-Za-z_.:+-]{1,200}@[A-Za-z_.]{3,14}|(?<![0-9A-Za-z])[A-Z]{2}\.[0-9A-Za-z.]{1,140}")
 OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 NOT_DIGITS = bytes(sign for sign in range(256) if not 0x30 <= sign <= 0x39)
@@ -40,9 +40,9 @@ class UnsearchableError(ValueError):
 
 def find_identifiers(text: bytes | str) -> Iterator[Identifier]:
     """
-    Yield everything in a text that could be an identifier, also inside of other text.
+    Yield everything in a text that could be an identifier, even inside other text.
 
-    Escapes of JSON are decoded first. Spaces, brackets, dots, dashes and slashes between digits are ignored. A number
+    JSON escapes are decoded first. Spaces, brackets, dots, dashes and slashes between digits are ignored. A number
     without its country code is not found.
 
     :raises UnsearchableError: the text has more than 5,000 digits.
@@ -65,9 +65,9 @@ def find_identifiers(text: bytes | str) -> Iterator[Identifier]:
 
 def identifiers_in_contact_id(contact_id: str) -> Iterator[Identifier]:
     """
-    Yield the identifiers that a system's own ID of a contact is made of, for example a number and a domain.
+    Yield the identifiers in a system's own ID of a contact, for example a number with a domain.
 
-    Digits alone are no more than the system's own count.
+    An ID of digits only is the system's own numbering.
     """
     if not has_identifiers(contact_id):
         return
@@ -83,15 +83,15 @@ def identifiers_in_contact_id(contact_id: str) -> Iterator[Identifier]:
 
 def has_identifiers(contact_id: str) -> bool:
     """
-    Return whether a contact's ID may be made of identifiers. Most are numbers or UUIDs.
+    Return whether a contact's ID may contain identifiers. Most IDs are numbers or UUIDs.
 
-    Of the identifiers, only the old form of groups has a hyphen, and it has a domain.
+    The only identifiers with a hyphen are IDs of groups in the old form, which have a domain.
     """
     return "@" in contact_id or not ("-" in contact_id or contact_id.isalnum())
 
 
 class Mentions:
-    """Finds texts that mention one of some identifiers. It finds what :func:`find_identifiers` does, and is faster."""
+    """Finds texts that mention given identifiers. It finds the same as :func:`find_identifiers`, but faster."""
 
     def __init__(self, identifiers: Iterable[Identifier]) -> None:
         self._wanted = frozenset(one.as_wa_id() for one in identifiers)
@@ -99,7 +99,7 @@ class Mentions:
         self._numbers = [one.value.encode() for one in self._wanted if one.value.isdecimal()]
 
     def found_in(self, text: bytes | str) -> bool:
-        """Return whether a text mentions one of the identifiers; also if it has too many digits for a search."""
+        """Return whether a text mentions one of the identifiers, or has too many digits to be searched."""
         if not self._wanted or (len(self._wanted) <= FEW and not self._is_possible(text)):
             return False
         try:

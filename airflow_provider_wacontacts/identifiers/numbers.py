@@ -1,8 +1,8 @@
 """
-Phone numbers as people and spreadsheets write them: any dialable spelling as E.164, or a reason why it is none.
+Parse phone numbers as people and spreadsheets write them: any dialable spelling to E.164, or a reason for refusal.
 
-The numbering plans come from phonenumbers, Google's library. A number without a country code belongs to the region
-of the sender. Whether a number is on WhatsApp is not decided here.
+The numbering plans come from phonenumbers, Google's library. A number without a country code belongs to the region of
+the sender. It does not check whether a number is on WhatsApp.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "written_text",
 ]
 
-#: Longer text holds no number.
+#: Longer text is never a number.
 MAX_LENGTH = 250
 #: Digits of a number in E.164.
 MAX_DIGITS = 15
@@ -57,11 +57,11 @@ PLAN_REASONS = {
     ValidationResult.TOO_LONG: TOO_LONG,
     ValidationResult.INVALID_LENGTH: "wrong length for its country",
 }
-#: At least seven digits, as people group them.
+#: At least seven digits, grouped as people write them.
 GROUPED = "[0-9](?:[ ()/-]*[0-9]){6,}"
 YEAR, MONTH, DAY = "(?:19|20)[0-9]{2}", "(?:0?[1-9]|1[0-2])", "(?:0?[1-9]|[12][0-9]|3[01])"
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
-#: What numbers are mistaken for, by the reason of their refusal.
+#: Values that look like numbers, by the reason for refusal.
 OTHER_VALUES = {
     "scientific notation": re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+"),
     DATE: re.compile(
@@ -77,7 +77,7 @@ POSSIBLE_DATE = re.compile(
     rf"|{YEAR}(?P<a>[-/. ]){MONTH}(?:(?P=a){DAY})?|{MONTH}[-/. ]{YEAR}"
     rf"|{DAY}(?P<b>[-/. ]){DAY}(?P=b)(?:[0-9]{{2}}|{YEAR})|[0-9]{{2}}(?P<c>[-/. ]){MONTH}(?P=c){DAY}"
 )
-#: Every reason why a value is no number. They are stored with results of checks, and stay as they are.
+#: All reasons why a value is not a number. They are stored with check results, so they must not change.
 REASONS = frozenset(
     {
         *PARSE_REASONS.values(),
@@ -104,10 +104,10 @@ EXTENSION = re.compile(
 INTEGRAL_FLOAT = re.compile(rf"^(\+?[0-9]+|[+(]*{GROUPED})[.,]0+$")
 LINE_BREAKS = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 SEPARATORS = re.compile(r"[;,|&\n]")
-#: A plus sign precedes all digits. Behind them, it shows that the text was written from right to left.
+#: The plus sign precedes all digits. A trailing plus sign indicates right-to-left text.
 ALLOWED = re.compile(r"(?:[ ().\[\]~/\\-]*\+)?[0-9A-Za-z ().\[\]~/\\-]+")
 VANITY = re.compile(r"[+(]*[0-9](?:.*?[A-Za-z]){3}.*")
-#: What only a number is made of. A sender with anything else is a name.
+#: The characters of a number. A sender with other characters is a name.
 NUMBER_SIGNS = re.compile(r"(?=.*[0-9])[+0-9 ().\[\]~/;,|&-]+")
 NOT_A_DECIMAL = Decimal("nan")
 INVISIBLE = dict.fromkeys(
@@ -120,11 +120,12 @@ def read_number(value: object, region: str | None) -> Identifier:
     Read a number in any dialable spelling: E.164, international, national, RFC 3966, a link of WhatsApp.
 
     A number without a country code belongs to the region, or is dialed from there: ``6315551002`` in India becomes
-    ``+916315551002``, and ``00`` before a country code replaces the plus sign. An extension is left out.
+    ``+916315551002``, and ``00`` before a country code is read as the plus sign. Extensions are removed.
 
     :param value: a string, an integer, or an integral float of a spreadsheet.
     :param region: two letters, upper case, for example ``IN``; ``None`` if unknown.
-    :raises InvalidIdentifierError: it is no number, or of no numbering plan; the reason is one of :data:`REASONS`.
+    :raises InvalidIdentifierError: the value is not a number of any numbering plan; the reason is one of
+        :data:`REASONS`.
     """
     text = _dialed(written_text(value))
     _refuse_other_values(text)
@@ -144,9 +145,9 @@ def read_number(value: object, region: str | None) -> Identifier:
 
 def read_international_number(value: object) -> Identifier:
     """
-    Read a number whose country code may lack its plus sign, for example of a registered sender.
+    Read a number with a country code, with or without plus sign, for example a registered sender.
 
-    :raises InvalidIdentifierError: as :func:`read_number`.
+    :raises InvalidIdentifierError: see :func:`read_number`.
     """
     text = _dialed(written_text(value))
     _refuse_other_values(text)
@@ -157,10 +158,10 @@ def read_international_number(value: object) -> Identifier:
 
 def read_sender(sender: str) -> str:
     """
-    Return the one name of a sender: E.164 if it is a number, however it is spelled; otherwise its name unchanged.
+    Return the canonical name of a sender: E.164 if it is a number in any spelling, otherwise the name unchanged.
 
-    :raises InvalidIdentifierError: it has only the characters of a number, and cannot be one; or it is too long for a
-        name, or not printable.
+    :raises InvalidIdentifierError: it has only characters of a number but is not one, is too long for a name, or is not
+        printable.
     """
     sender = sender.strip()
     try:
@@ -177,9 +178,9 @@ def infer_region(sender: str) -> str | None:
     """
     Return the region of a registered number.
 
-    :param sender: with its plus sign; anything else has no region.
-    :returns: two letters, or ``None`` for a number without a region, for example ``+800…``. If the number does not show
-        which of several regions of a country code it belongs to, the main region.
+    :param sender: number with its plus sign; other senders have no region.
+    :returns: two letters, or ``None`` for a number without a region, for example ``+800…``. If several regions of a
+        country code are possible, the main region.
     """
     try:
         number = phonenumbers.parse(sender, None)
@@ -192,11 +193,11 @@ def infer_region(sender: str) -> str | None:
 
 def validate_region(region: str) -> str:
     """
-    Make sure that phonenumbers knows a region.
+    Check that phonenumbers knows a region.
 
     :param region: two letters of ISO 3166, in upper or lower case.
-    :returns: in upper case.
-    :raises ConfigError: it does not.
+    :returns: the region in upper case.
+    :raises ConfigError: the region is unknown.
     """
     normalized = region.strip().upper() if isinstance(region, str) else ""
     if normalized not in phonenumbers.SUPPORTED_REGIONS:
@@ -207,9 +208,9 @@ def validate_region(region: str) -> str:
 
 def written_text(value: object) -> str:
     """
-    Return a number as text. A float or a string with zeros behind the decimal point is the integer.
+    Return a number as a string. Floats and strings with only zeros after the decimal point are read as integers.
 
-    :raises InvalidIdentifierError: neither text nor a whole number.
+    :raises InvalidIdentifierError: the value is neither a string nor a whole number.
     """
     if value is None:
         return ""
@@ -235,7 +236,7 @@ def _integral_text(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Write digits, spaces, dashes and plus signs of all scripts as in ASCII, and leave out invisible characters."""
+    """Convert digits, spaces, dashes and plus signs of all scripts to ASCII, and remove invisible characters."""
     text = LINE_BREAKS.sub("\n", text.strip("\0").strip())
     return "".join(_plain_characters(text)).strip()
 
@@ -280,13 +281,13 @@ def _single_number(text: str, region: str | None) -> str:
     """
     Return the text of a single number.
 
-    :raises InvalidIdentifierError: it holds two.
+    :raises InvalidIdentifierError: the text has two numbers.
     """
     if text.count("+") > 1 or sum(any(map(str.isdigit, part)) for part in SEPARATORS.split(text)) > 1:
         raise InvalidIdentifierError(TWO_NUMBERS)
     first, slash, rest = text.partition("/")
     if slash and any(map(str.isdigit, rest)) and _is_valid(first, region):
-        # A slash after an area code is how numbers are written in German.
+        # German numbers have a slash after the area code.
         raise InvalidIdentifierError(TWO_NUMBERS)
     return text
 
@@ -316,13 +317,13 @@ def _parse(text: str, region: str | None) -> PhoneNumber:
 
 
 def _refuse_letters(text: str, number: PhoneNumber) -> None:
-    """Refuse letters, unless they spell a valid number as in +1 800 FLOWERS."""
+    """Refuse letters, unless they spell a valid number, for example +1 800 FLOWERS."""
     if any(map(str.isalpha, text)) and not (VANITY.fullmatch(text) and phonenumbers.is_valid_number(number)):
         raise InvalidIdentifierError(LETTERS)
 
 
 def _doubt(text: str, number: PhoneNumber) -> str | None:
-    """Return why a possible number may be none: it is refused then, unless it is a valid one."""
+    """Return why a possible number is doubtful: it is refused, unless it is valid."""
     if POSSIBLE_DATE.fullmatch(text.removeprefix("+")):
         return DATE
     digits = {sign for sign in text if sign.isdigit()}

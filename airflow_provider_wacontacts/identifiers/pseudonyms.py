@@ -1,8 +1,8 @@
 """
 Pseudonyms: HMAC-SHA256 with a secret.
 
-The same identifier has the same pseudonym everywhere, so rows of different feeds can be joined. Other values have a
-pseudonym that depends on their field, so choosing such a value does not help to find an identifier.
+The same identifier has the same pseudonym everywhere, so rows of different feeds can be joined. Pseudonyms of other
+values depend on their field, so a chosen value of another field does not help to find an identifier.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = [
     "validate_secret",
 ]
 
-#: How pseudonyms are computed; every pseudonym begins with it.
+#: Version of the algorithm; every pseudonym begins with it.
 VERSION = "1"
 PSEUDONYM_PATTERN = f"(?-i:p{VERSION}_[0-9a-f]{{64}})"
 PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?:@(?:lid|user_id|g\.us))?")
 MIN_SECRET_BYTES = 16
-#: They tell the kinds of pseudonyms apart, as in clear.
+#: Domains that distinguish the kinds of pseudonyms, like those of the original values.
 DOMAINS = {Kind.LID: "@lid", Kind.USER_ID: "@user_id", Kind.GROUP: "@g.us"}
 
 
 def validate_secret(secret: bytes) -> bytes:
     """
-    Return a secret that is long enough.
+    Check the length of a secret, and return it.
 
     :raises ConfigError: it is shorter than 16 bytes.
     """
@@ -68,7 +68,7 @@ def pseudonymizer(kind: Kind, secret: bytes) -> Callable[[str], str]:
     """Return :func:`pseudonymize` for the keys of identifiers of a kind."""
     kind = Kind.WA_ID if kind is Kind.NUMBER else kind
     domain = DOMAINS.get(kind, "")
-    # A copy for each key takes half of the time that it takes to set the secret up again.
+    # Copying the keyed hash takes half the time of creating it again.
     begun = hmac.new(secret, _message(kind, b""), "sha256")
 
     def of(key: str) -> str:
@@ -82,7 +82,7 @@ def pseudonymizer(kind: Kind, secret: bytes) -> Callable[[str], str]:
 
 
 def join_keys(values: Mapping[Kind, str | None], secret: bytes | None) -> dict[Kind, str | None]:
-    """Return what rows are joined by, by kind: an identifier's key, or its pseudonym if there is a secret."""
+    """Return the join keys by kind: an identifier's key, or its pseudonym if there is a secret."""
     return {kind: _join_key(Identifier(kind, value), secret) if value else None for kind, value in values.items()}
 
 
@@ -92,9 +92,9 @@ def _join_key(identifier: Identifier, secret: bytes | None) -> str:
 
 def pseudonymize_field(field: str, value: bytes, secret: bytes) -> str:
     """
-    Return the pseudonym of a value that is no identifier: ``f1_`` and 64 hexadecimal digits.
+    Return the pseudonym of a value that is not an identifier: ``f1_`` and 64 hexadecimal digits.
 
-    :param field: the same value has another pseudonym in another field.
+    :param field: name of the field. The same value has different pseudonyms in different fields.
     """
     return f"f{VERSION}_{hmac.digest(secret, _message(f'field {field}', value), 'sha256').hex()}"
 

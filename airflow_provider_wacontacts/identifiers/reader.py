@@ -1,4 +1,4 @@
-"""Read an identifier of any kind from what a person typed, or a query returned."""
+"""Read an identifier of any kind from user input or a query's result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_group, rea
 __all__ = ["read_contact", "read_identifier"]
 
 MAX_CONTACT_LENGTH = 255
-#: Characters that no database accepts, so no contact has them.
+#: Characters that databases refuse, so no contact has them.
 REFUSED = re.compile(r"[\0\ud800-\udfff]")
 READERS: dict[Kind, Callable[[object], Identifier | None]] = {
     Kind.WA_ID: read_wa_id,
@@ -24,7 +24,7 @@ NAMED_KIND = re.compile(rf"({'|'.join(Kind)}):(.*)", re.DOTALL)
 
 
 def read_contact(value: object) -> Identifier | None:
-    """Read a system's own ID of a contact: 1 to 255 characters; ``None`` if the value is none."""
+    """Read a system's own ID of a contact: 1 to 255 characters; ``None`` if the value is invalid."""
     if type(value) is not str or not value.strip() or len(value) > MAX_CONTACT_LENGTH or REFUSED.search(value):
         return None
     return Identifier(Kind.CONTACT, value)
@@ -34,12 +34,12 @@ def read_identifier(value: object, region: str | None = None) -> Identifier:
     """
     Read an identifier of any kind.
 
-    Its spelling shows the kind; or the kind is named, as in ``contact:f6c4e666``, which IDs of contacts need. Digits
-    alone are a WhatsApp ID. With a region they are a number of that region, as in a check.
+    The kind is recognized by the spelling, or named by a prefix, as in ``contact:f6c4e666``, which IDs of contacts
+    need. Digits only are a WhatsApp ID or, with a region, a number of that region, as in a check.
 
     :param value: a string, an integer, or an integral float of a spreadsheet.
     :param region: two letters, upper case, for numbers without a country code; ``None`` if unknown.
-    :raises InvalidIdentifierError: it is none; the reason does not contain the value.
+    :raises InvalidIdentifierError: the value is not an identifier. The reason does not contain the value.
     """
     if isinstance(value, str):
         if named := NAMED_KIND.fullmatch(value.strip()):

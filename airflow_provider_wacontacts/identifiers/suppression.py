@@ -1,8 +1,8 @@
 """
-The suppression list: keyed hashes of the identifiers of people who were erased, and of their contacts.
+The suppression list: keyed hashes of erased people's identifiers and contacts.
 
 A number and the WhatsApp ID with the same digits have one hash. If there is a secret for pseudonyms, the hash is
-computed over the pseudonym. Then rows in clear and rows with pseudonyms both match.
+computed over the pseudonym. So rows with and without pseudonyms match.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = (Kind.WA_ID, Kind.LID, Kind.USER_ID, Kind.GROUP, Kind.CONTACT)
 
 
 class ContactRow(Protocol):
-    """A contact's row: of it, only these fields are compared with the list."""
+    """A contact's row. Only these fields are compared with the list."""
 
     @property
     def contact_id(self) -> str:
@@ -38,7 +38,7 @@ class ContactRow(Protocol):
 
     @property
     def ids(self) -> IdsByKind:
-        """The identifiers that the system gave, or their pseudonyms."""
+        """The identifiers from the system, or their pseudonyms."""
 
 
 class Contact(NamedTuple):
@@ -49,19 +49,19 @@ class Contact(NamedTuple):
     contact_id: str
 
 
-#: What the suppression list has hashes of.
+#: The values that are hashed in the suppression list.
 Named: TypeAlias = Identifier | Contact
 
 
 class RejectedRow(Protocol):
-    """A row that was rejected; its body is searched."""
+    """A rejected row. Its body is searched."""
 
     @property
     def body(self) -> bytes:
         """The row as received."""
 
     def _replace(self, *, body: bytes) -> RejectedRow:
-        """Return it with another body."""
+        """Return the row with another body."""
 
 
 RowT = TypeVar("RowT", bound=ContactRow)
@@ -72,8 +72,8 @@ class SuppressionKey:
     """
     The key of the hashes in a suppression list.
 
-    :param key: secret; anybody who has it can find a number by trying all of them.
-    :param secret: of pseudonyms; ``None`` if there is none.
+    :param key: secret: with it, numbers can be found by brute force.
+    :param secret: the secret of pseudonyms; ``None`` if there is none.
     :ivar key_id: 32 hexadecimal digits that differ between keys and reveal nothing of them.
     """
 
@@ -89,16 +89,16 @@ class SuppressionKey:
         """
         Derive a key from the secret of pseudonyms.
 
-        :raises ConfigError: it is shorter than 16 bytes.
+        :raises ConfigError: the secret is shorter than 16 bytes.
         """
         return cls(validate_secret(secret), secret)
 
     def hash(self, identifier: Identifier) -> bytes:
-        """Return 16 bytes: the hash of an identifier, and the same of its pseudonym."""
+        """Return 16 bytes: the hash of an identifier. Its pseudonym has the same hash."""
         return self.hasher(identifier.as_wa_id().kind)(identifier.key)
 
     def hasher(self, kind: str) -> Callable[[str], bytes]:
-        """Return what hashes the keys of identifiers of a kind, which is not ``number``; see :meth:`hash`."""
+        """Return a function that hashes keys of identifiers of one kind, except ``number``; see :meth:`hash`."""
         hash_key = partial(_hash, self._hashers[kind])
         if self._secret is None or kind == Kind.CONTACT:
             return hash_key
@@ -111,7 +111,7 @@ class SuppressionKey:
         return (own ^ self.hash_account(contact.source, contact.account)).to_bytes(HASH_BYTES)
 
     def hash_account(self, source: str, account: str) -> int:
-        """Return what makes the hash of a contact's own ID that of a contact of this account, by exclusive or."""
+        """Return a mask for the account. A contact's hash is the XOR of this mask and the hash of its ID."""
         return int.from_bytes(self._hash("account contact", f"{source}\0{account}"))
 
     def _hash(self, label: str, text: str) -> bytes:
@@ -126,9 +126,9 @@ def _hash(prefix: blake2b, text: str) -> bytes:
 
 class SuppressionList:
     """
-    The people and contacts that were erased.
+    Erased people and contacts.
 
-    :param hashes: by the key that made them.
+    :param hashes: hashes by key.
     """
 
     def __init__(self, hashes: Mapping[SuppressionKey, Collection[bytes]]) -> None:
@@ -141,7 +141,7 @@ class SuppressionList:
     def plus(
         self, identifiers: Iterable[Identifier], contacts: Iterable[Contact], secret: bytes | None
     ) -> SuppressionList:
-        """Return a list with further people and contacts, which is not stored."""
+        """Return a list with further people and contacts. It is not stored."""
         key = SuppressionKey(b"not kept", secret)
         hashes = {*map(key.hash, identifiers), *map(key.hash_contact, contacts)}
         return SuppressionList({**dict(self._hashes), key: hashes})
@@ -151,12 +151,12 @@ class SuppressionList:
         return any(key.hash(identifier) in known for key, known in self._hashes)
 
     def has_contact(self, contact: Contact) -> bool:
-        """Return whether the contact was erased, by its own ID or by its feed's, account's and its own."""
+        """Return whether a contact was erased, by its ID alone or by feed, account and ID."""
         of_any_account = Identifier(Kind.CONTACT, contact.contact_id)
         return any(key.hash_contact(contact) in known for key, known in self._hashes) or self.has(of_any_account)
 
     def find_rows(self, source: str, account: str, rows: Sequence[ContactRow]) -> set[int]:
-        """Return the indices of an account's rows that belong to a person or contact that was erased."""
+        """Return the indices of an account's rows that belong to erased people or contacts."""
         if not self._hashes:
             return set()
         contact_ids = [row.contact_id for row in rows]
@@ -175,14 +175,14 @@ class SuppressionList:
         return has_identifiers(contact_id) and any(map(self.has, identifiers_in_contact_id(contact_id)))
 
     def has_record(self, source: str, account: str, record: ContactRow) -> bool:
-        """Return whether a row belongs to a person or contact that was erased."""
+        """Return whether a row belongs to an erased person or contact."""
         return bool(self.find_rows(source, account, [record]))
 
     def found_in(self, text: bytes | str) -> bool:
         """
-        Return whether a text mentions a person who was erased; see :func:`.find_identifiers`.
+        Return whether a text mentions an erased person; see :func:`.find_identifiers`.
 
-        When in doubt, returns true, also for a text with too many digits to be searched.
+        If in doubt, it returns ``True``, for example for a text with too many digits to be searched.
         """
         try:
             return bool(self._hashes) and any(map(self.has, find_identifiers(text)))
@@ -191,9 +191,9 @@ class SuppressionList:
 
     def remove_suppressed(self, source: str, account: str, records: Iterable[RowT]) -> tuple[list[RowT], set[Named]]:
         """
-        Return the records that :meth:`find_rows` does not find.
+        Remove the records that :meth:`find_rows` finds.
 
-        :returns: also what the other records name, and the list lacks.
+        :returns: the remaining records, and identifiers and contacts in the removed ones that are not on the list.
         """
         records = list(records)
         found = self.find_rows(source, account, records)
@@ -202,9 +202,9 @@ class SuppressionList:
 
     def unlisted(self, source: str, account: str, record: ContactRow) -> set[Named]:
         """
-        Return the contact and the identifiers that a record names beside an identifier on the list, and the list lacks.
+        Return the identifiers and the contact of a record with an identifier on the list, if they are not on the list.
 
-        Beside no such identifier, they may be other people's: a contact may have another number by now.
+        Without such an identifier, they may be other people's: the contact's number may have changed.
         """
         contact = Contact(source, account, record.contact_id)
         ids = {Identifier(Kind(kind), value) for kind, value in record.ids._asdict().items() if value}
@@ -213,7 +213,7 @@ class SuppressionList:
         return {*filterfalse(self.has, ids), *filterfalse(self.has_contact, [contact])}
 
     def remove_suppressed_rejects(self, rejects: Iterable[RejectT]) -> list[RejectT]:
-        """Return the rejects that mention no person. One that cannot be searched loses its body."""
+        """Return the rejects that mention no erased person. If a reject cannot be searched, its body is cleared."""
         return [kept for reject in rejects if (kept := self._searched(reject)) is not None]
 
     def _searched(self, reject: RejectT) -> RejectT | None:

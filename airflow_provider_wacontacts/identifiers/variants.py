@@ -1,4 +1,4 @@
-"""Numbers that may be another spelling of a number, in countries that have changed their mobile numbers."""
+"""Alternative spellings of numbers in countries that have changed their mobile numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 
 __all__ = ["variants"]
 
-#: What precedes and follows the digit that WhatsApp IDs have or lack, and that digit.
+#: Patterns before and after the optional digit of WhatsApp IDs, and the digit.
 PLANS = (
     # Brazil: mobile numbers got a ninth digit.
     (re.compile(r"(55[1-9][0-9])9?([6-9][0-9]{7})"), "9"),
-    # Mexico and Argentina: mobile numbers had a prefix when they were called from abroad.
+    # Mexico and Argentina: mobile numbers had a prefix in calls from abroad.
     (re.compile(r"(52)1?([1-9][0-9]{9})"), "1"),
     (re.compile(r"(54)9?([1-9][0-9]{9})"), "9"),
 )
@@ -22,7 +22,7 @@ def variants(identifier: Identifier) -> set[Identifier]:
     """
     Return the other spelling of a number or WhatsApp ID of Brazil, Mexico or Argentina, as a WhatsApp ID.
 
-    It is the same person's in most cases, not in all: it is for people to decide.
+    It usually belongs to the same person, but not always: users must decide.
     """
     if identifier.kind not in {Kind.NUMBER, Kind.WA_ID}:
         return set()

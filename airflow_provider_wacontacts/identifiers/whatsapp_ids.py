@@ -1,4 +1,4 @@
-"""WhatsApp's own identifiers, as systems write them: WhatsApp IDs, LIDs, business-scoped user IDs, and groups."""
+"""WhatsApp's own identifiers, as spelled by the systems: WhatsApp IDs, LIDs, business-scoped user IDs, and groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
 
 __all__ = ["IdsByKind", "group_creator", "ids_by_kind", "read_group", "read_lid", "read_user_id", "read_wa_id"]
 
-#: The device that a message came from: part of an address, not of an identity.
+#: The device of a message: part of the address, not of the identity.
 DEVICE = r"(?:[._][0-9]{1,3})?(?::[0-9]{1,5})?"
 PATTERNS = {
     Kind.WA_ID: rf"\+?(?P<wa_id>[1-9][0-9]{{6,14}}|{PSEUDONYM_PATTERN})(?:{DEVICE}@(?:c\.us|s\.whatsapp\.net))?",
@@ -26,7 +26,7 @@ LARGEST_INTEGER = 10**15
 
 
 class IdsByKind(NamedTuple):
-    """The identifiers of a contact by which its rows are joined; ``None`` for a kind that it has none of."""
+    """The identifiers of a contact that join its rows; ``None`` for a missing kind."""
 
     wa_id: str | None = None
     lid: str | None = None
@@ -35,37 +35,37 @@ class IdsByKind(NamedTuple):
 
 def read_wa_id(value: object) -> Identifier | None:
     """
-    Read a WhatsApp ID: 7 to 15 digits, alone or with one of its domains; ``None`` if the value is none.
+    Read a WhatsApp ID: 7 to 15 digits, alone or with one of its domains; ``None`` if the value is invalid.
 
-    A plus sign in front and the device behind are left out.
+    A leading plus sign and a trailing device are removed.
     """
     return _read(value, Kind.WA_ID)
 
 
 def read_lid(value: object) -> Identifier | None:
-    """Read a linked ID, with its domain ``@lid``; ``None`` if the value is none."""
+    """Read a linked ID, with its domain ``@lid``; ``None`` if the value is invalid."""
     return _read(value, Kind.LID)
 
 
 def read_user_id(value: object) -> Identifier | None:
-    """Read a business-scoped user ID, for example ``US.13491208655302741918``; ``None`` if the value is none."""
+    """Read a business-scoped user ID, for example ``US.13491208655302741918``; ``None`` if the value is invalid."""
     return _read(value, Kind.USER_ID)
 
 
 def read_group(value: object) -> Identifier | None:
-    """Read the ID of a group, with its domain ``@g.us``; ``None`` if the value is none."""
+    """Read the ID of a group, with its domain ``@g.us``; ``None`` if the value is invalid."""
     return _read(value, Kind.GROUP)
 
 
 def group_creator(group: Identifier) -> Identifier | None:
-    """Return the WhatsApp ID of the creator, which IDs of groups in the old form begin with; otherwise ``None``."""
+    """Return the WhatsApp ID of a group's creator, the start of old group IDs; ``None`` for new ones."""
     found = COMPILED[Kind.GROUP].fullmatch(group.value) if group.kind is Kind.GROUP else None
     return Identifier(Kind.WA_ID, found["creator"]) if found and found["creator"] else None
 
 
 def ids_by_kind(*values: object) -> IdsByKind:
     """
-    Sort what a system says about one contact by kind.
+    Sort the identifiers of one contact by kind.
 
     :param values: strings or integers. Values that identify no person are left out; the first of a kind counts.
     """
@@ -85,7 +85,7 @@ def ids_by_kind(*values: object) -> IdsByKind:
 
 
 def _is_plain(value: str) -> bool:
-    """Return whether a string is a WhatsApp ID as most are spelled: they are read in a tenth of the time."""
+    """Return whether a string is a WhatsApp ID in the usual spelling, which this recognizes ten times faster."""
     return len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0"
 
 

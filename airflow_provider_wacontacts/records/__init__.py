@@ -1,1 +1,1 @@
-"""A contact as a value: its JSON, versions, hashes and windows of time."""
+"""Contacts as values: their JSON, versions and hashes, and windows of time."""

@@ -13,7 +13,7 @@ ZERO = timedelta(0)
 
 def validate_int(name: str, value: object, least: int, most: int | None = None) -> None:
     """
-    Make sure that an argument is a whole number within bounds.
+    Check that an argument is a whole number within limits.
 
     :raises ConfigError: too small or large, a string, a float, or a bool.
     """
@@ -25,7 +25,7 @@ def validate_int(name: str, value: object, least: int, most: int | None = None) 
 
 def validate_bool(name: str, value: object) -> None:
     """
-    Make sure that an argument is ``True`` or ``False``. A template may render the string ``"False"``, which is true.
+    Check that an argument is ``True`` or ``False``. A template may render the string ``"False"``, which is truthy.
 
     :raises ConfigError: anything else.
     """
@@ -35,7 +35,7 @@ def validate_bool(name: str, value: object) -> None:
 
 def validate_ratio(name: str, value: object) -> None:
     """
-    Make sure that an argument is a number from 0 to 1.
+    Check that an argument is a number from 0 to 1.
 
     :raises ConfigError: anything else.
     """
@@ -45,7 +45,7 @@ def validate_ratio(name: str, value: object) -> None:
 
 def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, least: timedelta = ZERO) -> None:
     """
-    Make sure that an argument is a ``timedelta``, and not negative.
+    Check that an argument is a ``timedelta``, and not negative.
 
     :raises ConfigError: anything else.
     """
@@ -60,5 +60,5 @@ def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, lea
 
 
 def _shown(value: object) -> str:
-    """Return a number as it is. Of other values show only the type: they may be personal data or a secret."""
+    """Return a number unchanged. For other values return only the type: they may be personal data or a secret."""
     return str(value) if isinstance(value, (int, float, timedelta)) else f"of type {type(value).__name__}"

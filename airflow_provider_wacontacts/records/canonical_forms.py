@@ -1,8 +1,8 @@
 """
-The canonical form of many contacts, in half the time that :func:`.canonical` takes for each.
+Compute the canonical form of many contacts, twice as fast as :func:`.canonical`.
 
-The contacts of an account have the same fields, many of them null. After some contacts, msgspec decodes the others into
-a struct of these fields, and encodes it without nulls. Contacts that do not fit are left to :func:`.canonical`.
+The contacts of an account have the same fields, many of them null. After a number of contacts, msgspec decodes the
+others into a struct of these fields, and encodes it without nulls. Other contacts are passed to :func:`.canonical`.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from airflow_provider_wacontacts.records.pages import Text
 
 __all__ = ["CanonicalForms"]
 
-#: A struct is made after this many contacts, and again when twice as many did not fit, and so on.
+#: A struct is created after this many contacts, again after twice as many did not match, and so on.
 FIRST_CONTACTS = 200
-#: Share of the known fields that a contact must have. Where fields without a value are left out, structs take longer.
+#: Minimum share of the known fields in a contact. If fields without a value are omitted, structs are slower.
 MIN_SHARE = 0.75
-#: Levels of objects that become structs.
+#: Maximum nesting of objects that become structs.
 MAX_LEVELS = 3
-#: Objects with up to so many fields are decoded into sorted fields. In more, finding each takes longer than sorting.
+#: Objects with up to this many fields are decoded into sorted fields. With more, finding a field is slower than
+#: sorting.
 FEW_FIELDS = 32
-#: The type of a field that has been null, a string, a boolean or an integer. Other numbers have no type, as a typed
-#: decoder rounds them.
+#: The type of a field that has been null, a string, a boolean or an integer. Other numbers have no type, because a
+#: typed decoder rounds them.
 PLAIN: Any = str | bool | int | None
 PLAIN_TYPES = frozenset({str, bool, int})
 CONTAINERS = frozenset({dict, list})
 
-#: The type of each field of an object, or its own fields if it is an object; ``None`` while it has only been null.
+#: The type of each field of an object, or its fields if it is an object; ``None`` if it was always null.
 Fields: TypeAlias = dict[str, Any]
 
 
 class CanonicalForms:
     """
-    Returns the canonical form of one contact after the other.
+    Returns the canonical forms of contacts, one by one.
 
     :param counter: counts the fields of the contacts.
     """
@@ -53,7 +54,7 @@ class CanonicalForms:
 
     def __call__(self, text: Text) -> bytes:
         """
-        Return what :func:`.canonical` does.
+        Return the canonical form of a contact; see :func:`.canonical`.
 
         :raises ValueError: the text has no canonical form.
         """
@@ -83,7 +84,7 @@ class CanonicalForms:
             self._fitting = self._others = 0
 
     def _new_struct(self, contact: Mapping[str, Any]) -> _Struct | None:
-        """Return ``None`` if it would not help."""
+        """Return a new struct; ``None`` if it would not be faster."""
         was_useful = self._struct is None or self._fitting >= self._others
         fields = _count(self._fields)
         if not was_useful or fields > MAX_FIELDS or _count(contact) < MIN_SHARE * fields:
@@ -99,7 +100,7 @@ class _Struct:
     """
     Objects with known fields.
 
-    :param like: an object with its fields as they arrive.
+    :param like: an object with fields in the order received.
     """
 
     def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
@@ -110,17 +111,17 @@ class _Struct:
         """
         Return the canonical form of a contact.
 
-        :raises ValueError: it does not fit; likewise with ``msgspec.DecodeError``.
+        :raises ValueError: the contact does not match the struct; ``msgspec.DecodeError`` as well.
         """
         return encode(self._object.sort(self._decode(text)))
 
 
 class _Object:
     """
-    An object as it is decoded, and with its fields sorted. See :class:`_Struct`.
+    Types of an object as decoded, and with sorted fields. See :class:`_Struct`.
 
-    msgspec looks for fields in the order of their definition. A few are found as fast in any order, so they are defined
-    as they are sorted. Many are defined as they arrive, and sorted afterwards.
+    msgspec searches fields in the order of their definition. A few fields are found as fast in any order, so they are
+    defined in sorted order. Many fields are defined in the order received, and sorted afterwards.
     """
 
     type: Any
@@ -139,14 +140,14 @@ class _Object:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether :meth:`sort` returns what it receives, always."""
+        """Whether :meth:`sort` always returns its argument."""
         return not (self._objects or self._untyped or self._in_order)
 
     def sort(self, received: Any) -> Any:
         """
-        Return it with its fields sorted.
+        Return the object with sorted fields.
 
-        :raises ValueError: a field is an object or a list that has not been one before.
+        :raises ValueError: a field is an object or a list, but never was before.
         """
         for name in self._untyped:
             if type(getattr(received, name)) in CONTAINERS:
@@ -179,7 +180,7 @@ def _define(fields: Iterable[tuple[str, Any]]) -> Any:
     """
     Return a struct type that leaves out nulls and refuses other fields.
 
-    :raises ValueError: a name that cannot be a field's.
+    :raises ValueError: a name is not a valid field name.
     """
     named = {f"field_{place}": field for place, field in enumerate(fields)}
     return msgspec.defstruct(
@@ -193,7 +194,7 @@ def _define(fields: Iterable[tuple[str, Any]]) -> Any:
 
 
 def _places(like: Mapping[str, Any]) -> Callable[[str], tuple[int, str]]:
-    """Return a key that sorts fields as they arrive. The others come last."""
+    """Return a sort key for fields in the order received. Other fields come last."""
     places = {name: place for place, name in enumerate(like)}
     return lambda name: (places.get(name, len(places)), name)
 

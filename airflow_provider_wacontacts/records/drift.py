@@ -1,4 +1,4 @@
-"""Schema drift: which fields contacts have, and which of them are new, gone or of another type than before."""
+"""Schema drift: find fields of contacts that are new, gone or of a new type."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 __all__ = ["Drift", "FieldCounter", "KnownField", "ObservedFields", "find_drift"]
 
-#: Objects whose fields are fields of their own.
+#: Objects with fields that are observed one by one.
 CONTAINER = "details"
 JSON_TYPES = {str: "string", bool: "boolean", dict: "object", list: "array"}
-#: A name with more digits, characters or signs may be a person's identifier, so it is not recorded.
+#: Limits of recorded names: a name with more digits, characters or signs may be a person's identifier.
 NAME = re.compile(r"(?!.*\d{5})[^\W\d][\w .:-]{0,63}")
 MAX_FIELDS = 1_000
-#: All contacts are searched for new names. Types and shares come from a sample: the first contacts, and every 64th.
+#: All contacts are searched for new names. Types and shares come from a sample: the first contacts, and every 64th one.
 FIRST_CONTACTS = 20
 SAMPLE_EVERY = 64
-#: A field is gone if chance leaves it out of this many contacts less often than this.
+#: A field is gone if it is missing by chance with less than this probability.
 CHANCE = 1e-6
-#: Counts of contacts are halved beyond, so that a share follows what contacts are like now.
+#: Above this count, counts are halved, so that shares follow recent contacts.
 MAX_COUNTED = 10_000
 
 
@@ -30,11 +30,11 @@ class ObservedFields(NamedTuple):
     """
     The fields of some contacts.
 
-    :param contacts: how many contacts were searched for fields.
-    :param sampled: how many of them were counted.
-    :param counts: of the sampled contacts, how many have a field; null counts.
+    :param contacts: contacts that were searched for fields.
+    :param sampled: contacts with counted fields.
+    :param counts: sampled contacts with each field, including null values.
     :param json_types: JSON types by field, without null.
-    :param declared: types by field, as the source declares them; ``None`` if it does not.
+    :param declared: types by field, as declared by the source; ``None`` if it declares none.
     """
 
     contacts: int
@@ -51,7 +51,7 @@ class ObservedFields(NamedTuple):
 
 
 class _Members:
-    """The keys of objects, and of sampled objects their types and counts."""
+    """The keys of objects, and the types and counts in sampled objects."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -65,12 +65,12 @@ class _Members:
             self.counts.update(members.keys())
 
     def fields(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Yield each name that may be recorded, and the field that it is."""
+        """Yield each name that may be recorded, and its field."""
         return ((name, prefix + name) for name in self.names if NAME.fullmatch(name))
 
 
 class FieldCounter:
-    """Counts the fields of contacts: the keys of each, and of its ``details``."""
+    """Counts the fields of contacts: keys of the contact, and keys of its ``details``."""
 
     def __init__(self) -> None:
         self.restart()
@@ -85,7 +85,7 @@ class FieldCounter:
         self._contacts += 1
         outer, inner = self._outer.names, self._inner.names
         before = len(outer) + len(inner)
-        # Members may be named after data: then there is no end of names.
+        # Names may be data: then their number has no limit.
         if before >= MAX_FIELDS:
             return
         outer.update(contact)
@@ -104,12 +104,12 @@ class FieldCounter:
         return _is_sampled(self._contacts + 1)
 
     def skip(self) -> None:
-        """Count a contact of which only the names would be looked at, and which has no new ones."""
+        """Count a contact that is not sampled and has no new names."""
         self._contacts += 1
 
     def observed(self, declared: Mapping[str, str] | None = None) -> ObservedFields:
         """
-        Return the fields so far, without those whose names may be data.
+        Return the fields so far, without names that may be data.
 
         :param declared: see :class:`ObservedFields`.
         """
@@ -136,8 +136,8 @@ class Drift:
     A field that changed.
 
     :param change_kind: ``new``, ``gone`` or ``retyped``.
-    :param type_before: ``None`` for a field that was not there or had no value, like ``type_after``.
-    :param share: share of contacts that have the field; for ``gone``: that had it.
+    :param type_before: ``None`` for a missing field or one without a value, like ``type_after``.
+    :param share: share of contacts with the field; for ``gone``, the share before.
     """
 
     field: str
@@ -156,12 +156,12 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class KnownField:
     """
-    A field as it is known.
+    A known field of an account.
 
-    :param json_types: all JSON types that its values had.
-    :param declared_type: as the source declared it last; ``None`` if it never did.
-    :param contacts: contacts that were counted since it is known.
-    :param contacts_with: how many of them had it.
+    :param json_types: all JSON types of its values so far.
+    :param declared_type: as last declared by the source; ``None`` if never.
+    :param contacts: contacts counted since it is known.
+    :param contacts_with: contacts with the field.
     :param contacts_since: contacts since it was last seen.
     """
 
@@ -175,22 +175,22 @@ class KnownField:
 
     @property
     def type(self) -> str | None:
-        """The declared type, otherwise the JSON types."""
+        """The declared type, or the JSON types."""
         return self.declared_type or ",".join(sorted(self.json_types)) or None
 
     @property
     def share(self) -> float:
-        """Share of contacts that had it."""
+        """Share of contacts with the field."""
         return self.contacts_with / self.contacts if self.contacts else 0.0
 
     @property
     def is_missed(self) -> bool:
-        """Whether too many contacts are without it for chance."""
+        """Whether it is missing from too many contacts to be chance."""
         without = 1 - self.contacts_with / (self.contacts + 1)
         return self.contacts_with > 0 and without**self.contacts_since < CHANCE
 
     def seen(self, observed: ObservedFields) -> KnownField:
-        """Return the field after some contacts."""
+        """Return the field, updated with observed contacts."""
         if self.field not in observed.counts:
             return replace(self, contacts_since=self.contacts_since + observed.contacts)
         contacts, having = self.contacts + observed.sampled, self.contacts_with + observed.counts[self.field]
@@ -206,11 +206,11 @@ def find_drift(
     """
     Compare the fields of an account's contacts with its known fields.
 
-    Where the source declares its fields, the declaration decides which of these are there. Of other fields, contacts
-    decide. The first contacts, and the first declaration, are no drift.
+    Declared fields exist if the source's declaration has them. Other fields exist if contacts have them. The first
+    contacts and the first declaration are no drift.
 
-    :param are_latest: whether these contacts are of the latest state; in others, fields can be gone and come back.
-    :returns: drift, by field, and the fields as they are known now.
+    :param are_latest: whether these contacts are the latest; otherwise missing fields do not count.
+    :returns: drift, by field, and the updated known fields.
     """
     fields = {field.field: field for field in known}
     drift: dict[str, Drift] = {}
@@ -234,7 +234,7 @@ def find_drift(
 def _judge(
     before: KnownField, after: KnownField, observed: ObservedFields, drift: dict[str, Drift], *, are_latest: bool
 ) -> KnownField:
-    """Judge a known field by the contacts."""
+    """Evaluate a known field by the contacts."""
     name, share = before.field, observed.share(before.field)
     if before.json_types and after.json_types != before.json_types:
         type_before, type_after = (",".join(sorted(types)) for types in (before.json_types, after.json_types))
@@ -253,7 +253,7 @@ def _judge(
 def _declare(
     fields: dict[str, KnownField], observed: ObservedFields, drift: dict[str, Drift], *, is_drift: bool
 ) -> None:
-    """Judge fields by the source's declaration."""
+    """Evaluate fields by the source's declaration."""
     declared = observed.declared
     if declared is None:
         return

@@ -1,4 +1,4 @@
-"""Selective fields: which fields of a contact are written. The others are left out before anything else sees them."""
+"""Select the fields of a contact that are written. Other fields are removed before any processing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Tree: TypeAlias = "dict[str, Tree | None]"
 
 class FieldSelection:
     """
-    Leaves fields out of contacts.
+    Removes fields from contacts.
 
     :param include: fields to write, next to the key fields; a dot leads into an object, as in ``details.name``.
-    :param exclude: fields to leave out. A list or a string in place of an object is left out as a whole.
-    :param needed: fields that are always written, as contacts are stored under them.
-    :ivar options: what changes with the selection.
+    :param exclude: fields to leave out. A list or a string in place of an object is left out completely.
+    :param needed: fields that are always written, because contacts are keyed by them.
+    :ivar options: a value that changes with the selection.
     :ivar unmatched: the given fields that no contact had so far.
-    :raises ConfigError: both or neither are given, or one of them is not a list of fields that can be left out.
+    :raises ConfigError: both or neither are given, or one is not a list of fields that can be left out.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class FieldSelection:
         name, fields = ("exclude_fields", exclude) if include is None else ("include_fields", include)
         paths = _read_paths(name, fields, needed)
         if include is None and (kept := sorted(path[0] for path in paths if path[0] in needed)):
-            raise ConfigError(f"`exclude_fields` contains '{kept[0]}', under which contacts are stored. Remove it.")
+            raise ConfigError(f"`exclude_fields` contains '{kept[0]}', which is the key of contacts. Remove it.")
         self.options = (name, tuple(sorted(set(fields or ()))))
         self.unmatched = {".".join(path) for path in paths}
         self._includes = include is not None
@@ -56,7 +56,7 @@ class FieldSelection:
         return True
 
     def has(self, field: str) -> bool:
-        """Return whether a field, as arguments name it, is written."""
+        """Return whether a field is written, by its name in arguments."""
         return self.keeps(*field.split("."))
 
     def apply(self, text: Text) -> bytes:
@@ -71,7 +71,7 @@ class FieldSelection:
         """
         Return a reject with the selected fields in its body.
 
-        Of a body that is not an object, only the ids remain, so that a later import knows that these contacts exist.
+        If the body is not an object, only the IDs remain, so that a later import knows that these contacts exist.
         """
         try:
             return Reject(reject.reason, encode(self._select(repair(decode_leniently(reject.body))[0])))
@@ -126,7 +126,7 @@ def _read_paths(name: str, fields: Sequence[str] | None, needed: Collection[str]
 
 
 def _tree(paths: Collection[Path]) -> Tree:
-    """Arrange paths by their parts. A field includes those inside it."""
+    """Arrange paths in a tree. A field includes the fields inside it."""
     tree: Tree = {}
     for path in sorted(paths):
         parent: Tree | None = tree

@@ -33,17 +33,17 @@ SOURCE = "green_api"
 PAGE_ROWS = 5_000
 #: The fields that identify a person: their pseudonyms join with pseudonyms of other feeds.
 IDENTIFIER_FIELDS = frozenset({"id", "phoneNumber"})
-#: The field that contacts are stored under, which no selection leaves out.
+#: The key field of contacts, which every selection keeps.
 NEEDED_FIELDS = frozenset({"id"})
-#: A contact with one of these is rewritten: an escaped NUL, or a line feed, which would end its line in a file.
+#: A contact with one of these is rewritten: an escaped NUL, or a line feed, which would end the line in a file.
 NEEDS_REWRITE = re.compile(rb"\\u0000|\n")
 
 
 class GreenApiKeys(NamedTuple):
     """
-    What identifies a contact of GREEN-API.
+    The key and the identifiers of a GREEN-API contact.
 
-    :param updated_at: when the snapshot was taken, because GREEN-API gives its contacts no time.
+    :param updated_at: time of the snapshot, because GREEN-API's contacts have no time.
     """
 
     contact_id: str
@@ -56,12 +56,12 @@ class Snapshot:
     """
     All contacts of an account at one moment, or as many as were requested. It may be empty.
 
-    :param texts: JSON of each contact, one line each, in the server's order. The same id may occur twice.
+    :param texts: JSON of each contact, one line each, in the server's order. The same ID may occur twice.
     :param repaired: indices of the texts in which something was replaced by U+FFFD.
     :param rejects: rows that cannot be stored as contacts.
     :param size: bytes received.
     :param date: ``Date`` of the response, timezone-aware; ``None`` if there was none.
-    :param known_rejected_ids: ids in rejects that a selection left out, or pseudonyms have made unreadable.
+    :param known_rejected_ids: IDs in rejects that a selection removed, or that pseudonyms replaced.
     """
 
     texts: Sequence[Text] = field(repr=False)
@@ -101,7 +101,7 @@ class Snapshot:
         Yield a record for each contact, in the server's order.
 
         :param taken_at: timezone-aware; becomes ``updated_at`` of all.
-        :param fields: counts the fields of the contacts, from none on.
+        :param fields: counts the fields of the contacts; restarted first.
         """
         if fields:
             fields.restart()
@@ -130,10 +130,10 @@ class Snapshot:
 
 def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
     """
-    Parse a response of ``getContacts``. A malformed row is repaired, or rejected without the rows beside it.
+    Parse a response of ``getContacts``. A malformed row is repaired or rejected, without effect on other rows.
 
     :param date: ``Date`` of the response.
-    :raises ValueError: not JSON, not a list, or a list without a single object.
+    :raises ValueError: the body is not a JSON list, or the list has rows but no object.
     """
     may_need_rewrite = NEEDS_REWRITE.search(body) is not None
 
@@ -150,11 +150,11 @@ def parse_record(
     text: Text, taken_at: datetime, *, repaired: bool = False, look: Callable[[Any], None] | None = None
 ) -> Record:
     """
-    Make a record of a contact's text, from a snapshot or from a file.
+    Convert a contact's text, from a snapshot or a file, to a record.
 
     :param taken_at: when the snapshot was taken, timezone-aware.
     :param look: called with the decoded contact.
-    :raises ValueError: not a contact of GREEN-API, or it has no canonical form.
+    :raises ValueError: the text is not a contact of GREEN-API, or has no canonical form.
     """
     payload = canonical(text, look)
     try:
@@ -167,7 +167,7 @@ def parse_record(
 
 
 class _Id(msgspec.Struct, gc=False):
-    # Of repeated keys the last counts, and those before it may be null.
+    # The last of repeated keys counts; earlier ones may be null.
     id: str | None = None
     phone_number: msgspec.Raw = msgspec.field(name="phoneNumber", default=msgspec.Raw())
 
@@ -179,7 +179,7 @@ _ID = msgspec.json.Decoder(_Id)
 
 def _keys(text: Text, taken_at: datetime) -> GreenApiKeys:
     decoded = _ID.decode(text)
-    # It is beside the id of a contact whose id hides the number.
+    # The phone number of a contact whose ID is a LID.
     phone_number: Any = bytes(decoded.phone_number).strip(b'"').decode()
     if "\\" in phone_number:
         phone_number = msgspec.json.decode(decoded.phone_number)
@@ -195,7 +195,7 @@ def _rows(body: bytes) -> Iterable[Text]:
 
 
 def _is_sound(row: Text) -> bool:
-    """Whether a row can be stored as it is. A flat object of strings, as nearly all are, is recognized fastest."""
+    """Whether a row can be stored unchanged. Most rows are flat objects of strings, which are recognized fastest."""
     try:
         return 0 < len(_FLAT.decode(row).get("id") or "") <= MAX_ID_LENGTH
     except UNDECODABLE:

@@ -1,4 +1,4 @@
-"""WhatsApp identities: a key of a user that changes when another user may have taken over the number."""
+"""WhatsApp identities: keys of users. A key changes if another user may have taken over the number."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Identity:
     """
     The latest identity of a user.
 
-    :param hash: base64; an acknowledgement names it.
+    :param hash: base64; used to acknowledge the identity.
     :param created_at: when the client noticed it, timezone-aware; ``None`` if unknown.
-    :param acknowledged: messages to the user may be sent.
+    :param acknowledged: whether messages to the user may be sent.
     """
 
     hash: str
@@ -31,7 +31,7 @@ class IdentityChange:
     A user whose identity has changed.
 
     :param wa_id: digits.
-    :param hash: base64; an acknowledgement names it.
+    :param hash: base64; used to acknowledge the identity.
     :param at: when the client noticed it, timezone-aware; ``None`` if unknown.
     """
 
@@ -43,7 +43,7 @@ class IdentityChange:
 @dataclass(frozen=True, slots=True)
 class IdentifierChange:
     """
-    A user who has another identifier now: another phone number, or another business-scoped user ID.
+    A user's new identifier: a new phone number, or a new business-scoped user ID.
 
     :param at: when it changed, timezone-aware; ``None`` if unknown.
     """

@@ -1,8 +1,8 @@
 """
-The JSON of contacts: canonical form, lenient decoding, and repair of what databases refuse.
+The JSON of contacts: canonical form, lenient decoding, and repair of text that databases refuse.
 
-A strict, fast decoder reads nearly everything. Text that it refuses (raw control characters, invalid UTF-8, ``NaN``) is
-decoded leniently and repaired, so that one malformed row never costs the rows beside it.
+A strict, fast decoder reads nearly all text. Text that it refuses (raw control characters, invalid UTF-8, ``NaN``) is
+decoded leniently and repaired, so that a malformed row does not affect other rows.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ __all__ = [
     "validate_utf8",
 ]
 
-#: What msgspec raises for text that it cannot decode.
+#: Errors of msgspec for text that it cannot decode.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 REPLACEMENT = "\ufffd"
-#: What PostgreSQL's numeric, and so its jsonb, can hold: digits before the decimal point, and after it.
+#: Limits of PostgreSQL's numeric, and so of its jsonb: digits before and after the decimal point.
 MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 #: Without an exponent, a decimal with fewer characters is within both limits.
 SHORT_DECIMAL = 1_000
-#: Nesting of arrays and objects in a record. A limit of our own, because the limits of Python versions differ.
+#: Nesting of arrays and objects in a record. A fixed limit, because the limits of Python versions differ.
 MAX_LEVELS = 200
 #: Longer integers become decimals: Python refuses to convert them to ``int``.
 MAX_INT_DIGITS = 4_000
 NOT_JSON = "not JSON"
 BLANK = b" \t\n\r"
 ESCAPED_NUL = b"\\u0000"
-#: Bytes that are decoded at a time to validate them: their text stays in a processor's cache.
+#: Bytes to decode at a time for validation, so that the text stays in the processor's cache.
 UTF8_BYTES = 1 << 15
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 FLAT = rb'(?:[^"\[\]{}]++|' + STRING + rb")*+"
-#: A list or an object without others in it, a string, a bracket, a comma, or a quote that ends no string.
+#: A list or an object without others in it, a string, a bracket, a comma, or an unmatched quote.
 TOKEN = re.compile(rb"\[" + FLAT + rb"\]|\{" + FLAT + rb"\}|" + STRING + rb'|[\[\]{},"]', re.DOTALL)
 LEVELS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 KEY = re.compile(rb"(" + STRING + rb")[ \t\n\r]*:", re.DOTALL)
@@ -62,12 +62,13 @@ def canonical(text: bytes | msgspec.Raw, look: Callable[[dict[str, Any]], None] 
     """
     Return the form of a record that is hashed and stored: sorted keys, no spaces, no null values.
 
-    Null values are left out at any depth, so a new custom field that is null changes no contact. Elements of arrays
-    stay. Numbers keep their value and digits, whatever their size.
+    Null values are removed at any depth, so a new custom field that is null changes no contact. Elements of arrays are
+    kept. Numbers keep their value and digits, whatever their size.
 
-    :param text: JSON as received, or as :func:`repair` and :func:`encode` left it.
-    :param look: called with the decoded object, null values included.
-    :raises ValueError: not one JSON object, nested too deeply, or a number that no database holds.
+    :param text: JSON as received, or after :func:`repair` and :func:`encode`.
+    :param look: called with the decoded object, including null values.
+    :raises ValueError: the text is not one JSON object, is nested too deeply, or has a number that databases cannot
+        store.
     """
     try:
         record = decode(text)
@@ -84,7 +85,7 @@ def decode(text: bytes | msgspec.Raw) -> Any:
     """
     Decode JSON. Numbers keep their value and digits, whatever their size.
 
-    :raises ValueError: not JSON, or nested too deeply for Python's decoder.
+    :raises ValueError: the text is not JSON, or nested too deeply for Python's decoder.
     """
     try:
         return _DECODER.decode(text)
@@ -104,18 +105,18 @@ def decode_leniently(text: bytes) -> Any:
     Decode JSON that the strict decoder refuses. Pass each row of the result through :func:`repair`.
 
     Each byte of invalid UTF-8 becomes a lone surrogate. Control characters inside strings are accepted. ``NaN``,
-    ``Infinity`` and numbers that no database holds become markers, so that :func:`repair` refuses only their row.
+    ``Infinity`` and numbers that databases cannot store become markers, so that :func:`repair` refuses only their row.
 
-    :raises ValueError: not JSON even so, or nested too deeply for Python's decoder.
+    :raises ValueError: the text is not JSON even then, or nested too deeply for Python's decoder.
     """
     return _load(text.decode("utf-8", "surrogateescape"))
 
 
 def validate_utf8(body: bytes) -> None:
     """
-    Decode a text and drop the result, in a quarter of the time and the memory that decoding it whole takes.
+    Check that a body is UTF-8, with a quarter of the time and the memory of decoding it.
 
-    :raises UnicodeDecodeError: not UTF-8.
+    :raises UnicodeDecodeError: the body is not UTF-8.
     """
     if body.isascii():
         return
@@ -127,10 +128,10 @@ def validate_utf8(body: bytes) -> None:
 
 def read_object(body: bytes) -> dict[str, Any]:
     """
-    Decode a JSON object of which some keys are read, and nothing is stored as it is.
+    Decode a JSON object to read some of its keys, without storing it.
 
-    Text that databases refuse becomes U+FFFD. What cannot be decoded, in up to three levels of objects and lists,
-    becomes ``None`` without the values beside it.
+    Text that databases refuse becomes U+FFFD. Values that cannot be decoded become ``None``, without effect on other
+    values, in up to three levels of objects and lists.
 
     :raises ValueError: the body is not a JSON object.
     """
@@ -171,18 +172,18 @@ def _finite(text: str) -> float | None:
 
 def split_list(body: bytes) -> Iterator[bytes]:
     """
-    Yield the undecoded items of a JSON list, which need not be valid themselves: only quotes and brackets count.
+    Yield the undecoded items of a JSON list. The items may be invalid: only quotes and brackets count.
 
-    :raises ValueError: not a list, or its quotes or brackets do not match.
+    :raises ValueError: the body is not a list, or its quotes or brackets do not match.
     """
     return _split(body, b"[", b"]")
 
 
 def split_object(body: bytes) -> dict[str, bytes]:
     """
-    Return the undecoded values of a JSON object by key, see :func:`split_list`; of equal keys, the last counts.
+    Return the undecoded values of a JSON object by key, see :func:`split_list`. The last of equal keys counts.
 
-    :raises ValueError: not an object, or its quotes or brackets do not match.
+    :raises ValueError: the body is not an object, or its quotes or brackets do not match.
     """
     members: dict[str, bytes] = {}
     for item in _split(body, b"{", b"}"):
@@ -195,11 +196,11 @@ def split_object(body: bytes) -> dict[str, bytes]:
 
 def has_repeated_keys(text: bytes) -> bool:
     """
-    Return whether an object in a JSON text has one key twice. Decoders keep the last; the text has both.
+    Return whether an object in a JSON text has repeated keys. Decoders keep only the last.
 
-    :returns: also ``True`` for a text that is no JSON.
+    :returns: ``True`` as well for a text that is not JSON.
     """
-    # Nothing was lost, as in nearly all texts. Without exact decimals, decoding takes two thirds of the time.
+    # Nothing was lost, as in nearly all texts. Decoding without exact decimals saves a third of the time.
     with suppress(ValueError, ArithmeticError, RecursionError, msgspec.DecodeError):
         if _PLAIN.encode(msgspec.json.decode(text)) == text:
             return False
@@ -214,7 +215,7 @@ def has_repeated_keys(text: bytes) -> bool:
 
 
 class _Keys:
-    """Looks at the keys of an object."""
+    """Checks the keys of an object."""
 
     are_repeated = False
 
@@ -223,12 +224,12 @@ class _Keys:
 
 
 def encode(value: Any) -> bytes:
-    """Encode as JSON without spaces, keys in the order they have."""
+    """Encode as JSON without spaces, without sorting the keys."""
     return _PLAIN.encode(value)
 
 
 class _UnstorableNumber:
-    """Marks the place of ``NaN``, ``Infinity``, or a number that no database holds."""
+    """Marker for ``NaN``, ``Infinity``, or a number that databases cannot store."""
 
     def __init__(self, text: str, reason: str) -> None:
         self._text = text
@@ -240,11 +241,11 @@ class _UnstorableNumber:
 
 def repair(value: Any, levels: int = MAX_LEVELS) -> tuple[Any, bool]:
     """
-    Replace NUL and lone surrogates in a decoded value by U+FFFD, in keys too.
+    Replace NUL and lone surrogates in a decoded value with U+FFFD, including keys.
 
-    :param levels: how deep arrays and objects may be nested.
+    :param levels: maximum nesting of arrays and objects.
     :returns: the value, and whether anything was replaced.
-    :raises ValueError: it holds a number that no database holds, or is nested too deeply.
+    :raises ValueError: the value has a number that databases cannot store, or is nested too deeply.
     """
     if levels < 0:
         raise ValueError("nested too deeply")

@@ -1,4 +1,4 @@
-"""Pages of contacts, and the lenient path for rows that a strict decoder refuses."""
+"""Pages of contacts, and lenient parsing of rows that the strict decoder refuses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_provider_wacontacts.records.record import Reject
 
 __all__ = ["MAX_ID_LENGTH", "ContactKeys", "Page", "RepairedRows", "Text", "repair_rows", "validate_id"]
 
-#: As long as identifiers are that a person can be erased by.
+#: Maximum length of an ID, equal to the limit of erasures.
 MAX_ID_LENGTH = 255
 #: A contact's JSON on one line, as received or repaired.
 Text: TypeAlias = bytes | msgspec.Raw
 
 
 class ContactKeys(Protocol):
-    """The fields that are read of every contact, even if the rest of it is invalid."""
+    """The fields that are read from every contact, even if other fields are invalid."""
 
     @property
     def contact_id(self) -> str:
@@ -34,7 +34,7 @@ class ContactKeys(Protocol):
 
     @property
     def ids(self) -> IdsByKind:
-        """The identifiers that the system gave, or their pseudonyms."""
+        """The identifiers from the system, or their pseudonyms."""
 
 
 KeysT = TypeVar("KeysT", bound=ContactKeys)
@@ -44,7 +44,7 @@ ReadT = TypeVar("ReadT")
 @dataclass(frozen=True, slots=True)
 class Page(Generic[KeysT]):
     """
-    Some contacts of a response, in the server's order.
+    A page of contacts, in the server's order.
 
     :param texts: JSON of each contact, one line each.
     :param keys: parallel to ``texts``.
@@ -62,11 +62,11 @@ class Page(Generic[KeysT]):
 
 class _RepairedRow(NamedTuple, Generic[ReadT]):
     """
-    A row that can be stored after all.
+    A row that can be stored, possibly after a repair.
 
     :param text: its JSON, rewritten on one line.
-    :param keys: what ``read_keys`` returned.
-    :param was_repaired: text in it was replaced by U+FFFD.
+    :param keys: result of ``read_keys``.
+    :param was_repaired: whether text in it was replaced by U+FFFD.
     """
 
     text: bytes
@@ -76,7 +76,7 @@ class _RepairedRow(NamedTuple, Generic[ReadT]):
 
 class RepairedRows(NamedTuple, Generic[ReadT]):
     """
-    The rows of a response that can be stored, and the others.
+    The rows of a response that can be stored, and the rejects.
 
     :param texts: JSON of each row, on one line.
     :param keys: parallel to ``texts``; ``None`` for a row that is stored as received.
@@ -93,10 +93,10 @@ def repair_rows(
     rows: Iterable[Text], read_keys: Callable[[Any], ReadT], is_sound: Callable[[Text], bool] = lambda _: False
 ) -> RepairedRows[ReadT]:
     """
-    Repair the rows of a response, or reject them one by one with the reason.
+    Repair the rows of a response, or reject each with a reason.
 
     :param rows: undecoded.
-    :param read_keys: takes a decoded row; raises ``ValueError`` if it is not a contact.
+    :param read_keys: returns the keys of a decoded row, or raises ``ValueError`` if it is not a contact.
     :param is_sound: whether a row can be stored as received.
     """
     texts: list[Text] = []
@@ -132,9 +132,9 @@ def _repair_row(row: Text, read_keys: Callable[[Any], ReadT]) -> _RepairedRow[Re
 
 def validate_id(contact_id: str) -> str:
     """
-    Return a system's own ID of a contact.
+    Check a system's own ID of a contact, and return it.
 
-    :raises ValueError: it is too long.
+    :raises ValueError: the ID is too long.
     """
     if len(contact_id) > MAX_ID_LENGTH:
         raise ValueError(f"the id is longer than {MAX_ID_LENGTH} characters")

@@ -1,8 +1,8 @@
 """
-Pseudonyms in contacts: chosen fields are replaced before anything is written.
+Pseudonyms in contacts: replace chosen fields before anything is written.
 
-An identifier of a person has the same pseudonym in every feed, so rows of different feeds can be joined. Any other
-value has a pseudonym that only the same value of the same field shares.
+An identifier of a person has the same pseudonym in every feed, so rows of different feeds can be joined. Other values
+have the same pseudonym only for the same value of the same field.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from airflow_provider_wacontacts.records.record import Reject, ids_in_rejects
 
 __all__ = ["Pseudonymizer"]
 
-#: Domains that stay behind a pseudonym, because they tell a person from a group.
+#: Domains that are kept after a pseudonym, because they distinguish persons from groups.
 DOMAINS = frozenset({"c.us", "s.whatsapp.net", "g.us", "lid", "newsletter", "broadcast"})
 
 
 class Pseudonymizer:
     """
-    Replaces fields of contacts by pseudonyms.
+    Replaces fields of contacts with pseudonyms.
 
-    :param secret: 16 bytes and more; anybody who has it can find a number by trying all of them.
-    :param fields: keys of a contact; a dot leads into an object, as in ``details.name``. If there is a list or a string
-        in place of the object, it is replaced as a whole.
+    :param secret: 16 bytes and more. With it, numbers can be found by brute force.
+    :param fields: keys of a contact; a dot leads into an object, as in ``details.name``. A list or a string in place of
+        the object is replaced completely.
     :ivar fields: sorted, each once.
-    :raises ConfigError: a short secret, no field, or a field that the package needs in clear.
+    :raises ConfigError: the secret is too short, there is no field, or a field must not be pseudonymized.
     """
 
     def __init__(self, secret: bytes, fields: Sequence[str]) -> None:
         if isinstance(fields, str) or not fields or not all(isinstance(field, str) and field for field in fields):
             raise ConfigError("`pseudonymize` must be a list of one or more fields, for example ['details.name'].")
         if needed := {"updated_at", "number_id", "type"} & set(fields):
-            raise ConfigError(f"`pseudonymize` contains '{min(needed)}', which is needed in clear. Remove it.")
+            raise ConfigError(f"`pseudonymize` contains '{min(needed)}', which cannot be pseudonymized. Remove it.")
         self._secret = validate_secret(secret)
         self.fields = sorted(set(fields))
         self._paths = _outermost({tuple(field.split(".")) for field in self.fields})
 
     @property
     def secret_id(self) -> str:
-        """Identifies the secret and the version of the pseudonyms, and does not reveal the secret."""
+        """ID of the secret and of the pseudonyms' version. It does not reveal the secret."""
         return secret_id(self._secret)
 
     def apply(self, text: Text, identifier_fields: Collection[str]) -> bytes:
         """
-        Return a contact's JSON with pseudonyms in it. Fields that are missing or null stay so.
+        Return a contact's JSON with pseudonyms. Missing and null fields stay unchanged.
 
         :param identifier_fields: the fields that identify a person.
         :raises ValueError: not one JSON object.
@@ -67,7 +67,7 @@ class Pseudonymizer:
         """
         Return a reject with pseudonyms in its body.
 
-        If the body is not an object, one pseudonym replaces it. If ``id`` is a field, pseudonyms of the ids in the body
+        If the body is not an object, one pseudonym replaces it. If ``id`` is a field, pseudonyms of the IDs in the body
         follow, so that a later import knows that these contacts still exist.
         """
         try:
@@ -86,7 +86,7 @@ class Pseudonymizer:
         text = value if type(value) is str else encode(value).decode()
         if field not in identifier_fields:
             return pseudonymize_field(field, text.encode(), self._secret)
-        # GREEN-API's IDs of persons and groups are distinguished by their domains.
+        # The domains distinguish GREEN-API's IDs of persons and groups.
         domain = text.rpartition("@")[2]
         if identifier := _read(text):
             suffix = "@c.us" if identifier.kind is Kind.WA_ID and domain != text else ""
@@ -105,7 +105,7 @@ class Pseudonymizer:
         for depth, name in enumerate(path, 1):
             inner = parent.get(name)
             if depth == len(path) or type(inner) is not dict:
-                # A value that is no object may have the field anywhere in it.
+                # A value that is not an object may contain the field anywhere.
                 if name in parent:
                     parent[name] = self.value(".".join(path[:depth]), inner, identifier_fields)
                 return
@@ -118,5 +118,5 @@ def _read(value: str) -> Identifier | None:
 
 
 def _outermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Leave out fields inside another field that is replaced as a whole."""
+    """Remove fields inside another field that is replaced completely."""
     return sorted(path for path in paths if not any(path[:level] in paths for level in range(1, len(path))))

@@ -1,4 +1,4 @@
-"""A record: one version of a contact, from any system. A reject: a row that cannot be one."""
+"""Records, which are versions of contacts from any system, and rejects, which are rows that cannot become records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.records.json import decode_leniently, repair
 
 __all__ = ["MAX_REASONS", "Record", "Reject", "has_unidentified", "ids_in_rejects", "in_utc", "read_time", "row_hash"]
 
-#: The number of reasons for rejects that errors, logs and summaries name: the commonest.
+#: Number of the commonest reasons for rejects in errors, logs and summaries.
 MAX_REASONS = 5
 
 
@@ -27,8 +27,8 @@ class Record(NamedTuple):
     :param updated_at: timezone-aware, UTC, microseconds.
     :param row_hash: 16 bytes over ``payload``, see :func:`row_hash`.
     :param payload: canonical JSON, UTF-8, one object.
-    :param wa_id: WhatsApp ID, digits; ``None`` if the system gave none, like ``lid`` and ``user_id``.
-    :param repaired: text in it was replaced by U+FFFD.
+    :param wa_id: WhatsApp ID, digits; ``None`` if the system returned none, like ``lid`` and ``user_id``.
+    :param repaired: whether text in it was replaced by U+FFFD.
     :param state: ``present`` or ``gone``.
     """
 
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
     @property
     def ids(self) -> IdsByKind:
-        """The identifiers that the system gave, or their pseudonyms."""
+        """The identifiers from the system, or their pseudonyms."""
         return IdsByKind(self.wa_id, self.lid, self.user_id)
 
 
@@ -55,9 +55,9 @@ def row_hash(payload: bytes) -> bytes:
 
 def read_time(value: object) -> datetime:
     """
-    Read a record's time: an ISO 8601 string with any fraction; without an offset it is UTC.
+    Read a record's time: an ISO 8601 string with any fraction. Without an offset it is UTC.
 
-    :raises ValueError: anything else, including years of five digits.
+    :raises ValueError: the value is anything else, for example a year of five digits.
     """
     try:
         moment = msgspec.convert(msgspec.convert(value, str), datetime)
@@ -68,7 +68,7 @@ def read_time(value: object) -> datetime:
 
 def in_utc(moment: datetime) -> datetime:
     """
-    Convert a time to UTC; a naive one is UTC already.
+    Convert a time to UTC. Naive times are UTC.
 
     :raises ValueError: it is before the year 1 or after the year 9999 in UTC.
     """
@@ -82,7 +82,7 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("not a time") from None
 
 
-#: A key ``"id"`` with a string value, at any depth. A regular expression, because a reject may not be JSON.
+#: A key ``"id"`` with a string value, at any depth. A regular expression, because a reject may be invalid JSON.
 ID_MEMBER = re.compile(rb'"id"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 
 
@@ -90,8 +90,8 @@ class Reject(NamedTuple):
     """
     A row that cannot be stored as a contact.
 
-    :param reason: a few words, without anything of the body in them.
-    :param body: the row as received, or as nearly as it can be written; personal data.
+    :param reason: a few words, without data of the body.
+    :param body: the row as received, or similar if it cannot be stored; personal data.
     """
 
     reason: str
@@ -100,20 +100,20 @@ class Reject(NamedTuple):
 
 def ids_in_rejects(rejects: Iterable[Reject]) -> frozenset[str]:
     """
-    Return the ids in rejects: these contacts still exist at the source, although they cannot be stored.
+    Return the IDs in rejects: these contacts still exist at the source, although they cannot be stored.
 
-    An ``id`` inside another object of a row counts too, so the result may hold ids of no contact.
+    An ``id`` inside another object of a row counts as well, so the result may include IDs that are not contacts'.
     """
     return frozenset(contact_id for reject in rejects for contact_id in _ids(reject) if contact_id is not None)
 
 
 def has_unidentified(rejects: Iterable[Reject]) -> bool:
-    """Return whether a reject has no ID, or an unreadable one, and may therefore be any contact."""
+    """Return whether a reject has no ID, or an unreadable one, so that it may be any contact."""
     return any(not any(ids) or None in ids for ids in map(_ids, rejects))
 
 
 def _ids(reject: Reject) -> list[str | None]:
-    """Return the ids in a reject, ``None`` for each that is not valid JSON."""
+    """Return the IDs in a reject, ``None`` for each that is not valid JSON."""
     return [_read_id(match) for match in ID_MEMBER.findall(reject.body)]
 
 

@@ -1,4 +1,4 @@
-"""Retention: the kinds of rows that a purge of the store may remove, and from which age."""
+"""Retention: the kinds of rows that a purge of the store may remove, and the minimum age."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import timedelta
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "LEAST_AGE"]
 
-#: Versions are history, which is purged only if they are included.
+#: Versions are the change history, which is purged only if requested.
 DEFAULT_KINDS = ("checks", "rejects", "extractions")
 KINDS = (*DEFAULT_KINDS, "versions")
-#: A shorter age would remove what a retry resumes from. It is likely a typing error, such as minutes for months.
+#: A shorter age would remove checkpoints of retries. It is probably a typo, such as minutes for months.
 LEAST_AGE = timedelta(days=1)

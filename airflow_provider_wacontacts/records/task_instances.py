@@ -13,7 +13,7 @@ class TaskInstanceKey(NamedTuple):
     A task instance of Airflow, the same for all of its attempts.
 
     :param map_index: -1 if the task is not mapped.
-    :param region_id: of a task in a loop, like ``region_index``: from Airflow 3.4 on; ``None`` elsewhere.
+    :param region_id: for a task in a loop, like ``region_index``: from Airflow 3.4 on; otherwise ``None``.
     """
 
     dag_id: str
@@ -28,7 +28,7 @@ class TaskInstanceKey(NamedTuple):
         """
         Return the key of a task instance.
 
-        :param ti: ``context["ti"]`` of Airflow.
+        :param ti: Airflow's ``context["ti"]``.
         """
         region_id, region_index = getattr(ti, "region_id", None), getattr(ti, "region_index", None)
         map_index = -1 if ti.map_index is None else ti.map_index

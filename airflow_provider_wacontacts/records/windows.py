@@ -1,4 +1,4 @@
-"""Windows of time, half-open and in UTC, and strings for logs and pages: times, durations, counts."""
+"""Half-open windows of time in UTC, and formatting of times, durations and counts for logs and pages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def parse_time(text: str) -> datetime:
     """
     Parse an ISO 8601 string with an offset.
 
-    :param text: any number of digits of a second, ``Z`` or ``+hh:mm``, a space or ``T`` between date and time.
-    :returns: in UTC, to the microsecond.
-    :raises ValueError: not a time, or one without an offset.
+    :param text: with any fraction of a second, ``Z`` or ``+hh:mm``, and a space or ``T`` between date and time.
+    :returns: UTC, in microseconds.
+    :raises ValueError: the text is not a time, or has no offset.
     """
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
@@ -37,7 +37,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Return a string of fixed width, UTC, microseconds: strings sort as their times do."""
+    """Return a string of fixed width, UTC, microseconds. Strings sort like their times."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
@@ -59,18 +59,18 @@ def format_duration(duration: timedelta) -> str:
 
 
 def format_count(count: int, word: str) -> str:
-    """Return a count with its word: ``1 page``, ``2,000 rows``."""
+    """Return a count with its noun: ``1 page``, ``2,000 rows``."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """
-    A half-open window of time: it contains ``start``, and not ``end``.
+    A half-open window of time: it contains ``start``, but not ``end``.
 
     :param start: timezone-aware.
     :param end: timezone-aware, later than ``start``.
-    :raises ConfigError: a naive time, or an end that is not after the start.
+    :raises ConfigError: a time is naive, or the end is not after the start.
     """
 
     start: datetime
@@ -81,7 +81,7 @@ class Window:
             moment = getattr(self, name)
             if moment.tzinfo is None:
                 raise ConfigError(f"{name} {moment.isoformat()} has no time zone. Add an offset, for example +00:00.")
-            # Airflow passes times of pendulum, whose arithmetic differs from that of datetime.
+            # Airflow passes pendulum times, which have different arithmetic from datetime.
             object.__setattr__(self, name, datetime.fromisoformat(moment.isoformat()).astimezone(UTC))
         if self.end <= self.start:
             raise ConfigError(f"end {format_time(self.end)} is not after start {format_time(self.start)}.")
@@ -115,14 +115,14 @@ def resolve_run_window(
     """
     Return the window that a run syncs.
 
-    Explicit times come first. Next is ``window_length``, back from the end of the data interval or from ``run_after``.
-    Last is the data interval itself.
+    Explicit times take precedence, then ``window_length``, back from the end of the data interval or from
+    ``run_after``, then the data interval itself.
 
-    :param start: timezone-aware, or an ISO 8601 string; with ``end``, or neither.
+    :param start: timezone-aware, or an ISO 8601 string; set both ``start`` and ``end``, or neither.
     :param window_length: longer than zero.
     :param interval: the run's data interval; its length is zero with the presets of Airflow 3.
     :param run_after: when the run was due.
-    :raises ConfigError: invalid times, one without the other, or none of the above.
+    :raises ConfigError: a time is invalid, only one is set, or there is no window.
     """
     if start is not None or end is not None:
         return Window(_given_time("start", start, other="end"), _given_time("end", end, other="start"))

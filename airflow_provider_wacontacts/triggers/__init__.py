@@ -1,1 +1,1 @@
-"""Triggers: light to import, and without personal data in their arguments and events."""
+"""Triggers. They import quickly, and their arguments and events have no personal data."""

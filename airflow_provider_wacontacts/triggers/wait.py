@@ -16,9 +16,9 @@ MAX_SLEEP_S = 60.0
 
 class WaitUntilTrigger(BaseTrigger):
     """
-    Fires once, at a time or right away if it has passed.
+    Fires once at a time, or immediately if the time has passed.
 
-    The event is ``{"until": …, "attempt": …}``, all that the resumed task needs.
+    The event is ``{"until": …, "attempt": …}``, which the resumed task needs.
 
     :param until: Timezone-aware ``datetime``, or ISO 8601 string with an offset.
     :param attempt: Number of the resumed task's attempt, 1 and up; passed through unchanged. Default: 1.
@@ -41,7 +41,7 @@ class WaitUntilTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep in short steps, then fire."""
-        # Short steps notice a clock that was set, or a machine that was suspended.
+        # Short steps detect clock changes, and suspended machines.
         while (left := (self.until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, MAX_SLEEP_S))
         yield TriggerEvent({"until": self.until.astimezone(UTC).isoformat(), "attempt": self.attempt})

@@ -1,4 +1,4 @@
-"""Wait for the results of a check without a worker slot, and start DAGs when identities have changed."""
+"""Wait for the results of a check without a worker slot, and start DAG runs when identities have changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["IdentityChangedTrigger", "WhatsAppContactsTrigger"]
 
 log = logging.getLogger(__name__)
 
-#: Airflow's triggerer writes an event to the database within a second or so. Its position is stored after that.
+#: Airflow's triggerer usually writes an event to the database within a second. The position is stored after that.
 STORED_AFTER_S = 5.0
 
 
@@ -41,18 +41,18 @@ class WhatsAppContactsTrigger(BaseTrigger):
     Requests the missing results of a check until all are final, or until a deadline; then fires once.
 
     The event is ``{"check_id": …, "state": …}`` and the check's counts, after an error also ``error`` and ``message``.
-    All results are stored before. The triggers of a triggerer share a connection's rate limiter and
-    its requests. A trigger that is started again continues.
+    All results are stored before. The triggers of a connection in one triggerer share a rate limiter and requests. A
+    restarted trigger continues.
 
     :param check_id: ID of a check in the store.
     :param deadline: Timezone-aware ``datetime``, or an ISO 8601 string.
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
-    :param green_api_conn_id: Connection of type ``green_api``, instead. Default: ``None``.
+    :param green_api_conn_id: Connection of type ``green_api`` to use instead. Default: ``None``.
     :param store_conn_id: Connection of the store that holds the check.
     :param recheck_failed: How many times to recheck a number whose result is ``failed``. Default: 0.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_failures: Maximum consecutive failed polls. Default: 10.
-    :param waiter: ID of the waiting task, if several wait for one check. Default: this trigger, also after a restart.
+    :param waiter: ID of the waiting task, if several wait for one check. Default: this trigger, even after a restart.
     :param _later: Arguments of a later release; ignored.
     """
 
@@ -99,7 +99,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and fire once all results are recorded."""
+        """Wait, and fire when all results are recorded."""
         yield TriggerEvent(await self._wait())
 
     async def _wait(self) -> dict[str, Any]:
@@ -141,9 +141,9 @@ class IdentityChangedTrigger(BaseEventTrigger):
     """
     Fires when identities of a sender's users have become pending; for ``AssetWatcher``.
 
-    An event is ``{"identity_ids": […]}``. It follows the change log of identities, and stores its position in the state
-    of the watched asset. Each change is in an event. After a crash of the triggerer, it may be in the next one again.
-    Before Airflow 3.3, assets have no state: each start of the triggerer fires for all pending identities.
+    An event is ``{"identity_ids": […]}``. The trigger follows the change log of identities, and stores its position in
+    the state of the watched asset. Each change is in at least one event: after a crash of the triggerer, it may be in a
+    second one. Before Airflow 3.3, assets have no state: each start of the triggerer fires for all pending identities.
 
     The triggers of a store share one query of the store per ``poll_interval``. While the store is down they wait.
 
@@ -185,12 +185,12 @@ class IdentityChangedTrigger(BaseEventTrigger):
         )
 
     def shared_stream_key(self) -> Hashable:
-        """Return what triggers that share a query have in common."""
+        """Return the key of triggers that share a query."""
         return type(self).__qualname__, self.store_conn_id, self.poll_interval
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[int, None]:
-        """Yield the ID of the store's last identity change, again and again."""
+        """Yield the ID of the store's last identity change after each poll."""
         store_conn_id, problems = kwargs["store_conn_id"], _Problems(f"Identity changes of {kwargs['store_conn_id']!r}")
         while True:
             try:
@@ -215,7 +215,7 @@ class IdentityChangedTrigger(BaseEventTrigger):
                 yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event after each change, before Airflow 3.3 with a query of its own."""
+        """Yield an event after each change. Before Airflow 3.3, each trigger has its own query."""
         async with aclosing(self.open_shared_stream(self.serialize()[1])) as newest:
             async for event in self.filter_shared_stream(newest):
                 yield event
@@ -225,7 +225,7 @@ class IdentityChangedTrigger(BaseEventTrigger):
         position, problems = _Position(states, key), _Problems("Identity changes")
         async for newest in newest_changes:
             await position.store()
-            # Further ones may follow, where a limit was reached.
+            # If the limit was reached, there may be more.
             while identity_ids := await self._read(position, newest, problems):
                 yield TriggerEvent({"identity_ids": identity_ids})
 
@@ -255,9 +255,9 @@ class IdentityChangedTrigger(BaseEventTrigger):
 
 class _Position:
     """
-    How far a watcher has followed the change log: in the state of its asset.
+    The position of a watcher in the change log, stored in the state of its asset.
 
-    :param states: Airflow's accessor of the asset's state; ``None`` where there is none.
+    :param states: Airflow's accessor of the asset's state; ``None`` if there is none.
     """
 
     def __init__(self, states: Any, key: str) -> None:
@@ -279,7 +279,7 @@ class _Position:
         self._moves.append((time.monotonic() + STORED_AFTER_S, value))
 
     async def store(self) -> None:
-        """Store the last position whose events are in Airflow's database by now."""
+        """Store the position of the last events that are in Airflow's database."""
         due = None
         while self._moves and self._moves[0][0] <= time.monotonic():
             due = self._moves.popleft()
@@ -298,8 +298,8 @@ class _Position:
         except ValueError:
             self._states = None
             log.warning(
-                "Several assets are watched by one IdentityChangedTrigger, so no position is stored: all pending"
-                " identities are in the first event after each start of the triggerer. Let one asset have the watcher,"
+                "One IdentityChangedTrigger watches several assets, so no position is stored: all pending"
+                " identities are in the first event after each start of the triggerer. Use the watcher for one asset,"
                 " or give the triggers different arguments, for example another limit."
             )
             return None
@@ -313,10 +313,10 @@ class _Problems:
         self._last = ""
 
     def report(self, error: Exception) -> None:
-        """Log why there are no events for the moment."""
+        """Log why there are currently no events."""
         cause = str(error) if isinstance(error, WaContactsError) else f"{type(error).__name__}, {_location(error)}"
         if cause != self._last:
-            log.warning("%s are not read for the moment. It is tried again. %s", self._what, cause)
+            log.warning("%s cannot be read currently. The triggerer retries. %s", self._what, cause)
         self._last = cause
 
     def solved(self) -> None:

@@ -188,7 +188,7 @@ def test_a_store_that_is_down_is_waited_for_and_reported_once(
     async def run() -> list[list[int]]:
         async with aclosing(trigger(State()).run()) as watching:
             event = asyncio.create_task(anext(watching))
-            await until(lambda: "not read for the moment" in caplog.text)
+            await until(lambda: "cannot be read currently" in caplog.text)
             await asyncio.sleep(5 * POLL_S)
             connect()
             await asyncio.to_thread(lambda: Changes().record(1))

@@ -1,8 +1,8 @@
 """
-Erasing people from an Iceberg table: their rows, then everything of the old snapshots that still has them.
+Erase people from an Iceberg table: first their rows, then all files of old snapshots that still contain them.
 
-Old data files and manifests are deleted before their snapshots expire, so after a kill the next erasure finds what is
-left, by a property of the snapshot that the erasure has made.
+Old data files and manifests are deleted before their snapshots expire, so after a kill the next erasure finds the rest
+by a property of the erasure's snapshot.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ErasedFromTable", "erase_rows"]
 
-#: The property of snapshots that an erasure makes.
+#: Property of snapshots that an erasure creates.
 ERASURE = "wacontacts.erasure"
-#: How often an erasure is tried while other tasks commit to the table.
+#: Maximum attempts to erase while other tasks commit to the table.
 ATTEMPTS = 10
 
 
@@ -33,7 +33,7 @@ class ErasedFromTable(NamedTuple):
     """
     Counts of an erasure from tables.
 
-    :param contacts: found by an identifier alone; other rows of these contacts may have none.
+    :param contacts: contacts found only by an identifier; other rows of these contacts may have none.
     :param files: data files and manifests that were deleted.
     """
 
@@ -53,7 +53,7 @@ class _Row(NamedTuple):
 
 def erase_rows(table: ContactTable, suppression_list: SuppressionList, *, dry_run: bool = False) -> ErasedFromTable:
     """
-    Erase people from a table. If it had rows of them, all snapshots but the newest expire.
+    Erase people from a table. If it had rows of them, all snapshots except the newest expire.
 
     :param suppression_list: the people to erase.
     :param dry_run: count what would be erased, and change nothing.
@@ -84,7 +84,7 @@ def _erase(table: ContactTable, suppression_list: SuppressionList, *, dry_run: b
 
 
 def _find(table: ContactTable, suppression_list: SuppressionList) -> tuple[Counter[Contact], set[Contact]]:
-    """Return the contacts to erase, with the number of their rows, and the contacts that the list does not name."""
+    """Return the contacts to erase, with the number of their rows, and those of them that are not on the list."""
     counts: Counter[Contact] = Counter()
     erased: set[Contact] = set()
     judged: dict[tuple[Any, ...], bool] = {}
@@ -123,7 +123,7 @@ def _expect_one_branch(table: Table) -> None:
 
 
 def _is_unfinished(table: Table) -> bool:
-    """Return whether an erasure has left older snapshots than its own."""
+    """Return whether an erasure was killed before older snapshots expired."""
     ages = {each.sequence_number or 0: each for each in table.snapshots()}
     return any(
         each.summary is not None and ERASURE in each.summary.additional_properties and min(ages) < age
@@ -132,7 +132,7 @@ def _is_unfinished(table: Table) -> bool:
 
 
 def _purge(table: Table) -> int:
-    """Delete the files of all snapshots but the newest, and let these expire; return the number of files."""
+    """Delete the files of all snapshots except the newest, and expire these snapshots; return the number of files."""
     newest = table.current_snapshot()
     old = [snapshot for snapshot in table.snapshots() if newest is None or snapshot.snapshot_id != newest.snapshot_id]
     kept, kept_manifests = _files_of(table, [newest] if newest else [])
@@ -147,7 +147,7 @@ def _purge(table: Table) -> int:
 
 
 def _files_of(table: Table, snapshots: Collection[Snapshot]) -> tuple[set[str], set[str]]:
-    """Return the data files, and the manifests, of snapshots; skip what a killed erasure has deleted."""
+    """Return the data files, and the manifests, of snapshots; skip files that a killed erasure has deleted."""
     files: set[str] = set()
     seen: set[str] = set()
     for snapshot in snapshots:

@@ -1,4 +1,4 @@
-"""Errors of Iceberg catalogs and of the storage below them. No message has a URI or data."""
+"""Errors of Iceberg catalogs and of their storage. Messages contain no URI and no data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_wacontacts.exceptions import ConfigError, LandingError, Wa
 
 __all__ = ["ConflictError", "catalog_errors", "table_errors"]
 
-#: Classes of errors that a retry cannot fix, by what to do about them.
+#: Error classes that a retry cannot fix, by remedy.
 CAUSES = {
     "UnauthorizedError": "The catalog does not accept the credentials. Correct the connection.",
     "OAuthError": "The catalog does not accept the credentials. Correct the connection.",

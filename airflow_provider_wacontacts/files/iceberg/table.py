@@ -1,4 +1,4 @@
-"""A table of contacts: its columns, which extractions it has, and appending one."""
+"""An Iceberg table of contacts: its columns, its extractions, and appending an extraction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "EXTRACTION_ID", "ContactTable", "Extraction"]
 
-#: The columns, each with its type in Iceberg. Of these, a table must have all but ``ADDABLE``.
+#: The columns with their Iceberg types. A table must have all of them except ``ADDABLE``.
 COLUMNS = {
     "source": "string",
     "account": "string",
@@ -36,22 +36,22 @@ COLUMNS = {
     "payload": "string",
 }
 NULLABLE = frozenset({"wa_id", "user_id", "lid", "repaired"})
-#: Columns that are added to a table without them.
+#: Columns that are added to a table if they are missing.
 ADDABLE = NULLABLE
-#: The property of a snapshot that names its extraction.
+#: Snapshot property with the ID of its extraction.
 EXTRACTION_ID = "extraction_id"
-#: Buckets of contacts in each day: an append writes at most so many files for each day.
+#: Buckets of contacts in each day: the maximum number of files that an append writes for each day.
 BUCKETS = 4
-#: Bytes of payload in memory while an extraction is appended.
+#: Maximum bytes of payload in memory while an extraction is appended.
 CHUNK_BYTES = 128 * 2**20
 PROPERTIES = {
     "format-version": "2",
     "commit.manifest-merge.enabled": "true",
     "write.metadata.delete-after-commit.enabled": "true",
-    # Bounds of columns are kept in manifests: none of identifiers, which no file is sorted by, and none of bodies.
+    # Manifests store column bounds, but not of identifiers, which are not sorted, and not of bodies.
     **{f"write.metadata.metrics.column.{name}": "counts" for name in ("wa_id", "user_id", "lid", "payload")},
 }
-#: pyiceberg repeats a commit on top of another writer's, which may have appended the same extraction.
+#: pyiceberg would retry a commit on top of another writer's, which may have appended the same extraction.
 NO_RETRIES = {"commit.retry.num-retries": "0"}
 
 
@@ -69,7 +69,7 @@ class Extraction(NamedTuple):
 
 
 class ContactTable:
-    """A table with the columns of :data:`COLUMNS`. Further columns of it that may be null stay null."""
+    """A table with the columns of :data:`COLUMNS`. Other columns stay null."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -77,10 +77,10 @@ class ContactTable:
     @classmethod
     def open(cls, catalog: Catalog, name: str, *, create: bool = True) -> Self:
         """
-        Load a table. Create it if it is missing, with its namespace, and add columns that an older version lacks.
+        Load a table. If necessary, create it with its namespace, or add columns that an older version did not have.
 
-        :param name: with its namespace, such as ``contacts.whatsapp``.
-        :param create: whether a missing table is created, and a missing column added.
+        :param name: name with its namespace, such as ``contacts.whatsapp``.
+        :param create: whether to create a missing table, and to add missing columns.
         :raises ConfigError: the catalog cannot be used, or the table has other columns.
         """
         if not all(name.split(".")) or "." not in name:
@@ -99,9 +99,9 @@ class ContactTable:
 
     def appended(self, extractions: Mapping[str, datetime]) -> set[str]:
         """
-        Return which extractions the table has. Expired snapshots are forgotten, so the rows are consulted as well.
+        Return the extractions that the table has. Rows are searched as well, because snapshots expire.
 
-        :param extractions: when each was extracted, by ID.
+        :param extractions: time of each extraction, by ID.
         """
         with table_errors("The table cannot be read"):
             properties = [
@@ -123,7 +123,7 @@ class ContactTable:
         """
         Yield rows, as dictionaries.
 
-        :param wanted: expressions of pyiceberg, all of which must be true.
+        :param wanted: filter expressions of pyiceberg, which are combined by AND.
         """
         from pyiceberg.expressions import AlwaysTrue, And
 
@@ -136,10 +136,12 @@ class ContactTable:
         self, extraction: Extraction, records: Iterable[Record], properties: Mapping[str, str] | None = None
     ) -> int:
         """
-        Append an extraction in one commit: all of it or nothing. A large one makes several snapshots in this commit.
+        Append an extraction in one commit: all of it or nothing.
 
-        :param records: as :meth:`refresh` last found the table, none of them may be in it.
-        :param properties: of the table, which are set in the same commit.
+        A large extraction creates several snapshots in this commit.
+
+        :param records: records that are not in the table as of the last :meth:`refresh`.
+        :param properties: table properties to set in the same commit.
         :returns: the number of rows.
         :raises ConflictError: another writer has committed since the last :meth:`refresh`.
         :raises LandingError: the catalog or the storage failed. Nothing was appended.
@@ -159,7 +161,7 @@ class ContactTable:
 
 
 def _chunks(extraction: Extraction, records: Iterable[Record]) -> Iterator[pa.Table]:
-    """Yield tables of bounded size, at least one, which may be empty."""
+    """Yield tables of limited size: at least one, which may be empty."""
     batch: list[Record] = []
     size, is_first = 0, True
     for record in records:
@@ -256,7 +258,7 @@ def _expect_columns(schema: Schema, name: str) -> None:
     if problems:
         raise ConfigError(
             f"Table {name!r} has other columns than a table of contacts: {'; '.join(problems)}. Nothing was appended."
-            " Name a table that does not exist, which is then created, or correct the columns."
+            " Set `table` to a new name, to create a table, or correct the columns."
         )
 
 
