@@ -1,5 +1,5 @@
 """
-Mock servers of Turn.io, the WhatsApp Business API and GREEN-API on this machine, for demos and tests.
+Local mock servers of Turn.io, the WhatsApp Business API and GREEN-API, for demos and tests.
 
 In a test, over a real socket of the loopback interface::
 
@@ -33,10 +33,10 @@ contacts changes with the sandbox's clock::
         ...                                    # request contacts with sandbox.green_api.behaviour.token
         assert [call.outcome for call in sandbox.green_api.calls] == ["400", "200", "200", "200"]
 
-From a shell, ``wacontacts sandbox --help``. Other processes use the control API, which
-:mod:`airflow_provider_wacontacts.sandbox.control` lists.
+From a shell, ``wacontacts sandbox --help``. Other processes use the control API; see
+:mod:`airflow_provider_wacontacts.sandbox.control`.
 
-The sandbox shares no code with the client, so the two cannot share a misreading of the contract.
+The sandbox shares no code with the client, so both cannot have the same misinterpretation of the contract.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-The control API: tests and demos change the sandbox by these routes, which need no token and are not counted.
+The control API. Tests and demos change the sandbox with these routes, which need no token and are not counted.
 
-A body holds the arguments of a Python method, where one is named, and the response is what the method returns. A list
-of bodies calls it once for each, and returns a list. Times are ISO 8601 strings with an offset. ``{"$raw": …}`` is
+If a route names a Python method, the body contains its arguments, and the response is its result. For a list of bodies,
+the method is called for each, and the response is a list. Times are ISO 8601 strings with an offset. ``{"$raw": …}`` is
 a :class:`~airflow_provider_wacontacts.sandbox.Raw` value.
 
 ==============================  =======================================================================================
@@ -75,7 +75,8 @@ Route                  What it does
 ``DELETE /calls``      resets them
 =====================  ================================================================================================
 
-An invalid body gets 400 Bad Request and ``{"error": …}``, and changes nothing; of a list, the bodies before it count.
+An invalid body gets 400 Bad Request and ``{"error": …}``, and changes nothing. In a list, earlier bodies have been
+applied.
 """
 
 from __future__ import annotations
@@ -293,7 +294,7 @@ def _arguments(call: Callable[..., Any], content: Any) -> dict[str, Any]:
     """
     Read the arguments of a function from JSON.
 
-    :raises ValueError: one is unknown, missing or of another type.
+    :raises ValueError: an argument is unknown, missing or of another type.
     """
     parameters = inspect.signature(call).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -312,7 +313,7 @@ def _arguments(call: Callable[..., Any], content: Any) -> dict[str, Any]:
 
 
 def _json_type(hint: Any) -> Any:
-    """Leave ``datetime`` out of a union with ``str``: the function reads the string."""
+    """Remove ``datetime`` from a union with ``str``: the function parses the string."""
     if get_origin(hint) in (Union, UnionType) and {str, datetime} <= set(get_args(hint)):
         return Union[tuple(each for each in get_args(hint) if each is not datetime)]  # noqa: UP007
     return hint

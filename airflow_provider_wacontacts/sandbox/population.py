@@ -1,8 +1,8 @@
 """
-Example contacts: the contacts of the vendors' documentation, and any number of invented people, the same in both feeds.
+Example contacts: the contacts of the vendors' documentation, and any number of invented people, same in both feeds.
 
-None of the invented people exists. Names are of no language, so a search of logs for them finds only leaks.
-Numbers are of ranges that no carrier assigns: Ofcom's drama range, North America's 555-01xx, and +999.
+Invented names belong to no language, so a search of logs for them finds only leaks. Numbers are from ranges that no
+carrier assigns: Ofcom's drama range, North America's 555-01xx, and +999.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def bob() -> World:
     """
-    Make the world of the contract's example: Bob has 100 on Monday and 120 from Tuesday on.
+    Create the world of the contract's example: Bob has 100 on Monday, and 120 from Tuesday.
 
-    The page prints the year as 20222; here it is 2022.
+    The documentation has a typo in the year, 20222; here it is 2022.
     """
     monday = datetime(2022, 9, 12, 8, 30, tzinfo=UTC)
     tuesday = datetime(2022, 9, 13, 10, 0, tzinfo=UTC)
@@ -85,14 +85,14 @@ def seeded_world(
     hidden: float = 0.0,
 ) -> World:
     """
-    Make a world that follows from its arguments alone.
+    Create a world that depends only on the arguments.
 
-    Most updates are by day, and one in six is at 09:00 exactly, as of a broadcast: many contacts share one
-    ``updated_at``. Every state differs from the one before. A contact does not depend on the number of contacts.
+    Most updates are during the day. One in six is at exactly 09:00, like after a broadcast, so many contacts share one
+    ``updated_at``. Each state differs from the previous one. A contact does not depend on the number of contacts.
 
-    :param contacts: how many there are in the end.
+    :param contacts: final number of contacts.
     :param start: the midnight before the first contact.
-    :param days: for how long contacts are added and change.
+    :param days: number of days in which contacts are added and changed.
     :param hidden: share of contacts that have a username and hide their number. Their ``whatsapp_id`` is a
         business-scoped user ID.
     """
@@ -102,9 +102,9 @@ def seeded_world(
 
 def synthetic_number(index: int) -> str:
     """
-    Give a WhatsApp ID that no contact has, digits only; another index gives another id.
+    Return a WhatsApp ID that no contact has, digits only. Different indexes give different IDs.
 
-    :param index: from 0.
+    :param index: 0 and up.
     """
     if index < 1_000:
         return f"447700900{index:03d}"
@@ -113,7 +113,7 @@ def synthetic_number(index: int) -> str:
 
 
 def example_contact_list() -> ContactList:
-    """Make the list of the contract's example: two users and a group, who never change."""
+    """Create the list of the contract's example: two users and a group, without changes."""
     contacts = (
         ListedContact("11001234567@c.us", "Ivan Petrov", "Ivan Petorov Work"),
         ListedContact("79001234568@c.us", "Lyusya Sidorova", "Liusya Sidorova Sewing Circle"),
@@ -131,15 +131,16 @@ def seeded_contact_list(
     hidden: float = 0.0,
 ) -> ContactList:
     """
-    Make a list of the same people that follows from its arguments alone.
+    Create a list of the same people that depends only on the arguments.
 
     Of twenty contacts, sixteen are users with a number, one is a user with a ``@lid``, two are groups with an ID of
-    either form; the fourth of all is ``null@c.us``. One user in four is not in the phone book, one in four has no
+    either form. The fourth contact is ``null@c.us``. One user in four is not in the phone book, one in four has no
     profile name. A contact does not depend on the number of contacts.
 
-    :param contacts: how many there are in all.
-    :param start: when four in five of them are there.
-    :param days: for how long the others are added, and three in ten are renamed, leave or return; 0 for no changes.
+    :param contacts: total number of contacts.
+    :param start: time when the list has four in five of them.
+    :param days: number of days in which the others are added, and three in ten are renamed, removed or returned; 0 for
+        no changes.
     :param hidden: share of users that have a username and hide their number: their ID is a ``@lid``.
     """
     people = (_Person(seed, number, start, days, hidden) for number in range(1, contacts + 1))

@@ -1,4 +1,4 @@
-"""The server: a mock server on a free port of the loopback interface, in a thread of its own."""
+"""The mock server: it listens on a free port of the loopback interface, in a separate thread."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ LOOPBACK = "127.0.0.1"
 
 class Sandbox:
     """
-    A mock server of Turn.io, of a WhatsApp Business API client and of GREEN-API, to talk to over HTTP.
+    An HTTP mock server of Turn.io, of a WhatsApp Business API client and of GREEN-API.
 
-    Any number of them run side by side.
+    Several servers can run at once.
 
-    ``with Sandbox(...) as sandbox`` starts it and stops it. Changes of it take effect with the next request.
+    ``with Sandbox(...) as sandbox`` starts and stops it. Changes take effect with the next request.
 
     :param world: the contacts; 300 invented contacts over two weeks by default.
     :param now: the sandbox's time; the midnight after the world's last event by default.
-    :param rate: sandbox seconds in a real one; by default the clock does not advance until it is set.
-    :param behaviour: settings where Turn.io's contract is open.
-    :param whatsapp: settings where the contract of the WhatsApp Business API is open.
-    :param green_api: settings where GREEN-API's contract is open.
+    :param rate: sandbox seconds in a real second; by default the clock does not advance until it is set.
+    :param behaviour: settings for open questions of Turn.io's contract.
+    :param whatsapp: settings for open questions of the WhatsApp Business API's contract.
+    :param green_api: settings for open questions of GREEN-API's contract.
     :param contact_list: the contact list of GREEN-API's account; the example of its documentation by default.
-    :param host: the address to listen on. Every client that reaches it can change what the sandbox does.
+    :param host: the address to listen on. Every client with access to it can change the sandbox.
     :param port: 0 for a free one.
-    :param allowed_hosts: host names with a dot under which it may be reached. Addresses and other names always may.
-    :param real_time: seconds since the epoch, for rate limits, for how long a cursor is open, and for callbacks.
+    :param allowed_hosts: host names with a dot that are accepted. Addresses and other names are always accepted.
+    :param real_time: seconds since the epoch, for rate limits, open cursors and callbacks.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end, after :meth:`start`."""
+        """The URL, without a trailing slash. Available after :meth:`start`."""
         if self._socket is None:
             raise RuntimeError("the sandbox is not started")
         return f"http://{self._host}:{self._socket.getsockname()[1]}"
@@ -110,17 +110,17 @@ class Sandbox:
 
     @property
     def behaviour(self) -> TurnBehaviour:
-        """How Turn's mock server behaves now."""
+        """The current settings of Turn.io's mock server."""
         return self._api.behaviour
 
     @property
     def whatsapp(self) -> WhatsAppClient:
-        """The WhatsApp Business API client: its behaviour, and all that can be done to it."""
+        """The WhatsApp Business API client, with its settings and methods."""
         return self._client
 
     @property
     def green_api(self) -> GreenApiAccount:
-        """The account of GREEN-API: its behaviour, and all that can be done to it."""
+        """The account of GREEN-API, with its settings and methods."""
         return self._account
 
     @property
@@ -145,7 +145,7 @@ class Sandbox:
 
     def change(self, **changes: Any) -> TurnBehaviour:
         """
-        Change fields of the behaviour of Turn's mock server.
+        Change fields of the behaviour of Turn.io's mock server.
 
         :raises ValueError: there is no such field, or the value is of another type.
         """
@@ -154,7 +154,7 @@ class Sandbox:
             return self._api.behaviour
 
     def fail(self, *faults: Fault) -> None:
-        """Add faults; the first one that fits a request applies to it."""
+        """Add faults. The first matching one applies to a request."""
         with self._dispatcher.lock:
             for fault in faults:
                 self._dispatcher.faults.add(fault)
@@ -170,13 +170,11 @@ class Sandbox:
         contact_list: ContactList | None = None,
     ) -> None:
         """
-        Put another world in place of this one; requests, faults and everything that was set are forgotten.
+        Replace the world, and clear requests, faults and all changes.
 
-        :param now: as when it was made.
-        :param behaviour: None leaves it as it is.
-        :param whatsapp: None leaves it as it is.
-        :param green_api: None leaves it as it is.
-        :param contact_list: as when it was made.
+        :param now: default as at creation.
+        :param behaviour: None leaves it unchanged, like ``whatsapp`` and ``green_api``.
+        :param contact_list: default as at creation.
         """
         with self._dispatcher.lock:
             self._dispatcher.reset()
@@ -191,7 +189,7 @@ class Sandbox:
             self.clock.set(now or _after(world))
 
     def upsert(self, contact_id: int | None = None, **details: Any) -> Event:
-        """Change fields of a contact now, or make one."""
+        """Change fields of a contact now, or create one."""
         with self._dispatcher.lock:
             return self.world.upsert(contact_id, details, at=self.clock.now())
 
@@ -205,13 +203,13 @@ class Sandbox:
             return self.world.delete(contact_id, at=self.clock.now())
 
     def truth(self) -> list[Event]:
-        """Return every state up to now, oldest first: what a pipeline sees that misses nothing."""
+        """Return every state up to now, oldest first: the expected result of a complete pipeline."""
         with self._dispatcher.lock:
             return self.world.until(self.clock.now())
 
     def start(self) -> Self:
         """
-        Start serving, and return when it does.
+        Start serving; return when the server is ready.
 
         :raises OSError: the port is taken.
         """
@@ -226,7 +224,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stop serving; open connections are closed, and no more callbacks posted."""
+        """Stop serving, close open connections, and post no more callbacks."""
         self._client.callbacks.stop()
         self._server.should_exit = True
         self._server.force_exit = True
@@ -252,7 +250,7 @@ class Sandbox:
             loop="asyncio",
             ws="none",
             log_config=None,
-            log_level="warning",  # below that it may log requests, and GREEN-API's have a token in their path
+            log_level="warning",  # at lower levels it may log requests, and GREEN-API's paths contain a token
             access_log=False,
             proxy_headers=False,
             date_header=False,
@@ -261,7 +259,7 @@ class Sandbox:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    # asyncio turns off Nagle's algorithm, and its 40 ms a response, only where the protocol is named.
+    # asyncio disables Nagle's algorithm, which costs 40 ms per response, only if the socket's protocol is set.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,1 +1,1 @@
-"""What the three mock servers share: clock, faults, dispatcher, responses, rate limits, timeline."""
+"""Shared code of the three mock servers: clock, faults, dispatcher, responses, rate limits, timeline."""

@@ -1,4 +1,4 @@
-"""Which callers are served: no page of another site, by any way that reaches a local server."""
+"""Refuse requests from web pages of other sites, which can reach a local server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["CallerMiddleware"]
 
-#: Names that lead to this machine from within a container.
+#: Names of the host machine inside a container.
 LOCAL_NAMES = frozenset({"host.docker.internal", "host.containers.internal"})
 REFUSED = json.dumps(
     {"error": "The sandbox refuses requests of web pages, and of host names with a dot. Allow one with --allow-host."}
@@ -22,8 +22,8 @@ class CallerMiddleware:
     """
     An application that responds with 403 Forbidden to requests with a foreign ``Origin`` or ``Host``.
 
-    A web page can send requests to a local server, and by DNS rebinding under a name of its own. Addresses, and names
-    without a dot, cannot be rebound.
+    A web page can send requests to a local server, and with DNS rebinding also under the page's own host name.
+    Addresses, and names without a dot, cannot be rebound.
 
     :param allowed: further host names.
     """

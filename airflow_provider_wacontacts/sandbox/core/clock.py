@@ -1,4 +1,4 @@
-"""The sandbox's own time: set, moved, or running, and never the machine's."""
+"""The sandbox's clock, independent of the machine's. It can be set, advanced, or running."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TimeFormat = Literal["millis", "micros", "seconds", "offset"]
 
 def read_time(moment: datetime | str) -> datetime:
     """
-    Take a time as it is written in a request, a control body or a test.
+    Read a time of a request, a control body or a test.
 
-    :returns: in UTC.
-    :raises ValueError: text that is no ISO 8601 time, or a time without an offset.
+    :returns: UTC.
+    :raises ValueError: the text is not an ISO 8601 time, or the time has no offset.
     """
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
@@ -28,7 +28,7 @@ def read_time(moment: datetime | str) -> datetime:
 
 
 def write_time(moment: datetime, style: TimeFormat = "micros") -> str:
-    """Write a time in UTC; finer parts than the style shows are cut off. ``offset`` has whole seconds and +00:00."""
+    """Format a time in UTC, truncated to the style's precision. ``offset`` has whole seconds and +00:00."""
     match style:
         case "millis":
             return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
@@ -44,9 +44,9 @@ class Clock:
     """
     A clock that does not advance until it is set.
 
-    :param now: where it starts.
+    :param now: the initial time.
     :param rate: sandbox seconds in a real second. 0 stops the clock, 1 is real time, 3600 makes a day last 24 s.
-    :param monotonic: real seconds from any origin.
+    :param monotonic: real seconds of a monotonic clock.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Clock:
 
     @property
     def rate(self) -> float:
-        """Sandbox seconds in a real one."""
+        """Sandbox seconds in a real second."""
         return self._rate
 
     def now(self) -> datetime:
@@ -69,7 +69,7 @@ class Clock:
             return self._read()
 
     def set(self, now: datetime | str, *, rate: float | None = None) -> datetime:
-        """Go to a time, forward or back; the world is then as it was, or will be, at that time."""
+        """Set the time, forward or back. The contacts are then as of that time."""
         with self._lock:
             return self._restart(read_time(now), rate)
 
@@ -77,7 +77,7 @@ class Clock:
         """
         Advance by a duration.
 
-        :param span: a number counts seconds; below zero goes back.
+        :param span: a ``timedelta`` or seconds; negative to go back.
         """
         if not isinstance(span, timedelta):
             span = timedelta(seconds=span)

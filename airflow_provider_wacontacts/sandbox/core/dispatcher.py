@@ -25,7 +25,7 @@ class Dispatcher:
     """
     Dispatches requests to endpoints.
 
-    :param real_time: seconds since the epoch, for what goes by real time: rate limits and the like.
+    :param real_time: seconds since the epoch, for everything in real time, for example rate limits.
     """
 
     def __init__(self, clock: Clock, connections: Connections, real_time: Callable[[], float] = time.time) -> None:
@@ -38,7 +38,7 @@ class Dispatcher:
         self.requests = Requests()
 
     def reset(self) -> None:
-        """Forget faults and counts; drop requests that are delayed at the moment."""
+        """Clear faults and counts; drop currently delayed requests."""
         with self.lock:
             self._resets += 1
             self.faults.clear()
@@ -48,9 +48,9 @@ class Dispatcher:
         self, kind: RequestKind, respond: Callable[[Request, bytes, Fault | None], Response]
     ) -> Callable[[Request], Any]:
         """
-        Make an endpoint of a function.
+        Create an endpoint from a function.
 
-        :param respond: takes the request, its body and the fault that it met; is called under the lock.
+        :param respond: called under the lock with the request, its body and its fault.
         """
 
         async def handle(request: Request) -> Response:
@@ -74,9 +74,9 @@ def fault_response(
     fault: Fault, error: Callable[[Fault], Response], rate_limited: Callable[[float], Response]
 ) -> Response | None:
     """
-    Respond to a fault that needs nothing of the request; None for one that does.
+    Return the response of a fault that does not depend on the request; None for other faults.
 
-    :param error: words an error of a ``status``, which may be without one.
+    :param error: returns the error response of a ``status`` fault.
     :param rate_limited: returns a 429 with a delay in seconds.
     """
     match fault.kind:
@@ -99,7 +99,7 @@ def fault_response(
 
 
 def apply_fault(answer: Response, fault: Fault | None) -> Response:
-    """Return a true response with a fault's headers, cut if the fault cuts, and hostile if it is."""
+    """Apply a fault to a true response: its headers, its cut, or its hostile content."""
     if fault is None:
         return answer
     answer = answer.with_headers(fault.headers)

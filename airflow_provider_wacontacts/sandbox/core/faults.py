@@ -1,4 +1,4 @@
-"""Faults that wait for a request, and the count of requests."""
+"""Pending faults, and the counts of requests."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Fault:
     """
     A failure that occurs once, a few times, or repeatedly.
 
-    Faults queue. The first whose ``on`` fits a request applies to it.
-    Faults with ``every`` are outside the queue and apply when no queued fault does.
+    Faults are queued. The first fault with a matching ``on`` applies to a request. Faults with ``every`` are outside
+    the queue and apply if no queued fault does.
 
     =================  =================================================================================
     kind               response
@@ -75,13 +75,14 @@ class Fault:
     ``no_cursor`` to ``expired`` are for Turn.io only; elsewhere the true response is sent.
 
     :param on: the kind of request, or ``any``.
-    :param code: the number of a WhatsApp Business API error, where it is not the status; Turn's is always that.
-    :param message: of a GREEN-API error, where it is not what its status usually says.
+    :param code: error code of the WhatsApp Business API, if it is not the status; Turn.io's is always the status.
+    :param message: message of a GREEN-API error, if it is not the usual one of the status.
     :param hostile: hostile content of the response, a name in :data:`.HOSTILE`, for example ``huge exponent``.
-    :param times: how many requests in a row.
-    :param skip: number of matching requests before it that get the true response.
-    :param every: 0 for once; otherwise the first ``times`` of each ``every`` requests after ``skip``, without end.
-    :param headers: added to the response, in place of its own of the same name.
+    :param times: number of consecutive requests.
+    :param skip: number of matching requests that get the true response first.
+    :param every: 0 for once; otherwise the fault repeats for the first ``times`` of each ``every`` requests after
+        ``skip``.
+    :param headers: headers that are added to the response, or replace its headers of the same name.
     :param delay_s: real seconds; for all kinds, before the response, except ``rate_limited``.
     """
 
@@ -129,15 +130,15 @@ class Faults:
         self._waiting: list[_Waiting] = []
 
     def add(self, fault: Fault) -> None:
-        """Put a fault at the end of the queue, or next to it if it recurs."""
+        """Add a fault to the end of the queue, or to the recurring faults."""
         self._waiting.append(_Waiting(fault))
 
     def clear(self) -> None:
-        """Call all of them off."""
+        """Remove all faults."""
         self._waiting.clear()
 
     def take(self, kind: RequestKind) -> Fault | None:
-        """Return what goes wrong with a request, and count it."""
+        """Return the fault that applies to a request, and count it."""
         once = next((each for each in self._waiting if not each.fault.every and each.fits(kind)), None)
         struck = [each for each in self._waiting if each.fits(kind) and each.fault.every and each.strike()]
         if once is not None and once.strike():
@@ -146,7 +147,7 @@ class Faults:
         return struck[0].fault if struck else None
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return what waits, in order, and how many fitting requests each has seen."""
+        """Return the pending faults in order, with their counts of matching requests."""
         return [{**to_json(each.fault), "seen": each.seen} for each in self._waiting]
 
 
@@ -155,7 +156,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._outcomes: Counter[tuple[RequestKind, str]] = Counter()
-        #: Bodies of the requests for a cursor, as they were read, oldest first.
+        #: Parsed bodies of the requests for a cursor, oldest first.
         self.asked: list[Mapping[str, Any]] = []
 
     def add(self, kind: RequestKind, outcome: str) -> None:

@@ -1,4 +1,4 @@
-"""Hostile bodies: true responses with something in them that breaks parsers, databases or logs."""
+"""Hostile bodies: true responses with content that breaks parsers, databases or logs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _cursor(cursor: bytes) -> Callable[[bytes], bytes]:
     return lambda body: NEXT.sub(lambda found: found[1] + cursor, body, count=1)
 
 
-#: What each does to the true body.
+#: The modifications of the true body, by name.
 HOSTILE: Mapping[str, Callable[[bytes], bytes]] = {
     "huge exponent": _value(b"1e99999999999999999999"),
     "tiny exponent": _value(b"1e-99999999999999999999"),
@@ -66,8 +66,8 @@ HOSTILE: Mapping[str, Callable[[bytes], bytes]] = {
 
 def make_hostile(body: bytes, name: str) -> bytes:
     """
-    Return a true body with something hostile in it.
+    Return a true body with hostile content.
 
-    :raises LookupError: there is no such kind.
+    :raises LookupError: the name is unknown.
     """
     return HOSTILE[name](body)

@@ -1,4 +1,4 @@
-"""Settings of a mock server as data: change some of them, read and write them as JSON."""
+"""Settings of a mock server: change fields, and convert them from and to JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def changed(behaviour: _B, changes: Mapping[str, Any], *, strict: bool = True) -
     """
     Return a behaviour with some fields changed.
 
-    :param changes: field names and values as JSON has them.
+    :param changes: field names and JSON values.
     :param strict: reject numbers, booleans and null that are written as strings.
     :raises ValueError: a field is unknown, or its value has another type; the message names it.
     """

@@ -13,7 +13,7 @@ _TINY = 1e-9
 
 
 class Bucket:
-    """Calls that are allowed at a steady rate, and a burst of them after a rest."""
+    """A token bucket: calls are allowed at a steady rate, with a burst after a pause."""
 
     def __init__(self) -> None:
         self._used = 0.0
@@ -21,10 +21,10 @@ class Bucket:
 
     def ask(self, rate: float, burst: int, now: float) -> float:
         """
-        Count a call. One that is refused does not count.
+        Count a call. Refused calls do not count.
 
         :param rate: calls a second.
-        :param burst: calls at once, after a rest.
+        :param burst: maximum calls at once, after a pause.
         :param now: seconds since the epoch.
         :returns: seconds until the next call is allowed; 0 if this one is.
         """
@@ -37,12 +37,12 @@ class Bucket:
         return 0.0
 
     def left(self, burst: int) -> int:
-        """Return how many more calls were allowed at once right after the last one."""
+        """Return the number of calls left in the burst after the last one."""
         return max(0, int(burst - self._used))
 
 
 def retry_after_headers(style: RetryAfter, now: float, wait_s: float) -> dict[str, str]:
-    """Return ``Retry-After`` as the style writes it, if it does."""
+    """Return ``Retry-After`` in a style; empty if the style has none."""
     match style:
         case "integer":
             return {"Retry-After": str(math.ceil(wait_s))}

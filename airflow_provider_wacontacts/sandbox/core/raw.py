@@ -1,4 +1,4 @@
-"""JSON text that is sent as it is."""
+"""JSON text that is sent unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Raw"]
 @dataclass(frozen=True, slots=True)
 class Raw:
     """
-    JSON text that is sent as it is, also where no encoder would write it.
+    JSON text that is sent unchanged, even if no encoder would write it.
 
     The control API writes it as ``{"$raw": "<one character for each byte, Latin-1>"}``.
     """

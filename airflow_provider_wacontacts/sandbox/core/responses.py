@@ -1,8 +1,8 @@
 """
-Responses as they are sent: whole, cut short, or not at all, with the sandbox's time as ``Date``.
+Send responses: complete, cut, or dropped, with the sandbox's time as ``Date``.
 
-uvicorn never breaks off a response by itself, and ASGI cannot express it. So the server's connections are kept by
-the address of the client, and closed under a response where a fault says so.
+ASGI cannot abort a response. So the server's connections are kept by the client's address, and closed during a response
+if a fault requires it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Connections:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """Return uvicorn's HTTP/1.1, telling of its connections."""
+        """Return uvicorn's HTTP/1.1 protocol, which registers its connections."""
         transports = self._transports
 
         class Protocol(H11Protocol):
@@ -58,7 +58,7 @@ class Connections:
         return Protocol
 
     async def close(self, scope: Scope, receive: Receive) -> None:
-        """Close the connection that a request came on, after the part that was already sent."""
+        """Close a request's connection, after the part that was already sent."""
         self._transports[scope["client"]].close()
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -70,7 +70,7 @@ class Response:
     A response to one request; Starlette can send it.
 
     :param ending: ``cut`` sends ``share`` of the body and closes the connection, ``drop`` closes it at once.
-    :param delay_s: real seconds before anything of it is sent.
+    :param delay_s: real seconds before the response is sent.
     """
 
     status: int
@@ -84,11 +84,11 @@ class Response:
 
     @property
     def outcome(self) -> str:
-        """The status, ``cut`` or ``drop``: how it is counted."""
+        """The status, ``cut`` or ``drop``, for counts."""
         return str(self.status) if self.ending == "whole" else self.ending
 
     def with_headers(self, headers: Mapping[str, str]) -> Response:
-        """Return the response with more headers, which take the place of its own of the same name."""
+        """Return the response with more headers, which replace its headers of the same name."""
         return replace(self, headers={**self.headers, **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ class Response:
 
 
 class DateHeaderMiddleware:
-    """An application whose responses have a time of the caller's as ``Date``; None leaves it out."""
+    """An application that sets the ``Date`` of responses to a given time; None removes it."""
 
     def __init__(self, app: ASGIApp, time: Callable[[], datetime | None]) -> None:
         self._app = app
@@ -129,11 +129,11 @@ class DateHeaderMiddleware:
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """Make a response of something that JSON can hold."""
+    """Return a response with a JSON body."""
     return Response(status, json.dumps(content, separators=(",", ":")).encode())
 
 
 def error_response(status: int, details: str, title: str | None = None) -> Response:
-    """Make an error in the shape that Turn.io uses."""
+    """Return an error response in Turn.io's form."""
     title = title or _ERRORS.get(status, "Error")
     return json_response({"errors": [{"code": status, "title": title, "details": details}]}, status)

@@ -1,7 +1,7 @@
 """
-How contacts change: a list of states, each of which holds from its time on until the same contact's next.
+The states of contacts over time. A state applies until the next one of the same contact.
 
-Nothing else is kept, so the same states give the same responses however requests are interleaved.
+There is no other state, so responses do not depend on the order of requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["State", "Timeline"]
 
 
 class State(Protocol):
-    """The state of a contact from a time on."""
+    """The state of a contact, starting at a time."""
 
     @property
     def at(self) -> datetime:
@@ -30,7 +30,7 @@ T = TypeVar("T", bound=State)
 
 
 class Timeline(Generic[T]):
-    """Every state that contacts had, have and will have; of two at the same time, the one added later is the newer."""
+    """All past, current and future states of contacts. If two have the same time, the one added later is newer."""
 
     def __init__(self) -> None:
         self._states: list[T] = []
@@ -45,7 +45,7 @@ class Timeline(Generic[T]):
 
     @property
     def end(self) -> datetime | None:
-        """The time of the last state, None without any."""
+        """The time of the last state; None if there is none."""
         return self._states[-1].at if self._states else None
 
     def insert(self, state: T) -> T:
@@ -58,7 +58,7 @@ class Timeline(Generic[T]):
         return state
 
     def state_at(self, contact_id: int | str, now: datetime) -> T | None:
-        """Return the state of a contact as of a time, None before its first."""
+        """Return the state of a contact as of a time; None before its first."""
         states = self._by_contact.get(contact_id, [])
         index = bisect_right(states, now, key=_at)
         return states[index - 1] if index else None
@@ -72,7 +72,7 @@ class Timeline(Generic[T]):
         return len(self._states), bisect_right(self._states, now, key=_at)
 
     def newest(self, now: datetime) -> list[T]:
-        """Return the newest state of every contact as of a time, contacts in the order in which they appeared."""
+        """Return the newest state of every contact as of a time, ordered by the contacts' first appearance."""
         edition = self.edition(now)
         if edition != self._newest[0]:
             newest = {state.id: state for state in self._states[: edition[1]]}

@@ -1,7 +1,7 @@
 """
-The account behind a GREEN-API instance: its list in time, and what tests and demos do to it.
+The account of a GREEN-API instance: its contact list over time, with methods for tests and demos.
 
-Its face to HTTP is in :mod:`airflow_provider_wacontacts.sandbox.green_api.api`.
+Its HTTP API is in :mod:`airflow_provider_wacontacts.sandbox.green_api.api`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class GreenApiCall:
     :param at: when its response was sent, in seconds since the epoch, real time.
     :param kind: ``contacts``, ``state``, ``wa_settings``, ``settings``, ``whatsapp`` (a check) or ``other``.
     :param outcome: the status, ``cut`` or ``drop``.
-    :param parameters: of the query, as they were sent.
-    :param authorization: it came with the header ``Authorization``, which has no place here.
+    :param parameters: query parameters as sent.
+    :param authorization: whether it had the header ``Authorization``, which GREEN-API does not use.
     """
 
     at: float
@@ -48,10 +48,10 @@ class GreenApiCall:
 
 class GreenApiAccount:
     """
-    An account of GREEN-API. Changes of it take effect with the next request.
+    An account of GREEN-API. Changes take effect with the next request.
 
-    :ivar behaviour: how it behaves now; change fields of it with :meth:`change`.
-    :ivar contact_list: who is in its list, and when; change it with :meth:`put`, :meth:`rename` and :meth:`remove`.
+    :ivar behaviour: current settings; change them with :meth:`change`.
+    :ivar contact_list: the contacts over time; change them with :meth:`put`, :meth:`rename` and :meth:`remove`.
     """
 
     def __init__(self, dispatcher: Dispatcher, behaviour: GreenApiBehaviour, contact_list: ContactList) -> None:
@@ -60,7 +60,7 @@ class GreenApiAccount:
         self.load(contact_list)
 
     def load(self, contact_list: ContactList) -> None:
-        """Put another list in place of this one; calls, the used quota and empty responses so far are forgotten."""
+        """Replace the list, and clear calls, the used quota and empty responses."""
         with self._dispatcher.lock:
             self.contact_list = contact_list
             self._calls: list[GreenApiCall] = []
@@ -78,13 +78,13 @@ class GreenApiAccount:
 
     @property
     def used_quota(self) -> int:
-        """How many lists were returned in this month of the sandbox's time."""
+        """Number of lists returned in this month of the sandbox's time."""
         with self._dispatcher.lock:
             return self._used[self._month()]
 
     @property
     def used_check_quota(self) -> int:
-        """How many numbers were checked in this month of the sandbox's time."""
+        """Number of numbers checked in this month of the sandbox's time."""
         with self._dispatcher.lock:
             return self._used_checks[self._month()]
 
@@ -117,13 +117,13 @@ class GreenApiAccount:
         at: datetime | str | None = None,
     ) -> ListedState:
         """
-        Put a contact into the list, in place of an earlier one.
+        Add a contact to the list, or replace it.
 
         :param name: None for ``null``.
         :param contact_name: None for a row without that key.
-        :param type: empty for what follows from the id.
-        :param extra: keys beside or in place of the documented ones.
-        :param at: from when on; the sandbox's now by default.
+        :param type: empty for the type of the ID.
+        :param extra: keys in addition to or in place of the documented ones.
+        :param at: when the change takes effect; by default the sandbox's current time.
         """
         contact = ListedContact(chat_id, name, contact_name, type, extra or {})
         with self._dispatcher.lock:
@@ -138,20 +138,20 @@ class GreenApiAccount:
         at: datetime | str | None = None,
     ) -> ListedState:
         """
-        Change one or both names of a contact; None leaves one as it is.
+        Change one or both names of a contact; None leaves a name unchanged.
 
-        :param at: from when on; the sandbox's now by default.
-        :raises LookupError: the list does not hold it then.
+        :param at: when the change takes effect; by default the sandbox's current time.
+        :raises LookupError: the contact is not in the list at that time.
         """
         with self._dispatcher.lock:
             return self.contact_list.rename(chat_id, at=self._time(at), name=name, contact_name=contact_name)
 
     def remove(self, chat_id: str, *, at: datetime | str | None = None) -> ListedState:
         """
-        Have a contact no longer in the list.
+        Remove a contact from the list.
 
-        :param at: from when on; the sandbox's now by default.
-        :raises LookupError: the list does not hold it then.
+        :param at: when the change takes effect; by default the sandbox's current time.
+        :raises LookupError: the contact is not in the list at that time.
         """
         with self._dispatcher.lock:
             return self.contact_list.remove(chat_id, at=self._time(at))
@@ -160,16 +160,16 @@ class GreenApiAccount:
         """
         Return the true list, without the variations of the behaviour.
 
-        :param at: as of when; the sandbox's now by default.
+        :param at: by default the sandbox's current time.
         """
         with self._dispatcher.lock:
             return [contact.row() for contact in self.contact_list.listed(self._time(at))]
 
     def find(self, chat_id: str, at: datetime | str | None = None) -> ListedContact | None:
         """
-        Give a contact as it truly is, None where the list does not hold it.
+        Return the true state of a contact; None if it is not in the list.
 
-        :param at: as of when; the sandbox's now by default.
+        :param at: by default the sandbox's current time.
         """
         with self._dispatcher.lock:
             return self.contact_list.contact(chat_id, self._time(at))
@@ -180,26 +180,26 @@ class GreenApiAccount:
             return self.contact_list.until(self._dispatcher.clock.now())
 
     def clear_calls(self) -> None:
-        """Forget the requests so far; the quota that they used stays used."""
+        """Clear the requests so far. Their quota stays used."""
         with self._dispatcher.lock:
             self._calls.clear()
 
     def personal_texts(self) -> frozenset[str]:
-        """Return every id, its digits and every name that any state holds: what no log may contain."""
+        """Return the IDs, their digits and the names of all states, which must not be in logs."""
         with self._dispatcher.lock:
             return self.contact_list.personal_texts()
 
     def secret_texts(self) -> frozenset[str]:
-        """Return the token in clear and percent-encoded: what no log may contain."""
+        """Return the token, plain and percent-encoded, which must not be in logs."""
         token = self.behaviour.token
         return frozenset({token, quote(token), quote(token, safe="")})
 
     def note(self, call: GreenApiCall) -> None:
-        """Remember a request."""
+        """Store a request."""
         self._calls.append(call)
 
     def is_over_quota(self) -> bool:
-        """Return whether one more list this month is too many."""
+        """Return whether the month's quota of lists is used up."""
         quota = self.behaviour.monthly_quota
         return quota is not None and self.used_quota >= quota
 
@@ -207,10 +207,10 @@ class GreenApiAccount:
         self, number: str, *, exists: bool = True, lid: str = "", hidden: bool = False, fails: bool = False
     ) -> CheckedNumber:
         """
-        Set what a check of a number finds.
+        Set the result of checks of a number.
 
         :param number: with its plus sign.
-        :param lid: digits of the linked ID; empty for one that follows from the number.
+        :param lid: digits of the linked ID; empty to derive it from the number.
         :param hidden: responses do not have the number.
         :param fails: a check exceeds the server's time limit.
         """
@@ -235,7 +235,7 @@ class GreenApiAccount:
         return content
 
     def write(self, *, group: bool | None = None, count: int | None = None) -> bytes:
-        """Write the list as a request gets it, and count it."""
+        """Return the body of the list for a request, and count it."""
         self._used[self._month()] += 1
         if self._is_empty_once_more():
             return b"[]"

@@ -38,7 +38,7 @@ _INSTANCE = "/{prefix:path}waInstance"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _OWN_NUMBER = "79001234567"
 _OWN_LID = "100000000000001@lid"
-#: The defaults of an instance, where ``yes`` and ``no`` are strings.
+#: The default settings of an instance. ``yes`` and ``no`` are strings.
 _SETTINGS = {
     "webhookUrl": "",
     "webhookUrlToken": "",
@@ -57,7 +57,7 @@ class GreenApiApi:
     """
     The HTTP API of an account.
 
-    :param response_time: gives the time that responses bear, in seconds since the epoch.
+    :param response_time: returns the time of responses, in seconds since the epoch.
     """
 
     def __init__(self, account: GreenApiAccount, dispatcher: Dispatcher, response_time: Callable[[], float]) -> None:
@@ -71,7 +71,7 @@ class GreenApiApi:
         self._buckets: defaultdict[RequestKind, Bucket] = defaultdict(Bucket)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the API, each in both spellings that the vendor has, and one for other methods."""
+        """Return the routes of the API, each in both spellings of the vendor, and one for other methods."""
         methods: list[tuple[str, RequestKind, _Call]] = [
             ("getContacts", "contacts", self._get_contacts),
             ("getStateInstance", "state", self._get_state),
@@ -113,7 +113,7 @@ class GreenApiApi:
         return answer.with_headers({**headers, **answer.headers})
 
     def _read_path(self, request: Request, verb: str) -> str:
-        """Return the token; one with a slash in it is one segment only if the client quoted it."""
+        """Return the token. A token with a slash is one path segment only if the client quoted it."""
         prefix, _, rest = _raw_path(request).partition("/waInstance")
         segments = [unquote(segment) for segment in rest.split("/")]
         if (unquote(prefix), segments[0]) != (self._behaviour.base_path, self._behaviour.id_instance):

@@ -1,9 +1,9 @@
 """
 Settings of the GREEN-API mock server, for questions that the contract leaves open.
 
-The contract shows one list and one remark: after an empty list, *request it again*. The vendor's other pages, its
-tracker and its users report states, limits, quotas and errors. Each such question is a field here, so that a client can
-be tested against every response.
+The contract has one example of a list, and one remark: after an empty list, request it again. The vendor's other pages,
+its tracker and its users report states, limits, quotas and errors. Each such question is a field here, so that a client
+can be tested against every response.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class GreenApiBehaviour:
     :param id_instance: ID of the only instance; other IDs get 403 Forbidden and a page of HTML.
     :param token: token of the instance; other tokens get 401 Unauthorized without a body.
     :param base_path: path before ``/waInstance``, such as ``/v3``; other paths get 403 Forbidden.
-    :param state: state of the instance, any name; None while it is being created.
-    :param null_state: form of a state of None: a ``field`` which is null, or a whole ``body`` of ``null``.
+    :param state: state of the instance, any string; None while it is being created.
+    :param null_state: form of the state None: a null ``field``, or a ``body`` of ``null``.
     :param refusal: message of a 400 Bad Request for every method, in any state: ``Instance is deleted``,
         ``Instance account is expired. Renew your instance from personal area`` or another; None for none.
     :param unauthorized_as: response to an unknown token: 401 without a body (``empty``), or 200 with the 401 in its
@@ -38,20 +38,19 @@ class GreenApiBehaviour:
         with the ``message`` only, or the message as ``text``.
     :param history_sync_progress: percent of the history that is loaded, in ``getWaSettings``; None for an older
         instance without this field.
-    :param monthly_quota: lists that are returned in a month of the sandbox's time; None for no limit; one more gets
-        466.
-    :param check_quota: numbers that are checked in a month; None for no limit; one more gets 466.
+    :param monthly_quota: maximum lists in a month of the sandbox's time; None for no limit; one more gets 466.
+    :param check_quota: maximum checked numbers in a month; None for no limit; one more gets 466.
     :param check_rate_limit: checks in a second of real time; None for no limit; 10 is documented.
-    :param check_form: form of ``checkWhatsapp``: of ``2023``, which takes only a ``phoneNumber``; of ``2025``, with a
-        ``chatId``; or of ``2026``, with linked IDs and ``fromCache``.
-    :param on_whatsapp: share of the numbers that are on WhatsApp, if nothing was set for a number.
+    :param check_form: version of ``checkWhatsapp``: ``2023`` accepts only a ``phoneNumber``; ``2025`` also a
+        ``chatId``; ``2026`` adds linked IDs and ``fromCache``.
+    :param on_whatsapp: share of the numbers that are on WhatsApp, for numbers without a set state.
     :param quota_numbers_as: whether the counts in a 466 are numbers, or strings.
     :param rate_limit: requests in a second of real time, for each method; None for no limit; 1 is documented.
     :param retry_after: format of ``Retry-After`` in a 429; a date has the time of ``Date``.
-    :param empty_answers: number of empty lists after this was set; None for all.
+    :param empty_answers: number of empty lists after this is set; None for all.
     :param shown_share: share of the contacts that the list contains.
     :param group_option: reaction to ``group``; ``ignore`` lists users and groups.
-    :param odd_rows: JSON texts at the end of the list, for rows that are no contacts: ``null``, ``{"name":"x"}``.
+    :param odd_rows: JSON texts at the end of the list, for rows that are not contacts: ``null``, ``{"name":"x"}``.
     :param seed: seed of the shares.
     """
 

@@ -1,5 +1,5 @@
 """
-Checks of numbers: ``checkWhatsapp`` in the forms that it has had since 2023.
+Checks of numbers: the versions of ``checkWhatsapp`` since 2023.
 
 Public source: CheckWhatsapp (https://green-api.com/en/docs/api/service/CheckWhatsapp).
 """
@@ -39,7 +39,7 @@ class CheckedNumber:
 
 class NumberChecks:
     """
-    The instance's memory of checks.
+    The instance's numbers and checks.
 
     :ivar asked: how often each number was checked, by ``+`` and its digits.
     """

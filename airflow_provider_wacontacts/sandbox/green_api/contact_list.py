@@ -1,8 +1,8 @@
 """
-Who is in the list of a GREEN-API account, under which names, and since when.
+The contact list of a GREEN-API account over time.
 
-GREEN-API itself has no times: it returns the present list. The mock server keeps all that was and will be, so that a
-list can be had as of any time of the sandbox's clock.
+GREEN-API itself has no times: it returns the current list. The mock server keeps all past and future states, so that it
+can return the list as of any time of the sandbox's clock.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class ListedContact:
     """
     One row of the list.
 
-    :param id: of the chat: ``…@c.us``, ``…@g.us``, ``…@lid``, or of another form.
-    :param name: in the WhatsApp profile, or of the group; may be empty; None for ``null``.
-    :param contact_name: in the phone book; None for a row without that key.
-    :param type: empty for what follows from the id: ``group`` for ``@g.us``, otherwise ``user``.
+    :param id: ID of the chat: ``…@c.us``, ``…@g.us``, ``…@lid``, or another form.
+    :param name: name in the WhatsApp profile, or of the group; may be empty; None for ``null``.
+    :param contact_name: name in the phone book; None for a row without that key.
+    :param type: empty for the type of the ID: ``group`` for ``@g.us``, otherwise ``user``.
     :param extra: keys in addition to or in place of the documented ones; all values may be :class:`Raw`.
     """
 
@@ -45,11 +45,11 @@ class ListedContact:
 
     @property
     def shown_type(self) -> str:
-        """The type as a response has it."""
+        """The type in a response."""
         return self.type or ("group" if self.id.endswith("@g.us") else "user")
 
     def row(self) -> dict[str, object]:
-        """Return the row as a response has it, without the variations of a behaviour."""
+        """Return the row of a response, without the variations of a behaviour."""
         row: dict[str, object] = {"id": self.id, "name": self.name}
         if self.contact_name is not None:
             row["contactName"] = self.contact_name
@@ -59,9 +59,9 @@ class ListedContact:
 @dataclass(frozen=True, slots=True)
 class ListedState:
     """
-    The state of an id from a time on.
+    The state of an ID, starting at a time.
 
-    :param contact: None where the list no longer holds it.
+    :param contact: None if it is no longer in the list.
     """
 
     at: datetime
@@ -70,11 +70,11 @@ class ListedState:
 
 
 class ContactList(Timeline[ListedState]):
-    """Every state that the rows of an account's contact list had, have and will have."""
+    """All past, current and future states of an account's contact list."""
 
     @classmethod
     def from_states(cls, states: Iterable[ListedState]) -> Self:
-        """Make a list from states in any order; of two states of a contact at one time, the later in order is newer."""
+        """Create a list from states in any order. Of a contact's states with the same time, the last one is newest."""
         contacts = cls()
         for state in sorted(states, key=lambda state: state.at):
             contacts.insert(state)
@@ -85,18 +85,18 @@ class ContactList(Timeline[ListedState]):
         return self.insert(replace(state, at=read_time(state.at)))
 
     def put(self, contact: ListedContact, *, at: datetime) -> ListedState:
-        """Put a contact into the list from a time on, in place of an earlier one."""
+        """Add a contact to the list at a time, or replace it."""
         return self.add(ListedState(at, contact.id, contact))
 
     def rename(
         self, chat_id: str, *, at: datetime, name: str | Raw | None = None, contact_name: str | Raw | None = None
     ) -> ListedState:
         """
-        Change one or both names of a contact from a time on.
+        Change one or both names of a contact at a time.
 
-        :param name: None leaves it.
-        :param contact_name: None leaves it.
-        :raises LookupError: the list does not hold it then.
+        :param name: None leaves it unchanged.
+        :param contact_name: None leaves it unchanged.
+        :raises LookupError: the contact is not in the list at that time.
         """
         before = self._find(chat_id, at)
         contact = replace(
@@ -108,15 +108,15 @@ class ContactList(Timeline[ListedState]):
 
     def remove(self, chat_id: str, *, at: datetime) -> ListedState:
         """
-        Have a contact no longer in the list from a time on.
+        Remove a contact from the list at a time.
 
-        :raises LookupError: the list does not hold it then.
+        :raises LookupError: the contact is not in the list at that time.
         """
         self._find(chat_id, at)
         return self.add(ListedState(at, chat_id, None))
 
     def contact(self, chat_id: str, now: datetime) -> ListedContact | None:
-        """Return a contact as of a time, None if the list does not hold it then."""
+        """Return a contact as of a time; None if it is not in the list."""
         state = self.state_at(chat_id, now)
         return None if state is None else state.contact
 
@@ -126,9 +126,9 @@ class ContactList(Timeline[ListedState]):
 
     def personal_texts(self) -> frozenset[str]:
         """
-        Give every id, its digits and every name that any state holds: what no log may contain.
+        Return the IDs, their digits and the names of all states, which must not be in logs.
 
-        Texts that JSON may write otherwise are there in both forms.
+        Strings with several JSON forms are included in each form.
         """
         contacts = [state.contact for state in self if state.contact is not None]
         texts = {text for contact in contacts for text in (contact.name, contact.contact_name) if isinstance(text, str)}

@@ -1,5 +1,5 @@
 """
-Errors as GREEN-API words them: JSON that repeats the path with the token in it, nothing at all, or nginx's HTML.
+Errors of GREEN-API: JSON that repeats the path with the token, an empty body, or nginx's HTML.
 
 Public sources: the page on common errors (https://green-api.com/en/docs/api/common-errors/) and the one on status 466
 (https://green-api.com/en/docs/api/466-error-example-body).
@@ -22,7 +22,7 @@ NOT_AUTHORIZED = "instance is starting or not authorized"
 MESSAGES: Mapping[int, str] = MappingProxyType(
     {400: "Validation failed", 404: "Cannot {line}", 500: "request entity too large"}
 )
-"""What errors with a JSON body say by default, by status; ``line`` is the method and the path."""
+"""Default messages of JSON errors, by status; ``line`` is the method and the path."""
 
 _NGINX = {403: "Forbidden", 499: "Client Closed Request", 502: "Bad Gateway", 503: "Service Temporarily Unavailable"}
 _HTML = """\
@@ -40,7 +40,7 @@ class GreenApiError(Exception):
     """
     A response other than a success.
 
-    :param message: None for what such a response usually says.
+    :param message: None for the usual message of the status.
     """
 
     def __init__(self, status: int, message: str | None = None) -> None:
@@ -52,8 +52,8 @@ class GreenApiError(Exception):
         """
         Return the response.
 
-        :param path: as it was sent, with the query.
-        :param timestamp: as the body has it.
+        :param path: path and query as sent.
+        :param timestamp: time in the body.
         """
         if self.status == 401 and behaviour.unauthorized_as == "success":
             return json_response({"code": 401, "description": "Unauthorized"})
@@ -73,9 +73,9 @@ def quota_response(
     method: str, used: int, total: int, chat_ids: Sequence[str], behaviour: GreenApiBehaviour
 ) -> Response:
     """
-    Return the 466 of a quota that is used up.
+    Return the 466 response of a used up quota.
 
-    :param chat_ids: that it names, as the real one does.
+    :param chat_ids: chat IDs in the message, like in the real one.
     """
     numbers = {"used": used, "total": total}
     shown = {key: str(number) if behaviour.quota_numbers_as == "text" else number for key, number in numbers.items()}

@@ -57,14 +57,14 @@ class TurnApi:
         self.load(world)
 
     def load(self, world: World) -> None:
-        """Put another world in place of this one; cursors and calls so far are forgotten."""
+        """Replace the world, and clear cursors and calls."""
         self.world = world
         self._rate_limit = RateLimit()
         self._renderer = Renderer(world)
         self._cursors = Cursors(world.seed)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the API, and one that responses everything else."""
+        """Return the routes of the API, and a route for everything else."""
         return [
             Route(_CURSOR_PATH, self._handler("create", self._create), methods=["POST"]),
             Route(_CURSOR_PATH + "/{cursor:path}", self._handler("page", self._page), methods=["GET"]),
@@ -99,7 +99,7 @@ class TurnApi:
         return _rate_limit_error().answer.with_headers(headers)
 
     def response_time(self) -> float:
-        """Return the time that responses bear."""
+        """Return the time of responses, in seconds since the epoch."""
         return self._clock.now().timestamp() if self.behaviour.send_date else self._dispatcher.real_time()
 
     def _authorize(self, request: Request) -> None:
@@ -144,7 +144,7 @@ class TurnApi:
 
     def _page(self, request: Request, _body: bytes) -> Response:
         self._check_headers(request)
-        # The quoted path: a cursor with a slash in it is one segment only if the client quoted it.
+        # The quoted path: a cursor with a slash is one segment only if the client quoted it.
         quoted = bytes(request.scope["raw_path"]).decode("ascii").removeprefix(_CURSOR_PATH + "/")
         cursor = unquote(quoted)
         place = None if "/" in quoted else self._cursors.find(cursor)

@@ -28,7 +28,7 @@ _SCHEMA_TYPES = {
 
 
 class Renderer:
-    """Writes contacts, each state once."""
+    """Encodes contacts, and caches each state."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -36,9 +36,9 @@ class Renderer:
 
     def contact(self, event: Event, behaviour: TurnBehaviour, rules: ScrubbingRules | None = None) -> bytes:
         """
-        Write one contact as a JSON object.
+        Return a contact as a JSON object.
 
-        :param rules: as in the request that made the cursor; None leaves everything as it is.
+        :param rules: rules of the request for the cursor; None for no changes.
         """
         inserted_at = self._world.inserted_at(event.id)
         if rules:
@@ -68,7 +68,7 @@ def read_scrubbing_rules(rules: object) -> ScrubbingRules:
     """
     Read ``scrubbing_rules`` of contacts: ``{"details.<field>": {"type": "hash"}}``, or ``regex`` with search, replace.
 
-    :raises ValueError: they are of another kind.
+    :raises ValueError: the rules have another form.
     """
     if not isinstance(rules, dict):
         raise ValueError("scrubbing_rules is an object")  # noqa: TRY004
@@ -83,7 +83,7 @@ def read_scrubbing_rules(rules: object) -> ScrubbingRules:
 
 
 def schema_fields(events: Iterable[Event]) -> list[dict[str, object]]:
-    """Describe the reserved fields and the custom ones of some contacts, as ``GET /v1/contacts/schemas`` does."""
+    """Return the reserved and the custom fields of contacts, like ``GET /v1/contacts/schemas``."""
     fields = {name: _SCHEMA_TYPES.get(name, "STRING") for name in (*RESERVED_FIELDS, "last_seen_at")}
     for event in events:
         for name, value in event.details.items():

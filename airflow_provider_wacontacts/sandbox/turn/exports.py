@@ -1,4 +1,4 @@
-"""Exports: which contacts a window holds, in what order, and how a cursor goes through them."""
+"""Exports: the contacts of a window, their order, and cursors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Key = tuple[Any, ...]
 @dataclass(slots=True)
 class Export:
     """
-    One walk through one window.
+    An export of one window.
 
     :param expires_at: sandbox time.
     :param touched: real time of its last request.
@@ -64,9 +64,9 @@ class Page:
 
 class Cursors:
     """
-    Texts that stand for places.
+    The cursors of all exports: strings with positions.
 
-    :param seed: what the texts follow from, with their number.
+    :param seed: seed of the strings.
     """
 
     def __init__(self, seed: int) -> None:
@@ -76,7 +76,7 @@ class Cursors:
         self._read: set[str] = set()
 
     def make(self, place: Place, *, needs_quoting: bool) -> str:
-        """Return a new text for a place."""
+        """Return a new cursor for a position."""
         number = next(self._numbers)
         digest = hashlib.blake2b(f"{self._seed}:{number}".encode(), digest_size=9).hexdigest()
         text = f"{digest}/{number}+a=" if needs_quoting else f"{digest}-{number}"
@@ -84,23 +84,23 @@ class Cursors:
         return text
 
     def find(self, text: str) -> Place | None:
-        """Return the position that a string encodes."""
+        """Return the position of a cursor; None if it is unknown."""
         return self._places.get(text)
 
     def was_read(self, text: str) -> bool:
-        """Return whether it was read before, and remember that it is now."""
+        """Return whether a cursor was read before, and mark it as read."""
         before = text in self._read
         self._read.add(text)
         return before
 
     def count_open(self, since: float) -> int:
-        """Count the exports that are neither finished nor expired, and have been touched since a real time."""
+        """Count the exports that are neither finished nor expired, and were used since a real time."""
         exports = {id(place.export): place.export for place in self._places.values()}.values()
         return sum(not export.finished and not export.expired and export.touched >= since for export in exports)
 
 
 def read_page(world: World, now: datetime, place: Place, behaviour: TurnBehaviour) -> Page:
-    """Read the contacts after a place, in the state that they are in now."""
+    """Read the contacts after a position, in their current state."""
     export = place.export
     key = _key(export.ordering)
     contacts = sorted(_window(world, now, export, behaviour), key=key)
@@ -115,7 +115,7 @@ def read_page(world: World, now: datetime, place: Place, behaviour: TurnBehaviou
 
 
 def move_contacts(world: World, now: datetime, export: Export, behaviour: TurnBehaviour) -> None:
-    """Update some contacts of the window, as the behaviour says which and how many."""
+    """Update contacts of the window according to the behaviour."""
     contacts = [contact for contact in _window(world, now, export, behaviour) if not contact.deleted]
     if behaviour.moving != "any":
         contacts = [each for each in contacts if (each.id in export.served) == (behaviour.moving == "served")]

@@ -1,7 +1,7 @@
 """
 Turn.io's rate limit: a number of requests in a minute of real time from the first request.
 
-Headers count in the sandbox's time, as ``Date`` does: a client may compare the two.
+Headers use the sandbox's time, like ``Date``, because clients may compare them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Grant:
 
     def headers(self, behaviour: TurnBehaviour, now: float) -> dict[str, str]:
         """
-        Give the ``X-Ratelimit-*`` headers of a response, and ``Retry-After`` if it is a 429.
+        Return the ``X-Ratelimit-*`` headers of a response, and ``Retry-After`` for a 429.
 
-        :param now: the time that the response bears, in seconds since the epoch.
+        :param now: time of the response, in seconds since the epoch.
         """
         exact = behaviour.retry_after == "fraction"
         reset_at = now + self.wait_s
@@ -57,10 +57,10 @@ class RateLimit:
 
     def ask(self, behaviour: TurnBehaviour, now: float) -> Grant | None:
         """
-        Count a call. One that is refused does not count.
+        Count a call. Refused calls do not count.
 
         :param now: seconds since the epoch.
-        :returns: None where there is no limit.
+        :returns: None if there is no limit.
         """
         if behaviour.rate_limit is None:
             return None

@@ -1,4 +1,4 @@
-"""Contacts of Turn.io and how they change: an event is the whole state of one contact from its time on."""
+"""Contacts of Turn.io over time. An event is the complete state of one contact, starting at a time."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ RESERVED_FIELDS: Mapping[str, object] = {
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    The state of a contact from a time on.
+    The state of a contact, starting at a time.
 
-    :param at: becomes the contact's ``updated_at``; the first event's is its ``inserted_at`` as well.
+    :param at: the contact's ``updated_at``; for the first event its ``inserted_at`` as well.
     :param id: Turn's ``id``, which identifies the contact.
     :param details: the reserved and the custom fields together, complete; values may be :class:`Raw`.
-    :param uuid: empty for one that follows from the id.
-    :param extra: top-level keys beside or in place of the documented ones; values may be :class:`Raw`.
-    :param deleted: the contact was deleted then.
-    :param sequence: given by the world; orders events of one time, and identifies them.
+    :param uuid: empty to derive it from the ID.
+    :param extra: top-level keys in addition to or in place of the documented ones; values may be :class:`Raw`.
+    :param deleted: whether the contact was deleted.
+    :param sequence: set by the world; identifies events, and orders events with the same time.
     """
 
     at: datetime
@@ -52,7 +52,7 @@ class Event:
 
 class World(Timeline[Event]):
     """
-    Every state that Turn.io's contacts had, have and will have.
+    All past, current and future states of Turn.io's contacts.
 
     :param seed: derives UUIDs and cursors.
     :param number_id: the ``number_id`` of all contacts.
@@ -67,14 +67,14 @@ class World(Timeline[Event]):
 
     @classmethod
     def from_events(cls, events: Iterable[Event], *, seed: int = 0, number_id: int = 1) -> Self:
-        """Make a world of events in any order; of one contact's at one time, the later in the list is the newer."""
+        """Create a world from events in any order. Of a contact's events with the same time, the last one is newest."""
         world = cls(seed=seed, number_id=number_id)
         for event in sorted(events, key=lambda event: event.at):
             world.add(event)
         return world
 
     def add(self, event: Event) -> Event:
-        """Add one event, past or future, and return it as it is kept."""
+        """Add one event, past or future, and return it as stored."""
         self._sequence += 1
         event = replace(event, at=read_time(event.at), uuid=event.uuid or self._uuid(event.id), sequence=self._sequence)
         return self.insert(event)
@@ -89,9 +89,9 @@ class World(Timeline[Event]):
         uuid: str = "",
     ) -> Event:
         """
-        Change a contact as of a time, or make one: its other fields stay as they were then.
+        Change a contact as of a time, or create one. Other fields stay unchanged.
 
-        :param contact_id: None for a new contact, under the next free id.
+        :param contact_id: None for a new contact with the next free ID.
         """
         contact_id = contact_id if contact_id is not None else max((event.id for event in self), default=0) + 1
         before = self.state_at(contact_id, at)
@@ -110,7 +110,7 @@ class World(Timeline[Event]):
         """
         Delete a contact as of a time.
 
-        :raises LookupError: there is no such contact then.
+        :raises LookupError: there is no such contact at that time.
         """
         before = self.state_at(contact_id, at)
         if before is None:
@@ -129,7 +129,7 @@ class World(Timeline[Event]):
         return self._current[1]
 
     def personal_texts(self) -> frozenset[str]:
-        """Return every WhatsApp id, name and surname that any state holds: what no log may contain."""
+        """Return the WhatsApp IDs, names and surnames of all states, which must not be in logs."""
         keys = ("whatsapp_id", "name", "surname", "whatsapp_profile_name")
         values = (event.details.get(key) for event in self for key in keys)
         return frozenset(value for value in values if isinstance(value, str))
@@ -144,8 +144,8 @@ class World(Timeline[Event]):
 
 def next_midnight(moment: datetime) -> datetime:
     """
-    Give the first midnight after a time.
+    Return the first midnight after a time.
 
-    :param moment: in UTC.
+    :param moment: UTC.
     """
     return datetime.combine(moment.date(), datetime.min.time(), UTC) + timedelta(days=1)

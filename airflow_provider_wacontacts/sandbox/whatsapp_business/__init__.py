@@ -1,1 +1,1 @@
-"""A mock server of the WhatsApp Business API's nodes for contacts and logging in."""
+"""A mock server of the WhatsApp Business API's nodes for contacts and logins."""

@@ -1,5 +1,5 @@
 """
-The routes of the WhatsApp Business API client for contacts: login, checks, identities; and messages, which need them.
+The routes of the WhatsApp Business API client for contacts: logins, checks, identities, and messages.
 
 Public sources: Meta's pages on the contacts node
 (https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts) and on logging in
@@ -42,7 +42,7 @@ class WhatsAppApi:
     """
     The HTTP API of a client.
 
-    :param response_time: gives the time that responses bear, in seconds since the epoch.
+    :param response_time: returns the time of responses, in seconds since the epoch.
     """
 
     def __init__(self, client: WhatsAppClient, dispatcher: Dispatcher, response_time: Callable[[], float]) -> None:
@@ -52,7 +52,7 @@ class WhatsAppApi:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the calls so far."""
+        """Clear the calls so far."""
         self._bucket = Bucket()
 
     def routes(self) -> list[Route]:
@@ -226,7 +226,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
 
 
 def _read_check(asked: Mapping[str, Any]) -> tuple[list[str], bool, bool]:
-    """Return the inputs, whether to wait, and whether to force."""
+    """Return the inputs, and whether to wait and to bypass the cache."""
     unknown = sorted(asked.keys() - _CHECK_PARAMETERS)
     if unknown:
         raise WhatsAppError(400, 1010, f"{unknown[0]} is not known here.")

@@ -1,7 +1,7 @@
 """
 Settings of the WhatsApp Business API mock server, for questions that the contract leaves open.
 
-The contract names four statuses and one login. Versions of the client, gateways that implement its API, and users
+The contract has four statuses and one kind of login. Versions of the client, gateways that implement its API, and users
 report other behavior. Each such question is a field here, so that a client can be tested against every response.
 """
 
@@ -27,20 +27,20 @@ class WhatsAppBehaviour:
     Shares are from 0 to 1. ``seed`` and the WhatsApp ID of a number decide whether the number belongs to a share. The
     numbers of the contract's examples have the results of the contract, independent of the shares.
 
-    :param sender: the registered number, with ``+``. A number without ``+`` is a national one of its country.
+    :param sender: the registered number, with ``+``. A number without ``+`` is a national number of its country.
     :param version: version of the client in ``meta``.
     :param meta: whether responses contain ``meta``.
     :param auth: accepted credentials: a token of ``login``, the ``bearer`` ``token``, ``api_key`` as ``D360-API-KEY``
         (``d360``), or any of the three.
-    :param username: of the only user, for ``login``.
-    :param password: of the only user, for ``login``.
-    :param token: accepted in ``Authorization: Bearer`` without a login.
-    :param api_key: accepted in ``D360-API-KEY``.
+    :param username: name of the only user, for ``login``.
+    :param password: password of the only user, for ``login``.
+    :param token: token accepted in ``Authorization: Bearer`` without a login.
+    :param api_key: key accepted in ``D360-API-KEY``.
     :param must_change_password: whether logins get error 1024 until one contains a ``new_password``.
     :param rate_limit: requests in a second of real time, after a burst of three seconds' worth; None for no limit; 20
         is documented.
     :param rate_answer: response to a request over the limit: 429 with ``errors``, 429 without a body (``empty``), or
-        400 in 360dialog's own form (``dialog360``).
+        400 in 360dialog's form (``dialog360``).
     :param retry_after: format of ``Retry-After`` in it; a date has the time of ``Date``.
     :param success_status: status of a response to a check.
     :param order: order of the entries in a response; ``asked`` is that of the request.
@@ -59,12 +59,12 @@ class WhatsAppBehaviour:
     :param processing_share: share of the numbers with a slow check.
     :param processing_answers: minimum number of responses in which a slow check is ``processing``.
     :param processing_s: minimum seconds of a slow check.
-    :param processing_time: clock that counts them.
+    :param processing_time: clock of these seconds.
     :param wait_s: real seconds that a request with ``wait`` takes if one of its checks is slow. The check continues if
         the caller stops waiting.
-    :param resolved_by: how the result of a slow check arrives: by ``asking`` again, by ``callback``, by ``either``,
-        or ``never``. A result that arrives by callback only is ``processing`` until its callback was made.
-    :param callback_url: URL that due callbacks are posted to; None makes them on request only, and keeps them in the
+    :param resolved_by: how the result of a slow check arrives: by ``asking`` again, by ``callback``, by ``either``, or
+        ``never``. If a result arrives only by callback, it is ``processing`` until its callback was created.
+    :param callback_url: URL that due callbacks are posted to; None creates them only on request, and keeps them in the
         log.
     :param callback_copies: number of deliveries of each callback.
     :param callback_backoff_s: real seconds until a callback that did not get 200 OK is posted again; doubled each
@@ -75,8 +75,8 @@ class WhatsAppBehaviour:
     :param acknowledge_answer: body of a success: ``null``, ``{}`` (``object``) or nothing (``empty``).
     :param stale_hash: response to a hash that is not the newest: 400 (``refuse``), 404 (``not_found``), 409
         (``conflict``), a success that changes nothing (``ignore``), or one that acknowledges the newest (``accept``).
-    :param ban_ratio: real checks allowed for one message sent; None for no limit.
-    :param ban_grace: real checks allowed before that.
+    :param ban_ratio: maximum real checks per sent message; None for no limit.
+    :param ban_grace: real checks allowed before ``ban_ratio`` applies.
     """
 
     sender: str = "+12015550100"

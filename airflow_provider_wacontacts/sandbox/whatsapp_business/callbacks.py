@@ -1,5 +1,5 @@
 """
-Callbacks: what the client posts to the business, at least once, until it gets 200.
+Callbacks: the client posts them to the business until it gets 200 OK, at least once.
 
 Public source: Meta's page on webhooks (https://developers.facebook.com/docs/whatsapp/on-premises/webhooks).
 """
@@ -26,11 +26,11 @@ class Callback:
     """
     One callback.
 
-    :ivar url: where it goes; None if it only goes into the log.
+    :ivar url: URL to post it to; None to only log it.
     :ivar due: real time of the next attempt.
-    :ivar backoff_s: seconds until the attempt after the next failure; each failure doubles them.
-    :ivar copies: how many deliveries are still to succeed.
-    :ivar outcomes: of each attempt so far: a status, or 0 where there was no response.
+    :ivar backoff_s: seconds until the retry after the next failure; each failure doubles them.
+    :ivar copies: number of deliveries that must still succeed.
+    :ivar outcomes: outcomes of the attempts so far: a status, or 0 for no response.
     """
 
     body: bytes
@@ -49,9 +49,9 @@ class Callbacks:
     """
     The log of callbacks, and the thread that posts them.
 
-    :param lock: held whenever the log is touched.
-    :param is_watching: says whether something may become due.
-    :param collect: puts due callbacks into the log; called repeatedly while ``is_watching`` says so.
+    :param lock: held for each access to the log.
+    :param is_watching: returns whether callbacks may become due.
+    :param collect: adds due callbacks to the log; called repeatedly while ``is_watching`` returns ``True``.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Callbacks:
         self._thread: threading.Thread | None = None
 
     def add(self, *callbacks: Callback) -> None:
-        """Put callbacks into the log, and post them if they have an address."""
+        """Add callbacks to the log, and post them if they have a URL."""
         with self._changed:
             self.log.extend(callbacks)
             self._open.extend(callback for callback in callbacks if callback.url is not None)
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget all, delivered or not."""
+        """Clear all callbacks, delivered or not."""
         with self._changed:
             self.log.clear()
             self._open.clear()
@@ -88,13 +88,13 @@ class Callbacks:
         return [callback.to_json() for callback in self.log]
 
     def wake(self) -> None:
-        """Look again whether there is something to watch."""
+        """Check again whether callbacks may become due."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_for(self, count: int, outcome: int = 200, timeout_s: float = 10.0) -> bool:
         """
-        Wait until a number of attempts had an outcome; return False after the time-out.
+        Wait until a number of attempts had an outcome; return False after the timeout.
 
         :param outcome: a status, or 0 for no response.
         """
@@ -132,7 +132,7 @@ class Callbacks:
                 self._changed.notify_all()
 
     def _next(self) -> Callback | None:
-        """Wait for a callback that can be posted now; None once it is to stop."""
+        """Wait for a callback that can be posted now; None after :meth:`stop`."""
         with self._changed:
             while not self._is_stopped:
                 if self._is_watching():
@@ -146,7 +146,7 @@ class Callbacks:
 
 
 def _post(callback: Callback) -> int:
-    """Post a callback, and follow no redirect; give the status, or 0 for no response."""
+    """Post a callback without following redirects; return the status, or 0 for no response."""
     url = urlsplit(callback.url or "")
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """
-Checks of numbers as the client makes them: results of the last seven days from its cache, others after a while.
+Checks of numbers, like the client's: results of the last seven days come from its cache, others take time.
 
-A check is real if the cache has no result. Only real ones count towards a ban.
+A check is real if the cache has no result. Only real checks count toward a ban.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Call:
     A request for checks that got a response.
 
     :param at: real time, in seconds since the epoch.
-    :param size: how many numbers it had.
+    :param size: count of its numbers.
     """
 
     at: float
@@ -52,7 +52,7 @@ class Result:
     """
     The entry of one number in a response.
 
-    :param input: as it was given.
+    :param input: the number as requested.
     :param digits: the number in international form.
     :param is_missing: responses have no entry for it.
     """
@@ -67,7 +67,7 @@ class Result:
 @dataclass(slots=True, eq=False)
 class Pending:
     """
-    A check that takes a while.
+    A slow check.
 
     :param request: number of the request; checks of one request may share a callback.
     :param answers: number of responses with ``processing``.
@@ -86,12 +86,12 @@ class Pending:
 @dataclass(slots=True)
 class Checks:
     """
-    The client's memory of checks.
+    The client's numbers and checks.
 
     :ivar asked: how often each number was requested, by ``+`` and its digits.
-    :ivar checked: how often each was really checked, by the same.
+    :ivar checked: how often each number was really checked, by ``+`` and its digits.
     :ivar calls: the requests that got a response, oldest first.
-    :ivar real: how many checks were real, ever.
+    :ivar real: total number of real checks.
     """
 
     people: People = field(default_factory=People)
@@ -108,7 +108,7 @@ class Checks:
     def ask(
         self, inputs: Sequence[str], behaviour: WhatsAppBehaviour, now: Moment, *, force: bool, wait: bool
     ) -> list[Result]:
-        """Respond to a request, in its order."""
+        """Return the results of a request, in its order."""
         code = calling_code(read_sender(behaviour.sender))
         self.calls.append(Call(now.real, len(inputs), force, "wait" if wait else "no_wait"))
         self._requests += 1
@@ -119,7 +119,7 @@ class Checks:
         """
         Finish checks whose callbacks are due, in the order of their requests.
 
-        :param all_of_them: also before they are due.
+        :param all_of_them: include checks that are not due yet.
         """
         due: list[Pending] = []
         while self._line and (all_of_them or _is_ripe(self._line[0], behaviour, now)):
@@ -131,7 +131,7 @@ class Checks:
 
     @property
     def has_pending(self) -> bool:
-        """Whether a callback is still to come."""
+        """Whether callbacks are pending."""
         return bool(self._line)
 
     def has_found(self, wa_id: str) -> bool:
@@ -143,7 +143,7 @@ class Checks:
         self._cache.pop(wa_id, None)
 
     def clear_counts(self) -> None:
-        """Reset the counts of numbers and calls; results stay known."""
+        """Reset the counts of numbers and calls; results are kept."""
         self.asked.clear()
         self.checked.clear()
         self.calls.clear()

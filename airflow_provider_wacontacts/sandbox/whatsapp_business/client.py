@@ -1,7 +1,7 @@
 """
 The WhatsApp Business API client of one registered number: its state, and methods for tests and demos.
 
-Its face to HTTP is in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_business.api`.
+Its HTTP API is in :mod:`airflow_provider_wacontacts.sandbox.whatsapp_business.api`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = ["Truth", "WhatsAppClient"]
 @dataclass(frozen=True, slots=True)
 class Truth:
     """
-    What a check of a number finds in the end.
+    The final result of a check of a number.
 
-    :param number: with ``+`` and the country's code.
+    :param number: number with ``+`` and country code.
     :param wa_id: None if a response has none.
     """
 
@@ -48,11 +48,11 @@ class Truth:
 
 class WhatsAppClient:
     """
-    A WhatsApp Business API client. Changes of it take effect with the next request.
+    A WhatsApp Business API client. Changes take effect with the next request.
 
-    :ivar behaviour: how it behaves now; change fields of it with :meth:`change`.
-    :ivar sent: how many messages the sender has sent.
-    :ivar callbacks: makes, posts and remembers callbacks.
+    :ivar behaviour: current settings; change them with :meth:`change`.
+    :ivar sent: count of sent messages.
+    :ivar callbacks: creates, posts and logs callbacks.
     """
 
     def __init__(self, dispatcher: Dispatcher, behaviour: WhatsAppBehaviour) -> None:
@@ -62,7 +62,7 @@ class WhatsAppClient:
         self.reset()
 
     def reset(self) -> None:
-        """Forget checks, people that were set, tokens, identities, messages, callbacks and a ban."""
+        """Clear checks, set states of numbers, tokens, identities, messages, callbacks and a ban."""
         with self._dispatcher.lock:
             self.checks = Checks()
             self.logins = Logins()
@@ -75,7 +75,7 @@ class WhatsAppClient:
 
     @property
     def asked(self) -> Counter[str]:
-        """How often each number was requested, as ``+`` and digits, since counts were last cleared."""
+        """How often each number was requested since the last reset of counts, by ``+`` and its digits."""
         with self._dispatcher.lock:
             return Counter(self.checks.asked)
 
@@ -87,13 +87,13 @@ class WhatsAppClient:
 
     @property
     def calls(self) -> list[Call]:
-        """The requests for checks that got a response, oldest first: when, how many numbers, and how."""
+        """The requests for checks that got a response, oldest first."""
         with self._dispatcher.lock:
             return list(self.checks.calls)
 
     @property
     def is_banned(self) -> bool:
-        """Whether the sender is banned by now."""
+        """Whether the sender is banned."""
         with self._dispatcher.lock:
             ratio = self.behaviour.ban_ratio
             if ratio is not None and self.checks.real > self.behaviour.ban_grace + ratio * self.sent:
@@ -121,10 +121,10 @@ class WhatsAppClient:
         missing: bool = False,
     ) -> Truth:
         """
-        Set the state of a number. A cached result of it stays in the cache.
+        Set the state of a number. A cached result is kept.
 
-        :param number: in any format that a check takes.
-        :param wa_id: digits; None for what numbers of its country have.
+        :param number: number in any format that a check accepts.
+        :param wa_id: digits; None for the usual one of its country.
         :param slow: its checks take a while.
         :param missing: the first ``missing_times`` responses have no entry for it.
         """
@@ -136,7 +136,7 @@ class WhatsAppClient:
             return self.truth(number)
 
     def truth(self, number: str) -> Truth:
-        """Return what a check of a number finds in the end, in any format that a check takes."""
+        """Return the final result of a check of a number, in any format that a check accepts."""
         with self._dispatcher.lock:
             digits = self._read(number)
             person = self.checks.people.find(digits, self.behaviour)
@@ -146,12 +146,12 @@ class WhatsAppClient:
             return Truth(f"+{digits}", status, person.wa_id if status in self.behaviour.wa_id_with else None)
 
     def clear_counts(self) -> None:
-        """Reset the counts of numbers and calls; cached results stay."""
+        """Reset the counts of numbers and calls; cached results are kept."""
         with self._dispatcher.lock:
             self.checks.clear_counts()
 
     def send(self, count: int) -> None:
-        """Count messages as sent, which the ban weighs against the checks."""
+        """Count messages as sent. A ban depends on the ratio of checks to messages."""
         with self._dispatcher.lock:
             self.sent += count
 
@@ -162,24 +162,24 @@ class WhatsAppClient:
             return f"example-sent-{self.sent}"
 
     def knows(self, wa_id: str) -> bool:
-        """Return whether a message may be sent to a user: a check has found them, or they have written first."""
+        """Return whether a message may be sent to a user: a check found the user, or the user sent a message."""
         with self._dispatcher.lock:
             return wa_id in self._wrote or self.checks.has_found(wa_id)
 
     def forget(self, wa_id: str) -> None:
-        """Forget a user and their checks, as a client does that lost its database: messages need another check."""
+        """Forget a user and the user's checks, like a client that lost its database: messages need another check."""
         with self._dispatcher.lock:
             self._wrote.discard(wa_id)
             self.checks.forget(wa_id)
 
     def revoke_tokens(self) -> None:
-        """End all tokens before their time, the fixed one too."""
+        """Revoke all tokens, including the fixed one."""
         with self._dispatcher.lock:
             self.logins.revoke()
 
     def finish(self) -> list[bytes]:
         """
-        Finish every slow check, and make the callbacks, also of checks whose result was requested in the meantime.
+        Finish every slow check, and create the callbacks, even of checks with a result that was requested meanwhile.
 
         :returns: the callbacks' bodies.
         """
@@ -188,7 +188,7 @@ class WhatsAppClient:
 
     def change_identity(self, wa_id: str) -> Identity:
         """
-        Give a user another identity, and post a callback about it if the behaviour has callbacks.
+        Change a user's identity, and post a callback if the behaviour has callbacks.
 
         :raises LookupError: no user of WhatsApp has that ID.
         """
@@ -213,7 +213,7 @@ class WhatsAppClient:
             return self.call_back({"contacts": [{"profile": {"name": name}, "wa_id": wa_id}], "messages": [message]})
 
     def call_back(self, content: dict[str, Any]) -> bytes:
-        """Make a callback of anything, and give its body."""
+        """Create a callback with any content, and return its body."""
         behaviour = self.behaviour
         body = json.dumps(content).encode()
         now, copies = self._dispatcher.real_time(), behaviour.callback_copies
@@ -221,7 +221,7 @@ class WhatsAppClient:
         return body
 
     def check(self, inputs: Sequence[str], *, force: bool = False, wait: bool = False) -> list[Result]:
-        """Check numbers as a request does."""
+        """Check numbers, like a request."""
         with self._dispatcher.lock:
             results = self.checks.ask(inputs, self.behaviour, self.moment(), force=force, wait=wait)
             if self._is_watching():
@@ -229,7 +229,7 @@ class WhatsAppClient:
             return results
 
     def entry(self, result: Result) -> dict[str, str]:
-        """Return a result as responses and callbacks contain it."""
+        """Return a result's entry in responses and callbacks."""
         behaviour, status = self.behaviour, result.status
         word = behaviour.processing_word if status == "processing" else status
         entry = {"input": result.input, "status": word}
@@ -240,14 +240,14 @@ class WhatsAppClient:
         return entry
 
     def has_user(self, wa_id: str) -> bool:
-        """Return whether a user of WhatsApp has an ID, digits only."""
+        """Return whether a WhatsApp user has this ID, digits only."""
         if not wa_id.isdigit():
             return False
         person = self.checks.people.find(wa_id, self.behaviour)
         return person.status == "valid" or (person.status == "invalid" and self.behaviour.everybody_is_valid)
 
     def moment(self) -> Moment:
-        """Return both times."""
+        """Return the current sandbox time and real time."""
         return Moment(self._dispatcher.clock.now().timestamp(), self._dispatcher.real_time())
 
     def _read(self, number: str) -> str:

@@ -1,5 +1,5 @@
 """
-Errors as the WhatsApp Business API client words them, and as 360dialog's gateway does.
+Errors of the WhatsApp Business API client, and of 360dialog's gateway.
 
 Public sources: Meta's page on errors (https://developers.facebook.com/docs/whatsapp/on-premises/errors) and 360dialog's
 (https://docs.360dialog.com/docs/useful/api-error-message-list).
@@ -71,8 +71,8 @@ def with_meta(content: dict[str, Any], behaviour: WhatsAppBehaviour) -> dict[str
 
 def dialog360_response(status: int, http_code: int, message: str) -> Response:
     """
-    Return an error as 360dialog's gateway does.
+    Return an error of 360dialog's gateway.
 
-    :param http_code: the status in the body, which need not be that of the response.
+    :param http_code: the status in the body, which may differ from the response's.
     """
     return json_response({"meta": {"success": False, "httpCode": http_code, "developerMessage": message}}, status)

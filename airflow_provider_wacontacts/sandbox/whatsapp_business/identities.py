@@ -1,5 +1,5 @@
 """
-Identities: the hash of a user's current one, and whether the business has acknowledged it.
+Identities: the hash of a user's current identity, and whether the business has acknowledged it.
 
 Public source: "Manage users' identities" of Meta's page on the contacts node
 (https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts/users-whatsapp-id/identity).
@@ -23,7 +23,7 @@ class Identity:
     """
     The newest identity of a user.
 
-    :param hash: of 8 bytes, in Base64.
+    :param hash: 8 bytes in Base64.
     :param created: milliseconds since the epoch.
     """
 
@@ -36,25 +36,25 @@ _CONTRACT = ("16315551000", Identity("UKD6Y/5SqDU=", 1_600_132_094_000, acknowle
 
 
 class Identities:
-    """The identities of all users. One that never changed is acknowledged."""
+    """The identities of all users. An identity that never changed is acknowledged."""
 
     def __init__(self) -> None:
         self._changed = dict([_CONTRACT])
         self._changes = 0
 
     def find(self, wa_id: str) -> Identity:
-        """Return a user's newest."""
+        """Return a user's newest identity."""
         return self._changed.get(wa_id) or Identity(_hash(wa_id, 0), _CONTRACT[1].created, acknowledged=True)
 
     def change(self, wa_id: str, at: datetime) -> Identity:
-        """Give a user another identity, which is not acknowledged."""
+        """Change a user's identity. The new one is not acknowledged."""
         self._changes += 1
         created = (at - _EPOCH) // _MILLISECOND
         identity = self._changed[wa_id] = Identity(_hash(wa_id, self._changes), created, acknowledged=False)
         return identity
 
     def acknowledge(self, wa_id: str) -> None:
-        """Take a user's newest as acknowledged."""
+        """Acknowledge a user's newest identity."""
         self._changed[wa_id] = replace(self.find(wa_id), acknowledged=True)
 
 

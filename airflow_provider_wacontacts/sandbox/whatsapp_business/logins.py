@@ -24,10 +24,10 @@ _LIFETIME = timedelta(days=7)
 @dataclass(slots=True)
 class Logins:
     """
-    The tokens that were given out, by when they end; and the password, once it was changed.
+    The issued tokens with their expiry, and the changed password.
 
-    :ivar password: None while it is the behaviour's.
-    :ivar fixed_token_is_live: until tokens are revoked.
+    :ivar password: changed password; None for the behaviour's.
+    :ivar fixed_token_is_live: ``True`` until tokens are revoked.
     """
 
     password: str | None = None
@@ -36,23 +36,23 @@ class Logins:
     _count: int = 0
 
     def knows(self, header: str, behaviour: WhatsAppBehaviour) -> bool:
-        """Return whether an ``Authorization`` header carries the user's name and password."""
+        """Return whether an ``Authorization`` header has the user's name and password."""
         return read_basic(header) == (behaviour.username, self.password or behaviour.password)
 
     def make(self, now: datetime) -> tuple[str, datetime]:
-        """Return a new token and when it ends."""
+        """Return a new token and its expiry."""
         self._count += 1
         token, expires_at = f"example-token-{self._count}", now + _LIFETIME
         self._tokens[token] = expires_at
         return token, expires_at
 
     def revoke(self) -> None:
-        """End all tokens, the fixed one too."""
+        """Revoke all tokens, including the fixed one."""
         self._tokens.clear()
         self.fixed_token_is_live = False
 
     def look_at(self, header: str, behaviour: WhatsAppBehaviour, now: datetime) -> Verdict:
-        """Judge an ``Authorization`` header of any other request."""
+        """Check the ``Authorization`` header of a request other than a login."""
         kind, _, token = header.partition(" ")
         if kind != "Bearer":
             return "unknown"
@@ -65,7 +65,7 @@ class Logins:
 
 
 def read_basic(header: str) -> tuple[str, str] | None:
-    """Read the name and the password of HTTP's Basic scheme; None if there are none."""
+    """Read the name and the password of HTTP Basic authentication; None if there are none."""
     kind, _, text = header.partition(" ")
     try:
         name, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
@@ -75,7 +75,7 @@ def read_basic(header: str) -> tuple[str, str] | None:
 
 
 def is_good_password(password: object) -> bool:
-    """Return whether it has 8 to 64 characters: a digit, a small and a capital letter, and one that is none of them."""
+    """Return whether it has 8 to 64 characters: a digit, a lowercase and an uppercase letter, and another character."""
     if not isinstance(password, str) or not 8 <= len(password) <= 64:
         return False
     kinds = (str.isdigit, str.islower, str.isupper, lambda character: not character.isalnum())

@@ -1,5 +1,5 @@
 """
-Phone numbers as the WhatsApp Business API client understands them.
+Parse phone numbers like the WhatsApp Business API client.
 
 Public source: "Phone Number Formats" of Meta's page on the contacts node
 (https://developers.facebook.com/docs/whatsapp/on-premises/reference/contacts).
@@ -13,9 +13,9 @@ __all__ = ["calling_code", "is_too_long", "is_too_short", "read_sender", "transl
 
 _NOT_DIGITS = re.compile(r"\D+")
 _CALLING_CODE = re.compile(r"[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{0,3}")
-# How long a national number is, where the sandbox knows; elsewhere from 4 digits to what makes 15 with the code.
+# Known lengths of national numbers. In other countries, 4 digits to a total of 15 with the country code.
 _NATIONAL_LENGTHS = {"1": (10, 10), "91": (10, 10)}
-# What a number begins with in calls within the country, where it is not 0.
+# Prefixes of national calls other than 0.
 _TRUNK_PREFIXES = {"1": "1", "7": "8", "36": "06", "375": "80", "993": "8"} | dict.fromkeys(
     ("39", "52", "225", "229", "241", "242"), ""
 )
@@ -23,16 +23,16 @@ _KEEPING_THE_NINTH_DIGIT = re.compile(r"1[1-9]|2[12478]")
 
 
 def calling_code(digits: str) -> str:
-    """Return the country's code at the beginning of an international number."""
+    """Return the country code of an international number."""
     found = _CALLING_CODE.match(digits)
     return found[0] if found else ""
 
 
 def read_sender(number: str) -> str:
     """
-    Give the digits of the registered number.
+    Return the digits of the registered number.
 
-    :raises ValueError: it is no international number with a plus sign.
+    :raises ValueError: it is not an international number with a plus sign.
     """
     digits = _NOT_DIGITS.sub("", number)
     if not number.startswith("+") or is_too_short(digits) or is_too_long(digits):
@@ -44,11 +44,11 @@ def translate(text: str, code: str) -> str:
     """
     Read a number in any dialable format.
 
-    Without a plus sign it is a national one, in any case. One prefix for calls within the country is
-    dropped if what remains is as long as a national number, or if that length is not known.
+    Without a plus sign it is always a national number. A prefix of national calls is removed if the rest has the length
+    of a national number, or if that length is unknown.
 
-    :param code: of the country of the registered number.
-    :returns: digits with the country's code; nothing else where there is nothing else.
+    :param code: country code of the registered number.
+    :returns: digits with country code; only the country code if there are no other digits.
     """
     text = text.strip().removeprefix("tel:")
     digits = _NOT_DIGITS.sub("", text.partition(";")[0])
@@ -73,15 +73,15 @@ def is_too_long(digits: str) -> bool:
 
 
 def user_id_of(digits: str) -> str:
-    """Give the business-scoped user ID of a number's user."""
+    """Return the business-scoped user ID of a number's user."""
     return f"US.{10**19 + int(digits)}"
 
 
 def wa_id_of(digits: str) -> str:
     """
-    Give the WhatsApp id that a number has, which in three countries is not the number.
+    Return the WhatsApp ID of a number, which differs from the number in three countries.
 
-    Brazil's lose the ninth digit outside of some areas, Mexico's have a 1 after the country's code, Argentina's a 9.
+    Brazil's IDs lack the ninth digit except in some areas, Mexico's have a 1 after the country code, Argentina's a 9.
     """
     rest = digits[2:]
     match digits[:2]:

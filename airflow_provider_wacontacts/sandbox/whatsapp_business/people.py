@@ -1,7 +1,7 @@
 """
-Who is on WhatsApp: the numbers of the contract's examples, numbers that were set, and a rule for all others.
+States of numbers at WhatsApp: the contract's examples, numbers with a set state, and a rule for all others.
 
-A number follows from the rule alone, so that a hundred thousand need no list, and two sandboxes agree about them.
+The rule depends only on the number and the behaviour, so it needs no list, and two sandboxes agree.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Person:
     The state of a number at WhatsApp.
 
     :param wa_id: digits.
-    :param status: what a check finds.
+    :param status: result of a check.
     :param failures: number of checks that fail before one succeeds; None for all.
     :param slow: a check takes a while.
     :param missing: the number has no entry in some responses.
@@ -42,7 +42,7 @@ class Person:
 
 
 class People:
-    """All people, on WhatsApp or not."""
+    """The states of all numbers, on WhatsApp or not."""
 
     def __init__(self) -> None:
         self._set: dict[str, Person] = {}
@@ -63,7 +63,7 @@ class People:
         return person
 
     def put(self, digits: str, person: Person) -> None:
-        """Set the state of a number, and of its WhatsApp id as a number."""
+        """Set the state of a number, and of its WhatsApp ID as a number."""
         self._set[digits] = self._set[person.wa_id] = person
 
 
