@@ -154,7 +154,7 @@ class Instance:
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """The token, as it is and quoted for a path."""
+        """The token, plain and quoted for a path."""
         return self.api_token, quote(self.api_token, safe="")
 
     def path(self, method: str) -> str:

@@ -166,7 +166,7 @@ class _Request:
         self._closed.set()
 
     async def collect(self, seconds: float) -> None:
-        """Wait until it is closed, or close it after a while."""
+        """Wait until the request is closed, or close it after a time limit."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), seconds)
         self.close()

@@ -81,7 +81,7 @@ class Cursor(NamedTuple):
 
 def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flow[Cursor]:
     """
-    Create a cursor for the contacts whose latest update is in a window.
+    Create a cursor for the contacts that were last updated in a window.
 
     :param end: exclusive.
     :raises ContractError: the response has no cursor.

@@ -144,7 +144,7 @@ class Callback:
     The part of a webhook's body that concerns contacts. Each list is in the body's order, and may be empty.
 
     :param results: results of checks.
-    :param identities: users whose identity has changed.
+    :param identities: users with a changed identity.
     :param identifier_changes: users with a new number or user ID.
     :param client_version: for example ``v2.45.1``; ``None`` if unknown.
     """

@@ -9,10 +9,10 @@ Contacts in files of object storage, or of a local directory.
             extraction.write(page, extracted_at=moment)
         manifest = extraction.finish(extracted_at=moment, finished_at=now, lossy=False)
 
-An extraction has a prefix of its own, ``<path>/<source>/<account>/<YYYY-MM-DD>/<extraction_id>/``, with the UTC day on
-which its window starts. ``part-00000.jsonl.gz`` holds the JSON of one contact per line, ``part-00000.parquet`` one
-contact per row, and ``_rejects.jsonl.gz`` the rejected rows. ``_manifest.json`` is written last: a prefix without it
-belongs to an extraction that is running or was killed, and is never read. Only an erasure replaces files.
+Each extraction has a prefix, ``<path>/<source>/<account>/<YYYY-MM-DD>/<extraction_id>/``, with the UTC day on which its
+window starts. ``part-00000.jsonl.gz`` holds the JSON of one contact per line, ``part-00000.parquet`` one contact per
+row, and ``_rejects.jsonl.gz`` the rejected rows. ``_manifest.json`` is written last: a prefix without it belongs to an
+extraction that is running or was killed, and is never read. Only an erasure replaces files.
 
 :func:`read_contacts` yields the contacts of all complete extractions. :func:`versions` and :func:`current` merge them
 into the rows that the tables of a store would hold.

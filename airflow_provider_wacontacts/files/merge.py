@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.files.reader import StoredContact, read_contact
 
 __all__ = ["Version", "current", "merge_versions", "versions"]
 
-#: Feeds whose contacts have no ``updated_at``.
+#: Feeds of contacts without ``updated_at``.
 SNAPSHOT_SOURCES = frozenset({"green_api"})
 Key: TypeAlias = tuple[str, str, str, datetime, bytes]
 
@@ -21,7 +21,7 @@ class Version(NamedTuple):
     """
     One version of a contact, like a row of ``wacontacts_version``.
 
-    :param first_seen_at: time of the first extraction that contains it; ``last_seen_at`` is that of the last.
+    :param first_seen_at: time of the first extraction that contains it, like ``last_seen_at`` of the last.
     :param repaired: whether text in it was replaced by U+FFFD in any extraction.
     :param payload: canonical JSON, UTF-8.
     """

@@ -25,7 +25,7 @@ class CheckPreview:
     :param duplicates: inputs that repeat an earlier number.
     :param rejected: inputs that are not valid numbers.
     :param not_asked: numbers that would be left out: opted out, or erased.
-    :param fresh: numbers whose result would be reused.
+    :param fresh: numbers with a result that would be reused.
     :param leased: numbers that another task is checking now.
     :param to_ask: numbers that would be requested.
     :param budget_left: checks left in today's budget.

@@ -34,7 +34,7 @@ __all__ = ["SnapshotChanges", "is_refused", "snapshot_changes"]
 GROUP = "@g.us"
 #: Snapshots kept in an account's property, in addition to the last complete ones.
 KEPT_SNAPSHOTS = 20
-#: Contacts whose last version is read in one scan.
+#: Number of contacts to read the last version of in one scan.
 SCAN_IDS = 500
 
 

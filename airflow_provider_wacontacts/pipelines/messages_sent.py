@@ -18,7 +18,7 @@ __all__ = ["limit_to_messages"]
 
 log = logging.getLogger(__name__)
 
-#: Days before today whose checks and messages are compared.
+#: Days before today in which checks and messages are compared.
 DAYS = 7
 
 

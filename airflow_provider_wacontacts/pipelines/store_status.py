@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 #: How far back schema drift is shown.
 DRIFT_SHOWN = timedelta(days=7)
-#: Sources of contacts, and the source whose senders have a status.
+#: Sources of contacts, and the source of senders.
 FEEDS = ("turn", "green_api")
 
 

@@ -49,13 +49,13 @@ log = logging.getLogger(__name__)
 
 class PendingCheck:
     """
-    A check whose results are not all final.
+    A check with results that are not final.
 
     :ivar batch_size: numbers in a request.
     :ivar last_totals: the totals when they were last counted; ``None`` before that.
     :param checks: the checks of its sender.
     :param deadline: when to stop waiting, timezone-aware.
-    :param recheck_failed: how many times to recheck a number whose result is ``failed``, 0 and up.
+    :param recheck_failed: how many times to recheck a failed number, 0 and up.
     :param batch_size: numbers in a request, 1 to 1,000.
     :param waiter: ID of the waiting task, the same in each attempt. Two waiters of one check never release each other's
         leases.
@@ -116,7 +116,7 @@ class PendingCheck:
         return self.last_totals
 
     def count(self) -> CheckTotals:
-        """Count the results. Callbacks and other tasks record some, too."""
+        """Count the results. Callbacks and other tasks record results as well."""
         self.last_totals = self.check.totals()
         return self.last_totals
 
@@ -133,7 +133,7 @@ class PendingCheck:
         """
         Lease the round's next batch of numbers that no other task is checking.
 
-        If the day's budget is spent, numbers whose result is ``failed`` are not rechecked any more.
+        If the day's budget is spent, numbers with status ``failed`` are no longer rechecked.
 
         :returns: E.164; empty at the end of the round.
         """
@@ -148,7 +148,7 @@ class PendingCheck:
         return self._leased
 
     def stop_rechecking(self) -> None:
-        """Release the leased numbers, and leave failed numbers as they are: the system's own quota is used up."""
+        """Release the leased numbers, and recheck no more failed numbers: the system's own quota is used up."""
         log.warning("The quota of the plan is used up. Numbers with status failed are not rechecked.")
         self.release()
         self.check.stop_rechecking()
@@ -166,7 +166,7 @@ class PendingCheck:
             raise response.error
 
     def release(self) -> None:
-        """Release the leased numbers. If the store fails, the lease runs out after a while."""
+        """Release the leased numbers. If the store fails, the lease expires."""
         if self._leased:
             with suppress(LandingError):
                 self.check.release(self._leased)

@@ -179,7 +179,7 @@ _ID = msgspec.json.Decoder(_Id)
 
 def _keys(text: Text, taken_at: datetime) -> GreenApiKeys:
     decoded = _ID.decode(text)
-    # The phone number of a contact whose ID is a LID.
+    # The phone number of a contact with a LID as its ID.
     phone_number: Any = bytes(decoded.phone_number).strip(b'"').decode()
     if "\\" in phone_number:
         phone_number = msgspec.json.decode(decoded.phone_number)

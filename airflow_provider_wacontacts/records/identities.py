@@ -28,7 +28,7 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class IdentityChange:
     """
-    A user whose identity has changed.
+    A user's changed identity.
 
     :param wa_id: digits.
     :param hash: base64; used to acknowledge the identity.

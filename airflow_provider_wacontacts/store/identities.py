@@ -144,7 +144,7 @@ class SenderIdentities:
 
         :param instead_of: the store's latest identity when the API was called. It is no longer pending, unless it is
             the same one or newer.
-        :returns: the latest, as it is stored; ``None`` for an erased user.
+        :returns: the latest identity in the store; ``None`` for an erased user.
         :raises LandingError: the database failed.
         """
         own: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}

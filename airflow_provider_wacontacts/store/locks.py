@@ -144,7 +144,10 @@ def _lock_file(transactions: Transactions) -> Iterator[None]:
     except OSError:
         lock = None
     if lock is None:
-        raise LandingError(f"The lock file beside the store's cannot be written; its name ends with {LOCK_FILE_SUFFIX}")
+        raise LandingError(
+            f"The lock file next to the store's file, with suffix {LOCK_FILE_SUFFIX!r}, cannot be written. Check the"
+            " directory's permissions."
+        )
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

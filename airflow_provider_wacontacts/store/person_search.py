@@ -196,7 +196,7 @@ class Limit(NamedTuple):
         if self.at_most is not None and found - given > self.at_most:
             raise ConfigError(
                 f"The {given} given identifiers are linked with {found - given} others at least. `max_linked` allows"
-                f" {self.at_most} in all, because others may belong to other people. Nothing was deleted. Look at what"
+                f" {self.at_most} in all, because others may belong to other people. Nothing was deleted. Find out what"
                 " links them, then set a larger `max_linked`."
             )
 
@@ -361,7 +361,7 @@ class PersonSearch:
         return rows_by_keys(self._db, sql, given, kind="text", value="text")
 
     def _spellings(self, identifier: Identifier) -> set[str]:
-        """Return an identifier's value in rows: in clear, and its pseudonym if the store has a secret."""
+        """Return an identifier's values in rows: the plain value, and its pseudonym if the store has a secret."""
         if self._db.secret is None or identifier.kind is Kind.CONTACT:
             return {identifier.value}
         return {identifier.value, pseudonymize(identifier, self._db.secret)}

@@ -49,7 +49,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
     :param whatsapp_business_conn_id: Connection of type ``whatsapp_business`` of the check's sender.
     :param green_api_conn_id: Connection of type ``green_api`` to use instead. Default: ``None``.
     :param store_conn_id: Connection of the store that holds the check.
-    :param recheck_failed: How many times to recheck a number whose result is ``failed``. Default: 0.
+    :param recheck_failed: How many times to recheck a failed number. Default: 0.
     :param batch_size: Numbers in a request, 1 to 1,000. Default: 100.
     :param max_failures: Maximum consecutive failed polls. Default: 10.
     :param waiter: ID of the waiting task, if several wait for one check. Default: this trigger, even after a restart.

@@ -253,4 +253,4 @@ def _errors_beside(results: list[Result], behaviour: WhatsAppBehaviour) -> list[
         case "missing":
             return [error_item(1013, f"{result.input} is left out.") for result in results if result.is_missing]
         case "always":
-            return [error_item(1000, "Something is wrong beside the contacts.")]
+            return [error_item(1000, "An error that is not about a contact.")]

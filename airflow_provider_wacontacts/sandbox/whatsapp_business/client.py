@@ -125,7 +125,7 @@ class WhatsAppClient:
 
         :param number: number in any format that a check accepts.
         :param wa_id: digits; None for the usual one of its country.
-        :param slow: its checks take a while.
+        :param slow: whether its checks are slow.
         :param missing: the first ``missing_times`` responses have no entry for it.
         """
         with self._dispatcher.lock:

@@ -30,7 +30,7 @@ class Person:
     :param wa_id: digits.
     :param status: result of a check.
     :param failures: number of checks that fail before one succeeds; None for all.
-    :param slow: a check takes a while.
+    :param slow: whether its checks are slow.
     :param missing: the number has no entry in some responses.
     """
 

@@ -90,7 +90,7 @@ def add(
     Add inputs to a check.
 
     :param first: ordinal of the first input, 0 and up.
-    :param erased: people whose numbers are not checked, and whose inputs are not stored.
+    :param erased: erased people. Their numbers are not checked, and their inputs are not stored.
     :returns: keys of their numbers.
     """
     rows = _rows(inputs, first)

@@ -180,7 +180,7 @@ class Check:
         return self._context.run(work)
 
     def lease_waiting(self, number_ids: Sequence[int]) -> LeasedNumbers:
-        """Lease waiting numbers. The budget is charged for numbers whose last result is ``failed``."""
+        """Lease waiting numbers. The budget is charged for failed numbers."""
 
         def work(db: Database) -> LeasedNumbers:
             now = self._begin_to_spend(db)
@@ -275,7 +275,7 @@ class Check:
         return self._context.run(self._resolve_and_count)
 
     def stop_rechecking(self) -> None:
-        """Leave failed numbers as they are: there is no budget to request them again."""
+        """Recheck no more failed numbers: there is no budget to request them again."""
 
         def work(db: Database) -> None:
             self._execute(db, STOP_RECHECKING)

@@ -160,7 +160,7 @@ class CheckTotals(NamedTuple):
     :param given: inputs.
     :param duplicates: inputs that repeat an earlier number.
     :param not_asked: numbers that were left out: opted out, or over the budget.
-    :param from_store: numbers whose result was reused.
+    :param from_store: numbers with a reused result.
     :param processing: numbers without a final result.
     :param missing: numbers that are missing from responses.
     :param queued: numbers that no worker has leased for this check yet.

@@ -26,7 +26,7 @@ class NumberCounts(NamedTuple):
     """
     Counts of distinct numbers in a dry run of a check.
 
-    :param fresh: numbers whose results would be reused.
+    :param fresh: numbers with a result that would be reused.
     :param leased: numbers that another task is checking now.
     :param to_ask: numbers that would be requested.
     :param charged: numbers of ``to_ask`` that count against the budget.

@@ -230,7 +230,7 @@ def copy_to_results(
     """
     Copy the status of numbers to rows of checks with another status.
 
-    :param news: numbers whose result has just been stored: a repeated failure counts as well.
+    :param news: numbers with a result that has just been stored: a repeated failure counts as well.
     """
     sql = COPY.replace("{rows}", rows.rows).replace("{from_store}", rows.from_store)
     own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}

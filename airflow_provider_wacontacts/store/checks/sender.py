@@ -50,7 +50,7 @@ UPDATE {at}wacontacts_check SET error = CASE WHEN finished_at IS NULL THEN :lost
 WHERE sender = :sender AND state = 'open' AND coalesce(deferred_until, deadline_at, heartbeat_at) < :silent_since
     AND (finished_at IS NULL OR deadline_at IS NOT NULL OR finished_at < :cached_after)
 """
-#: A result that was fresh when the check was first opened may be stale by now.
+#: A result that was fresh when the check was first opened may now be stale.
 RESUME = """
 UPDATE {at}wacontacts_check SET state = 'open', error = NULL, opened_at = :now, heartbeat_at = :now,
     deferred_until = NULL,
@@ -218,7 +218,7 @@ class SenderChecks:
         self, *, statuses: Sequence[str], not_after: datetime, limit: int, wanted: Iterable[str] | None = None
     ) -> list[str]:
         """
-        Find the numbers whose last real check is oldest, and that no worker has leased.
+        Find the numbers with the oldest real checks that no worker has leased.
 
         :param statuses: statuses of the numbers.
         :param not_after: latest time of the last real check.

@@ -149,7 +149,7 @@ def _view(turn_name: str, turn_details: str, contact_name: str, name: str) -> st
     """
 
 
-#: The table that ``wacontacts store refresh-directory`` fills. Erasures search it by each column that names a person.
+#: The table that ``wacontacts store refresh-directory`` fills. Erasures search it by each identifier column.
 COPY = (
     """
     CREATE TABLE {at}wacontacts_directory_copy AS
@@ -179,7 +179,7 @@ def _json_text(path: str) -> str:
 
 
 POSTGRES = (
-    # The index alone has what the directory counts, and no new version of a contact changes it.
+    # An index with all columns that the directory counts. New versions of a contact do not change it.
     """
     CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)
     INCLUDE (account_id, contact_id, is_present)
