@@ -20,10 +20,14 @@ Airflow.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_wacontacts.operators.green_api import GreenApiCheckContactsOperator
+
+#: On Airflow 2.11 it also counts while the task waits for a new budget, for a day or until the next month.
+TIMEOUT = None if version("apache-airflow").startswith("2.") else timedelta(hours=2)
 
 with DAG(
     "green_api_check",
@@ -40,7 +44,7 @@ with DAG(
             description="Table of the contacts, in the database of connection crm",
         ),
     },
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=2)},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=5), "execution_timeout": TIMEOUT},
     doc_md=__doc__,
     tags=["green-api", "whatsapp"],
 ):

@@ -21,6 +21,7 @@ Slices are numbers. No key and no phone number passes through Airflow.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
@@ -38,6 +39,8 @@ SYSTEM = "whatsapp_business"
 CheckOperator: Any = GreenApiCheckContactsOperator if SYSTEM == "green_api" else WhatsAppCheckContactsOperator
 #: GREEN-API has no late results, but checks may fail.
 WAIT_FOR = {"green_api_conn_id": "green_api_default", "recheck_failed": 2} if SYSTEM == "green_api" else {}
+#: On Airflow 2.11 it also counts while a task waits in the triggerer: for results, or for the budget of the next day.
+TIMEOUT = None if version("apache-airflow").startswith("2.") else timedelta(hours=2)
 SLICE = """
 SELECT c.contact_key, c.number, c.opted_in FROM {table} c
 LEFT JOIN (
@@ -75,7 +78,7 @@ with DAG(
     default_args={
         "retries": 3,
         "retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(hours=2),
+        "execution_timeout": TIMEOUT,
     },
     doc_md=__doc__,
     tags=["whatsapp"],
