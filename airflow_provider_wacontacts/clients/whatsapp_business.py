@@ -88,7 +88,7 @@ def check_contacts(
     :param inputs: 1 to 1,000 distinct numbers, preferably with plus sign and country code.
     :param blocking: ``wait`` until all are resolved, or ``no_wait``: unresolved numbers are ``processing``.
     :param force_check: bypass the client's 7-day cache. Avoid: it is the main cause of bans.
-    :param idempotent: see :class:`~.http.Request`.
+    :param idempotent: see :class:`~.http.Request`. With ``wait`` it never is.
     :raises ConfigError: an argument is invalid.
     :raises WaContactsError: there was no response with results.
     """
@@ -101,7 +101,9 @@ def check_contacts(
         raise ConfigError(f"inputs has {len(numbers)} numbers. A request takes 1 to {MAX_INPUTS}.")
     if blocking not in ("no_wait", "wait"):
         raise ConfigError(f"blocking is {blocking!r}. It must be 'no_wait' or 'wait'.")
-    response = yield _check_request(numbers, blocking=blocking, force_check=force_check, idempotent=idempotent)
+    # A client that is slow may look each number up again for each ``wait``.
+    repeatable = idempotent and blocking == "no_wait"
+    response = yield _check_request(numbers, blocking=blocking, force_check=force_check, idempotent=repeatable)
     if not response.is_success:
         raise error_from_response(response, CHECK)
     return parse_check_response(response, numbers, CHECK)

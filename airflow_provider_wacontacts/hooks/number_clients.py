@@ -26,8 +26,8 @@ __all__ = ["GreenApiNumbers", "WhatsAppNumbers"]
 
 #: The longest time that requests with ``wait`` hold a worker slot.
 MAX_WAIT = timedelta(minutes=1)
-#: 502 Bad Gateway and 504 Gateway Timeout, as a reverse proxy responds when it waits no longer.
-GATEWAY_FAILED = (502, 504)
+#: 502 Bad Gateway, 503 Service Unavailable and 504 Gateway Timeout: a reverse proxy waits no longer.
+GATEWAY_FAILED = (502, 503, 504)
 
 
 @dataclass

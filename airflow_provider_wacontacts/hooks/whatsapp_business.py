@@ -110,7 +110,7 @@ class WhatsAppBusinessHook(FeedHook):
         :param blocking: ``wait`` until all are resolved, or ``no_wait``: unresolved numbers are ``processing``.
         :param force_check: bypass the client's 7-day cache. Avoid: it is the main cause of bans.
         :param idempotent: ``False`` if each lookup counts against a budget. The request is then retried only after 429,
-            503, or if no connection was made.
+            503, or if no connection was made, as one with ``wait`` always is.
         :param max_wait: how long a request with ``wait`` may take. Default: the connection's ``wait_timeout``.
         :returns: results by input, and the inputs without a result.
         :raises WaContactsError: there was no response with results.

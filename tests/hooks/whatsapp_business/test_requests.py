@@ -100,12 +100,13 @@ def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
         Answer(cut=1),
     ],
 )
+@pytest.mark.parametrize("options", [{"idempotent": False}, {"blocking": "wait"}], ids=str)
 @pytest.mark.usefixtures("by_token")
-def test_what_the_caller_counts_is_not_sent_again_where_it_may_have_been_done(wire, broken):
+def test_what_is_counted_or_waits_is_not_sent_again_where_it_may_have_been_done(wire, broken, options):
     wire.will(ever_after=broken)
 
     with pytest.raises((ServerError, NetworkError)):
-        WhatsAppBusinessHook().check_contacts([*VALID], idempotent=False)
+        WhatsAppBusinessHook().check_contacts([*VALID], **options)
     assert len(wire.asked) == 1
 
 

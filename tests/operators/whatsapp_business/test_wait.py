@@ -98,7 +98,7 @@ def test_wait_timeout_is_seconds(tasks: Tasks, connect_api: Any) -> None:
         tasks.check(numbers(1), blocking="wait")
 
 
-CUT_OFF = [Fault(kind="html", status=504), Fault(kind="status", status=502), Fault(kind="drop"), Fault(kind="cut")]
+CUT_OFF = [*(Fault(kind="html", status=status) for status in (502, 503, 504)), Fault(kind="drop"), Fault(kind="cut")]
 
 
 @pytest.mark.parametrize("fault", CUT_OFF, ids=lambda fault: f"{fault.kind} {fault.status}")
