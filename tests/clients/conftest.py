@@ -1,4 +1,4 @@
-"""The other side of the wire, and a clock that only moves in its own sleep."""
+"""A fake server, and a clock that only advances by its own sleep."""
 
 import socket
 from datetime import UTC, datetime, timedelta

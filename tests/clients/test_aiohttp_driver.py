@@ -67,13 +67,13 @@ def test_a_response_has_its_body_and_lower_case_header_names(drive, wire):
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff" * 2_000_000], ids=["empty", "small", "large"])
-def test_a_compressed_answer_arrives_unpacked(drive, wire, body):
+def test_a_compressed_response_is_decompressed(drive, wire, body):
     wire.will(Answer(body=gzip.compress(body), headers={"content-encoding": "gzip"}))
 
     assert drive(ask())[0].body == body
 
 
-def test_an_answer_in_chunks_arrives_joined(drive, wire):
+def test_a_chunked_response_is_joined(drive, wire):
     wire.will(chunked(b"01", b"23"))
 
     assert drive(ask())[0].body == b"0123"

@@ -1,4 +1,4 @@
-"""How a host is reached from an event loop: proxies and certificates, as requests would have it."""
+"""Routes to hosts on an event loop: proxies and certificates, like with requests."""
 
 import asyncio
 import ssl
@@ -39,14 +39,14 @@ def no_proxies_of_this_machine(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_a_private_authority_can_be_trusted(tmp_path):
+def test_a_private_ca_can_be_trusted(tmp_path):
     path = certificate(tmp_path / "pem", address="127.0.0.1")
 
     with served_with(path) as wire:
         assert reach(resolve_route(wire.url, verify=path)).status == 200
 
 
-def test_a_private_authority_of_the_environment_is_trusted_unless_it_does_not_count(tmp_path, monkeypatch):
+def test_a_ca_of_the_environment_is_trusted_if_trust_env_is_set(tmp_path, monkeypatch):
     path = certificate(tmp_path / "pem", address="127.0.0.1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
 
@@ -56,14 +56,14 @@ def test_a_private_authority_of_the_environment_is_trusted_unless_it_does_not_co
             reach(resolve_route(wire.url, trust_env=False))
 
 
-def test_an_unknown_authority_is_refused_at_once_and_named(tmp_path):
+def test_an_unknown_ca_is_refused_immediately_and_named(tmp_path):
     with served_with(certificate(tmp_path / "pem", address="127.0.0.1")) as wire:
         with pytest.raises(ConfigError, match=r"certificate is not trusted.* extra 'verify'"):
             reach(resolve_route(wire.url))
         assert wire.asked == []
 
 
-def test_a_certificate_of_another_host_is_refused_at_once(tmp_path):
+def test_a_certificate_of_another_host_is_refused_immediately(tmp_path):
     path = certificate(tmp_path / "pem", address="192.0.2.1")
 
     with served_with(path) as wire:
@@ -72,13 +72,13 @@ def test_a_certificate_of_another_host_is_refused_at_once(tmp_path):
         assert wire.asked == []
 
 
-def test_certificates_are_not_looked_at_where_that_is_switched_off(tmp_path):
+def test_certificates_are_not_verified_if_verification_is_off(tmp_path):
     with served_with(certificate(tmp_path / "pem", address="192.0.2.1")) as wire:
         assert reach(resolve_route(wire.url, verify=False)).status == 200
 
 
 @pytest.mark.parametrize("pair", [True, False])
-def test_a_certificate_of_ones_own_is_shown(tmp_path, pair):
+def test_a_client_certificate_is_sent(tmp_path, pair):
     path = certificate(tmp_path / "pem", address="127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -111,34 +111,34 @@ def test_an_unreadable_file_is_a_config_error(given):
         ({"https": "http://proxy.example:1"}, {"HTTPS_PROXY": "http://proxy.example:2"}, "http://proxy.example:1"),
     ],
 )
-def test_the_proxy_is_the_one_that_requests_would_take(monkeypatch, proxies, environment, proxy):
+def test_the_proxy_is_chosen_like_in_requests(monkeypatch, proxies, environment, proxy):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     assert resolve_route("https://waba.example.org", proxies=proxies).proxy == proxy
 
 
-def test_the_environments_proxy_may_not_count(monkeypatch):
+def test_the_environments_proxy_can_be_ignored(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:2")
 
     assert resolve_route("https://waba.example.org", trust_env=False).proxy is None
 
 
-def test_a_proxy_of_another_kind_is_refused():
+def test_a_proxy_that_is_not_http_is_refused():
     with pytest.raises(ConfigError, match="extra 'proxies'"):
         resolve_route("https://waba.example.org", proxies={"https": "socks5://proxy.example:1"})
 
 
-def test_a_proxy_is_asked():
+def test_a_proxy_is_used():
     with Wire() as proxy:
         assert reach(Route("http://waba.example.org", proxy=proxy.url)).status == 200
         assert [asked.path for asked in proxy.asked] == ["http://waba.example.org/v1/secret-cursor"]
 
 
-def test_a_proxy_that_fails_is_a_failure_of_the_network():
+def test_a_failing_proxy_is_a_network_error():
     with pytest.raises(NetworkError):
         reach(Route("http://waba.example.org", proxy="http://127.0.0.1:9"))
 
 
-def test_a_route_does_not_show_its_proxy():
+def test_the_repr_of_a_route_hides_its_proxy():
     assert "secret" not in repr(Route("https://waba.example.org", proxy="http://user:secret@proxy.example"))

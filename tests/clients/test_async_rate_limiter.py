@@ -1,4 +1,4 @@
-"""The limiter spaces what an event loop sends, and holds all of it back when the server wants rest."""
+"""The limiter spaces requests on an event loop, and blocks all of them after a rate limit."""
 
 import asyncio
 from datetime import timedelta

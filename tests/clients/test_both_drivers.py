@@ -1,4 +1,4 @@
-"""Sizes, deadlines, proxies and refusals, alike over requests and aiohttp."""
+"""Sizes, deadlines, proxies and refusals: both drivers behave the same."""
 
 import asyncio
 import gzip
@@ -112,7 +112,7 @@ def peak_megabytes():
 
 
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE.keys())
-def test_a_larger_body_than_allowed_is_refused_at_once_and_uses_little_memory(drive, wire, answer):
+def test_a_body_that_is_too_large_is_refused_immediately_with_little_memory(drive, wire, answer):
     wire.will(ever_after=answer())
 
     with peak_megabytes() as peak:
@@ -132,7 +132,7 @@ def test_a_body_may_be_as_large_as_allowed(drive, wire, encoding):
 
 
 @given(size=st.integers(0, 3000), bound=st.integers(0, 2000), pack=st.sampled_from([gzip.compress, bytes]))
-def test_a_body_is_refused_exactly_above_the_bound(size, bound, pack):
+def test_a_body_is_refused_if_it_exceeds_the_limit_by_one_byte(size, bound, pack):
     body, encoding = pack(bytes(size)), "gzip" if pack is gzip.compress else ""
 
     if size <= bound:
@@ -151,7 +151,7 @@ TOO_SLOW = {
 
 
 @pytest.mark.parametrize("answer", TOO_SLOW.values(), ids=TOO_SLOW.keys())
-def test_a_response_that_never_pauses_for_long_ends_at_the_deadline(drive, wire, answer):
+def test_a_slow_response_ends_at_the_deadline(drive, wire, answer):
     """Without a deadline, each of them is complete after four seconds."""
     wire.will(answer)
 
@@ -178,7 +178,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
-def test_a_counted_request_whose_response_a_proxy_loses_is_not_sent_again(drive, wire, clock, lost):
+def test_a_non_idempotent_request_is_not_retried_if_a_proxy_loses_its_response(drive, wire, clock, lost):
     wire.will(Answer(), lost)
 
     with pytest.raises(NetworkError, match=r"connection was dropped|incomplete"):
@@ -187,7 +187,7 @@ def test_a_counted_request_whose_response_a_proxy_loses_is_not_sent_again(drive,
 
 
 @pytest.mark.parametrize("lost", LOST.values(), ids=LOST.keys())
-def test_a_counted_request_whose_response_a_tunnel_loses_is_not_sent_again(drive, tls, clock, lost):
+def test_a_non_idempotent_request_is_not_retried_if_a_tunnel_loses_its_response(drive, tls, clock, lost):
     path, context = tls
     with Wire(tunnel=context) as proxy:
         proxy.will(Answer(body=b""), Answer(), lost)
@@ -197,7 +197,7 @@ def test_a_counted_request_whose_response_a_tunnel_loses_is_not_sent_again(drive
     assert ([asked.method for asked in proxy.asked], clock.sleeps) == (["CONNECT", "GET", "POST"], [])
 
 
-def test_a_counted_request_that_a_proxy_was_too_slow_for_is_not_sent_again(drive, wire, clock):
+def test_a_non_idempotent_request_is_not_retried_after_a_proxy_timeout(drive, wire, clock):
     wire.will(Answer(), SILENCE)
 
     with pytest.raises(NetworkError, match="took too long"):
@@ -206,7 +206,7 @@ def test_a_counted_request_that_a_proxy_was_too_slow_for_is_not_sent_again(drive
 
 
 @pytest.mark.parametrize("status", [407, 502, 503])
-def test_a_tunnel_that_was_not_made_is_unreachable(drive, wire, clock, status):
+def test_a_failed_tunnel_is_an_unreachable_proxy(drive, wire, clock, status):
     wire.will(ever_after=Answer(status, b"no"))
 
     with pytest.raises(NetworkError, match=r"2 attempts: The proxy could not be reached.*extra 'proxies'"):
@@ -235,7 +235,7 @@ def full_url():
 
 
 @pytest.mark.parametrize("scheme", [None, "http", "https"])
-def test_a_connection_that_takes_too_long_is_unreachable(drive, full_url, clock, scheme):
+def test_a_connection_timeout_is_unreachable(drive, full_url, clock, scheme):
     route = {"url": f"{scheme}://{HOST}", "proxy": full_url} if scheme else {"url": full_url}
 
     with pytest.raises(NetworkError, match=r"2 attempts: The (proxy could not|connection attempt timed out)"):
@@ -252,7 +252,7 @@ def of_client(code):
     [Answer(503, headers={"retry-after": "0"}), of_client(1016), of_client(1011)],
     ids=["header", "1016", "1011"],
 )
-def test_a_counted_request_that_was_refused_with_503_is_sent_again(drive, wire, refusal):
+def test_a_non_idempotent_request_is_retried_after_a_503_refusal(drive, wire, refusal):
     wire.will(refusal, Answer(body=b"whole"))
 
     assert drive(ask(idempotent=False), normalize=normalize_status).body == b"whole"
@@ -263,7 +263,7 @@ def test_a_counted_request_that_was_refused_with_503_is_sent_again(drive, wire, 
     [Answer(503, b"<html>"), Answer(503, b'{"message": "no"}'), of_client(1014), of_client(999_999)],
     ids=["html", "json", "1014", "unknown code"],
 )
-def test_a_counted_request_is_not_sent_again_after_503_of_a_gateway(drive, wire, clock, answer):
+def test_a_non_idempotent_request_is_not_retried_after_a_gateways_503(drive, wire, clock, answer):
     wire.will(answer)
 
     with pytest.raises(ServerError):
@@ -271,7 +271,7 @@ def test_a_counted_request_is_not_sent_again_after_503_of_a_gateway(drive, wire,
     assert (len(wire.asked), clock.sleeps) == (1, [])
 
 
-def test_a_response_with_two_lengths_is_no_valid_http(drive, wire):
+def test_a_response_with_two_lengths_is_invalid_http(drive, wire):
     wire.will(Answer(body=b"whole", headers={"Content-Length": "3"}))
 
     with pytest.raises(ContractError, match="not valid HTTP"):

@@ -1,4 +1,4 @@
-"""What is asked of GREEN-API, and what is read of its answers."""
+"""GREEN-API's methods: requests and responses."""
 
 import json
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def answered(flow, body, status=200, **headers):
         (get_wa_settings(INSTANCE), "green_api.wa_settings.get", "getWaSettings"),
     ],
 )
-def test_a_method_is_asked_for_with_the_token_in_its_path_and_nothing_else(flow, operation, method):
+def test_a_request_has_the_token_in_its_path_and_no_other_credentials(flow, operation, method):
     path = f"/waInstance7103000000/{method}/example-token"
 
     assert asked(flow) == Request(operation, "GET", path, {"accept": "application/json"})
@@ -85,11 +85,11 @@ def test_a_token_is_quoted(token, quoted):
 
 
 @pytest.mark.parametrize("id_instance", ["1", "0012", "110100000012", "9" * 20])
-def test_an_id_of_any_length_is_sent_as_it_is(id_instance):
+def test_an_id_of_any_length_is_sent_unchanged(id_instance):
     assert asked(get_state(Instance(id_instance, "t"))).path == f"/waInstance{id_instance}/getStateInstance/t"
 
 
-def test_neither_an_instance_nor_a_request_shows_the_token():
+def test_reprs_of_instances_and_requests_hide_the_token():
     instance = Instance("7103000000", "a/b-5ec2e7")
     shown = repr(instance) + repr(asked(get_contacts(instance)))
 
@@ -110,7 +110,7 @@ def test_an_empty_list_is_accepted():
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"<html></html>", b'{"code":401,"description":"Unauthorized"}', b"[1]", b'[{"id":"a"}']
 )
-def test_a_success_that_is_no_list_of_objects_breaks_the_contract(status, body):
+def test_a_success_that_is_not_a_list_of_objects_is_a_contract_error(status, body):
     with pytest.raises(ContractError) as caught:
         answered(get_contacts(INSTANCE), body, status)
 
@@ -134,7 +134,7 @@ def test_a_success_that_is_no_list_of_objects_breaks_the_contract(status, body):
         (b"", ""),
     ],
 )
-def test_a_state_is_any_word_or_none_at_all(body, state):
+def test_any_state_is_read_and_null_is_empty(body, state):
     assert answered(get_state(INSTANCE), body) == state
     assert answered(get_wa_settings(INSTANCE), body).state == state
 
@@ -143,7 +143,7 @@ def test_a_state_is_any_word_or_none_at_all(body, state):
     "body", [b"[]", b"<html>", b'"authorized"', b"{}", {"code": 401}, {"stateInstance": 1}, b"[" * 100_000]
 )
 @pytest.mark.parametrize("read", [get_state, get_wa_settings])
-def test_an_object_without_a_state_breaks_the_contract(body, read):
+def test_an_object_without_a_state_is_a_contract_error(body, read):
     with pytest.raises(ContractError):
         answered(read(INSTANCE), body)
 
@@ -197,13 +197,13 @@ def test_an_unknown_state_is_accepted(state):
         (None, TransientError, "being created"),
     ],
 )
-def test_an_unusable_state_raises_an_error_with_advice(state, kind, told):
+def test_an_unusable_state_raises_an_error_with_a_remedy(state, kind, told):
     with pytest.raises(kind, match=rf"^green_api\.state\.get: .*{told}"):
         answered(get_usable_state(INSTANCE), {"stateInstance": state})
 
 
 @pytest.mark.parametrize("read", READ.values(), ids=READ.keys())
-def test_an_error_names_the_operation_it_belongs_to(read):
+def test_an_error_names_its_operation(read):
     flow = read(INSTANCE)
     operation = asked(flow).operation
 

@@ -85,7 +85,7 @@ def test_every_documented_response_is_read(content, status, wa_id, lid, from_cac
 
 
 @pytest.mark.parametrize("example", POSTMAN, ids=lambda example: example["collection"])
-def test_the_vendors_saved_examples_are_read(example):
+def test_the_vendors_examples_are_read(example):
     response = check(Response(200, DATE, example["response"].encode()))[1]
 
     assert response.results[NUMBER].status == "valid"

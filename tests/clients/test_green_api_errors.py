@@ -1,4 +1,4 @@
-"""Errors of GREEN-API: try again, or what somebody has to do; and nothing of what they echo."""
+"""GREEN-API's errors: each has its class and its remedy, and quotes nothing of the response."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_a_400_without_a_message_is_a_rejected_error(body):
     assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError
 
 
-def test_a_400_is_not_read_by_what_its_path_holds():
+def test_a_400_is_not_classified_by_its_path():
     body = json.dumps({"path": "/waInstance1/getContacts/starting", "message": "bad request data"}).encode()
 
     assert type(error_from_response(Response(400, {}, body), CONTACTS)) is RejectedError

@@ -1,4 +1,4 @@
-"""Bodies and dates on the edges of what Python reads hide nothing of what a response's status says."""
+"""Extreme bodies and dates do not hide the meaning of a response's status."""
 
 from datetime import UTC, datetime
 
@@ -40,7 +40,7 @@ FLOWS = {
     ids=["cursor", "schemas", "turn", "green api", "green api quota", "whatsapp"],
 )
 @pytest.mark.parametrize("date", ["", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -1400"])
-def test_no_body_or_date_hides_what_the_status_says(flow, status, kind, body, date):
+def test_no_body_or_date_hides_the_meaning_of_the_status(flow, status, kind, body, date):
     running = flow()
     next(running)
     with pytest.raises(kind):

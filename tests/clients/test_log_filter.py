@@ -1,4 +1,4 @@
-"""Nothing of what is sent or received shows, with everything at DEBUG."""
+"""Logs contain no secrets and no data, even at level DEBUG."""
 
 import logging
 import logging.config
@@ -88,7 +88,7 @@ def test_retries_are_logged(wire, clock, everything):
     ]
 
 
-def test_other_threads_may_log_at_the_same_time(wire, everything):
+def test_other_threads_can_log_meanwhile(wire, everything):
     with quiet_urllib3():
         requests.get(f"{wire.url}/quiet", timeout=5)
         other = threading.Thread(target=requests.get, args=(f"{wire.url}/other",), kwargs={"timeout": 5})
@@ -100,7 +100,7 @@ def test_other_threads_may_log_at_the_same_time(wire, everything):
     assert paths == ["/other", "/afterwards"]
 
 
-def test_silence_outlives_a_new_configuration_of_logging(wire, everything):
+def test_the_filter_survives_a_new_logging_configuration(wire, everything):
     with quiet_urllib3():
         pass
     logging.config.dictConfig(

@@ -1,4 +1,4 @@
-"""Turns: one after the other for one key, however many threads want one, and none that waits for another key."""
+"""The rate limiter spaces the threads of each key, independently of other keys."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def test_the_first_request_is_immediate_and_the_next_an_interval_later(limiter, 
     assert clock.sleeps == [1.5, 1.5]
 
 
-def test_elapsed_time_counts_towards_the_interval(limiter, clock):
+def test_elapsed_time_counts_toward_the_interval(limiter, clock):
     limiter.acquire(clock)
     clock.passed += 1
     limiter.acquire(clock)
@@ -44,7 +44,7 @@ def test_idle_time_is_not_saved_for_a_burst(limiter, clock):
     assert clock.sleeps == [1.5]
 
 
-def test_each_key_has_a_limiter_of_its_own(clock):
+def test_each_key_has_its_own_limiter(clock):
     limiters = RateLimiters(timedelta(seconds=1.5))
     for key in ("a", "b", ("a", "b"), "a"):
         limiters[key].acquire(clock)

@@ -64,13 +64,13 @@ def test_a_response_has_its_body_and_lower_case_header_names(driver, wire):
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff" * 2_000_000], ids=["empty", "small", "large"])
-def test_a_compressed_answer_arrives_unpacked(driver, wire, body):
+def test_a_compressed_response_is_decompressed(driver, wire, body):
     wire.will(Answer(body=gzip.compress(body), headers={"content-encoding": "gzip"}))
 
     assert driver.run(ask()).body == body
 
 
-def test_an_answer_in_chunks_arrives_joined(driver, wire):
+def test_a_chunked_response_is_joined(driver, wire):
     wire.will(chunked(b"01", b"23"))
 
     assert driver.run(ask()).body == b"0123"
@@ -143,7 +143,7 @@ def test_no_redirect_is_followed(driver, wire, status, location):
         assert (len(wire.asked), other.asked) == (1, [])
 
 
-def test_a_flow_is_closed_when_something_else_goes_wrong(wire, session, clock):
+def test_a_flow_is_closed_after_an_unexpected_error(wire, session, clock):
     ended = []
 
     def careful():
@@ -164,7 +164,7 @@ def test_a_flow_is_closed_when_something_else_goes_wrong(wire, session, clock):
     assert ended == [True]
 
 
-def test_no_login_of_a_netrc_replaces_the_credentials(driver, wire, tmp_path, monkeypatch):
+def test_a_netrc_file_does_not_replace_the_credentials(driver, wire, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password something\n")
     netrc.chmod(0o600)

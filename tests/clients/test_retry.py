@@ -1,4 +1,4 @@
-"""What is tried again, after how long, and when it is given up."""
+"""Retries: which outcomes are retried, after which pause, and when to give up."""
 
 import re
 from contextlib import suppress
@@ -93,13 +93,13 @@ def test_dates_are_compared_with_the_servers_clock(headers):
     assert read_retry_after(ahead, NOW) == timedelta(seconds=20)
 
 
-def test_a_servers_date_that_makes_no_sense_gives_way_to_the_local_time():
+def test_an_implausible_server_date_is_replaced_by_the_local_time():
     lost = answer(429, date="Thu, 01 Jan 1970 00:00:00 GMT", x_ratelimit_reset=str(EPOCH + 20))
 
     assert read_retry_after(lost, NOW) == timedelta(seconds=20)
 
 
-def test_the_rate_limit_is_not_read_from_a_failure_of_the_server():
+def test_the_rate_limit_is_not_read_from_a_server_error():
     assert read_retry_after(answer(503, x_ratelimit_reset=str(EPOCH + 20)), NOW) is None
 
 
@@ -126,7 +126,7 @@ def test_the_other_half_of_a_backoff_is_jitter():
     assert [judge(Failure.TIMED_OUT, number=3, jitter=jitter) for jitter in (0.0, 0.5, 0.75)] == [2, 3, 3.5]
 
 
-def test_a_backoff_never_outgrows_what_a_worker_may_sleep():
+def test_a_backoff_never_exceeds_max_pause():
     policy = RetryPolicy(max_pause=timedelta(seconds=5))
 
     assert judge(Failure.INCOMPLETE, policy=policy, number=2000, jitter=0.999) <= 5
@@ -137,7 +137,7 @@ def test_other_responses_are_passed_to_the_flow(status):
     assert judge(answer(status, retry_after="5"), elapsed=10_000) is None
 
 
-def test_a_wait_longer_than_a_worker_may_sleep_is_not_begun():
+def test_a_pause_longer_than_max_pause_is_not_started():
     with pytest.raises(RateLimitedError) as caught:
         judge(answer(429, retry_after="120.5"), number=2)
 
@@ -149,7 +149,7 @@ def test_a_wait_longer_than_a_worker_may_sleep_is_not_begun():
     )
 
 
-def test_a_wait_longer_than_the_budget_has_left_is_not_begun():
+def test_a_pause_longer_than_the_rest_of_the_budget_is_not_started():
     assert judge(answer(429, retry_after="60"), elapsed=540) == 60
     with pytest.raises(RateLimitedError) as caught:
         judge(answer(429, retry_after="60"), elapsed=540.1)
@@ -166,7 +166,7 @@ def test_5xx_beyond_the_budget_raises_a_server_error():
     assert str(error).startswith("turn.contacts.page, HTTP 502, 9 attempts: The server failed. Try again later.")
 
 
-def test_a_server_that_asks_for_too_much_patience_says_so():
+def test_the_error_after_a_long_retry_after_says_when_to_try_again():
     with pytest.raises(ServerError) as caught:
         judge(answer(503, retry_after="3600"))
 
@@ -184,7 +184,7 @@ def test_network_failures_beyond_the_budget_raise_a_network_error(failure):
 
 
 @pytest.mark.parametrize("failure", CONFIGURATION)
-def test_a_failure_of_tls_is_not_retried(failure):
+def test_a_tls_failure_is_not_retried(failure):
     with pytest.raises(ConfigError, match=re.escape(failure.value)):
         judge(failure)
 
@@ -212,7 +212,7 @@ def test_a_server_that_restarts_after_a_response_is_retried_for_ten_minutes(fail
     assert 540 < sum(pauses) <= 600
 
 
-def test_a_response_that_is_not_http_breaks_the_contract_in_the_end():
+def test_a_response_that_is_not_http_finally_is_a_contract_error():
     assert judge(Failure.MALFORMED) == 0.5
     with pytest.raises(ContractError, match="not valid HTTP"):
         judge(Failure.MALFORMED, elapsed=600)

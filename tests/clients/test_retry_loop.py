@@ -1,4 +1,4 @@
-"""The loop that both drivers run, without a network: what it has a driver do."""
+"""The loop that both drivers run, without a network."""
 
 from datetime import timedelta
 
@@ -97,7 +97,7 @@ def test_transient_outcomes_are_retried_with_growing_pauses(clock, outcome):
     assert clock.sleeps == [0.5, 1, 2]
 
 
-def test_the_pause_is_what_the_server_asks_for(clock):
+def test_the_pause_is_the_one_that_the_server_requests(clock):
     server = Server(clock, Response(429, {"retry-after": "1", "x-ratelimit-reset": "1663156827.25"}))
 
     server.run(loop_of(clock), ask())
@@ -114,7 +114,7 @@ def test_a_request_is_given_up_when_its_budget_is_spent(clock, outcome, error):
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 418])
-def test_every_other_response_is_the_flows(clock, status):
+def test_every_other_response_is_passed_to_the_flow(clock, status):
     server = Server(clock, Response(status, {"retry-after": "5"}))
 
     assert server.run(loop_of(clock), ask()).status == status
@@ -157,7 +157,7 @@ def test_before_sleep_is_called_with_the_attempt_and_the_pause(clock):
     assert seen == [(502, False, 0.5, 0), (429, True, 7.0, 1)]
 
 
-def test_401_is_renewed_once_a_request_and_retried_at_once(clock):
+def test_after_401_credentials_are_renewed_once_per_request_and_retried_immediately(clock):
     def two():
         first = yield from ask("/a")
         return [first.status, (yield from ask("/b")).status]
@@ -182,7 +182,7 @@ def test_no_header_of_a_request_replaces_the_credentials(clock):
     assert server.tokens == ["Bearer 1", "Basic eDp5"]
 
 
-def test_a_login_is_retried_as_any_request_is_and_carries_no_credentials(clock):
+def test_a_login_is_retried_like_any_request_and_has_no_credentials(clock):
     server = Server(clock, Response(503), Response(200, body=b"token"))
 
     assert server.run(RetryLoop(Login(), clock=clock), ask("/a")).status == 200

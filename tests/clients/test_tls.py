@@ -1,4 +1,4 @@
-"""Certificates: who is trusted, and what is said of who is not."""
+"""TLS certificates: trusted CAs, and errors of untrusted ones."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -52,21 +52,21 @@ def ask(wire, clock, verify):
         return Driver(session, wire.url, RetryLoop(clock=clock), timeout=(5, 5)).run(flow())
 
 
-def test_a_private_authority_can_be_trusted(tmp_path, clock):
+def test_a_private_ca_can_be_trusted(tmp_path, clock):
     path = certificate(tmp_path / "pem", address="127.0.0.1")
 
     with served_with(path) as wire:
         assert ask(wire, clock, verify=path).status == 200
 
 
-def test_an_unknown_authority_is_refused_at_once_and_named(tmp_path, clock):
+def test_an_unknown_ca_is_refused_immediately_and_named(tmp_path, clock):
     with served_with(certificate(tmp_path / "pem", address="127.0.0.1")) as wire:
         with pytest.raises(ConfigError, match=r"certificate is not trusted.* extra 'verify'"):
             ask(wire, clock, verify=True)
         assert (wire.asked, clock.sleeps) == ([], [])
 
 
-def test_a_certificate_of_another_host_is_refused_at_once(tmp_path, clock):
+def test_a_certificate_of_another_host_is_refused_immediately(tmp_path, clock):
     path = certificate(tmp_path / "pem", address="192.0.2.1")
 
     with served_with(path) as wire:

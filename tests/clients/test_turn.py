@@ -1,4 +1,4 @@
-"""The export's flow: what is asked, when it ends, and how it goes on after a cursor expired."""
+"""The flow of an export: its requests, its end, and how it continues after a cursor expired."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def bodies(asked: list[Request]) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in asked if request.body]
 
 
-def test_a_cursor_is_made_as_the_contract_shows() -> None:
+def test_a_cursor_is_created_as_documented() -> None:
     _, asked = export_all(Export(WINDOW), [created("an-example-cursor-1234"), page()])
 
     assert asked == [
@@ -86,7 +86,7 @@ def test_a_cursor_is_made_as_the_contract_shows() -> None:
     ]
 
 
-def test_only_the_options_that_are_given_are_sent() -> None:
+def test_only_given_options_are_sent() -> None:
     rules = {"details.surname": {"type": "hash"}}
 
     _, asked = export_all(Export(WINDOW, ExportOptions("asc", 100, rules)), [created("c"), page()])
@@ -103,12 +103,12 @@ def test_only_the_options_that_are_given_are_sent() -> None:
 
 
 @pytest.mark.parametrize("options", [{"ordering": "up"}, {"page_size": 0}])
-def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, Any]) -> None:
+def test_an_invalid_option_is_refused_by_name(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         ExportOptions(**options)
 
 
-def test_a_window_s_finer_parts_are_widened_to_milliseconds() -> None:
+def test_a_window_is_widened_to_milliseconds() -> None:
     window = Window(MONDAY + timedelta(microseconds=1999), MONDAY + timedelta(microseconds=2001))
 
     _, asked = export_all(Export(window), [created("c"), page()])
@@ -116,7 +116,7 @@ def test_a_window_s_finer_parts_are_widened_to_milliseconds() -> None:
     assert bodies(asked) == [{"from": "2022-09-12T00:00:00.001Z", "until": "2022-09-12T00:00:00.003Z"}]
 
 
-def test_pages_are_followed_to_the_end_and_cursors_quoted() -> None:
+def test_pages_are_followed_to_the_end_with_quoted_cursors() -> None:
     pages, asked = export_all(Export(WINDOW), [created("a/b c"), page(("x", 1), next_cursor="?#"), page(("y", 2))])
 
     assert pages == [["x"], ["y"]]
@@ -130,21 +130,21 @@ def test_an_empty_page_does_not_end_the_export() -> None:
 
 
 @pytest.mark.parametrize("again", ["c", "d"])
-def test_a_cursor_seen_before_is_no_loop(again: str) -> None:
+def test_a_repeated_cursor_is_an_error(again: str) -> None:
     answers = [created("c"), page(("x", 1), next_cursor="d"), page(("y", 2), next_cursor=again)]
 
     with pytest.raises(ContractError, match="repeated a cursor"):
         export_all(Export(WINDOW), answers)
 
 
-def test_empty_pages_without_end_are_no_loop() -> None:
+def test_endless_empty_pages_are_an_error() -> None:
     answers = [created("c"), *(page(next_cursor=f"next-{n}") for n in range(200))]
 
     with pytest.raises(ContractError, match="empty pages"):
         export_all(Export(WINDOW), answers)
 
 
-def test_after_expiry_it_goes_on_one_millisecond_before_the_last_row() -> None:
+def test_after_expiry_the_export_resumes_one_millisecond_before_the_last_row() -> None:
     export = Export(WINDOW)
 
     pages, asked = export_all(
@@ -158,7 +158,7 @@ def test_after_expiry_it_goes_on_one_millisecond_before_the_last_row() -> None:
 
 
 @pytest.mark.parametrize("rows", [[("x", 2), ("y", 1)], [("x", 3), ("y", 4), ("z", 3)]])
-def test_rows_that_did_not_ascend_start_the_window_anew(rows: list[tuple[str, int]]) -> None:
+def test_after_rows_that_do_not_ascend_the_window_restarts(rows: list[tuple[str, int]]) -> None:
     export = Export(WINDOW)
 
     _, asked = export_all(export, [created("c"), page(*rows, next_cursor="d"), EXPIRED, created("e"), page(*rows)])
@@ -167,7 +167,7 @@ def test_rows_that_did_not_ascend_start_the_window_anew(rows: list[tuple[str, in
     assert export.position is None
 
 
-def test_order_is_watched_across_pages() -> None:
+def test_order_is_checked_across_pages() -> None:
     export = Export(WINDOW)
 
     export_all(export, [created("c"), page(("x", 5), next_cursor="d"), page(("y", 4))])
@@ -176,7 +176,7 @@ def test_order_is_watched_across_pages() -> None:
 
 
 @pytest.mark.parametrize("rows", [[("x", 2)], [("x", 2), ("y", 2)]])
-def test_rows_of_one_time_show_no_order_and_start_the_window_anew(rows: list[tuple[str, int]]) -> None:
+def test_rows_with_one_time_show_no_order_so_the_window_restarts(rows: list[tuple[str, int]]) -> None:
     export = Export(WINDOW)
 
     _, asked = export_all(
@@ -186,7 +186,7 @@ def test_rows_of_one_time_show_no_order_and_start_the_window_anew(rows: list[tup
     assert [body["from"] for body in bodies(asked)] == ["2022-09-12T00:00:00.000Z"] * 2
 
 
-def test_rows_that_descend_after_a_part_was_left_out_bring_the_whole_window() -> None:
+def test_if_rows_descend_after_a_part_was_skipped_the_whole_window_is_exported() -> None:
     export = Export(WINDOW, resume_from=MONDAY + timedelta(minutes=2))
     answers = [created("c"), page(("z", 3), ("y", 2)), created("d"), page(("z", 3), ("y", 2), ("x", 1))]
 
@@ -197,7 +197,7 @@ def test_rows_that_descend_after_a_part_was_left_out_bring_the_whole_window() ->
     assert export.position is None
 
 
-def test_a_restart_never_asks_before_the_window() -> None:
+def test_a_restart_never_requests_rows_before_the_window() -> None:
     _, asked = export_all(
         Export(WINDOW), [created("c"), page(("x", 0), next_cursor="d"), EXPIRED, created("e"), page()]
     )
@@ -205,7 +205,7 @@ def test_a_restart_never_asks_before_the_window() -> None:
     assert [body["from"] for body in bodies(asked)] == ["2022-09-12T00:00:00.000Z"] * 2
 
 
-def test_a_resumed_export_begins_where_the_earlier_one_was_kept() -> None:
+def test_a_resumed_export_begins_at_the_checkpoint() -> None:
     export = Export(WINDOW, resume_from=MONDAY + timedelta(hours=1))
 
     _, asked = export_all(export, [created("c"), page()])
@@ -215,7 +215,7 @@ def test_a_resumed_export_begins_where_the_earlier_one_was_kept() -> None:
 
 
 @pytest.mark.parametrize("last", [23 * 60 + 59, 24 * 60, 25 * 60])
-def test_rows_at_or_past_the_window_s_end_leave_something_to_ask_for(last: int) -> None:
+def test_rows_at_or_after_the_windows_end_leave_a_window_that_is_not_empty(last: int) -> None:
     _, asked = export_all(
         Export(WINDOW), [created("c"), page(("w", 1), ("x", last), next_cursor="d"), EXPIRED, created("e"), page()]
     )
@@ -247,7 +247,7 @@ def test_a_cursor_per_page_begins_each_page_at_the_last_row() -> None:
 
 
 @pytest.mark.parametrize(("given", "asked"), [(None, "asc"), ("asc", "asc"), ("desc", "desc")])
-def test_a_cursor_per_page_asks_for_ascending_rows_where_nothing_else_is_asked(given: str | None, asked: str) -> None:
+def test_a_cursor_per_page_requests_ascending_rows_by_default(given: str | None, asked: str) -> None:
     export = Export(WINDOW, ExportOptions(ordering=given), cursor_per_page=True)
 
     _, requests = export_all(export, [created("a"), page()])
@@ -255,7 +255,7 @@ def test_a_cursor_per_page_asks_for_ascending_rows_where_nothing_else_is_asked(g
     assert bodies(requests)[0]["ordering"] == asked
 
 
-def test_a_cursor_per_page_follows_the_chain_where_a_page_brings_nothing_newer() -> None:
+def test_a_cursor_per_page_follows_next_if_a_page_has_nothing_newer() -> None:
     export = Export(WINDOW, cursor_per_page=True)
     answers = [
         created("a"),
@@ -272,7 +272,7 @@ def test_a_cursor_per_page_follows_the_chain_where_a_page_brings_nothing_newer()
     assert [request.method for request in asked] == ["POST", "GET", "POST", "GET", "GET", "GET"]
 
 
-def test_a_cursor_per_page_follows_the_chain_where_rows_do_not_ascend() -> None:
+def test_a_cursor_per_page_follows_next_if_rows_do_not_ascend() -> None:
     answers = [created("a"), page(("x", 2), ("y", 1), next_cursor="b"), page(("z", 3))]
 
     assert export_all(Export(WINDOW, cursor_per_page=True), answers)[0] == [["x", "y"], ["z"]]
@@ -291,7 +291,7 @@ def test_ten_new_cursors_without_progress_are_an_error() -> None:
     assert [request.method for request in requests].count("POST") == 11
 
 
-def test_progress_starts_the_count_of_restarts_again() -> None:
+def test_progress_resets_the_count_of_restarts() -> None:
     answers = [created("c0"), page(("w", 0), ("x0", 1), next_cursor="d")]
     for minute in range(2, 31):
         answers += [EXPIRED, created(f"c{minute}"), page((f"x{minute}", minute), next_cursor="d")]
@@ -303,20 +303,20 @@ def test_progress_starts_the_count_of_restarts_again() -> None:
 
 
 @pytest.mark.parametrize("body", [b"cursor EXPIRED", b'{"error":"the Cursor is expired"}'])
-def test_expiry_is_recognised_whatever_its_wording(body: bytes) -> None:
+def test_expiry_is_recognized_in_any_wording(body: bytes) -> None:
     pages, _ = export_all(Export(WINDOW), [created("c"), Response(400, body=body), created("d"), page(("x", 1))])
 
     assert pages == [["x"]]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"cursor":null}', b'{"cursor":""}', b"<html></html>", b"\xff"])
-def test_a_success_without_a_cursor_is_a_broken_contract(body: bytes) -> None:
+def test_a_success_without_a_cursor_is_a_contract_error(body: bytes) -> None:
     with pytest.raises(ContractError, match=r"^turn\.contacts\.cursor, HTTP 200: The response has no cursor\."):
         export_all(Export(WINDOW), [Response(200, body=body)])
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b'{"data":{}}'])
-def test_a_success_that_is_no_page_is_a_broken_contract(body: bytes) -> None:
+def test_a_success_that_is_not_a_page_is_a_contract_error(body: bytes) -> None:
     with pytest.raises(ContractError, match=r"^turn\.contacts\.page, HTTP 200: "):
         export_all(Export(WINDOW), [created("c"), Response(200, body=body)])
 
@@ -333,7 +333,7 @@ def test_a_success_that_is_no_page_is_a_broken_contract(body: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_a_refusal_says_what_to_do(status: int, kind: type[Exception], advice: str, *, first: bool) -> None:
+def test_a_refusal_names_the_remedy(status: int, kind: type[Exception], advice: str, *, first: bool) -> None:
     answers = [Response(status)] if first else [created("c"), Response(status), created("d"), Response(status)]
 
     with pytest.raises(kind, match=advice):
@@ -357,11 +357,11 @@ def test_refused_options_are_named_and_never_dropped() -> None:
         "Fri, 31 Dec 9999 23:59:59 -1200",
     ],
 )
-def test_a_date_that_is_none_is_no_time(date: str) -> None:
+def test_an_invalid_date_is_no_time(date: str) -> None:
     assert Response(200, {"date": date}).date is None
 
 
-def test_the_server_s_time_is_that_of_the_first_answer() -> None:
+def test_the_servers_time_is_the_first_responses() -> None:
     export = Export(WINDOW)
 
     export_all(export, [created("c", date="Tue, 13 Sep 2022 01:00:00 GMT"), page()])
@@ -369,7 +369,7 @@ def test_the_server_s_time_is_that_of_the_first_answer() -> None:
     assert export.server_time == datetime(2022, 9, 13, 1, tzinfo=UTC)
 
 
-def test_fields_are_read_in_the_server_s_order() -> None:
+def test_fields_are_read_in_the_servers_order() -> None:
     fields = [{"name": "surname", "type": "STRING"}, {"name": "current_savings", "custom": True}]
 
     value, asked = drive(get_schemas(), [Response(200, body=json.dumps({"fields": fields}).encode())])
@@ -378,6 +378,6 @@ def test_fields_are_read_in_the_server_s_order() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"fields":{}}', b"<html></html>"])
-def test_fields_that_are_no_list_are_a_broken_contract(body: bytes) -> None:
+def test_fields_that_are_not_a_list_are_a_contract_error(body: bytes) -> None:
     with pytest.raises(ContractError):
         drive(get_schemas(), [Response(200, body=body)])

@@ -1,4 +1,4 @@
-"""A cursor that has expired, by the server's clock and its ``expires_at``, or that is refused before."""
+"""Cursors that have expired, by the server's clock and their ``expires_at``, or that are refused earlier."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refused(status: int, after: timedelta | None = None) -> Response:
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 410, 418, 422, 499])
-def test_past_its_expiry_a_refused_cursor_is_replaced_from_the_last_position(status: int) -> None:
+def test_after_expiry_a_refused_cursor_is_replaced_from_the_last_position(status: int) -> None:
     late = refused(status, timedelta(seconds=1))
     answers = [created("a"), FIRST_PAGE, late, created("b"), late, created("c"), page(("z", 3))]
 
@@ -41,7 +41,7 @@ def test_past_its_expiry_a_refused_cursor_is_replaced_from_the_last_position(sta
 
 @pytest.mark.parametrize("status", [400, 402, 404, 410, 422])
 @pytest.mark.parametrize("after", [None, timedelta(seconds=-2)], ids=["no date", "before"])
-def test_before_its_expiry_a_refused_cursor_is_replaced_once(status: int, after: timedelta | None) -> None:
+def test_before_expiry_a_refused_cursor_is_replaced_once(status: int, after: timedelta | None) -> None:
     early = refused(status, after)
     answers = [
         created("a"),
@@ -82,5 +82,5 @@ def test_other_refusals_replace_no_cursor(refusal: Response, kind: type[Exceptio
 
 
 @pytest.mark.parametrize("expires_at", [None, 7, "soon", "", "20222-09-14T17:47:18Z", "0001-01-01T00:00:00+23:00"])
-def test_a_cursor_without_a_time_of_expiry_is_a_cursor(expires_at: object) -> None:
+def test_a_cursor_without_an_expiry_is_accepted(expires_at: object) -> None:
     assert export_all(Export(WINDOW), [created("a", expires_at), page(("x", 1))])[0] == [["x"]]

@@ -1,4 +1,4 @@
-"""The contacts node's flows: what is asked, and what is made of each way in which it is answered."""
+"""The flows of the contacts node: their requests, and the results of each response."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check(*contacts: object, asked: list[str] | None = None, status: int = 200, 
     return found
 
 
-def test_a_check_is_asked_as_the_contract_shows() -> None:
+def test_a_check_is_sent_as_documented() -> None:
     inputs = ["16315551000", "+1 631 555 1001", "6315551002", "+1 (631) 555-1004", "1-631-555-1005"]
     _, asked = drive(check_contacts(inputs, blocking="wait", force_check=True), answer({"contacts": []}))
 
@@ -82,7 +82,7 @@ def test_by_default_it_neither_waits_nor_forces() -> None:
     assert json.loads(asked[0].body or b"") == {"blocking": "no_wait", "contacts": [VALID], "force_check": False}
 
 
-def test_the_contracts_answer_is_read_with_its_values() -> None:
+def test_the_documented_response_is_read_completely() -> None:
     assert check(*THE_CONTRACTS) == CheckResponse(
         {
             VALID: ContactResult(VALID, "valid", "16315551000"),
@@ -94,7 +94,7 @@ def test_the_contracts_answer_is_read_with_its_values() -> None:
     )
 
 
-def test_results_are_matched_by_their_input_whatever_their_order() -> None:
+def test_results_are_matched_by_input_in_any_order() -> None:
     in_order, shuffled = check(*THE_CONTRACTS), check(*reversed(THE_CONTRACTS))
 
     assert shuffled == in_order
@@ -103,7 +103,7 @@ def test_results_are_matched_by_their_input_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("status", ["valid", "invalid", "failed", "processing"])
 @pytest.mark.parametrize("wa_id", ["16315551000", None])
-def test_a_wa_id_may_be_there_or_not_whatever_the_status(status: str, wa_id: str | None) -> None:
+def test_a_wa_id_is_optional_with_any_status(status: str, wa_id: str | None) -> None:
     entry = {"input": VALID, "status": status} | ({"wa_id": wa_id} if wa_id else {})
 
     assert check(entry, asked=[VALID]).results == {VALID: ContactResult(VALID, status, wa_id)}
@@ -127,11 +127,11 @@ def test_a_wa_id_is_digits(sent: object, read: str | None) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_any_success_is_one(status: int) -> None:
+def test_any_2xx_is_a_success(status: int) -> None:
     assert check(*THE_CONTRACTS, status=status) == check(*THE_CONTRACTS)
 
 
-def test_what_is_not_answered_is_missing_and_errors_beside_results_are_told() -> None:
+def test_inputs_without_a_result_are_missing_and_errors_with_results_are_returned() -> None:
     dropped = {"code": 1009, "title": "Parameter value is not valid", "details": f"bad number {INVALID}"}
 
     assert check(THE_CONTRACTS[0], asked=[INVALID, VALID], errors=[dropped]) == CheckResponse(
@@ -141,7 +141,7 @@ def test_what_is_not_answered_is_missing_and_errors_beside_results_are_told() ->
     )
 
 
-def test_no_errors_are_none() -> None:
+def test_an_empty_list_of_errors_is_no_error() -> None:
     assert check(THE_CONTRACTS[0], asked=[VALID], errors=[]).error_codes == ()
 
 
@@ -149,7 +149,7 @@ def test_no_errors_are_none() -> None:
     ("status", "word"),
     [("pending", "pending"), ("Valid!", "unknown"), ("", "unknown"), (7, "unknown"), (None, "unknown")],
 )
-def test_a_status_that_nobody_documented_is_marked_so(status: object, word: str) -> None:
+def test_an_undocumented_status_is_marked_as_unknown(status: object, word: str) -> None:
     found = check({"input": VALID, "status": status, "wa_id": "16315551000"}, asked=[VALID])
 
     assert found.results == {VALID: ContactResult(VALID, word, "16315551000", known=False)}
@@ -158,18 +158,18 @@ def test_a_status_that_nobody_documented_is_marked_so(status: object, word: str)
 @pytest.mark.parametrize(
     "entry", [{"phone": VALID, "status": "valid"}, {"input": "16315559999", "status": "valid"}, {}]
 )
-def test_what_belongs_to_no_input_is_counted_and_never_guessed(entry: object) -> None:
+def test_results_without_an_input_are_counted_and_never_guessed(entry: object) -> None:
     found = check(entry, asked=[VALID])
 
     assert (found.results, found.missing, found.unmatched) == ({}, [VALID], 1)
 
 
 @pytest.mark.parametrize("entry", [None, "16315551000", 7, []])
-def test_entries_that_are_no_objects_are_passed_over(entry: object) -> None:
+def test_entries_that_are_not_objects_are_skipped(entry: object) -> None:
     assert check(entry, *THE_CONTRACTS) == check(*THE_CONTRACTS)
 
 
-def test_of_two_results_for_one_input_the_resolved_one_counts() -> None:
+def test_if_an_input_has_two_results_the_resolved_one_counts() -> None:
     valid, processing = ({"input": VALID, "status": status} for status in ("valid", "processing"))
 
     assert {
@@ -192,18 +192,18 @@ def test_several_inputs_may_share_a_wa_id() -> None:
         ("+5491156121008", "5491156121008"),
     ],
 )
-def test_a_wa_id_is_what_was_returned_and_never_computed(text: str, wa_id: str) -> None:
+def test_a_wa_id_is_never_computed(text: str, wa_id: str) -> None:
     assert check({"input": text, "status": "valid", "wa_id": wa_id}, asked=[text]).results[text].wa_id == wa_id
 
 
-def test_the_clients_version_and_the_servers_time_are_kept() -> None:
+def test_the_client_version_and_the_servers_time_are_returned() -> None:
     body = {"contacts": [], "meta": {"api_status": "stable", "version": "v2.45.1"}}
     found, _ = drive(check_contacts([VALID]), answer(body, date="Wed, 14 Sep 2022 12:00:00 GMT"))
 
     assert (found.client_version, found.date) == ("v2.45.1", datetime(2022, 9, 14, 12, tzinfo=UTC))
 
 
-def test_odd_text_does_not_spoil_an_answer() -> None:
+def test_text_that_databases_refuse_does_not_break_a_response() -> None:
     body = b'{"contacts": [{"input": "16315551000", "status": "valid"}, {"input": "\\u0000\xff", "status": "valid"}]}'
     found, _ = drive(check_contacts([VALID]), answer(body))
 
@@ -213,12 +213,12 @@ def test_odd_text_does_not_spoil_an_answer() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html></html>", b"null", b"[]", b"{}", b'{"contacts": {}}', b'{"contacts": null}', b"[" * 100_000]
 )
-def test_a_success_that_is_not_what_is_documented_is_an_error(body: bytes) -> None:
+def test_an_undocumented_success_is_an_error(body: bytes) -> None:
     with pytest.raises(ContractError, match=r"^whatsapp_business\.contacts\.check, HTTP 200: "):
         drive(check_contacts([VALID]), answer(body))
 
 
-def test_a_success_of_errors_alone_is_what_they_say() -> None:
+def test_a_success_with_only_errors_raises_their_error() -> None:
     with pytest.raises(RateLimitedError):
         drive(check_contacts([VALID]), answer({"errors": [{"code": 1015, "title": "Too many requests"}]}))
 
@@ -234,12 +234,12 @@ def test_a_success_of_errors_alone_is_what_they_say() -> None:
         ({"inputs": ["1"], "blocking": "maybe"}, "blocking is 'maybe'. It must be 'no_wait' or 'wait'."),
     ],
 )
-def test_what_cannot_be_asked_is_not_sent(arguments: dict[str, Any], told: str) -> None:
+def test_invalid_arguments_are_refused_before_a_request(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         next(check_contacts(**arguments))
 
 
-def test_nothing_personal_shows_where_an_answer_is_printed() -> None:
+def test_the_repr_of_a_response_has_no_personal_data() -> None:
     found = check(*THE_CONTRACTS, {"input": "other"}, asked=[VALID, "+16315550000"])
 
     assert "1631555" not in repr(found) + repr(found.results[VALID])
@@ -254,7 +254,7 @@ def test_nothing_personal_shows_where_an_answer_is_printed() -> None:
         answer({"errors": [{"code": 1009}]}, 400),
     ],
 )
-def test_asking_about_nobody_shows_that_somebody_answers(response: Response) -> None:
+def test_a_check_without_numbers_tests_the_connection(response: Response) -> None:
     _, asked = drive(probe_contacts(), response)
 
     assert [json.loads(request.body or b"")["contacts"] for request in asked] == [[]]
@@ -276,7 +276,7 @@ def test_asking_about_nobody_shows_that_somebody_answers(response: Response) -> 
         ),
     ],
 )
-def test_asking_about_nobody_shows_what_is_wrong(response: Response, kind: type[Exception]) -> None:
+def test_a_check_without_numbers_raises_the_connections_error(response: Response, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         drive(probe_contacts(), response)
 
@@ -285,7 +285,7 @@ THE_IDENTITY = {"hash": "UKD6Y/5SqDU=", "created_timestamp": 1600132094000, "ack
 SINCE = datetime(2020, 9, 15, 1, 8, 14, tzinfo=UTC)
 
 
-def test_an_identity_is_asked_for_and_read_as_the_contract_shows() -> None:
+def test_an_identity_is_requested_and_read_as_documented() -> None:
     identity, asked = drive(get_identity("16315551000"), answer({"contacts": THE_IDENTITY}))
 
     assert identity == Identity("UKD6Y/5SqDU=", SINCE, acknowledged=True)
@@ -309,7 +309,7 @@ def test_an_identity_is_asked_for_and_read_as_the_contract_shows() -> None:
         ({"created_timestamp": "nan"}, Identity("UKD6Y/5SqDU=", None, acknowledged=True)),
     ],
 )
-def test_an_identity_is_read_in_the_types_that_it_may_have(members: dict[str, Any], expected: Identity) -> None:
+def test_an_identity_is_read_in_all_known_types(members: dict[str, Any], expected: Identity) -> None:
     identity, _ = drive(get_identity("16315551000"), answer({"contacts": THE_IDENTITY | members}))
 
     assert identity == expected
@@ -325,12 +325,12 @@ def test_an_identity_is_read_in_the_types_that_it_may_have(members: dict[str, An
         {"contacts": THE_IDENTITY | {"acknowledged": "maybe"}},
     ],
 )
-def test_an_identity_that_is_none_is_an_error(body: object) -> None:
+def test_an_invalid_identity_is_an_error(body: object) -> None:
     with pytest.raises(ContractError, match=r"^whatsapp_business\.identity\.get, HTTP 200: "):
         drive(get_identity("16315551000"), answer(body))
 
 
-def test_an_acknowledgement_is_sent_as_the_contract_shows() -> None:
+def test_an_acknowledgement_is_sent_as_documented() -> None:
     _, asked = drive(acknowledge_identity("+16315551000", "Rc/eg9RQ0JA="), answer(b"null"))
 
     assert asked == [
@@ -346,7 +346,7 @@ def test_an_acknowledgement_is_sent_as_the_contract_shows() -> None:
 
 @pytest.mark.parametrize("body", [b"null", b"{}", b"", b'{"meta": {}}', b'{"errors": []}'])
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_an_acknowledgement_has_many_ways_to_succeed(body: bytes, status: int) -> None:
+def test_an_acknowledgement_accepts_any_body_of_a_success(body: bytes, status: int) -> None:
     assert drive(acknowledge_identity("16315551000", "Rc/eg9RQ0JA="), answer(body, status))[0] is None
 
 
@@ -359,23 +359,23 @@ def test_an_acknowledgement_has_many_ways_to_succeed(body: bytes, status: int) -
         (answer(b"", 409), "another hash"),
     ],
 )
-def test_an_acknowledgement_that_is_refused_says_why(response: Response, told: str) -> None:
+def test_a_refused_acknowledgement_names_the_reason(response: Response, told: str) -> None:
     with pytest.raises(RejectedError, match=told):
         drive(acknowledge_identity("16315551000", "Rc/eg9RQ0JA="), response)
 
 
-def test_an_identity_that_the_server_does_not_know_is_refused() -> None:
+def test_an_identity_of_an_unknown_user_is_an_error() -> None:
     with pytest.raises(RejectedError, match="no identity of this user"):
         drive(get_identity("16315551000"), answer({"errors": [{"code": 1006}]}, 404))
 
 
 @pytest.mark.parametrize("flow", [get_identity(""), acknowledge_identity("nobody", "x"), acknowledge_identity("1", "")])
-def test_an_identity_of_nobody_is_not_asked_for(flow: Flow[Any]) -> None:
+def test_an_identity_of_an_invalid_wa_id_is_not_requested(flow: Flow[Any]) -> None:
     with pytest.raises(ConfigError):
         next(flow)
 
 
-def test_a_code_as_long_as_a_phone_number_is_none():
+def test_a_number_as_long_as_a_phone_number_is_not_an_error_code():
     said = answer({"contacts": [], "errors": [{"code": 12015551001, "title": "odd"}, {"code": 1013, "title": "known"}]})
 
     result, _ = drive(check_contacts(["+12015551001"]), said)

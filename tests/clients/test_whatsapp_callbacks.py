@@ -1,4 +1,4 @@
-"""Webhook deliveries: what of them concerns contacts."""
+"""Webhook deliveries: the parts that concern contacts."""
 
 import json
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ def changed(**members):
     return CHANGE | {"system": CHANGE["system"] | members}
 
 
-def test_results_have_the_form_of_an_answer():
+def test_results_are_read_like_in_responses():
     contacts = [
         {"wa_id": "16315551001", "input": "+1 631 555 1001", "status": "valid"},
         {"input": "6315551002", "status": "invalid"},
@@ -48,17 +48,17 @@ def test_results_have_the_form_of_an_answer():
     )
 
 
-def test_profiles_of_people_who_wrote_are_left_alone():
+def test_profiles_of_messages_are_ignored():
     message = {"from": "16315551000", "id": "x", "text": {"body": "Hello"}, "timestamp": "1602535356", "type": "text"}
 
     assert read(contacts=[PROFILE], messages=[message]) == Callback([], [])
 
 
-def test_a_user_who_has_potentially_changed_is_taken():
+def test_a_potential_change_of_a_user_is_read():
     assert read(messages=[CHANGE]) == Callback([], [CHANGED])
 
 
-def test_one_delivery_may_carry_everything():
+def test_one_delivery_may_contain_all_kinds_of_events():
     result = {"input": "+16315551001", "status": "valid", "wa_id": "16315551001"}
     delivery = read(contacts=[PROFILE, result], messages=[CHANGE], statuses=[{"status": "read"}], errors=[{"code": 1}])
 
@@ -77,16 +77,16 @@ def test_one_delivery_may_carry_everything():
         {},
     ],
 )
-def test_what_concerns_no_contact_is_passed_over(members):
+def test_events_that_do_not_concern_contacts_are_skipped(members):
     assert read(**members) == Callback([], [])
 
 
-def test_the_sender_of_a_system_message_is_its_user_where_it_names_none():
+def test_a_system_message_without_a_user_is_about_its_sender():
     assert read(messages=[changed(user=None)]).identities == [CHANGED]
 
 
 @pytest.mark.parametrize("timestamp", [None, "soon", "", {}, "inf", 1e300])
-def test_a_change_without_a_time_is_one(timestamp):
+def test_a_change_without_a_time_is_read(timestamp):
     (change,) = read(messages=[CHANGE | {"timestamp": timestamp}]).identities
 
     assert change == IdentityChange("16315553601", "Rc/eg9RQ0JA=", None)
@@ -99,12 +99,12 @@ def test_text_that_databases_refuse_is_replaced():
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"[" * 100_000, b'{"a":1}}'])
-def test_a_body_that_is_no_object_is_an_error_that_tells_nothing_of_it(body):
+def test_a_body_that_is_not_an_object_is_an_error_that_does_not_quote_it(body):
     with pytest.raises(ContractError, match=r"^whatsapp_business\.callback: The callback is not a JSON object"):
         parse_callback(body)
 
 
-def test_nothing_personal_shows_where_a_callback_is_printed():
+def test_the_repr_of_a_callback_has_no_personal_data():
     delivery = read(messages=[CHANGE], contacts=[{"input": "+16315551001", "status": "valid", "wa_id": "16315551001"}])
 
     assert "1631555" not in repr(delivery)

@@ -1,4 +1,4 @@
-"""Errors of the WhatsApp Business API: try again, log in, or stop."""
+"""Errors of the WhatsApp Business API: retry, log in again, or give up."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_a_code_has_its_class(code, kind):
 
 
 @pytest.mark.parametrize("code", [code for code, kind in CLASSES.items() if issubclass(kind, TransientError)])
-def test_what_can_change_is_tried_again_whatever_its_status(code):
+def test_transient_errors_are_retried_with_any_status(code):
     assert {normalize_status(failed(status, {"code": code})).status for status in (400, 403, 404, 422)} <= {
         429,
         500,
@@ -47,32 +47,32 @@ def test_what_can_change_is_tried_again_whatever_its_status(code):
 
 
 @pytest.mark.parametrize("code", [code for code, kind in CLASSES.items() if not issubclass(kind, TransientError)])
-def test_what_cannot_change_is_not_tried_again_whatever_its_status(code):
+def test_permanent_errors_are_not_retried_with_any_status(code):
     assert {normalize_status(failed(status, {"code": code})).status for status in (500, 502, 503)} == {400}
     assert normalize_status(failed(404, {"code": code})).status == 404
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_a_status_that_says_it_all_is_left_alone(status):
+def test_an_unambiguous_status_is_unchanged(status):
     assert {normalize_status(failed(status, {"code": code})).status for code in CLASSES} == {status}
 
 
 @pytest.mark.parametrize("status", [200, 201, 302, 400, 403, 404, 500, 502, 503])
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b'{"errors": [{"code": 480}]}'])
-def test_without_a_code_that_is_known_the_status_counts(status, body):
+def test_without_a_known_code_the_status_counts(status, body):
     response = Response(status, {}, body)
 
     assert normalize_status(response) is response
 
 
-def test_of_several_errors_the_one_that_is_for_good_counts():
+def test_if_there_are_several_errors_the_permanent_one_counts():
     response = failed(500, {"code": 1014}, {"code": 1024})
 
     assert normalize_status(response).status == 400
     assert isinstance(error_from_response(response, CHECK), AuthError)
 
 
-def test_an_internal_error_that_says_it_exists_already_is_for_good():
+def test_an_internal_error_that_says_it_already_exists_is_permanent():
     response = failed(
         400, {"code": 1014, "title": "Internal error", "details": "Unable to create user. Already exist?"}
     )
@@ -86,12 +86,12 @@ def of_360dialog(message, status=400):
 
 
 @pytest.mark.parametrize("message", ["You exceeded the limit of requests", "Rate limit exceeded", "rate limit hit"])
-def test_360dialogs_own_rate_limit_is_one_although_it_says_400(message):
+def test_360dialogs_rate_limit_with_400_is_a_rate_limit(message):
     assert normalize_status(of_360dialog(message)).status == 429
     assert isinstance(error_from_response(of_360dialog(message), CHECK), RateLimitedError)
 
 
-def test_360dialogs_other_refusals_are_for_good():
+def test_360dialogs_other_refusals_are_permanent():
     response = of_360dialog("This account is disabled")
 
     assert normalize_status(response) is response
@@ -100,7 +100,7 @@ def test_360dialogs_other_refusals_are_for_good():
     )
 
 
-def test_360dialogs_bad_key_is_one():
+def test_360dialogs_invalid_key_is_an_auth_error():
     response = failed(401, meta={"success": False, "httpCode": 404, "developerMessage": "Invalid api key"})
 
     assert isinstance(error_from_response(response, CHECK), AuthError)
@@ -119,7 +119,7 @@ def test_360dialogs_bad_key_is_one():
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"Invalid WhatsApp Token", b"<html>"])
-def test_an_answer_without_a_code_is_judged_by_its_status(status, kind, told, body):
+def test_a_response_without_a_code_is_classified_by_its_status(status, kind, told, body):
     error = error_from_response(Response(status, {}, body), CHECK)
 
     assert (type(error), error.status, error.operation) == (kind, status, CHECK)
@@ -135,7 +135,7 @@ def test_an_answer_without_a_code_is_judged_by_its_status(status, kind, told, bo
         {"meta": {"version": "2.27.8"}, "errors": [None, "odd", {"code": 1024}]},
     ],
 )
-def test_errors_are_found_in_every_form_that_was_seen(body):
+def test_errors_are_found_in_every_known_form(body):
     error = error_from_response(failed(400, **body), CHECK)
 
     assert isinstance(error, AuthError)

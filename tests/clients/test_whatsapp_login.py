@@ -1,4 +1,4 @@
-"""Logging in: what is sent, every way in which the end of a token is written, and when it is time for the next."""
+"""Logins: the request, the formats of a token's expiry, and renewal."""
 
 import base64
 from datetime import UTC, datetime, timedelta, timezone
@@ -44,7 +44,7 @@ def test_a_login_sends_name_and_password_by_http_basic_and_no_body():
         (None, None),
     ],
 )
-def test_every_form_of_an_end_is_read_and_one_that_cannot_be_is_no_failure(text, moment):
+def test_every_format_of_an_expiry_is_read_and_an_unreadable_one_is_ignored(text, moment):
     token, _ = drive(login("a", "b"), granted(text))
 
     assert token == Token("example-token", moment, None)
@@ -58,14 +58,14 @@ def test_users_may_be_an_object(status):
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
-def test_a_password_that_has_to_be_changed_first_is_said_so(status):
+def test_a_password_that_must_be_changed_is_an_error_that_says_so(status):
     changed = {"errors": [{"code": 1024, "title": "Password change required"}]}
 
     with pytest.raises(AuthError, match=r"password must be changed before it can be used\. Log in once manually"):
         drive(login("admin", "b"), answer(changed, status))
 
 
-def test_a_login_that_is_not_accepted_is_said_so():
+def test_a_refused_login_is_an_error_that_says_so():
     denied = {"errors": [{"code": 1005, "title": "Access denied", "details": "Invalid credentials."}]}
 
     with pytest.raises(AuthError, match=r"^whatsapp_business\.login, HTTP 401: The server denied access"):
@@ -81,7 +81,7 @@ def test_a_success_without_a_token_is_an_error(body):
         drive(login("a", "b"), answer(body))
 
 
-def test_neither_a_token_nor_a_login_shows_where_it_is_printed():
+def test_reprs_of_tokens_and_logins_hide_secrets():
     _, asked = drive(login("somebody", "something"), granted())
 
     assert "example-token" not in repr(Token("example-token"))
@@ -117,24 +117,24 @@ def test_a_token_is_renewed_before_it_expires(life, used):
     assert lasts(kept(expires_at=NOW + life)) == used
 
 
-def test_a_servers_clock_may_differ():
+def test_the_servers_clock_may_differ():
     ahead = NOW + timedelta(days=400)
 
     assert lasts(kept(expires_at=ahead + timedelta(hours=1), server_time=ahead)) == timedelta(minutes=55)
 
 
 @pytest.mark.parametrize("given", [{}, {"expires_at": NOW - timedelta(days=1)}])
-def test_a_token_whose_end_makes_no_sense_is_used_for_six_days(given):
+def test_a_token_with_an_implausible_expiry_is_used_for_six_days(given):
     assert lasts(kept(**given)) == timedelta(days=6, minutes=-5)
 
 
-def test_an_end_may_be_in_any_zone():
+def test_an_expiry_may_be_in_any_time_zone():
     end = (NOW + timedelta(hours=1)).astimezone(timezone(timedelta(hours=5, minutes=30)))
 
     assert lasts(kept(expires_at=end)) == timedelta(minutes=55)
 
 
-def test_the_newest_token_is_the_one_in_use():
+def test_the_newest_token_is_used():
     token = kept()
 
     assert token.keep(Token("next-example-token"), NOW) == "next-example-token"
@@ -142,7 +142,7 @@ def test_the_newest_token_is_the_one_in_use():
 
 
 @pytest.mark.parametrize("offset", [timedelta(0), timedelta(hours=-5)])
-def test_a_token_that_never_ends_is_in_use_for_a_year(offset):
+def test_a_token_that_never_expires_is_used_for_a_year(offset):
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(offset))
 
     token = kept(expires_at=end, server_time=NOW - timedelta(days=900))

@@ -1,4 +1,4 @@
-"""When a check is finished, when to ask again, and what its answer is worth."""
+"""Statuses of checks: which are final, when to request again, and how reliable they are."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ def test_three_statuses_are_final(status):
 
 
 @pytest.mark.parametrize("status", ["processing", "pending", "unknown", "", "Valid"])
-def test_any_other_word_is_not(status):
+def test_any_other_status_is_not_final(status):
     assert not is_resolved(status)
 
 
@@ -31,7 +31,7 @@ def test_a_pause_is_never_shorter_than_five_seconds_nor_longer_than_two_minutes(
     assert timedelta(seconds=5) <= next_pause(attempt, jitter) <= timedelta(minutes=2)
 
 
-def test_those_who_wait_do_not_ask_at_once():
+def test_waiting_tasks_do_not_request_all_at_once():
     assert len({next_pause(1, jitter / 100) for jitter in range(100)}) == 100
 
 
@@ -60,5 +60,5 @@ def test_retry_after_is_a_lower_bound(retry_after, jitter, pause):
         ("v2", None),
     ],
 )
-def test_from_v2_43_on_valid_says_nothing(version, reliable):
+def test_from_v2_43_valid_is_not_reliable(version, reliable):
     assert status_is_reliable(version) is reliable

@@ -1,4 +1,4 @@
-"""The fake server does what the other tests rely on."""
+"""Self-test of the fake server."""
 
 import http.client
 
@@ -18,13 +18,13 @@ def ask(wire, *requests):
     return answers
 
 
-def test_it_answers_in_the_order_it_was_told_and_then_by_default(wire):
+def test_it_sends_queued_responses_in_order_and_then_the_default(wire):
     wire.will(Answer(503, b"no"), Answer(201, b"yes"))
 
     assert ask(wire, ("GET", "/a"), ("GET", "/b"), ("GET", "/c")) == [(503, b"no"), (201, b"yes"), (200, b"{}")]
 
 
-def test_it_remembers_what_it_was_asked_and_over_how_many_lines(wire):
+def test_it_records_requests_and_connections(wire):
     ask(wire, ("GET", "/a?b=c"), ("POST", "/d"))
 
     assert [(asked.method, asked.path, asked.body) for asked in wire.asked] == [
@@ -35,7 +35,7 @@ def test_it_remembers_what_it_was_asked_and_over_how_many_lines(wire):
     assert wire.lines == 1
 
 
-def test_it_drops_the_line(wire):
+def test_it_drops_the_connection(wire):
     wire.will(DROP)
 
     with pytest.raises(http.client.RemoteDisconnected):
@@ -44,7 +44,7 @@ def test_it_drops_the_line(wire):
 
 
 @pytest.mark.parametrize("answer", [Answer(body=b"0123456789", cut=4), chunked(b"0123", is_ended=False)])
-def test_it_cuts_an_answer_off(wire, answer):
+def test_it_cuts_a_response(wire, answer):
     wire.will(answer)
 
     with pytest.raises(http.client.IncompleteRead) as caught:
@@ -52,7 +52,7 @@ def test_it_cuts_an_answer_off(wire, answer):
     assert caught.value.partial == b"0123"
 
 
-def test_it_answers_in_chunks(wire):
+def test_it_sends_chunked_responses(wire):
     wire.will(chunked(b"01", b"23"))
 
     assert ask(wire, ("GET", "/"), ("GET", "/")) == [(200, b"0123"), (200, b"{}")]

@@ -1,4 +1,4 @@
-"""The canonical form of one contact after the other is that of each alone, whatever fields they have."""
+"""The canonical forms of a series of contacts equal those of each contact alone, with any fields."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def taught(*usual: bytes, counter: FieldCounter | None = None) -> CanonicalForms
 
 @settings(max_examples=40)
 @given(st.lists(contacts, min_size=1, max_size=3), st.lists(contacts, max_size=5), st.randoms())
-def test_forms_are_those_of_each_contact_alone(
+def test_forms_equal_those_of_each_contact_alone(
     usual: list[dict[str, Any]], others: list[dict[str, Any]], random: Any
 ) -> None:
     mixed = [{name: random.choice(usual).get(name, value) for name, value in one.items()} for one in usual + others]
@@ -63,7 +63,7 @@ def test_numbers_keep_their_digits_and_errors_their_reasons(usual: bytes, text: 
     assert form(taught(usual), text) == form(canonical, text)
 
 
-def test_of_repeated_keys_the_last_counts() -> None:
+def test_the_last_of_repeated_keys_counts() -> None:
     forms = taught(b'{"n":"x","d":{"a":"x"}}')
     for text in (b'{"n":"x","n":null}', b'{"n":null,"n":"x"}', b'{"d":{"a":"x"},"d":{}}', b'{"n":1,"n":"x"}'):
         assert forms(text) == canonical(text)
@@ -84,7 +84,7 @@ def test_fields_are_counted_as_in_each_contact_alone(usual: list[dict[str, Any]]
     assert counter.observed() == plain.observed()
 
 
-def test_names_without_end_take_no_more_memory() -> None:
+def test_endless_new_names_take_no_more_memory() -> None:
     forms = CanonicalForms()
     for number in range(20 * FIRST_CONTACTS):
         text = f'{{"uuid":"u","details":{{"n{number}":"x"}}}}'.encode()
@@ -93,7 +93,7 @@ def test_names_without_end_take_no_more_memory() -> None:
     assert forms._fields == {}
 
 
-def test_no_struct_is_made_where_fields_without_a_value_are_left_out() -> None:
+def test_no_struct_is_created_if_fields_without_a_value_are_omitted() -> None:
     """It would take up to four times as long."""
     sparse = [json.dumps({"uuid": "u", "details": {f"n{number}": "x"}}).encode() for number in range(40)]
     assert taught(*sparse)._struct is None

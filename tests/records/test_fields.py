@@ -1,4 +1,4 @@
-"""Selective fields: what is left of a contact, whatever it looks like."""
+"""Selective fields: the remaining fields of contacts and rejects of any form."""
 
 import json
 from datetime import UTC, datetime
@@ -52,19 +52,19 @@ def selected(selection, contact):
         (including("uuid"), KEYS),
     ],
 )  # fmt: skip
-def test_what_is_left_of_a_contact(selection, expected):
+def test_selected_fields_of_a_contact(selection, expected):
     assert selected(selection, BOB) == expected
 
 
 @pytest.mark.parametrize("value", ["bob", ["bob"], [{"name": "bob"}], 7])
-def test_a_value_in_place_of_an_object_is_left_out_as_a_whole(value):
+def test_a_value_in_place_of_an_object_is_left_out_completely(value):
     contact = {**BOB, "details": value}
     assert "details" not in selected(excluding("details.name"), contact)
     assert "details" not in selected(including("details.current_savings"), contact)
 
 
 @given(st.dictionaries(NAMES, VALUES), PATHS)
-def test_exactly_the_selected_values_are_left(contact, fields):
+def test_exactly_the_selected_values_remain(contact, fields):
     paths = {tuple(field.split(".")) for field in fields}
     included = {(path, value) for path, value in leaves(contact) if path[0] in NEEDED_FIELDS or starts(path, paths)}
     rest = {(path, value) for path, value in leaves(contact) if not starts(path, paths)}
@@ -109,7 +109,7 @@ def test_numbers_keep_their_digits():
 @pytest.mark.parametrize(
     "body", [b'bob, "id": "7"', b'[{"id": "7", "name": "bob"}]', b'{"id": "7", "name": "bob", "n": NaN}']
 )
-def test_of_a_reject_that_is_not_an_object_the_ids_remain(body):
+def test_the_ids_of_a_reject_that_is_not_an_object_remain(body):
     reject = excluding("name").apply_to_reject(Reject("not JSON", body))
     assert reject == Reject("not JSON (fields left out)", b'{"id":"7"}')
 

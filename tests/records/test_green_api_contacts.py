@@ -1,4 +1,4 @@
-"""One answer of GREEN-API becomes a snapshot, and one odd contact never costs the others."""
+"""A response of GREEN-API becomes a snapshot. A malformed contact does not affect the others."""
 
 import json
 import tracemalloc
@@ -170,7 +170,7 @@ def test_an_id_may_occur_twice():
         (b'{"id":"' + b"9" * 256 + b'"}', "the id is longer than 255 characters"),
     ],
 )
-def test_a_malformed_row_is_rejected_without_the_rows_beside_it(odd, reason):
+def test_a_malformed_row_is_rejected_without_other_rows(odd, reason):
     snapshot = parse_snapshot(listed(SOUND, odd, SOUND))
 
     assert [record.contact_id for record in snapshot.records(NOON)] == ["11001234567@c.us"] * 2
@@ -265,7 +265,7 @@ def test_ids_of_rejected_contacts_are_known():
     assert parse_snapshot(listed(SOUND)).rejected_ids == frozenset()
 
 
-def test_of_repeated_ids_the_last_counts():
+def test_the_last_of_repeated_ids_counts():
     snapshot = parse_snapshot(listed(b'{"id":null,"name":"x","id":"a"}', b'{"id":"b","id":null}'))
 
     assert [record.contact_id for record in snapshot.records(NOON)] == ["a"]
@@ -273,7 +273,7 @@ def test_of_repeated_ids_the_last_counts():
     assert [reject.reason for reject in snapshot.rejects] == ["no id"]
 
 
-def test_an_id_that_is_unreadable_may_be_that_of_any_contact():
+def test_an_unreadable_id_may_be_any_contacts():
     snapshot = parse_snapshot(listed(SOUND, rb'{"id":"\x","sender":{"id":"a"}}'))
 
     assert (snapshot.rejected_ids, has_unidentified(snapshot.rejects)) == ({"a"}, True)
@@ -287,7 +287,7 @@ def test_a_reject_without_an_id_is_unidentified(row, nameless):
     assert has_unidentified(parse_snapshot(listed(SOUND, row)).rejects) is nameless
 
 
-def test_the_repr_of_a_snapshot_shows_nothing_personal():
+def test_the_repr_of_a_snapshot_has_no_personal_data():
     snapshot = parse_snapshot(listed(SOUND, b'{"name":"Ivan"}'))
     (page,) = snapshot.pages(NOON)
 

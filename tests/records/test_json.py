@@ -1,4 +1,4 @@
-"""The canonical form, its hash, and the repair of what databases refuse."""
+"""The canonical form, its hash, and the repair of text that databases refuse."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def without_nulls(value: Any) -> Any:
 
 
 @given(objects)
-def test_the_canonical_form_keeps_everything_but_null_members(record: dict[str, Any]) -> None:
+def test_the_canonical_form_keeps_everything_except_nulls(record: dict[str, Any]) -> None:
     assert json.loads(canonical(json.dumps(record).encode())) == without_nulls(record)
 
 
@@ -92,7 +92,7 @@ def test_numbers_of_any_size_keep_their_digits(number: str, kept: str) -> None:
         (b'{"n":', "not JSON"),
     ],
 )
-def test_what_no_database_holds_has_no_canonical_form(text: bytes, reason: str) -> None:
+def test_numbers_that_databases_cannot_store_have_no_canonical_form(text: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}$"):
         canonical(text)
 
@@ -162,7 +162,7 @@ def test_anything_else_is_not_a_time(value: object) -> None:
 
 
 @given(objects, st.sampled_from([b"NaN", b"1e99999999999999999999", b"[" * 2000 + b"]" * 2000, b"tru"]))
-def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any], odd: bytes) -> None:
+def test_a_value_that_cannot_be_decoded_does_not_affect_others(record: dict[str, Any], odd: bytes) -> None:
     text = json.dumps(record).encode()
     rows = b'[%s, {"odd": %s, "record": %s}]' % (text, odd, text)
 
@@ -172,7 +172,7 @@ def test_a_value_that_cannot_be_decoded_costs_no_other_one(record: dict[str, Any
 @pytest.mark.parametrize(
     "text", [b'{"a":1,"a":1}', b'{"a":[{"b":1,"\\u0062":2}]}', b'{"a":1,"n":[1e5,1e5,1e5,1e5,1e5,1e5],"a":1}']
 )
-def test_repeated_keys_are_found_whatever_else_is_written_longer(text: bytes) -> None:
+def test_repeated_keys_are_found_despite_escapes_and_longer_numbers(text: bytes) -> None:
     assert has_repeated_keys(text)
 
 

@@ -1,4 +1,4 @@
-"""Fields replaced by what stands for them: the same in every feed, and nothing of them left."""
+"""Pseudonyms replace fields: the same in every feed, and without a trace of the original value."""
 
 import hashlib
 import hmac
@@ -77,7 +77,7 @@ def test_the_pseudonym_of_an_identifier_field(value, expected):
 
 
 @pytest.mark.parametrize("name", ["+44 (6234) 567-00", "44623456700", "44623456700@c.us", "٤٤٦٢٣٤٥٦٧٠٠"])
-def test_a_name_that_is_chosen_to_look_like_a_number_finds_no_number(name):
+def test_a_name_that_looks_like_a_number_does_not_have_its_pseudonym(name):
     bob = page_of({**BOB, "details": {"name": name, "whatsapp_id": "44623456799"}})
     ann = parse_snapshot(json.dumps([{"id": "44623456700@c.us", "name": name, "contactName": name}]).encode())
     fields = ("details.name", "details.whatsapp_id", "id", "name", "contactName")
@@ -100,7 +100,7 @@ def test_equal_values_of_different_fields_have_different_pseudonyms(value, field
     assert pseudonym != pseudonyms("id").value("id", value, ["id"])
 
 
-def test_a_digit_of_another_script_is_no_part_of_an_id():
+def test_a_digit_of_another_script_is_not_part_of_an_id():
     assert pseudonyms("id").value("id", "\u0665\u06655511987654321", ["id"]) != joined("5511987654321")
 
 
@@ -167,7 +167,7 @@ def test_a_field_of_a_reject_is_pseudonymized():
 
 
 @pytest.mark.parametrize("details", ["bob", ["bob"], [{"name": "bob"}], '{"name": "bob"}', 7])
-def test_a_value_in_place_of_the_expected_object_is_replaced_as_a_whole(details):
+def test_a_value_in_place_of_the_expected_object_is_replaced_completely(details):
     landed = pseudonyms("details.name").apply(json.dumps({"id": 1, "details": details}).encode(), [])
 
     assert json.loads(landed) == {"id": 1, "details": pseudonyms("x").value("details", details)}
@@ -202,6 +202,6 @@ def test_invalid_fields_are_refused(fields):
 
 
 @pytest.mark.parametrize("secret", [b"", b"a", b"fifteen bytes.."])
-def test_a_secret_has_16_bytes_at_least(secret):
+def test_a_secret_has_at_least_16_bytes(secret):
     with pytest.raises(ConfigError, match="shorter than 16 bytes"):
         Pseudonymizer(secret, ["name"])

@@ -1,4 +1,4 @@
-"""A page of contacts becomes landed texts, and one odd contact never costs the others."""
+"""A page of contacts becomes records. A malformed contact does not affect the others."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_body_that_is_not_a_page_is_refused(body: bytes) -> None:
         (b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","n":' + b"[" * 700 + b"]" * 700 + b"}", "nested too deeply"),
     ],
 )
-def test_a_malformed_contact_is_rejected_without_the_contacts_beside_it(odd: bytes, reason: str) -> None:
+def test_a_malformed_contact_is_rejected_without_other_contacts(odd: bytes, reason: str) -> None:
     records, rejects = parse_page(page(SOUND, odd, SOUND)).records()
 
     assert [record.contact_id for record in records] == ["sound", "sound"]
@@ -150,9 +150,7 @@ def test_text_that_databases_refuse_is_repaired_and_flagged(odd: bytes) -> None:
         ({"uuid": "u", "number_id": [1]}, "u", None),
     ],
 )
-def test_ids_are_read_whatever_the_other_fields_are(
-    contact: dict[str, Any], contact_id: str, wa_id: str | None
-) -> None:
+def test_ids_are_read_with_any_other_fields(contact: dict[str, Any], contact_id: str, wa_id: str | None) -> None:
     body = page(json.dumps({"updated_at": "2022-09-12T08:30:00Z", **contact}).encode())
 
     assert [(record.contact_id, record.wa_id) for record in parse_page(body).records()[0]] == [(contact_id, wa_id)]
@@ -239,12 +237,12 @@ def test_an_odd_value_rejects_only_its_contact(odd: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("cursor", ['"\\ud800"', '"a\\udfffb"', f'"{"c" * 8_001}"'])
-def test_a_cursor_that_no_path_can_hold_refuses_the_page(cursor: str) -> None:
+def test_a_page_with_a_cursor_that_fits_in_no_path_is_refused(cursor: str) -> None:
     with pytest.raises(ValueError, match=r"^paging\.next cannot be sent back$"):
         parse_page(page(SOUND, ending=f',"paging":{{"next":{cursor}}}'.encode()))
 
 
-def test_a_number_that_no_database_holds_rejects_only_its_contact() -> None:
+def test_a_number_that_databases_cannot_store_rejects_only_its_contact() -> None:
     contact = b'{"uuid":"u","updated_at":"2022-09-12T08:30:00Z","details":1e200000}'
     parsed = parse_page(page(contact, json.dumps(BOB).encode()))
     records, rejects = parsed.records()

@@ -1,4 +1,4 @@
-"""Windows are half-open, aware and in UTC; a run's window comes from exactly one place."""
+"""Windows are half-open, timezone-aware and in UTC; a run's window has exactly one source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_formatted_time_reads_back(moment: datetime) -> None:
 
 
 @given(moments, moments)
-def test_formatted_times_sort_as_times_do(one: datetime, other: datetime) -> None:
+def test_formatted_times_sort_like_times(one: datetime, other: datetime) -> None:
     assert (format_time(one) < format_time(other)) == (one < other)
 
 
@@ -48,7 +48,7 @@ def test_anything_else_is_not_an_iso_time(text: str) -> None:
         parse_time(text)
 
 
-def test_a_window_is_kept_in_utc() -> None:
+def test_a_window_is_converted_to_utc() -> None:
     berlin = timezone(timedelta(hours=2))
 
     window = Window(datetime(2022, 9, 12, 2, tzinfo=berlin), TUESDAY)
@@ -78,7 +78,7 @@ def test_a_naive_or_reversed_window_is_refused_by_name(start: datetime, end: dat
 
 
 @given(st.integers(1, 90), st.integers(1, 40))
-def test_slices_share_their_borders_and_cover_the_window(days: int, slice_days: int) -> None:
+def test_slices_are_adjacent_and_cover_the_window(days: int, slice_days: int) -> None:
     window = Window(MONDAY, MONDAY + timedelta(days=days))
 
     slices = list(window.split(timedelta(days=slice_days)))
@@ -105,7 +105,7 @@ def test_the_window_of_a_run_is_its_data_interval() -> None:
     assert choose(interval=(MONDAY, TUESDAY)) == Window(MONDAY, TUESDAY)
 
 
-def test_explicit_times_come_before_the_interval() -> None:
+def test_explicit_times_take_precedence_over_the_interval() -> None:
     chosen = choose(start="2022-09-01T00:00:00Z", end="2022-09-02T00:00:00Z", interval=(MONDAY, TUESDAY))
 
     assert chosen == Window(datetime(2022, 9, 1, tzinfo=UTC), datetime(2022, 9, 2, tzinfo=UTC))

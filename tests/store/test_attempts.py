@@ -1,4 +1,4 @@
-"""Attempts end honestly: failed with the error's class, deferred until a time, or lost when they fall silent."""
+"""Attempts end as failed with the error's class, deferred until a time, or lost without a heartbeat."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_next_attempt_resumes_from_a_failed_one_which_stays_failed(landing):
     assert landing.rows(STATES) == [("failed", "ServerError"), ("failed", "ServerError"), ("running", None)]
 
 
-def test_what_was_complete_after_a_failed_attempt_is_synced_from_its_start(landing):
+def test_a_window_that_was_completed_after_a_failed_attempt_is_synced_from_its_start(landing):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     first.fail("ServerError")
@@ -82,7 +82,7 @@ def test_what_was_complete_after_a_failed_attempt_is_synced_from_its_start(landi
     assert landing.begin().resume_from is None
 
 
-def test_it_beats(landing, clock, monkeypatch):
+def test_an_attempt_stores_heartbeats(landing, clock, monkeypatch):
     monkeypatch.setattr(attempts, "BEAT_EVERY_S", 0.01)
     extraction, beat = landing.begin(), "SELECT count(*) FROM wacontacts_extraction WHERE heartbeat_at > started_at"
     with attempts.recorded(extraction):
@@ -103,7 +103,9 @@ def test_it_beats(landing, clock, monkeypatch):
         (2 * HOUR, HOUR, "lost"),
     ],
 )
-def test_silence_shows_as_lost_unless_it_is_deferred(landing, clock, feeds_of, *, silent_for, deferred_for, state):
+def test_an_attempt_without_heartbeats_is_lost_unless_it_is_deferred(
+    landing, clock, feeds_of, *, silent_for, deferred_for, state
+):
     extraction = landing.begin()
     if deferred_for:
         extraction.defer(deferred_for)
@@ -134,7 +136,7 @@ def test_a_lost_attempt_of_another_task_fails_when_the_account_is_synced_next(la
     assert landing.rows(STATES) == [("failed", "Lost"), ("running", None), ("running", None)]
 
 
-def test_iterations_of_a_loop_are_attempts_of_their_own(landing):
+def test_iterations_of_a_loop_are_separate_attempts(landing):
     iterations = [TaskInstanceKey("dag", "run", "task", -1, "region", index) for index in (0, 1)]
     first = landing.begin(task=iterations[0])
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
@@ -142,14 +144,14 @@ def test_iterations_of_a_loop_are_attempts_of_their_own(landing):
     assert landing.begin(task=iterations[0]).resume_from == MONDAY + HOUR
 
 
-def test_a_task_instance_s_region_is_part_of_its_key_where_airflow_has_one():
+def test_the_region_of_a_task_instance_is_part_of_its_key():
     known = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": None}
     plain, looped = SimpleNamespace(**known), SimpleNamespace(**known, region_id="loop", region_index=3)
     assert TaskInstanceKey.from_task_instance(plain) == ("dag", "run", "task", -1, None, None)
     assert TaskInstanceKey.from_task_instance(looped) == ("dag", "run", "task", -1, "loop", 3)
 
 
-def test_forgetting_an_account_removes_its_rows_and_no_others(landing):
+def test_forgetting_an_account_removes_only_its_rows(landing):
     for account in ("main", "other"):
         extraction = landing.begin(account=account)
         landing.land(extraction, landing.record("a", wa_id="1"), landing.record("b"))
@@ -178,7 +180,7 @@ def test_an_account_is_not_forgotten_while_an_attempt_runs_or_if_there_is_none(l
     assert forget_account(landing.store.context, "turn", "main").extractions == 1
 
 
-def test_other_accounts_land_while_one_is_forgotten(postgres_landing):
+def test_other_accounts_are_loaded_while_one_is_forgotten(postgres_landing):
     postgres_landing.begin().finish()
     with postgres_landing.engine.begin() as busy:
         postgres_landing.store.context.locks.writer_lock(busy)
@@ -186,7 +188,7 @@ def test_other_accounts_land_while_one_is_forgotten(postgres_landing):
         assert forget_account(postgres_landing.store.context, "turn", "main").extractions == 1
 
 
-def test_an_attempt_that_was_thought_dead_lands_nothing_for_a_forgotten_account(landing, clock):
+def test_a_lost_attempt_that_wakes_loads_nothing_for_a_forgotten_account(landing, clock):
     zombie = landing.begin()
     clock.now += HOUR
     forget_account(landing.store.context, "turn", "main")

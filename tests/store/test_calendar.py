@@ -1,4 +1,4 @@
-"""The calendar of an account: what each of its cells says, and that it says the worst that happened in it."""
+"""The calendar of an account: each cell shows the worst state of its intervals."""
 
 from datetime import timedelta
 
@@ -64,14 +64,14 @@ def test_days_are_complete_late_missing_failed_running_or_not_due(landing):
     assert states(landing, -1, 8, now=NOW + DAY)[7] == ("failed", 0), "an attempt that is silent is lost"
 
 
-def test_a_gap_that_begins_or_ends_elsewhere_is_one_within_the_span_too(landing):
+def test_a_gap_that_extends_beyond_the_span_is_shown_within_it(landing):
     sync(landing, 0, 1)
     sync(landing, 5, 6)
 
     assert states(landing, 2, 4) == [("gap", 0), ("gap", 0)]
 
 
-def test_a_retry_that_completes_heals_a_day(landing):
+def test_a_complete_retry_completes_a_day(landing):
     sync(landing, 0, 1)
     sync(landing, 1, 2, state="failed")
     sync(landing, 1, 2)
@@ -79,14 +79,14 @@ def test_a_retry_that_completes_heals_a_day(landing):
     assert [state for state, _ in states(landing, 0, 2)] == ["complete", "complete"]
 
 
-def test_an_hour_is_as_good_as_its_window(landing):
+def test_an_hour_has_the_state_of_its_window(landing):
     sync(landing, 0, 1)
     sync(landing, 1.5, 2)
 
     assert [state for state, _ in states(landing, 1, 2, HOUR)] == ["gap"] * 12 + ["complete"] * 12
 
 
-def test_a_long_window_covers_what_lies_between_short_ones(landing):
+def test_a_long_window_covers_gaps_between_short_ones(landing):
     """In whatever order they start: an interval reaches as far as the longest of its windows."""
     for start, end in ((0, 4), (0.5, 1), (2, 2.5), (4, 4.5), (5, 6)):
         sync(landing, start, end)
@@ -94,7 +94,7 @@ def test_a_long_window_covers_what_lies_between_short_ones(landing):
     assert [state for state, _ in states(landing, 0, 6)] == [*["complete"] * 4, "gap", "complete"]
 
 
-def test_days_are_utc_whatever_the_time_zone_of_the_database_is(postgres_url, dump_store):
+def test_days_are_utc_with_any_time_zone_of_the_database(postgres_url, dump_store):
     engine = create_engine(f"{postgres_url}?options=-ctimezone%3DPacific/Auckland")
     landing = Landing(engine, dump_store)
     sync(landing, 0, 1, contacts=3)

@@ -1,4 +1,4 @@
-"""The change log: what it says of each version, and that a follower misses nothing of it."""
+"""The change log: the kind of each change, and readers that follow it miss nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_contact_is_new_once_and_then_changed(landing):
     assert log(landing) == [("new", "bob"), ("new", "eve"), ("changed", "bob")]
 
 
-def test_a_version_that_is_seen_again_is_no_change(landing):
+def test_a_version_that_is_seen_again_is_not_a_change(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("bob"))
     landing.land(extraction, landing.record("bob"), extracted_at=MONDAY + 9 * DAY)
@@ -50,7 +50,7 @@ def test_a_version_older_than_the_current_one_is_late(landing):
     assert log(landing) == [("new", "bob"), ("late", "bob")]
 
 
-def test_of_several_versions_of_one_commit_the_latest_is_judged_and_the_others_are_late(landing):
+def test_only_the_latest_of_several_versions_in_a_commit_is_not_late(landing):
     landing.land(landing.begin(), landing.record("bob", MONDAY, v=1), landing.record("bob", TUESDAY, v=2))
     found = landing.rows("SELECT change_kind, updated_at FROM wacontacts_change ORDER BY updated_at")
     assert [kind for kind, _ in found] == ["late", "new"]
@@ -67,7 +67,7 @@ def test_a_change_has_the_columns_of_its_version(landing):
     assert change[-2:] == (extraction.extraction_id, "1")
 
 
-def test_a_contact_of_a_snapshot_goes_and_returns(book):
+def test_a_contact_of_a_snapshot_is_gone_and_returned(book):
     book.land(MONDAY, ("1@c.us", "Ann"), ("2@c.us", "Ben"), ("3@c.us", "Eve"), ("4@c.us", "Dan"), ("5@c.us", "Joe"))
     book.land(TUESDAY, ("1@c.us", "Ann"), ("2@c.us", "Ben"), ("3@c.us", "Eve"), ("4@c.us", "Dan"))
     book.land(WEDNESDAY, ("1@c.us", "Anna"), ("2@c.us", "Ben"), ("3@c.us", "Eve"), ("4@c.us", "Dan"), ("5@c.us", "Joe"))
@@ -77,7 +77,7 @@ def test_a_contact_of_a_snapshot_goes_and_returns(book):
     assert sorted(kinds[6:]) == [("changed", "1@c.us"), ("returned", "5@c.us")]
 
 
-def test_an_erased_version_leaves_its_id_alone(landing):
+def test_an_erased_version_leaves_only_its_id(landing):
     landing.land(landing.begin(), landing.record("bob", wa_id="1"), landing.record("eve"))
     (version_id,) = landing.rows("SELECT version_id FROM wacontacts_version WHERE contact_id = 'bob'")[0]
     erase(landing.store.context, [], [Contact("turn", "main", "bob")])

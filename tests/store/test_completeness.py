@@ -1,4 +1,4 @@
-"""Whom to believe that somebody is missing."""
+"""Which snapshots are accepted as complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GUARD = ShrinkGuard()
         (Answer(10, is_synchronised=False), "unsynchronised"),
     ],
 )
-def test_a_snapshot_lacks_the_first_thing_that_applies(answer, word):
+def test_the_first_matching_reason_is_returned(answer, word):
     assert incomplete_reason(answer, Earlier(100), GUARD) == word
 
 
@@ -54,7 +54,7 @@ def test_a_snapshot_of_other_contacts_is_doubtful(answer, guard, word):
 
 
 @pytest.mark.parametrize("size", [1, 100])
-def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
+def test_the_first_snapshot_is_not_compared(size):
     assert incomplete_reason(Answer(size), Earlier(None), GUARD) is None
 
 
@@ -62,7 +62,7 @@ def test_the_first_snapshot_has_nothing_to_be_measured_by(size):
     ("share", "measure", "enough"),
     [(0.07, 100, 7), (0.29, 100, 29), (0.57, 100, 57), (0.8, 5, 4), (1, 3, 3), (0, 9, 1)],
 )
-def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough):
+def test_exactly_the_share_suffices_and_one_contact_less_does_not(share, measure, enough):
     guard = ShrinkGuard(share)
     assert incomplete_reason(Answer(enough), Earlier(measure), guard) is None
     assert incomplete_reason(Answer(enough - 1), Earlier(measure), guard) == ("empty" if enough == 1 else "shrunken")
@@ -83,7 +83,7 @@ def test_exactly_the_share_is_enough_and_one_less_is_not(share, measure, enough)
         ([(50, "shrunken"), (100, None), (50, "shrunken")], "shrunken"),
     ],
 )
-def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
+def test_the_third_similar_snapshot_in_a_row_is_accepted(others, word):
     assert incomplete_reason(Answer(50), Earlier(100, others), GUARD) == word
 
 
@@ -96,14 +96,14 @@ def test_the_third_like_sized_one_in_a_row_is_believed(others, word):
         ([(100, None), (100, "nameless"), (100, "nameless")], "nameless"),
     ],
 )
-def test_rejects_of_nobody_knows_whom_are_believed_like_a_small_snapshot(others, word):
+def test_unidentified_rejects_are_accepted_like_a_small_snapshot(others, word):
     answer = Answer(100, has_unidentified=True)
     assert incomplete_reason(answer, Earlier(100, others), GUARD) == word
     assert incomplete_reason(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
 
 
 @pytest.mark.parametrize(("confirmations", "word"), [(1, None), (2, None), (3, "shrunken")])
-def test_how_many_confirm_it_can_be_chosen(confirmations, word):
+def test_the_number_of_confirmations_is_configurable(confirmations, word):
     guard = ShrinkGuard(confirmations=confirmations)
     assert incomplete_reason(Answer(50), Earlier(100, [(50, "shrunken")]), guard) == word
 
@@ -119,7 +119,7 @@ def test_shrinking_can_be_accepted_but_nothing_else():
     ]
 
 
-def test_an_empty_one_is_not_believed_however_often_it_comes():
+def test_an_empty_snapshot_is_never_accepted():
     assert incomplete_reason(Answer(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
 
 
@@ -132,6 +132,6 @@ def test_an_empty_one_is_not_believed_however_often_it_comes():
         ({"confirmations": 0}, "shrink_confirmations"),
     ],
 )
-def test_numbers_that_cannot_be_are_named(given, name):
+def test_values_out_of_range_are_named(given, name):
     with pytest.raises(ConfigError, match=name):
         ShrinkGuard(**given)

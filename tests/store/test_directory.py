@@ -1,4 +1,4 @@
-"""One row for each WhatsApp id: what stands under it, whichever feed it came from."""
+"""The directory: one row for each person, with data from every feed."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def book(wa_id, **fields):
     return {"id": f"{wa_id}@c.us", "type": "user", **fields}
 
 
-def test_all_that_is_known_of_a_person_is_one_row(feeds):
+def test_all_data_of_a_person_is_one_row(feeds):
     details = {"name": "Ann", "whatsapp_id": ANN, "current_savings": 100}
     feeds.turn(("ann-uuid", details, MONDAY), seen_at=TUESDAY)
     feeds.green_api(WEDNESDAY, book(ANN, name="annie", contactName="Ann Work"))
@@ -170,7 +170,7 @@ def test_all_that_is_known_of_a_person_is_one_row(feeds):
     }
 
 
-def test_who_is_known_to_one_feed_alone_is_there_too_and_all_in_order(feeds):
+def test_people_in_a_single_feed_are_included_and_rows_are_ordered(feeds):
     feeds.check(TUESDAY, {"+44400": ("invalid", None)})
     feeds.turn(("turn", {"whatsapp_id": "44200", "name": "T"}))
     record_changes(feeds.identities(), [IdentityChange("44100", "hash", MONDAY)])
@@ -207,7 +207,7 @@ def test_who_is_known_to_one_feed_alone_is_there_too_and_all_in_order(feeds):
     }
 
 
-def test_a_number_that_nobody_has_answered_for_stands_under_its_digits(feeds):
+def test_a_number_without_a_result_is_keyed_by_its_digits(feeds):
     with feeds.engine.begin() as connection:
         connection.execute(
             text(
@@ -219,7 +219,7 @@ def test_a_number_that_nobody_has_answered_for_stands_under_its_digits(feeds):
     assert feeds.rows() == {"44500": NOTHING | {"sender": "+4400", "senders": 1, "number": "+44500"}}
 
 
-def test_contacts_without_an_identifier_are_not_in_it(feeds):
+def test_contacts_without_an_identifier_are_not_included(feeds):
     feeds.turn(("nobody", {"name": "Nobody"}))
     feeds.green_api(MONDAY, {"id": "79001234569-1479621234@g.us", "type": "group"}, {"id": "12@lid", "type": "user"})
 
@@ -228,7 +228,7 @@ def test_contacts_without_an_identifier_are_not_in_it(feeds):
 
 @pytest.mark.parametrize(("number", "wa_id"), [(BRAZIL, BRAZIL_ID), (MEXICO, MEXICO_ID)], ids=["Brazil", "Mexico"])
 @pytest.mark.parametrize("checked_first", [True, False])
-def test_a_number_is_listed_under_the_id_that_was_returned_for_it(feeds, number, wa_id, checked_first):
+def test_a_number_is_keyed_by_its_returned_whatsapp_id(feeds, number, wa_id, checked_first):
     if checked_first:
         feeds.check(THURSDAY, {f"+{number}": ("valid", wa_id)})
     feeds.turn(("bob", {"whatsapp_id": number, "name": "Bob"}))
@@ -248,7 +248,7 @@ def test_a_number_is_listed_under_the_id_that_was_returned_for_it(feeds, number,
     assert feeds.rows(f"WHERE person_key = '{wa_id}'") == {wa_id: rows[wa_id]}
 
 
-def test_numbers_of_one_id_are_one_row_of_the_newest_answer(feeds):
+def test_numbers_with_one_whatsapp_id_are_one_row_with_the_newest_result(feeds):
     feeds.check(TUESDAY, {f"+{BRAZIL}": ("valid", BRAZIL_ID)})
     feeds.check(MONDAY, {f"+{BRAZIL_ID}": ("valid", BRAZIL_ID)})
 
@@ -258,7 +258,7 @@ def test_numbers_of_one_id_are_one_row_of_the_newest_answer(feeds):
     }
 
 
-def test_what_one_sender_was_told_holds_for_the_numbers_of_all(feeds):
+def test_a_whatsapp_id_of_one_sender_applies_to_all_senders(feeds):
     feeds.check(MONDAY, {f"+{BRAZIL}": ("valid", BRAZIL_ID)}, sender="+4401")
     feeds.check(TUESDAY, {f"+{BRAZIL}": ("processing", None)}, sender="+4402")
 
@@ -268,7 +268,7 @@ def test_what_one_sender_was_told_holds_for_the_numbers_of_all(feeds):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_where_senders_were_told_different_ids_the_newest_counts(feeds, turned):
+def test_if_senders_have_different_ids_the_newest_counts(feeds, turned):
     feeds.turn(("bob", {"whatsapp_id": BRAZIL}))
     told = [(MONDAY, BRAZIL_ID, "+4401"), (TUESDAY, "551171234567", "+4402")]
     for moment, wa_id, sender in reversed(told) if turned else told:
@@ -278,7 +278,7 @@ def test_where_senders_were_told_different_ids_the_newest_counts(feeds, turned):
     assert feeds.column("turn_contact_id") == {"551171234567": None, BRAZIL: "bob"}
 
 
-def test_of_several_accounts_the_newest_row_counts_and_all_are_counted(feeds):
+def test_the_newest_row_of_several_accounts_counts_and_all_are_counted(feeds):
     feeds.turn(("old", {"whatsapp_id": ANN, "name": "Old"}, MONDAY), account="first", seen_at=THURSDAY)
     feeds.turn(("new", {"whatsapp_id": ANN, "name": "New"}, TUESDAY), account="second", seen_at=TUESDAY)
     feeds.turn(("twin", {"whatsapp_id": ANN, "name": "Twin"}, MONDAY), account="second", seen_at=TUESDAY)
@@ -290,7 +290,7 @@ def test_of_several_accounts_the_newest_row_counts_and_all_are_counted(feeds):
     assert tuple(row[name] for name in names) == ("second", "New", 2, "a", 2, 4)
 
 
-def test_the_newest_state_of_a_contact_stands_under_the_id_that_it_has_now(feeds):
+def test_the_latest_version_of_a_contact_is_keyed_by_its_current_id(feeds):
     feeds.turn(("ann", {"whatsapp_id": "44100", "name": "Before"}, MONDAY), seen_at=MONDAY)
     feeds.turn(("ann", {"whatsapp_id": "44200", "name": "Now"}, TUESDAY), seen_at=TUESDAY)
 
@@ -298,7 +298,7 @@ def test_the_newest_state_of_a_contact_stands_under_the_id_that_it_has_now(feeds
     assert feeds.rows("WHERE person_key = '44100'") == {}
 
 
-def test_who_is_gone_is_told_to_be_with_what_was_known_last_and_held_by_nobody(feeds):
+def test_a_gone_contact_is_shown_with_its_last_known_content_and_no_account(feeds):
     feeds.green_api(MONDAY, book(ANN, contactName="Ann"), book("44100"), book("44200"), book("44300"), book("44400"))
     feeds.green_api(TUESDAY, book("44100"), book("44200"), book("44300"), book("44400"))
 
@@ -314,7 +314,7 @@ def test_who_is_gone_is_told_to_be_with_what_was_known_last_and_held_by_nobody(f
     }
 
 
-def test_who_is_gone_from_one_account_is_shown_as_another_has_them(feeds):
+def test_a_contact_that_is_gone_from_one_account_is_shown_as_in_another(feeds):
     others = [book(wa_id) for wa_id in ("44100", "44200", "44300", "44400")]
     feeds.green_api(MONDAY, book(ANN, contactName="Kept"), account="keeps")
     feeds.green_api(MONDAY, book(ANN, contactName="Lost"), *others, account="loses")
@@ -329,7 +329,7 @@ def test_who_is_gone_from_one_account_is_shown_as_another_has_them(feeds):
     ("turn", "contact_name", "name", "shown"),
     [("T", "C", "N", "T"), ("", "C", "N", "C"), (None, "", "N", "N"), (5, {"a": 1}, ["N"], None), ("", "", "", None)],
 )
-def test_a_name_is_the_first_that_is_a_text_and_not_empty(feeds, turn, contact_name, name, shown):
+def test_the_name_is_the_first_string_that_is_not_empty(feeds, turn, contact_name, name, shown):
     feeds.turn(("ann", {"whatsapp_id": ANN, "name": turn}))
     feeds.green_api(MONDAY, book(ANN, contactName=contact_name, name=name))
 
@@ -340,7 +340,7 @@ def test_a_name_is_the_first_that_is_a_text_and_not_empty(feeds, turn, contact_n
 
 
 @pytest.mark.parametrize("details", ["text", ["a", "list"], 7, None])
-def test_details_that_are_none_break_no_row(feeds, details):
+def test_invalid_details_do_not_break_a_row(feeds, details):
     payload = canonical(json.dumps({"uuid": "odd", "details": details}).encode())
     extraction = feeds.landing.begin()
     feeds.landing.land(extraction, Record("odd", MONDAY, row_hash(payload), payload, ANN))

@@ -1,4 +1,4 @@
-"""The directory's copy: it has the rows of the directory, readers see all of it, and erased people leave it."""
+"""The directory's copy: it has the directory's rows, refreshes are atomic, and erasures delete from it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_erased_people_leave_the_copy_even_if_it_has_them_under_an_old_key(landi
     assert keys(landing) == [BOB]
 
 
-def test_a_person_who_has_other_rows_stays_in_the_copy_without_the_erased_contact(landing):
+def test_a_person_with_other_rows_stays_in_the_copy_without_the_erased_contact(landing):
     landing.land(landing.begin(), landing.record("ann", wa_id=ANN))
     landing.land(landing.begin(account="other"), landing.record("ann2", wa_id=ANN))
     refresh_directory(landing.store.context)
@@ -98,7 +98,7 @@ def test_a_person_who_has_other_rows_stays_in_the_copy_without_the_erased_contac
     assert of(landing, "directory_copy") == of(landing, "directory") == [(ANN, ANN, None, 1, "ann2")]
 
 
-def test_an_erasure_after_a_restore_leaves_nobody_in_the_copy(people):
+def test_an_erasure_after_a_restore_deletes_erased_people_from_the_copy(people):
     refresh_directory(people.store.context)
     erase(people.store.context, [Identifier(Kind.WA_ID, ANN)])
     with people.engine.begin() as connection:
@@ -109,7 +109,7 @@ def test_an_erasure_after_a_restore_leaves_nobody_in_the_copy(people):
     assert keys(people) == [BOB]
 
 
-def test_a_refresh_beside_an_erasure_brings_nobody_back(postgres_landing):
+def test_a_concurrent_refresh_does_not_restore_erased_people(postgres_landing):
     landing = postgres_landing
     landing.land(landing.begin(), landing.record("ann", wa_id=ANN), landing.record("bob", wa_id=BOB))
     has_read, is_suppressed = Event(), Event()

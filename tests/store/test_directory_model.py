@@ -1,4 +1,4 @@
-"""The directory of random stores, beside a model that goes through all rows for each of them."""
+"""The directory of random stores equals a simple model."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _pending(found):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_store_reads_as_the_model_does_all_at_once_and_one_by_one(store_engine, seed):
+def test_the_directory_equals_the_model_as_a_whole_and_for_each_person(store_engine, seed):
     context = Store(store_engine).context
     schema.prepare(context)
     chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Where contacts land under pseudonyms, people who are checked stand in the directory under the same."""
+"""With pseudonyms, checked people have the same key in the directory as contacts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -76,7 +76,7 @@ def directory(store):
     return [(*row[:5], None if row[5] is None else bool(row[5])) for row in rows]
 
 
-def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_the_api_returned(store):
+def test_a_person_is_one_row_over_all_feeds_keyed_by_the_pseudonym_of_the_returned_id(store):
     land_turn(store, WA_ID)
     land_green_api(store, WA_ID)
     check(store)
@@ -85,13 +85,13 @@ def test_a_person_is_one_row_over_all_feeds_under_the_pseudonym_of_the_id_that_t
     assert directory(store) == [(PSEUDONYM, "main", "phone", None, "valid", True)]
 
 
-def test_a_number_without_an_id_stands_under_the_pseudonym_of_its_digits(store):
+def test_a_number_without_an_id_is_keyed_by_the_pseudonym_of_its_digits(store):
     check(store, wa_id=None, status="invalid")
 
     assert directory(store) == [(pseudonymize(Identifier(Kind.NUMBER, NUMBER), KEY), None, None, None, "invalid", None)]
 
 
-def test_nothing_of_a_number_is_in_the_directory(store):
+def test_the_directory_contains_no_numbers(store):
     check(store)
     record_changes(SenderIdentities(store.context, SENDER), [IdentityChange(WA_ID, "example-hash", NOW)])
     with store.context.transactions.read() as connection:
@@ -101,7 +101,7 @@ def test_nothing_of_a_number_is_in_the_directory(store):
 
 
 @pytest.mark.parametrize("other", [None, b"another secret of 16 bytes"])
-def test_another_secret_is_refused_until_the_keys_are_computed_again(store, store_engine, other):
+def test_another_secret_is_refused_until_the_keys_are_recomputed(store, store_engine, other):
     check(store)
     record_changes(SenderIdentities(store.context, SENDER), [IdentityChange(WA_ID, "example-hash", NOW)])
     changed = Store(store_engine, secret=other, now=lambda: NOW)

@@ -1,4 +1,4 @@
-"""How the directory is found in the tables: by indexes, in tables of a size at which that matters."""
+"""Query plans of the directory: it uses indexes in tables of realistic size."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def plan(connection, query):
 
 @pytest.mark.parametrize(("many", "known"), [(3, True), (4, False)])
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_postgresql_knows_how_the_tables_are_filled_once_much_has_landed(
+def test_postgresql_has_statistics_after_many_rows_are_loaded(
     postgres_landing, book_of, monkeypatch, *, feed, many, known
 ):
     monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", many)
@@ -129,7 +129,7 @@ def test_statistics_of_large_tables_are_left_to_postgresql_until_a_tenth_is_new(
     assert known_after("third", "c", "d", "e") == [(35.0,)]
 
 
-def test_nobody_waits_for_somebody_who_looks_at_the_tables_just_now(postgres_landing, book_of, monkeypatch):
+def test_gathering_statistics_does_not_wait_for_locks(postgres_landing, book_of, monkeypatch):
     monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", 1)
     with postgres_landing.engine.begin() as other:
         other.execute(text("LOCK TABLE wacontacts_contact_current IN SHARE UPDATE EXCLUSIVE MODE"))

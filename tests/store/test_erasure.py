@@ -1,4 +1,4 @@
-"""Erasing people from a store: nothing of theirs stays, nothing comes back, and nobody else is touched."""
+"""Erasure of people from a store: all their rows are deleted, nothing returns, and other people are unaffected."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def with_secret(everything, secret=SECRET):
     return everything
 
 
-def test_every_row_of_a_person_goes_and_those_of_others_stay(everything):
+def test_every_row_of_a_person_is_deleted_and_other_rows_stay(everything):
     everything.fill(BOB, EVE)
 
     rows = erase(everything.store.context, who(BOB))
@@ -135,7 +135,7 @@ def test_every_row_of_a_person_goes_and_those_of_others_stay(everything):
     assert erase(everything.store.context, who(BOB)) == ErasedRows()
 
 
-def test_whoever_was_erased_never_comes_back(everything):
+def test_erased_people_never_return(everything):
     everything.fill(BOB, EVE)
     erase(everything.store.context, who(BOB))
 
@@ -151,13 +151,13 @@ def test_whoever_was_erased_never_comes_back(everything):
     )
 
 
-def test_a_person_whom_nobody_has_seen_is_kept_out_too(everything):
+def test_unknown_people_are_suppressed_as_well(everything):
     assert erase(everything.store.context, who(BOB)) == ErasedRows()
     everything.fill(BOB, EVE)
     assert BOB not in kept(everything.engine)
 
 
-def test_who_is_passed_over_is_neither_a_row_nor_a_reject(everything):
+def test_skipped_people_are_neither_rows_nor_rejects(everything):
     erase(everything.store.context, who(BOB))
     pulled = everything.pull(BOB, EVE)
     taken = everything.take(BOB, EVE, rejects=[Reject("not an object", f'"{BOB}@c.us"'.encode())])
@@ -165,7 +165,7 @@ def test_who_is_passed_over_is_neither_a_row_nor_a_reject(everything):
     assert (taken.rows, taken.new_versions, taken.rejected, taken.gone) == (2, 2, 0, 0)
 
 
-def test_all_states_of_a_contact_go_whatever_id_they_had(everything):
+def test_all_versions_of_a_contact_are_erased_with_any_id(everything):
     extraction = everything.landing.begin()
     record = everything.landing.record
     states = [record("bob", MONDAY, wa_id=BOB), record("bob", MONDAY + DAY), record("bob", MONDAY + 2 * DAY, wa_id=EVE)]
@@ -177,7 +177,7 @@ def test_all_states_of_a_contact_go_whatever_id_they_had(everything):
     assert [row["contact_id"] for row in everything.landing.dump()["version"]] == ["eve"]
 
 
-def test_a_contact_named_by_a_file_goes_without_an_id(everything):
+def test_a_contact_found_in_a_file_is_erased_without_an_id(everything):
     extraction = everything.landing.begin()
     everything.landing.land(extraction, everything.landing.record("bob"), everything.landing.record("eve"))
     rows = erase(everything.store.context, who(), [Contact("turn", "main", "bob"), Contact("turn", "other", "eve")])
@@ -186,7 +186,7 @@ def test_a_contact_named_by_a_file_goes_without_an_id(everything):
 
 
 @pytest.mark.parametrize("given", [BRAZILIAN, ITS_ID])
-def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything, given):
+def test_a_number_and_its_returned_id_are_one_person(everything, given):
     everything.check(BRAZILIAN, EVE, wa_ids={BRAZILIAN: ITS_ID})
     everything.take(ITS_ID, EVE)
 
@@ -199,7 +199,7 @@ def test_a_number_and_the_id_that_was_answered_for_it_are_one_person(everything,
     assert (BRAZILIAN in found, ITS_ID in found, EVE in found) == (False, False, True)
 
 
-def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everything):
+def test_an_erased_number_is_not_requested_and_its_input_is_not_stored(everything):
     erase(everything.store.context, who(BOB))
     inputs = [
         CheckInput("+44 6234 56700", f"+{BOB}", "key"),
@@ -220,7 +220,7 @@ def test_an_erased_number_is_not_asked_and_nothing_of_its_input_is_kept(everythi
     assert everything.landing.rows("SELECT number FROM wacontacts_number") == [(f"+{EVE}",)]
 
 
-def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
+def test_a_result_after_the_erasure_is_not_stored(everything):
     check = everything.open(CheckInput(f"+{BOB}", f"+{BOB}"), CheckInput(f"+{EVE}", f"+{EVE}"))
     leased = check.lease([number_id for some in check.queued(100) for number_id in some])
     erase(everything.store.context, who(BOB))
@@ -230,7 +230,7 @@ def test_an_answer_that_comes_after_the_erasure_is_not_kept(everything):
     assert BOB not in kept(everything.engine)
 
 
-def test_a_number_that_turns_out_to_be_of_an_erased_id_is_erased_with_its_results(everything):
+def test_a_number_with_an_erased_id_is_erased_with_its_results(everything):
     erase(everything.store.context, who(ITS_ID))
     inputs = [CheckInput(BRAZILIAN, f"+{BRAZILIAN}", "key"), CheckInput(BRAZILIAN, f"+{BRAZILIAN}", f"id {BRAZILIAN}")]
     check = everything.open(*inputs)
@@ -265,7 +265,7 @@ def test_an_erasure_that_was_interrupted_is_completed_by_the_next_result(everyth
     assert check.finish().valid == 1
 
 
-def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):
+def test_a_check_that_waited_only_for_erased_numbers_is_resolved(everything):
     check = everything.open(CheckInput(f"+{BOB}", f"+{BOB}"))
     leased = check.lease([number_id for some in check.queued(100) for number_id in some])
     check.record(CheckResults({leased.numbers[0]: ("processing", None)}, MONDAY, MONDAY))
@@ -285,7 +285,7 @@ def test_a_check_that_waited_for_the_erased_alone_is_resolved(everything):
         "\u202a+44\u00a06234\u00a056700\u202c".encode(),
     ],
 )
-def test_a_reject_that_holds_a_number_goes_however_it_is_written(on_sqlite, body):
+def test_a_reject_that_mentions_a_number_in_any_spelling_is_erased(on_sqlite, body):
     extraction = on_sqlite.landing.begin()
     rejects = [Reject("no id", body), Reject("no id", b'{"phone": "+44 6234 56701"}')]
     on_sqlite.landing.land(extraction, rejects=rejects)
@@ -294,7 +294,7 @@ def test_a_reject_that_holds_a_number_goes_however_it_is_written(on_sqlite, body
     assert on_sqlite.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(2,)]
 
 
-def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(everything):
+def test_pseudonymized_rows_are_found_by_the_id_and_others_by_the_pseudonym(everything):
     with_secret(everything)
     bob, eve = (pseudonymize(Identifier(Kind.WA_ID, one), SECRET) for one in (BOB, EVE))
     everything.take(bob, eve)
@@ -312,7 +312,7 @@ def test_pseudonymised_rows_are_found_by_the_id_and_others_by_the_pseudonym(ever
     assert [one in found for one in (BOB, EVE, bob, eve)] == [False] * 4
 
 
-def test_a_snapshot_without_the_erased_is_no_smaller_than_the_one_before(everything):
+def test_a_snapshot_without_erased_contacts_does_not_count_as_smaller(everything):
     people = [f"4462345670{n}" for n in range(4)]
     everything.take(*people)
     erase(everything.store.context, who(*people[:3]))
@@ -320,7 +320,7 @@ def test_a_snapshot_without_the_erased_is_no_smaller_than_the_one_before(everyth
     assert (again.state, again.rows, again.gone) == ("complete", 2, 0)
 
 
-def test_the_hashes_cannot_be_made_without_the_key(everything):
+def test_the_hashes_cannot_be_computed_without_the_key(everything):
     with_secret(everything)
     erase(everything.store.context, who(BOB))
     assert everything.landing.rows("SELECT count(*) FROM wacontacts_erased_key") == [(0,)]
@@ -333,14 +333,14 @@ def test_the_hashes_cannot_be_made_without_the_key(everything):
     assert with_secret(everything).pull(BOB, EVE).rows == 1
 
 
-def test_a_secret_that_comes_later_does_not_forget_who_was_erased_before(everything):
+def test_people_erased_before_a_secret_was_set_stay_suppressed(everything):
     erase(everything.store.context, who(BOB))
     with_secret(everything)
     erase(everything.store.context, who(EVE))
     assert everything.pull(BOB, EVE, rejects=False).rows == 0
 
 
-def test_nothing_is_read_again_where_nobody_was_erased(on_sqlite):
+def test_nothing_is_reread_without_an_erasure(on_sqlite):
     seen = []
     extraction = on_sqlite.landing.begin()
     erase(on_sqlite.store.context, who(BOB))

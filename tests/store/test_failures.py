@@ -1,4 +1,4 @@
-"""A store's database fails in many ways: workers meet, lines break, and no error quotes what was being written."""
+"""Failures of a store's database: retries of conflicts and dropped connections, and errors without row data."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def attempts(postgres_landing):
     return sent
 
 
-def test_the_victim_of_a_deadlock_tries_again(postgres_landing, postgres_engine, attempts):
+def test_the_victim_of_a_deadlock_is_retried(postgres_landing, postgres_engine, attempts):
     landing, head = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_contact_current"
     landing.land(landing.begin(), landing.record("a"), landing.record("z"))
     attempts.clear()
@@ -96,7 +96,7 @@ def test_of_two_workers_that_add_the_same_contact_at_once_one_retries(postgres_l
     assert (contacts(landing), len(attempts)) == (["a"], 3)
 
 
-def test_a_line_that_breaks_before_the_commit_is_taken_up_again(postgres_landing, postgres_engine, attempts):
+def test_a_connection_dropped_before_the_commit_is_retried(postgres_landing, postgres_engine, attempts):
     landing = postgres_landing
     extraction = landing.begin()
     (((backend,),)) = landing.rows("SELECT pg_backend_pid()")
@@ -108,7 +108,7 @@ def test_a_line_that_breaks_before_the_commit_is_taken_up_again(postgres_landing
     assert extraction.finish().rows == 1
 
 
-def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postgres_engine):
+def test_a_connection_dropped_during_the_commit_is_an_error(postgres_landing, postgres_engine):
     landing = postgres_landing
     extraction = landing.begin()
 
@@ -123,9 +123,7 @@ def test_a_line_that_breaks_while_it_commits_is_an_error(postgres_landing, postg
     assert contacts(landing) == []
 
 
-def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
-    postgres_landing, postgres_engine, monkeypatch
-):
+def test_waiting_for_the_lock_of_a_frozen_worker_is_limited(postgres_landing, postgres_engine, monkeypatch):
     landing, ledger = postgres_landing, f"{postgres_landing.store.context.tables.prefix}wacontacts_extraction"
     landing.begin()
     monkeypatch.setattr(sessions, "BUSY_TIMEOUT_S", 1)
@@ -136,7 +134,7 @@ def test_a_lock_that_a_frozen_worker_holds_is_not_waited_for_without_end(
     assert landing.begin().resumes == 1
 
 
-def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, postgres_engine, monkeypatch):
+def test_a_frozen_worker_loses_its_locks(postgres_landing, postgres_engine, monkeypatch):
     landing, frozen = postgres_landing, []
     extraction = landing.begin()
     monkeypatch.setattr(sessions, "MAX_IDLE_S", 1)
@@ -156,7 +154,7 @@ def test_a_worker_that_freezes_lets_go_of_its_locks(postgres_landing, postgres_e
     assert contacts(landing) == []
 
 
-def test_a_server_that_is_not_there_is_named_without_the_password(landing_on):
+def test_the_error_of_an_unreachable_server_has_its_address_and_no_password(landing_on):
     engine = create_engine(f"postgresql+psycopg2://somebody:{SECRET}@127.0.0.1:1/contacts")
     with pytest.raises(LandingError, match=r"^The store cannot reach 127\.0\.0\.1:1: the connection was") as raised:
         landing_on(Store(engine), engine)
@@ -175,7 +173,7 @@ def test_an_unknown_host_is_looked_up_for_twenty_seconds_once(monkeypatch):
     assert len(attempts) == 1
 
 
-def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
+def test_a_store_that_lost_commits_is_detected(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("a"), position=MONDAY)
     with landing.engine.begin() as connection:
@@ -187,7 +185,7 @@ def test_a_store_that_went_back_to_an_earlier_state_is_noticed(landing):
     assert landing.begin().resume_from is None
 
 
-def test_errors_quote_nothing_of_the_rows(landing):
+def test_errors_quote_no_row_data(landing):
     extraction, one = landing.begin(), landing.record("example-person", name="example-name")
     head = "DROP TABLE wacontacts_contact_current CASCADE" if landing.engine.dialect.name == "postgresql" else None
     with landing.engine.begin() as connection:
@@ -205,7 +203,7 @@ def test_a_sqlite_file_that_cannot_be_opened_is_an_error(tmp_path):
         Store(create_engine(f"sqlite:///{tmp_path}/missing/store.db")).prepare()
 
 
-def test_the_time_of_one_transaction_does_not_end_the_next(sqlite_url, monkeypatch):
+def test_the_time_limit_of_a_transaction_does_not_affect_the_next(sqlite_url, monkeypatch):
     monkeypatch.setattr(sessions, "STEPS", 1)
     engine = create_engine(sqlite_url)
     store = Store(engine, max_wait=timedelta(seconds=60))
@@ -217,7 +215,7 @@ def test_the_time_of_one_transaction_does_not_end_the_next(sqlite_url, monkeypat
     engine.dispose()
 
 
-def test_a_writer_waits_for_another_no_longer_than_it_may(sqlite_url):
+def test_a_writer_waits_for_another_within_its_limit(sqlite_url):
     engine, statements = create_engine(sqlite_url), []
     store = Store(engine, max_wait=timedelta(seconds=3))
     store.prepare()

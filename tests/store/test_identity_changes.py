@@ -1,4 +1,4 @@
-"""The log of identity changes: what it says of each identity, and that a follower misses nothing of it."""
+"""The log of identity changes: the kind of each change, and readers that follow it miss nothing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def identities(landing):
     return SenderIdentities(landing.store.context, "+12015550100")
 
 
-def test_an_identity_is_pending_once_however_often_it_is_reported(identities, landing):
+def test_an_identity_that_is_reported_repeatedly_is_pending_once(identities, landing):
     for _ in range(2):
         record_changes(identities, [changed("A", 1), changed("Z", 1, BERT)])
     assert landing.rows(LOG) == [("pending", "A"), ("pending", "Z")]
 
 
-def test_a_newer_identity_of_a_user_supersedes_the_one_before(identities, landing):
+def test_a_newer_identity_of_a_user_supersedes_the_previous_one(identities, landing):
     record_changes(identities, [changed("B", 2)])
     record_changes(identities, [changed("C", 3)])
     record_changes(identities, [changed("A", 1)])
@@ -69,7 +69,7 @@ def test_a_change_has_the_columns_of_its_identity(identities, landing):
     )
 
 
-def test_an_erased_identity_leaves_its_id_alone(identities, landing):
+def test_an_erased_identity_leaves_only_its_id(identities, landing):
     record_changes(identities, [changed("A", 1), changed("Z", 1, BERT)])
     for _ in range(2):
         erase(landing.store.context, [Identifier(Kind.WA_ID, ANNA)])
@@ -95,7 +95,7 @@ def work(landing, seed):
                 identities.record_latest(one.wa_id, latest, instead_of=one)
 
 
-def test_a_follower_that_remembers_the_largest_id_knows_what_each_identity_is(identities, landing):
+def test_a_follower_that_remembers_the_largest_id_knows_the_status_of_each_identity(identities, landing):
     followed = landing.follow(FOLLOW, [Thread(target=work, args=(landing, seed)) for seed in range(WRITERS)])
 
     assert followed == landing.rows(FOLLOW.replace("LIMIT 5", ""), after=0)

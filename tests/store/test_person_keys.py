@@ -1,4 +1,4 @@
-"""Person keys: one hop from the row's own identifiers, and the same whatever order rows arrive in."""
+"""Person keys: one lookup from the row's identifiers, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def clear(engine):
 
 @settings(max_examples=25)
 @given(st.data())
-def test_any_order_of_landings_gives_the_same_keys(landing, data):
+def test_any_order_of_loading_gives_the_same_keys(landing, data):
     rows = data.draw(st.lists(CONTACTS | RESULTS, min_size=1, max_size=7))
     numbers, contacts = expected(rows)
     for order in (rows, data.draw(st.permutations(rows))):
@@ -140,7 +140,7 @@ def _time(value):
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def test_a_number_that_another_person_has_now_has_the_key_returned_last(landing):
+def test_a_reassigned_number_has_the_key_returned_last(landing):
     old, new = WA_IDS
     for day, wa_id in ((5, new), (0, old)):
         write(landing, day, ResultRow(SENDERS[0], NUMBERS[1], day, "valid", wa_id, None, None))
@@ -152,7 +152,7 @@ def test_a_number_that_another_person_has_now_has_the_key_returned_last(landing)
     assert found == {f"with {old}": old, f"with {new}": new, "hidden": new}
 
 
-def test_a_key_is_looked_up_once_and_never_through_another(landing):
+def test_a_key_is_looked_up_in_one_step_only(landing):
     for number, wa_id in (("+1111111111", "2222222222"), ("+2222222222", "3333333333")):
         write(landing, 0, ResultRow(SENDERS[0], number, 0, "valid", wa_id, None, None))
     landing.land(landing.begin(), *(landing.record(wa_id, wa_id=wa_id) for wa_id in ("1111111111", "2222222222")))
@@ -163,7 +163,7 @@ def test_a_key_is_looked_up_once_and_never_through_another(landing):
     assert found == [("+1111111111", "2222222222"), ("+2222222222", "3333333333")]
 
 
-def test_a_forged_callback_updates_the_status_and_links_nobody(landing):
+def test_a_forged_callback_updates_the_status_but_links_no_people(landing):
     number, other = NUMBERS[1], WA_IDS[0]
     write(landing, 0, ContactRow("of the number", 0, number[1:], None, None))
     write(landing, 1, ContactRow("of somebody else", 0, other, None, None))
@@ -198,7 +198,7 @@ def test_a_key_with_more_than_a_handful_of_identifiers_is_flagged(landing, count
     assert [(wa_id, bool(flag)) for wa_id, flag in found] == [(WA_IDS[0], is_flagged)]
 
 
-def test_rows_that_are_written_at_the_same_time_have_the_same_key(landing):
+def test_rows_that_are_written_concurrently_have_the_same_key(landing):
     context = landing.store.context
 
     def land(round_):
@@ -224,7 +224,7 @@ def test_rows_that_are_written_at_the_same_time_have_the_same_key(landing):
     ) == [(ROUNDS, ROUNDS, ROUNDS * 2, ROUNDS)]
 
 
-def test_person_keys_are_pseudonyms_where_the_store_has_a_secret(landing):
+def test_person_keys_are_pseudonyms_if_the_store_has_a_secret(landing):
     context = Store(landing.engine, secret=b"an example of 24 bytes..").context
     SenderChecks(context, SENDERS[0]).record_delivered(
         CheckResults({NUMBERS[1]: NumberResult("valid", WA_IDS[0])}, NOON, NOON), verified=True

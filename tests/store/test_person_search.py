@@ -1,4 +1,4 @@
-"""Whom an erasure finds: by identifiers of any kind, wherever a row states them, and no further than it may go."""
+"""The search of an erasure: by identifiers of any kind in any row, within its limit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def checks(sqlite_landing):
 
 
 @pytest.mark.parametrize("given_value", [f"+{BOB}", LID, USER_ID])
-def test_a_person_is_found_by_identifiers_of_any_kind_that_rows_state_beside_each_other(landing, given_value):
+def test_a_person_is_found_by_identifiers_of_any_kind_in_the_same_row(landing, given_value):
     Checks(landing).check({f"+{BOB}": NumberResult("valid", BOB, LID)})
     by_lid, by_user_id = (
         contact(landing, "by lid", lid=LID, user_id=USER_ID),
@@ -96,7 +96,7 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("contact_id", SPELLINGS)
-def test_a_person_is_found_in_the_id_of_a_contact_and_a_longer_number_is_another(landing, contact_id):
+def test_a_person_is_found_in_the_id_of_a_contact_but_not_in_a_longer_number(landing, contact_id):
     longer = contact_id.replace(BOB, f"{BOB}1")
     put(landing, landing.record(contact_id), landing.record(longer), landing.record(BOB))
     assert erase(landing.store.context, who(f"+{BOB}")).contacts == 1
@@ -120,7 +120,7 @@ def test_a_key_of_a_caller_that_mentions_a_person_is_cleared_in_any_order(sqlite
     assert rows == [(f"+{EVE}", None)] * 2
 
 
-def test_no_more_is_erased_than_may_be(sqlite_landing, checks):
+def test_no_more_is_erased_than_the_limit_allows(sqlite_landing, checks):
     strangers = {f"+4462345{n:04}": NumberResult("valid", BOB) for n in range(20)}
     checks.check(strangers)
     context = sqlite_landing.store.context
@@ -133,7 +133,7 @@ def test_no_more_is_erased_than_may_be(sqlite_landing, checks):
     assert erase(context, who(f"+{BOB}"), limit=Limit(20)).numbers == 20
 
 
-def test_identifiers_of_other_versions_are_offered_and_not_erased(landing):
+def test_identifiers_of_other_versions_are_reported_and_not_erased(landing):
     put(landing, contact(landing, "bob", wa_id=BOB), landing.record("bob", MONDAY + timedelta(days=1), wa_id=EVE))
     put(landing, contact(landing, "eve", wa_id=EVE), run="two")
     identifiers, found = find(landing.store.context, who(f"+{BOB}"))
@@ -142,7 +142,7 @@ def test_identifiers_of_other_versions_are_offered_and_not_erased(landing):
     assert names(landing) == {"eve"}
 
 
-def test_variants_are_found_where_the_store_has_them(landing):
+def test_variants_are_found_if_the_store_has_them(landing):
     put(landing, contact(landing, "bob", wa_id="551187654321"))
     with landing.store.context.read() as db:
         search = PersonSearch(db)
@@ -153,7 +153,7 @@ ANSWERS = {f"+{BOB}": NumberResult("valid", "551161234567", LID, USER_ID)}
 
 
 @pytest.mark.parametrize("erased_first", [True, False])
-def test_an_answer_that_names_ids_of_an_erased_number_erases_their_rows_in_any_order(landing, erased_first):
+def test_a_result_with_ids_of_an_erased_number_erases_their_rows_in_any_order(landing, erased_first):
     checks = Checks(landing)
     check = checks.fill(CheckInput(f"+{BOB}", f"+{BOB}", "key"), CheckInput(f"+{EVE}", f"+{EVE}"))
     ids = [
@@ -181,7 +181,7 @@ def test_an_answer_that_names_ids_of_an_erased_number_erases_their_rows_in_any_o
 
 
 @pytest.mark.parametrize("erased_first", [True, False])
-def test_a_contact_without_an_id_goes_when_a_version_names_the_person_in_any_order(landing, erased_first):
+def test_a_contact_without_an_id_is_erased_if_a_version_names_the_person_in_any_order(landing, erased_first):
     steps = [
         lambda: erase(landing.store.context, who(f"+{BOB}")),
         lambda: put(landing, landing.record("bob", MONDAY + timedelta(days=1), wa_id=BOB), run="later"),
@@ -197,9 +197,7 @@ def test_a_contact_without_an_id_goes_when_a_version_names_the_person_in_any_ord
 
 @pytest.mark.parametrize("given_value", [f"+{BOB}", LID])
 @pytest.mark.parametrize("erased_first", [True, False])
-def test_a_snapshot_that_states_a_number_beside_a_lid_erases_both_in_any_order(
-    landing, book, given_value, erased_first
-):
+def test_a_snapshot_that_links_a_number_and_a_lid_erases_both_in_any_order(landing, book, given_value, erased_first):
     both = landing.record(LID, phoneNumber=f"{BOB}@c.us")._replace(lid=LID, wa_id=BOB)
     eve = landing.record(f"{EVE}@c.us", wa_id=EVE)
     put(landing, contact(landing, "by number", wa_id=BOB), contact(landing, "eve", wa_id=EVE))
@@ -225,7 +223,7 @@ def test_a_contact_that_had_another_number_before_keeps_those_versions(landing):
     assert [row["wa_id"] for row in landing.dump()["version"]] == [EVE]
 
 
-def test_an_answer_that_links_an_erased_number_with_many_others_erases_nobody(sqlite_landing, checks):
+def test_a_result_that_links_an_erased_number_with_many_others_erases_no_people(sqlite_landing, checks):
     checks.check({f"+4462345{n:04}": NumberResult("valid", EVE) for n in range(20)})
     check = checks.fill(CheckInput(f"+{BOB}", f"+{BOB}"), run="two")
     check.lease([number_id for some in check.queued(100) for number_id in some])
@@ -249,7 +247,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=25)
 @given(actions=ACTIONS)
-def test_whatever_comes_in_whatever_order_nothing_is_left_after_an_erasure(landing_on, tmp_path_factory, actions):
+def test_no_row_remains_after_an_erasure_with_any_rows_in_any_order(landing_on, tmp_path_factory, actions):
     engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
     landing = landing_on(Store(engine, now=lambda: MONDAY + timedelta(days=30)), engine)
     checks = Checks(landing)

@@ -1,4 +1,4 @@
-"""A real pgbouncer in transaction mode, where each transaction may have another session of the server."""
+"""A real pgbouncer in transaction mode, in which each transaction may use another server session."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _wait_for(port, process):
             return
 
 
-def test_workers_land_and_an_erasure_is_kept_behind_a_pool_of_two_sessions(pooled_url, landing_on):
+def test_loading_and_erasing_work_behind_a_pool_of_two_sessions(pooled_url, landing_on):
     engine = create_engine(pooled_url)
     store = Store(engine)
     store.prepare()

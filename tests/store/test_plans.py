@@ -1,4 +1,4 @@
-"""How PostgreSQL finds what the documented queries ask for, in tables of a size at which it matters."""
+"""PostgreSQL's plans of the documented queries, in tables of realistic size."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def plan(connection, query):
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_what_is_found_by_a_key_or_a_time_reads_no_large_table(filled, name):
+def test_queries_by_key_or_time_scan_no_large_table(filled, name):
     steps = plan(filled, SHORT[name])
     assert [step for step in steps if LARGE.search(step)] == [], "\n".join(steps)
 
@@ -125,7 +125,7 @@ def test_all_contacts_as_of_a_date_are_read_in_one_scan_of_versions_and_one_of_p
     assert [step for step in steps if step.startswith(("WindowAgg", "Sort"))] == []
 
 
-def test_what_is_not_asked_for_is_not_joined(filled):
+def test_tables_of_unused_columns_are_not_joined(filled):
     steps = plan(filled, "SELECT count(*) FROM wacontacts_current")
     assert [step for step in steps if "payload" in step or "extraction" in step] == []
 
@@ -137,7 +137,7 @@ def test_a_condition_on_names_carries_no_payloads_through_joins(filled):
     assert [output for output in outputs if re.search(r"[ .]payload(,|$)", output)] == []
 
 
-def test_a_delivery_to_the_receiver_reads_no_whole_table(postgres_url):
+def test_a_delivery_to_the_receiver_scans_no_table(postgres_url):
     engine = create_engine(postgres_url)
     store = Store(engine)
     store.prepare()

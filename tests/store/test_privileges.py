@@ -1,4 +1,4 @@
-"""Who sees what in PostgreSQL: the suppression list, and accounts under row-level security."""
+"""Privileges in PostgreSQL: the suppression list, and accounts with row-level security."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def roles(postgres, postgres_database):
         engine.dispose()
 
 
-def test_the_suppression_list_and_its_key_are_for_those_who_write_it(roles):
+def test_only_writers_can_read_the_suppression_list_and_its_key(roles):
     owner, worker, reader = roles
     erase(Store(worker, table_schema="contacts").context, [BOB])
     assert [count(owner, name) for name in ("erased", "erased_key")] == [1, 1]
@@ -54,7 +54,7 @@ def test_the_suppression_list_and_its_key_are_for_those_who_write_it(roles):
     assert Store(worker, table_schema="contacts").suppression_list().has(BOB)
 
 
-def test_the_views_obey_the_policies_of_whoever_reads_them(roles, landing_on):
+def test_the_views_obey_the_policies_of_their_readers(roles, landing_on):
     owner, _, reader = roles
     with owner.connect() as connection:
         if connection.dialect.server_version_info < (15,):

@@ -1,4 +1,4 @@
-"""Retention: rows older than an age go, what is current or still needed stays, and what went does not come back."""
+"""Retention: old rows are purged, current and needed rows stay, and purged rows do not return."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def days_of(landing, table="version", account="main"):
     return " ".join(f"{name}{day}" for name, day in found)
 
 
-def test_versions_go_that_were_superseded_before_the_age_and_followers_see_them_as_erased(landing, clock):
+def test_old_superseded_versions_are_purged_and_followers_see_them_as_erased(landing, clock):
     land(landing, ("a", 0), ("a", 1), ("a", 5), ("b", 0), ("c", 0), ("c", 9))
     clock.now = MONDAY + 10 * DAY
 
@@ -83,7 +83,7 @@ def test_versions_go_that_were_superseded_before_the_age_and_followers_see_them_
     assert landing.rows(orphans.format("SELECT version_id FROM wacontacts_contact_version")) == [(0,)]
 
 
-def test_a_purged_version_does_not_come_back_and_other_late_ones_do(landing, clock):
+def test_a_purged_version_does_not_return_but_other_late_ones_do(landing, clock):
     land(landing, ("a", 0), ("a", 1), ("a", 5))
     clock.now = MONDAY + 10 * DAY
     run_purge(landing, 5, "versions")
@@ -105,7 +105,7 @@ def test_a_purged_version_does_not_come_back_and_other_late_ones_do(landing, clo
     keep=st.integers(1, 9),
     data=st.data(),
 )
-def test_in_any_order_of_landings_and_purges_the_same_versions_are_left(sqlite_landing, batches, keep, data):
+def test_any_order_of_loads_and_purges_leaves_the_same_versions(sqlite_landing, batches, keep, data):
     landing = sqlite_landing
     landing.store.context.clock = lambda: MONDAY + 10 * DAY
     left = []
@@ -120,7 +120,7 @@ def test_in_any_order_of_landings_and_purges_the_same_versions_are_left(sqlite_l
     assert left[0] == left[1]
 
 
-def test_attempts_and_rejects_go_and_what_is_still_needed_stays(landing, clock):
+def test_attempts_and_rejects_are_purged_unless_they_are_still_needed(landing, clock):
     landing.begin("failed").fail("ServerError")
     for hour in range(4):
         window = Window(MONDAY + hour * HOUR, MONDAY + (hour + 1) * HOUR)
@@ -167,7 +167,7 @@ def test_windows_whose_extractions_were_purged_count_as_synced(landing, clock):
     assert (result.lossy, result.gap_before) == (False, None)
 
 
-def test_the_snapshots_that_the_next_is_compared_with_stay(landing, clock, book_of):
+def test_snapshots_that_the_next_one_is_compared_with_stay(landing, clock, book_of):
     book = book_of(landing)
     for day in range(3):
         clock.now = MONDAY + day * DAY
@@ -181,7 +181,7 @@ def test_the_snapshots_that_the_next_is_compared_with_stay(landing, clock, book_
     assert book.land(clock.now + HOUR, *book.people(2)).state == "complete"
 
 
-def test_checks_go_with_their_results_once_nothing_happens_to_them(landing, clock):
+def test_inactive_checks_are_purged_with_their_results(landing, clock):
     checks = SenderChecks(landing.store.context, "+12015550100", daily_checks=100)
     for n in range(3):
         spec = CheckSpec(TaskInstanceKey("dag", f"run {n}", "check"), "options", "1.2.3", clock.now, False, None)
@@ -218,7 +218,7 @@ def test_the_command_purges(sqlite_landing, sqlite_url, monkeypatch, capsys):
         main([*command[:4]])
 
 
-def test_nothing_waits_for_a_purge_and_it_waits_for_what_is_locked(postgres_landing, monkeypatch):
+def test_nothing_waits_for_a_purge_and_it_skips_locked_rows(postgres_landing, monkeypatch):
     """A row that a sync holds is left; the others go."""
     monkeypatch.setattr(purge, "CHUNK", 1)
     land(postgres_landing, ("a", 0), ("a", 1), ("b", 0), ("b", 1))

@@ -1,4 +1,4 @@
-"""One odd contact never rejects its batch: what a database refuses is found, and only that."""
+"""A malformed contact never rejects its batch: only the rows that a database refuses are rejected."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_row_that_postgresql_refuses_is_rejected_alone(postgres_landing, accou
     assert ledger == [(7, 7, 1, MONDAY + HOUR)]
 
 
-def test_the_reason_holds_nothing_of_the_row(postgres_landing, account):
+def test_the_reason_contains_no_row_data(postgres_landing, account):
     landing = postgres_landing
     landing.land(landing.begin(account=account), of("bob", b'{"n":1e200000}'), of("eve", b'{"name":"\\u0000"}'))
     assert [reason for reason, _ in look(landing, account)[1]] == [
@@ -95,7 +95,7 @@ def test_a_contact_that_no_driver_can_encode_is_rejected(postgres_landing, accou
     assert (contacts, rejects) == (["bob", "zoe"], [("refused by the database (UnicodeEncodeError)", b"{}")])
 
 
-def test_many_odd_rows_among_many_are_all_found(postgres_landing, account):
+def test_many_malformed_rows_among_many_are_all_found(postgres_landing, account):
     landing = postgres_landing
     records = [of(f"{n:04}", b'{"n":%s}' % (b"1e200000" if n % 50 == 0 else b"%d" % n)) for n in range(1_000)]
     assert landing.land(landing.begin(account=account), *records) == 980
@@ -104,14 +104,14 @@ def test_many_odd_rows_among_many_are_all_found(postgres_landing, account):
     assert (len(rejects), ledger) == (20, [(980, 980, 20, None)])
 
 
-def test_an_older_state_is_current_where_the_newer_one_is_refused(postgres_landing, account):
+def test_an_older_version_is_current_if_the_newer_one_is_refused(postgres_landing, account):
     landing = postgres_landing
     states = [of("bob", b'{"n":1}'), of("bob", b'{"n":1e200000}', MONDAY + HOUR)]
     assert landing.land(landing.begin(account=account), *states) == 1
     assert look(landing, account)[0] == ["bob"]
 
 
-def test_numbers_of_versions_are_not_used_twice_after_a_refusal(postgres_landing, account):
+def test_version_ids_are_not_reused_after_a_refusal(postgres_landing, account):
     landing = postgres_landing
     extraction = landing.begin(account=account)
     landing.land(extraction, of("a", b'{"n":1e200000}'), of("b", b'{"n":2}'), of("c", b'{"n":3}'))
@@ -119,7 +119,7 @@ def test_numbers_of_versions_are_not_used_twice_after_a_refusal(postgres_landing
     assert look(landing, account)[0] == ["b", "c", "d", "e"]
 
 
-def test_sqlite_rejects_alone_what_is_no_text(sqlite_landing):
+def test_sqlite_rejects_only_rows_that_are_not_text(sqlite_landing):
     landing = sqlite_landing
     extraction = landing.begin()
     assert landing.land(extraction, of("a", b"{}"), of("odd", b'{"n":"\xff"}'), of("\ud800", b"{}")) == 1
@@ -130,6 +130,6 @@ def test_sqlite_rejects_alone_what_is_no_text(sqlite_landing):
     ]
 
 
-def test_rows_are_numbered_by_contact_then_by_age_each_once():
+def test_rows_are_deduplicated_and_numbered_by_contact_then_by_age():
     older, newer, other = of("b", b"1"), of("b", b"2", MONDAY + HOUR), of("a", b"3")
     assert dedupe_and_number([newer, other, older, newer], 7) == [Row(7, other), Row(8, older), Row(9, newer)]

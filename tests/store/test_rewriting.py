@@ -1,4 +1,4 @@
-"""Files are rewritten for a store by one at a time."""
+"""Only one process at a time rewrites files for a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def waiting(store, done, root):
     return thread
 
 
-def test_the_second_waits_until_the_first_has_ended(landing, tmp_path):
+def test_the_second_process_waits_for_the_first(landing, tmp_path):
     done = Event()
     with landing.store.context.locks.file_rewrite_lock():
         thread = waiting(Store(landing.engine), done, tmp_path)
@@ -35,7 +35,7 @@ def test_the_second_waits_until_the_first_has_ended(landing, tmp_path):
     assert done.is_set()
 
 
-def test_one_that_fails_lets_go(landing, tmp_path):
+def test_a_failed_process_releases_the_lock(landing, tmp_path):
     with (
         pytest.raises(LandingError, match="a file"),
         landing.store.context.locks.file_rewrite_lock(),
@@ -46,7 +46,7 @@ def test_one_that_fails_lets_go(landing, tmp_path):
     assert done.is_set()
 
 
-def test_contacts_land_meanwhile(book):
+def test_contacts_are_loaded_meanwhile(book):
     with book.landing.store.context.locks.file_rewrite_lock():
         book.land(book.landing.store.context.now(), "11001234567@c.us")
         assert list(book.states()) == ["11001234567@c.us"]

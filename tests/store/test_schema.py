@@ -1,4 +1,4 @@
-"""How the tables come to be, who may make them, and which are refused."""
+"""Creation of the tables: required privileges, and refused versions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def statements(store_engine):
     return seen
 
 
-def test_a_store_makes_its_tables_by_itself(store_engine):
+def test_a_store_creates_its_tables(store_engine):
     Store(store_engine).prepare()
     assert names_in(store_engine) == NAMES
     assert rows_of(store_engine, "SELECT schema_version FROM wacontacts_schema_version") == [
@@ -91,7 +91,7 @@ def test_tables_that_are_up_to_date_cost_three_queries(store_engine, statements)
     assert len(asked) == 3  # the version, the suppression list, and a number whose key shows the secret
 
 
-def test_upgrade_makes_the_tables_and_may_be_run_again(store_engine):
+def test_upgrade_creates_the_tables_and_can_be_repeated(store_engine):
     upgrade(store_engine)
     upgrade(store_engine)
     Store(store_engine, auto_upgrade=False).prepare()
@@ -114,7 +114,7 @@ def test_tables_that_only_a_newer_package_may_write_are_refused(store_engine, au
         upgrade(store_engine)
 
 
-def test_newer_tables_that_this_package_may_write_are_taken_as_they_are(store_engine, landing_on):
+def test_newer_tables_that_this_package_may_write_are_unchanged(store_engine, landing_on):
     upgrade(store_engine)
     write(store_engine, "UPDATE wacontacts_schema_version SET schema_version = 99, writable_from = '0.1.0'")
     landing = landing_on(Store(store_engine), store_engine)
@@ -123,7 +123,7 @@ def test_newer_tables_that_this_package_may_write_are_taken_as_they_are(store_en
 
 
 @pytest.mark.parametrize("auto_upgrade", [True, False])
-def test_tables_of_an_unreleased_package_are_refused_and_left_alone(store_engine, auto_upgrade):
+def test_tables_of_an_unreleased_package_are_refused_and_unchanged(store_engine, auto_upgrade):
     write(
         store_engine,
         "CREATE TABLE wacontacts_meta (schema_version integer)",
@@ -159,7 +159,7 @@ def test_six_workers_may_prepare_at_once(store_url, store_engine):
     ]
 
 
-def test_sqlite_lets_readers_and_a_writer_go_on_side_by_side(sqlite_landing):
+def test_sqlite_readers_and_a_writer_do_not_block_each_other(sqlite_landing):
     assert sqlite_landing.rows("PRAGMA journal_mode") == [("wal",)]
 
 
@@ -171,7 +171,7 @@ def test_sqlite_has_no_schemas(sqlite_url):
 
 
 @pytest.mark.parametrize("name", ["contacts", 'Od"d na.me; --', "select", "100%", "%s", "a :b", "ü" * 31])
-def test_a_schema_of_any_name_is_made_and_used(postgres_url, dump_store, name):
+def test_a_schema_with_any_name_is_created_and_used(postgres_url, dump_store, name):
     engine = create_engine(postgres_url)
     Store(engine, table_schema=name).prepare()
     Store(engine, table_schema=name, auto_upgrade=False).prepare()
@@ -181,7 +181,7 @@ def test_a_schema_of_any_name_is_made_and_used(postgres_url, dump_store, name):
     engine.dispose()
 
 
-def test_a_schema_whose_name_postgresql_would_cut_is_refused(postgres_url):
+def test_a_schema_name_that_postgresql_would_truncate_is_refused(postgres_url):
     with pytest.raises(ConfigError, match="63 bytes"):
         Store(create_engine(postgres_url), table_schema="ü" * 32)
 
@@ -202,7 +202,7 @@ def guest(postgres, postgres_database):
 
 
 @pytest.mark.parametrize("table_schema", [None, "contacts"])
-def test_without_rights_the_error_names_the_command(guest, table_schema):
+def test_without_privileges_the_error_names_the_command(guest, table_schema):
     engine, owner = guest
     with pytest.raises(ConfigError, match=r"CREATE SCHEMA contacts AUTHORIZATION guest;.*`wacontacts store upgrade`"):
         Store(engine, table_schema=table_schema).prepare()
@@ -212,7 +212,7 @@ def test_without_rights_the_error_names_the_command(guest, table_schema):
         Store(engine, table_schema=table_schema).prepare()
 
 
-def test_rights_to_read_and_write_are_enough_where_the_tables_are(guest, landing_on):
+def test_privileges_to_read_and_write_suffice_if_the_tables_exist(guest, landing_on):
     engine, owner = guest
     upgrade(owner, "contacts")
     write(
@@ -226,7 +226,7 @@ def test_rights_to_read_and_write_are_enough_where_the_tables_are(guest, landing
     assert extraction.finish().rows == 1
 
 
-def test_a_schema_that_is_there_needs_no_right_to_create_schemas(guest):
+def test_an_existing_schema_needs_no_privilege_to_create_schemas(guest):
     engine, owner = guest
     write(owner, "CREATE SCHEMA contacts", "GRANT USAGE, CREATE ON SCHEMA contacts TO guest")
     Store(engine, table_schema="contacts").prepare()

@@ -1,4 +1,4 @@
-"""Sessions of the store: they work alike whatever a database, a role or a pooler is configured for."""
+"""Sessions of the store work the same with any configuration of database, role and pooler."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read(landing, query):
         return [tuple(row) for row in connection.execute(text(query))]
 
 
-def test_contacts_land_and_are_read_whatever_the_database_is_set_to(odd_landing):
+def test_contacts_are_written_and_read_with_any_settings_of_the_database(odd_landing):
     odd_landing.store.prepare()
     extraction = odd_landing.begin()
     odd_landing.land(extraction, odd_landing.record("é\\ '", MONDAY, name="“ü”\\"), position=MONDAY)
@@ -75,7 +75,7 @@ def test_each_transaction_has_the_settings_that_the_store_relies_on(odd_landing)
     assert tuple(runs.run(lambda connection: connection.execute(query).one())) == tuple(expected.values())
 
 
-def test_no_state_is_left_in_a_session_that_a_pooler_shares(odd_landing):
+def test_no_state_remains_in_a_session_that_a_pooler_shares(odd_landing):
     """What the store sets ends with the transaction, and no statement is prepared in the session."""
     settings = ("TimeZone", "search_path", "synchronous_commit", "lock_timeout")
     shown = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
@@ -97,7 +97,7 @@ def test_no_state_is_left_in_a_session_that_a_pooler_shares(odd_landing):
     assert set(left) == {("America/St_Johns", "nowhere", "off", "7s"), (0,)}
 
 
-def test_what_was_erased_beside_a_landing_does_not_stay(odd_landing):
+def test_contacts_erased_during_a_load_do_not_stay(odd_landing):
     """The landing reads the suppression list just before the erasure commits it."""
     extraction, bob = odd_landing.begin(), odd_landing.record("bob", wa_id="27821234567")
     landing = threading.Thread(target=odd_landing.land, args=(extraction, bob))
@@ -112,7 +112,7 @@ def test_what_was_erased_beside_a_landing_does_not_stay(odd_landing):
     assert read(odd_landing, "SELECT contact_id FROM contacts.wacontacts_current") == []
 
 
-def test_two_workers_that_begin_the_same_run_at_once_leave_one_running(odd_landing):
+def test_two_workers_that_begin_the_same_extraction_at_once_leave_one_running(odd_landing):
     barrier = threading.Barrier(4)
 
     def begin():
@@ -142,7 +142,7 @@ def test_a_setting_that_a_session_may_not_change_is_named(postgres_landing, monk
         ("25006", "read-only"),
     ],
 )
-def test_a_full_disk_a_time_out_and_a_read_only_database_are_named(postgres_landing, state, expected):
+def test_a_full_disk_a_timeout_and_a_read_only_database_are_named(postgres_landing, state, expected):
     trouble = f"DO $$ BEGIN RAISE EXCEPTION 'example-person' USING ERRCODE = '{state}'; END $$"
     with pytest.raises(LandingError, match=expected) as raised:
         postgres_landing.store.context.transactions.run(lambda connection: connection.exec_driver_sql(trouble))
@@ -172,7 +172,7 @@ def test_a_full_disk_under_sqlite_is_named(sqlite_landing):
 
 
 @pytest.mark.parametrize("is_replaced", [True, False])
-def test_a_sqlite_file_that_is_gone_under_a_worker_fails_its_attempt(sqlite_landing, tmp_path, is_replaced):
+def test_a_sqlite_file_that_is_deleted_during_an_attempt_fails_it(sqlite_landing, tmp_path, is_replaced):
     extraction = sqlite_landing.begin()
     for path in tmp_path.glob("store.db*"):
         path.rename(tmp_path / f"moved-{path.name}")

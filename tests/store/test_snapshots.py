@@ -1,4 +1,4 @@
-"""Snapshots: what is new, changed, the same, missing and back."""
+"""Snapshots: new, changed, unchanged, missing and returned contacts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANN, BEN, CAT = "11001234567@c.us", "79001234568@c.us", "79001234570@c.us"
 GROUP = "79001234569-1479621234@g.us"
 
 
-def test_a_contact_that_is_new_becomes_a_version_of_the_snapshots_time(book):
+def test_a_new_contact_gets_a_version_with_the_snapshots_time(book):
     done = book.land(MONDAY, (ANN, "Ann"), (GROUP, "Choir"))
 
     ann = book.record(ANN, "Ann")
@@ -48,7 +48,7 @@ def test_a_contact_that_is_new_becomes_a_version_of_the_snapshots_time(book):
     assert (done.state, done.rows, done.new_versions, done.gone, done.back) == ("complete", 2, 2, 0, 0)
 
 
-def test_a_contact_that_is_the_same_is_only_seen_longer(book):
+def test_an_unchanged_contact_only_widens_its_seen_times(book):
     book.land(MONDAY, (ANN, "Ann"))
     done = book.land(TUESDAY, (ANN, "Ann"))
 
@@ -68,7 +68,7 @@ def test_a_contact_that_changes_and_changes_back_has_three_versions(book):
     assert book.states() == {ANN: "Ann"}
 
 
-def test_a_contact_that_is_missing_is_gone_with_what_was_known_last_until_it_is_back(book):
+def test_a_missing_contact_is_gone_with_its_last_known_content_until_it_returns(book):
     others = book.people(9)
     book.land(MONDAY, (ANN, "Ann"), *others)
     gone = book.land(TUESDAY, *others)
@@ -98,7 +98,7 @@ def test_a_contact_that_is_missing_is_gone_with_what_was_known_last_until_it_is_
     assert counts == [(1, 1, 0), (0, 0, 0), (1, 0, 1)]
 
 
-def test_what_came_of_it_is_in_the_ledger_too(landing, book):
+def test_the_counts_are_in_the_ledger(landing, book):
     others = [f"{n}@c.us" for n in range(5)]
     book.land(MONDAY, ANN, GROUP, *others)
     begun = book.begin(uri="postgresql://store")
@@ -141,7 +141,7 @@ def test_what_came_of_it_is_in_the_ledger_too(landing, book):
 
 @pytest.mark.parametrize("rows", [1, 2, 5_000])
 @pytest.mark.parametrize("name", ["Ann", "Anna"])
-def test_of_rows_with_the_same_id_the_first_counts(book, monkeypatch, rows, name):
+def test_the_first_of_several_rows_with_the_same_id_counts(book, monkeypatch, rows, name):
     monkeypatch.setattr(snapshots, "BATCH_ROWS", rows)
     book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"))
     for day in (TUESDAY, WEDNESDAY):
@@ -193,7 +193,7 @@ def test_a_repaired_contact_is_flagged(book):
     assert [row["repaired"] for row in book.landing.dump()["version"]] == [True]
 
 
-def test_thousands_of_contacts_land_whatever_the_batches(sqlite_book, monkeypatch):
+def test_thousands_of_contacts_are_loaded_in_batches(sqlite_book, monkeypatch):
     monkeypatch.setattr(snapshots, "BATCH_ROWS", 700)
     people = sqlite_book.people(3_000)
     sqlite_book.land(MONDAY, *people)

@@ -1,4 +1,4 @@
-"""What a store keeps of what it is handed, on every database and driver."""
+"""The rows that a store keeps, with every database and driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize("order", permutations(("monday", "tuesday", "monday again late")))
-def test_both_of_bobs_states_are_kept_and_the_newer_is_current_in_every_order(landing, order):
+def test_both_of_bobs_versions_are_kept_and_the_newer_is_current_in_any_order(landing, order):
     hundred = landing.record("bob", MONDAY + HOUR, savings=100)
     hundred_and_twenty = landing.record("bob", MONDAY + DAY + HOUR, savings=120)
     seen = {
@@ -64,7 +64,7 @@ def test_both_of_bobs_states_are_kept_and_the_newer_is_current_in_every_order(la
     }
 
 
-def test_a_tie_on_updated_at_goes_to_the_state_seen_last(landing):
+def test_if_updated_at_is_equal_the_version_seen_last_is_current(landing):
     one, other = landing.record("bob", savings=1), landing.record("bob", savings=2)
     first, second, third = (landing.begin(run=f"run {n}") for n in range(3))
     landing.land(second, other, extracted_at=MONDAY + 2 * DAY)
@@ -93,7 +93,7 @@ def test_accounts_and_sources_share_nothing(landing):
     }
 
 
-def test_new_versions_are_those_the_store_had_not_held(landing):
+def test_only_versions_unknown_to_the_store_are_new(landing):
     one, other, third = landing.record("a"), landing.record("b"), landing.record("c")
     extraction, later = landing.begin(), landing.begin(run="later")
     assert landing.land(extraction, one, other, one) == 2
@@ -102,7 +102,7 @@ def test_new_versions_are_those_the_store_had_not_held(landing):
     assert landing.land(later, one, other, third, extracted_at=MONDAY + 9 * DAY) == 0
 
 
-def test_a_batch_may_hold_several_states_of_a_contact(landing):
+def test_a_batch_may_have_several_versions_of_a_contact(landing):
     states = [landing.record("bob", MONDAY + n * HOUR, savings=n) for n in (2, 0, 1)]
     assert landing.land(landing.begin(), *states, states[1]) == 3
     found = landing.dump()
@@ -126,14 +126,14 @@ HOSTILE = [
 ]
 
 
-def test_any_text_lands_as_it_is(landing):
+def test_any_text_is_stored_unchanged(landing):
     records = [landing.record(f"contact {n}", details={"name": text, text: n}) for n, text in enumerate(HOSTILE)]
     landing.land(landing.begin(), *records)
     found = {row["contact_id"]: row["payload"]["details"] for row in landing.dump()["current"]}
     assert found == {f"contact {n}": {"name": text} | {text: n} for n, text in enumerate(HOSTILE)}
 
 
-def test_any_text_is_a_contact_id(landing):
+def test_any_text_can_be_a_contact_id(landing):
     ids = [text for text in HOSTILE if len(text) < 1000]
     landing.land(landing.begin(), *(landing.record(text) for text in ids))
     landing.land(landing.begin(run="again"), *(landing.record(text) for text in ids))
@@ -162,7 +162,7 @@ def test_300_custom_fields_and_numbers_of_any_size_are_kept(landing):
 
 @pytest.mark.parametrize("flags", [(False, True), (True, False)])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_state_counts_as_repaired_once_it_ever_was_in_any_order(landing, flags, together):
+def test_a_version_that_was_ever_repaired_is_flagged_in_any_order(landing, flags, together):
     records = [landing.record("a", name="\ufffd", repaired=flag) for flag in flags]
     for batch in [records] if together else [records[:1], records[1:]]:
         landing.land(landing.begin(), *batch, landing.record("b", repaired=False))
@@ -193,7 +193,7 @@ def test_rejects_are_kept_with_their_reason(landing):
     assert (extraction_id, reason, bytes(body)) == (extraction.extraction_id, "no uuid", b'{"\x00\xff": 1}')
 
 
-def test_a_finished_try_tells_its_totals(landing):
+def test_a_finished_attempt_returns_its_totals(landing):
     extraction = landing.begin(uri="postgresql://example/contacts")
     extracted_at = MONDAY + DAY + 5 * MINUTE
     landing.land(extraction, landing.record("a"), landing.record("b"), pages=2, size=100)
@@ -222,14 +222,14 @@ def test_a_finished_try_tells_its_totals(landing):
     )
 
 
-def test_a_running_try_counts_what_it_landed_and_rejected(landing):
+def test_a_running_attempt_counts_loaded_and_rejected_rows(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("a"), landing.record("b"))
     landing.land(extraction, landing.record("b"), rejects=[Reject("no uuid", b"{}")])
     assert (extraction.rows, extraction.rejected) == (3, 1)
 
 
-def test_the_ledger_has_a_row_for_each_try(landing):
+def test_the_ledger_has_a_row_for_each_attempt(landing):
     extraction = landing.begin(task=TaskInstanceKey("dag", "run", "task", 3))
     landing.land(extraction, landing.record(), position=MONDAY + HOUR)
     query = (
@@ -254,7 +254,7 @@ def test_a_snapshot_has_no_window(landing):
         extraction.finish()
 
 
-def test_contacts_of_another_number_stop_with_nothing_of_their_batch_kept(landing):
+def test_contacts_of_another_number_are_refused_with_their_batch(landing):
     extraction = landing.begin()
     landing.land(extraction, landing.record("a"), number_ids={"1"})
     with pytest.raises(ConfigError, match="has another token now"):
@@ -274,7 +274,7 @@ def test_a_first_batch_of_two_numbers_is_refused(landing):
     assert landing.dump()["version"] == []
 
 
-def test_sqlite_keeps_the_very_text_that_was_hashed(sqlite_landing):
+def test_sqlite_keeps_exactly_the_hashed_text(sqlite_landing):
     one = sqlite_landing.record("bob", details={"z": 1, "a": None, "number": 1e22})
     sqlite_landing.land(sqlite_landing.begin(), one)
     assert sqlite_landing.rows("SELECT payload, row_hash FROM wacontacts_version") == [
@@ -282,14 +282,14 @@ def test_sqlite_keeps_the_very_text_that_was_hashed(sqlite_landing):
     ]
 
 
-def test_sqlite_keeps_times_as_text_of_one_width(sqlite_landing):
+def test_sqlite_stores_times_as_fixed_width_text(sqlite_landing):
     sqlite_landing.land(sqlite_landing.begin(), sqlite_landing.record(updated_at=MONDAY.replace(year=33)))
     assert sqlite_landing.rows("SELECT updated_at, first_seen_at FROM wacontacts_version") == [
         ("0033-01-01T00:00:00.000000Z", "2024-01-02T00:05:00.000000Z")
     ]
 
 
-def test_windows_of_all_time_are_kept(landing):
+def test_windows_of_any_time_are_stored(landing):
     window = Window(MONDAY.replace(year=2), MONDAY.replace(year=9998))
     finished = landing.begin(window=window).finish()
     assert (finished.window_start, finished.window_end) == (window.start, window.end)

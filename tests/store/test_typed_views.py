@@ -100,7 +100,7 @@ def missing(landing, name):
     return [(key, json.loads(found) if isinstance(found, str) else found) for key, found in rows]
 
 
-def test_a_null_of_a_field_that_was_not_there_is_told_from_a_null_value(landing):
+def test_nulls_of_missing_fields_are_distinguished_from_null_values(landing):
     days = (
         {"a": {"language": "en", "Old name": None}, "b": {"language": None, "Old name": None}},
         {"c": {"language": None, "location": None}},

@@ -1,4 +1,4 @@
-"""Six workers land into one store at once: all succeed, and the tables hold what one would have landed."""
+"""Six workers load into one store at once: all succeed, and the tables equal those of a single worker."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def expected():
     return versions, current
 
 
-def test_six_workers_land_at_once_and_all_succeed(store_url, store_engine, dump_store):
+def test_six_workers_load_at_once_and_all_succeed(store_url, store_engine, dump_store):
     with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         done = list(workers.map(work, [store_url] * WORKERS, range(WORKERS)))
     found = dump_store(store_engine, "main")
@@ -116,7 +116,7 @@ def test_six_retries_at_once_take_over_from_one_another(store_url, store_engine)
     assert states_left == [("abandoned", WORKERS - 1), ("running", 1)]
 
 
-def test_a_sqlite_transaction_waits_for_the_one_before_it(sqlite_landing):
+def test_a_sqlite_transaction_waits_for_the_previous_one(sqlite_landing):
     landing = sqlite_landing
     first, second = landing.begin("first"), landing.begin("second")
     order = []
@@ -138,7 +138,7 @@ def test_a_sqlite_transaction_waits_for_the_one_before_it(sqlite_landing):
     assert [one.finish().state for one in (first, second)] == ["complete", "complete"]
 
 
-def test_only_one_of_a_zombie_and_its_retry_commits(landing):
+def test_only_one_of_an_old_attempt_and_its_retry_commits(landing):
     zombie = landing.begin()
     retry = landing.begin()
     landing.land(retry, landing.record("a"))

@@ -1,4 +1,4 @@
-"""A store with numbers in it, a clock to move, and what is done to checks again and again."""
+"""A store with numbers, a clock to set, and common steps of checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The budget is the sender's, for a UTC day, and drawn before anything is sent; nobody overdraws it."""
+"""The budget belongs to the sender and the UTC day. It is spent before requests, and never exceeded."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_lease_of_no_number_adds_no_day_to_the_budget(desk):
     assert desk.spent() == {}
 
 
-def test_each_day_has_its_own_from_midnight_utc(desk_of):
+def test_each_utc_day_has_its_own_budget(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, CAROL)
     desk.clock.now = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -83,7 +83,7 @@ def test_each_day_has_its_own_from_midnight_utc(desk_of):
     assert desk.spent() == {TODAY: 1, TOMORROW: 1}
 
 
-def test_the_day_is_that_of_utc_wherever_the_worker_is():
+def test_the_day_is_utc_in_any_time_zone():
     assert budget.utc_day(datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))) == date(2024, 1, 2)
 
 
@@ -97,7 +97,7 @@ def test_spent_budget_is_not_refunded(desk):
     assert desk.spent() == {TODAY: 2}
 
 
-def test_each_sender_has_its_own(desk, desk_of):
+def test_each_sender_has_its_own_budget(desk, desk_of):
     other = desk_of(daily_checks=1)
     desk.asked(ALICE, BOB)
 
@@ -131,7 +131,7 @@ def test_a_limit_does_not_raise_the_budget(desk_of):
     assert desk.spent() == {TODAY: 1}
 
 
-def test_only_granted_checks_count_towards_max_checks(desk_of):
+def test_only_granted_checks_count_toward_max_checks(desk_of):
     desk = desk_of(daily_checks=1)
     check = desk.filled(ALICE, BOB, max_checks=2)
     desk.lease(check)

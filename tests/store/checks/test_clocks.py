@@ -1,4 +1,4 @@
-"""No lease, budget or heartbeat depends on a worker's clock, and servers whose clocks differ keep no check open."""
+"""No lease, budget or heartbeat depends on a worker's clock, and different server clocks keep no check open."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def leased(check):
     return check.lease([number_id for batch in check.queued(10) for number_id in batch])
 
 
-def test_a_budget_s_day_is_that_of_the_database(worker_of):
+def test_the_day_of_a_budget_is_the_databases(worker_of):
     days = (-DAY, timedelta(), DAY)
     granted = [leased(opened(worker_of(by), f"run {by}", f"+1631555100{n}")).numbers for n, by in enumerate(days)]
     assert list(map(len, granted)) == [1, 0, 0]
 
 
 @pytest.mark.parametrize("by", [DAY, timedelta(minutes=13), timedelta(minutes=-13)], ids=str)
-def test_a_lease_lasts_as_long_on_whichever_worker(worker_of, by):
+def test_a_lease_has_the_same_duration_on_any_worker(worker_of, by):
     assert leased(opened(worker_of(by), "first", ALICE)).numbers == [ALICE]
     second = leased(opened(worker_of(timedelta()), "second", ALICE))
     assert (second.numbers, second.leased_elsewhere) == ([], 1)
@@ -65,7 +65,7 @@ def test_a_lease_lasts_as_long_on_whichever_worker(worker_of, by):
 
 @pytest.mark.parametrize("final", ["valid", "invalid", "failed"])
 @pytest.mark.parametrize("other", ["processing", "missing"])
-def test_a_final_result_of_a_later_request_wins_whatever_the_servers_clocks_are(desk, final, other):
+def test_a_final_result_of_a_later_request_wins_with_any_server_clocks(desk, final, other):
     check = desk.filled(ALICE)
     desk.lease(check)
     desk.say(check, {ALICE: other}, after=timedelta(minutes=40))

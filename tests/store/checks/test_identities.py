@@ -1,4 +1,4 @@
-"""Identities in the store: what is known of them, in whatever order it came, and what of it is pending."""
+"""Identities in the store: idempotent and order-independent, and which of them are pending."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -58,7 +58,7 @@ def test_an_identity_has_the_time_of_creation_and_of_detection(identities, store
     assert (sender, wa_id, hash_, bool(acknowledged)) == ("+12015550100", ANNA, "A", False)
 
 
-def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
+def test_notifications_are_idempotent_and_order_independent(identities, store, rows):
     news = [
         ([changed("A", at=NOW - 9 * MINUTE), changed("A", at=NOW - 8 * MINUTE)], NOW - 7 * MINUTE),
         ([changed("B", at=NOW - 5 * MINUTE)], NOW - 4 * MINUTE),
@@ -77,7 +77,7 @@ def test_news_may_come_twice_late_and_in_any_order(identities, store, rows):
     assert [row[:2] for row in found.pop()] == [(ANNA, "A"), (ANNA, "B"), (BERT, "C")]
 
 
-def test_of_an_identity_s_times_the_earliest_count(identities, rows):
+def test_the_earliest_times_of_an_identity_count(identities, rows):
     for minutes in (2, 1, 3):
         at = NOW + minutes * MINUTE
         record_changes(identities, [changed("A", at=at - 10 * MINUTE)], detected_at=at)
@@ -85,13 +85,13 @@ def test_of_an_identity_s_times_the_earliest_count(identities, rows):
     assert [str(at)[14:16] for at in rows("created_at, detected_at")[0]] == ["51", "01"]
 
 
-def test_no_news_costs_nothing(identities, rows):
+def test_an_empty_delivery_stores_nothing(identities, rows):
     record_changes(identities, [])
 
     assert rows() == []
 
 
-def test_only_the_newest_of_a_user_is_pending_the_oldest_of_all_first(identities):
+def test_only_the_newest_identity_of_a_user_is_pending_oldest_first(identities):
     record_changes(identities, [changed("B2", BERT), changed("A3", at=NOW + MINUTE)])
     record_changes(identities, [changed("A1", at=NOW - 9 * MINUTE), changed("B1", BERT, at=NOW - 8 * MINUTE)])
 
@@ -99,7 +99,7 @@ def test_only_the_newest_of_a_user_is_pending_the_oldest_of_all_first(identities
     assert hashes(identities.pending(1)) == ["B2"]
 
 
-def test_without_a_time_of_its_own_an_identity_is_as_old_as_its_news(identities):
+def test_an_identity_without_a_time_has_the_time_of_its_notification(identities):
     record_changes(identities, [changed("older", at=None)], detected_at=NOW - 2 * MINUTE)
     record_changes(identities, [changed("newer", at=NOW - MINUTE)], detected_at=NOW)
 
@@ -117,7 +117,7 @@ def test_an_acknowledged_latest_identity_is_not_pending(identities):
     assert [one.acknowledged for one in identities.find([pending.identity_id])] == [True]
 
 
-def test_another_sender_s_identities_are_its_own(identities, store):
+def test_identities_of_senders_are_separate(identities, store):
     other = SenderIdentities(store.context, "another")
     record_changes(other, [changed("A")])
     (kept,) = other.pending(10)
@@ -136,7 +136,7 @@ def test_identities_are_found_by_id_once_and_in_order(identities):
 
 
 @pytest.mark.parametrize("unknown", [0, -1, 10**6, 16315551000, 2**63, 10**40])
-def test_ids_that_the_store_does_not_have_are_counted_and_not_quoted(identities, unknown):
+def test_unknown_ids_are_counted_and_not_quoted(identities, unknown):
     record_changes(identities, [changed("A")])
     (kept,) = identities.pending(10)
 
@@ -163,7 +163,7 @@ def test_a_confirmed_identity_is_pending_until_acknowledged(identities):
     assert identities.pending(10) == []
 
 
-def test_the_api_s_identity_replaces_the_pending_one(identities, rows):
+def test_the_identity_of_the_api_replaces_the_pending_one(identities, rows):
     record_changes(identities, [changed("A")])
     (before,) = identities.pending(10)
 
@@ -188,7 +188,7 @@ def test_the_api_decides_between_two_changes_in_a_second(identities):
     assert hashes(identities.pending(10)) == ["second"]
 
 
-def test_an_api_that_has_not_heard_of_the_newest_yet_does_not_end_its_waiting(identities):
+def test_an_older_identity_of_the_api_does_not_replace_a_pending_one(identities):
     record_changes(identities, [changed("old", at=NOW - MINUTE), changed("new")])
     (pending,) = identities.pending(10)
 
@@ -228,7 +228,7 @@ def test_unknown_users_come_last(identities):
     assert hashes(identities.pending(10)) == ["A", "B"]
 
 
-def test_an_identity_shows_neither_number_nor_hash(identities):
+def test_the_repr_of_an_identity_has_no_number_and_no_hash(identities):
     record_changes(identities, [changed("A-hash")])
     (kept,) = identities.pending(10)
 

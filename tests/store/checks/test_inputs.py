@@ -1,4 +1,4 @@
-"""Inputs on their way into a check: all are kept, each number counts once, and what the store knows is not asked."""
+"""Inputs of a check: all are stored, each number counts once, and known results are not requested."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_input_has_a_row_in_its_order(desk, chunk):
     assert desk.numbers() == {ALICE: None, BOB: None, CAROL: None}
 
 
-def test_each_number_has_its_turn_once(desk, chunk):
+def test_each_number_is_queued_once(desk, chunk):
     check = desk.filled(ALICE, ALICE, BOB, ALICE, CAROL, BOB, DAVE)
 
     assert [len(batch) for batch in check.queued(3)] == [3, 1]
@@ -120,14 +120,14 @@ def test_opted_out_numbers_reuse_no_result(desk):
     assert desk.results(check) == ["not_asked"]
 
 
-def test_opting_out_holds_for_its_own_check(desk):
+def test_opting_out_applies_only_to_its_check(desk):
     desk.open("one").fill([desk.input(ALICE, opted_in=False)])
 
     assert desk.lease(desk.filled(ALICE, task="other")).numbers == [ALICE]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_no_text_harms_a_check(desk, hostile):
+def test_any_text_can_be_an_input(desk, hostile):
     check = desk.open()
     kept = "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in hostile)
     check.fill([CheckInput(hostile, None, hostile, "too short"), CheckInput(hostile, ALICE, hostile), desk.input(BOB)])
@@ -141,7 +141,7 @@ def test_no_text_harms_a_check(desk, hostile):
     assert rejects == [(kept.encode(),)]
 
 
-def test_a_check_of_nothing_is_resolved(desk):
+def test_a_check_without_inputs_is_resolved(desk):
     check = desk.open()
     check.fill(iter(()))
 
@@ -168,7 +168,7 @@ def test_fresh_results_are_reused(desk, says):
 
 
 @pytest.mark.parametrize("says", ["failed", "processing", "pending", "missing"])
-def test_nothing_else_is_ever_fresh(desk, says):
+def test_other_results_are_never_fresh(desk, says):
     desk.asked(ALICE, says=says)
     desk.clock.move(seconds=1)
 
@@ -201,7 +201,7 @@ def test_numbers_that_became_fresh_are_not_requested(desk):
     assert desk.results(check, "status, wa_id, from_store") == [("valid", ALICE[1:], True), (None, None, False)]
 
 
-def test_senders_know_nothing_of_one_another(desk, desk_of):
+def test_senders_do_not_share_results(desk, desk_of):
     other = desk_of()
     other.asked(ALICE)
     check = desk.filled(ALICE)
@@ -214,7 +214,7 @@ def test_senders_know_nothing_of_one_another(desk, desk_of):
     )
 
 
-def test_a_check_is_filled_beside_a_vacuum_of_its_tables(desk, monkeypatch):
+def test_a_check_is_filled_during_a_vacuum_of_its_tables(desk, monkeypatch):
     monkeypatch.setattr(lifecycle, "ANALYZE_AFTER_ROWS", 1)
     with desk.engine.begin() as vacuum:
         if desk.engine.dialect.name == "postgresql":  # SQLite has no VACUUM that runs beside others

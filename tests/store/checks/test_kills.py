@@ -1,4 +1,4 @@
-"""A worker is killed between any two statements: nothing it was about is done by half, and a retry goes on."""
+"""A worker is killed between any two statements: no step is half done, and a retry continues."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def act(desk, what):
     "what",
     ["lease", "record", "finish", "start_waiting", "lease_waiting", "record_delivered", "expire", "stop_rechecking"],
 )
-def test_all_of_an_action_is_done_or_nothing_of_it(desk, desk_of, what):
+def test_each_action_is_atomic(desk, desk_of, what):
     model = desk_of()
     writes = writes_of(model.engine, act(model, what)[1])
     check, action = act(desk, what)

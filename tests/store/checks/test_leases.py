@@ -1,4 +1,4 @@
-"""Claims: no two ask about one number at once, and none is held up for good."""
+"""Leases: one worker at a time requests a number, and no lease lasts forever."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_lease_expires_after_twelve_minutes(desk, passed, numbers):
     assert desk.lease(other) == LeasedNumbers(numbers, leased_elsewhere=1 - len(numbers))
 
 
-def test_a_lease_holds_in_other_workers(desk, desk_of):
+def test_a_lease_applies_to_other_workers(desk, desk_of):
     desk.lease(desk.filled(ALICE))
     other = desk_of(sender=desk.sender)
 
@@ -62,7 +62,7 @@ def test_a_late_result_does_not_release_a_newer_lease(desk):
     assert desk.lease(third).numbers == []
 
 
-def test_a_delivery_frees_nothing(desk):
+def test_a_callback_releases_no_lease(desk):
     check = desk.filled(ALICE)
     desk.lease(check)
     desk.deliver({ALICE: "valid"})
@@ -100,7 +100,7 @@ def test_a_retry_resumes_the_check_and_releases_its_leases(desk):
     assert desk.lease(again) == LeasedNumbers([BOB], leased_elsewhere=1)
 
 
-def test_a_retry_keeps_to_the_moment_the_check_was_opened_at(desk):
+def test_a_retry_keeps_the_time_of_opening(desk):
     desk.asked(ALICE, task="before")
     desk.clock.move(days=6)
     check = desk.filled(BOB)
@@ -162,7 +162,7 @@ def test_a_retry_starts_a_new_check_if_inputs_are_incomplete(desk):
     assert (first.totals().state, again.totals().state, again.is_filled) == ("expired", "open", False)
 
 
-def test_a_finished_check_is_left_alone(desk):
+def test_a_finished_check_is_not_resumed(desk):
     first = desk.asked(ALICE)
     first.finish()
     again = desk.open()
@@ -179,7 +179,7 @@ def test_another_task_and_other_options_are_another_check(desk, changes):
     assert desk.open().check_id == first.check_id
 
 
-def test_another_senders_check_is_not_gone_on_with(desk, desk_of):
+def test_another_senders_check_is_not_resumed(desk, desk_of):
     assert desk.filled(ALICE).check_id != desk_of().open().check_id
 
 
@@ -234,7 +234,7 @@ def test_with_force_only_a_forced_request_counts(desk, force_check, numbers):
     assert desk.lease(check).numbers == numbers
 
 
-def test_a_question_with_force_is_remembered_when_one_without_follows(desk):
+def test_a_forced_request_still_counts_after_one_without_force(desk):
     check = desk.filled(ALICE, force_check=True)
     forced = desk.asked(ALICE, task="other", says="processing", force_check=True)
     forced.finish()
@@ -247,7 +247,7 @@ def test_a_question_with_force_is_remembered_when_one_without_follows(desk):
     assert desk.results(check) == ["valid"]
 
 
-def test_a_delivery_is_no_question(desk):
+def test_a_callback_is_not_a_request(desk):
     desk.asked(ALICE, task="before", says="processing")
     desk.clock.move(minutes=1)
     check = desk.filled(ALICE)

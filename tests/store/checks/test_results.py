@@ -1,4 +1,4 @@
-"""Answers: a newer one is kept and an older one is not, and a check's time is that of one that can have been real."""
+"""Results: a newer one replaces an older one, and a check's time is the time of a real check."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_newer_of_two_results_is_kept_in_any_order(desk, first, second):
 @pytest.mark.parametrize("final", ["valid", "invalid", "failed"])
 @pytest.mark.parametrize("other", ["processing", "pending", "missing"])
 @pytest.mark.parametrize("is_final_first", [True, False])
-def test_in_one_instant_the_final_answer_is_kept(desk, check, final, other, is_final_first):
+def test_of_results_with_the_same_time_the_final_one_is_kept(desk, check, final, other, is_final_first):
     for status in (final, other) if is_final_first else (other, final):
         say(desk, check, status)
 
@@ -83,7 +83,7 @@ def test_in_one_instant_the_final_answer_is_kept(desk, check, final, other, is_f
 
 
 @pytest.mark.parametrize("is_in_order", [True, False])
-def test_of_two_results_at_one_time_the_later_request_counts(desk, check, is_in_order):
+def test_of_results_with_the_same_time_the_later_request_counts(desk, check, is_in_order):
     answers = [("invalid", NOON), ("valid", NOON + TICK)]
     for status, asked_at in answers if is_in_order else reversed(answers):
         say(desk, check, status, asked_at=asked_at)
@@ -92,7 +92,7 @@ def test_of_two_results_at_one_time_the_later_request_counts(desk, check, is_in_
 
 
 @pytest.mark.parametrize("status", ["valid", "invalid", "failed", "processing", "missing"])
-def test_the_same_answer_again_changes_nothing(desk, check, status):
+def test_the_same_result_again_changes_nothing(desk, check, status):
     say(desk, check, status, DAY)
     once = desk.everything()
     say(desk, check, status, DAY)
@@ -108,7 +108,7 @@ def test_an_empty_response_changes_nothing(desk, check):
     assert desk.everything() == before
 
 
-def test_an_id_stays_until_the_number_is_invalid(desk, check):
+def test_an_id_is_kept_until_the_number_is_invalid(desk, check):
     ids = []
     for hours, status in enumerate(["valid", "processing", "failed", "missing", "invalid", "failed"]):
         say(desk, check, status, timedelta(hours=hours))
@@ -117,7 +117,7 @@ def test_an_id_stays_until_the_number_is_invalid(desk, check):
     assert ids == [ALICE[1:]] * 4 + [None, None]
 
 
-def test_failures_are_counted_until_one_is_not(desk, check):
+def test_failures_are_counted_until_a_success(desk, check):
     counts = []
     for hours, status in enumerate(["failed", "processing", "failed", "failed", "valid", "failed"]):
         say(desk, check, status, timedelta(hours=hours))
@@ -154,7 +154,7 @@ def test_failures_are_counted_until_one_is_not(desk, check):
         ([("missing", DAY), ("valid", 2 * DAY)], 2 * DAY),
     ],
 )
-def test_a_check_was_real_where_it_cannot_have_come_from_the_cache(desk, check, answers, checked_after):
+def test_a_result_that_cannot_be_from_the_cache_is_from_a_real_check(desk, check, answers, checked_after):
     for status, after in answers:
         say(desk, check, status, after)
 
@@ -163,14 +163,14 @@ def test_a_check_was_real_where_it_cannot_have_come_from_the_cache(desk, check, 
 
 
 @pytest.mark.parametrize(("status", "hours"), [("valid", 2), ("invalid", 2), ("failed", 2), ("processing", 1)])
-def test_a_check_with_force_was_real(desk, check, status, hours):
+def test_a_forced_check_is_real(desk, check, status, hours):
     say(desk, check, "valid", timedelta(hours=1))
     say(desk, check, status, timedelta(hours=2), forced=True)
 
     assert known(desk) == (status, NOON + timedelta(hours=hours))
 
 
-def test_an_older_answer_does_not_move_the_time(desk, check):
+def test_an_older_result_does_not_change_the_time(desk, check):
     say(desk, check, "valid", 2 * DAY)
     say(desk, check, "invalid", DAY, forced=True)
 
@@ -189,7 +189,7 @@ def test_a_callback_about_an_unknown_number_is_stored(desk):
     }
 
 
-def test_a_delivery_about_a_queued_number_is_kept_for_when_it_has_its_turn(desk, check):
+def test_a_callback_about_a_queued_number_is_stored_for_its_lease(desk, check):
     deliver(desk, "valid")
 
     assert desk.results(check) == [None, None]
@@ -199,7 +199,7 @@ def test_a_delivery_about_a_queued_number_is_kept_for_when_it_has_its_turn(desk,
 
 @pytest.mark.parametrize("before", ["processing", "pending", "missing"])
 @pytest.mark.parametrize("delivered", ["valid", "invalid", "failed"])
-def test_a_delivery_counts_where_one_is_awaited(desk, check, before, delivered):
+def test_a_callback_counts_if_a_result_is_awaited(desk, check, before, delivered):
     say(desk, check, before)
     deliver(desk, delivered, DAY)
 
@@ -208,14 +208,14 @@ def test_a_delivery_counts_where_one_is_awaited(desk, check, before, delivered):
 
 
 @pytest.mark.parametrize(("delivered", "counts"), [("valid", True), ("pending", False)])
-def test_a_delivery_of_the_same_instant_counts_where_it_is_final(desk, check, delivered, counts):
+def test_a_callback_with_the_same_time_counts_if_it_is_final(desk, check, delivered, counts):
     say(desk, check, "processing")
     deliver(desk, delivered)
 
     assert known(desk, "status") == (delivered if counts else "processing")
 
 
-def test_a_delivery_that_is_older_than_the_question_does_not_count(desk, check):
+def test_a_callback_older_than_the_request_does_not_count(desk, check):
     say(desk, check, "processing", DAY)
     deliver(desk, "valid", -TICK)
 
@@ -223,7 +223,7 @@ def test_a_delivery_that_is_older_than_the_question_does_not_count(desk, check):
 
 
 @pytest.mark.parametrize("after", [timedelta(), TICK, DAY - TICK])
-def test_a_server_s_clock_that_is_ahead_loses_no_delivery(desk, check, after):
+def test_a_server_clock_that_is_ahead_loses_no_callback(desk, check, after):
     say(desk, check, "processing", DAY)
     deliver(desk, "valid", after)
     say(desk, check, "processing", DAY - TICK)
@@ -231,7 +231,7 @@ def test_a_server_s_clock_that_is_ahead_loses_no_delivery(desk, check, after):
     assert known(desk) == ("valid", NOON + after)
 
 
-def test_a_response_without_a_version_leaves_none(desk, check):
+def test_a_response_without_a_version_clears_it(desk, check):
     say(desk, check, "valid", version="v2.41.2")
     say(desk, check, "valid", TICK, version=None)
 
@@ -240,7 +240,7 @@ def test_a_response_without_a_version_leaves_none(desk, check):
 
 @pytest.mark.parametrize("before", ["valid", "invalid", "failed"])
 @pytest.mark.parametrize(("after", "counts"), [(TICK, False), (WEEK - TICK, False), (WEEK, True)])
-def test_where_the_answer_is_known_a_delivery_counts_after_a_week(desk, check, before, after, counts):
+def test_if_the_result_is_known_a_callback_counts_after_a_week(desk, check, before, after, counts):
     delivered = "invalid" if before == "valid" else "valid"
     say(desk, check, before, DAY)
     deliver(desk, delivered, DAY + after)
@@ -248,7 +248,7 @@ def test_where_the_answer_is_known_a_delivery_counts_after_a_week(desk, check, b
     assert known(desk) == ((delivered, NOON + DAY + after) if counts else (before, NOON + DAY))
 
 
-def test_the_week_is_that_of_the_last_real_check(desk, check):
+def test_the_week_starts_at_the_last_real_check(desk, check):
     say(desk, check, "valid", DAY)
     say(desk, check, "valid", 6 * DAY)
     deliver(desk, "invalid", DAY + WEEK)
@@ -256,7 +256,7 @@ def test_the_week_is_that_of_the_last_real_check(desk, check):
     assert known(desk) == ("invalid", NOON + DAY + WEEK)
 
 
-def test_a_delivery_again_changes_nothing(desk, check):
+def test_a_repeated_callback_changes_nothing(desk, check):
     say(desk, check, "processing")
     check.finish()
     check.start_waiting(NOON, recheck_failed=3)
@@ -270,7 +270,7 @@ def test_a_delivery_again_changes_nothing(desk, check):
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
-def test_an_answer_and_its_deliveries_end_in_the_same_rows_in_any_order(desk, check, order):
+def test_a_response_and_its_callbacks_give_the_same_rows_in_any_order(desk, check, order):
     steps = [
         lambda: say(desk, check, "processing", TICK),
         lambda: deliver(desk, "valid", DAY),

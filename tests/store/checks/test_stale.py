@@ -1,4 +1,4 @@
-"""Which numbers were last looked at too long ago: the oldest first, and no more than are wanted."""
+"""Stale numbers: the oldest first, and within the limit."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_leased_numbers_are_not_polled(desk, stale):
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("early", [timedelta(), timedelta(microseconds=1)])
-def test_a_check_at_the_moment_is_stale_and_one_after_it_is_not(stale, early):
+def test_a_check_at_not_after_is_stale_and_a_later_one_is_not(stale, early):
     expected = [BOB] if early else [BOB, ALICE]
 
     assert stale(not_after=NOON + 2 * DAY - early) == expected
@@ -77,7 +77,7 @@ def test_wanted_numbers_are_searched_in_batches(stale, monkeypatch, at_once):
     assert stale(wanted=[CAROL, DAVE, ALICE, BOB, CAROL, ALICE], limit=2) == [BOB, ALICE]
 
 
-def test_the_age_is_that_of_the_last_real_check(desk, stale):
+def test_the_age_counts_from_the_last_real_check(desk, stale):
     desk.asked(ALICE, BOB)
     desk.clock.move(days=1)
     desk.asked(BOB, CAROL, task="other", fresh_for=timedelta())

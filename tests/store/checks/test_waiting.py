@@ -1,4 +1,4 @@
-"""Waiting: for what is not final, until it is or nobody waits any more; whoever hears of an answer hands it on."""
+"""Waiting for results until they are final or the wait expires; each result reaches every waiting check."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_callback_resolves_waiting_checks(desk):
     assert desk.results(check, "status, wa_id, from_store, waiting") == [("valid", ALICE[1:], False, False)] * 2
 
 
-def test_a_check_that_is_not_finished_is_not_resolved_by_an_answer(desk):
+def test_a_check_that_is_not_finished_is_not_resolved_by_a_result(desk):
     check = desk.asked(ALICE, says="processing")
     desk.clock.move(seconds=9)
     desk.deliver({ALICE: "valid"})
@@ -146,7 +146,7 @@ def test_a_check_waits_for_a_result_that_another_requested(desk):
     assert asks.totals() == CheckTotals("resolved", given=1, asked=1, valid=1)
 
 
-def test_a_check_s_own_results_are_not_from_the_store(desk):
+def test_results_of_the_checks_own_requests_are_not_from_the_store(desk):
     check = desk.asked(ALICE, says="failed")
     check.finish()
     desk.clock.move(minutes=1)
@@ -210,7 +210,7 @@ def test_a_repeated_failure_counts_once(desk):
     assert desk.results(check, "failures, waiting") == [(1, True)]
 
 
-def test_a_number_that_responses_always_leave_out_is_missing_in_the_end(desk):
+def test_a_number_that_responses_always_leave_out_is_finally_missing(desk):
     check = desk.filled(ALICE, ALICE, BOB)
     desk.lease(check)
     desk.say(check, {ALICE: "missing", BOB: "processing"})
@@ -227,7 +227,7 @@ def test_a_number_that_responses_always_leave_out_is_missing_in_the_end(desk):
     assert check.start_waiting(DEADLINE + timedelta(hours=1)).state == "resolved"
 
 
-def test_a_missing_number_that_is_answered_for_after_all_is_known(desk):
+def test_a_missing_number_with_a_late_result_is_known(desk):
     check = waiting(desk, ALICE, says="missing")
     ask_again(desk, check, "missing")
     ask_again(desk, check, "valid")
@@ -263,7 +263,7 @@ def test_expiry_keeps_results(desk):
     assert desk.results(check) == ["valid", "processing", "missing", "failed"]
 
 
-def test_an_expired_check_hears_of_nothing(desk):
+def test_an_expired_check_gets_no_results(desk):
     check = waiting(desk, ALICE, BOB)
     desk.lease_waiting(check)
     check.expire()
@@ -277,7 +277,7 @@ def test_an_expired_check_hears_of_nothing(desk):
     assert desk.numbers() == {ALICE: "valid", BOB: "valid"}
 
 
-def test_a_resolved_check_hears_of_nothing_more(desk):
+def test_a_resolved_check_gets_no_more_results(desk):
     check = desk.asked(ALICE)
     check.finish()
     desk.clock.move(days=8)
@@ -323,7 +323,7 @@ def test_results_that_came_meanwhile_are_not_requested_again(desk):
     assert desk.results(check, "status, from_store") == [("valid", False), ("processing", False)]
 
 
-def test_waiting_for_a_check_that_waits_for_nothing_ends_at_once(desk):
+def test_waiting_for_a_resolved_check_ends_immediately(desk):
     check = desk.asked(ALICE, says="failed")
     check.finish()
 
@@ -358,7 +358,7 @@ def test_a_check_is_found_by_its_id(desk, desk_of):
         desk_of().checks.find(check.check_id)
 
 
-def test_the_versions_are_those_of_the_clients_that_called_numbers_valid(desk):
+def test_the_versions_are_those_of_clients_that_returned_valid(desk):
     check = desk.filled(ALICE, BOB, CAROL, DAVE)
     desk.say(check, {ALICE: "valid"}, version="v2.43.1")
     desk.say(check, {BOB: "valid"}, version=None)

@@ -1,4 +1,4 @@
-"""Workers in processes of their own: they ask about each number once, and about no more than the budget is for."""
+"""Workers in separate processes request each number once, within the budget."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_ten_workers_request_each_number_once(store_url, store_engine):
     assert all(totals.asked == len(own) for own, totals in done)
 
 
-def test_two_tries_of_one_task_at_once_share_one_check(store_engine):
+def test_two_concurrent_attempts_of_one_task_share_one_check(store_engine):
     desk = Desk(store_engine)
     first = desk.filled(ALICE)
     with ThreadPoolExecutor(6) as threads:
@@ -103,7 +103,7 @@ def test_concurrent_attempts_leave_one_resumable_check(store_engine):
     assert (len(set(opened)), states) == (6, [("expired", 5), ("open", 1)])
 
 
-def test_the_last_two_answers_at_once_resolve_a_check(store_engine):
+def test_the_last_two_results_at_once_resolve_a_check(store_engine):
     desk = Desk(store_engine)
     numbers = [f"+1631555{n:04}" for n in range(12)]
     for round_ in range(10):

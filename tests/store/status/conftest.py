@@ -1,4 +1,4 @@
-"""Accounts and senders of a store, as its status tells of them."""
+"""Accounts and senders of a store, for its status."""
 
 from __future__ import annotations
 

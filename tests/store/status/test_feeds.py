@@ -1,4 +1,4 @@
-"""What is told of accounts whose windows were pulled, and of those whose snapshots landed."""
+"""The status of accounts, for windows and for snapshots."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def pull(landing):
     return one
 
 
-def test_a_store_in_which_nothing_began_has_no_feeds(landing, feeds_in, reach_in):
+def test_an_empty_store_has_no_feeds(landing, feeds_in, reach_in):
     assert (feeds_in(landing), reach_in(landing)) == ([], [])
 
 
-def test_the_newest_is_the_one_that_reaches_furthest_not_the_one_pulled_last(landing, pull, feeds_in, reach_in):
+def test_the_newest_extraction_has_the_latest_watermark(landing, pull, feeds_in, reach_in):
     pull(0, 1)
     newest = pull(3, 4)
     pull(1, 2, minutes=90_000)
@@ -58,21 +58,21 @@ def test_the_newest_is_the_one_that_reaches_furthest_not_the_one_pulled_last(lan
     assert [(feed.account, feed.newest) for feed in reach_in(landing)] == [("main", told)]
 
 
-def test_a_window_pulled_before_it_ended_reaches_to_its_extraction(landing, pull, feeds_in):
+def test_the_watermark_of_a_window_synced_before_its_end_is_the_extraction(landing, pull, feeds_in):
     pull(0, 2, minutes=-60)
     (feed,) = feeds_in(landing)
 
     assert feed.newest.reached_at == MONDAY + 2 * DAY - 60 * MINUTE
 
 
-def test_a_pull_of_a_window_that_had_not_begun_covers_nothing(landing, pull, feeds_in):
+def test_a_sync_before_its_windows_start_covers_nothing(landing, pull, feeds_in):
     pull(0, 1, minutes=-3_000)
     (feed,) = feeds_in(landing)
 
     assert (feed.covered_from, feed.gaps, feed.lossy) == (None, (), ())
 
 
-def test_days_that_nobody_pulled_are_gaps(landing, pull, feeds_in):
+def test_days_that_were_not_synced_are_gaps(landing, pull, feeds_in):
     for day in (5, 0, 2):
         pull(day, day + 1)
     (feed,) = feeds_in(landing)
@@ -80,7 +80,7 @@ def test_days_that_nobody_pulled_are_gaps(landing, pull, feeds_in):
     assert (feed.covered_from, list(feed.gaps)) == (MONDAY, [days(1, 2), days(3, 5)])
 
 
-def test_what_precedes_the_first_extraction_is_the_baseline_and_not_lossy(landing, pull, feeds_in):
+def test_time_before_the_first_extraction_is_the_baseline_and_not_lossy(landing, pull, feeds_in):
     pull(2, 3)
     pull(0, 1, minutes=10_000)
     pull(3, 4, minutes=61)
@@ -90,14 +90,14 @@ def test_what_precedes_the_first_extraction_is_the_baseline_and_not_lossy(landin
     assert (feed.baseline_until, list(feed.lossy)) == (until, [Window(until, MONDAY + 4 * DAY)])
 
 
-def test_what_counts_as_late_can_be_told(landing, pull, feeds_in):
+def test_late_after_is_configurable(landing, pull, feeds_in):
     pull(0, 1)
     pull(1, 2, minutes=61)
 
     assert [len(feeds_in(landing, late_after=61 * MINUTE)[0].lossy), len(feeds_in(landing)[0].lossy)] == [0, 1]
 
 
-def test_tries_since_the_last_complete_one_are_told_and_those_that_run(landing, pull, feeds_in):
+def test_running_attempts_and_attempts_since_the_last_complete_one_are_returned(landing, pull, feeds_in):
     pull(8, 9, state=None)
     pull(0, 1, state="incomplete")
     pull(1, 2)
@@ -112,7 +112,7 @@ def test_tries_since_the_last_complete_one_are_told_and_those_that_run(landing, 
     assert feed.extractions == {"complete": 1, "incomplete": 3, "running": 1}
 
 
-def test_an_account_that_was_never_pulled_completely_has_no_newest(landing, pull, feeds_in):
+def test_an_account_without_a_complete_sync_has_no_newest(landing, pull, feeds_in):
     pull(0, 1, state=None)
 
     assert feeds_in(landing) == [
@@ -126,7 +126,7 @@ def test_an_account_that_was_never_pulled_completely_has_no_newest(landing, pull
     ]
 
 
-def test_rejects_are_counted_by_reason_the_most_first(landing, pull, feeds_in):
+def test_rejects_are_counted_by_reason_most_frequent_first(landing, pull, feeds_in):
     pull(0, 1, reasons=["no id", "no time"])
     pull(1, 2, reasons=["no time"])
     (feed,) = feeds_in(landing)
@@ -137,7 +137,7 @@ def test_rejects_are_counted_by_reason_the_most_first(landing, pull, feeds_in):
     ]
 
 
-def test_accounts_are_told_apart_by_source_and_name(landing, pull, feeds_in):
+def test_accounts_are_distinguished_by_source_and_name(landing, pull, feeds_in):
     pull(0, 1)
     pull(4, 5)
     pull(1, 2, account="other", reasons=["no id"])
@@ -160,7 +160,7 @@ def test_accounts_are_told_apart_by_source_and_name(landing, pull, feeds_in):
         ({"accounts": ["nobody"]}, []),
     ],
 )
-def test_only_what_was_asked_for_is_told(landing, pull, feeds_in, asked, told):
+def test_only_the_selected_accounts_are_returned(landing, pull, feeds_in, asked, told):
     pull(0, 1)
     pull(0, 1, account="other")
     pull(0, 1, source="green_api")
@@ -168,7 +168,7 @@ def test_only_what_was_asked_for_is_told(landing, pull, feeds_in, asked, told):
     assert [(feed.source, feed.account) for feed in feeds_in(landing, **asked)] == told
 
 
-def test_contacts_are_counted_where_that_is_asked_for(landing, book, feeds_in):
+def test_contacts_are_counted_on_request(landing, book, feeds_in):
     for day in range(2):
         book.land(MONDAY + day * DAY, *book.people(10)[day:])
     (feed,) = feeds_in(landing, with_contacts=True)
@@ -184,7 +184,7 @@ def test_an_account_without_contacts_has_none_of_either_kind(landing, pull, feed
     assert feed.contacts == {"present": 0, "gone": 0}
 
 
-def test_of_snapshots_the_last_complete_one_counts(landing, book, feeds_in):
+def test_the_last_complete_snapshot_counts(landing, book, feeds_in):
     book.land(MONDAY, *book.people(8), "12036300000000@g.us")
     book.land(MONDAY + DAY, *book.people(1))
     book.land(MONDAY + 2 * DAY)

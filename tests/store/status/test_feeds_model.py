@@ -1,4 +1,4 @@
-"""Gaps and lossy stretches of random ledgers, beside a model that looks at each hour by itself."""
+"""Gaps and lossy intervals of random ledgers equal those of an hourly model."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def row(account_id, number, pull):
     }
 
 
-def test_gaps_and_lossy_stretches_are_those_of_the_hours(store_engine):
+def test_gaps_and_lossy_intervals_equal_those_of_the_hours(store_engine):
     store = Store(store_engine)
     store.prepare()
     chance = random.Random("ledgers")
@@ -117,7 +117,7 @@ def test_gaps_and_lossy_stretches_are_those_of_the_hours(store_engine):
 
 
 @given(st.sets(st.sampled_from(HOURS)), st.sets(st.sampled_from(HOURS)), st.sampled_from(HOURS))
-def test_what_was_pulled_in_time_and_the_baseline_are_not_lossy(covered, others, first):
+def test_intervals_synced_in_time_and_the_baseline_are_not_lossy(covered, others, first):
     in_time = covered & others
     found = lossy_among(stretches(covered), stretches(in_time), baseline_until=MONDAY + first * HOUR)
 
@@ -125,7 +125,7 @@ def test_what_was_pulled_in_time_and_the_baseline_are_not_lossy(covered, others,
 
 
 @given(st.sets(st.sampled_from(HOURS)))
-def test_gaps_are_what_lies_between_stretches(covered):
+def test_gaps_are_the_time_between_intervals(covered):
     between = {hour for one, other in pairwise(sorted(covered)) for hour in range(one + 1, other)}
 
     assert gaps_between(stretches(covered)) == stretches(between)

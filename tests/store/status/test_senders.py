@@ -1,4 +1,4 @@
-"""What is told of senders: budget, checks, numbers, and users who have changed."""
+"""The status of senders: budget, checks, numbers, and pending identity changes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def office(store_engine):
     return Office(store_engine)
 
 
-def test_where_nobody_was_asked_there_are_no_senders(office):
+def test_a_store_without_checks_has_no_senders(office):
     assert office.read() == []
 
 
@@ -88,13 +88,13 @@ def test_a_check_that_is_resolved_is_not_open(office):
     assert (sender.open_checks, sender.overdue_checks, sender.oldest_open_at) == (0, 0, None)
 
 
-def test_yesterdays_budget_is_not_todays(office):
+def test_the_budget_is_todays(office):
     office.check("+41", {ALICE: "valid"})
 
     assert [sender.spent for sender in (*office.read(), *office.read(now=NOON + 12 * HOUR))] == [1, 0]
 
 
-def test_a_limit_is_told_where_it_is_known_and_who_has_one_is_told_of(office):
+def test_senders_with_a_known_limit_are_listed_with_it(office):
     office.check("+41", {ALICE: "valid"})
 
     found = office.read(limits={"+42": 250})
@@ -120,7 +120,7 @@ def test_a_user_is_pending_once_until_the_latest_change_is_acknowledged(office):
         ({"sources": ["turn"]}, []),
     ],
 )
-def test_only_the_senders_that_were_asked_for_are_told_of(office, asked, told):
+def test_only_the_selected_senders_are_returned(office, asked, told):
     office.check("+41", {ALICE: "valid"})
     office.check("+42", {ALICE: "valid"})
 

@@ -1,4 +1,4 @@
-"""Snapshots: on the strength of which of them somebody is gone."""
+"""Snapshots: which are accepted as complete, so that missing contacts are gone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GROUP = "79001234569-1479621234@g.us"
         "nameless",
     ],
 )
-def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot(book, day, given, reason):
+def test_no_contact_is_gone_after_an_incomplete_snapshot(book, day, given, reason):
     book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"), (GROUP, "Choir"))
     done = book.land(TUESDAY, *((who, "new") for who in day), **given)
 
@@ -41,7 +41,7 @@ def test_nobody_is_gone_on_the_strength_of_an_incomplete_snapshot(book, day, giv
     assert book.states() == {ANN: "Ann", BEN: "Ben", GROUP: "Choir"} | landed
 
 
-def test_the_third_like_sized_snapshot_in_a_row_is_believed_and_becomes_the_measure(book):
+def test_the_third_similar_snapshot_in_a_row_is_accepted_and_compared_with_later_ones(book):
     many = book.people(10)
     book.land(MONDAY, *many)
     done = [book.land(MONDAY + day * DAY, *many[:5]) for day in (1, 2, 3)]
@@ -55,7 +55,7 @@ def test_the_third_like_sized_snapshot_in_a_row_is_believed_and_becomes_the_meas
     ]
 
 
-def test_a_cut_snapshot_in_between_confirms_nothing_and_breaks_no_row(book):
+def test_a_cut_snapshot_in_between_neither_confirms_nor_resets_confirmations(book):
     many = book.people(10)
     book.land(MONDAY, *many)
     hours = timedelta(hours=1)
@@ -65,7 +65,7 @@ def test_a_cut_snapshot_in_between_confirms_nothing_and_breaks_no_row(book):
         assert last.state == ("complete" if day == 3 else "incomplete")
 
 
-def test_an_empty_one_in_between_breaks_the_row(book):
+def test_an_empty_snapshot_in_between_resets_confirmations(book):
     many = book.people(10)
     book.land(MONDAY, *many)
     done = [book.land(MONDAY + day * DAY, *some) for day, some in enumerate([many[:5], [], many[:5], many[:5]], 1)]
@@ -73,7 +73,7 @@ def test_an_empty_one_in_between_breaks_the_row(book):
     assert [one.reason for one in done] == ["shrunken", "empty", "shrunken", "shrunken"]
 
 
-def test_the_same_snapshot_again_and_again_does_not_confirm_itself(book):
+def test_a_repeated_snapshot_does_not_confirm_itself(book):
     many = book.people(10)
     book.land(MONDAY, *many)
     before = book.landing.dump()
@@ -85,7 +85,7 @@ def test_the_same_snapshot_again_and_again_does_not_confirm_itself(book):
     assert len(book.landing.dump()["version"]) == len(before["version"])
 
 
-def test_shrinking_that_is_accepted_is_believed_at_once(book):
+def test_an_accepted_smaller_snapshot_is_complete_immediately(book):
     book.land(MONDAY, ANN, BEN, CAT)
     done = book.land(TUESDAY, ANN, guard=ShrinkGuard(accepted=True))
 
@@ -93,7 +93,7 @@ def test_shrinking_that_is_accepted_is_believed_at_once(book):
 
 
 @pytest.mark.parametrize("group", [True, False])
-def test_a_snapshot_of_one_type_is_complete_for_that_type_only(book, group):
+def test_a_snapshot_of_one_type_is_complete_only_for_that_type(book, group):
     own, other = ([GROUP, "120363000000000001@g.us"], [ANN, BEN, "null@c.us", "1@lid"])[:: 1 if group else -1]
     book.land(MONDAY, *own, *other, "a-pseudonym")
     done = book.land(TUESDAY, own[0], group=group, guard=ShrinkGuard(0, min_overlap=0))
@@ -102,7 +102,7 @@ def test_a_snapshot_of_one_type_is_complete_for_that_type_only(book, group):
     assert {who for who, name in book.states().items() if name is None} == set(own[1:])
 
 
-def test_a_snapshot_of_one_type_is_measured_by_that_type_in_the_last_complete_one(book):
+def test_a_snapshot_of_one_type_is_compared_with_that_type_in_the_last_complete_one(book):
     groups, people = [f"{n}@g.us" for n in range(4)], book.people(20)
     book.land(MONDAY, *groups, *people)
     shrunken = book.land(TUESDAY, *groups[:2], group=True)
@@ -118,7 +118,7 @@ def test_a_snapshot_of_one_type_is_measured_by_that_type_in_the_last_complete_on
     ]
 
 
-def test_an_answer_without_the_type_that_was_asked_for_is_empty(book):
+def test_a_response_without_the_requested_type_is_empty(book):
     book.land(MONDAY, ANN, GROUP)
     done = book.land(TUESDAY, (ANN, "new"), group=True, guard=ShrinkGuard(0, min_overlap=0))
 
@@ -126,7 +126,7 @@ def test_an_answer_without_the_type_that_was_asked_for_is_empty(book):
     assert book.states() == {ANN: "new", GROUP: ""}
 
 
-def test_a_snapshot_of_other_people_makes_nobody_gone_until_it_is_confirmed(book):
+def test_a_snapshot_of_other_people_marks_no_contact_as_gone_until_it_is_confirmed(book):
     ours, theirs = book.people(10), [f"{20_000_000_000 + n}@c.us" for n in range(10)]
     book.land(MONDAY, *ours)
     done = [book.land(MONDAY + day * DAY, *theirs) for day in (1, 2, 3)]

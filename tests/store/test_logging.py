@@ -1,4 +1,4 @@
-"""What SQLAlchemy logs of a store: its statements, if it is told to, and nothing that is in rows."""
+"""SQLAlchemy's logs of a store contain statements if enabled, but never rows."""
 
 import io
 import logging
@@ -45,7 +45,7 @@ def test_neither_parameters_nor_rows_are_logged_at_debug(log, store_engine):
 
 
 @pytest.mark.parametrize("echo", [True, "debug"])
-def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys, echo):
+def test_an_engine_with_echo_does_not_log_them_either(log, sqlite_url, capsys, echo):
     engine = create_engine(sqlite_url, echo=echo)
 
     Transactions(engine).run(ask)
@@ -54,7 +54,7 @@ def test_an_engine_that_echoes_keeps_them_to_itself_too(log, sqlite_url, capsys,
     engine.dispose()
 
 
-def test_an_engine_of_somebody_else_is_left_as_it_is(log, sqlite_url):
+def test_other_engines_are_unchanged(log, sqlite_url):
     engine = create_engine(sqlite_url)
     Transactions(engine)
 

@@ -1,4 +1,4 @@
-"""One try after another: who goes on where, and who may not any more."""
+"""Successive attempts: which resume, and which may no longer commit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def states(landing):
     return landing.rows("SELECT extraction_id, state FROM wacontacts_extraction ORDER BY extraction_number")
 
 
-def test_a_first_try_starts_its_window_anew(landing):
+def test_a_first_attempt_starts_at_the_windows_start(landing):
     extraction = landing.begin()
     assert (extraction.resume_from, extraction.resumes) == (None, 0)
 
 
-def test_a_retry_goes_on_from_the_position_committed_last(landing):
+def test_a_retry_resumes_from_the_last_committed_position(landing):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     landing.land(first, landing.record("b"), position=MONDAY + 2 * HOUR)
@@ -41,7 +41,7 @@ def test_a_retry_goes_on_from_the_position_committed_last(landing):
     ]
 
 
-def test_a_retry_starts_anew_where_the_rows_did_not_ascend(landing):
+def test_a_retry_restarts_if_rows_did_not_ascend(landing):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     landing.land(first, landing.record("b"), position=None)
@@ -49,7 +49,7 @@ def test_a_retry_starts_anew_where_the_rows_did_not_ascend(landing):
     assert (second.resume_from, second.resumes) == (None, 1)
 
 
-def test_a_zombie_commits_nothing(landing):
+def test_an_attempt_that_was_taken_over_commits_nothing(landing):
     zombie = landing.begin()
     landing.land(zombie, landing.record("a"), position=MONDAY + HOUR)
     retry = landing.begin()
@@ -67,7 +67,7 @@ def test_a_zombie_commits_nothing(landing):
 
 
 @pytest.mark.parametrize("state", ["complete", "incomplete", "refused"])
-def test_a_finished_try_is_never_resumed(landing, state):
+def test_a_finished_attempt_is_never_resumed(landing, state):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     first.finish(state)
@@ -77,7 +77,7 @@ def test_a_finished_try_is_never_resumed(landing, state):
     assert states(landing) == [(first.extraction_id, state), (again.extraction_id, "running")]
 
 
-def test_a_finished_try_lands_nothing_more(landing):
+def test_a_finished_attempt_commits_nothing_more(landing):
     extraction = landing.begin()
     extraction.finish()
     with pytest.raises(LandingError, match="has ended"):
@@ -100,7 +100,7 @@ def test_a_finished_try_lands_nothing_more(landing):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_nobody_else_takes_a_try_over(landing, changes):
+def test_other_tasks_do_not_take_over_an_attempt(landing, changes):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     other = landing.begin(**changes)
@@ -109,7 +109,7 @@ def test_nobody_else_takes_a_try_over(landing, changes):
     assert first.finish().rows == 2
 
 
-def test_another_window_is_another_try(landing):
+def test_another_window_is_another_attempt(landing):
     first = landing.begin()
     landing.land(first, landing.record("a"), position=MONDAY + HOUR)
     other = landing.begin(window=Window(MONDAY, MONDAY + 2 * DAY))
@@ -117,7 +117,7 @@ def test_another_window_is_another_try(landing):
     assert first.finish().state == "complete"
 
 
-def test_a_resumed_try_sees_at_its_own_time(landing):
+def test_a_resumed_attempt_has_its_own_seen_times(landing):
     first = landing.begin()
     landing.land(first, landing.record("a"), extracted_at=MONDAY + DAY)
     second = landing.begin()

@@ -1,4 +1,4 @@
-"""What the ledger says of stretches that were pulled late, or not at all."""
+"""The ledger's intervals that were synced late, or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pulled(start, end, late):
     return SyncedWindow(at(start), at(end), at(end + late))
 
 
-def test_lateness_is_counted_in_seconds_from_the_windows_end():
+def test_the_sync_lag_is_the_seconds_since_the_windows_end():
     window = Window(at(0), at(24))
     assert lateness_s(window, at(25)) == 3600.0
     assert lateness_s(window, at(23.5)) == -1800.0
@@ -49,7 +49,7 @@ def test_lateness_is_counted_in_seconds_from_the_windows_end():
         pytest.param([pulled(0, 24, -4), pulled(20, 24, 0.1)], False, id="and its rest later"),
     ],
 )
-def test_a_window_is_lossy_where_a_stretch_was_never_pulled_in_time(windows, lossy):
+def test_a_window_is_lossy_if_an_interval_was_never_synced_in_time(windows, lossy):
     assert is_lossy(Window(at(0), at(24)), windows, HOUR) is lossy
 
 
@@ -57,7 +57,7 @@ def test_a_window_is_lossy_where_a_stretch_was_never_pulled_in_time(windows, los
     ("reached", "gap"),
     [(None, None), (at(5), (at(5), at(24))), (at(24), None), (at(30), None)],
 )
-def test_a_gap_is_what_lies_between_the_windows_before_and_this_one(reached, gap):
+def test_a_gap_is_the_time_between_earlier_windows_and_this_one(reached, gap):
     assert gap_before(Window(at(24), at(48)), reached) == gap
 
 
@@ -76,21 +76,21 @@ def pull(landing):
     return one
 
 
-def test_days_pulled_in_time_and_in_order_lose_nothing(pull):
+def test_days_synced_in_time_and_in_order_lose_nothing(pull):
     assert [pull(0, 1), pull(1, 2), pull(2, 3)] == [(False, None)] * 3
 
 
-def test_a_day_pulled_late_is_lossy_and_stays_so(pull):
+def test_a_day_synced_late_is_lossy_and_stays_lossy(pull):
     assert pull(0, 1, minutes=61) == (True, None)
     assert pull(0, 1, minutes=1000) == (True, None)
 
 
-def test_a_day_pulled_in_time_stays_whole_when_it_is_pulled_again(pull):
+def test_a_day_synced_in_time_stays_complete_when_it_is_synced_again(pull):
     assert pull(0, 1) == (False, None)
     assert pull(0, 1, minutes=10_000) == (False, None)
 
 
-def test_days_that_nobody_pulled_are_a_gap_before_the_next(pull):
+def test_days_that_were_not_synced_are_a_gap_before_the_next(pull):
     pull(0, 1)
     assert pull(3, 4) == (False, (MONDAY + DAY, MONDAY + 3 * DAY))
     assert pull(2, 3) == (False, (MONDAY + DAY, MONDAY + 2 * DAY))
@@ -102,19 +102,19 @@ def test_nothing_is_missing_before_an_accounts_first_window(pull):
     assert pull(3, 4) == (False, None)
 
 
-def test_a_longer_window_before_leaves_no_gap(pull):
+def test_an_earlier_longer_window_leaves_no_gap(pull):
     pull(0, 7)
     pull(1, 2)
     assert pull(3, 4) == (False, None)
 
 
-def test_a_window_pulled_before_it_ended_leaves_a_gap(pull):
+def test_a_window_synced_before_its_end_leaves_a_gap(pull):
     pull(0, 2, minutes=-60)
     assert pull(2, 3) == (False, (MONDAY + 2 * DAY - HOUR, MONDAY + 2 * DAY))
 
 
 @pytest.mark.parametrize("state", ["incomplete", "refused"])
-def test_what_is_not_complete_covers_nothing(pull, state):
+def test_an_incomplete_extraction_covers_nothing(pull, state):
     assert pull(0, 1, state=state) == (True, None)
     assert pull(0, 1, minutes=90) == (True, None)
     pull(1, 2, state=state)
@@ -128,6 +128,6 @@ def test_another_account_covers_nothing(pull):
     assert pull(2, 3) == (False, (MONDAY + DAY, MONDAY + 2 * DAY))
 
 
-def test_an_abandoned_try_covers_nothing(landing, pull):
+def test_an_abandoned_attempt_covers_nothing(landing, pull):
     landing.land(landing.begin(), extracted_at=MONDAY + DAY + MINUTE)
     assert pull(0, 1, minutes=90) == (True, None)

@@ -1,4 +1,4 @@
-"""Snapshots one after another: which are refused, who waits, and what a try that ends leaves behind."""
+"""Successive snapshots: which are refused, which wait, and the state after an unfinished attempt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANN, BEN, CAT = "11001234567@c.us", "79001234568@c.us", "79001234570@c.us"
 GROUP = "79001234569-1479621234@g.us"
 
 
-def test_a_snapshot_that_is_older_than_the_newest_is_refused_and_nothing_of_it_lands(book):
+def test_a_snapshot_older_than_the_newest_is_refused_and_not_loaded(book):
     book.land(TUESDAY, (ANN, "Ann"))
     before = book.landing.dump()
     done = book.land(MONDAY, (ANN, "Anna"), BEN, rejects=[Reject("no id", b"{}")])
@@ -30,14 +30,14 @@ def test_a_snapshot_that_is_older_than_the_newest_is_refused_and_nothing_of_it_l
     assert book.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(0,)]
 
 
-def test_one_older_than_an_incomplete_one_is_refused_but_a_refused_one_refuses_nothing(book):
+def test_a_snapshot_older_than_an_incomplete_one_is_refused_but_a_refused_one_does_not_count(book):
     book.land(MONDAY, ANN, BEN)
     book.land(WEDNESDAY, (ANN, "new"))
     assert book.land(TUESDAY, ANN, BEN, CAT).state == "refused"
     assert book.land(THURSDAY, ANN, BEN).state == "complete"
 
 
-def test_landing_the_newest_snapshot_again_changes_nothing(book):
+def test_loading_the_newest_snapshot_again_changes_nothing(book):
     book.land(MONDAY, (ANN, "Ann"), BEN, CAT, *book.people(9))
     book.land(TUESDAY, (ANN, "Anna"), BEN, *book.people(9))
     before = book.landing.dump()
@@ -47,7 +47,7 @@ def test_landing_the_newest_snapshot_again_changes_nothing(book):
     assert (done.state, done.new_versions, done.gone, done.back) == ("complete", 0, 0, 0)
 
 
-def test_of_two_answers_of_one_moment_the_first_says_what_a_contact_was(book):
+def test_if_two_responses_have_the_same_time_the_first_version_of_a_contact_counts(book):
     book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"), (CAT, "Cat"), *book.people(9))
     book.land(TUESDAY, (ANN, "Anna"), (BEN, "Ben"), *book.people(9))
     book.land(TUESDAY, (ANN, "Annie"), (CAT, "Cat"), *book.people(9), begun=book.begin("again"))
@@ -59,7 +59,7 @@ def test_of_two_answers_of_one_moment_the_first_says_what_a_contact_was(book):
     ]
 
 
-def test_groups_alone_and_persons_alone_refuse_each_other_nothing(book):
+def test_snapshots_of_groups_and_of_persons_do_not_refuse_each_other(book):
     book.land(MONDAY, ANN, GROUP)
     assert book.land(WEDNESDAY, GROUP, group=True).state == "complete"
     assert book.land(TUESDAY, ANN, group=False).state == "complete"
@@ -67,7 +67,7 @@ def test_groups_alone_and_persons_alone_refuse_each_other_nothing(book):
     assert book.land(TUESDAY, ANN, GROUP, begun=book.begin("late, both")).state == "refused"
 
 
-def test_a_retry_starts_anew_and_the_zombie_commits_nothing(book):
+def test_a_retry_restarts_and_the_old_attempt_commits_nothing(book):
     zombie = book.begin()
     retry = book.begin()
     with pytest.raises(LandingError, match="Another attempt has taken over"):
@@ -82,7 +82,7 @@ def test_a_retry_starts_anew_and_the_zombie_commits_nothing(book):
     ]
 
 
-def test_a_snapshot_lands_once(book):
+def test_a_snapshot_is_loaded_once(book):
     begun = book.begin()
     book.land(MONDAY, ANN, begun=begun)
     with pytest.raises(LandingError, match="has ended"):
@@ -90,7 +90,7 @@ def test_a_snapshot_lands_once(book):
     assert book.begin().resumes == 0
 
 
-def test_a_worker_that_dies_on_the_way_leaves_nothing(book, monkeypatch):
+def test_a_killed_worker_leaves_no_rows(book, monkeypatch):
     monkeypatch.setattr(snapshots, "BATCH_ROWS", 2)
     book.land(MONDAY, ANN, BEN, GROUP)
     before = book.landing.dump()
@@ -123,7 +123,7 @@ def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
     assert book.states() == dict.fromkeys((ANN, BEN, CAT), "new")
 
 
-def test_a_snapshot_whose_transaction_is_tried_again_is_read_anew(book, monkeypatch):
+def test_a_snapshot_is_reread_if_its_transaction_is_retried(book, monkeypatch):
     refusals, made, write = iter([RetryableStoreError("in the way")]), [], book.landing.store.context.write_batch
 
     def clashing(connection, batch):
@@ -166,7 +166,7 @@ def test_snapshots_of_an_account_wait_for_one_another(book):
     assert [(one.state, one.new_versions) for one in done] == [("complete", 1), ("complete", 1)]
 
 
-def test_a_try_that_waits_for_its_turn_can_be_taken_over(postgres_book):
+def test_a_waiting_attempt_can_be_taken_over(postgres_book):
     book = postgres_book
     first, zombie, landing, problems = book.begin("first"), book.begin("second"), Event(), []
 
@@ -192,7 +192,7 @@ def test_a_try_that_waits_for_its_turn_can_be_taken_over(postgres_book):
     assert book.states() == {ANN: "Ann"}
 
 
-def test_an_account_of_another_table_schema_is_not_waited_for_nor_seen(postgres_url, landing_on, book_of):
+def test_accounts_of_another_table_schema_are_neither_awaited_nor_visible(postgres_url, landing_on, book_of):
     engine = create_engine(postgres_url)
     stores = [Store(engine, table_schema=name) for name in ("one", "two")]
     for store in stores:

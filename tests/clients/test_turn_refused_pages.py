@@ -1,4 +1,4 @@
-"""Pages that were not asked for are not believed: of another window, or the same one again."""
+"""Pages that were not requested are refused: pages of another window, and repeated pages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rows(*pages: Response, **given: Any) -> list[int]:
     ],
     ids=["June", "the days after", "December", "some from before"],
 )
-def test_contacts_of_another_window_are_not_believed(times: list[datetime]) -> None:
+def test_contacts_of_another_window_are_refused(times: list[datetime]) -> None:
     with pytest.raises(ContractError, match="another export"):
         rows(page(*times))
 
@@ -68,16 +68,16 @@ def test_contacts_of_another_window_are_not_believed(times: list[datetime]) -> N
     ],
     ids=["lookback", "a little before", "the very end", "changed later", "changed while it is read", "empty"],
 )
-def test_contacts_that_were_changed_meanwhile_and_inexact_limits_are(times: list[datetime]) -> None:
+def test_contacts_that_changed_meanwhile_and_inexact_limits_are_accepted(times: list[datetime]) -> None:
     assert rows(page(*times)) == [len(times)]
 
 
-def test_a_resumed_export_holds_the_server_to_the_position() -> None:
+def test_a_resumed_export_refuses_contacts_before_its_position() -> None:
     with pytest.raises(ContractError, match="before the window"):
         rows(page(JANUARY + HOUR), resume_from=JANUARY + 2 * HOUR)
 
 
-def test_a_page_that_repeats_a_page_ends_the_export_and_what_came_before_is_returned() -> None:
+def test_a_repeated_page_ends_the_export_after_earlier_pages_are_returned() -> None:
     export, answers = Export(WINDOW), [CREATED, page(JANUARY, next_cursor="b"), page(JANUARY, next_cursor="c")]
     first, second = export.next_page(), export.next_page()
     next(first)
@@ -90,7 +90,7 @@ def test_a_page_that_repeats_a_page_ends_the_export_and_what_came_before_is_retu
         second.send(answers.pop(0))
 
 
-def test_a_page_whose_cursor_repeats_is_returned_before_the_export_ends() -> None:
+def test_a_page_with_a_repeated_cursor_is_returned_before_the_export_ends() -> None:
     export = Export(WINDOW)
     flow = export.next_page()
     next(flow)

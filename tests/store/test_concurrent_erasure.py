@@ -1,4 +1,4 @@
-"""Erasing people while other tasks load them: no task waits for it, and nothing of them is left."""
+"""Erasure while other tasks load contacts: no task waits for it, and no row of the people remains."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_erasure_waits_for_a_batch_that_is_being_written_and_nothing_waits_fo
     assert left(landing) == set()
 
 
-def test_workers_that_load_the_person_all_the_while_leave_nothing_of_them(postgres_landing):
+def test_workers_that_load_the_person_meanwhile_leave_no_rows(postgres_landing):
     landing, store = postgres_landing, postgres_landing.store
     rejects = [Reject("no id", f'{{"phone": "+4462345{n:05}"}}'.encode()) for n in range(2_000)]
     landing.land(landing.begin("rejects"), rejects=rejects)
@@ -83,7 +83,7 @@ def test_workers_that_load_the_person_all_the_while_leave_nothing_of_them(postgr
     assert {row[0] for row in landing.rows("SELECT wa_id FROM wacontacts_version")} == {EVE}
 
 
-def test_the_writers_lock_is_one_whichever_way_the_schema_is_named(postgres_landing):
+def test_the_writer_lock_is_the_same_for_a_named_and_a_default_schema(postgres_landing):
     name = postgres_landing.rows("SELECT current_schema()")[0][0]
     named = Store(postgres_landing.engine, table_schema=name)
     done = threading.Event()
