@@ -9,7 +9,7 @@ from tests.clients.wire import Wire
 
 
 class StoppedClock:
-    """Time passes in :meth:`sleep`, and where a test moves it."""
+    """A clock that advances only in :meth:`sleep`, and when a test sets it."""
 
     def __init__(self):
         self.start = datetime(2022, 9, 14, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ def of_clock(clock):
 
 @pytest.fixture
 def drive(wire, clock):
-    """Drive flows one after another, over one session."""
+    """Run flows one by one in one session."""
 
     def run(*flows, url=wire.url, token="example-token", timeout=(5, 5), space=None, **options):
         times = of_clock(clock)

@@ -21,7 +21,7 @@ def loop_clock(clock):
 
 
 def passings(clock, limiter, count, meanwhile=None):
-    """When so many tasks, which came at the same time, were let through."""
+    """Return the times at which concurrent tasks acquired a slot."""
     passed = []
 
     async def task(number):

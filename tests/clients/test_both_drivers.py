@@ -29,7 +29,7 @@ from tests.clients.test_tls import certificate
 from tests.clients.wire import DROP, SILENCE, Answer, Wire, chunked
 
 MEGABYTE = 1_000_000
-#: One retry fits, and a second does not.
+#: The budget allows one retry, but not a second.
 BRIEFLY = RetryPolicy(budget=timedelta(seconds=1))
 HOST = "waba.example.org"
 
@@ -58,7 +58,7 @@ def over_aiohttp(flow, clock, url, *, proxy=None, verify=True, **options):
 
 @pytest.fixture(params=[over_requests, over_aiohttp], ids=["requests", "aiohttp"])
 def drive(request, wire, clock):
-    """Run a flow against the server, or over a proxy."""
+    """Run a flow against the server, directly or through a proxy."""
 
     def run(flow, url=wire.url, *, limits=None, timeout=(5, 5), **options):
         route = {name: options.pop(name) for name in ("proxy", "verify") if name in options}
@@ -73,7 +73,7 @@ def ask(*, idempotent=True):
 
 
 def check():
-    """Send a request that counts against a budget, over a connection that is in use already."""
+    """Send a non-idempotent request over a connection that was used before."""
     yield Request("whatsapp_business.health", "GET", "/v1/health")
     return (yield from ask(idempotent=False))
 
@@ -91,7 +91,7 @@ def fifty_megabytes():
     return bytes(50 * MEGABYTE)
 
 
-#: The last two never end, so that a body that is read whole is an error of another kind.
+#: The last two never end, so reading the whole body would raise another error.
 TOO_LARGE = {
     "gzip": lambda: packed(gzip.compress(fifty_megabytes(), 1), "gzip"),
     "deflate": lambda: packed(zlib.compress(fifty_megabytes(), 1), "deflate"),
@@ -152,7 +152,7 @@ TOO_SLOW = {
 
 @pytest.mark.parametrize("answer", TOO_SLOW.values(), ids=TOO_SLOW.keys())
 def test_a_slow_response_ends_at_the_deadline(drive, wire, answer):
-    """Without a deadline, each of them is complete after four seconds."""
+    """Without a deadline, each response is complete after four seconds."""
     wire.will(answer)
 
     with pytest.raises(ContractError, match=r"took longer than 0\.9 s\..*extra 'max_response_seconds'") as caught:
@@ -162,7 +162,7 @@ def test_a_slow_response_ends_at_the_deadline(drive, wire, answer):
 
 @pytest.fixture
 def tls(tmp_path):
-    """A certificate's file for this host, and a server's context with it."""
+    """A certificate file for this host, and a server's TLS context with it."""
     path = certificate(tmp_path / "host.pem", address="127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -223,7 +223,7 @@ def test_a_proxy_that_refuses_connections_is_unreachable(drive, unused_url, cloc
 
 @pytest.fixture
 def full_url():
-    """A URL whose server accepts no more connections, and refuses none."""
+    """A URL of a server that neither accepts nor refuses connections."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         waiting = [socket.socket() for _ in range(3)]
         for line in waiting:

@@ -148,7 +148,7 @@ def test_an_object_without_a_state_is_a_contract_error(body, read):
         answered(read(INSTANCE), body)
 
 
-#: As the vendor's Postman collection has it, but for the picture (green-api/green-api-postman-collection, MIT).
+#: From the vendor's Postman collection, except the picture (green-api/green-api-postman-collection, MIT).
 ACCOUNT = {
     "avatar": "https://example.org/picture.jpg",
     "phone": "79001234567",

@@ -29,7 +29,7 @@ DATE = {"date": "Tue, 24 Nov 2026 12:00:00 GMT"}
 
 
 def check(*responses, number=NUMBER, force=False):
-    """Run a flow with responses; return the requests' bodies, and the result or raise the error."""
+    """Run a flow with responses; return the requests' bodies and the result, or raise the error."""
     flow = check_whatsapp(INSTANCE, number, force=force)
     bodies, request = [], next(flow)
     for response in responses:

@@ -13,7 +13,7 @@ PATH = "/waInstance7103000000/getContacts/example-token"
 
 
 def echoing(message, status=400):
-    """A body as the server has it for a refusal: the path, and the token in it."""
+    """The body of a refusal: it contains the path with the token."""
     told = {"statusCode": status, "timestamp": "2026-11-22T12:00:00.000Z", "path": PATH, "message": message}
     return json.dumps(told).encode()
 

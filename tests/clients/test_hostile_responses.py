@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, Contract
 START, END = datetime(2022, 9, 12, tzinfo=UTC), datetime(2022, 9, 13, tzinfo=UTC)
 NUMBER = "+16315551000"
 INSTANCE = Instance("1101000001", "example-token")
-#: Deeper than Python recurses.
+#: Nesting beyond Python's recursion limit.
 DEEP = b"[" * 2000 + b"]" * 2000
 DEEP_OBJECT = b'{"a":' * 2000 + b"1" + b"}" * 2000
 FLOWS = {

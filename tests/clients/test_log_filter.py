@@ -44,7 +44,7 @@ def strict():
 
 
 def chain(error):
-    """The errors that any printer of tracebacks could follow, hidden ones too."""
+    """All errors in an error's chain, including suppressed contexts."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -19,7 +19,7 @@ TRANSIENT = [Response(429), *(Response(status) for status in (500, 502, 503, 504
 
 
 class Tokens:
-    """Authentication with the first of some tokens; each renewal moves on to the next, up to the last."""
+    """Authentication with a list of tokens; each renewal uses the next, up to the last."""
 
     def __init__(self, *tokens):
         self.tokens = list(tokens)
@@ -37,7 +37,7 @@ class Tokens:
 
 
 class Login:
-    """A token that a request brings."""
+    """Authentication with a token that a request returns."""
 
     def __init__(self):
         self.token = None
@@ -58,7 +58,7 @@ def loop_of(clock, *tokens, **options):
 
 
 class Server:
-    """Does what the loop says, and answers each request with the next outcome; 200 in the end."""
+    """Runs the loop's steps, and returns the next outcome for each request; finally 200."""
 
     def __init__(self, clock, *outcomes):
         self.clock = clock

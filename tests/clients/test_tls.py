@@ -19,7 +19,7 @@ from tests.clients.wire import Wire
 
 
 def certificate(path, *, address):
-    """Write a certificate that signs itself, with its key."""
+    """Write a self-signed certificate with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
     now = datetime.now(UTC)

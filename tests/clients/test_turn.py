@@ -29,7 +29,7 @@ Script = Callable[[Request], Response]
 
 
 def drive(flow: Flow[Any], answers: list[Response] | Script) -> tuple[Any, list[Request]]:
-    """Run a flow against a script; returns its value and what it asked."""
+    """Run a flow with scripted responses; return its value and its requests."""
     asked: list[Request] = []
     script = answers if callable(answers) else lambda _: answers.pop(0)
     try:
@@ -42,7 +42,7 @@ def drive(flow: Flow[Any], answers: list[Response] | Script) -> tuple[Any, list[
 
 
 def export_all(export: Export, answers: list[Response]) -> tuple[list[list[str]], list[Request]]:
-    """Read an export to its end; returns the ids of each page and what was asked."""
+    """Read an export to its end; return the IDs of each page and the requests."""
     pages, asked = [], []
     while True:
         page, requests = drive(export.next_page(), answers)
@@ -57,7 +57,7 @@ def created(cursor: str, **headers: str) -> Response:
 
 
 def page(*rows: tuple[str, int], next_cursor: str | None = None) -> Response:
-    """Answer a page of (uuid, minute of Monday)."""
+    """Return a page response with contacts as (uuid, minute of Monday)."""
     data = [{"uuid": uuid, "updated_at": (MONDAY + timedelta(minutes=minute)).isoformat()} for uuid, minute in rows]
     return Response(200, body=json.dumps({"data": data, "paging": {"next": next_cursor}}).encode())
 

@@ -40,7 +40,7 @@ THE_CONTRACTS = [
 
 
 def drive(flow: Flow[Any], *answers: Response) -> tuple[Any, list[Request]]:
-    """Run a flow against a script; returns its value and what it asked."""
+    """Run a flow with scripted responses; return its value and its requests."""
     asked: list[Request] = []
     script: Iterator[Response] = iter(answers)
     try:

@@ -95,7 +95,7 @@ def kept(**given):
 
 
 def lasts(token):
-    """How long it is used: the first moment at which it is not."""
+    """Return how long a token is used: until the first time at which it is not current."""
     steps = [timedelta(seconds=seconds) for seconds in range(0, 8 * 86_400, 15)]
     return next(step for step in steps if token.current(NOW + step) is None)
 

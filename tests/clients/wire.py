@@ -24,11 +24,11 @@ class Asked:
 @dataclass(frozen=True)
 class Answer:
     """
-    What is sent back.
+    A scripted response.
 
-    :param headers: in place of those that an answer has; a ``content-length`` that lies is sent as it is.
-    :param cut: close the connection after so many bytes of the body; 0 sends the head alone.
-    :param drip_from: send the head and the body from this byte on byte by byte, 50 a second.
+    :param headers: replace default headers; a wrong ``content-length`` is sent unchanged.
+    :param cut: close the connection after this many bytes of the body; 0 sends only the head.
+    :param drip_from: from this byte, send head and body byte by byte, 50 a second.
     """
 
     status: int = 200
@@ -43,14 +43,14 @@ class Answer:
         return "\r\n".join([f"HTTP/1.1 {self.status} Some Reason", *lines, "", ""]).encode("latin-1")
 
 
-#: The line breaks before a byte is answered.
+#: The connection is dropped before a response.
 DROP = Answer(status=0, cut=0)
-#: Nothing is answered for as long as the client waits.
+#: No response is sent while the client waits.
 SILENCE = Answer(status=0)
 
 
 def chunked(*chunks: bytes, is_ended: bool = True) -> Answer:
-    """An answer in chunks, with or without the one that ends it."""
+    """A chunked response, with or without the final chunk."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     end = b"0\r\n\r\n" if is_ended else b""
     return Answer(body=body + end, headers={"transfer-encoding": "chunked"}, cut=None if is_ended else len(body))
@@ -101,7 +101,7 @@ class _Server(socketserver.ThreadingTCPServer):
     wire: Wire
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A handshake that the client breaks off is nobody's business."""
+        """Ignore handshakes that the client aborts."""
 
 
 class Wire:
@@ -109,7 +109,7 @@ class Wire:
     ``with Wire() as wire``: serves on a free port of the loopback interface.
 
     :param tls: a server's context, for ``https``.
-    :param tunnel: likewise, for the host that a successful ``CONNECT`` leads to.
+    :param tunnel: the same for the host that a successful ``CONNECT`` reaches.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, tunnel: ssl.SSLContext | None = None) -> None:
@@ -129,7 +129,7 @@ class Wire:
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def will(self, *answers: Answer, ever_after: Answer | None = None) -> None:
-        """Put answers in line; after them, an empty object, or ``ever_after``."""
+        """Queue responses; after them, send an empty object, or ``ever_after``."""
         self._script.extend(answers)
         self._default = ever_after or self._default
 

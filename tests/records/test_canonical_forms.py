@@ -33,7 +33,7 @@ def form(canonical_form: Any, text: bytes) -> bytes | str:
 
 
 def with_nulls(contacts: list[dict[str, Any]]) -> list[bytes]:
-    """Give each contact the fields of the others, as sources do that write null for a field without a value."""
+    """Add the fields of the other contacts as null, like sources that write null for missing values."""
     fields: dict[str, Any] = dict.fromkeys(name for one in contacts for name in one)
     return [json.dumps({**fields, **one}).encode() for one in contacts]
 
@@ -94,7 +94,7 @@ def test_endless_new_names_take_no_more_memory() -> None:
 
 
 def test_no_struct_is_created_if_fields_without_a_value_are_omitted() -> None:
-    """It would take up to four times as long."""
+    """A struct would take up to four times as long."""
     sparse = [json.dumps({"uuid": "u", "details": {f"n{number}": "x"}}).encode() for number in range(40)]
     assert taught(*sparse)._struct is None
     dense = with_nulls([{"uuid": "u", f"n{number}": "x"} for number in range(40)])

@@ -15,13 +15,13 @@ WINDOWS = st.lists(st.lists(DETAILS, max_size=30), max_size=6)
 
 
 class Account:
-    """What is known of an account's fields."""
+    """The known fields of an account."""
 
     def __init__(self):
         self.known = []
 
     def sync(self, *details, declared=None, are_latest=True):
-        """Return the drift that these contacts bring, as (field, kind, type before, type after)."""
+        """Return the drift of these contacts as (field, kind, type before, type after)."""
         counter = FieldCounter()
         for each in details:
             counter.add({"id": 1, "details": each})

@@ -77,17 +77,17 @@ def test_exactly_the_selected_values_remain(contact, fields):
 
 
 def starts(path, fields):
-    """Tell whether a path is one of the fields, or inside one."""
+    """Return whether a path is one of the fields, or inside one."""
     return any(path[: len(field)] == field for field in fields)
 
 
 def is_inside(path, fields):
-    """Tell whether one of the fields is inside what is at a path."""
+    """Return whether one of the fields is inside the value at a path."""
     return any(field[: len(path)] == path != field for field in fields)
 
 
 def leaves(value, path=()):
-    """Every value that is no object, by its path."""
+    """Return every value that is not an object, by its path."""
     if isinstance(value, dict):
         return set().union(*(leaves(inner, (*path, name)) for name, inner in value.items()))
     return {(path, json.dumps(value))}

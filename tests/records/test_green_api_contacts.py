@@ -31,7 +31,7 @@ CONTRACT = [
     },
     {"id": "79001234569-1479621234@g.us", "name": "My group", "type": "group"},
 ]
-#: As the vendor's Postman collection has them in Russian (green-api/green-api-postman-collection, MIT).
+#: From the vendor's Postman collection in Russian (green-api/green-api-postman-collection, MIT).
 IN_RUSSIAN = [
     {"id": "11001234567@c.us", "name": "Иван Петров", "contactName": "Иван Петоров Работа", "type": "user"},
     {"id": "79001234568@c.us", "name": "Люся Сидорова", "contactName": "Люся Сидорова кружок шитья", "type": "user"},

@@ -31,7 +31,7 @@ objects = st.dictionaries(texts, values, max_size=6)
 
 
 def without_nulls(value: Any) -> Any:
-    """Say what the canonical form means, plainly."""
+    """Remove nulls, in plain Python."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -26,7 +26,7 @@ BOB = {
 
 
 def hashed(text, field="details.name"):
-    """The pseudonym of a value that is no identifier."""
+    """The pseudonym of a value that is not an identifier."""
     return "f1_" + hmac.new(KEY, f"1\0field {field}\0{text}".encode(), hashlib.sha256).hexdigest()
 
 

@@ -19,7 +19,7 @@ from tests.conftest import plain_id
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NUMBERS = count(1)
-#: Workers in processes of their own are forked from a process that has imported what they need, once.
+#: Worker processes are forked from a server process that has already imported their modules.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [f"tests.store.{module}" for module in ("checks.test_workers", "test_workers", "test_schema")]
@@ -27,7 +27,7 @@ PROCESSES.set_forkserver_preload(
 
 
 class Landing:
-    """A store that is ready, and what is done with it again and again."""
+    """A prepared store, with common test steps."""
 
     def __init__(self, engine, dump, store=None):
         self.engine = engine
@@ -36,12 +36,12 @@ class Landing:
         self._dump = dump
 
     def begin(self, run="run", **changes):
-        """Begin a try at Monday's window, or at whatever is named otherwise."""
+        """Begin an extraction of Monday's window, unless arguments differ."""
         return self.store.begin(**self.given(run) | changes)
 
     @staticmethod
     def given(run):
-        """Return what a try at Monday's window begins with."""
+        """Return the arguments of an extraction of Monday's window."""
         return {
             "source": "turn",
             "account": "main",
@@ -53,18 +53,18 @@ class Landing:
 
     @staticmethod
     def land(extraction, *records, **changes):
-        """Land one page of ten bytes, five minutes after Monday, or otherwise as named."""
+        """Load one page of ten bytes, five minutes after Monday, unless arguments differ."""
         given = {"position": None, "pages": 1, "size": 10, "extracted_at": MONDAY + DAY + timedelta(minutes=5)}
         return extraction.land(records, **given | changes)
 
     @staticmethod
     def record(contact_id="bob", updated_at=MONDAY, *, wa_id=None, repaired=False, **fields):
-        """Make a contact of some fields."""
+        """Return a record with these fields."""
         payload = canonical(json.dumps({"uuid": contact_id, **fields}).encode())
         return Record(contact_id, updated_at, row_hash(payload), payload, wa_id, repaired)
 
     def follow(self, query, writers):
-        """Run threads that write, and return the rows of a query that a follower reads meanwhile, a few at a time."""
+        """Run writing threads; return the rows of a query that a follower reads meanwhile, a few at a time."""
         followed, after = [], 0
         for writer in writers:
             writer.start()
@@ -77,17 +77,17 @@ class Landing:
                 return followed
 
     def dump(self, account="main"):
-        """Read what the store promises of an account."""
+        """Return all public rows of an account."""
         return self._dump(self.engine, account)
 
     def rows(self, query, **values):
-        """Read rows as they come."""
+        """Return the rows of a query."""
         with self.engine.connect() as connection:
             return [tuple(map(plain_id, row)) for row in connection.execute(text(query), values)]
 
 
 class Book:
-    """An account of GREEN-API whose snapshots land."""
+    """An account of GREEN-API, to load snapshots."""
 
     def __init__(self, landing):
         self.landing = landing
@@ -98,7 +98,7 @@ class Book:
         return self.landing.store.begin_snapshot(**given | {"task": task, "group": group} | changes)
 
     def land(self, moment, *contacts, group=None, rejects=(), begun=None, **given):
-        """Land names by id, or ids alone; return what came of it."""
+        """Load a snapshot of names by ID, or of IDs only; return the result."""
         records = [self.record(*((one, "") if isinstance(one, str) else one)) for one in contacts]
         begun = begun or self.begin(f"run of {moment}", group=group)
         return begun.land(lambda: iter(records), rejects, **{"extracted_at": moment, "size": 10} | given)
@@ -108,7 +108,7 @@ class Book:
         return self.landing.record(contact_id, MONDAY + 99 * DAY, wa_id=wa_id, repaired=repaired, name=name)
 
     def states(self):
-        """Who is what: names of those present, ``None`` for those gone."""
+        """Return the names of present contacts by ID, and ``None`` for gone ones."""
         return {
             row["contact_id"]: row["payload"]["name"] if row["state"] == "present" else None
             for row in self.landing.dump()["current"]
@@ -132,7 +132,7 @@ def landing(store_engine, dump_store):
 
 @pytest.fixture
 def landing_on(dump_store):
-    """Make a landing of a store."""
+    """Return a landing of a store."""
     return lambda store, engine=None: Landing(engine, dump_store, store)
 
 
@@ -145,7 +145,7 @@ def sqlite_landing(sqlite_url, dump_store):
 
 @pytest.fixture
 def postgres_landing(postgres, postgres_engine, dump_store):
-    """A landing in a schema of its own, by psycopg2."""
+    """A landing in a new schema, with psycopg2."""
     name = f"own_{next(NUMBERS)}"
     with postgres_engine.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA {name}"))
@@ -156,7 +156,7 @@ def postgres_landing(postgres, postgres_engine, dump_store):
 
 @pytest.fixture
 def book_of():
-    """Make an account whose snapshots land in a landing's store."""
+    """Return an account in a landing's store."""
     return Book
 
 

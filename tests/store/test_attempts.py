@@ -20,7 +20,7 @@ STATES = "SELECT state, error FROM wacontacts_extraction ORDER BY extraction_num
 
 
 class Clock:
-    """The database's, which is moved."""
+    """The database's clock, which tests set."""
 
     def __init__(self):
         self.now = NOON

@@ -22,7 +22,7 @@ def landing(store_engine, dump_store):
 
 
 def sync(landing, start, end, *, lag=HOUR / 4, state="complete", contacts=1):
-    """Sync the days from one to another, counted from Monday."""
+    """Sync an interval of days, counted from Monday."""
     window = Window(MONDAY + start * DAY, MONDAY + end * DAY)
     extraction = landing.begin(f"run of {start}", window=window)
     records = [landing.record(f"c{start}-{number}", window.start) for number in range(contacts)]
@@ -87,7 +87,7 @@ def test_an_hour_has_the_state_of_its_window(landing):
 
 
 def test_a_long_window_covers_gaps_between_short_ones(landing):
-    """In whatever order they start: an interval reaches as far as the longest of its windows."""
+    """In any order of their starts, an interval ends with its longest window."""
     for start, end in ((0, 4), (0.5, 1), (2, 2.5), (4, 4.5), (5, 6)):
         sync(landing, start, end)
 
@@ -113,7 +113,7 @@ def test_between_snapshots_nothing_is_missing(landing):
 
 @given(st.lists(st.tuples(st.integers(0, 23), st.integers(1, 6)), min_size=1, max_size=12))
 def test_covered_and_missing_hours_add_up(windows):
-    """Whatever was synced in time, an hour is complete if a window covers it, and a gap if it lies between two."""
+    """An hour is complete if a window covers it, and a gap if it is between two windows."""
     from airflow_provider_wacontacts.store.calendar import AccountCalendar
     from airflow_provider_wacontacts.store.coverage import gaps_between, merge_interval
 

@@ -99,7 +99,7 @@ class CommitInterruptedError(Exception):
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Let some transactions dawdle, and some fail, after they have got their ids."""
+    """Delay some transactions, and let others fail, after they have got their IDs."""
     chance, write = random.Random("interrupted"), changes.Changes.write
 
     def write_and_fail(self, connection, context):

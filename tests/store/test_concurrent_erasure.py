@@ -21,13 +21,13 @@ def who(value):
 
 
 def left(landing):
-    """What a search still finds of Bob."""
+    """Return the rows of Bob that a search finds."""
     found = find(landing.store.context, who(BOB))[1]
     return {name for name in found.__slots__ if getattr(found, name)}
 
 
 def test_an_erasure_waits_for_a_batch_that_is_being_written_and_nothing_waits_for_the_erasure(postgres_landing):
-    """The batch is committed, and its rows erased; later batches skip them and are not held up."""
+    """The batch is committed, and its rows are erased. Later batches skip them without waiting."""
     landing, store = postgres_landing, postgres_landing.store
     extraction, other = landing.begin(), landing.begin("other")
     inside, erased, write = threading.Event(), threading.Event(), store.context.write_batch

@@ -20,7 +20,7 @@ def at(hours):
 
 
 def pulled(start, end, late):
-    """A window in hours of Monday, pulled so many hours after its end."""
+    """A window in hours of Monday, synced a number of hours after its end."""
     return SyncedWindow(at(start), at(end), at(end + late))
 
 
@@ -63,7 +63,7 @@ def test_a_gap_is_the_time_between_earlier_windows_and_this_one(reached, gap):
 
 @pytest.fixture
 def pull(landing):
-    """Pull a window, in days from Monday, so many minutes after its end."""
+    """Sync a window, in days from Monday, a number of minutes after its end."""
     runs = iter(range(100))
 
     def one(start, end, minutes=5, state="complete", **changes):

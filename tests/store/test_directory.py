@@ -22,7 +22,7 @@ MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 TUESDAY, WEDNESDAY, THURSDAY = MONDAY + DAY, MONDAY + 2 * DAY, MONDAY + 3 * DAY
 ANN = "11001234567"
-#: Of the same line: the number as it is dialled, and the WhatsApp id that was made before numbers grew by a digit.
+#: The same person's dialed number, and the WhatsApp ID from before numbers got another digit.
 BRAZIL, BRAZIL_ID = "5511961234567", "551161234567"
 MEXICO, MEXICO_ID = "522221234567", "5212221234567"
 NOTHING = {
@@ -54,14 +54,14 @@ NOTHING = {
 
 
 class Feeds:
-    """What the three systems say, on its way into one store, and the directory of it."""
+    """Loads data of the three systems into one store, and reads its directory."""
 
     def __init__(self, landing):
         self.landing = landing
         self.engine = landing.engine
 
     def turn(self, *contacts, account="main", seen_at=MONDAY):
-        """Land contacts of Turn: id, details and, where it is not Monday, time of update."""
+        """Load Turn.io contacts: ID, details and optionally the time of update, by default Monday."""
         records = []
         for contact_id, details, *updated_at in contacts:
             payload = canonical(json.dumps({"uuid": contact_id, "details": details}).encode())
@@ -72,7 +72,7 @@ class Feeds:
         extraction.finish()
 
     def green_api(self, moment, *contacts, account="phone"):
-        """Land a snapshot of GREEN-API."""
+        """Load a snapshot of GREEN-API."""
         records = []
         for contact in contacts:
             payload = canonical(json.dumps(contact).encode())
@@ -89,7 +89,7 @@ class Feeds:
         begun.land(lambda: iter(records), extracted_at=moment, size=10)
 
     def check(self, moment, says, sender="+4400"):
-        """Hear what the API says of numbers: status and WhatsApp id."""
+        """Record results of numbers: status and WhatsApp ID."""
         SenderChecks(self.landing.store.context, sender).record_delivered(
             CheckResults(says, moment, moment), verified=True
         )
@@ -98,11 +98,11 @@ class Feeds:
         return SenderIdentities(self.landing.store.context, sender)
 
     def rows(self, where=""):
-        """The directory, by WhatsApp id, in its order."""
+        """Return the directory by WhatsApp ID, in its order."""
         with self.engine.connect() as connection:
             found = connection.execute(text(f"SELECT * FROM wacontacts_directory {where} ORDER BY wa_id")).mappings()
             rows = [{name: _read(name, value) for name, value in row.items()} for row in found]
-        # What concerns identifiers is tested with person keys.
+        # Identifiers are tested with person keys.
         for row in rows:
             assert row.pop("person_key") == row["wa_id"]
             assert not any(row.pop(name) for name in ("user_id", "lid", "has_many_identifiers"))

@@ -54,7 +54,7 @@ def test_the_copy_has_the_columns_of_the_directory_and_the_time_of_copying(peopl
 
 
 def on_write(landing, do):
-    """Do something right after a refresh has written, before it commits."""
+    """Call a function right after a refresh has written, before it commits."""
 
     @event.listens_for(landing.engine, "after_cursor_execute")
     def listen(_connection, _cursor, statement, *_):

@@ -53,7 +53,7 @@ class Identity(NamedTuple):
 
 
 def made(chance):
-    """Make up the rows of a store."""
+    """Generate the rows of a store."""
     contacts = []
     for account_id, (source, _) in ACCOUNTS.items():
         for contact_id in map(str, range(chance.randrange(5))):
@@ -113,7 +113,7 @@ def _insert(connection, table, rows):
 
 
 def expected(contacts, numbers, identities):
-    """The rows of the directory, by the rules in so many words."""
+    """The expected rows of the directory, by a plain implementation of the rules."""
     resolved = {}
     for one in sorted((n for n in numbers if n.wa_id), key=lambda n: (n.answered_at, n.wa_id)):
         resolved[one.digits] = one.wa_id

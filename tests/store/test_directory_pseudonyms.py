@@ -24,7 +24,7 @@ from tests.identity_changes import record_changes
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 KEY = b"example-pseudonym-secret"
 SENDER = "+12015550100"
-#: phonenumbers' example of a Brazilian mobile number, and the id that the API has for it.
+#: phonenumbers' example of a Brazilian mobile number, and its WhatsApp ID.
 NUMBER, WA_ID = "+5511961234567", "551161234567"
 PSEUDONYM = pseudonymize(Identifier(Kind.WA_ID, WA_ID), KEY)
 TASK = TaskInstanceKey("contacts", "run", "task")

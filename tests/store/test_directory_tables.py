@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store import Store, ledger
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-#: Of 40,000 people, all are in Turn, half are in GREEN-API and have a number, and every tenth number is renamed.
+#: All of 40,000 people are in Turn.io, half are in GREEN-API and have a number, and every tenth number is renamed.
 FILL = """
 CREATE TEMPORARY TABLE people AS
 SELECT n, '999' || lpad((n * 7919 % 100000)::text, 5, '0') AS person_key, CASE WHEN n % 2 = 0 THEN 2 ELSE 1 END AS feeds
@@ -38,7 +38,7 @@ FROM people WHERE feeds = 2
 
 @pytest.fixture(scope="module")
 def filled(postgres, postgres_engine):
-    """A store with many people, whose tables were vacuumed."""
+    """A store with many people and vacuumed tables."""
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA directory_plans"))
     url = f"{postgres.url()}?options=-csearch_path%3Ddirectory_plans"

@@ -26,7 +26,7 @@ from tests.identity_changes import record_changes
 MONDAY = parse_time("2024-01-01T00:00:00Z")
 DAY = timedelta(days=1)
 BOB, EVE = "44623456700", "44623456799"
-# As the API answers for Brazil: another id than the number's digits.
+# As in Brazil, the WhatsApp ID differs from the number's digits.
 BRAZILIAN, ITS_ID = "5511961234567", "551161234567"
 SECRET = b"example-pseudonym-secret"
 
@@ -37,7 +37,7 @@ def who(*values):
 
 
 def kept(engine):
-    """Everything that is in the store, as one text."""
+    """All data of the store as one string."""
     with engine.connect() as connection:
         names = [name for name in inspect(connection).get_table_names() if name.startswith("wacontacts")]
         rows = [row for name in names for row in connection.execute(text(f"SELECT * FROM {name}"))]
@@ -49,7 +49,7 @@ def kept(engine):
 
 
 class Everything:
-    """A store in which people are everywhere."""
+    """A store with people in every table."""
 
     def __init__(self, landing, book):
         self.landing, self.book, self.engine, self.store = landing, book, landing.engine, landing.store
@@ -247,7 +247,7 @@ def test_a_number_with_an_erased_id_is_erased_with_its_results(everything):
 
 
 def test_an_erasure_that_was_interrupted_is_completed_by_the_next_result(everything, monkeypatch):
-    """The worker was killed when the hashes were committed, and no row was deleted."""
+    """The worker was killed after the hashes were committed, before rows were deleted."""
     everything.pull(BRAZILIAN, EVE, rejects=False)
     erase(everything.store.context, who(ITS_ID))
     check = everything.open(CheckInput(BRAZILIAN, f"+{BRAZILIAN}"), CheckInput(EVE, f"+{EVE}"))
@@ -352,5 +352,5 @@ def test_nothing_is_reread_without_an_erasure(on_sqlite):
     seen.clear()
     for _ in range(3):
         on_sqlite.landing.land(extraction, on_sqlite.landing.record("eve", wa_id=EVE))
-    # Once for the erasure, and once for the contact that the list did not name.
+    # Once for the erasure, and once for the contact that was not on the list.
     assert (len(seen), extraction.rows) == (2, 2)

@@ -42,7 +42,7 @@ def everything_said(error):
 
 @pytest.fixture
 def attempts(postgres_landing):
-    """How often a batch was sent."""
+    """Count how often a batch is sent."""
     sent = []
     event.listen(
         postgres_landing.engine,

@@ -79,7 +79,7 @@ def test_an_erased_identity_leaves_only_its_id(identities, landing):
 
 
 def work(landing, seed):
-    """Report, acknowledge and correct identities of two users, in any order."""
+    """Report, acknowledge and correct identities of two users in any order."""
     chance, identities = random.Random(seed), SenderIdentities(landing.store.context, "+12015550100")
     for _ in range(ROUNDS):
         record_changes(

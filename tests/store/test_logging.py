@@ -13,13 +13,13 @@ ROW = "16315551000"
 
 @pytest.fixture
 def log(monkeypatch):
-    """Everything that SQLAlchemy logs, at DEBUG."""
+    """All logs of SQLAlchemy at DEBUG."""
     said = io.StringIO()
     logger = logging.getLogger("sqlalchemy")
     monkeypatch.setattr(logger, "level", logging.DEBUG)
     monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(said)])
     monkeypatch.setattr(logger, "propagate", False)
-    # Whoever configured logging before may have switched loggers off, or given them levels of their own.
+    # An earlier logging configuration may have disabled loggers, or set their levels.
     for name, child in logger.manager.loggerDict.items():
         if name.startswith("sqlalchemy.") and isinstance(child, logging.Logger):
             for state, value in {"disabled": False, "level": logging.NOTSET, "propagate": True}.items():

@@ -75,7 +75,7 @@ def write(landing, run, row):
 
 
 def stated(rows, kind, value):
-    """The WhatsApp ID that a row stated last beside an identifier."""
+    """The WhatsApp ID of the latest row with an identifier."""
     found = [(row.day, row.wa_id) for row in rows if value and getattr(row, kind) == value and row.wa_id]
     return max(found)[1] if found else None
 

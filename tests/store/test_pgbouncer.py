@@ -37,14 +37,14 @@ max_client_conn = 100
 
 @pytest.fixture(params=["psycopg2", "psycopg"])
 def pooled_url(request, postgres_url):
-    """URL of a database behind a pool of two sessions, by each driver."""
+    """URL of a database behind a pool of two sessions, for each driver."""
     pytest.importorskip(request.param)
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is not installed")
     url = make_url(postgres_url)
     listen = free_port()
-    # It refuses to run as root.
+    # pgbouncer refuses to run as root.
     user = "nobody" if getpass.getuser() == "root" else None
     with NamedTemporaryFile("w", suffix=".ini") as config:
         config.write(CONFIG.format(host=url.host, port=url.port, user=url.username, listen=listen))

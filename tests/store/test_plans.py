@@ -14,7 +14,7 @@ from airflow_provider_wacontacts.store.person_search import CONTACTS, CONTACTS_B
 from tests.docs.pages import query_under
 from tests.receiver.load import bodies_of, large_body
 
-#: Each contact has two versions, months apart. A tenth of the accounts' contacts is the other account's.
+#: Each contact has two versions, months apart. A tenth of the contacts belong to the other account.
 FILL = """
 CREATE TEMPORARY TABLE made AS
 SELECT row_number() OVER (ORDER BY at, n) AS k, * FROM (
@@ -87,7 +87,7 @@ LEDGER = {
 
 @pytest.fixture(scope="module")
 def filled(postgres, postgres_engine):
-    """A store of 200,000 versions, by psycopg2, and none of the planner's ways shut."""
+    """A store of 200,000 versions, with psycopg2 and all planner methods enabled."""
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA plans"))
     engine = create_engine(f"{postgres.url()}?options=-csearch_path%3Dplans")
@@ -149,7 +149,7 @@ def test_a_delivery_to_the_receiver_scans_no_table(postgres_url):
 
     for first in range(0, 3_000, 1_000):
         record(large_body(first))
-    # The counts of a session are those of its last second, too.
+    # The counts of a session are up to a second old.
     engine.dispose()
 
     @event.listens_for(engine, "commit")

@@ -30,7 +30,7 @@ LEDGER = "SELECT state, run_id FROM wacontacts_extraction ORDER BY extraction_nu
 
 
 class Clock:
-    """The database's, which is moved."""
+    """The database's clock, which tests set."""
 
     def __init__(self):
         self.now = MONDAY + DAY
@@ -54,7 +54,7 @@ def run_purge(landing, days, *kinds, dry_run=False):
 
 
 def land(landing, *versions, **given):
-    """Land versions of contacts, each a name and a day after Monday."""
+    """Load versions of contacts, each with a name and a day after Monday."""
     extraction = landing.begin(**given)
     landing.land(extraction, *(landing.record(name, MONDAY + day * DAY, day=day) for name, day in versions))
     return extraction.finish()
@@ -96,7 +96,7 @@ def test_a_purged_version_does_not_return_but_other_late_ones_do(landing, clock)
     assert days_of(landing) == "a5 a6 d1"
     assert (new, result.rows, result.new_versions, days_of(landing, "current")) == (1, 7, 2, "a6 d1")
     late = "SELECT change_kind, count(*) FROM wacontacts_change GROUP BY change_kind ORDER BY change_kind"
-    assert dict(landing.rows(late))["late"] == 2  # those of the first extraction
+    assert dict(landing.rows(late))["late"] == 2  # versions of the first extraction
 
 
 @settings(max_examples=15)
@@ -137,8 +137,7 @@ def test_attempts_and_rejects_are_purged_unless_they_are_still_needed(landing, c
     counted = run_purge(landing, 20, "rejects", "extractions", dry_run=True)
     assert counted == PurgedRows(rejects=4, extractions=2)
     assert run_purge(landing, 20, "rejects", "extractions") == PurgedRows(rejects=4, extractions=4)
-    # The first ends the baseline, "window 1" brought the version that is stored, "file" is the newest, and is not
-    # loaded again.
+    # The first ends the baseline, "window 1" has a stored version, "file" is the newest and is not loaded again.
     assert [run for _, run in landing.rows(LEDGER)] == ["window 0", "window 1", "file", "new"]
     assert landing.store.has_landed("turn", "main", "file:///contacts/1")
 
@@ -219,7 +218,7 @@ def test_the_command_purges(sqlite_landing, sqlite_url, monkeypatch, capsys):
 
 
 def test_nothing_waits_for_a_purge_and_it_skips_locked_rows(postgres_landing, monkeypatch):
-    """A row that a sync holds is left; the others go."""
+    """A row that a sync has locked is kept; the others are purged."""
     monkeypatch.setattr(purge, "CHUNK", 1)
     land(postgres_landing, ("a", 0), ("a", 1), ("b", 0), ("b", 1))
     with postgres_landing.engine.begin() as sync:

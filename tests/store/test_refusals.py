@@ -38,12 +38,12 @@ def postgres_landing(request, postgres, postgres_engine, landing_on):
 
 @pytest.fixture
 def account(request):
-    """A name that no other test files under."""
+    """An account name that no other test uses."""
     return request.node.name
 
 
 def look(landing, account):
-    """Read contacts, rejects and what the ledger says of an account."""
+    """Return the contacts, rejects and ledger rows of an account."""
     at = f"{landing.store.context.tables.prefix}wacontacts"
     own = f"extraction_id IN (SELECT extraction_id FROM {at}_extraction WHERE account = :account)"
     contacts = landing.rows(f"SELECT contact_id FROM {at}_current WHERE account = :account ORDER BY 1", account=account)

@@ -64,7 +64,7 @@ def names_in(engine, schema="current_schema()"):
 
 @pytest.fixture
 def statements(store_engine):
-    """What the engine has been asked since, in order."""
+    """Collect the engine's statements in order."""
     seen = []
     event.listen(store_engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
     return seen
@@ -88,7 +88,7 @@ def test_tables_that_are_up_to_date_cost_three_queries(store_engine, statements)
     statements.clear()
     Store(store_engine, auto_upgrade=False).prepare()
     asked = [s for s in statements if "set_config" not in s and not s.startswith("PRAGMA busy_timeout")]
-    assert len(asked) == 3  # the version, the suppression list, and a number whose key shows the secret
+    assert len(asked) == 3  # the version, the suppression list, and a number to check the secret of its key
 
 
 def test_upgrade_creates_the_tables_and_can_be_repeated(store_engine):
@@ -188,7 +188,7 @@ def test_a_schema_name_that_postgresql_would_truncate_is_refused(postgres_url):
 
 @pytest.fixture
 def guest(postgres, postgres_database):
-    """A user who may connect to a fresh database, and nothing else; and its owner."""
+    """A user that may only connect to a new database, and the database's owner."""
     owner = create_engine(postgres.url(database=postgres_database))
     write(
         owner,

@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store import Store, transactions
 from airflow_provider_wacontacts.store.erasure import erase
 from tests.store.conftest import MONDAY
 
-#: What an administrator may set for a database, each at odds with what the store relies on.
+#: Settings of a database that conflict with the settings that the store relies on.
 SETTINGS = {
     "default_transaction_isolation": "'repeatable read'",
     "synchronous_commit": "off",
@@ -32,7 +32,7 @@ SETTINGS = {
 
 @pytest.fixture(params=["psycopg2", "psycopg"])
 def odd_landing(request, postgres, postgres_engine, postgres_database, landing_on):
-    """A store in a database for which every setting is another one, by each driver."""
+    """A store in a database with all these settings, for each driver."""
     pytest.importorskip(request.param)
     with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for name, value in SETTINGS.items():
@@ -76,7 +76,7 @@ def test_each_transaction_has_the_settings_that_the_store_relies_on(odd_landing)
 
 
 def test_no_state_remains_in_a_session_that_a_pooler_shares(odd_landing):
-    """What the store sets ends with the transaction, and no statement is prepared in the session."""
+    """Settings of the store end with the transaction, and no statement is prepared in the session."""
     settings = ("TimeZone", "search_path", "synchronous_commit", "lock_timeout")
     shown = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
     left = []

@@ -207,7 +207,7 @@ def test_four_times_the_contacts_take_the_same_memory(sqlite_book, monkeypatch):
 
     def records(contacts, moment):
         for n in range(contacts):
-            # When garbage is collected is Python's affair; here it is about what is held.
+            # Collect garbage first, so that only referenced memory counts.
             if not n % 500:
                 gc.collect()
             yield sqlite_book.record(f"{n}@c.us", f"name on {moment:%A} " * 20)

@@ -148,7 +148,7 @@ def test_a_query_over_names_works_on_all_rows(landing):
     landing.land(landing.begin(), *records, landing.record("no details"))
     query = "SELECT payload->'details'->>'name' FROM wacontacts_current ORDER BY contact_id"
     names = [name for (name,) in landing.rows(query)]
-    # A number stays one in SQLite, and is text in PostgreSQL.
+    # SQLite returns a number, and PostgreSQL returns text.
     assert [str(name) for name in names[: len(HOSTILE) + 1]] == [*HOSTILE, "7"]
     assert [name is None for name in names[len(HOSTILE) + 1 :]] == [False, True, False, True]
 

@@ -42,7 +42,7 @@ def read(landing, columns, name="people", order="contact_id"):
 
 
 def plain(value):
-    """Read a time or a truth value as either database has it."""
+    """Convert a time or a boolean of either database."""
     if isinstance(value, str) and value[:4].isdecimal():
         return datetime.fromisoformat(value)
     return value.astimezone(UTC) if isinstance(value, datetime) else value
@@ -82,7 +82,7 @@ def test_fields_become_typed_columns_and_values_of_other_types_null_and_counted(
 
 
 def observe(landing, contacts, day, run):
-    """Land one day's contacts, and record the fields that they have."""
+    """Load one day's contacts, and record their fields."""
     window, moment = Window(MONDAY + day * DAY, MONDAY + (day + 1) * DAY), MONDAY + (day + 1) * DAY
     extraction = landing.begin(run, window=window)
     counter = FieldCounter()

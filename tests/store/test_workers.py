@@ -23,7 +23,7 @@ WORKERS = 6
 
 
 def states(worker):
-    """What a worker lands: contacts and states that others land too, in an order of its own, with ties."""
+    """A worker's versions: the same contacts and versions as other workers', in its own order, with ties."""
     dice = Random(worker)
     drawn = [(dice.randrange(150), dice.randrange(3), dice.randrange(4)) for _ in range(1_200)]
     return [
@@ -48,7 +48,7 @@ def begin(store, worker):
 
 
 def work(url, worker):
-    """Do what a worker does, from its own process."""
+    """Run a worker in its own process."""
     engine = create_engine(url)
     store = Store(engine)
     store.prepare()
@@ -66,7 +66,7 @@ def work(url, worker):
 
 
 def expected():
-    """What the tables hold in the end, in plain Python."""
+    """The expected rows of the tables, in plain Python."""
     seen = {}
     for worker in range(WORKERS):
         for contact_id, updated_at, fields in states(worker):

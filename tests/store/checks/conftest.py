@@ -21,7 +21,7 @@ ALICE, BOB, CAROL, DAVE = (f"+1631555100{n}" for n in range(1, 5))
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that advances only when it is set."""
 
     def __init__(self):
         self.now = NOON
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Desk:
-    """One sender's checks, and what is done to them again and again."""
+    """One sender's checks, with common test steps."""
 
     def __init__(self, engine, *, sender=None, daily_checks=1_000):
         self.engine = engine
@@ -45,7 +45,7 @@ class Desk:
         self.checks = SenderChecks(self.store.context, self.sender, daily_checks=daily_checks)
 
     def open(self, task="task", *, fresh_for=WEEK, force_check=False, max_checks=None, checks=None):
-        """Open a check; of another task, another check."""
+        """Open a check. Another task gets another check."""
         options = f"{force_check} {max_checks} {fresh_for}"
         rules = CheckSpec(
             TaskInstanceKey("dag", "run", task), options, "1.2.3", self.clock() - fresh_for, force_check, max_checks
@@ -59,7 +59,7 @@ class Desk:
         return check
 
     def asked(self, *numbers, task="task", says="valid", **rules):
-        """Open a check, ask about all its numbers and hear the same about each."""
+        """Open a check, lease all its numbers, and record the same status for each."""
         check = self.filled(*numbers, task=task, **rules)
         leased = self.lease(check)
         check.record(self.answer(dict.fromkeys(leased.numbers, says), forced=rules.get("force_check", False)))
@@ -67,52 +67,52 @@ class Desk:
 
     @staticmethod
     def input(number, **changes):
-        """Make an input of a number as it is."""
+        """Return the input of a number."""
         return CheckInput(number, number)._replace(**changes)
 
     @staticmethod
     def lease(check):
-        """Claim all that is queued, at once."""
+        """Lease all queued numbers at once."""
         leased = check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
         return leased._replace(leased_at=NEVER, charged=0)
 
     @staticmethod
     def lease_waiting(check):
-        """Claim all that waits, at once."""
+        """Lease all waiting numbers at once."""
         leased = check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
         return leased._replace(leased_at=NEVER, charged=0)
 
     def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
-        """Make an answer of statuses, given some time after now."""
+        """Return the results of a response with these statuses, sent some time after now."""
         results = {number: (status, number[1:] if status == "valid" else None) for number, status in says.items()}
         return CheckResults(results, asked_at or self.clock(), self.clock() + after, version, forced)
 
     def say(self, check, says, **how):
-        """Let a check hear about numbers."""
+        """Record results of numbers for a check."""
         check.record(self.answer(says, **how))
 
     def deliver(self, says, **how):
-        """Let a webhook deliver results."""
+        """Record results of a callback."""
         self.checks.record_delivered(self.answer(says, **how), verified=True)
 
     def numbers(self, columns="status"):
-        """Read what is known: by number a value, or a tuple of them."""
+        """Return columns of the sender's numbers, by number: a value, or a tuple of values."""
         rows = self.rows(f"SELECT number, {columns} FROM wacontacts_number WHERE sender = :it", it=self.sender)
         return {number: values[0] if len(values) == 1 else tuple(values) for number, *values in rows}
 
     def results(self, check, columns="status"):
-        """Read a check's results in order: values, or tuples of them."""
+        """Return columns of a check's results in order: values, or tuples of values."""
         query = f"SELECT {columns} FROM wacontacts_check_result WHERE check_id = :it ORDER BY ordinal"
         return [row[0] if len(row) == 1 else row for row in self.rows(query, it=check.check_id)]
 
     def spent(self):
-        """Read the budget: by day."""
+        """Return the spent budget by day."""
         return dict(
             self.rows("SELECT CAST(day AS text), spent FROM wacontacts_budget WHERE sender = :it", it=self.sender)
         )
 
     def everything(self):
-        """Read all there is of the sender's numbers, checks, results, rejects and budgets."""
+        """Return all rows of the sender's numbers, checks, results, rejects and budgets."""
         own = "check_id IN (SELECT check_id FROM wacontacts_check WHERE sender = :it)"
         whose = {"number": "sender = :it", "check": own, "check_result": own, "reject": own, "budget": "sender = :it"}
         return {
@@ -121,7 +121,7 @@ class Desk:
         }
 
     def rows(self, query, **values):
-        """Read rows; times are aware."""
+        """Return rows; times are timezone-aware."""
         with self.engine.connect() as connection:
             return [tuple(map(_value, row)) for row in connection.execute(text(query), values)]
 
@@ -136,7 +136,7 @@ def _value(value):
 
 @pytest.fixture(scope="module", params=["sqlite", POSTGRES_DRIVER])
 def shared_engine(request, tmp_path_factory):
-    """An engine on one store for many tests, each of which has a sender of its own there."""
+    """An engine of one store for many tests. Each test has its own sender."""
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db")
     else:
@@ -151,11 +151,11 @@ def shared_engine(request, tmp_path_factory):
 
 @pytest.fixture
 def desk(shared_engine):
-    """A sender's desk: nobody else's numbers are on it."""
+    """A desk with a new sender."""
     return Desk(shared_engine)
 
 
 @pytest.fixture
 def desk_of(shared_engine):
-    """Make a desk of another sender, or with another budget, in the same store."""
+    """Return a desk with another sender or budget in the same store."""
     return lambda **given: Desk(shared_engine, **given)

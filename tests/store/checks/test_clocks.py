@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 
 
 class Shifted(datetime):
-    """A worker's clock that is wrong."""
+    """A worker's clock with an offset."""
 
     by = timedelta()
 
@@ -27,7 +27,7 @@ class Shifted(datetime):
 
 @pytest.fixture
 def worker_of(postgres_url, monkeypatch):
-    """Make the sender's checks on a worker whose clock is wrong by so much."""
+    """Return the sender's checks on a worker with a clock offset."""
     engine = create_engine(postgres_url)
     Store(engine).prepare()
 

@@ -35,7 +35,7 @@ def identities(store):
 
 @pytest.fixture
 def rows(store_engine):
-    """All rows but for their keys, times as the database has them."""
+    """All rows without their keys, with times in the database's format."""
 
     def read(columns="sender, wa_id, hash, created_at, detected_at, acknowledged"):
         query = f"SELECT {columns} FROM wacontacts_identity ORDER BY sender, wa_id, hash"

@@ -28,7 +28,7 @@ HOSTILE = [
 
 @pytest.fixture(params=[1, 2, 3, 5_000])
 def chunk(request, monkeypatch):
-    """How many inputs are written at once."""
+    """Number of inputs in a batch."""
     monkeypatch.setattr(inputs, "BATCH_SIZE", request.param)
     return request.param
 
@@ -217,7 +217,7 @@ def test_senders_do_not_share_results(desk, desk_of):
 def test_a_check_is_filled_during_a_vacuum_of_its_tables(desk, monkeypatch):
     monkeypatch.setattr(lifecycle, "ANALYZE_AFTER_ROWS", 1)
     with desk.engine.begin() as vacuum:
-        if desk.engine.dialect.name == "postgresql":  # SQLite has no VACUUM that runs beside others
+        if desk.engine.dialect.name == "postgresql":  # SQLite has no concurrent VACUUM
             vacuum.execute(text("LOCK TABLE wacontacts_check_result, wacontacts_number IN SHARE UPDATE EXCLUSIVE MODE"))
             vacuum.execute(text("SET LOCAL lock_timeout = '1s'"))
         assert desk.filled(ALICE, BOB).totals() == CheckTotals("open", given=2, queued=2)

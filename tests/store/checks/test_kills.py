@@ -16,12 +16,12 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
 class Killed(BaseException):
-    """What ends a worker without any except clause taking it for an error."""
+    """Ends a worker without being caught as an error."""
 
 
 @contextmanager
 def killed_after(engine, writes):
-    """Kill whoever has written so many times, after the last of these and before anything else."""
+    """Kill the worker right after a number of writes."""
     done = []
 
     def count(*given):
@@ -37,14 +37,14 @@ def killed_after(engine, writes):
 
 
 def writes_of(engine, action):
-    """Count the writes of an action, for it to be killed after each."""
+    """Count the writes of an action, to kill the worker after each."""
     with killed_after(engine, 1_000) as done:
         action()
     return len(done)
 
 
 def act(desk, what):
-    """Set out for an action, and return it with the check it is done to."""
+    """Prepare an action; return it with its check."""
     failing = desk.asked(ALICE, task="waits too", says="failed")
     failing.finish()
     failing.start_waiting(NOON, recheck_failed=3)

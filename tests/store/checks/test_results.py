@@ -20,7 +20,7 @@ def check(desk):
 
 
 def say(desk, check, status, after=timedelta(), **how):
-    """Let the check hear of Alice, some time after noon by the server's clock."""
+    """Record a result of Alice, some time after noon by the server's clock."""
     check.record(desk.answer({ALICE: status}, after=NOON + after - desk.clock(), **how))
 
 
@@ -126,7 +126,7 @@ def test_failures_are_counted_until_a_success(desk, check):
     assert counts == [1, 1, 2, 3, 0, 1]
 
 
-# When the last check was that can have been real.
+# The time of the last real check.
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_older_result_does_not_change_the_time(desk, check):
     assert known(desk) == ("valid", NOON + 2 * DAY)
 
 
-# Deliveries of webhooks.
+# Callbacks.
 
 
 def test_a_callback_about_an_unknown_number_is_stored(desk):

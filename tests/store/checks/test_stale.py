@@ -25,7 +25,7 @@ def stale(desk):
 
 @pytest.fixture
 def known(desk):
-    """Four numbers, last looked at on the second, the first, the fourth and the third day."""
+    """Four numbers, last checked on the second, the first, the fourth and the third day."""
     for number, day, status in ((ALICE, 2, "valid"), (BOB, 1, "failed"), (CAROL, 4, "valid"), (DAVE, 3, "invalid")):
         desk.deliver({number: status}, after=day * DAY)
 

@@ -19,7 +19,7 @@ def state(desk, check):
 
 
 def waiting(desk, *numbers, task="task", says="processing", recheck_failed=0):
-    """Ask about numbers, finish, and wait for what is not final."""
+    """Check numbers, finish the check, and wait for results that are not final."""
     check = desk.asked(*numbers, task=task, says=says)
     check.finish()
     check.start_waiting(DEADLINE, recheck_failed=recheck_failed)
@@ -27,7 +27,7 @@ def waiting(desk, *numbers, task="task", says="processing", recheck_failed=0):
 
 
 def ask_again(desk, check, says):
-    """Wait for a minute, ask about all that waits and hear the same about each."""
+    """Advance the clock by a minute, request all waiting numbers, and record the same status for each."""
     desk.clock.move(minutes=1)
     leased = desk.lease_waiting(check)
     desk.say(check, dict.fromkeys(leased.numbers, says))

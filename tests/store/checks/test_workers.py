@@ -22,7 +22,7 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 def begin(url, worker, numbers, daily_checks):
-    """Open a worker's own check of numbers; the clock of all stands still, so that the day does not end."""
+    """Open a worker's own check of numbers. The clock is stopped, so that the day does not end."""
     engine = create_engine(url)
     checks = SenderChecks(Store(engine, now=lambda: NOON).context, SENDER, daily_checks=daily_checks)
     task = TaskInstanceKey("dag", "run", "task", worker)
@@ -32,7 +32,7 @@ def begin(url, worker, numbers, daily_checks):
 
 
 def ask(check, batch):
-    """Claim a batch and hear that all are valid; return what was asked."""
+    """Lease a batch, and record all numbers as valid; return the numbers."""
     leased = check.lease(batch)
     results = {number: ("valid", number[1:]) for number in leased.numbers}
     check.record(CheckResults(results, NOON, NOON))
@@ -40,7 +40,7 @@ def ask(check, batch):
 
 
 def work(url, worker, numbers, daily_checks):
-    """Do what a worker does, from its own process; return what it asked, and how its check stands."""
+    """Run a worker in its own process; return its requested numbers, and the totals of its check."""
     engine, check = begin(url, worker, numbers, daily_checks)
     asked = [number for batch in check.queued(20) for number in ask(check, batch)]
     totals = check.finish()

@@ -10,7 +10,7 @@ from airflow_provider_wacontacts.store.status import Selection, read_feeds, read
 
 @pytest.fixture
 def feeds_in():
-    """Read the feeds of a landing's store."""
+    """Return the feeds of a landing's store."""
 
     def read(landing, *, sources=(), accounts=(), **changes):
         context, selection = landing.store.context, Selection(frozenset(sources), frozenset(accounts))
@@ -23,7 +23,7 @@ def feeds_in():
 
 @pytest.fixture
 def reach_in():
-    """Read how far the feeds of a landing's store reach."""
+    """Return the watermarks of a landing's store."""
 
     def read(landing):
         context = landing.store.context

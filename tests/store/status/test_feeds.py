@@ -22,7 +22,7 @@ def days(start, end):
 
 @pytest.fixture
 def pull(landing):
-    """Pull a window, in days from Monday, so many minutes after its end; with some rejects."""
+    """Sync a window, in days from Monday, a number of minutes after its end, with rejects."""
     runs = iter(range(100))
 
     def one(start, end, minutes=5, state="complete", reasons=(), **changes):

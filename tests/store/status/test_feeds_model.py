@@ -26,7 +26,7 @@ LATE_AFTER = 2
 
 
 class SyncSpec(NamedTuple):
-    """A try, in hours of Monday."""
+    """An extraction, in hours of Monday."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ def pulls_of(chance):
 
 
 def stretches(hours: Iterable[int]) -> list[Window]:
-    """Join hours that follow one another."""
+    """Merge consecutive hours."""
     runs = groupby(enumerate(sorted(hours)), key=lambda one: one[1] - one[0])
     found = [[hour for _, hour in run] for _, run in runs]
     return [Window(MONDAY + run[0] * HOUR, MONDAY + (run[-1] + 1) * HOUR) for run in found]

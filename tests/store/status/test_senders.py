@@ -21,14 +21,14 @@ ALICE, BOB, CAROL = (f"+1631555100{n}" for n in range(1, 4))
 
 
 class Office:
-    """A store with senders in it, at noon."""
+    """A store with senders, at noon."""
 
     def __init__(self, engine):
         self.store = Store(engine, now=lambda: NOON)
         self.store.prepare()
 
     def check(self, sender, says, *, wrong=()):
-        """Open a check of numbers and hear about some: statuses by number, ``None`` for those not asked about yet."""
+        """Open a check of numbers, and record statuses by number; ``None`` for numbers that are not requested."""
         checks = SenderChecks(self.store.context, sender, daily_checks=10)
         check = checks.open(CheckSpec(TaskInstanceKey("dag", "run", "task"), "", "1", NOON - 7 * 24 * HOUR))
         given = [CheckInput(number, number) for number in says] + [
