@@ -1,4 +1,4 @@
-"""A server that says what it was told to say, broken lines included, and remembers what it was asked."""
+"""A fake server that sends scripted responses, including dropped connections, and records requests."""
 
 from __future__ import annotations
 

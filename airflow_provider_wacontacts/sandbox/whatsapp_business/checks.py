@@ -122,7 +122,7 @@ class Checks:
         :param all_of_them: include checks that are not due yet.
         """
         due: list[Pending] = []
-        while self._line and (all_of_them or _is_ripe(self._line[0], behaviour, now)):
+        while self._line and (all_of_them or _has_ended(self._line[0], behaviour, now)):
             pending = self._line.popleft()
             if pending.result is None:
                 self._finish(pending, behaviour, now)
@@ -182,7 +182,7 @@ class Checks:
         asked_enough = by_asking and pending.answers >= behaviour.processing_answers
         if wait and behaviour.wait_s and pending.person.slow:
             return pending.person.status
-        if wait or not pending.person.slow or (asked_enough and _is_ripe(pending, behaviour, now)):
+        if wait or not pending.person.slow or (asked_enough and _has_ended(pending, behaviour, now)):
             return self._finish(pending, behaviour, now).status
         pending.answers += 1
         return "processing"
@@ -201,7 +201,7 @@ class Checks:
         return pending.result
 
 
-def _is_ripe(pending: Pending, behaviour: WhatsAppBehaviour, now: Moment) -> bool:
+def _has_ended(pending: Pending, behaviour: WhatsAppBehaviour, now: Moment) -> bool:
     if behaviour.processing_time == "real":
         return now.real - pending.since.real >= behaviour.processing_s
     return now.sandbox - pending.since.sandbox >= behaviour.processing_s
