@@ -168,7 +168,7 @@ def test_two_assets_of_one_trigger_are_warned_of(changes: Changes, caplog: pytes
 
     assert watch(StateOfTwoAssets(), 1) == [changes.ids()]
     assert [record.getMessage()[:26] for record in caplog.records if record.name == whatsapp_business.__name__] == [
-        "watches several assets"
+        "One IdentityChangedTrigger"
     ]
 
 
