@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_wacontacts.clients.green_api_checks import CHECKS_A_SECOND
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse
-from airflow_provider_wacontacts.exceptions import ApiError, NetworkError, ServerError
+from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse, ContactResult
+from airflow_provider_wacontacts.exceptions import ApiError, NetworkError, ServerError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class WhatsAppNumbers:
         try:
             # Not forced: it reads the client's cache, and is the same check.
             return check()
+        except TransientError as error:
+            log.info("%s The triggerer reads the results.", error)
+            return CheckResponse({number: ContactResult(number, "processing") for number in numbers})
         except ApiError:
             # The first request may have been processed, so the check counts.
             raise cut_off from None

@@ -141,3 +141,14 @@ def test_numbers_that_were_never_sent_cost_nothing(
 
     assert store.rows(SPENT) == [(0,)]
     assert "counts against the budget" not in logged()
+
+
+def test_a_busy_client_that_responds_to_nothing_for_a_while_is_read_in_the_triggerer(
+    tasks: Tasks, slow: Sandbox, store: Any
+) -> None:
+    slow.faults.add(Fault(kind="drop", on="check", times=2))
+
+    _, summary = wait(tasks, numbers(2))
+
+    assert summary.items() >= {"state": "resolved", "asked": 2, "valid": 2}.items()
+    assert (slow.whatsapp.checked, store.rows(SPENT)) == (dict.fromkeys(numbers(2), 1), [(2,)])
