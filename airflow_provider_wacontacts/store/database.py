@@ -80,8 +80,7 @@ class Database(NamedTuple):
         """
         if not self.is_sqlite:
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            # The limit tells the planner that there are few rows. Without it, the planner may scan whole tables for one
-            # row.
+            # With the limit, the planner expects few rows. Without it, it may scan whole tables for one row.
             return f"(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given ({typed}) LIMIT :count) AS given"
         read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
         return f"(SELECT {read} FROM json_each(:rows)) AS given"
