@@ -42,6 +42,10 @@ CAUSES = (
         frozenset({"PermissionError"}),
         "A permission is missing. Grant the connection in the path, or the worker's user, access to the path.",
     ),
+    _Cause(
+        frozenset({"NotADirectoryError", "FileExistsError"}),
+        "Part of the path is a file, not a folder. Correct the path, or move the file.",
+    ),
     _Cause(frozenset({errno.ENOSPC, errno.EDQUOT}), "The disk is full.", LandingError),
     _Cause(
         frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionError"}),

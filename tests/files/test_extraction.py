@@ -254,6 +254,16 @@ def test_an_error_of_the_storage_names_only_the_file(tmp_path, begin, page_of, c
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("file_mode", [None, 0o600])
+def test_a_path_through_a_file_is_wrong_and_says_so(tmp_path, begin, page_of, contact, file_mode):
+    (tmp_path / "contacts").write_bytes(b"a file")
+
+    for path in ("contacts", "contacts/main"):
+        wrong = pytest.raises(ConfigError, match="Part of the path is a file, not a folder")
+        with wrong, begin(tmp_path / path, file_mode=file_mode) as extraction:
+            extraction.write(page_of(contact("a")))
+
+
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
 def test_full_storage_raises_one_error_without_personal_data(tmp_path, begin, page_of, contact, file_format):
     times = {"extracted_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
