@@ -175,7 +175,8 @@ def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
     Erase identifiers and contacts that a system returned together with an identifier of an erased person.
 
     Identifiers that are linked to many others are not erased: the system must be wrong about them. Contacts that had
-    other identifiers before are not erased either: they may have been other people's.
+    other identifiers before are not erased either: they may have been other people's. Contacts that the store does not
+    have are only added to the suppression list, so that no landing waits for another one.
 
     :raises LandingError: the database failed.
     """
@@ -184,11 +185,15 @@ def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
     with context.read() as db:
         erased = context.suppressions.cached(db.connection)
         rows = rows_by_keys(db, IDS_OF_CONTACTS, [one._asdict() for one in sorted(contacts)], **CONTACT_TYPES)
+    stored = {Contact(row.source, row.account, row.contact_id) for row in rows}
+    if not contacts <= stored:
+        context.run_yielding(partial(_add_hashes, context, (), contacts - stored))
     for row in rows:
         if any(not erased.has(one) and one not in identifiers for one in stated_identifiers(row)):
-            contacts.discard(Contact(row.source, row.account, row.contact_id))
-    with suppress(ConfigError):
-        erase(context, identifiers, contacts, limit=Limit(len(identifiers) * LINKED_EACH))
+            stored.discard(Contact(row.source, row.account, row.contact_id))
+    if identifiers or stored:
+        with suppress(ConfigError):
+            erase(context, identifiers, stored, limit=Limit(len(identifiers) * LINKED_EACH))
 
 
 def erase_suppressed(context: StoreContext) -> ErasedRows:

@@ -327,7 +327,7 @@ def test_the_hashes_cannot_be_computed_without_the_key(everything):
     with pytest.raises(ConfigError, match="pseudonym_secret"):
         with_secret(everything, None).pull(EVE)
     with pytest.raises(ConfigError, match="pseudonym_secret"):
-        with_secret(everything, b"another").pull(EVE)
+        with_secret(everything, b"another secret of the store").pull(EVE)
     with pytest.raises(ConfigError, match="pseudonym_secret"):
         everything.store.prepare()
     assert with_secret(everything).pull(BOB, EVE).rows == 1
