@@ -88,7 +88,7 @@ class WhatsAppNumbers:
 
 
 def _is_cut_off(error: NetworkError | ServerError) -> bool:
-    """Return whether the client may still process the request: it, or a gateway before it, has ended the wait."""
+    """Return whether the connection or a gateway ended the wait, so that the client may still process the request."""
     return error.may_be_processed and (isinstance(error, NetworkError) or error.status in GATEWAY_FAILED)
 
 

@@ -101,13 +101,14 @@ def _parts(chance: random.Random, body: bytes) -> list[bytes]:
 
 
 async def _post(app: Any, number: int, delivery: Delivery) -> int:
-    """Post a body until the store has time for it; return how often it had not."""
-    status, sent, repeated = 503, b"", -1
-    while status == 503 and repeated < ATTEMPTS:
+    """Post a body until the store has time for it; return how often it was posted again."""
+    where = f"body {number} of those posted at once"
+    for repeated in range(ATTEMPTS):
         status, sent = await _send(app, delivery)
-        repeated += 1
-    assert (status, sent) == (delivery.expected, b""), f"body {number} of those posted at once: {status} {sent!r}"
-    return repeated
+        if status != 503:
+            assert (status, sent) == (delivery.expected, b""), f"{where}: {status} {sent!r}"
+            return repeated
+    raise AssertionError(f"{where}: 503 for {ATTEMPTS} times")
 
 
 async def _send(app: Any, delivery: Delivery) -> tuple[int, bytes]:
