@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 MAX_WAIT = timedelta(seconds=3)
 #: How long a client waits for its delivery to be recorded, for example while an erasure searches the store.
 MAX_RESPONSE_S = 10.0
+#: Size in bytes of deliveries that another thread parses. Smaller ones take less time than passing them on.
+LARGE_DELIVERY = 4_096
 #: Transactions at once. Another thread parses what arrives meanwhile.
 WRITERS = 2
 #: Deliveries that wait for a writer before the next writer starts: few large transactions cost less than many.
@@ -137,7 +139,10 @@ class Recorder:
         :raises UnavailableError: the store is down or too slow, or too many deliveries wait.
         """
         loop = asyncio.get_running_loop()
-        delivery = await loop.run_in_executor(self._threads, _parse, body, sender)
+        if len(body) > LARGE_DELIVERY:
+            delivery = await loop.run_in_executor(self._threads, _parse, body, sender)
+        else:
+            delivery = _parse(body, sender)
         if delivery is None or not delivery.is_empty:
             if len(self._waiting) >= MAX_WAITING:
                 raise UnavailableError("too many deliveries wait")
