@@ -242,11 +242,10 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
 
 
 def _record(payload: bytes, keys: TurnKeys, *, repaired: bool) -> Record:
+    version = keys.contact_id, keys.updated_at, row_hash(payload)
     ids = keys.ids
     return Record(
-        keys.contact_id,
-        keys.updated_at,
-        row_hash(payload),
+        *version,
         payload,
         wa_id=ids.wa_id,
         lid=ids.lid,

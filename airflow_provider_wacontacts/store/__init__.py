@@ -18,9 +18,9 @@ A snapshot, which is a response with all contacts, is loaded in one transaction:
 
 .. code-block:: python
 
-    snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task, options_digest=digest,
-    package_version=__version__) finished = snapshot.land(lambda: response.records(moment), response.rejects,
-    extracted_at=moment, size=size)
+    snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task,
+                                    options_digest=digest, package_version=__version__)
+    finished = snapshot.land(lambda: response.records(moment), response.rejects, extracted_at=moment, size=size)
 """
 
 from __future__ import annotations
