@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple, Protocol, TypeVar
 
 from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE, Flow
@@ -40,7 +41,7 @@ class Download:
     """
     The pages of a sync.
 
-    :param export: the export, which starts with the iteration.
+    :param create_export: called when the iteration starts.
     :param rewrite: returns a page with the fields that are written.
     :param before_pause: called with the seconds before each pause.
     :ivar extracted_at: time of the server's first response: its own, unless it sends none, or one in the future.
@@ -50,7 +51,7 @@ class Download:
 
     def __init__(
         self,
-        export: Export,
+        create_export: Callable[[], Export],
         run: RunFlow,
         *,
         rewrite: Callable[[TurnPage], TurnPage],
@@ -58,19 +59,25 @@ class Download:
         stop: StopSignal,
         before_pause: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self.export = export
+        self._create_export = create_export
         self._run = run
         self._rewrite = rewrite
         self._now = now
         self._stop = stop
         self._before_pause = before_pause
 
+    @cached_property
+    def export(self) -> Export:
+        """The export."""
+        return self._create_export()
+
     def __iter__(self) -> Iterator[Received]:
-        export = self.export
-        while not export.done and (page := self._next_page()) is not None:
-            if export.pages == 1:
+        while (page := self._next_page()) is not None:
+            if self.export.pages == 1:
                 self.extracted_at = self._first_response_at()
-            yield Received(self._rewrite(page), export.position, self.extracted_at)
+            yield Received(self._rewrite(page), self.export.position, self.extracted_at)
+            if self.export.done:
+                return
 
     def _next_page(self) -> TurnPage | None:
         with self._stop.interruptible_block():

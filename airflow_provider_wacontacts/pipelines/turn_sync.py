@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_provider_wacontacts.clients.turn import ExportOptions
@@ -176,14 +177,13 @@ def sync_to_store(
     began, began_at = store.context.now(), time.monotonic()
     now = store.context.clock or (lambda: began + timedelta(seconds=time.monotonic() - began_at))
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
-        export, signal = spec.export(extraction.resume_from), stop or StopSignal()
         with Loader(Batch(extraction, canonical_form, on_commit, monotonic)) as loader:
             download = Download(
-                export,
+                partial(spec.export, extraction.resume_from),
                 run,
                 rewrite=spec.rewrite,
                 now=now,
-                stop=signal,
+                stop=stop or StopSignal(),
                 before_pause=loader.before_pause,
             )
             for received in _reporting(download, on_progress, monotonic):
@@ -234,7 +234,7 @@ def sync_to_files(
     :raises ApiError: a request failed. The prefix has no manifest, so readers skip it.
     :raises LandingError: the storage failed, or too many rows were rejected.
     """
-    download = Download(spec.export(), run, rewrite=spec.rewrite, now=now, stop=stop or StopSignal())
+    download = Download(spec.export, run, rewrite=spec.rewrite, now=now, stop=stop or StopSignal())
     number_ids: set[str] = set()
     with ExtractionWriter(
         root,
