@@ -41,7 +41,7 @@ from airflow_provider_wacontacts.files.reader import (
 )
 from airflow_provider_wacontacts.files.sinks import JsonLines, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
-from airflow_provider_wacontacts.records.json import has_repeated_keys
+from airflow_provider_wacontacts.records.hidden_identifiers import HiddenIdentifiers
 from airflow_provider_wacontacts.records.record import Record
 
 __all__ = ["ErasedFiles", "SuppressedRow", "erase_files", "suppressed_rows"]
@@ -141,6 +141,7 @@ class _Rewriter:
         self._dry_run = dry_run
         self._suppression_list = suppression_list
         self._parse_record = record_parser(prefix.manifest)
+        self._hidden = HiddenIdentifiers()
         #: Contacts found by an identifier, which the list does not name.
         self.contacts: set[Contact] = set()
 
@@ -185,7 +186,7 @@ class _Rewriter:
     def is_erased(self, text: bytes) -> bool:
         """Return whether a row belongs to a person on the list, and remember its contact if it is not on the list."""
         suppressed, record = self._suppression_list, self._record(text)
-        if (record is None or has_repeated_keys(text)) and suppressed.found_in(text):
+        if (record is None or self._hidden.rows([text])) and suppressed.found_in(text):
             return True
         if record is None:
             return False

@@ -31,7 +31,7 @@ from airflow_provider_wacontacts.files.local import FILE_MODE, create_folder, lo
 from airflow_provider_wacontacts.files.parts import JSON_LINES, Parts, validate_file_format
 from airflow_provider_wacontacts.files.sinks import JsonLines, Rows, Sink, write_whole
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.records.json import has_repeated_keys
+from airflow_provider_wacontacts.records.hidden_identifiers import HiddenIdentifiers
 from airflow_provider_wacontacts.records.pages import Page
 from airflow_provider_wacontacts.records.record import MAX_REASONS, Reject
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -100,6 +100,7 @@ class ExtractionWriter:
         }
         self._window = window
         self._suppression_list = suppression_list
+        self._hidden = HiddenIdentifiers()
         self._parts = Parts(
             self._prefix,
             constants=(source, account, self.extraction_id),
@@ -213,14 +214,12 @@ class ExtractionWriter:
         return manifest
 
     def _remove_suppressed(self, suppression_list: SuppressionList, page: Page[Any]) -> Rows:
-        if not suppression_list:
-            return Rows(page.texts, page.keys, page.repaired)
         found = suppression_list.find_rows(self._manifest_fields["source"], self._manifest_fields["account"], page.keys)
-        kept = [
-            index
-            for index, text in enumerate(map(bytes, page.texts))
-            if index not in found and not (has_repeated_keys(text) and suppression_list.found_in(text))
-        ]
+        hidden = self._hidden.rows(page.texts) if suppression_list else ()
+        found.update(index for index in hidden if suppression_list.found_in(bytes(page.texts[index])))
+        if not found:
+            return Rows(page.texts, page.keys, page.repaired)
+        kept = [index for index in range(len(page.texts)) if index not in found]
         return Rows(
             [page.texts[index] for index in kept],
             [page.keys[index] for index in kept],

@@ -7,8 +7,7 @@ computed over the pseudonym. So rows with and without pseudonyms match.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import filterfalse
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
@@ -95,33 +94,35 @@ class SuppressionKey:
 
     def hash(self, identifier: Identifier) -> bytes:
         """Return 16 bytes: the hash of an identifier. Its pseudonym has the same hash."""
-        return self.hasher(identifier.as_wa_id().kind)(identifier.key)
+        return self.hashes(identifier.as_wa_id().kind, [identifier.key])[0]
 
-    def hasher(self, kind: str) -> Callable[[str], bytes]:
-        """Return a function that hashes keys of identifiers of one kind, except ``number``; see :meth:`hash`."""
-        hash_key = partial(_hash, self._hashers[kind])
-        if self._secret is None or kind == Kind.CONTACT:
-            return hash_key
-        pseudonym = pseudonymizer(Kind(kind), self._secret)
-        return lambda key: hash_key(pseudonym(key))
+    def hashes(self, kind: str, keys: Iterable[str]) -> list[bytes]:
+        """Return the hashes of the keys of identifiers of one kind, except ``number``; see :meth:`hash`."""
+        if self._secret is not None and kind != Kind.CONTACT:
+            keys = map(pseudonymizer(Kind(kind), self._secret), keys)
+        return _hash_all(self._hashers[kind], keys)
 
     def hash_contact(self, contact: Contact) -> bytes:
         """Return 16 bytes: the hash of a contact."""
-        own = int.from_bytes(self.hash(Identifier(Kind.CONTACT, contact.contact_id)))
-        return (own ^ self.hash_account(contact.source, contact.account)).to_bytes(HASH_BYTES)
+        own = self.hash(Identifier(Kind.CONTACT, contact.contact_id))
+        return next(self.mask(contact.source, contact.account, [own]))
 
-    def hash_account(self, source: str, account: str) -> int:
-        """Return a mask for the account. A contact's hash is the XOR of this mask and the hash of its ID."""
-        return int.from_bytes(self._hash("account contact", f"{source}\0{account}"))
+    def mask(self, source: str, account: str, hashes: Iterable[bytes]) -> Iterator[bytes]:
+        """Convert the hashes of contacts to the hashes of their IDs, or back: the XOR with a mask for the account."""
+        mask = int.from_bytes(self._hash("account contact", f"{source}\0{account}"))
+        return ((int.from_bytes(digest) ^ mask).to_bytes(HASH_BYTES) for digest in hashes)
 
     def _hash(self, label: str, text: str) -> bytes:
-        return _hash(self._hashers[label], text)
+        return _hash_all(self._hashers[label], [text])[0]
 
 
-def _hash(prefix: blake2b, text: str) -> bytes:
-    hasher = prefix.copy()
-    hasher.update(text.encode("utf-8", "surrogatepass"))
-    return hasher.digest()
+def _hash_all(prefix: blake2b, texts: Iterable[str]) -> list[bytes]:
+    begin, digests = prefix.copy, []
+    for text in texts:
+        hasher = begin()
+        hasher.update(text.encode("utf-8", "surrogatepass"))
+        digests.append(hasher.digest())
+    return digests
 
 
 class SuppressionList:
@@ -133,7 +134,7 @@ class SuppressionList:
 
     def __init__(self, hashes: Mapping[SuppressionKey, Collection[bytes]]) -> None:
         self._hashes = [(key, frozenset(known)) for key, known in hashes.items() if known]
-        self._numbers = [frozenset(map(int.from_bytes, known)) for _, known in self._hashes]
+        self._contacts: dict[tuple[str, str], list[frozenset[bytes]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._hashes)
@@ -160,16 +161,20 @@ class SuppressionList:
         if not self._hashes:
             return set()
         contact_ids = [row.contact_id for row in rows]
-        ids = list(zip(*[row.ids for row in rows], strict=True))
         found = {index for index, contact_id in enumerate(contact_ids) if self._is_in_contact_id(contact_id)}
-        for (key, known), numbers in zip(self._hashes, self._numbers, strict=True):
-            of_account = key.hash_account(source, account)
-            own = map(int.from_bytes, map(key.hasher(Kind.CONTACT), contact_ids))
-            found |= {i for i, number in enumerate(own) if number in numbers or number ^ of_account in numbers}
-            for kind, values in zip(IdsByKind._fields, ids, strict=False):
-                hash_id = key.hasher(kind)
-                found |= {i for i, value in enumerate(values) if value and hash_id(value) in known}
+        columns = _columns([row.ids for row in rows])
+        for (key, known), contacts in zip(self._hashes, self._contacts_of(source, account), strict=True):
+            found |= _known_places(key.hashes(Kind.CONTACT, contact_ids), contacts)
+            for kind, (places, values) in columns.items():
+                found |= {places[place] for place in _known_places(key.hashes(kind, values), known)}
         return found
+
+    def _contacts_of(self, source: str, account: str) -> list[frozenset[bytes]]:
+        """Return the hashes of the IDs of an account's erased contacts, by key, among other hashes."""
+        if (source, account) not in self._contacts:
+            of_account = [known.union(key.mask(source, account, known)) for key, known in self._hashes]
+            self._contacts[source, account] = of_account
+        return self._contacts[source, account]
 
     def _is_in_contact_id(self, contact_id: str) -> bool:
         return has_identifiers(contact_id) and any(map(self.has, identifiers_in_contact_id(contact_id)))
@@ -222,6 +227,24 @@ class SuppressionList:
         except UnsearchableError:
             return reject._replace(body=b"")  # type: ignore[return-value]
         return None if is_theirs else reject
+
+
+def _columns(ids: Sequence[IdsByKind]) -> dict[str, tuple[Sequence[int], Sequence[str]]]:
+    """Return the identifiers by kind, with the indices of their rows."""
+    columns: dict[str, tuple[Sequence[int], Sequence[str]]] = {}
+    for kind, values in zip(IdsByKind._fields, zip(*ids, strict=True), strict=False):
+        if all(values):
+            columns[kind] = range(len(values)), values
+        elif places := [place for place, value in enumerate(values) if value]:
+            columns[kind] = places, [values[place] for place in places]
+    return columns
+
+
+def _known_places(hashes: Sequence[bytes], known: frozenset[bytes]) -> set[int]:
+    """Return the indices of known hashes."""
+    if known.isdisjoint(hashes):
+        return set()
+    return {place for place, digest in enumerate(hashes) if digest in known}
 
 
 NO_SUPPRESSIONS = SuppressionList({})

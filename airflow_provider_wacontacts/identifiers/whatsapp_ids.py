@@ -8,7 +8,16 @@ from typing import NamedTuple
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
 
-__all__ = ["IdsByKind", "group_creator", "ids_by_kind", "read_group", "read_lid", "read_user_id", "read_wa_id"]
+__all__ = [
+    "IdsByKind",
+    "group_creator",
+    "ids_by_kind",
+    "is_plain_wa_id",
+    "read_group",
+    "read_lid",
+    "read_user_id",
+    "read_wa_id",
+]
 
 #: The device of a message: part of the address, not of the identity.
 DEVICE = r"(?:[._][0-9]{1,3})?(?::[0-9]{1,5})?"
@@ -21,7 +30,8 @@ PATTERNS = {
 COMPILED = {kind: re.compile(pattern, re.IGNORECASE | re.ASCII) for kind, pattern in PATTERNS.items()}
 ANY_KIND = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values()), re.IGNORECASE | re.ASCII)
 DOMAINS = {Kind.LID: "@lid", Kind.GROUP: "@g.us"}
-WA_ID_LENGTHS = range(7, 16)
+#: Recognizes a WhatsApp ID in the usual spelling, ten times faster than :func:`read_wa_id`.
+is_plain_wa_id = re.compile(r"[1-9][0-9]{6,14}").fullmatch
 LARGEST_INTEGER = 10**15
 
 
@@ -69,24 +79,17 @@ def ids_by_kind(*values: object) -> IdsByKind:
 
     :param values: strings or integers. Values that identify no person are left out; the first of a kind counts.
     """
-    if len(values) == 1 and type(values[0]) is str and _is_plain(values[0]):
-        return IdsByKind(values[0])
     found: dict[str, str] = {}
     for value in values:
         if type(value) is int and 0 < value < LARGEST_INTEGER:
             value = str(value)  # noqa: PLW2901
         if type(value) is not str or not value:
             continue
-        if _is_plain(value):
+        if is_plain_wa_id(value):
             found.setdefault(Kind.WA_ID, value)
         elif (identifier := _match(value, ANY_KIND)) and identifier.kind in IdsByKind._fields:
             found.setdefault(identifier.kind, identifier.value)
     return IdsByKind(**found)
-
-
-def _is_plain(value: str) -> bool:
-    """Return whether a string is a WhatsApp ID in the usual spelling, which this recognizes ten times faster."""
-    return len(value) in WA_ID_LENGTHS and value.isascii() and value.isdigit() and value[0] != "0"
 
 
 def _read(value: object, kind: Kind) -> Identifier | None:

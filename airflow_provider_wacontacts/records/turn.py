@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind, is_plain_wa_id
 from airflow_provider_wacontacts.records.json import (
     canonical,
     decode_leniently,
@@ -74,7 +74,9 @@ class TurnKeys(msgspec.Struct, gc=False):
     @property
     def ids(self) -> IdsByKind:
         """The identifiers in ``whatsapp_id``, which holds WhatsApp IDs, and business-scoped user IDs."""
-        return ids_by_kind(self.details.whatsapp_id) if self.details else IdsByKind()
+        wa_id = self.details.whatsapp_id if self.details else None
+        is_plain = type(wa_id) is str and is_plain_wa_id(wa_id)
+        return IdsByKind(wa_id) if is_plain else ids_by_kind(wa_id)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
