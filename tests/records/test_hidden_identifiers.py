@@ -17,7 +17,7 @@ def pairs(names, values):
 
 
 def as_object(members):
-    return "{%s}" % ",".join(f"{json.dumps(name)}:{value}" for name, value in members)
+    return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in members) + "}"
 
 
 DETAILS = pairs(["whatsapp_id"], VALUES).map(as_object)

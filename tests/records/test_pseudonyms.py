@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
+from airflow_provider_wacontacts.identifiers.pseudonyms import pseudonymize
 from airflow_provider_wacontacts.records.green_api import parse_snapshot
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import Reject, ids_in_rejects, row_hash
@@ -205,3 +207,10 @@ def test_invalid_fields_are_refused(fields):
 def test_a_secret_has_at_least_16_bytes(secret):
     with pytest.raises(ConfigError, match="shorter than 16 bytes"):
         Pseudonymizer(secret, ["name"])
+
+
+@pytest.mark.parametrize("length", [16, 64, 65, 200])
+def test_pseudonyms_are_hmacs_for_secrets_of_any_length(length):
+    secret = bytes(range(length))
+    expected = hmac.new(secret, b"1\0wa_id\x0046733000000", hashlib.sha256).hexdigest()
+    assert pseudonymize(Identifier(Kind.WA_ID, "46733000000"), secret) == f"p1_{expected}"
