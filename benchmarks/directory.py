@@ -1,9 +1,10 @@
 """
-One row for each WhatsApp id over all feeds, asked for by its id and page by page, in a store of a million contacts.
+One row for each WhatsApp ID over all feeds, requested by its ID and page by page, in a store of a million people.
 
-The store is made in the database by ``generate_series``: every contact is in Turn, some in a second account; half of
-them are in GREEN-API's address books, half were checked. Of every tenth the WhatsApp id is another than the number, and
-contacts know the number: their rows meet by what was answered. Every contact was seen in two states.
+The store is made in the database by ``generate_series``: every person is in Turn.io, some in a second account; half of
+them are in a GREEN-API address book, and half were checked. A fifth of the checked numbers differ from the WhatsApp ID.
+Another address book lists a tenth of the people by their linked IDs alone, which checks returned with their WhatsApp
+IDs. The main account's contacts have two versions each.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ SELECT row_number() OVER (ORDER BY state, account_id, n) AS version_id, * FROM (
     SELECT 1 AS account_id, 'contact-' || n AS contact_id, 1 AS state, people.* FROM people
     UNION ALL SELECT 1, 'contact-' || n, 2, people.* FROM people
     UNION ALL SELECT 2, 'other-' || n, 2, people.* FROM people WHERE n % 20 = 1
-    UNION ALL SELECT 3, digits || '@c.us', 2, people.* FROM people WHERE n % 2 = 0
-    UNION ALL SELECT 4, digits || '@c.us', 2, people.* FROM people WHERE n % 10 = 1
+    UNION ALL SELECT 3, wa_id || '@c.us', 2, people.* FROM people WHERE n % 2 = 0
+    UNION ALL SELECT 4, wa_id || '@lid', 2, people.* FROM people WHERE n % 10 = 1
 ) all_states
 """
 FILL = (
@@ -55,11 +56,12 @@ FILL = (
     FROM states
     """,
     """
-    INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
-    SELECT version_id, account_id, false, 'present', digits, CASE
+    INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, lid, payload)
+    SELECT version_id, account_id, false, 'present', CASE WHEN account_id < 4 THEN wa_id END,
+        CASE WHEN account_id = 4 THEN contact_id END, CASE
         WHEN account_id <= 2 THEN jsonb_build_object(
             'uuid', contact_id, 'updated_at', at, 'number_id', 1, 'details', jsonb_build_object(
-                'name', 'Name ' || n, 'surname', 'Surname', 'whatsapp_id', digits, 'language', 'eng', 'opted_in', true,
+                'name', 'Name ' || n, 'surname', 'Surname', 'whatsapp_id', wa_id, 'language', 'eng', 'opted_in', true,
                 'current_savings', n * state % 1000, 'notes', repeat('Prefers voice notes. ', 10)
             )
         )
@@ -69,15 +71,19 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, lid, person_key)
     SELECT version_id, account_id, at + interval '2 days', at + interval '2 days', at + interval '2 days', contact_id,
-        decode(md5(version_id::text), 'hex'), digits, CASE WHEN n % 2 = 0 THEN wa_id ELSE digits END
+        decode(md5(version_id::text), 'hex'), CASE WHEN account_id < 4 THEN wa_id END,
+        CASE WHEN account_id = 4 THEN contact_id END, CASE WHEN account_id = 4 THEN wa_id END
     FROM states WHERE state = 2
     """,
     """
     INSERT INTO wacontacts_number
-        (sender, number, wa_id, status, checked_at, answered_at, asked_at, number_key, wa_id_key, person_key)
-    SELECT '+12015550100', '+' || digits, wa_id, 'valid', at, at, at, digits, wa_id, wa_id FROM people WHERE n % 2 = 0
+        (sender, number, wa_id, lid, status, checked_at, answered_at, asked_at, number_key, wa_id_key, lid_key,
+        person_key)
+    SELECT '+12015550100', '+' || digits, wa_id, lid, 'valid', at, at, at, digits, wa_id, lid, wa_id
+    FROM (SELECT *, CASE WHEN n % 10 = 1 THEN wa_id || '@lid' END AS lid FROM people) found
+    WHERE n % 10 IN (0, 1, 2, 4, 6)
     """,
     """
     INSERT INTO wacontacts_identity (sender, wa_id, hash, created_at, detected_at, wa_id_key, person_key)

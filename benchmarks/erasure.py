@@ -65,7 +65,7 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, person_key)
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id)
     SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash,
         '999' || lpad(version_id::text, 8, '0')
     FROM wacontacts_contact_version

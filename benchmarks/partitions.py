@@ -47,9 +47,8 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
-    SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash, p.wa_id,
-        p.wa_id
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id)
+    SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash, p.wa_id
     FROM wacontacts_contact_version v
     JOIN wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id
     WHERE v.account_id = :account

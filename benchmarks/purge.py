@@ -44,7 +44,7 @@ FILL = (
     """,
     """
     INSERT INTO wacontacts_contact_current
-        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, person_key)
+        (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id)
     SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash,
         '999' || lpad((version_id / 2)::text, 8, '0')
     FROM wacontacts_contact_version WHERE version_id % 2 = 1

@@ -102,10 +102,7 @@ def _sizes(engine: Engine) -> tuple[dict[str, float], int]:
         versions = connection.execute(text("SELECT count(*) FROM wacontacts_contact_version")).scalar_one()
     groups = {
         "versions, payloads and current, with their keys": [r for r in rows if r.table in CONTACTS and r.is_own],
-        "their indexes of identifiers and times": [
-            r for r in rows if r.table in CONTACTS and not r.is_own and not r.relname.endswith("_person")
-        ],
-        "the directory's index": [r for r in rows if r.relname == "wacontacts_contact_current_person"],
+        "their indexes of identifiers and times": [r for r in rows if r.table in CONTACTS and not r.is_own],
         "the change log": [r for r in rows if r.table == "wacontacts_change_log"],
         "the sync ledger": [r for r in rows if r.table == "wacontacts_extraction"],
         "plain": [r for r in rows if r.table == "plain"],

@@ -112,7 +112,7 @@ WITH given AS (
     INSERT INTO {{at}}wacontacts_contact_current AS kept ({CURRENT_COLUMNS})
     SELECT DISTINCT ON (l.contact_id)
         l.version_id, l.account_id, l.updated_at, l.first_seen_at, l.last_seen_at, l.contact_id, l.row_hash,
-        g.is_present, g.wa_id, g.user_id, g.lid, coalesce(g.wa_id, g.user_id, g.lid)
+        g.is_present, g.wa_id, g.user_id, g.lid, CASE WHEN g.wa_id IS NULL THEN coalesce(g.user_id, g.lid) END
     FROM landed l
     JOIN given g ON g.contact_id = l.contact_id AND g.updated_at = l.updated_at AND g.row_hash = l.row_hash
     ORDER BY l.contact_id, l.updated_at DESC, l.last_seen_at DESC, l.row_hash DESC
@@ -153,7 +153,8 @@ SQLITE_PAYLOADS = f"INSERT INTO wacontacts_contact_payload ({PAYLOAD_COLUMNS}) V
 SQLITE_CURRENT = f"""
 INSERT INTO wacontacts_contact_current AS kept ({CURRENT_COLUMNS})
 SELECT v.version_id, v.account_id, v.updated_at, v.first_seen_at, v.last_seen_at, v.contact_id, v.row_hash,
-    p.state = 'present', p.wa_id, p.user_id, p.lid, coalesce(p.wa_id, p.user_id, p.lid)
+    p.state = 'present', p.wa_id, p.user_id, p.lid,
+    CASE WHEN p.wa_id IS NULL THEN coalesce(p.user_id, p.lid) END
 FROM wacontacts_contact_version v
 JOIN wacontacts_contact_payload p ON p.account_id = v.account_id AND p.version_id = v.version_id
 WHERE v.account_id = ? AND v.contact_id = ? AND v.updated_at = ? AND v.row_hash = ?

@@ -22,7 +22,8 @@ __all__ = ["PEOPLE", "PEOPLE_OF_CONTACTS", "DirectoryRefresh", "copy_people_agai
 #: The directory has a row for each key in these tables.
 DELETE_GONE = """
 DELETE FROM {at}wacontacts_directory_copy AS d
-WHERE NOT EXISTS (SELECT 1 FROM {at}wacontacts_contact_current c WHERE c.person_key = d.person_key)
+WHERE NOT EXISTS (SELECT 1 FROM {at}wacontacts_contact_current c WHERE c.wa_id = d.person_key)
+    AND NOT EXISTS (SELECT 1 FROM {at}wacontacts_contact_current c WHERE c.person_key = d.person_key)
     AND NOT EXISTS (SELECT 1 FROM {at}wacontacts_number n WHERE n.person_key = d.person_key)
     AND NOT EXISTS (SELECT 1 FROM {at}wacontacts_identity i WHERE i.person_key = d.person_key)
 """

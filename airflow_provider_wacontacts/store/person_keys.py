@@ -2,7 +2,8 @@
 Person keys, which the rows of one person share. The directory has one row for each.
 
 The key of a contact is its own WhatsApp ID. For a contact without one, it is the WhatsApp ID in the latest row of a
-system with the same business-scoped user ID or linked ID; if there is none, it is that identifier. The key of a number
+system with the same business-scoped user ID or linked ID; if there is none, it is that identifier. Only these keys are
+stored in ``contact_current.person_key``. The key of a number
 is the WhatsApp ID that a check last returned for it, to any sender, or the number if there is none.
 
 This lookup is not repeated with its result, and no identifiers are merged. So person keys do not depend on the order in
@@ -72,10 +73,10 @@ WHERE p.user_id IS NOT NULL OR p.lid IS NOT NULL
 
 
 def _person_key(row: str) -> str:
-    """Return the SQL of a contact's person key; ``row`` is the alias of its ``wa_id``, ``lid`` and ``user_id``."""
+    """Return the SQL of the person key of a contact without a ``wa_id``; ``row`` is its alias."""
     stated = (STATED.format(kind=kind, row=row) for kind in LINKING_KINDS)
     own = (f"{row}.{kind}" for kind in LINKING_KINDS)
-    return f"coalesce({', '.join((f'{row}.wa_id', *stated, *own))})"
+    return f"coalesce({', '.join((*stated, *own))})"
 
 
 REFRESH_CONTACTS = """

@@ -22,7 +22,7 @@ __all__ = ["Change", "ContactVersion", "FoundPerson", "read_person"]
 MAX_CONTACTS = 20
 MAX_VERSIONS = 100
 KEYS_OF_CONTACTS = """
-SELECT c.version_id, c.person_key FROM {at}wacontacts_contact_current c
+SELECT c.version_id, coalesce(c.wa_id, c.person_key) AS person_key FROM {at}wacontacts_contact_current c
 WHERE c.account_id = :account_id AND c.contact_id = :contact_id
 """
 KEYS_OF_NUMBERS = " UNION ".join(

@@ -92,7 +92,7 @@ def write(connection, contacts, numbers, identities):
         _insert(connection, "contact_version", [key])
         _insert(connection, "contact_payload", [payload | {"repaired": False, "payload": "{}"}])
         if one.is_newest:
-            current = {"is_present": one.state == "present", "wa_id": one.digits, "person_key": one.digits}
+            current = {"is_present": one.state == "present", "wa_id": one.digits}
             _insert(connection, "contact_current", [key | current])
     for one in numbers:
         known = {name: getattr(one, name) for name in ("sender", "wa_id", "status", "answered_at")}

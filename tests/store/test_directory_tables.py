@@ -13,22 +13,24 @@ from airflow_provider_wacontacts.store import Store, ledger
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-#: All of 40,000 people are in Turn.io, half are in GREEN-API and have a number, and every tenth number is renamed.
+#: All of 40,000 people are in Turn.io, half are in GREEN-API and have a number, and every tenth number is renamed. A
+#: fifth of the contacts of GREEN-API have no WhatsApp ID.
 FILL = """
 CREATE TEMPORARY TABLE people AS
 SELECT n, '999' || lpad((n * 7919 % 100000)::text, 5, '0') AS person_key, CASE WHEN n % 2 = 0 THEN 2 ELSE 1 END AS feeds
 FROM generate_series(1, 40000) n;
 INSERT INTO wacontacts_account (account_id, source, account) VALUES (1, 'turn', 'main'), (2, 'green_api', 'phone');
 INSERT INTO wacontacts_contact_current
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
-SELECT n * 2 + a, a, now(), now(), now(), 'contact ' || n, ''::bytea, person_key, person_key
-FROM people, generate_series(1, 2) a WHERE a <= feeds;
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, lid, person_key)
+SELECT n * 2 + a, a, now(), now(), now(), 'contact ' || n, ''::bytea, CASE WHEN NOT is_hidden THEN person_key END,
+    CASE WHEN is_hidden THEN n || '@lid' END, CASE WHEN is_hidden THEN person_key END
+FROM people, generate_series(1, 2) a, LATERAL (SELECT a = 2 AND n % 5 = 0 AS is_hidden) h WHERE a <= feeds;
 INSERT INTO wacontacts_contact_version
     (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash)
 SELECT version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash
 FROM wacontacts_contact_current;
 INSERT INTO wacontacts_contact_payload (version_id, account_id, repaired, state, wa_id, payload)
-SELECT version_id, account_id, false, 'present', person_key, jsonb_build_object('notes', repeat('Voice notes. ', 20))
+SELECT version_id, account_id, false, 'present', wa_id, jsonb_build_object('notes', repeat('Voice notes. ', 20))
 FROM wacontacts_contact_current;
 INSERT INTO wacontacts_number (sender, number, number_key, person_key, status)
 SELECT '+4400', '+' || person_key, CASE WHEN n % 10 = 0 THEN '0' || person_key ELSE person_key END, person_key, 'valid'

@@ -127,7 +127,7 @@ def test_any_order_of_loading_gives_the_same_keys(landing, data):
         found = landing.rows("SELECT sender, number, person_key FROM wacontacts_number")
         assert {(sender, number): key for sender, number, key in found} == numbers
         current = landing.rows(
-            "SELECT c.contact_id, c.updated_at, p.wa_id, p.lid, p.user_id, c.person_key "
+            "SELECT c.contact_id, c.updated_at, p.wa_id, p.lid, p.user_id, coalesce(c.wa_id, c.person_key) "
             "FROM wacontacts_contact_current c JOIN wacontacts_contact_payload p "
             "ON p.account_id = c.account_id AND p.version_id = c.version_id"
         )
@@ -148,7 +148,7 @@ def test_a_reassigned_number_has_the_key_returned_last(landing):
     write(landing, 20, ContactRow("hidden", 2, None, LIDS[0], None))
 
     assert landing.rows("SELECT person_key FROM wacontacts_number") == [(new,)]
-    found = dict(landing.rows("SELECT contact_id, person_key FROM wacontacts_contact_current"))
+    found = dict(landing.rows("SELECT contact_id, coalesce(wa_id, person_key) FROM wacontacts_contact_current"))
     assert found == {f"with {old}": old, f"with {new}": new, "hidden": new}
 
 
@@ -157,8 +157,8 @@ def test_a_key_is_looked_up_in_one_step_only(landing):
         write(landing, 0, ResultRow(SENDERS[0], number, 0, "valid", wa_id, None, None))
     landing.land(landing.begin(), *(landing.record(wa_id, wa_id=wa_id) for wa_id in ("1111111111", "2222222222")))
 
-    found = landing.rows("SELECT contact_id, person_key FROM wacontacts_contact_current ORDER BY contact_id")
-    assert found == [("1111111111", "1111111111"), ("2222222222", "2222222222")]
+    found = landing.rows("SELECT wa_id, turn_contact_id FROM wacontacts_directory ORDER BY wa_id")
+    assert found == [("1111111111", "1111111111"), ("2222222222", "2222222222"), ("3333333333", None)]
     found = landing.rows("SELECT number, person_key FROM wacontacts_number ORDER BY number")
     assert found == [("+1111111111", "2222222222"), ("+2222222222", "3333333333")]
 

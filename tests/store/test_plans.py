@@ -43,9 +43,9 @@ SELECT ((k / 50 + 1) << 32) + k % 50, account_id, false, 'present', (15550000000
 )
 FROM made ORDER BY k;
 INSERT INTO wacontacts_contact_current
-    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id, person_key)
+    (version_id, account_id, updated_at, first_seen_at, last_seen_at, contact_id, row_hash, wa_id)
 SELECT ((k / 50 + 1) << 32) + k % 50, account_id, at, at, at, contact_id, decode(md5(k::text), 'hex'),
-    (15550000000 + n)::text, (15550000000 + n)::text
+    (15550000000 + n)::text
 FROM made WHERE v = 2 ORDER BY k;
 INSERT INTO wacontacts_change_log (account_id, version_id, change_kind)
 SELECT account_id, ((k / 50 + 1) << 32) + k % 50, CASE v WHEN 1 THEN 'new' ELSE 'changed' END FROM made ORDER BY k;

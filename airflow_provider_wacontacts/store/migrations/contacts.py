@@ -130,10 +130,10 @@ TABLES = (
         user_id text {bytewise},
         lid text {bytewise},
         person_key text {bytewise},
-        PRIMARY KEY (account_id, contact_id)
+        PRIMARY KEY (account_id, contact_id),
+        CHECK (wa_id IS NULL OR person_key IS NULL)
     ){roomy}
     """,
-    "CREATE INDEX wacontacts_contact_current_wa_id ON {at}wacontacts_contact_current (wa_id)",
     """
     CREATE INDEX wacontacts_contact_current_user_id ON {at}wacontacts_contact_current (user_id)
     WHERE user_id IS NOT NULL

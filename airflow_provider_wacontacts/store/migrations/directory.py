@@ -19,6 +19,9 @@ from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 __all__ = ["POSTGRES", "SQLITE"]
 
 SOURCES = ("turn", "green_api")
+IS_TURN = "c.account_id IN (SELECT a.account_id FROM {at}wacontacts_account a WHERE a.source = 'turn')"
+#: Null for numbers and identities. A comparison for each row and source would take longer.
+IS_OF = {"turn": "r.is_turn", "green_api": "NOT r.is_turn"}
 #: Gone contacts come last, so that they do not hide a present contact of another account.
 BEST_CONTACT = "NOT c.is_present, c.updated_at DESC, c.last_seen_at DESC, c.row_hash DESC, a.account {bytewise}"
 #: A key with more identifiers probably has several persons, for example because a gateway returned one WhatsApp ID for
@@ -27,24 +30,25 @@ HANDFUL = 5
 BEST_NUMBER = "n.answered_at IS NULL, n.answered_at DESC, n.sender {bytewise}, n.number {bytewise}"
 
 
-def _when(source: str) -> str:
-    accounts = f"SELECT a.account_id FROM {{at}}wacontacts_account a WHERE a.source = '{source}'"
-    return f"WHEN c.account_id IN ({accounts}) THEN '{source}'"
-
-
-#: The parts have no conditions, so that PostgreSQL merges their indexes.
-ROWS = f"""
-    SELECT c.person_key, c.account_id, c.contact_id, c.is_present,
-        CASE {" ".join(map(_when, SOURCES))} END
-            AS source, CAST(NULL AS bigint) AS number_id, CAST(NULL AS bigint) AS identity_id
+def _contacts_by(key: str) -> str:
+    return f"""
+    SELECT c.{key} AS person_key, c.account_id, c.contact_id, c.is_present, {IS_TURN} AS is_turn,
+        CAST(NULL AS bigint) AS number_id, CAST(NULL AS bigint) AS identity_id
     FROM {{at}}wacontacts_contact_current c
+    """
+
+
+#: The person key of a contact is its WhatsApp ID; a contact without one has a stored key. The parts have no conditions,
+#: so that PostgreSQL merges their indexes.
+ROWS = f"""
+    {_contacts_by("wa_id")} UNION ALL {_contacts_by("person_key")}
     UNION ALL SELECT n.person_key, NULL, NULL, NULL, NULL, n.number_id, NULL FROM {{at}}wacontacts_number n
     UNION ALL SELECT i.person_key, NULL, NULL, NULL, NULL, NULL, i.identity_id FROM {{at}}wacontacts_identity i
 """
 
 
 def _counted(source: str) -> str:
-    own = f"r.source = '{source}'"
+    own = IS_OF[source]
     return f"""
         count(*) FILTER (WHERE {own}) OVER person AS {source}_contacts,
         count(*) FILTER (WHERE {own} AND r.is_present) OVER person AS {source}_present,
@@ -62,10 +66,13 @@ PEOPLE = f"""
 """
 
 
+IS_THEIR_CONTACT = "(c.wa_id = p.person_key OR c.person_key = p.person_key)"
+
+
 def _chosen(source: str) -> str:
     contacts = f"""
         FROM {{at}}wacontacts_contact_current c JOIN {{at}}wacontacts_account a ON a.account_id = c.account_id
-        WHERE c.person_key = p.person_key AND a.source = '{source}'
+        WHERE {IS_THEIR_CONTACT} AND a.source = '{source}'
     """
     best = f"{contacts} ORDER BY {BEST_CONTACT} LIMIT 1"
     return f"""
@@ -90,7 +97,7 @@ IDENTIFIERS = " UNION ALL ".join(
         *(
             f"""
             SELECT c.{kind} FROM {{at}}wacontacts_contact_current c
-            WHERE c.person_key = p.person_key AND c.{kind} IS NOT NULL
+            WHERE {IS_THEIR_CONTACT} AND c.{kind} IS NOT NULL
             """
             for kind in ("lid", "user_id")
         ),
@@ -179,10 +186,14 @@ def _json_text(path: str) -> str:
 
 
 POSTGRES = (
-    # An index with all columns that the directory counts. New versions of a contact do not change it.
+    # Indexes with all columns that the directory counts. New versions of a contact do not change them.
+    """
+    CREATE INDEX wacontacts_contact_current_wa_id ON {at}wacontacts_contact_current (wa_id)
+    INCLUDE (account_id, contact_id, is_present)
+    """,
     """
     CREATE INDEX wacontacts_contact_current_person ON {at}wacontacts_contact_current (person_key)
-    INCLUDE (account_id, contact_id, is_present)
+    INCLUDE (account_id, contact_id, is_present) WHERE person_key IS NOT NULL
     """,
     "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
     "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
@@ -196,8 +207,12 @@ POSTGRES = (
 )
 SQLITE = (
     """
+    CREATE INDEX wacontacts_contact_current_wa_id
+    ON wacontacts_contact_current (wa_id, account_id, contact_id, is_present)
+    """,
+    """
     CREATE INDEX wacontacts_contact_current_person
-    ON wacontacts_contact_current (person_key, account_id, contact_id, is_present)
+    ON wacontacts_contact_current (person_key, account_id, contact_id, is_present) WHERE person_key IS NOT NULL
     """,
     "CREATE INDEX wacontacts_number_person ON wacontacts_number (person_key)",
     "CREATE INDEX wacontacts_identity_person ON wacontacts_identity (person_key)",
