@@ -104,8 +104,9 @@ class _Struct:
     """
 
     def __init__(self, fields: Fields, like: Mapping[str, Any]) -> None:
-        self._object = _Object(fields, like)
-        self._decode = decoder_of(self._object.type).decode
+        shape = _Object(fields, like)
+        self._decode = decoder_of(shape.type).decode
+        self._sort = shape.sort
 
     def encode(self, text: Text) -> bytes:
         """
@@ -113,7 +114,7 @@ class _Struct:
 
         :raises ValueError: the contact does not match the struct; ``msgspec.DecodeError`` as well.
         """
-        return encode(self._object.sort(self._decode(text)))
+        return encode(self._sort(self._decode(text)))
 
 
 class _Object:

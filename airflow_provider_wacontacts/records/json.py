@@ -41,6 +41,8 @@ MAX_DIGITS = 131_072
 MAX_DECIMALS = 16_383
 #: Without an exponent, a decimal with fewer characters is within both limits.
 SHORT_DECIMAL = 1_000
+#: Recognizes decimals that are encoded as they are written.
+ENCODED_DECIMAL = re.compile(r"-?(?:0\.[1-9]|[1-9][0-9]{0,99}\.)[0-9]{0,99}(?<!\.)").fullmatch
 #: Nesting of arrays and objects in a record. A fixed limit, because the limits of Python versions differ.
 MAX_LEVELS = 200
 #: Longer integers become decimals: Python refuses to convert them to ``int``.
@@ -96,8 +98,8 @@ def decode(text: bytes | msgspec.Raw) -> Any:
 
 
 def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
-    """Return a decoder of a type. Decimals in fields of any type keep their digits."""
-    return msgspec.json.Decoder(kind, float_hook=_decimal)
+    """Return a decoder of a type. Decimals in fields of any type keep their digits; they can only be encoded."""
+    return msgspec.json.Decoder(kind, float_hook=_encoded_decimal)
 
 
 def decode_leniently(text: bytes) -> Any:
@@ -223,11 +225,6 @@ class _Keys:
         self.are_repeated = self.are_repeated or len({key for key, _ in pairs}) < len(pairs)
 
 
-def encode(value: Any) -> bytes:
-    """Encode as JSON without spaces, without sorting the keys."""
-    return _PLAIN.encode(value)
-
-
 class _UnstorableNumber:
     """Marker for ``NaN``, ``Infinity``, or a number that databases cannot store."""
 
@@ -291,6 +288,11 @@ def _decimal(text: str) -> Decimal:
     return number
 
 
+def _encoded_decimal(text: str) -> Decimal | msgspec.Raw:
+    """Return a decimal, or its text if that is how it is encoded, which is twice as fast."""
+    return msgspec.Raw(text) if ENCODED_DECIMAL(text) else _decimal(text)
+
+
 def _decimal_or_marker(text: str) -> Decimal | _UnstorableNumber:
     try:
         return _decimal(text)
@@ -350,3 +352,5 @@ def _refuse(value: Any) -> NoReturn:
 _DECODER = msgspec.json.Decoder(float_hook=_decimal)
 _SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number", enc_hook=_refuse)
 _PLAIN = msgspec.json.Encoder(decimal_format="number", enc_hook=_refuse)
+#: Encodes a value as JSON without spaces, without sorting the keys.
+encode = _PLAIN.encode
