@@ -177,8 +177,8 @@ COPY = (
 )
 
 
-def _jsonb_text(member: str) -> str:
-    return f"CASE WHEN jsonb_typeof({member}) = 'string' THEN {member} #>> '{{{{}}}}' END"
+def _jsonb_text(json: str, name: str) -> str:
+    return f"CASE WHEN jsonb_typeof({json}->'{name}') = 'string' THEN {json}->>'{name}' END"
 
 
 def _json_text(path: str) -> str:
@@ -198,10 +198,10 @@ POSTGRES = (
     "CREATE INDEX wacontacts_number_person ON {at}wacontacts_number (person_key) INCLUDE (number_id)",
     "CREATE INDEX wacontacts_identity_person ON {at}wacontacts_identity (person_key) INCLUDE (identity_id)",
     _view(
-        _jsonb_text("(x.payload->'details'->'name')"),
+        _jsonb_text("x.payload->'details'", "name"),
         "CASE WHEN jsonb_typeof(x.payload->'details') = 'object' THEN x.payload->'details' END",
-        _jsonb_text("(x.payload->'contactName')"),
-        _jsonb_text("(x.payload->'name')"),
+        _jsonb_text("x.payload", "contactName"),
+        _jsonb_text("x.payload", "name"),
     ),
     *COPY,
 )
