@@ -85,8 +85,8 @@ def ids_by_kind(*values: object) -> IdsByKind:
             value = str(value)  # noqa: PLW2901
         if type(value) is not str or not value:
             continue
-        if is_plain_wa_id(value):
-            found.setdefault(Kind.WA_ID, value)
+        if is_plain_wa_id(plain := value.removesuffix("@c.us")):
+            found.setdefault(Kind.WA_ID, plain)
         elif (identifier := _match(value, ANY_KIND)) and identifier.kind in IdsByKind._fields:
             found.setdefault(identifier.kind, identifier.value)
     return IdsByKind(**found)
@@ -100,5 +100,6 @@ def _match(value: str, pattern: re.Pattern[str]) -> Identifier | None:
     found = pattern.fullmatch(value.strip())
     if found is None:
         return None
-    kind = next(kind for kind in PATTERNS if found.groupdict().get(kind))
+    # The group that closes last: its kind, not the creator inside it.
+    kind = Kind(found.lastgroup or "")
     return Identifier(kind, found[kind] + DOMAINS.get(kind, ""))

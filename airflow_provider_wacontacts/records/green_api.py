@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
+from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.json import UNDECODABLE, canonical, split_list
 from airflow_provider_wacontacts.records.pages import MAX_ID_LENGTH, Page, Text, repair_rows, validate_id
 from airflow_provider_wacontacts.records.record import Record, Reject, ids_in_rejects, in_utc, row_hash
@@ -105,9 +106,9 @@ class Snapshot:
         """
         if fields:
             fields.restart()
-        look = fields.add if fields else None
+        canonical_form = CanonicalForms(fields)
         for index, text in enumerate(self.texts):
-            yield parse_record(text, taken_at, repaired=index in self.repaired, look=look)
+            yield parse_record(text, taken_at, repaired=index in self.repaired, canonical_form=canonical_form)
 
     def pages(self, taken_at: datetime, *, rows: int = PAGE_ROWS) -> Iterator[Page[GreenApiKeys]]:
         """
@@ -147,16 +148,16 @@ def parse_snapshot(body: bytes, date: datetime | None = None) -> Snapshot:
 
 
 def parse_record(
-    text: Text, taken_at: datetime, *, repaired: bool = False, look: Callable[[Any], None] | None = None
+    text: Text, taken_at: datetime, *, repaired: bool = False, canonical_form: Callable[[Text], bytes] = canonical
 ) -> Record:
     """
     Convert a contact's text, from a snapshot or a file, to a record.
 
     :param taken_at: when the snapshot was taken, timezone-aware.
-    :param look: called with the decoded contact.
+    :param canonical_form: returns the canonical form of the contact's text, like :func:`.canonical`.
     :raises ValueError: the text is not a contact of GREEN-API, or has no canonical form.
     """
-    payload = canonical(text, look)
+    payload = canonical_form(text)
     try:
         keys = _keys(payload, in_utc(taken_at))
     except msgspec.DecodeError:
