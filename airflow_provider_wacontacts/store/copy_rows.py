@@ -115,7 +115,7 @@ def payload_row(row: Row, account_id: int) -> bytes:
 def current_row(row: Row, key: bytes) -> bytes:
     """Return a row of ``contact_current``. A contact without a WhatsApp ID gets its own person key."""
     record = row.record
-    person_key = NULL if record.wa_id else _text(record.user_id or record.lid)
+    person_key = _text(record.user_id or record.lid) if record.wa_id is None else NULL
     return b"".join((CURRENT, key, _identifiers(record), person_key, FLAGS[record.state == "present"]))
 
 
