@@ -37,7 +37,6 @@ from airflow_provider_wacontacts.records.arguments import (
     validate_ratio,
     validate_timedelta,
 )
-from airflow_provider_wacontacts.records.green_api import NEEDED_FIELDS
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import format_count
 
@@ -105,7 +104,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
         :raises ConfigError: an argument is wrong, or two of them exclude each other.
         """
         super().validate_arguments(arguments)
-        select_fields(arguments, NEEDED_FIELDS)
+        select_fields(arguments, "green_api")
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -132,7 +131,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
     @cached_property
     def selection(self) -> FieldSelection | None:
         """The fields to write; ``None`` for all."""
-        return select_fields(vars(self), NEEDED_FIELDS)
+        return select_fields(vars(self), "green_api")
 
     def show_resolved(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002 - a snapshot has no window
         """Put the account into the rendered fields."""

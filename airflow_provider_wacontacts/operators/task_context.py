@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,7 +14,6 @@ from airflow_provider_wacontacts.hooks.metrics import send
 from airflow_provider_wacontacts.operators.arguments import Validator, validate_choice
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.windows import format_minute
-from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
@@ -88,18 +87,22 @@ def validate_pseudonymize(name: str, value: Any) -> None:
     Pseudonymizer(b"any secret of 16 bytes", value)
 
 
-def select_fields(arguments: Mapping[str, Any], needed: Collection[str]) -> FieldSelection | None:
+def select_fields(arguments: Mapping[str, Any], source: str) -> FieldSelection | None:
     """
     Return the fields to write; ``None`` for all.
 
     :param arguments: ``include_fields`` and ``exclude_fields`` of an operator, if they are given.
-    :param needed: fields that are always written.
     :raises ConfigError: both are given, or a field cannot be left out.
     """
+    include, exclude = arguments.get("include_fields"), arguments.get("exclude_fields")
+    if include is None and exclude is None:
+        return None
+
+    from airflow_provider_wacontacts.records import green_api, turn
     from airflow_provider_wacontacts.records.fields import FieldSelection
 
-    include, exclude = arguments.get("include_fields"), arguments.get("exclude_fields")
-    return None if include is None and exclude is None else FieldSelection(include, exclude, needed=needed)
+    needed = {turn.SOURCE: turn.NEEDED_FIELDS, green_api.SOURCE: green_api.NEEDED_FIELDS}
+    return FieldSelection(include, exclude, needed=needed[source])
 
 
 def report_drift(operator: Any, drift: Sequence[Drift]) -> None:
@@ -194,6 +197,8 @@ def defer_until(operator: Any, time: datetime, *, why: str, attempt: int = 1) ->
 
     :param attempt: number of the next attempt, where consecutive attempts are limited. Other waits start over at 1.
     """
+    from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+
     days = (time - datetime.now(UTC)).days
     log = operator.log.warning if time - datetime.now(UTC) > FAR else operator.log.info
     log("Deferred until %s, when %s%s", format_minute(time), why, f": that is {days} days from now" if days > 1 else "")

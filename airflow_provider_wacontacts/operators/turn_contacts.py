@@ -41,7 +41,6 @@ from airflow_provider_wacontacts.records.arguments import (
     validate_timedelta,
 )
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
-from airflow_provider_wacontacts.records.turn import NEEDED_FIELDS
 from airflow_provider_wacontacts.records.windows import Window, format_count, format_time, resolve_run_window
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
         super().validate_arguments(arguments)
         if arguments.get("cursor_per_page") and arguments.get("ordering") == "desc":
             raise ConfigError("cursor_per_page needs ascending rows. Remove ordering='desc', or cursor_per_page.")
-        select_fields(arguments, NEEDED_FIELDS)
+        select_fields(arguments, "turn")
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -145,7 +144,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     @cached_property
     def selection(self) -> FieldSelection | None:
         """The fields to write; ``None`` for all."""
-        return select_fields(vars(self), NEEDED_FIELDS)
+        return select_fields(vars(self), "turn")
 
     def show_resolved(self, context: Mapping[str, Any]) -> None:
         """Put the run's window and the account into the rendered fields."""
