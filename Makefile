@@ -17,8 +17,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 JOBS ?= auto
-# Packages are compiled once, so that no command takes long the first time. COMPILE= leaves that to what imports them.
-COMPILE ?= --compile-bytecode
 PROSE := airflow_provider_wacontacts dags docs README.md CONTRIBUTING.md SECURITY.md
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
@@ -34,14 +32,14 @@ help:
 
 venv: $(STAMP)
 
-# uv installs in a third of the time. Where it is not to be had, or reaches no registry because only pip was told of a
-# mirror, pip does the same.
+# Packages are compiled once, so that no command takes long the first time. uv installs in a third of the time. Where it
+# is not to be had, or reaches no registry because only pip was told of a mirror, pip does the same.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 to 3.14 with its venv module; tried: $(CANDIDATES)." \
 		"Name another with: make PYTHON=/path/to/python" >&2; exit 1; }
 	@test -x $(PY) || { echo "make: setting up $(VENV), once" >&2; "$(PYTHON)" -m venv $(VENV); }
 	@{ $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv && \
-		$(VENV)/bin/uv pip install -q --python $(PY) $(COMPILE) -c constraints.txt -b constraints.txt -e '.[dev]'; } || \
+		$(VENV)/bin/uv pip install -q --python $(PY) --compile-bytecode -c constraints.txt -b constraints.txt -e '.[dev]'; } || \
 		$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -32,15 +32,7 @@ TESTS = (
 #: take half of the time. What the operators, sensors and triggers do in the store is tested with them.
 QUICK = ("dags", "hooks", "metrics", "operators", "sensors", "store", "triggers", "upgrades")
 SLOW = (
-    "workers",
-    "kill*",
-    "plans",
-    "directory_model",
-    "erasure*",
-    "handover",
-    "purge",
-    "pgbouncer",
-    "rewriting",
+    *("workers", "kill*", "plans", "directory_model", "erasure*", "handover", "purge", "pgbouncer", "rewriting"),
     "mistakes",
 )
 NOT_QUICK = (*(f"--ignore-glob=*/test_{name}.py" for name in SLOW), "--ignore-glob=*/tests/store/checks/*")

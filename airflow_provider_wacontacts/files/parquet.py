@@ -63,7 +63,7 @@ class ParquetRows:
             *(pa.array(ids, pa.string()) for ids in (zip(*all_ids, strict=True) if all_ids else [[]] * 3)),
             state,
             pa.array([index in rows.repaired for index in range(count)], pa.bool_()),
-            pa.array(self._row_hashes(rows.texts), pa.binary()),
+            pa.array(list(map(self._row_hash, rows.texts)), pa.binary()),
             _strings(rows.texts),
         ]
         self._buffered.append(pa.record_batch(arrays, schema=schema))
@@ -90,15 +90,12 @@ class ParquetRows:
         self._buffered, self._buffered_bytes = [], 0
         self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
 
-    def _row_hashes(self, texts: Sequence[Text]) -> list[bytes | None]:
-        """Return the hashes that a store computes; ``None`` for texts without canonical form, which a store rejects."""
-        hashes: list[bytes | None] = []
-        for text in texts:
-            try:
-                hashes.append(row_hash(self._canonical_form(text)))
-            except ValueError:
-                hashes.append(None)
-        return hashes
+    def _row_hash(self, text: Text) -> bytes | None:
+        """Return the hash that a store computes; ``None`` for a text without canonical form, which a store rejects."""
+        try:
+            return row_hash(self._canonical_form(text))
+        except ValueError:
+            return None
 
 
 def _strings(texts: Sequence[Text]) -> pa.StringArray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
@@ -32,8 +32,6 @@ VERSION = "1"
 PSEUDONYM_PATTERN = f"(?-i:p{VERSION}_[0-9a-f]{{64}})"
 PSEUDONYM = re.compile(rf"{PSEUDONYM_PATTERN}(?:@(?:lid|user_id|g\.us))?")
 MIN_SECRET_BYTES = 16
-#: HMAC's block for SHA-256, and its two paddings.
-BLOCK_BYTES, INNER_PAD, OUTER_PAD = 64, 0x36, 0x5C
 #: Domains that distinguish the kinds of pseudonyms, like those of the original values.
 DOMAINS = {Kind.LID: "@lid", Kind.USER_ID: "@user_id", Kind.GROUP: "@g.us"}
 
@@ -70,25 +68,17 @@ def pseudonymizer(kind: Kind, secret: bytes) -> Callable[[str], str]:
     """Return :func:`pseudonymize` for the keys of identifiers of a kind."""
     kind = Kind.WA_ID if kind is Kind.NUMBER else kind
     domain = DOMAINS.get(kind, "")
-    # Copying the two hashes of an HMAC takes a third of the time of creating it again.
-    inner, outer = (sha256(_padded(secret, pad)) for pad in (INNER_PAD, OUTER_PAD))
-    inner.update(_message(kind, b""))
+    # Copying the keyed hash takes half the time of creating it again.
+    begun = hmac.new(secret, _message(kind, b""), "sha256")
 
     def of(key: str) -> str:
         if key.startswith("p") and is_pseudonym(key):
             return key
-        digest, result = inner.copy(), outer.copy()
+        digest = begun.copy()
         digest.update(key.removesuffix(domain).encode())
-        result.update(digest.digest())
-        return f"p{VERSION}_{result.hexdigest()}{domain}"
+        return f"p{VERSION}_{digest.hexdigest()}{domain}"
 
     return of
-
-
-def _padded(secret: bytes, pad: int) -> bytes:
-    """Return a block of HMAC-SHA256; see RFC 2104."""
-    key = sha256(secret).digest() if len(secret) > BLOCK_BYTES else secret
-    return bytes(byte ^ pad for byte in key.ljust(BLOCK_BYTES, b"\0"))
 
 
 def join_keys(values: Mapping[Kind, str | None], secret: bytes | None) -> dict[Kind, str | None]:

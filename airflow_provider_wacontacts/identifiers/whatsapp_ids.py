@@ -8,16 +8,7 @@ from typing import NamedTuple
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
 
-__all__ = [
-    "IdsByKind",
-    "group_creator",
-    "ids_by_kind",
-    "is_plain_wa_id",
-    "read_group",
-    "read_lid",
-    "read_user_id",
-    "read_wa_id",
-]
+__all__ = ["IdsByKind", "group_creator", "ids_by_kind", "read_group", "read_lid", "read_user_id", "read_wa_id"]
 
 #: The device of a message: part of the address, not of the identity.
 DEVICE = r"(?:[._][0-9]{1,3})?(?::[0-9]{1,5})?"
@@ -79,6 +70,8 @@ def ids_by_kind(*values: object) -> IdsByKind:
 
     :param values: strings or integers. Values that identify no person are left out; the first of a kind counts.
     """
+    if len(values) == 1 and type(values[0]) is str and is_plain_wa_id(values[0]):
+        return IdsByKind(values[0])
     found: dict[str, str] = {}
     for value in values:
         if type(value) is int and 0 < value < LARGEST_INTEGER:

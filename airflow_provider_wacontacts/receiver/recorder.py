@@ -45,9 +45,9 @@ log = logging.getLogger(__name__)
 MAX_WAIT = timedelta(seconds=3)
 #: How long a client waits for its delivery to be recorded, for example while an erasure searches the store.
 MAX_RESPONSE_S = 10.0
-#: Size in bytes of deliveries that another thread parses. Smaller ones take less time than passing them on.
+#: Larger deliveries, in bytes, are parsed in another thread. Starting that would take longer than parsing a small one.
 LARGE_DELIVERY = 4_096
-#: Transactions at once. Another thread parses what arrives meanwhile.
+#: Transactions at once. Another thread parses large deliveries.
 WRITERS = 2
 #: Deliveries that wait for a writer before the next writer starts: few large transactions cost less than many.
 WAITING_EACH = 10

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind, is_plain_wa_id
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind, ids_by_kind
 from airflow_provider_wacontacts.records.json import (
     canonical,
     decode_leniently,
@@ -74,9 +74,7 @@ class TurnKeys(msgspec.Struct, gc=False):
     @property
     def ids(self) -> IdsByKind:
         """The identifiers in ``whatsapp_id``, which holds WhatsApp IDs, and business-scoped user IDs."""
-        wa_id = self.details.whatsapp_id if self.details else None
-        is_plain = type(wa_id) is str and is_plain_wa_id(wa_id)
-        return IdsByKind(wa_id) if is_plain else ids_by_kind(wa_id)  # type: ignore[arg-type]
+        return ids_by_kind(self.details.whatsapp_id) if self.details else IdsByKind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +242,11 @@ def _updated_at(contact: dict[str, Any]) -> datetime:
 
 
 def _record(payload: bytes, keys: TurnKeys, *, repaired: bool) -> Record:
-    version = keys.contact_id, keys.updated_at, row_hash(payload)
     ids = keys.ids
     return Record(
-        *version,
+        keys.contact_id,
+        keys.updated_at,
+        row_hash(payload),
         payload,
         wa_id=ids.wa_id,
         lid=ids.lid,

@@ -2,9 +2,9 @@
 Person keys, which the rows of one person share. The directory has one row for each.
 
 The key of a contact is its own WhatsApp ID. For a contact without one, it is the WhatsApp ID in the latest row of a
-system with the same business-scoped user ID or linked ID; if there is none, it is that identifier. Only these keys are
-stored in ``contact_current.person_key``. The key of a number
-is the WhatsApp ID that a check last returned for it, to any sender, or the number if there is none.
+system with the same business-scoped user ID or linked ID; if there is none, it is that identifier. The column
+``person_key`` of ``contact_current`` is null for contacts with a WhatsApp ID. The key of a number is the WhatsApp ID
+that a check last returned for it, to any sender, or the number if there is none.
 
 This lookup is not repeated with its result, and no identifiers are merged. So person keys do not depend on the order in
 which contacts and results arrive.

@@ -18,7 +18,6 @@ from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 
 __all__ = ["POSTGRES", "SQLITE"]
 
-SOURCES = ("turn", "green_api")
 IS_TURN = "c.account_id IN (SELECT a.account_id FROM {at}wacontacts_account a WHERE a.source = 'turn')"
 #: Null for numbers and identities. A comparison for each row and source would take longer.
 IS_OF = {"turn": "r.is_turn", "green_api": "NOT r.is_turn"}
@@ -58,7 +57,7 @@ def _counted(source: str) -> str:
 
 
 PEOPLE = f"""
-    SELECT r.person_key, row_number() OVER person AS place, {", ".join(map(_counted, SOURCES))},
+    SELECT r.person_key, row_number() OVER person AS place, {", ".join(map(_counted, IS_OF))},
         count(r.number_id) OVER person AS numbers, min(r.number_id) OVER person AS number_id,
         count(r.identity_id) OVER person AS identities
     FROM ({ROWS}) r WHERE r.person_key IS NOT NULL
@@ -108,7 +107,7 @@ HAS_MANY = f"""
         ELSE (SELECT count(DISTINCT s.value) > {HANDFUL} FROM ({IDENTIFIERS}) s) END
 """
 CHOSEN = f"""
-    SELECT p.person_key, {", ".join(map(_chosen, SOURCES))}, {HAS_MANY} AS has_many_identifiers,
+    SELECT p.person_key, {", ".join(map(_chosen, IS_OF))}, {HAS_MANY} AS has_many_identifiers,
         CASE WHEN p.numbers < 2 THEN p.number_id
             ELSE (SELECT n.number_id {NUMBERS} ORDER BY {BEST_NUMBER} LIMIT 1) END AS number_id,
         CASE WHEN p.numbers < 2 THEN p.numbers ELSE (SELECT count(DISTINCT n.sender) {NUMBERS}) END AS senders,
