@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 __all__ = ["WaitUntilTrigger"]
 
+#: How long a task stays deferred at least. Airflow fails a task that resumes before the scheduler has processed its
+#: worker's exit: https://github.com/apache/airflow/issues/72716
+MIN_DEFERRAL = timedelta(seconds=10)
 MAX_SLEEP_S = 60.0
 
 
 class WaitUntilTrigger(BaseTrigger):
     """
-    Fires once at a time, or immediately if the time has passed.
+    Fires once at a time, but not in the trigger's first ten seconds.
 
     The event is ``{"until": …, "attempt": …}``, which the resumed task needs.
 
@@ -41,7 +44,8 @@ class WaitUntilTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep in short steps, then fire."""
+        time = max(self.until, datetime.now(UTC) + MIN_DEFERRAL)
         # Short steps detect clock changes, and suspended machines.
-        while (left := (self.until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110
+        while (left := (time - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, MAX_SLEEP_S))
         yield TriggerEvent({"until": self.until.astimezone(UTC).isoformat(), "attempt": self.attempt})

@@ -19,6 +19,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.records.arguments import validate_int
+from airflow_provider_wacontacts.triggers import wait
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -99,8 +100,11 @@ class WhatsAppContactsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and fire when all results are recorded."""
-        yield TriggerEvent(await self._wait())
+        """Wait, and fire when all results are recorded, but not in the trigger's first ten seconds."""
+        not_before = time.monotonic() + wait.MIN_DEFERRAL.total_seconds()
+        event = await self._wait()
+        await asyncio.sleep(not_before - time.monotonic())
+        yield TriggerEvent(event)
 
     async def _wait(self) -> dict[str, Any]:
         pending: PendingCheck | None = None

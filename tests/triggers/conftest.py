@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_wacontacts.hooks import whatsapp_business_shared
 from airflow_provider_wacontacts.pipelines import wait_for_results
 from airflow_provider_wacontacts.sandbox import Sandbox, World
+from airflow_provider_wacontacts.triggers import wait
 from tests.triggers.waiting import SLOW, Place
 
 __all__ = ["api", "connect_api", "declare", "hasty", "place", "sandbox"]
@@ -59,7 +60,8 @@ def place(
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> list[timedelta | None]:
-    """Pause for a moment only; gives what servers asked for."""
+    """Pause for a moment only, and fire at once; gives what servers asked for."""
+    monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(0))
     asked: list[timedelta | None] = []
 
     def pause(attempt: int, chance: float, retry_after: timedelta | None = None) -> timedelta:

@@ -34,17 +34,22 @@ def test_a_serialized_trigger_is_restored() -> None:
     assert WaitUntilTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
 
 
-def test_a_moment_that_has_passed_fires_at_once_with_the_attempt() -> None:
-    assert asyncio.run(events_of(WaitUntilTrigger(PAST, attempt=4))) == [
-        {"until": "2022-09-13T00:00:00+00:00", "attempt": 4}
-    ]
-
-
-def test_it_naps_until_the_moment_and_fires_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock(PAST)
     monkeypatch.setattr(wait, "datetime", clock)
     monkeypatch.setattr(wait, "asyncio", clock)
+    return clock
 
+
+def test_a_moment_that_has_passed_fires_once_the_scheduler_has_seen_the_task_defer(clock: FakeClock) -> None:
+    events = asyncio.run(events_of(WaitUntilTrigger(PAST - timedelta(days=1), attempt=4)))
+
+    assert events == [{"until": "2022-09-12T00:00:00+00:00", "attempt": 4}]
+    assert clock.naps == [10.0]
+
+
+def test_it_naps_until_the_moment_and_fires_once(clock: FakeClock) -> None:
     events = asyncio.run(events_of(WaitUntilTrigger(PAST + timedelta(seconds=130))))
 
     assert (clock.naps, len(events)) == ([60.0, 60.0, 10.0], 1)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from airflow_provider_wacontacts.exceptions import LockTimeoutError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckResults
+from airflow_provider_wacontacts.triggers import wait
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
 
@@ -116,6 +118,18 @@ def test_a_resolved_check_fires_without_a_request(place):
     (event,) = run(trigger(check))
 
     assert (event["state"], len(place.api.whatsapp.calls)) == ("resolved", 1)
+
+
+def test_it_fires_only_after_the_scheduler_has_seen_the_task_defer(place, monkeypatch):
+    monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(seconds=0.5))
+    place.api.whatsapp.change(processing_share=0.0)
+    check = place.check(numbers(1))
+    started = time.monotonic()
+
+    (event,) = run(trigger(check))
+
+    assert event["state"] == "resolved"
+    assert time.monotonic() - started >= 0.5
 
 
 def test_a_delivered_result_ends_the_wait(place):
@@ -383,16 +397,24 @@ def test_no_personal_data_in_arguments_events_and_logs(place, caplog):
             on="check", kind="body", body=json.dumps({"contacts": [{"input": given[1], "status": given[2]}, given[3]]})
         ),
         Fault(on="check", kind="rate_limited", delay_s=0.1),
-        Fault(on="check", kind="status", status=400, code=1009, body=json.dumps({"errors": [{"details": given[4]}]})),
+        Fault(
+            on="check",
+            kind="status",
+            status=400,
+            code=1009,
+            body=json.dumps({"errors": [{"details": given[4]}]}),
+            every=1,
+        ),
     )
     triggers = [trigger(check, recheck_failed=1) for check in checks]
 
     events = run(*triggers)
+    place.api.faults.clear()
     events += run(*(trigger(check) for check in checks))
 
     shown = json.dumps([one.serialize() for one in triggers]) + json.dumps(events) + caplog.text
     shown += repr([vars(record) for record in caplog.records])
     assert [event["state"] for event in events[2:]] == ["resolved", "resolved"]
-    assert {event.get("error") for event in events[:2]} != {None}
+    assert {event.get("error") for event in events[:2]} == {"RejectedError"}
     assert [number for number in given if number[1:] in shown] == []
     assert place.api.whatsapp.behaviour.token not in shown

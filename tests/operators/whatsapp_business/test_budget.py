@@ -16,6 +16,7 @@ from airflow_provider_wacontacts.exceptions import BudgetExceededError, ConfigEr
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from airflow_provider_wacontacts.triggers import wait
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
 from tests.operators.whatsapp_business.cases import numbers, on_both
 
@@ -71,8 +72,13 @@ def test_past_the_budget_free_numbers_are_still_checked(tasks: Any, api: Sandbox
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
 def test_defer_resumes_the_same_check_on_the_next_utc_day(
-    tasks: Any, api: Sandbox, store: Any, set_store_clock: Callable[[datetime], None]
+    tasks: Any,
+    api: Sandbox,
+    store: Any,
+    set_store_clock: Callable[[datetime], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(0))
     event: Any = {"attempt": 1}
     for day in range(3):
         set_store_clock(MONDAY + timedelta(days=day))

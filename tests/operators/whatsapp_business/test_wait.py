@@ -14,6 +14,7 @@ from airflow_provider_wacontacts.exceptions import NetworkError
 from airflow_provider_wacontacts.hooks import number_clients
 from airflow_provider_wacontacts.pipelines import wait_for_results
 from airflow_provider_wacontacts.sandbox import Fault, Sandbox
+from airflow_provider_wacontacts.triggers import wait as wait_trigger
 from tests.operators.whatsapp_business.cases import numbers
 from tests.operators.whatsapp_business.conftest import Tasks
 
@@ -26,6 +27,7 @@ THREE_MINUTES, MINUTE = 0.15, timedelta(seconds=0.05)
 def slow(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A client that responds to a request with ``wait`` long after the worker has given up."""
     monkeypatch.setattr(number_clients, "MAX_WAIT", MINUTE)
+    monkeypatch.setattr(wait_trigger, "MIN_DEFERRAL", MINUTE)
     monkeypatch.setattr(wait_for_results, "next_pause", lambda *_: timedelta(seconds=0.05))
     api.whatsapp.change(
         processing_share=1.0, processing_time="real", processing_s=THREE_MINUTES, wait_s=10.0, resolved_by="asking"
