@@ -178,6 +178,19 @@ def the_talkative_whatsapp():
     return sandbox
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show with a failure which task failed, and what Airflow's scheduler says of it."""
+    report = yield
+    if report.failed and report.when == "call":
+        for airflow in item.funcargs.values():
+            if isinstance(airflow, AirflowDeployment):
+                scheduler = (airflow.process_logs / "scheduler.log").read_text(errors="replace")
+                errors = [line for line in scheduler.splitlines() if "[error" in line]
+                report.sections.append(("Airflow", "\n".join([str(last_words(airflow, "~")), *errors])))
+    return report
+
+
 @pytest.fixture(scope="session")
 def runs(postgres, tmp_path_factory):
     if int(version("apache-airflow").partition(".")[0]) < 3:
