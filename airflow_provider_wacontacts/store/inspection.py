@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store.checks.budget import utc_day
+from airflow_provider_wacontacts.store.checks.results import count_totals
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
@@ -74,21 +75,6 @@ SELECT e.check_id, e.sender, e.created_at, e.deadline_at, e.resolved_at, e.error
     e.map_index, CASE WHEN {CHECK_LOST} THEN 'lost'
         WHEN state = 'open' AND deadline_at < :now THEN 'overdue' ELSE state END AS state
 FROM {{at}}wacontacts_check e ORDER BY e.state <> 'open', e.check_number DESC LIMIT :size
-"""
-#: From all inputs to final results. A number counts once, even if it was given several times.
-FUNNEL = """
-SELECT count(*) AS given, count(CASE WHEN status = 'rejected' THEN 1 END) AS rejected,
-    count(CASE WHEN duplicate THEN 1 END) AS duplicates,
-    count(CASE WHEN NOT duplicate AND status = 'not_asked' THEN 1 END) AS not_asked,
-    count(CASE WHEN NOT duplicate AND from_store THEN 1 END) AS from_store,
-    count(CASE WHEN NOT duplicate AND number IS NOT NULL AND status IS NULL THEN 1 END) AS queued,
-    count(CASE WHEN NOT duplicate AND waiting THEN 1 END) AS waiting,
-    count(CASE WHEN NOT duplicate AND status = 'processing' THEN 1 END) AS processing,
-    count(CASE WHEN NOT duplicate AND status = 'valid' THEN 1 END) AS valid,
-    count(CASE WHEN NOT duplicate AND status = 'invalid' THEN 1 END) AS invalid,
-    count(CASE WHEN NOT duplicate AND status = 'failed' THEN 1 END) AS failed,
-    count(CASE WHEN NOT duplicate AND status = 'missing' THEN 1 END) AS missing
-FROM {at}wacontacts_check_result WHERE check_id = :check_id
 """
 REASONS = """
 SELECT status, reason, count(*) AS inputs FROM {at}wacontacts_check_result
@@ -171,7 +157,7 @@ def read_check(db: Database, check_id: str, *, now: datetime) -> tuple[Row, Row,
     found = _all(db, CHECK, times=CHECK_TIMES, ids=("check_id",), check_id=check_id, silent_since=now - LOST_AFTER)
     if not found:
         return None
-    return found[0], _all(db, FUNNEL, check_id=check_id)[0], _all(db, REASONS, check_id=check_id)
+    return found[0], count_totals(db, check_id)._asdict(), _all(db, REASONS, check_id=check_id)
 
 
 def read_checks(db: Database, *, now: datetime, size: int) -> Sequence[Row]:
