@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.pipelines.check_results import to_store_results
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
-from airflow_provider_wacontacts.store.checks.model import NEVER, CheckTotals
+from airflow_provider_wacontacts.store.checks.model import BEGINNING_OF_TIME, CheckTotals
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.schema import prepare
 
@@ -86,7 +86,7 @@ class PendingCheck:
         self._now = now
         self._batches: Iterator[list[int]] = iter(())
         self._leased: Sequence[str] = ()
-        self._leased_at = NEVER
+        self._leased_at = BEGINNING_OF_TIME
 
     @cached_property
     def check(self) -> Check:

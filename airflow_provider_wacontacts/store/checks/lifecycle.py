@@ -32,10 +32,10 @@ __all__ = ["Check", "CheckRow"]
 
 #: Inputs that need new statistics: PostgreSQL plans a new check as an empty one.
 ANALYZE_AFTER_ROWS = 1_000
-#: Before all results: while a check waits, it accepts any real result.
-EVER = datetime(2000, 1, 1, tzinfo=UTC)
-#: After all requests: while a check waits, earlier requests do not count.
-NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+#: While a check waits, it accepts any real result.
+BEFORE_ALL_RESULTS = datetime(2000, 1, 1, tzinfo=UTC)
+#: While a check waits, earlier requests do not count.
+AFTER_ALL_REQUESTS = datetime(9999, 1, 1, tzinfo=UTC)
 
 #: Statuses that need no wait. Some numbers with ``failed`` and ``missing`` are requested again.
 SETTLED = (*FINAL, MISSING, *UNCHECKED)
@@ -185,7 +185,9 @@ class Check:
         def work(db: Database) -> LeasedNumbers:
             now = self._begin_to_spend(db)
             first = self._first_request(now)
-            again = first._replace(fresh_after=EVER, asked_since=NEVER, force_check=False, is_waiting=True)
+            again = first._replace(
+                fresh_after=BEFORE_ALL_RESULTS, asked_since=AFTER_ALL_REQUESTS, force_check=False, is_waiting=True
+            )
             return leases.lease(db, again, number_ids, now)
 
         return self._context.run(work)

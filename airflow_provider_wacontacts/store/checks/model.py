@@ -9,11 +9,11 @@ from typing import NamedTuple
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 
 __all__ = [
+    "BEGINNING_OF_TIME",
     "CACHED_FOR",
     "FINAL",
     "MAX_OMISSIONS",
     "MISSING",
-    "NEVER",
     "NO_OPT_IN",
     "OPTED_OUT",
     "PAST_BUDGET",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 #: Before all times.
-NEVER = datetime.min.replace(tzinfo=UTC)
+BEGINNING_OF_TIME = datetime.min.replace(tzinfo=UTC)
 #: How long a WhatsApp Business client returns cached results, unless ``force_check`` is set.
 CACHED_FOR = timedelta(days=7)
 #: Statuses that a later check may reuse.
@@ -114,7 +114,7 @@ class LeasedNumbers(NamedTuple):
     numbers: Sequence[str]
     over_budget: bool = False
     leased_elsewhere: int = 0
-    leased_at: datetime = NEVER
+    leased_at: datetime = BEGINNING_OF_TIME
     charged: int = 0
 
 

@@ -12,11 +12,11 @@ from airflow_provider_wacontacts.identifiers.mentions import Mentions
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named, SuppressionList
 from airflow_provider_wacontacts.store.checks.identifiers import IDS, refresh_keys, store_ids
 from airflow_provider_wacontacts.store.checks.model import (
+    BEGINNING_OF_TIME,
     CACHED_FOR,
     FINAL,
     MAX_OMISSIONS,
     MISSING,
-    NEVER,
     UNCHECKED,
     CheckResults,
     CheckTotals,
@@ -348,7 +348,7 @@ def _is_newer(row: Any, status: str, results: CheckResults) -> bool:
     """
     if row.answered_at is None:
         return True
-    is_final, was_final, asked_before = status in FINAL, row.status in FINAL, row.asked_at or NEVER
+    is_final, was_final, asked_before = status in FINAL, row.status in FINAL, row.asked_at or BEGINNING_OF_TIME
     if is_final != was_final and results.asked_at != asked_before:
         later_is_final = is_final if results.asked_at > asked_before else was_final
         if later_is_final:

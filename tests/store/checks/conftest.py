@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.windows import parse_time
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
-from airflow_provider_wacontacts.store.checks.model import NEVER, CheckInput, CheckResults, CheckSpec
+from airflow_provider_wacontacts.store.checks.model import BEGINNING_OF_TIME, CheckInput, CheckResults, CheckSpec
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from tests.conftest import POSTGRES_DRIVER, plain_id
 
@@ -74,13 +74,13 @@ class Desk:
     def lease(check):
         """Lease all queued numbers at once."""
         leased = check.lease([number_id for batch in check.queued(1_000) for number_id in batch])
-        return leased._replace(leased_at=NEVER, charged=0)
+        return leased._replace(leased_at=BEGINNING_OF_TIME, charged=0)
 
     @staticmethod
     def lease_waiting(check):
         """Lease all waiting numbers at once."""
         leased = check.lease_waiting([number_id for batch in check.waiting(1_000) for number_id in batch])
-        return leased._replace(leased_at=NEVER, charged=0)
+        return leased._replace(leased_at=BEGINNING_OF_TIME, charged=0)
 
     def answer(self, says, *, after=timedelta(), asked_at=None, version="v2.45.1", forced=False):
         """Return the results of a response with these statuses, sent some time after now."""
