@@ -193,8 +193,8 @@ class SnapshotSummary(SyncSummary):
 
     :param gone: contacts newly marked as gone; ``None`` for files.
     :param back: contacts that returned; ``None`` for files.
-    :param reason: why the snapshot was not accepted as complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``
-        or ``shrunken``; it then marks no contacts as gone. ``older`` if the state is ``refused``.
+    :param reason: why the snapshot was not accepted as complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``,
+        ``shrunken`` or ``different``; it then marks no contacts as gone. ``older`` if the state is ``refused``.
     """
 
     gone: int | None
@@ -210,7 +210,7 @@ class CheckSummary:
     The counts are from :class:`~airflow_provider_wacontacts.store.checks.model.CheckTotals`.
 
     :param sender: sender that the results are stored under.
-    :param state: ``open``, ``resolved`` or ``expired``.
+    :param state: ``open``, ``resolved``, ``expired`` or ``failed``.
     :param budget_left: numbers that the sender may still check today.
     :param status_is_reliable: whether ``valid`` means that the number has a WhatsApp account; ``None`` if that is
         unknown or no number is valid.

@@ -9,6 +9,14 @@ from datetime import date, datetime, timedelta
 from airflow_provider_wacontacts.exceptions import DOCUMENTATION
 from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
 from airflow_provider_wacontacts.records.windows import Window, format_count, format_duration
+from airflow_provider_wacontacts.store.completeness import (
+    DIFFERENT,
+    EMPTY,
+    SHRUNKEN,
+    TRUNCATED,
+    UNIDENTIFIED,
+    UNSYNCHRONISED,
+)
 from airflow_provider_wacontacts.store.fields import FieldChange
 from airflow_provider_wacontacts.store.inspection import Activity
 from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
@@ -27,15 +35,20 @@ MAX_FIELDS = 3
 REMEDIES = {
     "AuthError": "Correct the token or the login in the connection, then clear the task.",
     "RejectedError": "The system refuses the request. Correct the argument that the log names, and clear the task.",
-    "NotEnabledError": "Let the system's support enable the API for this account, then clear the task.",
+    "NotEnabledError": "Ask the system's support to enable the API for this account, then clear the task.",
     "ConfigError": "Correct the argument or the connection that the task's log names, then clear the task.",
     "PermissionDeniedError": "Run the GRANT that the task's log has, then clear the task.",
     "RateLimitedError": "Lower the number of tasks that share the rate limit with a pool, then clear the task.",
     "Lost": "The worker ended without a message: check for evictions and memory limits. Clear the task.",
     "lost": "No heartbeat for 15 minutes: check for evictions and memory limits. Clear the task.",
     "refused": "A newer snapshot is in the store already. Nothing needs to be done.",
-    "empty": "The list was empty, which means that the system is still loading it. The next run fetches it again.",
-    "shrunken": "Contacts were deleted on the phone, or the list is cut. If it is right, set accept_shrink once.",
+    EMPTY: "The list was empty, which means that the system is still loading it. The next run fetches it again.",
+    TRUNCATED: "The list may be truncated: it has as many contacts as count allows. Raise count, or omit it.",
+    UNSYNCHRONISED: "The instance is still loading its history. The next run fetches the list again.",
+    UNIDENTIFIED: "Rejected rows without an ID are in wacontacts_reject. If the list is right, set accept_shrink once.",
+    SHRUNKEN: "Contacts were deleted on the phone, or the list is cut. If it is right, set accept_shrink once.",
+    DIFFERENT: "Most contacts of the last complete list are missing, as after another phone was linked. If it is right,"
+    " set accept_shrink once.",
 }
 DEFAULT_REMEDY = "Open the log of its task for the cause, and clear the task to try again."
 

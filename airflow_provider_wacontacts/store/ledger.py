@@ -94,8 +94,8 @@ class ExtractionResult(NamedTuple):
     :param gone: contacts that were missing from a snapshot and became ``gone``; their versions count as new. ``None``,
         like ``back`` and ``reason``, for windows.
     :param back: contacts of a snapshot that had been ``gone``.
-    :param reason: why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``, ``shrunken``;
-        or why it was refused: ``older``. ``None`` if it is complete.
+    :param reason: why a snapshot is not complete: ``empty``, ``cut``, ``unsynchronised``, ``nameless``, ``shrunken``,
+        ``different``; or why it was refused: ``older``. ``None`` if it is complete.
     """
 
     extraction_id: str

@@ -156,7 +156,7 @@ class CheckTotals(NamedTuple):
     ``given`` is ``rejected + duplicates + asked + from_store + not_asked + queued``, and ``asked + from_store`` is
     ``valid + invalid + processing + failed + missing``.
 
-    :param state: ``open``, ``resolved`` or ``expired``.
+    :param state: ``open``, ``resolved``, ``expired`` or ``failed``.
     :param given: inputs.
     :param duplicates: inputs that repeat an earlier number.
     :param not_asked: numbers that were left out: opted out, or over the budget.
