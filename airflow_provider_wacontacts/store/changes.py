@@ -23,8 +23,8 @@ from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.copy_rows import change_rows, copy_into
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
-from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
 from airflow_provider_wacontacts.store.person_keys import refresh_contacts_of
+from airflow_provider_wacontacts.store.rules import IS_PENDING
 
 __all__ = ["Changes", "log_erased_identities", "log_identities"]
 

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.changes import log_identities
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
+from airflow_provider_wacontacts.store.rules import IS_PENDING
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending", "newest_change"]
 

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.store.checks.budget import utc_day
 from airflow_provider_wacontacts.store.checks.results import count_totals
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
-from airflow_provider_wacontacts.store.migrations.checks import IS_PENDING
+from airflow_provider_wacontacts.store.rules import IS_PENDING
 
 __all__ = [
     "Activity",

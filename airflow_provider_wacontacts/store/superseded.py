@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import CursorResult
 
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.migrations.contacts import VALID_TO
+from airflow_provider_wacontacts.store.rules import VALID_TO
 
 __all__ = ["SUPERSEDED", "DeletedVersions", "delete_superseded", "without_purged"]
 

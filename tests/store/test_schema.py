@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
-from airflow_provider_wacontacts.store import Store, upgrade
-from airflow_provider_wacontacts.store.migrations import LATEST
+from airflow_provider_wacontacts.store import Store, rules, upgrade
+from airflow_provider_wacontacts.store.migrations import LATEST, checks, contacts
 from tests.store.conftest import PROCESSES
 
 NAMES = [
@@ -249,6 +249,10 @@ def test_a_database_in_another_encoding_is_refused(postgres, postgres_engine):
     engine.dispose()
     with maintenance.connect() as connection:
         connection.execute(text("DROP DATABASE latin"))
+
+
+def test_queries_and_views_have_the_same_rules():
+    assert (rules.IS_PENDING, rules.VALID_TO) == (checks.IS_PENDING, contacts.VALID_TO)
 
 
 def test_another_database_is_refused():

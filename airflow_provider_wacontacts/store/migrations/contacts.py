@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["POSTGRES", "SQLITE", "TABLES", "VALID_TO", "VIEWS"]
+__all__ = ["POSTGRES", "SQLITE", "TABLES", "VIEWS"]
 
 TABLES = (
     """
