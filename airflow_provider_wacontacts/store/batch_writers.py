@@ -259,8 +259,6 @@ def _contacts(batch: Batch) -> str:
 def _values(batch: Batch) -> dict[str, Any]:
     rows = batch.rows
     return {
-        "first": rows[0].version_id,
-        "last": rows[-1].version_id,
         "numbers": _array(str(row.version_id) for row in rows),
         "present": _array("t" if row.record.state == "present" else "f" for row in rows),
         "wa_ids": _array(_quoted(row.record.wa_id) for row in rows),

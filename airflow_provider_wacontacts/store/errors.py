@@ -218,9 +218,7 @@ def failure(
     if code.startswith(LOST) or _is_invalidated(error):
         if during_commit:
             return StoreError(f"{database.name}: the connection to the database was lost while it committed.")
-        return RetryableStoreError(
-            f"{database.name}: the connection to {database.address} was lost, or cannot be made."
-        )
+        return _lost(database)
     code, kind, message = _find_cause(error, code)
     return kind(f"{database.name} {_fill(message, database, error)} ({code}).")
 
