@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath
 from airflow_provider_wacontacts.files.iceberg.errors import ConflictError
-from airflow_provider_wacontacts.files.iceberg.table import ContactTable, Extraction
+from airflow_provider_wacontacts.files.iceberg.table import AppendedExtraction, ContactTable
 from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
 from airflow_provider_wacontacts.pipelines.iceberg_snapshot import SnapshotChanges, is_refused, snapshot_changes
@@ -137,6 +137,6 @@ def _append_snapshot(spec: AppendSpec, prefix: CompletePrefix, table: ContactTab
     return AppendSummary(prefixes=1, appended=1, rows=rows, gone=changes.gone, back=changes.back)
 
 
-def _extraction(prefix: CompletePrefix) -> Extraction:
+def _extraction(prefix: CompletePrefix) -> AppendedExtraction:
     manifest = prefix.manifest
-    return Extraction(manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at)
+    return AppendedExtraction(manifest.source, manifest.account, manifest.extraction_id, manifest.extracted_at)

@@ -16,12 +16,12 @@ from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.store import ledger
 from airflow_provider_wacontacts.store.context import StoreContext
 
-__all__ = ["Attempt", "ExtractionAttempt", "recorded"]
+__all__ = ["ExtractionAttempt", "RecordedAttempt", "recorded"]
 
 BEAT_EVERY_S = 60.0
 
 
-class Attempt(Protocol):
+class RecordedAttempt(Protocol):
     """Stores the progress of an attempt."""
 
     def beat(self) -> None:
@@ -32,7 +32,7 @@ class Attempt(Protocol):
 
 
 @contextmanager
-def recorded(attempt: Attempt) -> Iterator[None]:
+def recorded(attempt: RecordedAttempt) -> Iterator[None]:
     """Store a heartbeat every minute until the block ends. If an error or SIGTERM ends it, mark it as failed."""
     ended = Event()
     Thread(target=_beat, args=(attempt, ended), name="wacontacts-beat", daemon=True).start()
@@ -46,7 +46,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
         ended.set()
 
 
-def _beat(attempt: Attempt, ended: Event) -> None:
+def _beat(attempt: RecordedAttempt, ended: Event) -> None:
     while not ended.wait(BEAT_EVERY_S):
         with suppress(WaContactsError):
             attempt.beat()

@@ -61,12 +61,12 @@ class DatabaseName(NamedTuple):
         )
 
 
-Kind: TypeAlias = type[WaContactsError]
+ErrorClass: TypeAlias = type[WaContactsError]
 
 UNKNOWN_HOST = "could not translate host name|failed to resolve host|name or service not known"
 
 #: Patterns for the messages of failed connections, which have no SQLSTATE. The first match counts.
-CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
+CONNECTION_CAUSES: Sequence[tuple[str, ErrorClass, str]] = (
     (
         "name resolution|errno -3",
         RetryableStoreError,
@@ -150,7 +150,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, Kind, str]] = (
 )
 
 #: SQLSTATE prefixes and SQLite's error names.
-CAUSES: Sequence[tuple[tuple[str, ...], Kind, str]] = (
+CAUSES: Sequence[tuple[tuple[str, ...], ErrorClass, str]] = (
     (("40P01", "40001"), RetryableStoreError, "was in a deadlock with another worker"),
     (("23505",), RetryableStoreError, "got the same row from another worker at the same moment"),
     (
@@ -267,7 +267,7 @@ def _lost(database: DatabaseName) -> RetryableStoreError:
     return RetryableStoreError(f"{database.name}: the connection to {database.address} was lost, or cannot be made.")
 
 
-def _find_cause(error: Exception, code: str) -> tuple[str, Kind, str]:
+def _find_cause(error: Exception, code: str) -> tuple[str, ErrorClass, str]:
     if code == "SQLITE_ERROR":  # SQLite's generic code for errors in a statement
         text = str(_driver_error(error))
         code = next((state for words, state in SQLITE_STATES.items() if words in text), code)

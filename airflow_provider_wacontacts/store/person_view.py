@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_search import FoundContact, PersonSearch
 
-__all__ = ["Change", "ContactVersion", "FoundPerson", "read_person"]
+__all__ = ["ContactVersion", "FieldDifference", "FoundPerson", "read_person"]
 
 MAX_CONTACTS = 20
 MAX_VERSIONS = 100
@@ -44,7 +44,7 @@ TIMES_OF_HISTORY = ("valid_from", "valid_to", "first_seen_at", "last_seen_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldDifference:
     """
     A field that differs between a version and the one before it.
 
@@ -72,7 +72,7 @@ class ContactVersion:
     valid_to: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
-    changes: Sequence[Change]
+    changes: Sequence[FieldDifference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[FieldDifference]:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            yield Change(name, before.get(name), after.get(name))
+            yield FieldDifference(name, before.get(name), after.get(name))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-__all__ = ["COLUMNS", "EXTRACTION_ID", "ContactTable", "Extraction"]
+__all__ = ["COLUMNS", "EXTRACTION_ID", "AppendedExtraction", "ContactTable"]
 
 #: The columns with their Iceberg types. A table must have all of them except ``ADDABLE``.
 COLUMNS = {
@@ -55,7 +55,7 @@ PROPERTIES = {
 NO_RETRIES = {"commit.retry.num-retries": "0"}
 
 
-class Extraction(NamedTuple):
+class AppendedExtraction(NamedTuple):
     """
     An extraction whose contacts are appended.
 
@@ -133,7 +133,7 @@ class ContactTable:
                 yield from batch.to_pylist()
 
     def append(
-        self, extraction: Extraction, records: Iterable[Record], properties: Mapping[str, str] | None = None
+        self, extraction: AppendedExtraction, records: Iterable[Record], properties: Mapping[str, str] | None = None
     ) -> int:
         """
         Append an extraction in one commit: all of it or nothing.
@@ -160,7 +160,7 @@ class ContactTable:
         return rows
 
 
-def _chunks(extraction: Extraction, records: Iterable[Record]) -> Iterator[pa.Table]:
+def _chunks(extraction: AppendedExtraction, records: Iterable[Record]) -> Iterator[pa.Table]:
     """Yield tables of limited size: at least one, which may be empty."""
     batch: list[Record] = []
     size, is_first = 0, True
@@ -174,7 +174,7 @@ def _chunks(extraction: Extraction, records: Iterable[Record]) -> Iterator[pa.Ta
         yield _arrow_table(extraction, batch)
 
 
-def _arrow_table(extraction: Extraction, records: list[Record]) -> pa.Table:
+def _arrow_table(extraction: AppendedExtraction, records: list[Record]) -> pa.Table:
     import pyarrow as pa
 
     constants = extraction._asdict()

@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.store.person_search import PersonSearch
 
 __all__ = [
     "KNOWN",
-    "ResultRows",
+    "CopyScope",
     "client_versions",
     "copy_to_results",
     "count_totals",
@@ -96,7 +96,7 @@ WHERE r.number_id IN :number_ids AND {rows} AND (
 """
 
 
-class ResultRows(NamedTuple):
+class CopyScope(NamedTuple):
     """The rows of checks that a result is copied to, and their ``from_store`` afterwards; both in SQL."""
 
     rows: str
@@ -108,13 +108,13 @@ OWN = """
     AND EXISTS (SELECT 1 FROM {at}wacontacts_check o WHERE o.check_id = :check_id AND o.state = 'open')
 """
 #: Rows of the open check that sent the request.
-REQUESTED = ResultRows(OWN, "false")
+REQUESTED = CopyScope(OWN, "false")
 #: Rows of an open check that needs no request.
-KNOWN = ResultRows(OWN, "r.from_store OR r.status IS NULL")
+KNOWN = CopyScope(OWN, "r.from_store OR r.status IS NULL")
 #: Rows that wait in other checks.
-WAITING_ELSEWHERE = ResultRows("r.waiting AND r.check_id <> :check_id", "r.from_store")
+WAITING_ELSEWHERE = CopyScope("r.waiting AND r.check_id <> :check_id", "r.from_store")
 #: Rows that wait in any check.
-WAITING = ResultRows("r.waiting", "r.from_store")
+WAITING = CopyScope("r.waiting", "r.from_store")
 WAITING_CHECKS = "SELECT DISTINCT check_id FROM {at}wacontacts_check_result WHERE waiting AND number_id IN :number_ids"
 LOCK_CHECKS = """
 SELECT check_id FROM {at}wacontacts_check WHERE check_id IN :check_ids AND state = 'open' ORDER BY check_id
@@ -222,7 +222,7 @@ def record_delivered(
 def copy_to_results(
     db: Database,
     number_ids: Sequence[int],
-    rows: ResultRows,
+    scope: CopyScope,
     *,
     news: Sequence[int] = (),
     check_id: str | None = None,
@@ -230,12 +230,14 @@ def copy_to_results(
     """
     Copy the status of numbers to rows of checks with another status.
 
+    :param scope: the rows that may be copied to.
     :param news: numbers with a result that has just been stored: a repeated failure counts as well.
     """
-    sql = COPY.replace("{rows}", rows.rows).replace("{from_store}", rows.from_store)
-    own: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
-    counted: dict[str, Any] = {"final": FINAL, "max_omissions": MAX_OMISSIONS}
-    db.execute(sql, number_ids=list(number_ids), news=list(news), **counted, **own)
+    sql = COPY.replace("{rows}", scope.rows).replace("{from_store}", scope.from_store)
+    parameters: dict[str, Any] = {"final": FINAL, "max_omissions": MAX_OMISSIONS}
+    if check_id is not None:
+        parameters["check_id"] = check_id
+    db.execute(sql, number_ids=list(number_ids), news=list(news), **parameters)
 
 
 def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:
