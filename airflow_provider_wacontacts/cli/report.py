@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
     from airflow_provider_wacontacts.records.windows import Window
     from airflow_provider_wacontacts.store.fields import FieldChange
-    from airflow_provider_wacontacts.store.status import Feed, Rejected, Sender
+    from airflow_provider_wacontacts.store.status import AccountStatus, Rejected, SenderStatus
 
 __all__ = ["format_status"]
 
@@ -24,51 +24,53 @@ MAX_INTERVALS = 10
 def format_status(status: StoreStatus, store_name: str) -> str:
     """Return a status as tables, without empty ones."""
     title = f"{store_name}: tables of version {status.schema_version}, as of {format_utc(status.as_of)} UTC"
-    tables = [table for table in (*_feed_tables(status), *_sender_tables(status.senders)) if table]
+    tables = [table for table in (*_account_tables(status), *_sender_tables(status.senders)) if table]
     return "\n\n".join([title, *(tables or ["No data found for this selection."])])
 
 
-def _feed_tables(status: StoreStatus) -> Iterator[str]:
-    feeds = status.feeds
+def _account_tables(status: StoreStatus) -> Iterator[str]:
+    accounts = status.feeds
     yield _accounts(status)
-    yield _windows(feeds)
+    yield _windows(accounts)
     columns = ("ACCOUNT", "FROM", "TO", "LENGTH")
-    yield format_table("Coverage gaps", columns, _intervals((feed.account, feed.gaps) for feed in feeds))
+    yield format_table("Coverage gaps", columns, _intervals((account.account, account.gaps) for account in accounts))
     yield format_table(
-        "Lossy intervals (synced too late)", columns, _intervals((feed.account, feed.lossy) for feed in feeds)
+        "Lossy intervals (synced too late)",
+        columns,
+        _intervals((account.account, account.lossy) for account in accounts),
     )
-    yield _unfinished(feeds)
-    yield _rejects((f"{feed.source} {feed.account}", feed.rejects) for feed in feeds)
+    yield _unfinished(accounts)
+    yield _rejects((f"{account.source} {account.account}", account.rejects) for account in accounts)
     yield _field_changes(status.field_changes)
 
 
 def _accounts(status: StoreStatus) -> str:
-    counted = [state for state in ("present", "gone") if any(feed.contacts for feed in status.feeds)]
+    counted = [state for state in ("present", "gone") if any(account.contacts for account in status.feeds)]
     columns = ("SOURCE", "ACCOUNT", "UP TO", "AGE", "SYNCS", "REJECTED", *(state.upper() for state in counted))
 
-    def row(feed: Feed) -> list[object]:
-        age, newest = status.age_of(feed), feed.newest
+    def row(account: AccountStatus) -> list[object]:
+        age, newest = status.age_of(account), account.newest
         watermark = (
             [format_utc(newest.reached_at), format_duration(age)] if newest and age is not None else ["never", None]
         )
-        syncs, rejected = feed.extractions.get("complete", 0), sum(reason.rejects for reason in feed.rejects)
-        contacts = feed.contacts or {}
-        return [feed.source, feed.account, *watermark, syncs, rejected, *(contacts.get(state) for state in counted)]
+        syncs, rejected = account.extractions.get("complete", 0), sum(reason.rejects for reason in account.rejects)
+        contacts = [(account.contacts or {}).get(state) for state in counted]
+        return [account.source, account.account, *watermark, syncs, rejected, *contacts]
 
-    return format_table("Accounts", columns, [row(feed) for feed in status.feeds])
+    return format_table("Accounts", columns, [row(account) for account in status.feeds])
 
 
-def _windows(feeds: Sequence[Feed]) -> str:
+def _windows(accounts: Sequence[AccountStatus]) -> str:
     rows = [
         [
-            feed.account,
-            format_utc(feed.covered_from),
-            format_utc(feed.baseline_until),
-            _total(feed.gaps),
-            _total(feed.lossy),
+            account.account,
+            format_utc(account.covered_from),
+            format_utc(account.baseline_until),
+            _total(account.gaps),
+            _total(account.lossy),
         ]
-        for feed in feeds
-        if feed.covered_from and feed.baseline_until
+        for account in accounts
+        if account.covered_from and account.baseline_until
     ]
     return format_table("Windows", ("ACCOUNT", "FROM", "BASELINE UNTIL", "GAPS", "LOSSY"), rows)
 
@@ -91,11 +93,11 @@ def _newest(account: str, intervals: Sequence[Window]) -> Iterator[list[object]]
         yield [account, format_utc(interval.start), format_utc(interval.end), length]
 
 
-def _unfinished(feeds: Sequence[Feed]) -> str:
+def _unfinished(accounts: Sequence[AccountStatus]) -> str:
     rows = [
-        [feed.account, group.state, group.reason, group.tries, format_utc(group.first_at), format_utc(group.last_at)]
-        for feed in feeds
-        for group in feed.unfinished
+        [account.account, group.state, group.reason, group.tries, format_utc(group.first_at), format_utc(group.last_at)]
+        for account in accounts
+        for group in account.unfinished
     ]
     return format_table(
         "Unfinished extractions", ("ACCOUNT", "STATE", "REASON", "COUNT", "FIRST STARTED", "LAST STARTED"), rows
@@ -123,7 +125,7 @@ def _field_changes(changes: Sequence[FieldChange]) -> str:
     return format_table("Schema drift, last 7 days", columns, rows)
 
 
-def _sender_tables(senders: Sequence[Sender]) -> Iterator[str]:
+def _sender_tables(senders: Sequence[SenderStatus]) -> Iterator[str]:
     yield format_table(
         "Senders",
         ("SENDER", "SPENT TODAY", "LIMIT", "OPEN CHECKS", "OVERDUE", "LOST", "OLDEST OPEN"),
@@ -142,7 +144,7 @@ def _sender_tables(senders: Sequence[Sender]) -> Iterator[str]:
     yield _rejects((f"whatsapp_business {sender.sender}", sender.rejects) for sender in senders)
 
 
-def _sender(sender: Sender) -> list[Any]:
+def _sender(sender: SenderStatus) -> list[Any]:
     oldest = format_utc(sender.oldest_open_at) if sender.oldest_open_at else None
     checks = (sender.open_checks, sender.overdue_checks, sender.lost_checks)
     return [sender.sender, sender.spent, sender.limit, *checks, oldest]

@@ -16,10 +16,10 @@ from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import version_of
 from airflow_provider_wacontacts.store.status import (
     SENDERS,
-    Feed,
+    AccountStatus,
     Selection,
-    Sender,
-    read_feeds,
+    SenderStatus,
+    read_accounts,
     read_senders,
     read_watermarks,
 )
@@ -60,19 +60,19 @@ class StoreStatus:
     schema_version: int
     writes_version: int
     problem: str | None
-    feeds: Sequence[Feed] = ()
-    senders: Sequence[Sender] = ()
+    feeds: Sequence[AccountStatus] = ()
+    senders: Sequence[SenderStatus] = ()
     field_changes: Sequence[FieldChange] = ()
 
-    def age_of(self, feed: Feed) -> timedelta | None:
+    def age_of(self, account: AccountStatus) -> timedelta | None:
         """Return the time since an account's watermark; ``None`` if it was never synced."""
-        return self.as_of - feed.newest.reached_at if feed.newest else None
+        return self.as_of - account.newest.reached_at if account.newest else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values: times as ISO 8601 strings of fixed width, UTC, and durations in seconds."""
         status: dict[str, Any] = _to_json(self)
-        for feed, fields_of_feed in zip(self.feeds, status["feeds"], strict=True):
-            fields_of_feed["age_s"] = _to_json(self.age_of(feed))
+        for account, fields_of_account in zip(self.feeds, status["feeds"], strict=True):
+            fields_of_account["age_s"] = _to_json(self.age_of(account))
         for sender, fields_of_sender in zip(self.senders, status["senders"], strict=True):
             fields_of_sender["left"] = None if sender.limit is None else max(0, sender.limit - sender.spent)
         return status
@@ -131,12 +131,12 @@ def read_status(
 
     def work(db: Database) -> _Found:
         now, late_after = store.context.now(db.connection), store.context.late_after
-        feeds = read_feeds(db, selection, now=now, late_after=late_after, with_contacts=with_contacts)
+        accounts = read_accounts(db, selection, now=now, late_after=late_after, with_contacts=with_contacts)
         drift = read_field_changes(db, since=now - DRIFT_SHOWN)
         of_selection = [change for change in drift if selection.takes(change.source, change.account)]
         if SENDERS not in (selection.sources or {SENDERS}):
-            return _Found(feeds, (), of_selection)
-        return _Found(feeds, read_senders(db, selection, now=now, limits=limits), of_selection)
+            return _Found(accounts, (), of_selection)
+        return _Found(accounts, read_senders(db, selection, now=now, limits=limits), of_selection)
 
     return _read(store, work)
 
@@ -170,9 +170,9 @@ def check_freshness(status: StoreStatus, max_age: timedelta, selection: Selectio
     :param selection: the selection that the status was read for. A source or account in it that was never synced is
         stale.
     """
-    counted = [feed for feed in status.feeds if feed.newest or feed.account in selection.accounts]
-    ages = [(f"{feed.source} {feed.account}", status.age_of(feed)) for feed in counted]
-    found = {name for feed in counted for name in (feed.source, feed.account)}
+    counted = [account for account in status.feeds if account.newest or account.account in selection.accounts]
+    ages = [(f"{account.source} {account.account}", status.age_of(account)) for account in counted]
+    found = {name for account in counted for name in (account.source, account.account)}
     missing = sorted({*selection.accounts, *selection.sources} - found - {SENDERS})
     stale = [(name, age) for name, age in ages if age is None or age > max_age]
     known = [age for _, age in ages if age is not None]
@@ -186,23 +186,23 @@ def find_loss(status: StoreStatus, since: datetime) -> dict[str, list[str]]:
     :param since: intervals that ended before are left out.
     """
 
-    def describe(word: str, feed: Feed, intervals: Sequence[Window]) -> list[str]:
+    def describe(word: str, account: AccountStatus, intervals: Sequence[Window]) -> list[str]:
         return [
-            f"{feed.source} {feed.account} has {word} from {format_minute(interval.start)} to"
+            f"{account.source} {account.account} has {word} from {format_minute(interval.start)} to"
             f" {format_minute(interval.end)}"
             for interval in intervals
             if interval.end > since
         ]
 
     return {
-        "gap": [text for feed in status.feeds for text in describe("a coverage gap", feed, feed.gaps)],
-        "lossy": [text for feed in status.feeds for text in describe("a lossy interval", feed, feed.lossy)],
+        "gap": [text for account in status.feeds for text in describe("a coverage gap", account, account.gaps)],
+        "lossy": [text for account in status.feeds for text in describe("a lossy interval", account, account.lossy)],
     }
 
 
 class _Found(NamedTuple):
-    feeds: Sequence[Feed]
-    senders: Sequence[Sender] = ()
+    accounts: Sequence[AccountStatus]
+    senders: Sequence[SenderStatus] = ()
     field_changes: Sequence[FieldChange] = ()
 
 

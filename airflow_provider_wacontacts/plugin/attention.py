@@ -19,7 +19,7 @@ from airflow_provider_wacontacts.store.completeness import (
 )
 from airflow_provider_wacontacts.store.fields import FieldChange
 from airflow_provider_wacontacts.store.inspection import Activity
-from airflow_provider_wacontacts.store.status import Feed, Sender, Unfinished
+from airflow_provider_wacontacts.store.status import AccountStatus, SenderStatus, Unfinished
 
 __all__ = ["Finding", "find_problems"]
 
@@ -82,31 +82,33 @@ def find_problems(
 ) -> list[Finding]:
     """Return what needs attention, the most pressing first."""
     found = [
-        *(finding for feed in status.feeds for finding in _of_feed(feed, status, activity)),
+        *(finding for account in status.feeds for finding in _of_account(account, status, activity)),
         *(finding for sender in status.senders for finding in _of_sender(sender, status.as_of.date(), budgets)),
     ]
     return sorted(found, key=lambda finding: finding.urgency)
 
 
-def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str], Activity]) -> Iterator[Finding]:
-    own = activity.get((feed.source, feed.account))
-    subject, view = feed.account, f"coverage?account={own.account_id}" if own else "coverage"
+def _of_account(
+    account: AccountStatus, status: StoreStatus, activity: Mapping[tuple[str, str], Activity]
+) -> Iterator[Finding]:
+    own = activity.get((account.source, account.account))
+    subject, view = account.account, f"coverage?account={own.account_id}" if own else "coverage"
     guide = f"{DOCUMENTATION}/how-to"
-    if feed.gaps:
+    if account.gaps:
         yield Finding(
             0,
             subject,
-            f"{_count(feed.gaps, 'coverage gap')}, {_total(feed.gaps)} in all: these updates were never fetched.",
+            f"{_count(account.gaps, 'coverage gap')}, {_total(account.gaps)} in all: these updates were never fetched.",
             "Run a backfill over the gap. Of contacts that changed since, only the latest version is still there.",
             view,
             f"{guide}/backfills.md",
-            command=_backfill(own, feed.gaps[-1]) if own else None,
+            command=_backfill(own, account.gaps[-1]) if own else None,
         )
-    yield from _overdue(feed, status, subject, view)
-    for group in feed.unfinished:
+    yield from _overdue(account, status, subject, view)
+    for group in account.unfinished:
         if finding := _unfinished(group, subject, f"extractions/{own.extraction_id}" if own else view):
             yield finding
-    recent = [window for window in feed.lossy if window.end > status.as_of - LOSSY_MATTERS]
+    recent = [window for window in account.lossy if window.end > status.as_of - LOSSY_MATTERS]
     if recent:
         yield Finding(
             0,
@@ -118,7 +120,7 @@ def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str],
             f"{guide}/monitoring.md",
         )
     if drift := [
-        change for change in status.field_changes if (change.source, change.account) == (feed.source, subject)
+        change for change in status.field_changes if (change.source, change.account) == (account.source, subject)
     ]:
         yield Finding(
             2,
@@ -128,8 +130,8 @@ def _of_feed(feed: Feed, status: StoreStatus, activity: Mapping[tuple[str, str],
             "",
             f"{DOCUMENTATION}/reference/operators.md#schema-drift",
         )
-    if rejected := sum(group.rejects for group in feed.rejects):
-        reasons = ", ".join(f"{group.rejects:,} {group.reason}" for group in feed.rejects[:3])
+    if rejected := sum(group.rejects for group in account.rejects):
+        reasons = ", ".join(f"{group.rejects:,} {group.reason}" for group in account.rejects[:3])
         yield Finding(
             2,
             subject,
@@ -145,8 +147,8 @@ def _described(drift: Sequence[FieldChange]) -> str:
     return f"{shown} and others" if len(drift) > MAX_FIELDS else shown
 
 
-def _overdue(feed: Feed, status: StoreStatus, subject: str, view: str) -> Iterator[Finding]:
-    age, newest = status.age_of(feed), feed.newest
+def _overdue(account: AccountStatus, status: StoreStatus, subject: str, view: str) -> Iterator[Finding]:
+    age, newest = status.age_of(account), account.newest
     guide = f"{DOCUMENTATION}/how-to/monitoring.md"
     if newest is None or age is None:
         yield Finding(1, subject, "Never synced.", "Run the account's DAG, and look at its task's log.", view, guide)
@@ -185,7 +187,7 @@ def _unfinished(group: Unfinished, subject: str, view: str) -> Finding | None:
 
 
 def _of_sender(
-    sender: Sender, today: date, budgets: Mapping[str, Mapping[date, tuple[int, int | None]]]
+    sender: SenderStatus, today: date, budgets: Mapping[str, Mapping[date, tuple[int, int | None]]]
 ) -> Iterator[Finding]:
     guide = f"{DOCUMENTATION}/how-to"
     spent, limit = budgets.get(sender.sender, {}).get(today, (0, None))

@@ -79,8 +79,8 @@ def _overview(store: Store, parameters: Parameters) -> Mapping[str, Any]:  # noq
         "as_of": status.as_of,
         "findings": findings,
         "drift": status.field_changes,
-        "feeds": sorted(
-            ((feed, own.get((feed.source, feed.account)), status.age_of(feed)) for feed in status.feeds),
+        "accounts": sorted(
+            ((account, own.get((account.source, account.account)), status.age_of(account)) for account in status.feeds),
             key=lambda row: place(row[0].account),
         ),
         "senders": sorted(

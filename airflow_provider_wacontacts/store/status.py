@@ -1,11 +1,11 @@
 """
-The status of a store: watermarks, coverage and gaps of its feeds, and spent budgets of its senders.
+The status of a store: watermarks, coverage and gaps of its accounts, and spent budgets of its senders.
 
 .. code-block:: python
 
     with context.read() as db:
         now = context.now(db.connection)
-        feeds = read_feeds(db, selection, now=now, late_after=context.late_after)
+        accounts = read_accounts(db, selection, now=now, late_after=context.late_after)
         senders = read_senders(db, selection, now=now)
 
 Nothing is written, and nothing is locked. The database aggregates the ledger, for example two years of hourly windows,
@@ -31,13 +31,13 @@ from airflow_provider_wacontacts.store.ledger import IS_SILENT, LOST_AFTER
 
 __all__ = [
     "SENDERS",
-    "Feed",
+    "AccountStatus",
     "Newest",
     "Rejected",
     "Selection",
-    "Sender",
+    "SenderStatus",
     "Unfinished",
-    "read_feeds",
+    "read_accounts",
     "read_senders",
     "read_watermarks",
 ]
@@ -115,7 +115,7 @@ TIMES_OF_NEWEST = ("window_start", "window_end", "extracted_at", "finished_at", 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    The feeds to read.
+    The accounts and senders to read.
 
     :param sources: ``turn``, ``green_api``, ``whatsapp_business``; empty for all.
     :param accounts: accounts and senders; empty for all.
@@ -186,7 +186,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class AccountStatus:
     """
     An account of Turn.io or GREEN-API.
 
@@ -214,9 +214,9 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class SenderStatus:
     """
-    A sender of WhatsApp Business.
+    A sender: a WhatsApp Business number, or an instance of GREEN-API.
 
     :param spent: checks spent today, by UTC.
     :param limit: maximum checks a day; ``None`` if unknown: it is the connection's, not the store's.
@@ -240,7 +240,7 @@ class Sender:
     rejects: Sequence[Rejected] = ()
 
 
-def read_watermarks(db: Database, selection: Selection, *, now: datetime) -> list[Feed]:
+def read_watermarks(db: Database, selection: Selection, *, now: datetime) -> list[AccountStatus]:
     """
     Read only the newest complete extraction of each account, and the count of extractions by state.
 
@@ -248,12 +248,12 @@ def read_watermarks(db: Database, selection: Selection, *, now: datetime) -> lis
 
     :returns: by source, then account.
     """
-    return [feed for _, feed, _ in _feeds(db, selection, now - LOST_AFTER)]
+    return [account for _, account, _ in _accounts(db, selection, now - LOST_AFTER)]
 
 
-def read_feeds(
+def read_accounts(
     db: Database, selection: Selection, *, now: datetime, late_after: timedelta, with_contacts: bool = False
-) -> list[Feed]:
+) -> list[AccountStatus]:
     """
     Read the status of each account.
 
@@ -262,7 +262,7 @@ def read_feeds(
     :returns: by source, then account.
     """
     silent_since = now - LOST_AFTER
-    known = _feeds(db, selection, silent_since)
+    known = _accounts(db, selection, silent_since)
     account_ids = [account_id for account_id, _, _ in known]
     read = partial(_rows, db, account_ids)
     synced = read_synced(db, account_ids, late_after=late_after)
@@ -270,10 +270,10 @@ def read_feeds(
     unfinished, rejects = read(UNFINISHED, silent_since=silent_since), read(REJECTS)
     contacts = read(CONTACTS) if with_contacts else None
 
-    def whole(account_id: int, feed: Feed, first_at: datetime | None) -> Feed:
+    def whole(account_id: int, account: AccountStatus, first_at: datetime | None) -> AccountStatus:
         loss = _loss(synced[account_id], first_at, purged_before.get(account_id))
         return replace(
-            feed,
+            account,
             unfinished=[Unfinished(**row) for row in unfinished[account_id]],
             rejects=[Rejected(**row) for row in rejects[account_id]],
             contacts=None if contacts is None else _counts(contacts[account_id]),
@@ -283,20 +283,22 @@ def read_feeds(
     return [whole(*one) for one in known]
 
 
-def _feeds(db: Database, selection: Selection, silent_since: datetime) -> list[tuple[int, Feed, datetime | None]]:
+def _accounts(
+    db: Database, selection: Selection, silent_since: datetime
+) -> list[tuple[int, AccountStatus, datetime | None]]:
     """Return each account with its key, and the time of its first sync."""
-    accounts = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
-    states = _rows(db, [account.account_id for account in accounts], STATES, silent_since=silent_since)
+    selected = [row for row in db.execute(ACCOUNTS) if selection.takes(row.source, row.account)]
+    states_by_account = _rows(db, [row.account_id for row in selected], STATES, silent_since=silent_since)
 
-    def feed(account: Any) -> tuple[int, Feed, datetime | None]:
-        own = states[account.account_id]
-        complete = next((row for row in own if row["state"] == "complete"), None)
-        newest = _newest(db, account.account_id, complete["reached_at"]) if complete else None
-        extractions = {row["state"]: row["tries"] for row in own}
-        found = Feed(account.source, account.account, newest, extractions=extractions)
-        return account.account_id, found, complete["first_at"] if complete else None
+    def account(row: Any) -> tuple[int, AccountStatus, datetime | None]:
+        states = states_by_account[row.account_id]
+        complete = next((state for state in states if state["state"] == "complete"), None)
+        newest = _newest(db, row.account_id, complete["reached_at"]) if complete else None
+        extractions = {state["state"]: state["tries"] for state in states}
+        status = AccountStatus(row.source, row.account, newest, extractions=extractions)
+        return row.account_id, status, complete["first_at"] if complete else None
 
-    return [feed(account) for account in accounts]
+    return [account(row) for row in selected]
 
 
 def _newest(db: Database, account_id: int, reached_at: datetime) -> Newest | None:
@@ -328,14 +330,14 @@ def _rows(db: Database, account_ids: Sequence[int], sql: str, **parameters: Any)
     if account_ids:
         times = [name for name in TIMES if f" AS {name}" in sql]
         for row in db.execute(sql, times=times, account_ids=list(account_ids), **parameters).mappings():
-            own = dict(row)
-            found[own.pop("account_id")].append(own)
+            values = dict(row)
+            found[values.pop("account_id")].append(values)
     return found
 
 
 def read_senders(
     db: Database, selection: Selection, *, now: datetime, limits: Mapping[str, int] | None = None
-) -> list[Sender]:
+) -> list[SenderStatus]:
     """
     Read the status of each sender that the store knows.
 
@@ -356,7 +358,7 @@ def read_senders(
     for row in db.execute(SENDER_REJECTS, times=("last_at",)):
         found[row.sender].setdefault("rejects", []).append(Rejected(row.reason, row.rejects, row.last_at))
     return [
-        Sender(**{**found[sender], "sender": sender, "limit": known.get(sender)})
+        SenderStatus(**{**found[sender], "sender": sender, "limit": known.get(sender)})
         for sender in sorted(found)
         if selection.takes(SENDERS, sender)
     ]

@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.pipelines.store_status import StoreStatus
 from airflow_provider_wacontacts.pipelines.summaries import CheckSummary, SnapshotSummary, SyncSummary
 from airflow_provider_wacontacts.sensors.whatsapp_business import WhatsAppContactsSensor
 from airflow_provider_wacontacts.store import upgrade
-from airflow_provider_wacontacts.store.status import Feed, Newest, Rejected, Sender, Unfinished
+from airflow_provider_wacontacts.store.status import AccountStatus, Newest, Rejected, SenderStatus, Unfinished
 from tests.docs.pages import PAGES, ROOT, page_text
 
 DOCS = ROOT / "docs"
@@ -305,8 +305,8 @@ def test_every_command_and_option_is_on_the_page_of_the_command_line():
 @pytest.mark.parametrize(
     ("heading", "kind", "computed"),
     [
-        ("Each of the feeds", Feed, {"age_s"}),
-        ("Each of the senders", Sender, {"left"}),
+        ("Each of the feeds", AccountStatus, {"age_s"}),
+        ("Each of the senders", SenderStatus, {"left"}),
         ("For programs", StoreStatus, {"store", "max_age_s", "is_fresh", "message"}),
     ],
 )

@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.pipelines.store_status import StoreStatus, chec
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store, TaskInstanceKey
 from airflow_provider_wacontacts.store.migrations import LATEST
-from airflow_provider_wacontacts.store.status import Feed, Newest, Selection
+from airflow_provider_wacontacts.store.status import AccountStatus, Newest, Selection
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -172,7 +172,7 @@ def test_statements_are_queries_and_nothing_else(store, statements):
 
 def feed(account, reached_at):
     newest = reached_at and Newest("", None, None, reached_at, reached_at, reached_at, None, 0, 0, 0, None, None, None)
-    return Feed("turn", account, newest)
+    return AccountStatus("turn", account, newest)
 
 
 def of(*feeds):

@@ -118,12 +118,12 @@ def test_an_attempt_without_heartbeats_is_lost_unless_it_is_deferred(
 
 @pytest.fixture
 def feeds_of():
-    from airflow_provider_wacontacts.store.status import Selection, read_feeds
+    from airflow_provider_wacontacts.store.status import Selection, read_accounts
 
     def read(landing):
         context = landing.store.context
         with context.read() as db:
-            return read_feeds(db, Selection(), now=context.now(), late_after=context.late_after)
+            return read_accounts(db, Selection(), now=context.now(), late_after=context.late_after)
 
     return read
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.status import Selection, read_feeds, read_watermarks
+from airflow_provider_wacontacts.store.status import Selection, read_accounts, read_watermarks
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def feeds_in():
         context, selection = landing.store.context, Selection(frozenset(sources), frozenset(accounts))
         options = {"now": context.now(), "late_after": context.late_after} | changes
         with context.transactions.read() as connection:
-            return read_feeds(Database(connection, context.tables), selection, **options)
+            return read_accounts(Database(connection, context.tables), selection, **options)
 
     return read
 

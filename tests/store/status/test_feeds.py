@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_wacontacts.records.record import Reject
 from airflow_provider_wacontacts.records.windows import Window
-from airflow_provider_wacontacts.store.status import Feed, Rejected, Unfinished
+from airflow_provider_wacontacts.store.status import AccountStatus, Rejected, Unfinished
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -116,7 +116,7 @@ def test_an_account_without_a_complete_sync_has_no_newest(landing, pull, feeds_i
     pull(0, 1, state=None)
 
     assert feeds_in(landing) == [
-        Feed(
+        AccountStatus(
             "turn",
             "main",
             extractions={"running": 1},

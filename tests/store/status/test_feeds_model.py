@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
 from airflow_provider_wacontacts.store.coverage import gaps_between, lossy_among
 from airflow_provider_wacontacts.store.database import Database
-from airflow_provider_wacontacts.store.status import Selection, read_feeds
+from airflow_provider_wacontacts.store.status import Selection, read_accounts
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -102,7 +102,7 @@ def test_gaps_and_lossy_intervals_equal_those_of_the_hours(store_engine):
         connection.execute(insert(store.context.tables.extraction), rows)
 
     with store.context.transactions.read() as connection:
-        feeds = read_feeds(
+        feeds = read_accounts(
             Database(connection, store.context.tables),
             Selection(),
             now=store.context.now(),

@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.store.checks.model import CheckInput, CheckResu
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.identities import SenderIdentities
-from airflow_provider_wacontacts.store.status import Rejected, Selection, Sender, read_senders
+from airflow_provider_wacontacts.store.status import Rejected, Selection, SenderStatus, read_senders
 from tests.identity_changes import record_changes
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_a_senders_checks_numbers_and_budget_are_counted(office):
     check.start_waiting(NOON + HOUR)
 
     assert office.read() == [
-        Sender(
+        SenderStatus(
             "+41",
             spent=2,
             open_checks=1,
