@@ -204,10 +204,10 @@ class StoreHook(DbApiHook):
 
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]
         """Connect, and describe the server, the schema, its version and the user's privileges."""
-        from airflow_provider_wacontacts.store.access import check_access
+        from airflow_provider_wacontacts.store.access import describe_access
 
         try:
-            return True, check_access(create_store(self._store).context)
+            return True, describe_access(create_store(self._store).context)
         except WaContactsError as error:
             return False, add_help(error)
 

@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.migrations import LATEST
 from airflow_provider_wacontacts.store.schema import REMEDY, version_of
 
-__all__ = ["check_access"]
+__all__ = ["describe_access"]
 
 #: Tables on which this user lacks the privileges of a worker.
 LACKING = """
@@ -28,7 +28,7 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = :schema)
 """
 
 
-def check_access(context: StoreContext) -> str:
+def describe_access(context: StoreContext) -> str:
     """
     Connect, and describe the server, the version of the tables, and the user's privileges. It changes nothing.
 

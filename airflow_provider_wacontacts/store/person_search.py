@@ -187,9 +187,9 @@ class Limit(NamedTuple):
 
     at_most: int | None = None
 
-    def check(self, given: int, found: int) -> None:
+    def require(self, given: int, found: int) -> None:
         """
-        Check the number of identifiers found.
+        Require that no more identifiers were found than the limit allows.
 
         :raises ConfigError: there are too many. The message holds counts only.
         """
@@ -227,7 +227,7 @@ class PersonSearch:
         while new:
             rows = self._rows_stating(new)
             new = self._unknown(known, (identifier for row in rows for identifier in stated_identifiers(row)))
-            limit.check(people, len(known))
+            limit.require(people, len(known))
         return set(known.values())
 
     def existing(self, identifiers: Collection[Identifier]) -> set[Identifier]:

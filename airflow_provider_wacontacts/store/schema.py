@@ -1,4 +1,4 @@
-"""Create, upgrade and check the store's tables and views."""
+"""Create, upgrade and verify the store's tables and views."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_wacontacts.store.pseudonym_keys import require_same_secret
 from airflow_provider_wacontacts.store.tables import Tables
 from airflow_provider_wacontacts.store.transactions import FILE_MODE, Transactions
 
-__all__ = ["check", "prepare", "upgrade", "version_of"]
+__all__ = ["ensure_version", "prepare", "upgrade", "version_of"]
 
 REMEDY = "run `wacontacts store upgrade` as a role that may create tables there"
 
@@ -56,7 +56,7 @@ def upgrade(engine: Engine, table_schema: str | None = None, file_mode: int = FI
     :raises ConfigError: the tables have a newer or unreleased version, or may not be created.
     :raises LandingError: the database failed.
     """
-    found = check(
+    found = ensure_version(
         Transactions(engine, file_mode, table_schema=table_schema),
         Tables(engine.dialect, table_schema),
         auto_upgrade=True,
@@ -72,7 +72,7 @@ def prepare(context: StoreContext) -> None:
         with another secret.
     :raises LandingError: the database failed.
     """
-    check(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
+    ensure_version(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
     with context.read() as db:
         context.suppressions.cached(db.connection)
         require_same_secret(db)
@@ -88,9 +88,9 @@ def version_of(transactions: Transactions, tables: Tables) -> int:
     return _find(transactions, tables).version
 
 
-def check(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
+def ensure_version(transactions: Transactions, tables: Tables, *, auto_upgrade: bool) -> int:
     """
-    Check that the tables have this package's version, with one query if they do.
+    Make sure that the tables have this package's version, with one query if they do.
 
     :param auto_upgrade: create or upgrade them if they do not.
     :returns: the version that was found; 0 if there were no tables.
