@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.files.iceberg.errors import ConflictError
 from airflow_provider_wacontacts.files.iceberg.table import AppendedExtraction, ContactTable
 from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.pipelines.iceberg_snapshot import SnapshotChanges, is_refused, snapshot_changes
+from airflow_provider_wacontacts.pipelines.iceberg_snapshot import SnapshotChanges, skip_reason, snapshot_changes
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
 from airflow_provider_wacontacts.store.completeness import ShrinkGuard
 
@@ -129,9 +129,9 @@ def _append_window(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable
 
 
 def _append_snapshot(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
-    refusal = is_refused(table, prefix.manifest)
-    if refusal is not None:
-        return KNOWN if refusal == "known" else REFUSED
+    reason = skip_reason(table, prefix.manifest)
+    if reason is not None:
+        return KNOWN if reason == "known" else REFUSED
     changes: SnapshotChanges = snapshot_changes(table, prefix, spec.guard, spec.suppressed())
     rows = table.append(_extraction(prefix), changes.records, changes.properties)
     return AppendSummary(prefixes=1, appended=1, rows=rows, gone=changes.gone, back=changes.back)

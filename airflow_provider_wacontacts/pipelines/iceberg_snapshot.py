@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.store.completeness import (
     incomplete_reason,
 )
 
-__all__ = ["SnapshotChanges", "is_refused", "snapshot_changes"]
+__all__ = ["SnapshotChanges", "skip_reason", "snapshot_changes"]
 
 GROUP = "@g.us"
 #: Snapshots kept in an account's property, in addition to the last complete ones.
@@ -79,8 +79,12 @@ class SnapshotChanges(NamedTuple):
     back: int
 
 
-def is_refused(table: ContactTable, manifest: Manifest) -> str | None:
-    """Return ``known`` if the table has a snapshot, ``older`` if it has a newer one of the same types of contacts."""
+def skip_reason(table: ContactTable, manifest: Manifest) -> str | None:
+    """
+    Return why a snapshot is not appended; ``None`` to append it.
+
+    It is ``known`` if the table has it, ``older`` if the table has a newer one of the same types of contacts.
+    """
     past = _past(table, manifest.account)
     if any(each.extraction_id == manifest.extraction_id for each in past):
         return "known"

@@ -210,7 +210,7 @@ class IdentityRun:
         try:
             latest = self.api.get_identity(identity.wa_id)
         except UnknownUserError:
-            self.identities.unknown(identity.identity_id)
+            self.identities.record_unknown(identity.identity_id)
             return None
         known = identity if identity.identity_id else None
         return self.identities.record_latest(identity.wa_id, latest, instead_of=known)
@@ -233,7 +233,7 @@ class IdentityRun:
             self.api.acknowledge_identity(latest.wa_id, latest.hash)
         except RejectedError as error:
             return self._explain_rejection(latest, error)
-        self.identities.acknowledged(latest.identity_id)
+        self.identities.record_acknowledged(latest.identity_id)
         return "acknowledged", latest
 
     def _explain_rejection(self, identity: StoredIdentity, error: RejectedError) -> tuple[str, StoredIdentity | None]:

@@ -74,8 +74,8 @@ WHERE c.change_id > :after AND c.change_kind = 'pending' AND i.sender = :sender 
 ORDER BY c.change_id LIMIT :limit
 """
 NEWEST_CHANGE = "SELECT coalesce(max(change_id), 0) FROM {at}wacontacts_identity_change_log"
-ACKNOWLEDGED = "UPDATE {at}wacontacts_identity SET acknowledged = true WHERE identity_id = :identity_id"
-UNKNOWN = "UPDATE {at}wacontacts_identity SET unknown_at = :now WHERE identity_id = :identity_id"
+RECORD_ACKNOWLEDGED = "UPDATE {at}wacontacts_identity SET acknowledged = true WHERE identity_id = :identity_id"
+RECORD_UNKNOWN = "UPDATE {at}wacontacts_identity SET unknown_at = :now WHERE identity_id = :identity_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class SenderIdentities:
         latest = {row.wa_id: _stored(row) for row in rows}
         return [latest.get(wa_id) or StoredIdentity(NOT_STORED, wa_id, "", acknowledged=False) for wa_id in wanted]
 
-    def acknowledged(self, identity_id: int) -> None:
+    def record_acknowledged(self, identity_id: int) -> None:
         """
         Store that an identity is acknowledged.
 
@@ -247,18 +247,22 @@ class SenderIdentities:
 
         def work(db: Database) -> None:
             rows = db.execute(BY_ID, sender=self.sender, identity_ids=[identity_id]).all()
-            db.execute(ACKNOWLEDGED, identity_id=identity_id)
+            db.execute(RECORD_ACKNOWLEDGED, identity_id=identity_id)
             self.log(db, {row.wa_id for row in rows})
 
         self.context.run(work)
 
-    def unknown(self, identity_id: int) -> None:
+    def record_unknown(self, identity_id: int) -> None:
         """
         Store that the API does not know the user: other pending users are processed first.
 
         :raises LandingError: the database failed.
         """
-        self.context.run(lambda db: db.execute(UNKNOWN, identity_id=identity_id, now=self.context.now(db.connection)))
+
+        def work(db: Database) -> None:
+            db.execute(RECORD_UNKNOWN, identity_id=identity_id, now=self.context.now(db.connection))
+
+        self.context.run(work)
 
 
 def newest_change(context: StoreContext) -> int:

@@ -49,7 +49,7 @@ def test_an_acknowledged_identity_is_logged_once_and_is_pending_again_if_the_api
     record_changes(identities, [changed("A", 1)])
     (pending,) = identities.pending(1)
     for _ in range(2):
-        identities.acknowledged(pending.identity_id)
+        identities.record_acknowledged(pending.identity_id)
     identities.record_latest(ANNA, Identity("A", MONDAY + DAY, acknowledged=False))
     assert landing.rows(LOG) == [("pending", "A"), ("acknowledged", "A"), ("pending", "A")]
 
@@ -89,7 +89,7 @@ def work(landing, seed):
         if pending := identities.pending(2):
             one, day = chance.choice(pending), chance.randrange(MOMENTS)
             if chance.random() < 0.5:
-                identities.acknowledged(one.identity_id)
+                identities.record_acknowledged(one.identity_id)
             else:
                 latest = Identity(str(day), MONDAY + day * DAY, acknowledged=chance.random() < 0.5)
                 identities.record_latest(one.wa_id, latest, instead_of=one)

@@ -124,7 +124,7 @@ def test_only_pending_identities_of_the_sender_fire(changes: Changes) -> None:
     changes.record(1, 2)
     changes.record(3, sender=OTHER)
     acknowledged, pending = changes.ids()
-    changes.of(SENDER).acknowledged(acknowledged)
+    changes.of(SENDER).record_acknowledged(acknowledged)
 
     assert watch(State(), 1) == [[pending]]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.checks.sender import UNKNOWN, read_check_id
+from airflow_provider_wacontacts.store.checks.sender import UNKNOWN_CHECK, read_check_id
 from airflow_provider_wacontacts.store.context import StoreContext
 
 __all__ = ["COLUMNS", "ResultRow", "TargetRow", "read_result_rows"]
@@ -63,7 +63,7 @@ def read_result_rows(context: StoreContext, check_id: str) -> Iterator[ResultRow
     own: dict[str, Any] = {"check_id": read_check_id(check_id)}
     with context.read() as db:
         if db.execute(STATE, **own).first() is None:
-            raise ConfigError(UNKNOWN)
+            raise ConfigError(UNKNOWN_CHECK)
         ordinals = array("q", (ordinal for (ordinal,) in db.execute(ORDINALS, **own)))
     for first in range(0, len(ordinals), BATCH_SIZE):
         batch = ordinals[first : first + BATCH_SIZE].tolist()

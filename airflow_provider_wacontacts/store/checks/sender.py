@@ -30,7 +30,7 @@ from airflow_provider_wacontacts.store.identifier_changes import store_identifie
 from airflow_provider_wacontacts.store.identities import SenderIdentities
 from airflow_provider_wacontacts.store.ledger import LOST, LOST_AFTER
 
-__all__ = ["UNKNOWN", "SenderChecks", "read_check_id"]
+__all__ = ["UNKNOWN_CHECK", "SenderChecks", "read_check_id"]
 
 UNFINISHED = """
 SELECT check_id, filled_at IS NOT NULL AND coalesce(deferred_until, opened_at) > :resumable_after AS is_resumable
@@ -72,7 +72,7 @@ WHERE check_id = :check_id
 """
 TIMES = ("created_at", "filled_at", "fresh_after")
 IDS = ("check_id",)
-UNKNOWN = "check_id names no check of this store. Set store_conn_id to the store that the check was made in."
+UNKNOWN_CHECK = "check_id names no check of this store. Set store_conn_id to the store that the check was made in."
 BATCH_SIZE = 1_000
 STALE = """
 SELECT number, number_id, coalesce(checked_at, answered_at) AS aged_at FROM {at}wacontacts_number
@@ -274,7 +274,7 @@ class SenderChecks:
     def _row(self, db: Database, check_id: str) -> CheckRow:
         row = db.execute(ROW, times=TIMES, ids=IDS, check_id=check_id).first()
         if row is None:
-            raise ConfigError(UNKNOWN)
+            raise ConfigError(UNKNOWN_CHECK)
         if row.sender != self.sender:
             raise ConfigError(
                 "check_id names a check of another sender than the connection's. Set the connection that made it."
@@ -291,7 +291,7 @@ def read_check_id(check_id: str) -> str:
     try:
         return UUID(check_id).hex
     except ValueError:
-        raise ConfigError(UNKNOWN) from None
+        raise ConfigError(UNKNOWN_CHECK) from None
 
 
 def _batches(numbers: Iterable[str]) -> Iterator[list[str]]:

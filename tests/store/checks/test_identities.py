@@ -110,7 +110,7 @@ def test_an_acknowledged_latest_identity_is_not_pending(identities):
     record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B")])
     (pending,) = identities.pending(10)
 
-    identities.acknowledged(pending.identity_id)
+    identities.record_acknowledged(pending.identity_id)
     record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B")])
 
     assert identities.pending(10) == []
@@ -221,7 +221,7 @@ def test_unknown_users_come_last(identities):
     record_changes(identities, [changed("A", at=NOW - MINUTE), changed("B", BERT)])
     gone, _ = identities.pending(10)
 
-    identities.unknown(gone.identity_id)
+    identities.record_unknown(gone.identity_id)
 
     assert hashes(identities.pending(10)) == ["B", "A"]
     identities.record_latest(ANNA, Identity("A", NOW - MINUTE, acknowledged=False), instead_of=gone)

@@ -107,7 +107,7 @@ def test_a_user_is_pending_once_until_the_latest_change_is_acknowledged(office):
         kept, [IdentityChange("1", "a", NOON), IdentityChange("1", "b", NOON + HOUR), IdentityChange("2", "c", NOON)]
     )
     record_changes(SenderIdentities(office.store.context, "+42"), [IdentityChange("1", "a", NOON)])
-    kept.acknowledged(next(one.identity_id for one in kept.pending(9) if one.wa_id == "2"))
+    kept.record_acknowledged(next(one.identity_id for one in kept.pending(9) if one.wa_id == "2"))
 
     assert [(sender.sender, sender.pending_identities) for sender in office.read()] == [("+41", 1), ("+42", 1)]
 
