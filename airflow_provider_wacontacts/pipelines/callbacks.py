@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from typing import TypeAlias
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
@@ -17,6 +16,7 @@ from airflow_provider_wacontacts.clients.whatsapp_business import (
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
 from airflow_provider_wacontacts.pipelines.check_results import to_number_result
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -132,8 +132,9 @@ def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: 
     """
     checks = SenderChecks(store.context, sender)
     identities, identifiers = delivery.identities, delivery.identifier_changes
-    for batch in _in_batches(delivery.results):
-        received = CheckResults(batch, received_at, received_at, delivery.client_version)
+    # A delivery without results may have changes.
+    for batch in batched(delivery.results.items(), BATCH_SIZE) if delivery.results else ([],):
+        received = CheckResults(dict(batch), received_at, received_at, delivery.client_version)
         checks.record_delivered(received, verified=verified, identities=identities, identifiers=identifiers)
         identities, identifiers = (), ()
 
@@ -161,14 +162,6 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
         if number not in results or is_resolved(entry.status):
             results[number] = to_number_result(entry)
     return results, invalid
-
-
-def _in_batches(results: Results) -> Iterator[Results]:
-    """Yield at least one batch, which may be empty."""
-    items = iter(results.items())
-    yield dict(islice(items, BATCH_SIZE))
-    while batch := dict(islice(items, BATCH_SIZE)):
-        yield batch
 
 
 def _is_plausible(change: IdentityChange) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.checks.model import CheckInput
 from airflow_provider_wacontacts.store.checks.preview import NumberCounts, count_numbers
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
@@ -73,8 +74,7 @@ def preview_check(
             asks[row.number] = asks.get(row.number, True) and row.opted_in is not False
     numbers = [number for number, is_asked in asks.items() if is_asked]
     options: dict[str, Any] = {"fresh_after": fresh_after, "force_check": force_check, "is_shareable": is_shareable}
-    batches = (numbers[first : first + BATCH_SIZE] for first in range(0, len(numbers), BATCH_SIZE))
-    counted = [count_numbers(checks.context, checks.sender, batch, **options) for batch in batches]
+    counted = [count_numbers(checks.context, checks.sender, batch, **options) for batch in batched(numbers, BATCH_SIZE)]
     total = NumberCounts(*map(sum, zip(*counted, strict=True))) if counted else NumberCounts()
     opted_out = len(asks) - len(numbers)
     left = checks.budget_left()

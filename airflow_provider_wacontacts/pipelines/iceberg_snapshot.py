@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.files import CompletePrefix, Manifest
 from airflow_provider_wacontacts.files.iceberg.table import ContactTable
 from airflow_provider_wacontacts.files.reader import read_prefix, read_rejects
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.green_api import SOURCE
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
 from airflow_provider_wacontacts.store.completeness import (
@@ -222,8 +223,8 @@ def _gone(table: ContactTable, manifest: Manifest, last: Mapping[str, _Version])
     columns = ("contact_id", "updated_at", "row_hash", "payload", "wa_id", "lid", "user_id", "repaired")
     ids, gone = sorted(last), {}
     account = EqualTo("source", SOURCE), EqualTo("account", manifest.account)
-    for start in range(0, len(ids), SCAN_IDS):
-        for row in table.scan(columns, *account, In("contact_id", ids[start : start + SCAN_IDS])):
+    for batch in batched(ids, SCAN_IDS):
+        for row in table.scan(columns, *account, In("contact_id", batch)):
             if (row["updated_at"], row["row_hash"]) == last[row["contact_id"]][:2]:
                 given: dict[str, Any] = row | {"payload": row["payload"].encode(), "updated_at": manifest.extracted_at}
                 gone[row["contact_id"]] = Record(**given, state="gone")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath
 from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix, read_rejects
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
@@ -113,7 +113,8 @@ def _load_window(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> Extr
     with recorded(extraction):
         records, rejects = read_prefix(prefix), list(read_rejects(prefix))
         pages, size = manifest.pages, manifest.bytes
-        while (batch := list(islice(records, BATCH_ROWS))) or pages:
+        batches = batched(records, BATCH_ROWS)
+        while (batch := next(batches, [])) or pages:
             extraction.land(
                 batch,
                 rejects,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.checks.model import PAST_BUDGET, REUSABLE
 from airflow_provider_wacontacts.store.checks.result_rows import COLUMNS, ResultRow, TargetRow
 
@@ -110,8 +111,7 @@ def write_check_results(
 
 def _chunks(groups: Iterable[tuple[bool, _Group]]) -> Iterator[tuple[bool, list[_Group]]]:
     for of_contact, of_kind in groupby(groups, lambda group: group[0]):
-        some = (group for _, group in of_kind)
-        while chunk := list(islice(some, CHUNK_SIZE)):
+        for chunk in batched((group for _, group in of_kind), CHUNK_SIZE):
             yield of_contact, chunk
 
 

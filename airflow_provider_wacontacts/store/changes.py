@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.batches import Row
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.copy_rows import change_rows, copy_into
@@ -101,7 +101,7 @@ class Changes:
         refresh_contacts_of(Database(connection, context.tables), self._account_id, self._linking)
 
     def _insert_sqlite(self, connection: Connection, kind: str, version_ids: Iterable[int]) -> None:
-        for chunk in _chunks(version_ids):
+        for chunk in batched(version_ids, CHUNK):
             row = {"account_id": self._account_id, "change_kind": kind, "version_ids": json.dumps(chunk)}
             connection.execute(text(INSERT_SQLITE), row)
 
@@ -123,9 +123,3 @@ def log_erased_identities(db: Database, locks: Locks, identity_ids: Iterable[int
     given = db.given(identity_id="bigint")
     rows = [{"identity_id": identity_id} for identity_id in identity_ids]
     db.execute(LOG_ERASED_IDENTITIES.replace("{given}", given), rows=rows)
-
-
-def _chunks(version_ids: Iterable[int]) -> Iterator[list[int]]:
-    left = iter(version_ids)
-    while chunk := list(islice(left, CHUNK)):
-        yield chunk

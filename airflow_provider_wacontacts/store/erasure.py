@@ -13,15 +13,15 @@ After a kill, run it again: it continues the erasure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Contact, Named
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.changes import Changes, log_erased_identities
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext
@@ -40,7 +40,6 @@ from airflow_provider_wacontacts.store.person_search import (
 
 __all__ = ["LINKED_EACH", "ErasedRows", "erase", "erase_named", "erase_suppressed", "erase_unlisted", "find"]
 
-K = TypeVar("K")
 
 #: Rows, or contacts, deleted in one transaction.
 CHUNK = 500
@@ -247,27 +246,29 @@ def _add_hashes(
 
 def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:
     """Delete rows in small transactions. Rows that were deleted meanwhile are not counted."""
-    contacts = [_delete_contacts(context, chunk) for chunk in _chunks(found.contacts)]
+    contacts = [_delete_contacts(context, chunk) for chunk in batched(found.contacts, CHUNK)]
     keyed = _in_chunks(context, CLEAR_KEYS, _result_keys(found.keyed), check_id="uuid", ordinal="bigint")
     erased = ErasedRows(
         contacts=sum(contact for contact, _ in contacts),
         versions=sum(versions for _, versions in contacts),
-        numbers=sum(context.run_yielding(partial(_delete_numbers, context, ids)) for ids in _chunks(found.numbers)),
-        results=keyed + sum(_delete_results(context, chunk) for chunk in _chunks(found.results)),
+        numbers=sum(
+            context.run_yielding(partial(_delete_numbers, context, ids)) for ids in batched(found.numbers, CHUNK)
+        ),
+        results=keyed + sum(_delete_results(context, chunk) for chunk in batched(found.results, CHUNK)),
         identities=sum(
-            context.run_yielding(partial(_delete_identities, context, ids)) for ids in _chunks(found.identities)
+            context.run_yielding(partial(_delete_identities, context, ids)) for ids in batched(found.identities, CHUNK)
         ),
         rejects=_by_id(context, DELETE_REJECTS, found.rejects),
     )
     # Last: an earlier refresh could copy them again.
-    for person_keys in _chunks(found.people):
+    for person_keys in batched(found.people, CHUNK):
         context.run_yielding(partial(copy_people_again, context, person_keys))
     return erased
 
 
 def _delete_changes(context: StoreContext, identifiers: Collection[Identifier]) -> None:
     """Delete the identifier changes that callbacks reported."""
-    for chunk in _chunks(sorted(identifiers)):
+    for chunk in batched(sorted(identifiers), CHUNK):
         context.run_yielding(partial(_delete_changes_of, chunk))
 
 
@@ -325,14 +326,8 @@ def _result_keys(results: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
 
 
 def _in_chunks(context: StoreContext, sql: str, rows: Sequence[dict[str, Any]], **types: str) -> int:
-    return sum(context.run_yielding(partial(_execute, sql, chunk, types)) for chunk in _chunks(rows))
+    return sum(context.run_yielding(partial(_execute, sql, chunk, types)) for chunk in batched(rows, CHUNK))
 
 
 def _execute(sql: str, rows: Sequence[dict[str, Any]], types: Mapping[str, str], db: Database) -> int:
     return db.execute(sql.replace("{given}", db.given(**types)), rows=rows).rowcount if rows else 0
-
-
-def _chunks(rows: Iterable[K]) -> Iterator[list[K]]:
-    left = iter(rows)
-    while chunk := list(islice(left, CHUNK)):
-        yield chunk

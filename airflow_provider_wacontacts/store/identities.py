@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.changes import log_identities
@@ -19,7 +20,7 @@ from airflow_provider_wacontacts.store.rules import IS_PENDING
 
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending", "newest_change"]
 
-T = TypeVar("T")
+BATCH_SIZE = 1_000
 LARGEST_ID = 2**63 - 1
 #: The ``identity_id`` of an identity that the store does not have.
 NOT_STORED = 0
@@ -197,8 +198,8 @@ class SenderIdentities:
         with self.context.read() as db:
             rows = [
                 row
-                for batch in _batches(possible)
-                for row in db.execute(BY_ID, sender=self.sender, identity_ids=list(batch)).all()
+                for batch in batched(possible, BATCH_SIZE)
+                for row in db.execute(BY_ID, sender=self.sender, identity_ids=batch).all()
             ]
         found = {row.identity_id: _stored(row) for row in rows}
         if len(found) < len(wanted):
@@ -217,8 +218,8 @@ class SenderIdentities:
         with self.context.read() as db:
             rows = [
                 row
-                for batch in _batches(numbers)
-                for row in db.execute(WA_IDS, sender=self.sender, numbers=list(batch)).all()
+                for batch in batched(numbers, BATCH_SIZE)
+                for row in db.execute(WA_IDS, sender=self.sender, numbers=batch).all()
             ]
         return {row.number: row.wa_id for row in rows}
 
@@ -232,8 +233,8 @@ class SenderIdentities:
         with self.context.read() as db:
             rows = [
                 row
-                for batch in _batches(wanted)
-                for row in db.execute(BY_USER, sender=self.sender, wa_ids=list(batch)).all()
+                for batch in batched(wanted, BATCH_SIZE)
+                for row in db.execute(BY_USER, sender=self.sender, wa_ids=batch).all()
             ]
         latest = {row.wa_id: _stored(row) for row in rows}
         return [latest.get(wa_id) or StoredIdentity(NOT_STORED, wa_id, "", acknowledged=False) for wa_id in wanted]
@@ -288,10 +289,6 @@ def _distinct(changes: Iterable[IdentityChange]) -> list[IdentityChange]:
         if change.at is not None and (before.at is None or change.at < before.at):
             found[change.wa_id, change.hash] = change
     return list(found.values())
-
-
-def _batches(given: Sequence[T], size: int = 1_000) -> Iterator[Sequence[T]]:
-    return (given[first : first + size] for first in range(0, len(given), size))
 
 
 def _stored(row: Any) -> StoredIdentity:

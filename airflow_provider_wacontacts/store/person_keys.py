@@ -15,10 +15,9 @@ person keys.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Sequence
 
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.locks import Locks
 
@@ -34,7 +33,6 @@ __all__ = [
 #: The kinds of identifiers by which a WhatsApp ID is looked up, the more stable first.
 LINKING_KINDS = ("user_id", "lid")
 CHUNK = 500
-ElementT = TypeVar("ElementT")
 ADD_NUMBERS = """
 INSERT INTO {at}wacontacts_number (sender, number, number_key, person_key)
 SELECT CAST(:sender AS text), given.number, given.number_key, given.number_key FROM {given} WHERE true
@@ -145,7 +143,7 @@ def refresh_person_keys(
 def refresh_contacts_of(db: Database, account_id: int, version_ids: Sequence[int]) -> None:
     """Update the person keys that new versions of contacts affect, while the lock of the change log is held."""
     sql = IDS_OF_VERSIONS.replace("{given}", db.given(version_id="bigint"))
-    for chunk in _chunks(version_ids):
+    for chunk in batched(version_ids, CHUNK):
         rows = [{"version_id": version_id} for version_id in chunk]
         found = db.execute(sql, rows=rows, account_id=account_id).all()
         for kind in LINKING_KINDS:
@@ -157,11 +155,5 @@ def _refresh_contacts(kind: str) -> str:
 
 
 def _refresh(db: Database, sql: str, keys: Iterable[str]) -> None:
-    for chunk in _chunks(sorted(keys)):
+    for chunk in batched(sorted(keys), CHUNK):
         db.execute(sql.replace("{given}", db.given(key="text")), rows=[{"key": key} for key in chunk])
-
-
-def _chunks(elements: Iterable[ElementT]) -> Iterator[list[ElementT]]:
-    left = iter(elements)
-    while chunk := list(islice(left, CHUNK)):
-        yield chunk

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_wacontacts.exceptions import ConfigError
@@ -18,6 +17,7 @@ from airflow_provider_wacontacts.identifiers.mentions import Mentions, identifie
 from airflow_provider_wacontacts.identifiers.pseudonyms import is_pseudonym, pseudonymize
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.directory_copy import PEOPLE, PEOPLE_OF_CONTACTS
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers
@@ -379,9 +379,8 @@ def _contacts_named(db: Database, named: Iterable[Contact]) -> set[FoundContact]
 
 def rows_by_keys(db: Database, sql: str, given: Iterable[dict[str, Any]], **types: str) -> list[Any]:
     """Select rows by keys, in chunks."""
-    left = iter(given)
     found: list[Any] = []
-    while chunk := list(islice(left, CHUNK)):
+    for chunk in batched(given, CHUNK):
         found += db.execute(sql.replace("{given}", db.given(**types)), rows=chunk).all()
     return found
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, LEAST_AGE
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
@@ -193,7 +194,7 @@ class _Purge:
             with self._context.read() as db:
                 rows = db.execute(sql, after=after, size=PAGE, before=self._before, **given).all()
             old = [row.row_id for row in rows if row.is_old]
-            yield from (old[start : start + CHUNK] for start in range(0, len(old), CHUNK))
+            yield from batched(old, CHUNK)
             if len(rows) < PAGE:
                 return
             after = rows[-1].row_id

@@ -9,9 +9,8 @@ database finds which contacts are known and which are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
@@ -19,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ledger
@@ -207,7 +207,7 @@ class _Landing:
         kept = self._erased.remove_suppressed_rejects(rejects)
         self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
-        for batch in _batches(records):
+        for batch in batched(records, BATCH_ROWS):
             if others := self._without_erased(batch):
                 sums = sums.plus(self._land_batch(others, self._first + sums.rows + sums.rejected))
         self.rows.mark_seen(unkept)
@@ -297,9 +297,3 @@ def _expect_past(newest: datetime, now: datetime) -> None:
             " are refused until then. Correct the clocks, remove the account with `wacontacts store forget-account`,"
             " and sync it again."
         )
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    left = iter(records)
-    while batch := list(islice(left, BATCH_ROWS)):
-        yield batch

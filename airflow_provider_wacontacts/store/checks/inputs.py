@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.checks.model import NO_OPT_IN, OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import add_numbers
 
-__all__ = ["add", "batches", "close", "reuse_of_other_senders"]
+__all__ = ["BATCH_SIZE", "add", "close", "reuse_of_other_senders"]
 
 ERASED = "erased"
 ADD_ROWS = """
@@ -76,13 +76,6 @@ WHERE r.check_id = :check_id AND r.status IS NULL AND EXISTS (
 CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now WHERE check_id = :check_id"
 
 
-def batches(inputs: Iterable[CheckInput]) -> Iterator[list[CheckInput]]:
-    """Group inputs into batches of a few thousand."""
-    source = iter(inputs)
-    while batch := list(islice(source, BATCH_SIZE)):
-        yield batch
-
-
 def add(
     db: Database, sender: str, check_id: str, inputs: Sequence[CheckInput], *, first: int, erased: SuppressionList
 ) -> list[str]:
@@ -111,8 +104,7 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
     found = db.execute(OPTED_OUT_NUMBERS, check_id=check_id, reasons=reasons).all()
     for reason in reasons:
         numbers = [row.number_id for row in found if row.reason == reason]
-        for first in range(0, len(numbers), BATCH_SIZE):
-            batch = numbers[first : first + BATCH_SIZE]
+        for batch in batched(numbers, BATCH_SIZE):
             db.execute(OPT_OUT, check_id=check_id, number_ids=batch, reason=reason)
     if fresh_after is not None:
         db.execute(REUSE, check_id=check_id, fresh_after=fresh_after, reusable=REUSABLE)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Named
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
 from airflow_provider_wacontacts.store.checks.budget import refund, utc_day
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest
@@ -133,7 +134,7 @@ class Check:
         :raises LandingError: the database failed.
         """
         context, first = self._context, 0
-        for batch in inputs.batches(given):
+        for batch in batched(given, inputs.BATCH_SIZE):
             self._add(first, batch)
             first += len(batch)
         fresh_after = None if self._row.force_check else self._row.fresh_after

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.store.checks.sender import UNKNOWN_CHECK, read_check_id
 from airflow_provider_wacontacts.store.context import StoreContext
 
@@ -65,8 +66,7 @@ def read_result_rows(context: StoreContext, check_id: str) -> Iterator[ResultRow
         if db.execute(STATE, **own).first() is None:
             raise ConfigError(UNKNOWN_CHECK)
         ordinals = array("q", (ordinal for (ordinal,) in db.execute(ORDINALS, **own)))
-    for first in range(0, len(ordinals), BATCH_SIZE):
-        batch = ordinals[first : first + BATCH_SIZE].tolist()
+    for batch in batched(ordinals, BATCH_SIZE):
         with context.read() as db:
             rows = {row.ordinal: row for row in db.execute(ROWS, ordinals=batch, **own)}
         yield from (ResultRow._make(rows[ordinal][1:]) for ordinal in batch if ordinal in rows)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Named
+from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
@@ -234,7 +234,7 @@ class SenderChecks:
                 return [row.number for row in db.execute(sql, limit=limit, opted_out=(OPTED_OUT, NO_OPT_IN), **own)]
             found = {
                 (row.aged_at, row.number_id, row.number)
-                for numbers in _batches(wanted)
+                for numbers in batched(wanted, BATCH_SIZE)
                 for row in db.execute(STALE + AMONG, times=("aged_at",), numbers=numbers, **own).all()
             }
         return [number for _, _, number in heapq.nsmallest(limit, found)]
@@ -292,9 +292,3 @@ def read_check_id(check_id: str) -> str:
         return UUID(check_id).hex
     except ValueError:
         raise ConfigError(UNKNOWN_CHECK) from None
-
-
-def _batches(numbers: Iterable[str]) -> Iterator[list[str]]:
-    source = iter(numbers)
-    while batch := list(islice(source, BATCH_SIZE)):
-        yield batch
