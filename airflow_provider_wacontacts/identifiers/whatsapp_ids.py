@@ -8,7 +8,16 @@ from typing import NamedTuple
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.pseudonyms import PSEUDONYM_PATTERN
 
-__all__ = ["IdsByKind", "group_creator", "ids_by_kind", "read_group", "read_lid", "read_user_id", "read_wa_id"]
+__all__ = [
+    "GROUP_DOMAIN",
+    "IdsByKind",
+    "group_creator",
+    "ids_by_kind",
+    "read_group",
+    "read_lid",
+    "read_user_id",
+    "read_wa_id",
+]
 
 #: The device of a message: part of the address, not of the identity.
 DEVICE = r"(?:[._][0-9]{1,3})?(?::[0-9]{1,5})?"
@@ -20,7 +29,8 @@ PATTERNS = {
 }
 COMPILED = {kind: re.compile(pattern, re.IGNORECASE | re.ASCII) for kind, pattern in PATTERNS.items()}
 ANY_KIND = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values()), re.IGNORECASE | re.ASCII)
-DOMAINS = {Kind.LID: "@lid", Kind.GROUP: "@g.us"}
+GROUP_DOMAIN = "@g.us"
+DOMAINS = {Kind.LID: "@lid", Kind.GROUP: GROUP_DOMAIN}
 #: Recognizes a WhatsApp ID in the usual spelling, ten times faster than :func:`read_wa_id`.
 is_plain_wa_id = re.compile(r"[1-9][0-9]{6,14}").fullmatch
 LARGEST_INTEGER = 10**15

@@ -18,6 +18,7 @@ from airflow_provider_wacontacts.files import CompletePrefix, Manifest
 from airflow_provider_wacontacts.files.iceberg.table import ContactTable
 from airflow_provider_wacontacts.files.reader import read_prefix, read_rejects
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
 from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.green_api import SOURCE
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
@@ -32,7 +33,6 @@ from airflow_provider_wacontacts.store.completeness import (
 
 __all__ = ["SnapshotChanges", "skip_reason", "snapshot_changes"]
 
-GROUP = "@g.us"
 #: Snapshots kept in an account's property, in addition to the last complete ones.
 KEPT_SNAPSHOTS = 20
 #: Number of contacts to read the last version of in one scan.
@@ -116,7 +116,7 @@ def snapshot_changes(
             rows.setdefault(record.contact_id, record)
     present = {contact_id for contact_id, known in versions.items() if known[-1].state == "present"}
     seen_ids = rows.keys() | (ids_in_rejects(rejects) & present)
-    groups = sum(name.endswith(GROUP) for name in (*seen_ids, *skipped))
+    groups = sum(name.endswith(GROUP_DOMAIN) for name in (*seen_ids, *skipped))
     seen = Seen.of(groups, len(seen_ids) + len(skipped) - groups, group=manifest.group)
     past = _past(table, manifest.account)
     earlier = _earlier(past, seen, guard.confirmations - 1)
@@ -199,7 +199,7 @@ def _kept(
     """Count the contacts of the last complete snapshot that are in this one."""
 
     def was_there(contact_id: str) -> bool:
-        moment = taken_at[0 if contact_id.endswith(GROUP) else 1]
+        moment = taken_at[0 if contact_id.endswith(GROUP_DOMAIN) else 1]
         before = [each for each in versions.get(contact_id, ()) if moment and each.updated_at <= moment]
         return bool(before) and before[-1].state == "present"
 
@@ -208,7 +208,7 @@ def _kept(
 
 def _can_be_missing(contact_id: str, *, group: bool | None) -> bool:
     """Return whether a contact can be missing. An ID without a type, for example a pseudonym, has neither type."""
-    is_group = contact_id.endswith(GROUP)
+    is_group = contact_id.endswith(GROUP_DOMAIN)
     return group is None or (is_group if group else not is_group and "@" in contact_id)
 
 

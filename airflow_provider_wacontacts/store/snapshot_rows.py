@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Boolean, LargeBinary, Text, bindparam, column
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import TextClause
 
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
 from airflow_provider_wacontacts.records.record import Record
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
@@ -18,7 +19,7 @@ from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
 __all__ = ["Known", "SnapshotRows", "version_to_land"]
 
-IS_GROUP = "substr(h.contact_id, length(h.contact_id) - 4) = '@g.us'"
+IS_GROUP = f"substr(h.contact_id, length(h.contact_id) - {len(GROUP_DOMAIN) - 1}) = '{GROUP_DOMAIN}'"
 #: The contacts that can be missing from a snapshot. An ID without a type, for example a pseudonym, has neither type.
 SCOPES = {None: "1 = 1", True: IS_GROUP, False: f"NOT {IS_GROUP} AND h.contact_id LIKE '%@%'"}
 

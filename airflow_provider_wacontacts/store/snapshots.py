@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named
+from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
 from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.windows import format_time
@@ -49,7 +50,6 @@ from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, versio
 __all__ = ["SnapshotExtraction"]
 
 BATCH_ROWS = 5_000
-GROUP = "@g.us"
 
 
 class _Sums(NamedTuple):
@@ -194,7 +194,7 @@ class _Landing:
     def seen(self) -> tuple[int, int]:
         """Count the groups, and the others, in the response, including skipped ones."""
         groups, others = self.rows.seen()
-        skipped_groups = sum(name.endswith(GROUP) for name in self._skipped)
+        skipped_groups = sum(name.endswith(GROUP_DOMAIN) for name in self._skipped)
         return groups + skipped_groups, others + len(self._skipped) - skipped_groups
 
     @property
