@@ -43,7 +43,7 @@ def prefix_asset(path: str, *, source: str | None = None, account: str | None = 
 
 
 def store_uri(store_conn_id: str, source: str | None = None, account: str | None = None) -> str:
-    """Return the URI of a store in assets and summaries: it contains the connection's id, and none of its fields."""
+    """Return the URI of a store in assets and summaries: it contains the connection's ID, and none of its fields."""
     return "/".join(["x-wacontacts-store:/", *_segments(store_conn_id, source, account)])
 
 

@@ -201,8 +201,8 @@ def validate_region(region: str) -> str:
     """
     normalized = region.strip().upper() if isinstance(region, str) else ""
     if normalized not in phonenumbers.SUPPORTED_REGIONS:
-        shown = f"region {region!r}" if normalized.isalpha() else "a region without letters"
-        raise ConfigError(f"{shown} is not known; it is two letters, such as IN or US")
+        shown = f"default_region {region!r}" if normalized.isalpha() else "default_region"
+        raise ConfigError(f"{shown} is unknown. Set it to the two letters of a country, for example IN.")
     return normalized
 
 

@@ -79,7 +79,7 @@ class Snapshot:
 
     @property
     def rejected_ids(self) -> frozenset[str]:
-        """Ids of contacts that exist at the source but cannot be stored; see :func:`~.rejects.ids_in_rejects`."""
+        """IDs of contacts that exist at the source but cannot be stored; see :func:`~.record.ids_in_rejects`."""
         return self.known_rejected_ids | ids_in_rejects(self.rejects)
 
     def selected(self, selection: FieldSelection) -> Snapshot:
