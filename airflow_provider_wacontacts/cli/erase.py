@@ -44,7 +44,7 @@ def add_erase(commands: Any) -> None:
     add_people_options(command, "files are rewritten")
     add = command.add_argument
     add("--dry-run", action="store_true", help="count what would be erased, and change nothing")
-    add("--ignore-unreadable", action="store_true", help="skip and count lines that are no identifier")
+    add("--ignore-unreadable", action="store_true", help="skip and count lines that are not identifiers")
     command.set_defaults(run=lambda options: _erase(command, options))
 
 
@@ -103,7 +103,7 @@ def people_on_stdin(*, ignore_unreadable: bool = False) -> People:
     """
     Read identifiers from standard input, one per line.
 
-    :raises ConfigError: a line is no identifier.
+    :raises ConfigError: a line is not an identifier.
     """
     from airflow_provider_wacontacts.pipelines.erasure import read_people
 

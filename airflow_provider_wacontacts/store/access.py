@@ -53,7 +53,7 @@ def _describe_missing_file(context: StoreContext) -> str:
     directory = Path(database.address.removeprefix("file:")).parent
     if not os.access(directory, os.W_OK):
         raise ConfigError(
-            f"{database.name} leads to the file {database.address}, whose directory is missing or may not be written."
+            f"{database.name} points to the file {database.address}, whose directory is missing or may not be written."
             " Create the directory, or correct the path."
         )
     return f"SQLite file: it does not exist yet, and {_describe_version(context, 0)}."

@@ -120,7 +120,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, ErrorClass, str]] = (
     (
         "invalid response to ssl|expected authentication|expected ssl",
         ConfigError,
-        "leads to {address}, where another program than PostgreSQL responds. Correct host and port.",
+        "points to {address}, where a program other than PostgreSQL responds. Correct host and port.",
     ),
     (
         "password authentication|no password|authentication failed|pam auth|ldap auth|gssapi|scram",
@@ -135,7 +135,7 @@ CONNECTION_CAUSES: Sequence[tuple[str, ErrorClass, str]] = (
     (
         'database ".*" does not exist|no such database',
         ConfigError,
-        "leads to {address}, which has no database {database!r}. Correct the connection's schema, or create it.",
+        "points to {address}, which has no database {database!r}. Correct the connection's schema, or create it.",
     ),
     (
         "permission denied for database",
@@ -172,12 +172,12 @@ CAUSES: Sequence[tuple[tuple[str, ...], ErrorClass, str]] = (
     (
         ("SQLITE_NOTADB", "SQLITE_CORRUPT"),
         ConfigError,
-        "leads to {address}, which is not an intact SQLite database. Correct the path, or restore a backup",
+        "points to {address}, which is not an intact SQLite database. Correct the path, or restore a backup",
     ),
     (
         ("25006",),
         StoreError,
-        "leads to a read-only server, such as a standby, or default_transaction_read_only is on. Correct that",
+        "points to a read-only server, such as a standby, or default_transaction_read_only is on. Correct that",
     ),
     (("53100", "SQLITE_FULL"), StoreError, "has no disk space left. Free some on the database's disk"),
     (("53200",), StoreError, "ran out of memory on the server"),

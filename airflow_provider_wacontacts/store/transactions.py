@@ -98,7 +98,7 @@ class Transactions:
         self.database = DatabaseName(name, engine.url, table_schema)
         if engine.dialect.driver not in DRIVERS.get(engine.dialect.name, ()):
             raise ConfigError(
-                f"{name} leads to {engine.dialect.name} by {engine.dialect.driver}. The store needs PostgreSQL by"
+                f"{name} points to {engine.dialect.name} by {engine.dialect.driver}. The store needs PostgreSQL by"
                 " psycopg or psycopg2, or SQLite."
             )
         self.is_sqlite = engine.dialect.name == "sqlite"

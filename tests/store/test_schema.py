@@ -264,5 +264,5 @@ def test_another_database_is_refused():
         dialect = Dialect()
         url = None
 
-    with pytest.raises(ConfigError, match="The store leads to mysql by mysqldb"):
+    with pytest.raises(ConfigError, match="The store points to mysql by mysqldb"):
         Store(Engine())
