@@ -33,7 +33,7 @@ GROUP_DOMAIN = "@g.us"
 DOMAINS = {Kind.LID: "@lid", Kind.GROUP: GROUP_DOMAIN}
 #: Recognizes a WhatsApp ID in the usual spelling, ten times faster than :func:`read_wa_id`.
 is_plain_wa_id = re.compile(r"[1-9][0-9]{6,14}").fullmatch
-LARGEST_INTEGER = 10**15
+MAX_INTEGER = 10**15 - 1
 
 
 class IdsByKind(NamedTuple):
@@ -84,7 +84,7 @@ def ids_by_kind(*values: object) -> IdsByKind:
         return IdsByKind(values[0])
     found: dict[str, str] = {}
     for value in values:
-        if type(value) is int and 0 < value < LARGEST_INTEGER:
+        if type(value) is int and 0 < value <= MAX_INTEGER:
             value = str(value)  # noqa: PLW2901
         if type(value) is not str or not value:
             continue

@@ -161,16 +161,16 @@ def validate_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} is {given}. It must be one of {', '.join(choices)}.")
 
 
-def validate_words(name: str, value: object, words: tuple[str, ...], least: int = 1) -> None:
+def validate_words(name: str, value: object, words: tuple[str, ...], minimum: int = 1) -> None:
     """
     Make sure that an argument is a list of allowed words.
 
-    :param least: length of the list, 0 and up.
+    :param minimum: length of the list, 0 and up.
     :raises ConfigError: it is something else.
     """
     is_list = isinstance(value, Collection) and not isinstance(value, (str, Mapping))
     given = list(value) if is_list else []  # type: ignore[call-overload]
-    if not is_list or len(given) < least:
+    if not is_list or len(given) < minimum:
         raise ConfigError(f"{name} must be a list of one or more of {', '.join(words)}.")
     for word in given:
         validate_choice(name, word, words)

@@ -65,11 +65,11 @@ def _validate_region_form(name: str, value: object) -> None:
 
 CHECK_VALIDATORS: dict[str, Validator] = {
     "default_region": optional(_validate_region_form),
-    "batch_size": partial(validate_int, least=1, most=1_000),
+    "batch_size": partial(validate_int, minimum=1, maximum=1_000),
     "blocking": partial(validate_choice, choices=("no_wait", "wait")),
     **dict.fromkeys(("force_check", "dry_run", "require_opt_in"), validate_bool),
     "max_rejected": validate_ratio,
-    "max_checks": optional(partial(validate_int, least=1)),
+    "max_checks": optional(partial(validate_int, minimum=1)),
     "on_budget": partial(validate_choice, choices=("fail", "defer", "partial")),
 }
 

@@ -33,7 +33,7 @@ CONTACTS_VALIDATORS: dict[str, Validator] = {
 REVALIDATE_VALIDATORS: dict[str, Validator] = {
     **CHECK_VALIDATORS,
     "stale_after": validate_timedelta,
-    "limit": partial(validate_int, least=1),
+    "limit": partial(validate_int, minimum=1),
     "statuses": validate_statuses,
 }
 

@@ -68,8 +68,8 @@ INCOMPLETE_REASONS = {
 }
 VALIDATORS: dict[str, Validator] = {
     "group": optional(validate_bool),
-    "count": optional(partial(validate_int, least=1)),
-    "empty_retries": partial(validate_int, least=0),
+    "count": optional(partial(validate_int, minimum=1)),
+    "empty_retries": partial(validate_int, minimum=0),
     "empty_wait": validate_timedelta,
     "on_empty": partial(validate_choice, choices=("fail", "skip", "accept")),
     "max_rejected": validate_ratio,

@@ -155,7 +155,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
     dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
-        "max_linked": partial(validate_int, least=0),
+        "max_linked": partial(validate_int, minimum=0),
         **dict.fromkeys(("include_variants", "ignore_unreadable", "dry_run"), validate_bool),
     }
 

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.operators.arguments import (
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_timedelta
-from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, LEAST_AGE
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, MIN_AGE
 from airflow_provider_wacontacts.records.windows import format_duration
 
 __all__ = ["CheckFreshnessOperator", "PurgeStoreOperator", "RefreshDirectoryOperator"]
@@ -51,7 +51,7 @@ class PurgeStoreOperator(ValidatedArguments, BaseOperator):
     operator_extra_links = (StoreLink(),)
     dry_run: Any = DryRun()
     validators = {  # noqa: RUF012 - as the base has it
-        "max_age": partial(validate_timedelta, least=LEAST_AGE),
+        "max_age": partial(validate_timedelta, minimum=MIN_AGE),
         "include": partial(validate_words, words=KINDS),
         "dry_run": validate_bool,
     }
@@ -117,7 +117,7 @@ class CheckFreshnessOperator(ValidatedArguments, BaseOperator):
     operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012 - as the base has it
         "max_age": partial(validate_timedelta, allow_zero=False),
-        "fail_on": partial(validate_words, words=PROBLEMS, least=0),
+        "fail_on": partial(validate_words, words=PROBLEMS, minimum=0),
         "loss_window": validate_timedelta,
         "late_after": validate_timedelta,
     }

@@ -53,7 +53,7 @@ FAR = timedelta(days=2)
 
 SHRINK_VALIDATORS: dict[str, Validator] = {
     "shrink_guard": validate_ratio,
-    "shrink_confirmations": partial(validate_int, least=1),
+    "shrink_confirmations": partial(validate_int, minimum=1),
     "accept_shrink": validate_bool,
     "min_overlap": validate_ratio,
 }

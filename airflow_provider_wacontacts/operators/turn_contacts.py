@@ -59,7 +59,7 @@ VALIDATORS: dict[str, Validator] = {
     "late_after": validate_timedelta,
     "cursor_per_page": validate_bool,
     "ordering": optional(partial(validate_choice, choices=("asc", "desc"))),
-    "page_size": optional(partial(validate_int, least=1)),
+    "page_size": optional(partial(validate_int, minimum=1)),
     "max_rejected": validate_ratio,
     "pseudonymize": optional(validate_pseudonymize),
     "fail_on_lossy": validate_bool,

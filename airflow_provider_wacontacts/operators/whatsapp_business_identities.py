@@ -46,7 +46,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"contacts_sql": "sql"}  # noqa: RUF012 - as Airflow has it
-    validators = {"limit": partial(validate_int, least=1), "acknowledge_latest": validate_bool}  # noqa: RUF012
+    validators = {"limit": partial(validate_int, minimum=1), "acknowledge_latest": validate_bool}  # noqa: RUF012
 
     whatsapp_business_conn_id: str
     store_conn_id: str

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from airflow_provider_wacontacts.records.windows import Window
 
-__all__ = ["LARGEST_ACCOUNT_ID", "Parameters"]
+__all__ = ["MAX_ACCOUNT_ID", "Parameters"]
 
 HEX_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-LARGEST_ACCOUNT_ID = 2**31
+MAX_ACCOUNT_ID = 2**31
 DAY = timedelta(days=1)
 WEEKS = {53: "1 year", 105: "2 years"}
 

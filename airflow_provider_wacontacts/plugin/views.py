@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.pipelines.store_status import read_status, read_store
 from airflow_provider_wacontacts.plugin.attention import find_problems
-from airflow_provider_wacontacts.plugin.parameters import LARGEST_ACCOUNT_ID, Parameters
+from airflow_provider_wacontacts.plugin.parameters import MAX_ACCOUNT_ID, Parameters
 from airflow_provider_wacontacts.plugin.strips import STATES, budget_chart, day_strip, hour_strip
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import Store
@@ -101,7 +101,7 @@ def _coverage(store: Store, parameters: Parameters) -> Mapping[str, Any]:
             now=now,
             late_after=store.context.late_after,
             by_hour=day is not None,
-            account_id=min(account_id or 0, LARGEST_ACCOUNT_ID) or None,
+            account_id=min(account_id or 0, MAX_ACCOUNT_ID) or None,
         )
         if account_id is not None and not calendars:
             raise NotFoundError("account")

@@ -11,15 +11,15 @@ __all__ = ["validate_bool", "validate_int", "validate_ratio", "validate_timedelt
 ZERO = timedelta(0)
 
 
-def validate_int(name: str, value: object, least: int, most: int | None = None) -> None:
+def validate_int(name: str, value: object, minimum: int, maximum: int | None = None) -> None:
     """
     Check that an argument is a whole number within limits.
 
     :raises ConfigError: too small or large, a string, a float, or a bool.
     """
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or value < least or (most is not None and value > most):  # type: ignore[operator]
-        bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
+    if not is_int or value < minimum or (maximum is not None and value > maximum):  # type: ignore[operator]
+        bounds = f"{minimum:,} or more" if maximum is None else f"{minimum:,} to {maximum:,}"
         raise ConfigError(f"{name} is {_shown(value)}. It must be a whole number, {bounds}.")
 
 
@@ -43,7 +43,7 @@ def validate_ratio(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {_shown(value)}. It must be a number from 0 to 1.")
 
 
-def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, least: timedelta = ZERO) -> None:
+def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, minimum: timedelta = ZERO) -> None:
     """
     Check that an argument is a ``timedelta``, and not negative.
 
@@ -55,8 +55,8 @@ def validate_timedelta(name: str, value: object, *, allow_zero: bool = True, lea
         raise ConfigError(f"{name} is negative. It must be zero or longer.")
     if not allow_zero and value == ZERO:
         raise ConfigError(f"{name} is zero. It must be longer.")
-    if value < least:
-        raise ConfigError(f"{name} is {value}. It must be {least} or longer.")
+    if value < minimum:
+        raise ConfigError(f"{name} is {value}. It must be {minimum} or longer.")
 
 
 def _shown(value: object) -> str:

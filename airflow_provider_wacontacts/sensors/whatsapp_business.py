@@ -85,9 +85,9 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     )
     operator_extra_links = (StoreLink(),)
     validators = {  # noqa: RUF012
-        "recheck_failed": partial(validate_int, least=0),
-        "batch_size": partial(validate_int, least=1, most=1_000),
-        "max_failures": partial(validate_int, least=0),
+        "recheck_failed": partial(validate_int, minimum=0),
+        "batch_size": partial(validate_int, minimum=1, maximum=1_000),
+        "max_failures": partial(validate_int, minimum=0),
         "deadline": _validate_deadline,
     }
 

@@ -21,7 +21,7 @@ from airflow_provider_wacontacts.store.rules import IS_PENDING
 __all__ = ["SenderIdentities", "StoredIdentity", "count_pending", "newest_change"]
 
 BATCH_SIZE = 1_000
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 #: The ``identity_id`` of an identity that the store does not have.
 NOT_STORED = 0
 UPSERT = """
@@ -194,7 +194,7 @@ class SenderIdentities:
         :raises LandingError: the database failed.
         """
         wanted = list(dict.fromkeys(identity_ids))
-        possible = [identity_id for identity_id in wanted if 0 < identity_id <= LARGEST_ID]
+        possible = [identity_id for identity_id in wanted if 0 < identity_id <= MAX_ID]
         with self.context.read() as db:
             rows = [
                 row

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.records.batched import batched
-from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, LEAST_AGE
+from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, MIN_AGE
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
@@ -131,7 +131,7 @@ def purge(
     :raises ConfigError: the age is too short, or a kind is unknown.
     :raises LandingError: the database failed. Run it again.
     """
-    if max_age < LEAST_AGE:
+    if max_age < MIN_AGE:
         raise ConfigError("max_age is shorter than a day. Set it to the retention period, for example 365 days.")
     if not kinds or not {*kinds} <= {*KINDS}:
         raise ConfigError(f"Set what to purge to one or more of {', '.join(KINDS)}.")
