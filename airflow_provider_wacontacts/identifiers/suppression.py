@@ -104,8 +104,8 @@ class SuppressionKey:
 
     def hash_contact(self, contact: Contact) -> bytes:
         """Return 16 bytes: the hash of a contact."""
-        own = self.hash(Identifier(Kind.CONTACT, contact.contact_id))
-        return next(self.mask(contact.source, contact.account, [own]))
+        hashed = self.hash(Identifier(Kind.CONTACT, contact.contact_id))
+        return next(self.mask(contact.source, contact.account, [hashed]))
 
     def mask(self, source: str, account: str, hashes: Iterable[bytes]) -> Iterator[bytes]:
         """Convert the hashes of contacts to the hashes of their IDs, or back: the XOR with a mask for the account."""

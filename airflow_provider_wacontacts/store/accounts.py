@@ -14,13 +14,13 @@ __all__ = ["find_or_add_account", "pin_number_id", "pin_secret"]
 def find_or_add_account(connection: Connection, tables: Tables, source: str, name: str) -> int:
     """Return the id of an account, which cannot be removed until the transaction ends."""
     account = tables.account.c
-    own = select(account.account_id).where(account.source == source, account.account == name)
-    own = own.with_for_update(read=True, key_share=True)
-    found = connection.execute(own).scalar()
+    query = select(account.account_id).where(account.source == source, account.account == name)
+    query = query.with_for_update(read=True, key_share=True)
+    found = connection.execute(query).scalar()
     if found is None:
         new = insert_into(connection, tables.account).values(source=source, account=name)
         connection.execute(new.on_conflict_do_nothing())
-        found = connection.execute(own).scalar()
+        found = connection.execute(query).scalar()
     return int(found)  # type: ignore[arg-type]
 
 
@@ -30,10 +30,11 @@ def pin_secret(connection: Connection, tables: Tables, account_id: int, secret_i
 
     :raises ConfigError: the account has pseudonyms of another secret.
     """
-    own = tables.account.c.account_id == account_id
-    name, kept = connection.execute(select(tables.account.c.account, tables.account.c.secret_id).where(own)).one()
+    account = tables.account.c
+    is_account = account.account_id == account_id
+    name, kept = connection.execute(select(account.account, account.secret_id).where(is_account)).one()
     if kept is None:
-        connection.execute(update(tables.account).where(own).values(secret_id=secret_id))
+        connection.execute(update(tables.account).where(is_account).values(secret_id=secret_id))
     elif kept != secret_id:
         raise ConfigError(
             f"Account {name!r} has pseudonyms of another 'pseudonym_secret', so rows from before and after would not"
@@ -48,12 +49,12 @@ def pin_number_id(connection: Connection, tables: Tables, account_id: int, numbe
     :raises ConfigError: the contacts belong to another number than before.
     """
     account = tables.account.c
-    own = account.account_id == account_id
-    known = connection.execute(select(account.number_id).where(own)).scalar()
+    is_account = account.account_id == account_id
+    known = connection.execute(select(account.number_id).where(is_account)).scalar()
     if known is None and len(number_ids) == 1:
-        free = update(tables.account).where(own, account.number_id.is_(None))
+        free = update(tables.account).where(is_account, account.number_id.is_(None))
         connection.execute(free.values(number_id=min(number_ids)))
-        known = connection.execute(select(account.number_id).where(own)).scalar()
+        known = connection.execute(select(account.number_id).where(is_account)).scalar()
     if number_ids - {known}:
         raise ConfigError(
             "These contacts belong to another number than the account's earlier contacts: the connection has another"

@@ -96,8 +96,8 @@ def insert_rejects(
     connection: Connection, tables: Tables, extraction_id: str, rejects: Iterable[Reject], *, received_at: datetime
 ) -> None:
     """Quarantine the rejected rows of an extraction."""
-    own = {"extraction_id": extraction_id, "received_at": received_at}
-    rows = [{**own, **reject._asdict()} for reject in rejects]
+    shared = {"extraction_id": extraction_id, "received_at": received_at}
+    rows = [{**shared, **reject._asdict()} for reject in rejects]
     if rows:
         connection.execute(insert(tables.reject), rows)
 

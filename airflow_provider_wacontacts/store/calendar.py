@@ -153,10 +153,10 @@ def _gather(db: Database, span: Window, account_ids: Sequence[int], unit: str, n
     asked: dict[str, Any] = {"account_ids": list(account_ids), "since": span.start, "until": span.end}
     counted = COUNTED.format(moment=MOMENTS[db.is_sqlite])
     for row in db.execute(counted, times=("last_at",), unit=unit, **asked):
-        own = found[row.account_id]
-        own.new_versions[_in_utc(row.moment)] += int(row.new_versions)
+        account = found[row.account_id]
+        account.new_versions[_in_utc(row.moment)] += int(row.new_versions)
         if row.is_snapshot:
-            own.snapshots.append(row.last_at)
+            account.snapshots.append(row.last_at)
     for row in db.execute(UNFINISHED, times=("start_at", "end_at"), silent_since=now - LOST_AFTER, **asked):
         found[row.account_id].unfinished.append(row)
     return found

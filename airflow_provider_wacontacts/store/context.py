@@ -69,8 +69,8 @@ class StoreContext:
         if self.transactions.is_sqlite:
             return datetime.now(UTC)
         if connection is None:
-            with self.transactions.read() as own:
-                return self.now(own)
+            with self.transactions.read() as opened:
+                return self.now(opened)
         moment: datetime = connection.execute(select(func.clock_timestamp(type_=UtcDateTime))).scalar_one()
         return moment
 

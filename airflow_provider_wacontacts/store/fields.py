@@ -83,8 +83,8 @@ def record_fields(
     drift, fields = find_drift(known, observation.fields, are_latest=are_latest)
     _write(connection, context.tables, started.account_id, fields)
     if drift:
-        own = {name: getattr(started, name) for name in ("account_id", "source", "account", "extraction_id")}
-        rows = [{**own, **asdict(change), "detected_at": extracted_at} for change in drift]
+        key = {name: getattr(started, name) for name in ("account_id", "source", "account", "extraction_id")}
+        rows = [{**key, **asdict(change), "detected_at": extracted_at} for change in drift]
         connection.execute(insert(context.tables.field_change), rows)
     return drift
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.store.changes import Changes
@@ -69,10 +69,10 @@ def forget_account(context: StoreContext, source: str, account: str, *, dry_run:
         if not db.is_sqlite:
             db.execute(f"{EXTRACTIONS} FOR UPDATE OF e", source=source, account=account)
         # An extraction that begins holds the lock of the account's row.
-        own: dict[str, Any] = {"account_id": _idle_account_id(db, context, source, account)}
-        counts = ForgottenRows(**db.execute(COUNTS, **own).mappings().one())
+        account_id = _idle_account_id(db, context, source, account)
+        counts = ForgottenRows(**db.execute(COUNTS, account_id=account_id).mappings().one())
         if not dry_run:
-            _delete(db, context, own)
+            _delete(db, context, account_id)
         return counts
 
     return context.run(work)
@@ -91,10 +91,10 @@ def _idle_account_id(db: Database, context: StoreContext, source: str, account: 
     return int(account_id)
 
 
-def _delete(db: Database, context: StoreContext, own: dict[str, Any]) -> None:
-    changes = Changes(own["account_id"])
-    changes.extend("erased", (version_id for (version_id,) in db.execute(VERSION_IDS, **own)))
-    db.execute(REJECTS, **own)
+def _delete(db: Database, context: StoreContext, account_id: int) -> None:
+    changes = Changes(account_id)
+    changes.extend("erased", (version_id for (version_id,) in db.execute(VERSION_IDS, account_id=account_id)))
+    db.execute(REJECTS, account_id=account_id)
     for table in TABLES:
-        db.execute(f"DELETE FROM {{at}}wacontacts_{table} WHERE account_id = :account_id", **own)
+        db.execute(f"DELETE FROM {{at}}wacontacts_{table} WHERE account_id = :account_id", account_id=account_id)
     changes.write(db.connection, context)

@@ -148,19 +148,19 @@ class SenderIdentities:
         :returns: the latest identity in the store; ``None`` for an erased user.
         :raises LandingError: the database failed.
         """
-        own: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
+        key: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
 
         def work(db: Database) -> StoredIdentity | None:
             erased = self.context.suppressions.locked(db.connection)
             change = IdentityChange(wa_id, latest.hash, latest.created_at)
             if not self.store(db, erased, [change], self.context.now(db.connection)):
                 return None
-            db.execute(RECORD_LATEST, acknowledged=latest.acknowledged, **own)
+            db.execute(RECORD_LATEST, acknowledged=latest.acknowledged, **key)
             if instead_of is not None and latest.created_at is not None:
                 before = instead_of.identity_id
                 db.execute(SUPERSEDE, identity_id=before, hash=latest.hash, latest=latest.created_at)
             self.log(db, {wa_id})
-            return _stored(db.execute(BY_HASH, **own).one())
+            return _stored(db.execute(BY_HASH, **key).one())
 
         return self.context.run(work)
 

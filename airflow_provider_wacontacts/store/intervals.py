@@ -83,6 +83,6 @@ def read_synced(
         **bounds,
     )
     for account_id, in_time, start_at, end_at in map(tuple, rows):
-        own = found[account_id]
-        (own.in_time if in_time else own.all).append(Window(start_at, end_at))
+        synced = found[account_id]
+        (synced.in_time if in_time else synced.all).append(Window(start_at, end_at))
     return found

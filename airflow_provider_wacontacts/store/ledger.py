@@ -286,8 +286,8 @@ def analyze(context: StoreContext, result: ExtractionResult) -> None:
 def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
     """Return whether an extraction has loaded the files at a URI, or has refused them as too old."""
     ledger = tables.extraction.c
-    own = tables.account.c.source == source, tables.account.c.account == account
-    account_id = select(tables.account.c.account_id).where(*own).scalar_subquery()
+    is_account = tables.account.c.source == source, tables.account.c.account == account
+    account_id = select(tables.account.c.account_id).where(*is_account).scalar_subquery()
     found = connection.execute(
         select(ledger.extraction_number)
         .where(ledger.account_id == account_id)

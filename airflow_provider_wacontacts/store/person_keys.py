@@ -73,8 +73,8 @@ WHERE p.user_id IS NOT NULL OR p.lid IS NOT NULL
 def _person_key(row: str) -> str:
     """Return the SQL of the person key of a contact without a ``wa_id``; ``row`` is its alias."""
     stated = (STATED.format(kind=kind, row=row) for kind in LINKING_KINDS)
-    own = (f"{row}.{kind}" for kind in LINKING_KINDS)
-    return f"coalesce({', '.join((*stated, *own))})"
+    identifiers = (f"{row}.{kind}" for kind in LINKING_KINDS)
+    return f"coalesce({', '.join((*stated, *identifiers))})"
 
 
 REFRESH_CONTACTS = """

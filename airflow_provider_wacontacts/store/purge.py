@@ -135,13 +135,13 @@ def purge(
         raise ConfigError("max_age is shorter than a day. Set it to the retention period, for example 365 days.")
     if not kinds or not {*kinds} <= {*KINDS}:
         raise ConfigError(f"Set what to purge to one or more of {', '.join(KINDS)}.")
-    own = _Purge(context, context.now() - max_age, dry_run=dry_run)
+    old_rows = _Purge(context, context.now() - max_age, dry_run=dry_run)
     # Extractions come last: they are kept while they have versions or rejected rows.
     works: Mapping[str, Callable[[], PurgedRows]] = {
-        "checks": own.checks,
-        "rejects": own.rejects,
-        "versions": own.versions,
-        "extractions": own.extractions,
+        "checks": old_rows.checks,
+        "rejects": old_rows.rejects,
+        "versions": old_rows.versions,
+        "extractions": old_rows.extractions,
     }
     counts = [work() for kind, work in works.items() if kind in kinds]
     return PurgedRows(*map(sum, zip(*counts, strict=True)))
@@ -168,8 +168,8 @@ class _Purge:
     def extractions(self) -> PurgedRows:
         deleted = 0
         for account_id in self._account_ids():
-            own = {"account_id": account_id, **self._bounds(account_id)}
-            for n, ids in enumerate(self._old(EXTRACTIONS, **own)):
+            parameters = {"account_id": account_id, **self._bounds(account_id)}
+            for n, ids in enumerate(self._old(EXTRACTIONS, **parameters)):
                 if not n:
                     self._store_limit("extractions_purged_before", account_id)
                 deleted += self._delete(DELETE_EXTRACTIONS, ids)

@@ -36,7 +36,7 @@ def store_rejected_deliveries(
     def work(db: Database) -> None:
         suppressed = context.suppressions.locked(db.connection)
         for reject in suppressed.remove_suppressed_rejects(rejects):
-            own: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}
-            db.execute(INSERT, delivery_hash=blake2b(reject.body, digest_size=HASH_BYTES).digest(), **own)
+            parameters: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}
+            db.execute(INSERT, delivery_hash=blake2b(reject.body, digest_size=HASH_BYTES).digest(), **parameters)
 
     context.run(work)

@@ -171,8 +171,8 @@ class _Landing:
     def lock(self) -> None:
         """Lock the account, then the extraction. Until then, a retry may take over."""
         account = self._tables.account.c.account_id
-        own = select(account).where(account == self._begun.account_id)
-        self._connection.execute(own.with_for_update(key_share=True))
+        row = select(account).where(account == self._begun.account_id)
+        self._connection.execute(row.with_for_update(key_share=True))
         self._first = ledger.lock_running(self._connection, self._tables, self._begun.extraction_id, 0)
         self._erased = self._context.suppressions.locked(self._connection)
 
@@ -233,12 +233,12 @@ class _Landing:
         others_seen: int | None = None,
     ) -> ledger.ExtractionResult:
         """Close the extraction with the snapshot's counts, and write the change log."""
-        connection, tables, own = self._connection, self._tables, self._begun.extraction_id
+        connection, tables, extraction_id = self._connection, self._tables, self._begun.extraction_id
         counts = ledger.CommitCounts(sums.rows, sums.new_versions, sums.rejected, pages, size)
         ledger.count(
             connection,
             tables,
-            own,
+            extraction_id,
             counts,
             position=None,
             extracted_at=self._extracted_at,
@@ -246,10 +246,10 @@ class _Landing:
         )
         connection.execute(
             update(tables.extraction)
-            .where(tables.extraction.c.extraction_id == own)
+            .where(tables.extraction.c.extraction_id == extraction_id)
             .values(groups_seen=groups_seen, others_seen=others_seen, gone=gone, back=sums.back, reason=reason)
         )
-        result = ledger.finish(connection, self._context, own, state)
+        result = ledger.finish(connection, self._context, extraction_id, state)
         self._changes.write(connection, self._context)
         return result
 

@@ -67,7 +67,7 @@ GROUP BY c.sender, r.reason ORDER BY c.sender, count(*) DESC, r.reason
 Row: TypeAlias = dict[str, Any]
 
 #: The plus sign prevents the use of the index by account: a scan of a ledger of years in its own order is faster.
-OWN = "+e.account_id IN :account_ids"
+OF_ACCOUNTS = "+e.account_id IN :account_ids"
 
 ACCOUNTS = "SELECT account_id, source, account FROM {at}wacontacts_account ORDER BY source, account"
 #: An attempt without a heartbeat is lost, unless its task is deferred.
@@ -75,7 +75,7 @@ STATE = f"CASE WHEN e.state = 'running' AND {IS_SILENT} THEN 'lost' ELSE e.state
 STATES = f"""
 SELECT e.account_id, {STATE} AS state, count(*) AS tries, min(e.extracted_at) AS first_at,
     max(e.covered_until) AS reached_at
-FROM {{at}}wacontacts_extraction e WHERE {OWN} GROUP BY 1, 2 ORDER BY 2
+FROM {{at}}wacontacts_extraction e WHERE {OF_ACCOUNTS} GROUP BY 1, 2 ORDER BY 2
 """
 NEWEST = """
 SELECT extraction_id, window_start, window_end, extracted_at, finished_at, covered_until AS reached_at, lateness_s,
@@ -89,9 +89,9 @@ SELECT e.account_id, {STATE} AS state, coalesce(e.reason, e.error) AS reason, co
     min(e.started_at) AS first_at, max(e.started_at) AS last_at
 FROM {{at}}wacontacts_extraction e LEFT JOIN (
     SELECT e.account_id, max(e.extraction_number) AS last_number FROM {{at}}wacontacts_extraction e
-    WHERE {OWN} AND e.state = 'complete' GROUP BY e.account_id
+    WHERE {OF_ACCOUNTS} AND e.state = 'complete' GROUP BY e.account_id
 ) c ON c.account_id = e.account_id
-WHERE {OWN} AND (
+WHERE {OF_ACCOUNTS} AND (
     e.state = 'running' OR e.state <> 'complete' AND (c.last_number IS NULL OR e.extraction_number > c.last_number)
 )
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 NULLS FIRST
@@ -99,7 +99,7 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 NULLS FIRST
 REJECTS = f"""
 SELECT e.account_id, r.reason, count(*) AS rejects, max(e.extracted_at) AS last_at
 FROM {{at}}wacontacts_reject r JOIN {{at}}wacontacts_extraction e ON e.extraction_id = r.extraction_id
-WHERE {OWN} GROUP BY e.account_id, r.reason ORDER BY e.account_id, count(*) DESC, r.reason
+WHERE {OF_ACCOUNTS} GROUP BY e.account_id, r.reason ORDER BY e.account_id, count(*) DESC, r.reason
 """
 CONTACTS = """
 SELECT h.account_id, b.state, count(*) AS contacts

@@ -30,7 +30,7 @@ MAX_FIELDS = 1_500
 SAMPLE = 20_000
 MARK = "wacontacts view "
 TURN = "turn"
-OWN_COLUMNS = ("contact_id", "state", "wa_id", "updated_at", "first_seen_at", "last_seen_at")
+PLAIN_COLUMNS = ("contact_id", "state", "wa_id", "updated_at", "first_seen_at", "last_seen_at")
 HISTORY_COLUMNS = ("valid_from", "valid_to")
 MISMATCHES, MISSING = "type_mismatches", "missing_fields"
 #: Types of Turn.io's schema. Other types, for example LOCATION, become JSON columns.
@@ -212,11 +212,11 @@ def _validate_name(name: str) -> None:
 
 def _stored_fields(db: Database, account: str) -> dict[str, str]:
     """Return the fields of the contacts that were updated last, with the type of their values."""
-    own: dict[str, Any] = {"source": TURN, "account": account}
-    if db.execute(ACCOUNT, **own).first() is None:
+    parameters: dict[str, Any] = {"source": TURN, "account": account}
+    if db.execute(ACCOUNT, **parameters).first() is None:
         raise ConfigError(f"The store has no turn account {account!r}. `wacontacts store status` lists them.")
     types: dict[str, set[str]] = {}
-    for row in db.execute(STORED[db.connection.dialect.name], size=SAMPLE, **own):
+    for row in db.execute(STORED[db.connection.dialect.name], size=SAMPLE, **parameters):
         types.setdefault(row.key, set()).update({JSON_TYPES.get(row.type, "json")} if row.type != "null" else ())
     return {field: next(iter(found)) if len(found) == 1 else "json" for field, found in sorted(types.items()) if found}
 
@@ -237,7 +237,7 @@ def _existing(db: Database, spec: ViewSpec) -> list[_Field] | None:
 
 def _new_fields(before: Iterable[_Field], found: Mapping[str, str]) -> Iterator[_Field]:
     known = {each.field for each in before}
-    taken = {each.column for each in before} | {*OWN_COLUMNS, *HISTORY_COLUMNS, MISMATCHES, MISSING}
+    taken = {each.column for each in before} | {*PLAIN_COLUMNS, *HISTORY_COLUMNS, MISMATCHES, MISSING}
     for field, type_ in found.items():
         if field not in known:
             column = _free_name(_column_name(field), taken)
@@ -280,7 +280,7 @@ def _create(db: Database, spec: ViewSpec, fields: list[_Field], *, exists: bool)
 
 
 def _select(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
-    own = [f"v.{column}" for column in (*OWN_COLUMNS, *(HISTORY_COLUMNS if spec.history else ()))]
+    plain = [f"v.{column}" for column in (*PLAIN_COLUMNS, *(HISTORY_COLUMNS if spec.history else ()))]
     sources = [_sqlite_source(each.field) if db.is_sqlite else _postgres_source(each.field) for each in fields]
     typed = SQLITE_TYPED if db.is_sqlite else POSTGRES_TYPED
     values = [_fill(typed[each.type], source) for each, source in zip(fields, sources, strict=True)]
@@ -296,7 +296,7 @@ def _select(db: Database, spec: ViewSpec, fields: list[_Field]) -> str:
     # Read once: PostgreSQL would decompress the payload for each column.
     details = "" if db.is_sqlite else " CROSS JOIN LATERAL (SELECT v.payload->'details' AS details OFFSET 0) d"
     return (
-        f"SELECT {', '.join([*own, *counted, *columns])} FROM {db.tables.schema}wacontacts_{table} v{details}"
+        f"SELECT {', '.join([*plain, *counted, *columns])} FROM {db.tables.schema}wacontacts_{table} v{details}"
         f" WHERE v.source = '{TURN}' AND v.account = {_literal(spec.account)}"
     )
 

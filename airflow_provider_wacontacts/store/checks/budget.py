@@ -86,11 +86,11 @@ def spend(
         return 0
     if max_checks is None:
         return _spend(db, {"sender": sender, "day": day}, wanted, limit)
-    own: dict[str, Any] = {"check_id": check_id, "day": day}
-    left = max_checks - int(db.execute(SPENT_BY_CHECK + db.locked, **own).scalar_one())
+    key: dict[str, Any] = {"check_id": check_id, "day": day}
+    left = max_checks - int(db.execute(SPENT_BY_CHECK + db.locked, **key).scalar_one())
     granted = _spend(db, {"sender": sender, "day": day}, min(wanted, left), limit)
     if granted:
-        db.execute(COUNT_FOR_CHECK, **own, granted=granted)
+        db.execute(COUNT_FOR_CHECK, **key, granted=granted)
     return granted
 
 
@@ -103,8 +103,8 @@ def limit_of_day(db: Database, sender: str, day: date, *, daily: int, monthly: i
     if monthly is None:
         return daily
     first = day.replace(day=1)
-    own: dict[str, Any] = {"sender": sender, "day": day, "first": first, "end": next_month(first)}
-    return max(0, min(daily, monthly - int(db.execute(SPENT_BETWEEN + EXCEPT_DAY, **own).scalar_one())))
+    parameters: dict[str, Any] = {"sender": sender, "day": day, "first": first, "end": next_month(first)}
+    return max(0, min(daily, monthly - int(db.execute(SPENT_BETWEEN + EXCEPT_DAY, **parameters).scalar_one())))
 
 
 def next_month(day: date) -> date:

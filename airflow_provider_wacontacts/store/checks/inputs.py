@@ -111,16 +111,16 @@ def close(db: Database, check_id: str, *, fresh_after: datetime | None, now: dat
     db.execute(CLOSE, check_id=check_id, now=now)
 
 
-def reuse_of_other_senders(db: Database, is_shareable: Callable[[str | None], bool], **own: Any) -> None:
+def reuse_of_other_senders(db: Database, is_shareable: Callable[[str | None], bool], **key: Any) -> None:
     """
     Reuse fresh results of other senders; each row then names the sender.
 
     :param is_shareable: whether results of a client of this version are reused.
-    :param own: ``check_id``, ``sender`` and ``fresh_after``.
+    :param key: ``check_id``, ``sender`` and ``fresh_after``.
     """
-    found = db.execute(VERSIONS_OF_OTHER_SENDERS, reusable=REUSABLE, **own)
+    found = db.execute(VERSIONS_OF_OTHER_SENDERS, reusable=REUSABLE, **key)
     if versions := [version or "" for (version,) in found if is_shareable(version)]:
-        db.execute(REUSE_OF_OTHER_SENDERS, reusable=REUSABLE, versions=versions, **own)
+        db.execute(REUSE_OF_OTHER_SENDERS, reusable=REUSABLE, versions=versions, **key)
 
 
 def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:

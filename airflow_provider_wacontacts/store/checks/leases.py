@@ -122,8 +122,8 @@ def queued_free(db: Database, request: LeaseRequest, now: datetime, *, after: in
     :param after: lower limit of the ordinals, exclusive.
     :returns: ``ordinal`` and ``number_id``, in order.
     """
-    own: dict[str, Any] = {"check_id": request.check_id, "after": after, "size": size}
-    return db.execute(QUEUED_FREE, **own, **request.parameters(now)).all()
+    parameters: dict[str, Any] = {"check_id": request.check_id, "after": after, "size": size}
+    return db.execute(QUEUED_FREE, **parameters, **request.parameters(now)).all()
 
 
 def release(db: Database, sender: str, holder: str, numbers: Sequence[str]) -> None:

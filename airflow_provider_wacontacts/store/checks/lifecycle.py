@@ -142,8 +142,8 @@ class Check:
         def close(db: Database) -> None:
             inputs.close(db, self._row.check_id, fresh_after=fresh_after, now=self._now(db))
             if fresh_after is not None and is_shareable is not None:
-                own = {"check_id": self._row.check_id, "sender": self._sender, "fresh_after": fresh_after}
-                inputs.reuse_of_other_senders(db, is_shareable, **own)
+                key = {"check_id": self._row.check_id, "sender": self._sender, "fresh_after": fresh_after}
+                inputs.reuse_of_other_senders(db, is_shareable, **key)
 
         context.run(close)
         if first >= ANALYZE_AFTER_ROWS:
@@ -205,8 +205,8 @@ class Check:
         context, sender = self._context, self._sender
 
         def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
-            own: dict[str, Any] = {"holder": self._holder, "left_alone": left_alone}
-            return results.record(db, context, sender, self._row.check_id, received, **own)
+            options: dict[str, Any] = {"holder": self._holder, "left_alone": left_alone}
+            return results.record(db, context, sender, self._row.check_id, received, **options)
 
         erase_named(context, work)
 
@@ -266,8 +266,8 @@ class Check:
 
         def work(db: Database) -> CheckTotals:
             leases.release_all(db, self._row.check_id, self._holder)
-            own: dict[str, Any] = {"recheck_failed": recheck_failed, "settled": SETTLED, "max_omissions": MAX_OMISSIONS}
-            self._execute(db, START_WAITING, **own)
+            limits: dict[str, Any] = {"recheck_failed": recheck_failed, "max_omissions": MAX_OMISSIONS}
+            self._execute(db, START_WAITING, settled=SETTLED, **limits)
             self._execute(db, REOPEN, deadline=deadline, recheck_failed=recheck_failed)
             return self._resolve_and_count(db)
 

@@ -60,15 +60,15 @@ def count_numbers(
         erased = context.suppressions.cached(db.connection)
         kept = [number for number in numbers if not erased.has(Identifier(Kind.NUMBER, number))]
         rows = _read(db, sender, kept, now=context.now(db.connection), fresh_after=fresh_after, force_check=force_check)
-    own = {row.number: row for row in rows if row.is_own}
+    by_number = {row.number: row for row in rows if row.is_own}
     fresh = {
         row.number
         for row in rows
         if row.is_fresh and (row.is_own or (is_shareable is not None and is_shareable(row.client_version)))
     }
-    leased = {number for number, row in own.items() if row.is_leased} - fresh
+    leased = {number for number, row in by_number.items() if row.is_leased} - fresh
     to_ask = set(kept) - fresh - leased
-    charged = sum(number not in own or bool(own[number].is_charged) for number in to_ask)
+    charged = sum(number not in by_number or bool(by_number[number].is_charged) for number in to_ask)
     return NumberCounts(len(fresh), len(leased), len(to_ask), charged, len(numbers) - len(kept))
 
 
@@ -78,5 +78,5 @@ def _read(
     if not numbers:
         return []
     charge = charge_parameters(now, forced=force_check, is_waiting=False)
-    own: dict[str, Any] = {"now": now, "fresh_after": fresh_after, "reusable": REUSABLE, "sender": sender}
-    return db.execute(NUMBERS, numbers=list(numbers), **own, **charge).all()
+    parameters: dict[str, Any] = {"now": now, "fresh_after": fresh_after, "reusable": REUSABLE, "sender": sender}
+    return db.execute(NUMBERS, numbers=list(numbers), **parameters, **charge).all()

@@ -61,12 +61,12 @@ def read_result_rows(context: StoreContext, check_id: str) -> Iterator[ResultRow
     :raises ConfigError: the store has no such check.
     :raises LandingError: the database failed.
     """
-    own: dict[str, Any] = {"check_id": read_check_id(check_id)}
+    key: dict[str, Any] = {"check_id": read_check_id(check_id)}
     with context.read() as db:
-        if db.execute(STATE, **own).first() is None:
+        if db.execute(STATE, **key).first() is None:
             raise ConfigError(UNKNOWN_CHECK)
-        ordinals = array("q", (ordinal for (ordinal,) in db.execute(ORDINALS, **own)))
+        ordinals = array("q", (ordinal for (ordinal,) in db.execute(ORDINALS, **key)))
     for batch in batched(ordinals, BATCH_SIZE):
         with context.read() as db:
-            rows = {row.ordinal: row for row in db.execute(ROWS, ordinals=batch, **own)}
+            rows = {row.ordinal: row for row in db.execute(ROWS, ordinals=batch, **key)}
         yield from (ResultRow._make(rows[ordinal][1:]) for ordinal in batch if ordinal in rows)

@@ -103,14 +103,14 @@ class CopyScope(NamedTuple):
     from_store: str
 
 
-OWN = """
+OF_OPEN_CHECK = """
     r.check_id = :check_id
     AND EXISTS (SELECT 1 FROM {at}wacontacts_check o WHERE o.check_id = :check_id AND o.state = 'open')
 """
 #: Rows of the open check that sent the request.
-REQUESTED = CopyScope(OWN, "false")
+REQUESTED = CopyScope(OF_OPEN_CHECK, "false")
 #: Rows of an open check that needs no request.
-KNOWN = CopyScope(OWN, "r.from_store OR r.status IS NULL")
+KNOWN = CopyScope(OF_OPEN_CHECK, "r.from_store OR r.status IS NULL")
 #: Rows that wait in other checks.
 WAITING_ELSEWHERE = CopyScope("r.waiting AND r.check_id <> :check_id", "r.from_store")
 #: Rows that wait in any check.
@@ -386,9 +386,9 @@ def _count_names(status: str | None, duplicate: bool, from_store: bool, waiting:
     return [result, "from_store" if from_store else "asked", *(["waiting"] if waiting else [])]
 
 
-def _clear_rows(db: Database, context: StoreContext, mentions: Mentions, own: dict[str, Any]) -> None:
+def _clear_rows(db: Database, context: StoreContext, mentions: Mentions, key: dict[str, Any]) -> None:
     """Clear the rows of checks with numbers of erased people."""
-    rows = db.execute(ROWS_OF_NUMBERS, ids=("check_id",), **own).all()
+    rows = db.execute(ROWS_OF_NUMBERS, ids=("check_id",), **key).all()
     for contact_key, is_mentioned in (("contact_key", False), ("NULL", True)):
         found = [
             {"check_id": row.check_id, "ordinal": row.ordinal}

@@ -135,10 +135,10 @@ class SenderChecks:
 
         def work(db: Database) -> CheckRow:
             self.context.locks.named(db.connection, "wacontacts check", *spec.task)
-            own: dict[str, Any] = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
+            key: dict[str, Any] = {"sender": self.sender, "options_digest": spec.options_digest, **spec.task._asdict()}
             now = self.context.now(db.connection)
             resumable_after = min(spec.fresh_after, now - CACHED_FOR)
-            unfinished = db.execute(UNFINISHED, ids=IDS, resumable_after=resumable_after, **own).all()
+            unfinished = db.execute(UNFINISHED, ids=IDS, resumable_after=resumable_after, **key).all()
             db.execute(
                 ABANDONED,
                 sender=self.sender,
@@ -150,7 +150,7 @@ class SenderChecks:
                 return self._resume(db, spec, unfinished[0].check_id, now)
             if unfinished:
                 db.execute(EXPIRE, check_ids=[row.check_id for row in unfinished])
-            return self._add(db, spec, own, now)
+            return self._add(db, spec, key, now)
 
         return self._check(self.context.run(work), max_checks=spec.max_checks)
 
@@ -191,8 +191,8 @@ class SenderChecks:
             # Results are stored just before the log of identities, because they take the change log lock.
             store_identifier_changes(db, erased, self.sender, identifiers, received.answered_at)
             wa_ids = users.store(db, erased, identities, received.answered_at)
-            own: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
-            unlisted = results.record_delivered(db, self.context, self.sender, received, **own)
+            options: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
+            unlisted = results.record_delivered(db, self.context, self.sender, received, **options)
             users.log(db, wa_ids)
             return unlisted
 
@@ -226,16 +226,17 @@ class SenderChecks:
             out because their contact had opted out.
         :returns: E.164, oldest first, at most ``limit``.
         """
-        own: dict[str, Any] = {"sender": self.sender, "statuses": list(statuses), "not_after": not_after}
+        parameters: dict[str, Any] = {"sender": self.sender, "statuses": list(statuses), "not_after": not_after}
         with self.context.read() as db:
-            own["now"] = self.context.now(db.connection)
+            parameters["now"] = self.context.now(db.connection)
             if wanted is None:
                 sql = STALE + NOT_OPTED_OUT + OLDEST_FIRST
-                return [row.number for row in db.execute(sql, limit=limit, opted_out=(OPTED_OUT, NO_OPT_IN), **own)]
+                parameters |= {"limit": limit, "opted_out": (OPTED_OUT, NO_OPT_IN)}
+                return [row.number for row in db.execute(sql, **parameters)]
             found = {
                 (row.aged_at, row.number_id, row.number)
                 for numbers in batched(wanted, BATCH_SIZE)
-                for row in db.execute(STALE + AMONG, times=("aged_at",), numbers=numbers, **own).all()
+                for row in db.execute(STALE + AMONG, times=("aged_at",), numbers=numbers, **parameters).all()
             }
         return [number for _, _, number in heapq.nsmallest(limit, found)]
 
@@ -258,7 +259,7 @@ class SenderChecks:
         db.execute(RESUME, check_id=check_id, now=now, fresh_after=spec.fresh_after)
         return self._row(db, check_id)
 
-    def _add(self, db: Database, spec: CheckSpec, own: dict[str, Any], now: datetime) -> CheckRow:
+    def _add(self, db: Database, spec: CheckSpec, key: dict[str, Any], now: datetime) -> CheckRow:
         check_id = uuid4().hex
         db.execute(
             ADD,
@@ -267,7 +268,7 @@ class SenderChecks:
             fresh_after=spec.fresh_after,
             force_check=spec.force_check,
             package_version=spec.package_version,
-            **own,
+            **key,
         )
         return self._row(db, check_id)
 

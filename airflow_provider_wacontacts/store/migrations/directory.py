@@ -47,12 +47,12 @@ ROWS = f"""
 
 
 def _counted(source: str) -> str:
-    own = IS_OF[source]
+    condition = IS_OF[source]
     return f"""
-        count(*) FILTER (WHERE {own}) OVER person AS {source}_contacts,
-        count(*) FILTER (WHERE {own} AND r.is_present) OVER person AS {source}_present,
-        min(r.account_id) FILTER (WHERE {own}) OVER person AS {source}_account_id,
-        min(r.contact_id) FILTER (WHERE {own}) OVER person AS {source}_contact_id
+        count(*) FILTER (WHERE {condition}) OVER person AS {source}_contacts,
+        count(*) FILTER (WHERE {condition} AND r.is_present) OVER person AS {source}_present,
+        min(r.account_id) FILTER (WHERE {condition}) OVER person AS {source}_account_id,
+        min(r.contact_id) FILTER (WHERE {condition}) OVER person AS {source}_contact_id
     """
 
 
