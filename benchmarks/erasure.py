@@ -181,7 +181,7 @@ def _load(store: Store, account: str, run_id: str, records: Any) -> None:
         package_version="1",
     )
     reject = Reject("no uuid", json.dumps({"phone": BOB}).encode())
-    extraction.land(records, [reject], position=None, pages=1, size=1, extracted_at=WINDOW.end + timedelta(minutes=5))
+    extraction.write(records, [reject], position=None, pages=1, size=1, extracted_at=WINDOW.end + timedelta(minutes=5))
     extraction.finish()
 
 

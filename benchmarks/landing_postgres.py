@@ -143,7 +143,7 @@ def _ours(engine: Engine, records: Sequence[Record], extracted_at: datetime) -> 
     )
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]
-        extraction.land(
+        extraction.write(
             batch,
             position=batch[-1].updated_at,
             pages=BATCH // 1_000,

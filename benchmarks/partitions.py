@@ -143,7 +143,7 @@ def _land(store: Store) -> None:
     )
     contacts = ({"uuid": f"new-{n}", "updated_at": MONDAY.isoformat(), "details": {}} for n in range(LANDED))
     records = [parse_record(json.dumps(contact).encode()) for contact in contacts]
-    extraction.land(records, position=None, pages=1, size=1, extracted_at=MONDAY)
+    extraction.write(records, position=None, pages=1, size=1, extracted_at=MONDAY)
     extraction.finish()
 
 

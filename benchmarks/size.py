@@ -87,7 +87,7 @@ def _load(store: Store, window: Window, records: Sequence[Record]) -> None:
     settled = window.end + timedelta(minutes=5)
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]
-        extraction.land(batch, position=None, pages=1, size=0, extracted_at=settled)
+        extraction.write(batch, position=None, pages=1, size=0, extracted_at=settled)
     extraction.finish()
 
 

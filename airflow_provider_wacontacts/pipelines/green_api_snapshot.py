@@ -169,7 +169,7 @@ def snapshot_to_store(
     now = store.context.now()
     with recorded(extraction):
         _expect_credible(taken_at, now)
-        result = extraction.land(
+        result = extraction.write(
             lambda: snapshot.records(taken_at, fields),
             snapshot.rejects,
             extracted_at=taken_at,
@@ -177,7 +177,7 @@ def snapshot_to_store(
             is_cut=fetched.is_cut,
             is_synchronised=fetched.is_synchronised,
             guard=spec.guard,
-            unkept=snapshot.rejected_ids,
+            rejected_ids=snapshot.rejected_ids,
             has_unidentified=has_unidentified(snapshot.rejects),
             fields=lambda: FieldObservation(fields.observed(), spec.selects),
         )

@@ -24,10 +24,10 @@ from airflow_provider_wacontacts.records.green_api import SOURCE
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
 from airflow_provider_wacontacts.store.completeness import (
     TRUNCATED,
-    Answer,
     Earlier,
     Seen,
     ShrinkGuard,
+    SnapshotCounts,
     incomplete_reason,
 )
 
@@ -120,21 +120,21 @@ def snapshot_changes(
     seen = Seen.of(groups, len(seen_ids) + len(skipped) - groups, group=manifest.group)
     past = _past(table, manifest.account)
     earlier = _earlier(past, seen, guard.confirmations - 1)
-    answer = Answer(
+    counts = SnapshotCounts(
         seen.size if rows else 0,
         manifest.is_cut,
         manifest.is_synchronised,
         has_unidentified(rejects),
         _kept(versions, seen_ids, earlier.taken_at) + len(skipped),
     )
-    reason = incomplete_reason(answer, earlier, guard)
+    reason = incomplete_reason(counts, earlier, guard)
     missing = set() if reason else {name for name in present - seen_ids if _can_be_missing(name, group=manifest.group)}
     changed = [record for name, record in rows.items() if _is_changed(record, versions.get(name))]
     gone = _gone(table, manifest, {name: versions[name][-1] for name in missing})
-    landed = _Snapshot(manifest.extraction_id, manifest.extracted_at, *seen, reason)
+    written = _Snapshot(manifest.extraction_id, manifest.extracted_at, *seen, reason)
     return SnapshotChanges(
         [*changed, *gone],
-        {_property(manifest.account): msgspec.json.encode(_shortened([*past, landed])).decode()},
+        {_property(manifest.account): msgspec.json.encode(_shortened([*past, written])).decode()},
         len(gone),
         sum(record.contact_id in versions and record.contact_id not in present for record in changed),
     )

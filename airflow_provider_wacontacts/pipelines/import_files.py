@@ -97,7 +97,7 @@ def import_files(
     summary = ImportSummary()
     for prefix in prefixes_in_order(root, spec.source, spec.account):
         result = None
-        if not store.has_landed(prefix.manifest.source, prefix.manifest.account, prefix.uri):
+        if not store.is_loaded(prefix.manifest.source, prefix.manifest.account, prefix.uri):
             load = _load_snapshot if prefix.manifest.source == GREEN_API else _load_window
             result = load(spec, prefix, store)
             if on_commit:
@@ -115,7 +115,7 @@ def _load_window(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> Extr
         pages, size = manifest.pages, manifest.bytes
         batches = batched(records, BATCH_ROWS)
         while (batch := next(batches, [])) or pages:
-            extraction.land(
+            extraction.write(
                 batch,
                 rejects,
                 position=None,
@@ -134,7 +134,7 @@ def _load_snapshot(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> Ex
     with recorded(extraction):
         rejects = list(read_rejects(prefix))
         records: partial[Iterator[Record]] = partial(read_prefix, prefix)
-        return extraction.land(
+        return extraction.write(
             records,
             rejects,
             extracted_at=manifest.extracted_at,
@@ -142,7 +142,7 @@ def _load_snapshot(spec: ImportSpec, prefix: CompletePrefix, store: Store) -> Ex
             is_cut=manifest.is_cut,
             is_synchronised=manifest.is_synchronised,
             guard=spec.guard,
-            unkept=ids_in_rejects(rejects),
+            rejected_ids=ids_in_rejects(rejects),
             has_unidentified=has_unidentified(rejects),
             pages=manifest.pages,
         )

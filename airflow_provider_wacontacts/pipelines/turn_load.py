@@ -119,7 +119,7 @@ class Batch:
             return
         extraction = self._extraction
         rows, rejected = extraction.rows, extraction.rejected
-        new_versions = extraction.land(
+        new_versions = extraction.write(
             self._records,
             self._rejects,
             position=self._last.position,

@@ -7,7 +7,7 @@ Contacts in tables of PostgreSQL or SQLite, with their change history (SCD Type 
     store.prepare()
     extraction = store.begin(source="turn", account="main", window=window, task=task,
                              options_digest=digest, package_version=__version__)
-    extraction.land(records, rejects, position=position, pages=1, size=length, extracted_at=moment, number_ids={"1"})
+    extraction.write(records, rejects, position=position, pages=1, size=length, extracted_at=moment, number_ids={"1"})
     finished = extraction.finish()
 
 An extraction is one attempt: :meth:`Store.begin` takes over from the unfinished one of the same task, window and
@@ -20,7 +20,7 @@ A snapshot, which is a response with all contacts, is loaded in one transaction:
 
     snapshot = store.begin_snapshot(source="green_api", account="main", group=None, task=task,
                                     options_digest=digest, package_version=__version__)
-    finished = snapshot.land(lambda: response.records(moment), response.rejects, extracted_at=moment, size=size)
+    finished = snapshot.write(lambda: response.records(moment), response.rejects, extracted_at=moment, size=size)
 """
 
 from __future__ import annotations

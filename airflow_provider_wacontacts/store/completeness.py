@@ -23,10 +23,10 @@ __all__ = [
     "TRUNCATED",
     "UNIDENTIFIED",
     "UNSYNCHRONISED",
-    "Answer",
     "Earlier",
     "Seen",
     "ShrinkGuard",
+    "SnapshotCounts",
     "earlier_snapshots",
     "incomplete_reason",
     "newest_snapshot",
@@ -70,7 +70,7 @@ class ShrinkGuard:
         validate_ratio("min_overlap", self.min_overlap)
 
 
-class Answer(NamedTuple):
+class SnapshotCounts(NamedTuple):
     """
     A snapshot to check for completeness.
 
@@ -103,30 +103,30 @@ class Earlier(NamedTuple):
     taken_at: tuple[datetime | None, datetime | None] = (None, None)
 
 
-def incomplete_reason(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
+def incomplete_reason(counts: SnapshotCounts, earlier: Earlier, guard: ShrinkGuard) -> str | None:
     """
     Return the first reason why a snapshot is incomplete, one word; ``None`` if it is complete.
 
     Contacts that are missing from an incomplete snapshot are not gone.
     """
-    if answer.size == 0:
+    if counts.size == 0:
         return EMPTY
-    if answer.is_cut:
+    if counts.is_cut:
         return TRUNCATED
-    if answer.is_synchronised is False:
+    if counts.is_synchronised is False:
         return UNSYNCHRONISED
-    doubt = None if guard.accepted else _doubt(answer, earlier, guard)
-    if doubt and 1 + _confirmations(answer.size, earlier.others, guard) >= guard.confirmations:
+    doubt = None if guard.accepted else _doubt(counts, earlier, guard)
+    if doubt and 1 + _confirmations(counts.size, earlier.others, guard) >= guard.confirmations:
         return None
     return doubt
 
 
-def _doubt(answer: Answer, earlier: Earlier, guard: ShrinkGuard) -> str | None:
-    if not _is_large_enough(answer.size, earlier.last_complete, guard.share):
+def _doubt(counts: SnapshotCounts, earlier: Earlier, guard: ShrinkGuard) -> str | None:
+    if not _is_large_enough(counts.size, earlier.last_complete, guard.share):
         return SHRUNKEN
-    if answer.kept is not None and not _is_large_enough(answer.kept, earlier.last_complete, guard.min_overlap):
+    if counts.kept is not None and not _is_large_enough(counts.kept, earlier.last_complete, guard.min_overlap):
         return DIFFERENT
-    return UNIDENTIFIED if answer.has_unidentified else None
+    return UNIDENTIFIED if counts.has_unidentified else None
 
 
 def _is_large_enough(size: int, measure: int | None, share: float) -> bool:
@@ -171,7 +171,7 @@ def newest_snapshot(connection: Connection, tables: Tables, account_id: int, *, 
     ledger = tables.extraction.c
     asked = {"groups_seen": group is not False, "others_seen": group is not True}
     shared = or_(*(ledger[name].is_not(None) for name, is_asked in asked.items() if is_asked))
-    query = select(func.max(ledger.extracted_at, type_=UtcDateTime)).where(_landed(tables, account_id), shared)
+    query = select(func.max(ledger.extracted_at, type_=UtcDateTime)).where(_is_written(tables, account_id), shared)
     found: datetime | None = connection.execute(query).scalar()
     return found
 
@@ -200,7 +200,7 @@ def earlier_snapshots(
         # A snapshot that is loaded twice, for example from a file, counts once.
         select(ledger.extracted_at, reason, ledger.groups_seen, ledger.others_seen)
         .distinct()
-        .where(_landed(tables, account_id), ledger.extracted_at < before, reason != TRUNCATED)
+        .where(_is_written(tables, account_id), ledger.extracted_at < before, reason != TRUNCATED)
         .where(*(count.is_not(None) for count in asked), *(count.is_(None) for count in not_asked))
         .order_by(ledger.extracted_at.desc(), reason, ledger.groups_seen, ledger.others_seen)
         .limit(at_most)
@@ -216,7 +216,7 @@ def _last_complete(
     ledger = tables.extraction.c
     query = (
         select(count, ledger.extracted_at)
-        .where(_landed(tables, account_id), ledger.state == "complete", count.is_not(None))
+        .where(_is_written(tables, account_id), ledger.state == "complete", count.is_not(None))
         .order_by(ledger.extracted_at.desc(), ledger.extraction_number.desc())
         .limit(1)
     )
@@ -224,7 +224,7 @@ def _last_complete(
     return (None, None) if found is None else (found[0], found[1])
 
 
-def _landed(tables: Tables, account_id: int) -> ColumnElement[bool]:
+def _is_written(tables: Tables, account_id: int) -> ColumnElement[bool]:
     ledger = tables.extraction.c
     return and_(
         ledger.account_id == account_id, ledger.window_end.is_(None), ledger.state.in_(("complete", "incomplete"))

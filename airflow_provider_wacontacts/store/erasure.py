@@ -175,7 +175,7 @@ def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
 
     Identifiers that are linked to many others are not erased: the system must be wrong about them. Contacts that had
     other identifiers before are not erased either: they may have been other people's. Contacts that the store does not
-    have are only added to the suppression list, so that no landing waits for another one.
+    have are only added to the suppression list, so that no commit waits for another one.
 
     :raises LandingError: the database failed.
     """

@@ -42,7 +42,7 @@ class Extraction(ExtractionAttempt):
         self.rows = 0
         self.rejected = 0
 
-    def land(
+    def write(
         self,
         records: Sequence[Record],
         rejects: Sequence[Reject] = (),

@@ -33,7 +33,7 @@ __all__ = [
     "begin",
     "count",
     "finish",
-    "has_landed",
+    "is_loaded",
     "lock_running",
 ]
 
@@ -283,7 +283,7 @@ def analyze(context: StoreContext, result: ExtractionResult) -> None:
         context.analyze_grown(ANALYZED, result.new_versions)
 
 
-def has_landed(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
+def is_loaded(connection: Connection, tables: Tables, source: str, account: str, uri: str) -> bool:
     """Return whether an extraction has loaded the files at a URI, or has refused them as too old."""
     ledger = tables.extraction.c
     is_account = tables.account.c.source == source, tables.account.c.account == account

@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
 from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
 
-__all__ = ["Known", "SnapshotRows", "version_to_land"]
+__all__ = ["Known", "SnapshotRows", "version_to_write"]
 
 IS_GROUP = f"substr(h.contact_id, length(h.contact_id) - {len(GROUP_DOMAIN) - 1}) = '{GROUP_DOMAIN}'"
 #: The contacts that can be missing from a snapshot. An ID without a type, for example a pseudonym, has neither type.
@@ -120,7 +120,7 @@ class Known(NamedTuple):
     is_present: bool
 
 
-def version_to_land(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
+def version_to_write(record: Record, known: Known | None, seen_at: datetime) -> Record | None:
     """
     Decide how a contact of a snapshot is stored.
 

@@ -34,10 +34,10 @@ from airflow_provider_wacontacts.store.batches import (
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.completeness import (
     OLDER,
-    Answer,
     Earlier,
     Seen,
     ShrinkGuard,
+    SnapshotCounts,
     earlier_snapshots,
     incomplete_reason,
     newest_snapshot,
@@ -45,7 +45,7 @@ from airflow_provider_wacontacts.store.completeness import (
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.erasure import erase_unlisted
 from airflow_provider_wacontacts.store.fields import FieldObservation, record_fields
-from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, version_to_land
+from airflow_provider_wacontacts.store.snapshot_rows import SnapshotRows, version_to_write
 
 __all__ = ["SnapshotExtraction"]
 
@@ -71,7 +71,7 @@ class SnapshotExtraction(ExtractionAttempt):
         super().__init__(context, begun)
         self._group = group
 
-    def land(
+    def write(
         self,
         records: Callable[[], Iterable[Record]],
         rejects: Sequence[Reject] = (),
@@ -81,7 +81,7 @@ class SnapshotExtraction(ExtractionAttempt):
         is_cut: bool = False,
         is_synchronised: bool | None = None,
         guard: ShrinkGuard | None = None,
-        unkept: Collection[str] = (),
+        rejected_ids: Collection[str] = (),
         has_unidentified: bool = False,
         pages: int = 1,
         fields: Callable[[], FieldObservation | None] = lambda: None,
@@ -103,7 +103,7 @@ class SnapshotExtraction(ExtractionAttempt):
         :param is_cut: whether the response has as many contacts as the requested limit.
         :param is_synchronised: whether the system has loaded all contacts; ``None`` if it does not say.
         :param guard: when fewer contacts than before are accepted as complete.
-        :param unkept: IDs of contacts with only rejected rows in the response: they are not gone.
+        :param rejected_ids: IDs of contacts with only rejected rows in the response: they are not gone.
         :param has_unidentified: whether there are rejects without a readable ID, which may be any contact.
         :param pages: responses received.
         :param fields: returns the fields of the contacts; called after these were written.
@@ -115,21 +115,21 @@ class SnapshotExtraction(ExtractionAttempt):
         unlisted: set[Named] = set()
 
         def work(connection: Connection) -> ledger.ExtractionResult:
-            landing = _Landing(connection, context, self._started, extracted_at)
-            landing.lock()
-            newest = landing.newest(group=self._group)
+            writer = _SnapshotWriter(connection, context, self._started, extracted_at)
+            writer.lock()
+            newest = writer.newest(group=self._group)
             if newest is not None and extracted_at < newest:
                 _expect_past(newest, context.now(connection))
-                return landing.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
-            sums = landing.land(records(), rejects, unkept)
-            unlisted.update(landing.unlisted)
-            seen = Seen.of(*landing.seen(), group=self._group)
-            earlier = landing.earlier(seen, shrinking.confirmations - 1)
-            kept = landing.rows.kept(earlier.taken_at) + landing.skipped
-            answer = Answer(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified, kept)
-            reason = incomplete_reason(answer, earlier, shrinking)
-            gone = 0 if reason else landing.mark_gone(sums, group=self._group)
-            result = landing.close(
+                return writer.close("refused", _Sums(), size=size, pages=pages, reason=OLDER)
+            sums = writer.write(records(), rejects, rejected_ids)
+            unlisted.update(writer.unlisted)
+            seen = Seen.of(*writer.seen(), group=self._group)
+            earlier = writer.earlier(seen, shrinking.confirmations - 1)
+            kept = writer.rows.kept(earlier.taken_at) + writer.skipped
+            counts = SnapshotCounts(seen.size if sums.rows else 0, is_cut, is_synchronised, has_unidentified, kept)
+            reason = incomplete_reason(counts, earlier, shrinking)
+            gone = 0 if reason else writer.mark_gone(sums, group=self._group)
+            result = writer.close(
                 "incomplete" if reason else "complete",
                 sums._replace(new_versions=sums.new_versions + gone),
                 size=size,
@@ -149,7 +149,7 @@ class SnapshotExtraction(ExtractionAttempt):
         return result
 
 
-class _Landing:
+class _SnapshotWriter:
     """A snapshot in its transaction."""
 
     def __init__(
@@ -202,15 +202,15 @@ class _Landing:
         """The contacts of erased people in the response. Earlier snapshots may include them."""
         return len(self._skipped)
 
-    def land(self, records: Iterable[Record], rejects: Sequence[Reject], unkept: Collection[str]) -> _Sums:
+    def write(self, records: Iterable[Record], rejects: Sequence[Reject], rejected_ids: Collection[str]) -> _Sums:
         """Write the contacts of the response."""
         kept = self._erased.remove_suppressed_rejects(rejects)
         self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
         for batch in batched(records, BATCH_ROWS):
             if others := self._without_erased(batch):
-                sums = sums.plus(self._land_batch(others, self._first + sums.rows + sums.rejected))
-        self.rows.mark_seen(unkept)
+                sums = sums.plus(self._write_batch(others, self._first + sums.rows + sums.rejected))
+        self.rows.mark_seen(rejected_ids)
         return sums
 
     def mark_gone(self, sums: _Sums, *, group: bool | None) -> int:
@@ -253,7 +253,7 @@ class _Landing:
         self._changes.write(connection, self._context)
         return result
 
-    def _land_batch(self, records: Sequence[Record], first: int) -> _Sums:
+    def _write_batch(self, records: Sequence[Record], first: int) -> _Sums:
         first_rows: dict[str, Record] = {}
         for record in records:
             first_rows.setdefault(record.contact_id, record)
@@ -262,8 +262,8 @@ class _Landing:
         for name in self.rows.mark_unchanged(hashes):
             del first_rows[name]
         known = self.rows.known(first_rows) if first_rows else {}
-        landed = [version_to_land(record, known.get(name), self._extracted_at) for name, record in first_rows.items()]
-        kept = [record for record in landed if record is not None]
+        chosen = (version_to_write(record, known.get(name), self._extracted_at) for name, record in first_rows.items())
+        kept = [record for record in chosen if record is not None]
         batch = Batch(self._begun.account_id, self._extracted_at, dedupe_and_number(kept, first))
         new, refused = write_bisecting(self._connection, self._context.write_batch, batch)
         flag_repaired(self._connection, self._tables, batch)
@@ -273,9 +273,9 @@ class _Landing:
         kinds = {i: "returned" if kind == "changed" and i in returned else kind for i, kind in new.items()}
         self._changes.add(kinds, batch.rows)
         bodies = {reject.body for reject in refused}
-        unkept = {record.contact_id for record in kept if record.payload in bodies}
-        self.rows.mark_seen(unkept)
-        back = sum(record.contact_id in was_gone - unkept for record in kept)
+        refused_ids = {record.contact_id for record in kept if record.payload in bodies}
+        self.rows.mark_seen(refused_ids)
+        back = sum(record.contact_id in was_gone - refused_ids for record in kept)
         return _Sums(len(records) - len(refused), len(new), len(refused), back)
 
     def _insert_rejects(self, rejects: Sequence[Reject]) -> None:

@@ -140,14 +140,14 @@ class Store:
         key = ledger.ExtractionKey(source, account, None, task, options_digest)
         return SnapshotExtraction(self.context, self._begin(key, package_version, uri, secret_id), group=group)
 
-    def has_landed(self, source: str, account: str, uri: str) -> bool:
+    def is_loaded(self, source: str, account: str, uri: str) -> bool:
         """
         Return whether an extraction has loaded all files at a URI.
 
         :raises LandingError: the database failed.
         """
         with self.context.transactions.read() as connection:
-            return ledger.has_landed(connection, self.context.tables, source, account, uri)
+            return ledger.is_loaded(connection, self.context.tables, source, account, uri)
 
     def _begin(
         self, key: ledger.ExtractionKey, package_version: str, uri: str | None, secret_id: str | None

@@ -100,7 +100,7 @@ def load(tmp_path, *people, run="run"):
     rows = [{"uuid": one, "updated_at": "2022-09-12T08:00:00Z", "details": {"whatsapp_id": one}} for one in people]
     records, _ = parse_page(json.dumps({"data": rows}).encode()).records()
     rejects = [Reject("no time", f'{{"whatsapp_id": "{one}"}}'.encode()) for one in people]
-    extraction.land(records, rejects, position=None, pages=1, size=1, extracted_at=window.end)
+    extraction.write(records, rejects, position=None, pages=1, size=1, extracted_at=window.end)
     extraction.finish()
 
 

@@ -93,13 +93,13 @@ class Week:
     def pull(self, day, *, late=timedelta(minutes=5), rejects=()):
         extraction = self.begin(day)
         moment = MONDAY + (day + 1) * DAY + late
-        extraction.land([], rejects, position=None, pages=1, size=1, extracted_at=moment)
+        extraction.write([], rejects, position=None, pages=1, size=1, extracted_at=moment)
         extraction.finish()
 
     def snap(self, moment, *contacts):
         given = {"source": "green_api", "account": "depot", "options_digest": "", "package_version": "1"}
         snapshot = self.store.begin_snapshot(group=None, task=TaskInstanceKey("dag", str(moment), "task"), **given)
-        snapshot.land(lambda: iter(contacts), extracted_at=moment, size=1)
+        snapshot.write(lambda: iter(contacts), extracted_at=moment, size=1)
 
     def check(self, *numbers, sender="+12015550100"):
         checks = SenderChecks(self.store.context, sender, daily_checks=10)

@@ -51,7 +51,7 @@ def landed(engine, window, contacts, *, late=timedelta(minutes=5), **options):
         source="turn", account="turn_default", window=window, task=TASK, options_digest="", package_version="0"
     )
     records = [parse_record(json.dumps(contact).encode()) for contact in contacts]
-    extraction.land(records, position=None, pages=1, size=1, extracted_at=window.end + late, number_ids={"1"})
+    extraction.write(records, position=None, pages=1, size=1, extracted_at=window.end + late, number_ids={"1"})
     extraction.finish()
 
 

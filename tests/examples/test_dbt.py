@@ -56,7 +56,7 @@ class Warehouse:
         extraction = self.store.begin(
             window=Window(MONDAY, MONDAY + HOUR), options_digest="", package_version="0", uri="x:", **named
         )
-        extraction.land([_record(*one) for one in contacts], position=None, pages=1, size=1, extracted_at=MONDAY)
+        extraction.write([_record(*one) for one in contacts], position=None, pages=1, size=1, extracted_at=MONDAY)
         extraction.finish()
 
     def erase(self, wa_id: str) -> None:

@@ -135,7 +135,7 @@ class Fuzzer:
             store.prepare()
             given = {"source": "turn", "account": "main", "window": Window(START, END), "task": task}
             extraction = store.begin(**given, options_digest="", package_version="0")
-            extraction.land(self._records, self._rejects, position=None, pages=1, size=1, extracted_at=END)
+            extraction.write(self._records, self._rejects, position=None, pages=1, size=1, extracted_at=END)
             extraction.finish("complete")
         self._records, self._rejects = [], []
 

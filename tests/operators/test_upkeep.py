@@ -77,7 +77,7 @@ def test_a_purge_without_a_safe_age_or_with_unknown_kinds_fails_as_the_dag_is_pa
 def sync(store: Store, day: int) -> None:
     """Sync a day's window at the time of the store's clock."""
     extraction = attempt(store, f"day {day}", day)
-    extraction.land([], position=None, pages=1, size=0, extracted_at=store.context.now())
+    extraction.write([], position=None, pages=1, size=0, extracted_at=store.context.now())
     extraction.finish()
 
 

@@ -114,7 +114,7 @@ def test_a_retry_takes_over_from_a_try_that_was_killed(store, rows):
     assert brought(take(store, [ANN, BEN], run="run")) == ("complete", None, 2, 2, 0, 0)
 
     with pytest.raises(LandingError, match="Another attempt has taken over"):
-        killed.land(lambda: iter(()), extracted_at=MONDAY, size=0)
+        killed.write(lambda: iter(()), extracted_at=MONDAY, size=0)
     assert sorted(rows("SELECT state, resumes, row_count FROM wacontacts_extraction")) == [
         ("abandoned", 0, 0),
         ("complete", 1, 2),

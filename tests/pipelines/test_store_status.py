@@ -29,7 +29,7 @@ def pulled(store, start, end, account="main"):
     begun = store.begin(
         source="turn", account=account, window=window, task=task, options_digest="", package_version="1"
     )
-    begun.land([], position=None, pages=1, size=1, extracted_at=window.end)
+    begun.write([], position=None, pages=1, size=1, extracted_at=window.end)
     begun.finish()
 
 

@@ -75,7 +75,7 @@ class Seeds:
         renderer, behaviour = Renderer(world), TurnBehaviour()
         records = [parse_record(renderer.contact(event, behaviour)) for event in world if not event.deleted]
         self.people = records
-        extraction.land(records, position=None, pages=1, size=1, extracted_at=window.end + HOUR / 4)
+        extraction.write(records, position=None, pages=1, size=1, extracted_at=window.end + HOUR / 4)
         self.extraction_ids.append(extraction.finish().extraction_id)
 
     def windows(self, account_id, source, account, length, start, *, trouble):

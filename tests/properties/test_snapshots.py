@@ -276,7 +276,7 @@ class Target:
 
     @staticmethod
     def _land(begun, records, snap):
-        return begun.land(
+        return begun.write(
             records,
             extracted_at=snap.moment,
             size=1,

@@ -129,7 +129,7 @@ class Target:
     @staticmethod
     def _land(extraction, step, days):
         records, moment = [record(*state) for state in step.states], seen_at(days[step.worker])
-        return extraction.land(records, position=None, pages=1, size=0, extracted_at=moment)
+        return extraction.write(records, position=None, pages=1, size=0, extracted_at=moment)
 
 
 @pytest.fixture

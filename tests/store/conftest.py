@@ -55,7 +55,7 @@ class Landing:
     def land(extraction, *records, **changes):
         """Load one page of ten bytes, five minutes after Monday, unless arguments differ."""
         given = {"position": None, "pages": 1, "size": 10, "extracted_at": MONDAY + DAY + timedelta(minutes=5)}
-        return extraction.land(records, **given | changes)
+        return extraction.write(records, **given | changes)
 
     @staticmethod
     def record(contact_id="bob", updated_at=MONDAY, *, wa_id=None, repaired=False, **fields):
@@ -101,7 +101,7 @@ class Book:
         """Load a snapshot of names by ID, or of IDs only; return the result."""
         records = [self.record(*((one, "") if isinstance(one, str) else one)) for one in contacts]
         begun = begun or self.begin(f"run of {moment}", group=group)
-        return begun.land(lambda: iter(records), rejects, **{"extracted_at": moment, "size": 10} | given)
+        return begun.write(lambda: iter(records), rejects, **{"extracted_at": moment, "size": 10} | given)
 
     def record(self, contact_id, name, *, repaired=False):
         wa_id = contact_id.removesuffix("@c.us") if contact_id.endswith("@c.us") else None

@@ -5,57 +5,57 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.store.completeness import Answer, Earlier, ShrinkGuard, incomplete_reason
+from airflow_provider_wacontacts.store.completeness import Earlier, ShrinkGuard, SnapshotCounts, incomplete_reason
 
 GUARD = ShrinkGuard()
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"),
+    ("counts", "word"),
     [
-        (Answer(100), None),
-        (Answer(100, is_synchronised=True), None),
-        (Answer(0), "empty"),
-        (Answer(100, is_cut=True), "cut"),
-        (Answer(100, is_synchronised=False), "unsynchronised"),
-        (Answer(79), "shrunken"),
-        (Answer(80), None),
-        (Answer(100, has_unidentified=True), "nameless"),
-        (Answer(79, has_unidentified=True), "shrunken"),
-        (Answer(10, is_synchronised=False, has_unidentified=True), "unsynchronised"),
-        (Answer(1_000), None),
-        (Answer(0, is_cut=True, is_synchronised=False), "empty"),
-        (Answer(10, is_cut=True, is_synchronised=False), "cut"),
-        (Answer(10, is_synchronised=False), "unsynchronised"),
+        (SnapshotCounts(100), None),
+        (SnapshotCounts(100, is_synchronised=True), None),
+        (SnapshotCounts(0), "empty"),
+        (SnapshotCounts(100, is_cut=True), "cut"),
+        (SnapshotCounts(100, is_synchronised=False), "unsynchronised"),
+        (SnapshotCounts(79), "shrunken"),
+        (SnapshotCounts(80), None),
+        (SnapshotCounts(100, has_unidentified=True), "nameless"),
+        (SnapshotCounts(79, has_unidentified=True), "shrunken"),
+        (SnapshotCounts(10, is_synchronised=False, has_unidentified=True), "unsynchronised"),
+        (SnapshotCounts(1_000), None),
+        (SnapshotCounts(0, is_cut=True, is_synchronised=False), "empty"),
+        (SnapshotCounts(10, is_cut=True, is_synchronised=False), "cut"),
+        (SnapshotCounts(10, is_synchronised=False), "unsynchronised"),
     ],
 )
-def test_the_first_matching_reason_is_returned(answer, word):
-    assert incomplete_reason(answer, Earlier(100), GUARD) == word
+def test_the_first_matching_reason_is_returned(counts, word):
+    assert incomplete_reason(counts, Earlier(100), GUARD) == word
 
 
 @pytest.mark.parametrize(
-    ("answer", "guard", "word"),
+    ("counts", "guard", "word"),
     [
-        (Answer(100, kept=50), GUARD, None),
-        (Answer(100, kept=49), GUARD, "different"),
-        (Answer(100, kept=0), GUARD, "different"),
-        (Answer(79, kept=0), GUARD, "shrunken"),
-        (Answer(5_000, kept=100), GUARD, None),
-        (Answer(5_000, kept=0), GUARD, "different"),
-        (Answer(100, kept=0, has_unidentified=True), GUARD, "different"),
-        (Answer(100, kept=0), ShrinkGuard(min_overlap=0), None),
-        (Answer(100, kept=89), ShrinkGuard(min_overlap=0.9), "different"),
-        (Answer(100, kept=0), ShrinkGuard(accepted=True), None),
-        (Answer(100, kept=0), ShrinkGuard(confirmations=1), None),
+        (SnapshotCounts(100, kept=50), GUARD, None),
+        (SnapshotCounts(100, kept=49), GUARD, "different"),
+        (SnapshotCounts(100, kept=0), GUARD, "different"),
+        (SnapshotCounts(79, kept=0), GUARD, "shrunken"),
+        (SnapshotCounts(5_000, kept=100), GUARD, None),
+        (SnapshotCounts(5_000, kept=0), GUARD, "different"),
+        (SnapshotCounts(100, kept=0, has_unidentified=True), GUARD, "different"),
+        (SnapshotCounts(100, kept=0), ShrinkGuard(min_overlap=0), None),
+        (SnapshotCounts(100, kept=89), ShrinkGuard(min_overlap=0.9), "different"),
+        (SnapshotCounts(100, kept=0), ShrinkGuard(accepted=True), None),
+        (SnapshotCounts(100, kept=0), ShrinkGuard(confirmations=1), None),
     ],
 )
-def test_a_snapshot_of_other_contacts_is_doubtful(answer, guard, word):
-    assert incomplete_reason(answer, Earlier(100), guard) == word
+def test_a_snapshot_of_other_contacts_is_doubtful(counts, guard, word):
+    assert incomplete_reason(counts, Earlier(100), guard) == word
 
 
 @pytest.mark.parametrize("size", [1, 100])
 def test_the_first_snapshot_is_not_compared(size):
-    assert incomplete_reason(Answer(size), Earlier(None), GUARD) is None
+    assert incomplete_reason(SnapshotCounts(size), Earlier(None), GUARD) is None
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,9 @@ def test_the_first_snapshot_is_not_compared(size):
 )
 def test_exactly_the_share_suffices_and_one_contact_less_does_not(share, measure, enough):
     guard = ShrinkGuard(share)
-    assert incomplete_reason(Answer(enough), Earlier(measure), guard) is None
-    assert incomplete_reason(Answer(enough - 1), Earlier(measure), guard) == ("empty" if enough == 1 else "shrunken")
+    assert incomplete_reason(SnapshotCounts(enough), Earlier(measure), guard) is None
+    reason = incomplete_reason(SnapshotCounts(enough - 1), Earlier(measure), guard)
+    assert reason == ("empty" if enough == 1 else "shrunken")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_exactly_the_share_suffices_and_one_contact_less_does_not(share, measure
     ],
 )
 def test_the_third_similar_snapshot_in_a_row_is_accepted(others, word):
-    assert incomplete_reason(Answer(50), Earlier(100, others), GUARD) == word
+    assert incomplete_reason(SnapshotCounts(50), Earlier(100, others), GUARD) == word
 
 
 @pytest.mark.parametrize(
@@ -97,21 +98,26 @@ def test_the_third_similar_snapshot_in_a_row_is_accepted(others, word):
     ],
 )
 def test_unidentified_rejects_are_accepted_like_a_small_snapshot(others, word):
-    answer = Answer(100, has_unidentified=True)
-    assert incomplete_reason(answer, Earlier(100, others), GUARD) == word
-    assert incomplete_reason(answer, Earlier(100, others), ShrinkGuard(accepted=True)) is None
+    counts = SnapshotCounts(100, has_unidentified=True)
+    assert incomplete_reason(counts, Earlier(100, others), GUARD) == word
+    assert incomplete_reason(counts, Earlier(100, others), ShrinkGuard(accepted=True)) is None
 
 
 @pytest.mark.parametrize(("confirmations", "word"), [(1, None), (2, None), (3, "shrunken")])
 def test_the_number_of_confirmations_is_configurable(confirmations, word):
     guard = ShrinkGuard(confirmations=confirmations)
-    assert incomplete_reason(Answer(50), Earlier(100, [(50, "shrunken")]), guard) == word
+    assert incomplete_reason(SnapshotCounts(50), Earlier(100, [(50, "shrunken")]), guard) == word
 
 
 def test_shrinking_can_be_accepted_but_nothing_else():
     guard = ShrinkGuard(accepted=True)
-    answers = [Answer(1), Answer(0), Answer(1, is_cut=True), Answer(1, is_synchronised=False)]
-    assert [incomplete_reason(answer, Earlier(100), guard) for answer in answers] == [
+    snapshots = [
+        SnapshotCounts(1),
+        SnapshotCounts(0),
+        SnapshotCounts(1, is_cut=True),
+        SnapshotCounts(1, is_synchronised=False),
+    ]
+    assert [incomplete_reason(counts, Earlier(100), guard) for counts in snapshots] == [
         None,
         "empty",
         "cut",
@@ -120,7 +126,7 @@ def test_shrinking_can_be_accepted_but_nothing_else():
 
 
 def test_an_empty_snapshot_is_never_accepted():
-    assert incomplete_reason(Answer(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
+    assert incomplete_reason(SnapshotCounts(0), Earlier(100, [(0, "empty")] * 9), GUARD) == "empty"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class Feeds:
             options_digest="",
             package_version="1",
         )
-        begun.land(lambda: iter(records), extracted_at=moment, size=10)
+        begun.write(lambda: iter(records), extracted_at=moment, size=10)
 
     def check(self, moment, says, sender="+4400"):
         """Record results of numbers: status and WhatsApp ID."""

@@ -45,7 +45,7 @@ def land_turn(store, wa_id):
     records, _ = page.pseudonymized(Pseudonymizer(KEY, ["details.whatsapp_id"])).records()
     window = Window(NOW - timedelta(days=2), NOW - timedelta(days=1))
     begun = store.begin(source="turn", account="main", window=window, task=TASK, options_digest="", package_version="0")
-    begun.land(records, position=None, pages=1, size=1, extracted_at=NOW)
+    begun.write(records, position=None, pages=1, size=1, extracted_at=NOW)
     begun.finish()
 
 
@@ -56,7 +56,7 @@ def land_green_api(store, wa_id):
     begun = store.begin_snapshot(
         source="green_api", account="phone", group=None, task=TASK, options_digest="", package_version="0"
     )
-    begun.land(lambda: snapshot.records(NOW), extracted_at=NOW, size=1)
+    begun.write(lambda: snapshot.records(NOW), extracted_at=NOW, size=1)
 
 
 def check(store, number=NUMBER, wa_id=WA_ID, status="valid"):

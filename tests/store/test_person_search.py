@@ -205,7 +205,7 @@ def test_a_snapshot_that_links_a_number_and_a_lid_erases_both_in_any_order(landi
 
     def snapshot(*records, day=1):
         taken_at = MONDAY + timedelta(days=day)
-        book.begin(f"day {day}").land(lambda: iter(records), extracted_at=taken_at, size=10)
+        book.begin(f"day {day}").write(lambda: iter(records), extracted_at=taken_at, size=10)
 
     snapshot(contact(landing, LID, lid=LID), eve)
     steps = [lambda: erase(landing.store.context, who(given_value)), lambda: snapshot(both, eve, day=2)]

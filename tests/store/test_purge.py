@@ -139,7 +139,7 @@ def test_attempts_and_rejects_are_purged_unless_they_are_still_needed(landing, c
     assert run_purge(landing, 20, "rejects", "extractions") == PurgedRows(rejects=4, extractions=4)
     # The first ends the baseline, "window 1" has a stored version, "file" is the newest and is not loaded again.
     assert [run for _, run in landing.rows(LEDGER)] == ["window 0", "window 1", "file", "new"]
-    assert landing.store.has_landed("turn", "main", "file:///contacts/1")
+    assert landing.store.is_loaded("turn", "main", "file:///contacts/1")
 
 
 def test_windows_whose_extractions_were_purged_count_as_synced(landing, clock):

@@ -161,7 +161,8 @@ def test_accounts_share_nothing(book):
 
 def test_a_contact_whose_row_was_rejected_is_not_gone(book):
     book.land(MONDAY, (ANN, "Ann"), (BEN, "Ben"), *book.people(9))
-    done = book.land(TUESDAY, *book.people(9), rejects=[Reject("not a number", b"{}")], unkept=[ANN, "nobody@c.us"])
+    rejects = [Reject("not a number", b"{}")]
+    done = book.land(TUESDAY, *book.people(9), rejects=rejects, rejected_ids=[ANN, "nobody@c.us"])
 
     assert (done.state, done.gone) == ("complete", 1)
     assert book.states() | dict.fromkeys(book.people(9), "") == book.states()
@@ -186,7 +187,7 @@ def test_a_contact_whose_row_the_database_refuses_is_not_gone(postgres_book):
 def test_a_repaired_contact_is_flagged(book):
     def land(moment, *, repaired):
         record = book.record(ANN, "\ufffd", repaired=repaired)
-        return book.begin(str(moment)).land(lambda: [record], extracted_at=moment, size=1)
+        return book.begin(str(moment)).write(lambda: [record], extracted_at=moment, size=1)
 
     land(MONDAY, repaired=False)
     land(TUESDAY, repaired=True)
@@ -215,7 +216,7 @@ def test_four_times_the_contacts_take_the_same_memory(sqlite_book, monkeypatch):
     def most_bytes(moment, contacts):
         begun = sqlite_book.begin(str(moment))
         tracemalloc.start()
-        begun.land(partial(records, contacts, moment), extracted_at=moment, size=1)
+        begun.write(partial(records, contacts, moment), extracted_at=moment, size=1)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return peak

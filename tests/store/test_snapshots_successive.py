@@ -101,7 +101,7 @@ def test_a_killed_worker_leaves_no_rows(book, monkeypatch):
 
     begun = book.begin()
     with pytest.raises(MemoryError):
-        begun.land(dying, extracted_at=TUESDAY, size=1)
+        begun.write(dying, extracted_at=TUESDAY, size=1)
 
     assert book.landing.dump() == before
     assert book.begin().resumes == 1
@@ -117,7 +117,7 @@ def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
             yield book.record(who, "new")
             seen.append(book.landing.dump())
 
-    book.begin().land(watched, extracted_at=TUESDAY, size=1)
+    book.begin().write(watched, extracted_at=TUESDAY, size=1)
 
     assert seen == [before] * 3
     assert book.states() == dict.fromkeys((ANN, BEN, CAT), "new")
@@ -136,7 +136,7 @@ def test_a_snapshot_is_reread_if_its_transaction_is_retried(book, monkeypatch):
         return iter([book.record(ANN, "Ann")])
 
     monkeypatch.setattr(book.landing.store.context, "write_batch", clashing)
-    done = book.begin().land(records, [Reject("no id", b"{}")], extracted_at=MONDAY, size=1)
+    done = book.begin().write(records, [Reject("no id", b"{}")], extracted_at=MONDAY, size=1)
 
     assert (done.rows, done.rejected, len(made)) == (1, 1, 2)
     assert book.landing.rows("SELECT count(*) FROM wacontacts_reject") == [(1,)]
@@ -159,7 +159,7 @@ def test_snapshots_of_an_account_wait_for_one_another(book):
     done = []
     worker = Thread(target=meanwhile)
     worker.start()
-    done.append(first.land(slowly, extracted_at=MONDAY, size=1))
+    done.append(first.write(slowly, extracted_at=MONDAY, size=1))
     worker.join()
 
     assert order == ["first", "second"]
@@ -185,7 +185,7 @@ def test_a_waiting_attempt_can_be_taken_over(postgres_book):
 
     worker = Thread(target=meanwhile)
     worker.start()
-    first.land(slowly, extracted_at=MONDAY, size=1)
+    first.write(slowly, extracted_at=MONDAY, size=1)
     worker.join()
 
     assert [problem.partition(" has")[0] for problem in problems] == ["Another attempt"]

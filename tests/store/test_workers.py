@@ -55,7 +55,7 @@ def work(url, worker):
     extraction = begin(store, worker)
     records = [record(*state) for state in states(worker)]
     new = sum(
-        extraction.land(
+        extraction.write(
             records[at : at + 100], position=None, pages=1, size=1, extracted_at=seen_at(worker), number_ids={"1"}
         )
         for at in range(0, len(records), 100)
