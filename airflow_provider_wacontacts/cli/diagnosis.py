@@ -200,7 +200,7 @@ def _check_contents(store: Store, subject: str) -> Iterator[Finding]:
         if status.problem:
             return  # the first task creates or upgrades the tables
         with store.context.read() as db:
-            store.context.suppressions.cached(db.connection)
+            store.context.suppression_list.cached(db.connection)
             require_same_secret(db)
             schema = store.context.tables.table_schema
             bloated = [] if db.is_sqlite else db.execute(BLOAT, schema=schema).scalars().all()

@@ -58,24 +58,24 @@ def add_suppression(commands: Any) -> None:
 
 def _export(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     require_url_env(command, options, "table_schema", "secret_env")
-    from airflow_provider_wacontacts.pipelines.erasure import export_suppressions
+    from airflow_provider_wacontacts.pipelines.erasure import export_suppression_list
 
     with airflow_to_stderr():
-        data, count = export_suppressions(open_store(options, secret_env=options.secret_env))
+        data, count = export_suppression_list(open_store(options, secret_env=options.secret_env))
     write_private(options.output, data)
     _print(options, {"hashes": count})
 
 
 def _apply(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     require_url_env(command, options, "table_schema", "secret_env")
-    from airflow_provider_wacontacts.pipelines.erasure import apply_suppressions
+    from airflow_provider_wacontacts.pipelines.erasure import apply_suppression_list
 
     try:
         data = Path(options.input).read_bytes()
     except OSError as error:
         raise ConfigError(f"The file of `--input` cannot be read ({type(error).__name__}).") from None
     with airflow_to_stderr():
-        counts = apply_suppressions(open_store(options, secret_env=options.secret_env), data)
+        counts = apply_suppression_list(open_store(options, secret_env=options.secret_env), data)
     _print(options, counts)
 
 

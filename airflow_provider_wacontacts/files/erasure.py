@@ -185,15 +185,15 @@ class _Rewriter:
 
     def is_erased(self, text: bytes) -> bool:
         """Return whether a row belongs to a person on the list, and remember its contact if it is not on the list."""
-        suppressed, record = self._suppression_list, self._record(text)
-        if (record is None or self._hidden.rows([text])) and suppressed.found_in(text):
+        suppression_list, record = self._suppression_list, self._record(text)
+        if (record is None or self._hidden.rows([text])) and suppression_list.found_in(text):
             return True
         if record is None:
             return False
         contact = Contact(self._prefix.manifest.source, self._prefix.manifest.account, record.contact_id)
-        if not suppressed.has_record(contact.source, contact.account, record):
+        if not suppression_list.has_record(contact.source, contact.account, record):
             return False
-        if not suppressed.has_contact(contact):
+        if not suppression_list.has_contact(contact):
             self.contacts.add(contact)
         return True
 

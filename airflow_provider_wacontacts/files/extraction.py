@@ -55,7 +55,7 @@ class ExtractionWriter:
     :param file_mode: permissions of files in a local directory. Default: 0o600, for their owner only.
     :param part_bytes: stored bytes after which a part is closed, 1 and up. Default: 64 MiB.
     :param part_rows: maximum rows of a part, 1 and up. Default: 1,000,000.
-    :param suppression_list: called before each page; contacts on the list are skipped.
+    :param get_suppression_list: called before each page; contacts on the list are skipped.
     :raises ConfigError: an invalid argument, or a folder that is a symbolic link; nothing was written.
     :raises LandingError: the prefix exists already, or the storage cannot be read or written.
     """
@@ -75,7 +75,7 @@ class ExtractionWriter:
         file_mode: int = FILE_MODE,
         part_bytes: int = PART_BYTES,
         part_rows: int = PART_ROWS,
-        suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+        get_suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     ) -> None:
         validate_file_format(file_format)
         if min(part_bytes, part_rows) < 1:
@@ -99,7 +99,7 @@ class ExtractionWriter:
             "map_index": task.map_index,
         }
         self._window = window
-        self._suppression_list = suppression_list
+        self._get_suppression_list = get_suppression_list
         self._hidden = HiddenIdentifiers()
         self._parts = Parts(
             self._prefix,
@@ -146,7 +146,7 @@ class ExtractionWriter:
         if not self._is_open:
             raise LandingError("The extraction is finished or abandoned. Nothing more can be written to it.")
         self._create_folder()
-        suppression_list = self._suppression_list()
+        suppression_list = self._get_suppression_list()
         rows = self._remove_suppressed(suppression_list, page)
         rejects = suppression_list.remove_suppressed_rejects(page.rejects)
         self._parts.write(rows._replace(extracted_at=extracted_at))

@@ -228,7 +228,7 @@ class GreenApiContactsToObjectStorageOperator(GreenApiContactsOperator):
             root=object_path(self.path),
             file_format=self.file_format,
             file_mode=self.hook.file_mode,
-            suppressed=get_suppression_list(self.erased_conn_id),
+            get_suppression_list=get_suppression_list(self.erased_conn_id),
             on_drift=lambda drift: report_drift(self, drift),
             on_commit=metrics_on_commit("green_api"),
         )

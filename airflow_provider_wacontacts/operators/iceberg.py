@@ -88,7 +88,7 @@ class ContactFilesToIcebergOperator(ValidatedArguments, BaseOperator):
                 source=self.source or None,
                 account=self.account or None,
                 guard=ShrinkGuard(self.shrink_guard, self.shrink_confirmations, self.accept_shrink, self.min_overlap),
-                suppressed=get_suppression_list(self.erased_conn_id),
+                get_suppression_list=get_suppression_list(self.erased_conn_id),
             )
             root = object_path(self.path)
             table = ContactTable.open(open_catalog(self.iceberg_conn_id), self.table)

@@ -249,7 +249,7 @@ class TurnContactsToObjectStorageOperator(TurnContactsOperator):
             root=object_path(self.path),
             file_format=self.file_format,
             file_mode=self.hook.file_mode,
-            suppressed=get_suppression_list(self.erased_conn_id),
+            get_suppression_list=get_suppression_list(self.erased_conn_id),
             declared_types=self.hook.get_declared_types,
             on_drift=lambda drift: report_drift(self, drift),
             on_progress=lambda progress: self.log.info("%s", progress),

@@ -30,13 +30,13 @@ class AppendSpec:
     :param source: feed to append; ``None`` for all.
     :param account: account to append; ``None`` for all.
     :param guard: when a snapshot with fewer contacts than before is accepted as complete.
-    :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param get_suppression_list: returns the suppression list. Its contacts are skipped.
     """
 
     source: str | None = None
     account: str | None = None
     guard: ShrinkGuard = field(default_factory=ShrinkGuard)
-    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS
+    get_suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ def _append(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> Ap
 
 
 def _append_window(spec: AppendSpec, prefix: CompletePrefix, table: ContactTable) -> AppendSummary:
-    manifest, suppressed = prefix.manifest, spec.suppressed()
+    manifest, suppression_list = prefix.manifest, spec.get_suppression_list()
     records = (
         record
         for record in read_prefix(prefix)
-        if not (suppressed and suppressed.has_record(manifest.source, manifest.account, record))
+        if not (suppression_list and suppression_list.has_record(manifest.source, manifest.account, record))
     )
     return AppendSummary(prefixes=1, appended=1, rows=table.append(_extraction(prefix), records))
 
@@ -132,7 +132,7 @@ def _append_snapshot(spec: AppendSpec, prefix: CompletePrefix, table: ContactTab
     reason = skip_reason(table, prefix.manifest)
     if reason is not None:
         return KNOWN if reason == "known" else REFUSED
-    changes: SnapshotChanges = snapshot_changes(table, prefix, spec.guard, spec.suppressed())
+    changes: SnapshotChanges = snapshot_changes(table, prefix, spec.guard, spec.get_suppression_list())
     rows = table.append(_extraction(prefix), changes.records, changes.properties)
     return AppendSummary(prefixes=1, appended=1, rows=rows, gone=changes.gone, back=changes.back)
 

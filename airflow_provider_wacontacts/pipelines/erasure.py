@@ -162,12 +162,12 @@ class _Lake(NamedTuple):
     roots: Sequence[ObjectPath]
     tables: Sequence[ContactTable]
 
-    def erase(self, suppressed: SuppressionList, *, dry_run: bool = False) -> _Copies:
+    def erase(self, suppression_list: SuppressionList, *, dry_run: bool = False) -> _Copies:
         files, rows = ErasedFiles(), ErasedFromTable()
         for root in self.roots:
-            files = files.plus(erase_files(root, suppressed, dry_run=dry_run))
+            files = files.plus(erase_files(root, suppression_list, dry_run=dry_run))
         for table in self.tables:
-            rows = rows.plus(erase_rows(table, suppressed, dry_run=dry_run))
+            rows = rows.plus(erase_rows(table, suppression_list, dry_run=dry_run))
         return _Copies(files, rows)
 
 
@@ -241,19 +241,19 @@ def export_people(
         contacts |= named
 
 
-def export_suppressions(store: Store) -> tuple[bytes, int]:
+def export_suppression_list(store: Store) -> tuple[bytes, int]:
     """
-    Return the suppression list as a file that :func:`apply_suppressions` reads, and how many hashes it has.
+    Return the suppression list as a file that :func:`apply_suppression_list` reads, and how many hashes it has.
 
     :raises LandingError: the database failed.
     """
     store.prepare()
     with store.context.transactions.read() as connection:
-        dump = store.context.suppressions.dump(connection)
+        dump = store.context.suppression_list.dump(connection)
     return msgspec.json.encode(dump), len(dump.hashes)
 
 
-def apply_suppressions(store: Store, data: bytes) -> dict[str, int]:
+def apply_suppression_list(store: Store, data: bytes) -> dict[str, int]:
     """
     Add a file's hashes to the suppression list, and erase all rows of people on the list from the store.
 
@@ -269,7 +269,7 @@ def apply_suppressions(store: Store, data: bytes) -> dict[str, int]:
         ) from None
     store.prepare()
     context = store.context
-    added = context.transactions.run(lambda connection: context.suppressions.restore(connection, dump))
+    added = context.transactions.run(lambda connection: context.suppression_list.restore(connection, dump))
     context.locks.wait_for_writers()
     rows = erase_suppressed(context)._asdict()
     del rows["changed"]
@@ -294,8 +294,8 @@ def _count(store: Store, people: People, scope: _Scope, lake: _Lake) -> ErasureS
     while True:
         identifiers, found = find(store.context, scope.given, contacts)
         keys = {contact.key for contact in found.contacts} | contacts
-        suppressed = store.suppression_list().plus(identifiers, keys, store.context.secret)
-        copies = lake.erase(suppressed, dry_run=True)
+        suppression_list = store.suppression_list().plus(identifiers, keys, store.context.secret)
+        copies = lake.erase(suppression_list, dry_run=True)
         if copies.contacts <= contacts:
             return _summary(people, scope, ErasedRows.of(found), copies, dry_run=True)
         contacts |= copies.contacts

@@ -223,7 +223,7 @@ def snapshot_to_files(
     root: ObjectPath,
     file_format: str,
     file_mode: int = FILE_MODE,
-    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    get_suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     on_drift: OnDrift = lambda _: None,
     on_commit: OnCommit | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -234,7 +234,7 @@ def snapshot_to_files(
     :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param file_mode: permissions of files in a local directory.
-    :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param get_suppression_list: returns the suppression list. Its contacts are skipped.
     :param on_drift: see :func:`snapshot_to_store`.
     :param on_commit: called when the manifest is written.
     :raises ConfigError: the file format is unknown.
@@ -252,7 +252,7 @@ def snapshot_to_files(
         package_version=spec.package_version,
         file_format=file_format,
         file_mode=file_mode,
-        suppression_list=suppressed,
+        get_suppression_list=get_suppression_list,
     ) as extraction:
         for page in fetched.snapshot.pages(fetched.taken_at):
             extraction.write(page, fetched.taken_at)

@@ -95,7 +95,7 @@ def skip_reason(table: ContactTable, manifest: Manifest) -> str | None:
 
 
 def snapshot_changes(
-    table: ContactTable, prefix: CompletePrefix, guard: ShrinkGuard, suppressed: SuppressionList
+    table: ContactTable, prefix: CompletePrefix, guard: ShrinkGuard, suppression_list: SuppressionList
 ) -> SnapshotChanges:
     """
     Compare a snapshot with the table.
@@ -110,7 +110,7 @@ def snapshot_changes(
     rows: dict[str, Record] = {}
     skipped: set[str] = set()
     for record in read_prefix(prefix):
-        if suppressed and suppressed.has_record(SOURCE, manifest.account, record):
+        if suppression_list and suppression_list.has_record(SOURCE, manifest.account, record):
             skipped.add(record.contact_id)
         else:
             rows.setdefault(record.contact_id, record)

@@ -209,7 +209,7 @@ def sync_to_files(
     root: ObjectPath,
     file_format: str,
     file_mode: int = FILE_MODE,
-    suppressed: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
+    get_suppression_list: Callable[[], SuppressionList] = lambda: NO_SUPPRESSIONS,
     declared_types: Callable[[], Mapping[str, str] | None] = lambda: None,
     on_drift: OnDrift = lambda _: None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -225,7 +225,7 @@ def sync_to_files(
     :param root: an ``ObjectStoragePath`` or a :class:`pathlib.Path`.
     :param file_format: ``jsonl.gz`` or ``parquet``.
     :param file_mode: permissions of files in a local directory.
-    :param suppressed: returns the suppression list. Its contacts are skipped.
+    :param get_suppression_list: returns the suppression list. Its contacts are skipped.
     :param declared_types: see :func:`sync_to_store`, like ``on_drift``.
     :param on_progress: called about every ten seconds.
     :param on_commit: called when the manifest is written.
@@ -245,7 +245,7 @@ def sync_to_files(
         package_version=spec.package_version,
         file_format=file_format,
         file_mode=file_mode,
-        suppression_list=suppressed,
+        get_suppression_list=get_suppression_list,
     ) as extraction:
         for received in _reporting(download, on_progress, monotonic):
             number_ids |= received.page.number_ids

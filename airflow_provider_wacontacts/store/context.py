@@ -40,7 +40,7 @@ class StoreContext:
 
     :param clock: replaces the database's clock in tests; ``None`` for the database's own.
     :param secret: the secret of pseudonyms; ``None`` if the store's connection has none.
-    :param suppressions: the suppression list.
+    :param suppression_list: the store's suppression list.
     :param write_batch: writes contacts; specific to the database.
     :param late_after: maximum sync lag of a window that is synced in time.
     :param auto_upgrade: whether tasks may create and upgrade the tables.
@@ -49,7 +49,7 @@ class StoreContext:
     transactions: Transactions
     tables: Tables
     locks: Locks
-    suppressions: StoredSuppressionList
+    suppression_list: StoredSuppressionList
     write_batch: Write
     clock: Callable[[], datetime] | None
     late_after: timedelta

@@ -182,13 +182,13 @@ def erase_unlisted(context: StoreContext, unlisted: Collection[Named]) -> None:
     identifiers = {one for one in unlisted if isinstance(one, Identifier)}
     contacts = {one for one in unlisted if isinstance(one, Contact)}
     with context.read() as db:
-        erased = context.suppressions.cached(db.connection)
+        suppression_list = context.suppression_list.cached(db.connection)
         rows = rows_by_keys(db, IDS_OF_CONTACTS, [one._asdict() for one in sorted(contacts)], **CONTACT_TYPES)
     stored = {Contact(row.source, row.account, row.contact_id) for row in rows}
     if not contacts <= stored:
         context.run_yielding(partial(_add_hashes, context, (), contacts - stored))
     for row in rows:
-        if any(not erased.has(one) and one not in identifiers for one in stated_identifiers(row)):
+        if any(not suppression_list.has(one) and one not in identifiers for one in stated_identifiers(row)):
             stored.discard(Contact(row.source, row.account, row.contact_id))
     if identifiers or stored:
         with suppress(ConfigError):
@@ -205,11 +205,11 @@ def erase_suppressed(context: StoreContext) -> ErasedRows:
     :raises LandingError: the database failed. Run it again.
     """
     with context.read() as db:
-        suppressed = context.suppressions.read(db.connection)
-        identifiers, contacts = PersonSearch(db).suppressed(suppressed)
+        suppression_list = context.suppression_list.read(db.connection)
+        identifiers, contacts = PersonSearch(db).suppressed(suppression_list)
     erased = erase(context, identifiers, contacts, Limit(len(identifiers) * LINKED_EACH))
     with context.read() as db:
-        mentioning = PersonSearch(db).rows((), (), suppressed)
+        mentioning = PersonSearch(db).rows((), (), suppression_list)
         has_copy = is_in_use(db)
     erased = erased.plus(_delete(context, mentioning))
     if has_copy:
@@ -238,10 +238,10 @@ def _suppress(
 def _add_hashes(
     context: StoreContext, identifiers: Iterable[Identifier], contacts: Iterable[Contact], db: Database
 ) -> None:
-    suppressions, now = context.suppressions, context.now(db.connection)
-    key = suppressions.key(db.connection, now)
+    stored, now = context.suppression_list, context.now(db.connection)
+    key = stored.key(db.connection, now)
     hashes = {*map(key.hash, identifiers), *map(key.hash_contact, contacts)}
-    suppressions.add(db.connection, key, hashes, now)
+    stored.add(db.connection, key, hashes, now)
 
 
 def _delete(context: StoreContext, found: FoundRows) -> ErasedRows:

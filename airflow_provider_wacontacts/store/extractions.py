@@ -79,15 +79,15 @@ class Extraction(ExtractionAttempt):
             first = ledger.lock_running(connection, tables, self.extraction_id, self.rows + self.rejected)
             if number_ids:
                 accounts.pin_number_id(connection, tables, account_id, set(number_ids))
-            suppressed = context.suppressions.locked(connection)
-            kept, named = suppressed.remove_suppressed(self._started.source, self._started.account, records)
+            suppression_list = context.suppression_list.locked(connection)
+            kept, named = suppression_list.remove_suppressed(self._started.source, self._started.account, records)
             if unlisted := named.difference(left_alone):
                 return unlisted
             batch = Batch(account_id, extracted_at, dedupe_and_number(kept, first))
             new, refused = write_bisecting(connection, context.write_batch, batch)
             new = without_purged(db, account_id, new)
             flag_repaired(connection, tables, batch)
-            quarantined = [*suppressed.remove_suppressed_rejects(rejects), *refused]
+            quarantined = [*suppression_list.remove_suppressed_rejects(rejects), *refused]
             insert_rejects(connection, tables, self.extraction_id, quarantined, received_at=now)
             counts = ledger.CommitCounts(len(kept) - len(refused), len(new), len(quarantined), pages, size)
             at: dict[str, Any] = {"position": position, "extracted_at": extracted_at, "heartbeat_at": now}

@@ -46,12 +46,16 @@ DELETE FROM {at}wacontacts_identifier_change WHERE change_number IN (
 
 
 def store_identifier_changes(
-    db: Database, erased: SuppressionList, sender: str, changes: Iterable[IdentifierChange], detected_at: datetime
+    db: Database,
+    suppression_list: SuppressionList,
+    sender: str,
+    changes: Iterable[IdentifierChange],
+    detected_at: datetime,
 ) -> None:
     """
     Store changed identifiers, except of erased people. It is idempotent and order-independent.
 
-    :param erased: the suppression list, which is locked.
+    :param suppression_list: the suppression list, which is locked.
     :param detected_at: when they were received.
     """
     rows: list[dict[str, Any]] = [
@@ -62,7 +66,7 @@ def store_identifier_changes(
             "changed_at": change.at and format_time(change.at),
         }
         for change in changes
-        if not erased.has(change.previous) and not erased.has(change.current)
+        if not suppression_list.has(change.previous) and not suppression_list.has(change.current)
     ]
     if rows:
         given = db.given(**dict.fromkeys(rows[0], "text"))

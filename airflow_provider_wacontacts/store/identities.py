@@ -106,14 +106,14 @@ class SenderIdentities:
         self.sender = sender
 
     def store(
-        self, db: Database, erased: SuppressionList, changes: Iterable[IdentityChange], detected_at: datetime
+        self, db: Database, suppression_list: SuppressionList, changes: Iterable[IdentityChange], detected_at: datetime
     ) -> set[str]:
         """
         Store notifications that users have potentially changed, in a transaction. Call :meth:`log` afterwards.
 
         Idempotent and order-independent: the earliest of an identity's times is stored. Erased users are left out.
 
-        :param erased: the suppression list, which is locked.
+        :param suppression_list: the suppression list, which is locked.
         :param detected_at: when the notifications arrived, timezone-aware.
         :returns: the WhatsApp IDs of users that are not erased.
         """
@@ -125,7 +125,7 @@ class SenderIdentities:
                 "created_at": change.at and format_time(change.at),
             }
             for change in _distinct(changes)
-            if not erased.has(Identifier(Kind.WA_ID, change.wa_id))
+            if not suppression_list.has(Identifier(Kind.WA_ID, change.wa_id))
         ]
         if rows:
             given = db.given(wa_id="text", wa_id_key="text", hash="text", created_at="text")
@@ -151,9 +151,9 @@ class SenderIdentities:
         key: dict[str, Any] = {"sender": self.sender, "wa_id": wa_id, "hash": latest.hash}
 
         def work(db: Database) -> StoredIdentity | None:
-            erased = self.context.suppressions.locked(db.connection)
+            suppression_list = self.context.suppression_list.locked(db.connection)
             change = IdentityChange(wa_id, latest.hash, latest.created_at)
-            if not self.store(db, erased, [change], self.context.now(db.connection)):
+            if not self.store(db, suppression_list, [change], self.context.now(db.connection)):
                 return None
             db.execute(RECORD_LATEST, acknowledged=latest.acknowledged, **key)
             if instead_of is not None and latest.created_at is not None:

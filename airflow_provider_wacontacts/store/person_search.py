@@ -246,18 +246,18 @@ class PersonSearch:
                 new.append(identifier)
         return new
 
-    def suppressed(self, suppressed: SuppressionList) -> tuple[set[Identifier], set[Contact]]:
+    def suppressed(self, suppression_list: SuppressionList) -> tuple[set[Identifier], set[Contact]]:
         """Find the identifiers and contacts in the store that are on the suppression list. It reads the whole store."""
         identifiers, contacts = set(), set()
         for row in self._pages(ALL_CONTACTS, {"account_id": 0, "version_id": 0}):
             ids = IdsByKind(row.wa_id, row.lid, row.user_id)
-            if suppressed.has_record(row.source, row.account, _IdsOfContact(row.contact_id, ids)):
+            if suppression_list.has_record(row.source, row.account, _IdsOfContact(row.contact_id, ids)):
                 contacts.add(Contact(row.source, row.account, row.contact_id))
                 identifiers |= set(stated_identifiers(row))
         for sql, key in ((ALL_NUMBERS, "number_id"), (ALL_IDENTITIES, "identity_id")):
             for row in self._pages(sql, {key: 0}):
                 identifiers |= set(stated_identifiers(row))
-        return {one for one in identifiers if suppressed.has(one)}, contacts
+        return {one for one in identifiers if suppression_list.has(one)}, contacts
 
     def contacts(self, identifiers: Collection[Identifier], named: Iterable[Contact] = ()) -> list[FoundContact]:
         """

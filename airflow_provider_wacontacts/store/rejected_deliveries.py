@@ -34,8 +34,8 @@ def store_rejected_deliveries(
     rejects = [Reject(reason, body) for body in sorted(set(bodies))]
 
     def work(db: Database) -> None:
-        suppressed = context.suppressions.locked(db.connection)
-        for reject in suppressed.remove_suppressed_rejects(rejects):
+        suppression_list = context.suppression_list.locked(db.connection)
+        for reject in suppression_list.remove_suppressed_rejects(rejects):
             parameters: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}
             db.execute(INSERT, delivery_hash=blake2b(reject.body, digest_size=HASH_BYTES).digest(), **parameters)
 

@@ -74,7 +74,7 @@ def prepare(context: StoreContext) -> None:
     """
     ensure_version(context.transactions, context.tables, auto_upgrade=context.auto_upgrade)
     with context.read() as db:
-        context.suppressions.cached(db.connection)
+        context.suppression_list.cached(db.connection)
         require_same_secret(db)
 
 

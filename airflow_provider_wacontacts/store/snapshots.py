@@ -161,7 +161,7 @@ class _SnapshotWriter:
         self._tables = context.tables
         self._begun = begun
         self._extracted_at = extracted_at
-        self._erased = NO_SUPPRESSIONS
+        self._suppression_list = NO_SUPPRESSIONS
         self._skipped: set[str] = set()
         #: Identifiers in records of erased people that the suppression list lacks.
         self.unlisted: set[Named] = set()
@@ -174,7 +174,7 @@ class _SnapshotWriter:
         row = select(account).where(account == self._begun.account_id)
         self._connection.execute(row.with_for_update(key_share=True))
         self._first = ledger.lock_running(self._connection, self._tables, self._begun.extraction_id, 0)
-        self._erased = self._context.suppressions.locked(self._connection)
+        self._suppression_list = self._context.suppression_list.locked(self._connection)
 
     def newest(self, *, group: bool | None) -> datetime | None:
         """Return the time of the newest snapshot that was written; ``None`` if there is none."""
@@ -204,7 +204,7 @@ class _SnapshotWriter:
 
     def write(self, records: Iterable[Record], rejects: Sequence[Reject], rejected_ids: Collection[str]) -> _Sums:
         """Write the contacts of the response."""
-        kept = self._erased.remove_suppressed_rejects(rejects)
+        kept = self._suppression_list.remove_suppressed_rejects(rejects)
         self._insert_rejects(kept)
         sums = _Sums(rejected=len(kept))
         for batch in batched(records, BATCH_ROWS):
@@ -284,9 +284,9 @@ class _SnapshotWriter:
 
     def _without_erased(self, records: list[Record]) -> list[Record]:
         source, account = self._begun.source, self._begun.account
-        found = self._erased.find_rows(source, account, records)
+        found = self._suppression_list.find_rows(source, account, records)
         self._skipped.update(records[index].contact_id for index in found)
-        self.unlisted.update(*(self._erased.unlisted(source, account, records[index]) for index in found))
+        self.unlisted.update(*(self._suppression_list.unlisted(source, account, records[index]) for index in found))
         return [record for index, record in enumerate(records) if index not in found]
 
 

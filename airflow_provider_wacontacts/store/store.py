@@ -60,7 +60,7 @@ class Store:
             transactions=transactions,
             tables=tables,
             locks=locks,
-            suppressions=StoredSuppressionList(tables, locks, secret),
+            suppression_list=StoredSuppressionList(tables, locks, secret),
             write_batch=batch_writer(tables, is_sqlite=transactions.is_sqlite),
             clock=now,
             late_after=late_after,
@@ -86,7 +86,7 @@ class Store:
         :raises LandingError: the database failed.
         """
         with self.context.transactions.read() as connection:
-            return self.context.suppressions.cached(connection)
+            return self.context.suppression_list.cached(connection)
 
     def begin(
         self,

@@ -207,7 +207,7 @@ def test_a_member_that_is_repeated_hides_nobody(tmp_path, begin, window, first, 
     """Decoders keep the last one, and the file has both."""
     page = parse_page(f'{{"data":[{REPEATED.format(first=first, last=last)}]}}'.encode())
     for suppressed in (lambda: NO_SUPPRESSIONS, lambda: erased(BOB)):
-        with begin(tmp_path, suppression_list=suppressed) as extraction:
+        with begin(tmp_path, get_suppression_list=suppressed) as extraction:
             extraction.write(page)
             extraction.finish(extracted_at=window.end, finished_at=window.end, lossy=False)
     assert erase_files(tmp_path, erased(BOB)).rows == 1
@@ -228,7 +228,7 @@ def test_a_contact_is_found_by_its_id_and_never_written_again(tmp_path, window, 
     file_pages(tmp_path, *pages, **options)
 
     assert erase_files(tmp_path, erased(BOB)).rows == 1
-    file_pages(tmp_path, *pages, **options, suppression_list=lambda: erased(BOB))
+    file_pages(tmp_path, *pages, **options, get_suppression_list=lambda: erased(BOB))
     assert [found.record.contact_id for found in read_contacts(tmp_path)] == [f"{EVE}@c.us"] * 2
 
 

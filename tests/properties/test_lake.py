@@ -111,16 +111,17 @@ class Lake:
         window = Window(MONDAY, MONDAY + 3 * HOUR) if self.source == "turn" else None
         own = {"source": self.source, "account": "main", "window": window, "day": at.date(), "task": TASK}
         options = {"package_version": "0", "file_format": extraction.file_format}
-        options["suppression_list"] = self.store.suppression_list  # as with `erased_conn_id`
+        options["get_suppression_list"] = self.store.suppression_list  # as with `erased_conn_id`
         with ExtractionWriter(self.root / "files", **own, **options) as writer:
             for page in self._pages(extraction, at):
                 writer.write(page, at)
             writer.finish(extracted_at=at, finished_at=at, lossy=False)
 
     def append(self) -> None:
-        root, suppressed = self.root / "files", self.store.suppression_list
+        root = self.root / "files"
+        spec = AppendSpec(guard=self._guard, get_suppression_list=self.store.suppression_list)
         import_files(ImportSpec(TASK, "0", guard=self._guard), root=root, store=self.store)
-        append_files(AppendSpec(guard=self._guard, suppressed=suppressed), root=root, table=self.table)
+        append_files(spec, root=root, table=self.table)
 
     def _pages(self, extraction: Extraction, at: datetime) -> Iterator[Any]:
         if self.source == "turn":

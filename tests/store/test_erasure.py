@@ -345,8 +345,8 @@ def test_nothing_is_reread_without_an_erasure(on_sqlite):
     extraction = on_sqlite.landing.begin()
     erase(on_sqlite.store.context, who(BOB))
     on_sqlite.landing.land(extraction, on_sqlite.landing.record("one"))
-    hashes = on_sqlite.store.context.suppressions.read
-    on_sqlite.store.context.suppressions.read = lambda connection: seen.append(1) or hashes(connection)
+    hashes = on_sqlite.store.context.suppression_list.read
+    on_sqlite.store.context.suppression_list.read = lambda connection: seen.append(1) or hashes(connection)
     on_sqlite.landing.land(extraction, on_sqlite.landing.record("two"))
     erase(on_sqlite.store.context, who(EVE))
     seen.clear()

@@ -77,18 +77,24 @@ CLOSE = "UPDATE {at}wacontacts_check SET filled_at = :now WHERE check_id = :chec
 
 
 def add(
-    db: Database, sender: str, check_id: str, inputs: Sequence[CheckInput], *, first: int, erased: SuppressionList
+    db: Database,
+    sender: str,
+    check_id: str,
+    inputs: Sequence[CheckInput],
+    *,
+    first: int,
+    suppression_list: SuppressionList,
 ) -> list[str]:
     """
     Add inputs to a check.
 
     :param first: ordinal of the first input, 0 and up.
-    :param erased: erased people. Their numbers are not checked, and their inputs are not stored.
+    :param suppression_list: erased people. Their numbers are not checked, and their inputs are not stored.
     :returns: keys of their numbers.
     """
     rows = _rows(inputs, first)
-    if erased is not NO_SUPPRESSIONS:
-        rows = [_without_erased(row, erased) for row in rows]
+    if suppression_list is not NO_SUPPRESSIONS:
+        rows = [_without_erased(row, suppression_list) for row in rows]
     keys = add_numbers(db, sender, {row["number"] for row in rows if row["number"] is not None})
     db.execute(ADD_ROWS.replace("{given}", db.given(**TYPES)), rows=rows, sender=sender, check_id=check_id)
     return keys
@@ -145,12 +151,12 @@ def _rows(inputs: Sequence[CheckInput], first: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _without_erased(row: dict[str, Any], erased: SuppressionList) -> dict[str, Any]:
+def _without_erased(row: dict[str, Any], suppression_list: SuppressionList) -> dict[str, Any]:
     """Clear the row of an erased person, or a key that mentions an erased person."""
     key, number = row["contact_key"], row["number"]
-    if key is not None and erased.found_in(key):
+    if key is not None and suppression_list.found_in(key):
         row = row | {"contact_key": None}
-    if erased.has(Identifier(Kind.NUMBER, number)) if number else erased.found_in(row["input"]):
+    if suppression_list.has(Identifier(Kind.NUMBER, number)) if number else suppression_list.found_in(row["input"]):
         return row | {"input": "", "number": None, "status": "not_asked", "reason": ERASED}
     return row
 

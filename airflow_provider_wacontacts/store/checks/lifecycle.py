@@ -306,8 +306,9 @@ class Check:
         context = self._context
 
         def work(db: Database) -> None:
-            erased = context.suppressions.locked(db.connection)
-            keys = inputs.add(db, self._sender, self._row.check_id, batch, first=first, erased=erased)
+            suppression_list = context.suppression_list.locked(db.connection)
+            check_id = self._row.check_id
+            keys = inputs.add(db, self._sender, check_id, batch, first=first, suppression_list=suppression_list)
             refresh_new_numbers(db, context.locks, keys)
 
         context.run(work)

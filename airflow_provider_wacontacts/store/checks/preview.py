@@ -57,8 +57,8 @@ def count_numbers(
     :raises LandingError: the database failed.
     """
     with context.read() as db:
-        erased = context.suppressions.cached(db.connection)
-        kept = [number for number in numbers if not erased.has(Identifier(Kind.NUMBER, number))]
+        suppression_list = context.suppression_list.cached(db.connection)
+        kept = [number for number in numbers if not suppression_list.has(Identifier(Kind.NUMBER, number))]
         rows = _read(db, sender, kept, now=context.now(db.connection), fresh_after=fresh_after, force_check=force_check)
     by_number = {row.number: row for row in rows if row.is_own}
     fresh = {

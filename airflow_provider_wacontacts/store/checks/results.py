@@ -166,7 +166,8 @@ def record(
     :returns: identifiers of erased people that the results name, and that the suppression list lacks or the store still
         has. Then nothing is stored: erase these first.
     """
-    results, unlisted = _without_suppressed(db, context, context.suppressions.locked(db.connection), sender, received)
+    suppression_list = context.suppression_list.locked(db.connection)
+    results, unlisted = _without_suppressed(db, context, suppression_list, sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
@@ -190,14 +191,14 @@ def record_delivered(
     sender: str,
     received: CheckResults,
     *,
-    erased: SuppressionList,
+    suppression_list: SuppressionList,
     verified: bool,
     left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
     Store the new results of a callback, and copy them to each check that waits for them.
 
-    :param erased: the suppression list, which is locked.
+    :param suppression_list: the suppression list, which is locked.
     :param verified: whether the callback is authenticated as the client's. If not, its identifiers are left out: a
         forged callback could link a person's number with another person's WhatsApp ID.
     :returns: see :func:`record`.
@@ -205,7 +206,7 @@ def record_delivered(
     if not verified:
         statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
         received = received._replace(results=statuses)
-    results, unlisted = _without_suppressed(db, context, erased, sender, received)
+    results, unlisted = _without_suppressed(db, context, suppression_list, sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
@@ -234,10 +235,8 @@ def copy_to_results(
     :param news: numbers with a result that has just been stored: a repeated failure counts as well.
     """
     sql = COPY.replace("{rows}", scope.rows).replace("{from_store}", scope.from_store)
-    parameters: dict[str, Any] = {"final": FINAL, "max_omissions": MAX_OMISSIONS}
-    if check_id is not None:
-        parameters["check_id"] = check_id
-    db.execute(sql, number_ids=list(number_ids), news=list(news), **parameters)
+    key: dict[str, Any] = {} if check_id is None else {"check_id": check_id}
+    db.execute(sql, number_ids=list(number_ids), news=list(news), final=FINAL, max_omissions=MAX_OMISSIONS, **key)
 
 
 def resolve_checks(db: Database, check_ids: Sequence[str], now: datetime) -> None:
@@ -265,7 +264,7 @@ def client_versions(db: Database, sender: str, check_id: str) -> set[str | None]
 
 
 def _without_suppressed(
-    db: Database, context: StoreContext, erased: SuppressionList, sender: str, received: CheckResults
+    db: Database, context: StoreContext, suppression_list: SuppressionList, sender: str, received: CheckResults
 ) -> tuple[CheckResults, set[Identifier]]:
     """
     Leave out results about erased people: their number or another identifier is on the suppression list.
@@ -274,14 +273,14 @@ def _without_suppressed(
 
     :returns: the others, and the identifiers of erased people that the list lacks, or that the store still has.
     """
-    if erased is NO_SUPPRESSIONS:
+    if suppression_list is NO_SUPPRESSIONS:
         return received, set()
     named = {number: _identifiers(number, result) for number, result in received.results.items()}
-    theirs = {number: ids for number, ids in named.items() if any(map(erased.has, ids))}
+    theirs = {number: ids for number, ids in named.items() if any(map(suppression_list.has, ids))}
     if not theirs:
         return received, set()
     ids = set().union(*theirs.values())
-    unlisted = {identifier for identifier in ids if not erased.has(identifier)}
+    unlisted = {identifier for identifier in ids if not suppression_list.has(identifier)}
     # The process that suppressed them may have been killed before it deleted their rows.
     unlisted |= PersonSearch(db).existing({identifier.as_wa_id() for identifier in ids})
     _clear_rows(db, context, Mentions(ids), {"sender": sender, "numbers": sorted(theirs)})

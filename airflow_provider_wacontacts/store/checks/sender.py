@@ -187,12 +187,19 @@ class SenderChecks:
         users = SenderIdentities(self.context, self.sender)
 
         def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
-            erased = self.context.suppressions.locked(db.connection)
+            suppression_list = self.context.suppression_list.locked(db.connection)
             # Results are stored just before the log of identities, because they take the change log lock.
-            store_identifier_changes(db, erased, self.sender, identifiers, received.answered_at)
-            wa_ids = users.store(db, erased, identities, received.answered_at)
-            options: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
-            unlisted = results.record_delivered(db, self.context, self.sender, received, **options)
+            store_identifier_changes(db, suppression_list, self.sender, identifiers, received.answered_at)
+            wa_ids = users.store(db, suppression_list, identities, received.answered_at)
+            unlisted = results.record_delivered(
+                db,
+                self.context,
+                self.sender,
+                received,
+                suppression_list=suppression_list,
+                verified=verified,
+                left_alone=left_alone,
+            )
             users.log(db, wa_ids)
             return unlisted
 
