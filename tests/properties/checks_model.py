@@ -11,7 +11,7 @@ CLAIM = timedelta(minutes=12)
 SILENT = timedelta(minutes=15)
 FINAL = ("valid", "invalid", "failed")
 MAX_OMISSIONS = 4
-NEVER = datetime.min.replace(tzinfo=UTC)
+BEGINNING_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -23,11 +23,11 @@ class Known:
     checked_at: datetime | None = None
     answered_at: datetime | None = None
     client_version: str | None = None
-    asked_at: datetime = NEVER
-    forced_at: datetime = NEVER
-    identified_at: datetime = NEVER
+    asked_at: datetime = BEGINNING_OF_TIME
+    forced_at: datetime = BEGINNING_OF_TIME
+    identified_at: datetime = BEGINNING_OF_TIME
     leased_by: int | None = None
-    leased_until: datetime = NEVER
+    leased_until: datetime = BEGINNING_OF_TIME
 
     @property
     def is_final(self):
@@ -50,7 +50,7 @@ class Known:
         )
         if status in FINAL and is_real:
             self.checked_at = said.answered_at
-        self.status, self.answered_at = status, max(said.answered_at, self.answered_at or NEVER)
+        self.status, self.answered_at = status, max(said.answered_at, self.answered_at or BEGINNING_OF_TIME)
         if is_answer or said.client_version:
             self.client_version = said.client_version
 
@@ -204,12 +204,12 @@ class Model:
         return self._claim(n, numbers, is_known, force=check.force, is_new=True)
 
     def lease_waiting(self, n, numbers):
-        return self._claim(n, numbers, lambda known: self._is_fresh(known, NEVER), force=False)
+        return self._claim(n, numbers, lambda known: self._is_fresh(known, BEGINNING_OF_TIME), force=False)
 
     def record(self, n, said):
         for number, (status, wa_id) in said.results.items():
             known = self.numbers[number]
-            age = known.answered_at or NEVER, known.is_final, known.asked_at
+            age = known.answered_at or BEGINNING_OF_TIME, known.is_final, known.asked_at
             is_news = (said.answered_at, status in FINAL, said.asked_at) > age
             if known.answered_at and status in FINAL and not known.is_final and said.asked_at > known.asked_at:
                 is_news = True
@@ -230,10 +230,10 @@ class Model:
     def record_delivered(self, said):
         for number, (status, wa_id) in said.results.items():
             known = self.numbers.setdefault(number, Known())
-            is_newer = (said.answered_at, status in FINAL) > (known.answered_at or NEVER, known.is_final)
-            is_due = not known.is_final or said.answered_at - (known.checked_at or NEVER) >= WEEK
+            is_newer = (said.answered_at, status in FINAL) > (known.answered_at or BEGINNING_OF_TIME, known.is_final)
+            is_due = not known.is_final or said.answered_at - (known.checked_at or BEGINNING_OF_TIME) >= WEEK
             if status in FINAL and not known.is_final and known.answered_at:
-                asked_at = known.answered_at if known.asked_at == NEVER else known.asked_at
+                asked_at = known.answered_at if known.asked_at == BEGINNING_OF_TIME else known.asked_at
                 is_newer = said.answered_at >= min(known.answered_at, asked_at)
             if is_newer and is_due:
                 known.keep(status, said, is_answer=False)
@@ -338,7 +338,7 @@ class Model:
 
     def _give_back(self, n, number):
         if self.numbers[number].leased_by == n:
-            self.numbers[number].leased_by, self.numbers[number].leased_until = None, NEVER
+            self.numbers[number].leased_by, self.numbers[number].leased_until = None, BEGINNING_OF_TIME
 
     @staticmethod
     def _is_fresh(known, fresh_after):
