@@ -58,6 +58,6 @@ def contract_error(message: str, operation: str, response: Response | None = Non
 
 
 def describe_origin(error: BaseException) -> str:
-    """Return the class of an error and where it was raised. Its text may quote data."""
+    """Return where an error was raised, because its text may quote data."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {last.name}, line {last.lineno} of {Path(last.filename).name}"
+    return f"in {last.name}, line {last.lineno} of {Path(last.filename).name}"

@@ -259,7 +259,7 @@ def _advance(flow: AuthFlow[T], result: Any, operation: str) -> Request | Call:
     except (StopIteration, WaContactsError):
         raise
     except Exception as error:  # noqa: BLE001 - see above
-        origin = describe_origin(error)
+        origin = f"{type(error).__name__} {describe_origin(error)}"
     raise contract_error(f"The response could not be read: {origin}.", operation)
 
 

@@ -11,15 +11,14 @@ import asyncio
 import logging
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
+from airflow_provider_wacontacts.clients.errors import describe_origin
 from airflow_provider_wacontacts.exceptions import (
     ConfigError,
     ContractError,
@@ -238,7 +237,7 @@ class Recorder:
             self._is_down = isinstance(error, OF_THE_STORE)
             log.warning(REFUSED, len(group.members), error)
         except Exception as error:  # noqa: BLE001 - its text may quote the delivery
-            log.error(REFUSED, len(group.members), f"{type(error).__name__} {_location(error)}. Report it.")  # noqa: TRY400
+            log.error(REFUSED, len(group.members), f"{type(error).__name__} {describe_origin(error)}. Report it.")  # noqa: TRY400
         else:
             self._is_down = False
             return True
@@ -274,9 +273,3 @@ async def _within(seconds: float, done: asyncio.Future[None]) -> None:
             await done
     except TimeoutError:
         raise UnavailableError(f"the store took more than {seconds:.0f} seconds") from None
-
-
-def _location(error: Exception) -> str:
-    """Return where an error was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"in {last.name}, line {last.lineno} of {Path(last.filename).name}"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_wacontacts.clients.errors import describe_origin
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.records.arguments import validate_int
@@ -136,7 +135,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         except WaContactsError as known:
             error = {"error": type(known).__name__, "message": str(known)}
         except Exception as unknown:  # noqa: BLE001 - see above
-            error = {"error": type(unknown).__name__, "message": f"unexpected, {_location(unknown)}"}
+            error = {"error": type(unknown).__name__, "message": f"unexpected, {describe_origin(unknown)}"}
         counts = pending.last_totals._asdict() if pending and pending.last_totals else {"state": "open"}
         return {"check_id": self.check_id, **counts, **error}
 
@@ -318,7 +317,8 @@ class _Problems:
 
     def report(self, error: Exception) -> None:
         """Log why there are currently no events."""
-        cause = str(error) if isinstance(error, WaContactsError) else f"{type(error).__name__}, {_location(error)}"
+        is_known = isinstance(error, WaContactsError)
+        cause = str(error) if is_known else f"{type(error).__name__}, {describe_origin(error)}"
         if cause != self._last:
             log.warning("%s cannot be read currently. The triggerer retries. %s", self._what, cause)
         self._last = cause
@@ -344,9 +344,3 @@ def _import_modules() -> None:
     from airflow_provider_wacontacts.hooks.metrics import load
 
     load()
-
-
-def _location(error: Exception) -> str:
-    """Return where an error was raised, because its text may quote data."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"in {last.name}, line {last.lineno} of {Path(last.filename).name}"
