@@ -14,7 +14,7 @@ import msgspec
 from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.green_api import Instance, error_from_response, error_message
 from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE, Flow, Request, Response
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import ids_by_kind
 from airflow_provider_wacontacts.records.json import UNDECODABLE, read_object

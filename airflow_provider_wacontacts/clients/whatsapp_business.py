@@ -16,26 +16,16 @@ import msgspec
 from airflow_provider_wacontacts.clients.errors import contract_error
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import (
-    SOURCE,
-    UnknownUserError,
     error_codes,
     error_from_response,
     from_epoch,
-    normalize_status,
     parse_errors,
     read_fields,
 )
-from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     MAX_HASH_LENGTH,
-    Callback,
     CheckResponse,
-    ContactResult,
-    is_resolved,
-    next_pause,
-    parse_callback,
     parse_check_response,
-    status_is_reliable,
 )
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import read_wa_id
@@ -43,26 +33,12 @@ from airflow_provider_wacontacts.records.identities import Identity
 from airflow_provider_wacontacts.records.json import read_object
 
 __all__ = [
-    "MAX_HASH_LENGTH",
     "MAX_INPUTS",
     "REQUESTS_A_SECOND",
-    "SOURCE",
-    "Callback",
-    "CheckResponse",
-    "ContactResult",
-    "Token",
-    "TokenCache",
-    "UnknownUserError",
     "acknowledge_identity",
     "check_contacts",
     "get_identity",
-    "is_resolved",
-    "login",
-    "next_pause",
-    "normalize_status",
-    "parse_callback",
     "probe_contacts",
-    "status_is_reliable",
 ]
 
 CHECK = "whatsapp_business.contacts.check"

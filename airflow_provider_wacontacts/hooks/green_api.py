@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.green_api_connection import parse_instance, read_budget

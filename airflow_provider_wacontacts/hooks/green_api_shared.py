@@ -15,7 +15,7 @@ from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, Async
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.hooks.connections import Endpoint, parse_endpoint, read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.green_api import CHECK_RATE_LIMITERS, GreenApiHook

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_wacontacts.clients.retry import Attempt
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+    from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 
 __all__ = ["KINDS", "count_statuses", "load", "send", "send_retry"]
 

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_wacontacts.clients.green_api_checks import CHECKS_A_SECOND
-from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND, CheckResponse, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business import REQUESTS_A_SECOND
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import ApiError, NetworkError, ServerError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 

@@ -18,6 +18,8 @@ from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow, Response
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiter, RateLimiters
 from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import normalize_status
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection
 from airflow_provider_wacontacts.hooks.feed import FeedHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
@@ -102,7 +104,7 @@ class WhatsAppBusinessHook(FeedHook):
         force_check: bool = False,
         idempotent: bool = True,
         max_wait: timedelta | None = None,
-    ) -> whatsapp_business.CheckResponse:
+    ) -> CheckResponse:
         """
         Check which numbers are on WhatsApp, and with which WhatsApp IDs.
 
@@ -175,7 +177,7 @@ class WhatsAppBusinessHook(FeedHook):
 
     @property
     def _normalize(self) -> Callable[[Response], Response]:
-        return whatsapp_business.normalize_status
+        return normalize_status
 
     @property
     def _rate_limiter(self) -> RateLimiter:

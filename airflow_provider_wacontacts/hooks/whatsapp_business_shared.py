@@ -32,7 +32,8 @@ from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.merged_checks import MergedChecks
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
 from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, next_pause
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import normalize_status
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
 from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection_async
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
@@ -139,7 +140,7 @@ class AsyncContacts:
             ),
             policy=self._policy,
             clock=self._clock,
-            normalize=whatsapp_business.normalize_status,
+            normalize=normalize_status,
             before_sleep=send_retry,
             connection=connection.endpoint.label,
         )
@@ -168,7 +169,7 @@ class AsyncContacts:
 
     async def check_contacts(
         self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
-    ) -> whatsapp_business.CheckResponse:
+    ) -> CheckResponse:
         """Check which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
         return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from airflow_provider_wacontacts.clients.whatsapp_business import (
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
     MAX_HASH_LENGTH,
     ContactResult,
     is_resolved,

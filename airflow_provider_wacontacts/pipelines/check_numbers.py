@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
 from airflow_provider_wacontacts.clients.whatsapp_business_login import LOGIN
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     BudgetExceededError,

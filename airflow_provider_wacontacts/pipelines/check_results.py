@@ -7,7 +7,11 @@ from datetime import datetime, timedelta
 
 from airflow_provider_wacontacts.clients.green_api_checks import CLIENT_VERSION
 from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult, status_is_reliable
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
+    CheckResponse,
+    ContactResult,
+    status_is_reliable,
+)
 from airflow_provider_wacontacts.store.checks.model import MISSING, CheckResults, NumberResult
 
 __all__ = ["is_reliable", "is_shareable", "to_number_result", "to_store_results"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from airflow_provider_wacontacts.clients.whatsapp_business import UnknownUserError
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import UnknownUserError
 from airflow_provider_wacontacts.exceptions import ApiError, ContractError, RejectedError
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import read_number

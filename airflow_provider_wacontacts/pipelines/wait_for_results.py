@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS, CheckResponse, next_pause
+from airflow_provider_wacontacts.clients.whatsapp_business import MAX_INPUTS
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import (
     NON_RETRYABLE,
     BudgetExceededError,

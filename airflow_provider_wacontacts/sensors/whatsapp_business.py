@@ -32,7 +32,7 @@ from airflow_provider_wacontacts.records.windows import format_minute, format_ti
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse
+    from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck

@@ -12,13 +12,12 @@ import pytest
 from airflow_provider_wacontacts.clients.http import Flow, Request, Response
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     MAX_INPUTS,
-    CheckResponse,
-    ContactResult,
     acknowledge_identity,
     check_contacts,
     get_identity,
     probe_contacts,
 )
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import (
     AuthError,
     ConfigError,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_wacontacts.clients.whatsapp_business import Callback, ContactResult, parse_callback
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import Callback, ContactResult, parse_callback
 from airflow_provider_wacontacts.exceptions import ContractError
 from airflow_provider_wacontacts.records.identities import IdentityChange
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wacontacts.clients.whatsapp_business import is_resolved, next_pause, status_is_reliable
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import is_resolved, next_pause, status_is_reliable
 
 
 @pytest.mark.parametrize("status", ["valid", "invalid", "failed"])

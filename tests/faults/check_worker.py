@@ -15,7 +15,8 @@ from sqlalchemy import create_engine
 from airflow_provider_wacontacts.clients.green_api import Instance
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.requests_driver import Driver
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, check_contacts
+from airflow_provider_wacontacts.clients.whatsapp_business import check_contacts
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs
 from airflow_provider_wacontacts.pipelines.check_numbers import CheckRun

@@ -31,6 +31,9 @@ from airflow_provider_wacontacts.clients import green_api, turn, whatsapp_busine
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.clients.turn_export import Export
+from airflow_provider_wacontacts.clients.whatsapp_business_errors import normalize_status
+from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import parse_callback
 from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.files.layout import MANIFEST, REJECTS, FileEntry, Manifest, encode_manifest
 from airflow_provider_wacontacts.files.parts import JSON_LINES, PARQUET
@@ -92,7 +95,7 @@ class Fuzzer:
         try:
             flow.send(None)
             for response in chain(first, (self.response() for _ in range(3))):
-                whatsapp_business.normalize_status(response)
+                normalize_status(response)
                 flow.send(green_api.normalize_status(response))
         except StopIteration as stop:
             return stop.value
@@ -207,18 +210,18 @@ def _read_whatsapp(fuzzer: Fuzzer) -> None:
         return
     flows = (
         whatsapp_business.probe_contacts(),
-        whatsapp_business.login("example", "example"),
+        login("example", "example"),
         whatsapp_business.get_identity(USER),
         whatsapp_business.acknowledge_identity(USER, "hash"),
     )
     value = fuzzer.run(fuzzer.chance.choice(flows))
-    if isinstance(value, whatsapp_business.Token):
-        whatsapp_business.TokenCache().keep(value, END)
+    if isinstance(value, Token):
+        TokenCache().keep(value, END)
 
 
 def _read_callback(fuzzer: Fuzzer) -> None:
     body = fuzzer.bodies.next()
-    whatsapp_business.parse_callback(body)
+    parse_callback(body)
     if fuzzer.chance.random() < SHARE_RECORDED:
         fuzzer.record_callback(body)
 

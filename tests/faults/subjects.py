@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 from airflow_provider_wacontacts.clients import green_api
 from airflow_provider_wacontacts.clients.requests_driver import Driver
 from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, check_contacts
+from airflow_provider_wacontacts.clients.whatsapp_business import check_contacts
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 from airflow_provider_wacontacts.exceptions import BudgetExceededError
 from airflow_provider_wacontacts.files import read_contacts
 from airflow_provider_wacontacts.pipelines.check_inputs import parse_inputs

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import BudgetExceededError, NetworkError, NotEnabledError, ServerError
 from airflow_provider_wacontacts.pipelines import check_numbers
 from airflow_provider_wacontacts.pipelines.check_numbers import MAX_THREADS, CheckRun

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_wacontacts.clients.retry import RetryPolicy
-from airflow_provider_wacontacts.clients.whatsapp_business import CheckResponse, ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, ContactResult
 from airflow_provider_wacontacts.exceptions import (
     BudgetExceededError,
     ConfigError,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_wacontacts.clients import whatsapp_business
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import parse_callback
 from airflow_provider_wacontacts.exceptions import LockTimeoutError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
@@ -141,7 +141,7 @@ def test_a_delivered_result_ends_the_wait(place):
         await until(lambda: len(place.api.whatsapp.calls) > 1)
         place.api.fail(Fault(on="check", kind="status", status=500, times=1000))
         for body in place.api.whatsapp.finish():
-            said = whatsapp_business.parse_callback(body).results
+            said = parse_callback(body).results
             results = {one.input: (one.status, one.wa_id) for one in said}
             await asyncio.to_thread(
                 place.checks.record_delivered, CheckResults(results, datetime.now(UTC), datetime.now(UTC))

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from airflow_provider_wacontacts.clients.retry import Clock
-from airflow_provider_wacontacts.clients.whatsapp_business import ContactResult
+from airflow_provider_wacontacts.clients.whatsapp_business_responses import ContactResult
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncContacts
 from tests.clients.wire import Answer
