@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from airflow_provider_wacontacts.clients.http import AuthFlow, Call
-from airflow_provider_wacontacts.clients.whatsapp_business_login import TokenCache, login
+from airflow_provider_wacontacts.clients.http import AuthFlow, Call, Flow
 
-__all__ = ["AuthState", "Credentials", "bearer_header"]
+__all__ = ["AuthState", "Credentials", "Token", "TokenCache", "bearer_header"]
+
+#: Assumed if the server sends no readable expiry. Tokens last 7 days.
+DEFAULT_LIFETIME = timedelta(days=6)
+#: Upper bound, because some servers send expiries that overflow a ``datetime``.
+MAX_LIFETIME = timedelta(days=365)
+MAX_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """
+    The token that a login returned.
+
+    :param token: for ``Authorization: Bearer``.
+    :param expires_at: by the server's clock, timezone-aware; ``None`` if missing or unreadable.
+    :param server_time: when it was issued, by the same clock; ``None`` if unknown.
+    """
+
+    token: str = field(repr=False)
+    expires_at: datetime | None = None
+    server_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +39,43 @@ class Credentials:
     """
     A connection's credentials: either a login or a header.
 
-    :param login: user name and password that are exchanged for a token.
+    :param login: makes the flow that exchanges a user name and a password for a token.
     :param header: name and value of a fixed header.
     """
 
-    login: tuple[str, str] | None = field(default=None, repr=False)
+    login: Callable[[], Flow[Token]] | None = field(default=None, repr=False)
     header: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 def bearer_header(token: str) -> Mapping[str, str]:
     """Return the header that carries a bearer token."""
     return {"authorization": f"Bearer {token}"}
+
+
+class TokenCache:
+    """
+    The current token, and when to renew it.
+
+    It uses the token's lifetime, not its expiry, because the server's clock may differ from the local one.
+    """
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+        self._renew_at: datetime | None = None
+
+    def current(self, now: datetime) -> str | None:
+        """Return the token; ``None`` if there is none, or if 5 minutes or a tenth of its lifetime are left."""
+        return self._token if self._renew_at is not None and now < self._renew_at else None
+
+    def keep(self, token: Token, now: datetime) -> str:
+        """Store a new token, and return it."""
+        life = token.expires_at - (token.server_time or now) if token.expires_at else DEFAULT_LIFETIME
+        if life <= timedelta(0):
+            life = DEFAULT_LIFETIME
+        life = min(life, MAX_LIFETIME)
+        self._token = token.token
+        self._renew_at = now + life - min(MAX_MARGIN, life / 10)
+        return token.token
 
 
 class Lock(Protocol):
@@ -91,7 +137,7 @@ class AuthState:
             self._credentials = (yield Call(self._read)) or self._credentials
             if self._credentials.login is None:
                 return self._credentials.header or {}
-            token = yield from login(*self._credentials.login)
+            token = yield from self._credentials.login()
             yield Call(partial(self._mask, token.token))
             return bearer_header(self._token.keep(token, self._now()))
         finally:

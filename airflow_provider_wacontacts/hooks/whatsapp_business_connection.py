@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Connection, mask_secret
 
 from airflow_provider_wacontacts.clients.auth import Credentials, bearer_header
+from airflow_provider_wacontacts.clients.whatsapp_business_login import login
 from airflow_provider_wacontacts.hooks.connections import (
     Endpoint,
     invalid_field,
@@ -56,7 +58,7 @@ class WhatsAppConnection:
     def credentials(self) -> Credentials:
         """What the client authenticates with."""
         if self.auth == "login":
-            return Credentials(login=(self.username, self.secret))
+            return Credentials(login=partial(login, self.username, self.secret))
         return Credentials(header=_HEADERS[self.auth](self.secret))
 
     def credentials_for(self, base_url: str) -> Credentials | None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from airflow_provider_wacontacts.clients.auth import Token, TokenCache
 from airflow_provider_wacontacts.clients.http import Request
-from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
+from airflow_provider_wacontacts.clients.whatsapp_business_login import login
 from airflow_provider_wacontacts.exceptions import AuthError, ContractError
 from tests.clients.test_whatsapp_business import answer, drive
 

@@ -27,12 +27,12 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from airflow_provider_wacontacts.callbacks import record_callback
-from airflow_provider_wacontacts.clients import green_api, turn, whatsapp_business
+from airflow_provider_wacontacts.clients import auth, green_api, turn, whatsapp_business
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.http import Response
 from airflow_provider_wacontacts.clients.turn_export import Export
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import normalize_status
-from airflow_provider_wacontacts.clients.whatsapp_business_login import Token, TokenCache, login
+from airflow_provider_wacontacts.clients.whatsapp_business_login import login
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import parse_callback
 from airflow_provider_wacontacts.exceptions import WaContactsError
 from airflow_provider_wacontacts.files.layout import MANIFEST, REJECTS, FileEntry, Manifest, encode_manifest
@@ -199,8 +199,7 @@ def _read_green_api(fuzzer: Fuzzer) -> None:
 
 
 def _read_green_api_check(fuzzer: Fuzzer) -> None:
-    response = fuzzer.run(check_whatsapp(INSTANCE, NUMBER))
-    to_store_results(response, [NUMBER], asked_at=END)
+    to_store_results(fuzzer.run(check_whatsapp(INSTANCE, NUMBER)), [NUMBER], asked_at=END)
 
 
 def _read_whatsapp(fuzzer: Fuzzer) -> None:
@@ -215,13 +214,12 @@ def _read_whatsapp(fuzzer: Fuzzer) -> None:
         whatsapp_business.acknowledge_identity(USER, "hash"),
     )
     value = fuzzer.run(fuzzer.chance.choice(flows))
-    if isinstance(value, Token):
-        TokenCache().keep(value, END)
+    if isinstance(value, auth.Token):
+        auth.TokenCache().keep(value, END)
 
 
 def _read_callback(fuzzer: Fuzzer) -> None:
-    body = fuzzer.bodies.next()
-    parse_callback(body)
+    parse_callback(body := fuzzer.bodies.next())
     if fuzzer.chance.random() < SHARE_RECORDED:
         fuzzer.record_callback(body)
 
