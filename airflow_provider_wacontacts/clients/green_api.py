@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -24,6 +25,7 @@ from airflow_provider_wacontacts.records.json import UNDECODABLE, read_object
 
 __all__ = [
     "AUTHORIZED",
+    "REQUEST_INTERVAL",
     "Instance",
     "WaSettings",
     "error_from_response",
@@ -36,6 +38,8 @@ __all__ = [
     "normalize_status",
 ]
 
+#: One request a second is allowed. A fifth longer, because requests do not all take the same time to arrive.
+REQUEST_INTERVAL = timedelta(seconds=1.2)
 CLIENT_CLOSED_REQUEST = 499
 GATEWAY_TIMEOUT = 504
 

@@ -22,11 +22,9 @@ from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["GreenApiHook"]
 
-#: One request a second is allowed. A fifth longer, because requests do not all take the same time to arrive.
-REQUEST_INTERVAL = timedelta(seconds=1.2)
 #: Rate limiters that all hooks of the process share, by host and instance.
-RATE_LIMITERS = RateLimiters(REQUEST_INTERVAL)
-#: Rate limiters of ``checkWhatsapp``, which has a limit of its own; as above.
+RATE_LIMITERS = RateLimiters(green_api.REQUEST_INTERVAL)
+#: Rate limiters of ``checkWhatsapp``, which has a limit of its own; shared by all hooks of the process.
 CHECK_RATE_LIMITERS = RateLimiters(timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND))
 #: A 429 does not say how long to wait, and a retry within the second is useless.
 RETRY_POLICY = RetryPolicy(first_backoff=timedelta(seconds=2))

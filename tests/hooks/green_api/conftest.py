@@ -2,6 +2,7 @@
 
 import pytest
 
+from airflow_provider_wacontacts.clients.green_api import REQUEST_INTERVAL
 from airflow_provider_wacontacts.clients.rate_limiter import RateLimiters
 from airflow_provider_wacontacts.hooks import green_api
 from tests.hooks.green_api.api import define, hook_of
@@ -10,7 +11,7 @@ from tests.hooks.green_api.api import define, hook_of
 @pytest.fixture(autouse=True)
 def rate_limiters(monkeypatch):
     """Those of the process would mix the clocks of several tests."""
-    fresh = RateLimiters(green_api.REQUEST_INTERVAL)
+    fresh = RateLimiters(REQUEST_INTERVAL)
     monkeypatch.setattr(green_api, "RATE_LIMITERS", fresh)
     return fresh
 

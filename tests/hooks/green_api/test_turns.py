@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_provider_wacontacts.clients.green_api import REQUEST_INTERVAL
 from airflow_provider_wacontacts.clients.retry import Clock
-from airflow_provider_wacontacts.hooks import green_api
 from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 from tests.clients.wire import Wire
 from tests.hooks.green_api.api import CONTACTS, NO_CONTACTS, define, hook_of, state
 
-SECOND = green_api.REQUEST_INTERVAL.total_seconds()
+SECOND = REQUEST_INTERVAL.total_seconds()
 
 
 def test_the_interval_is_at_least_a_second():
-    assert timedelta(seconds=1) <= green_api.REQUEST_INTERVAL < timedelta(seconds=1.5)
+    assert timedelta(seconds=1) <= REQUEST_INTERVAL < timedelta(seconds=1.5)
 
 
 def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
