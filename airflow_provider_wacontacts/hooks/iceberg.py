@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.files.iceberg.errors import catalog_errors
 from airflow_provider_wacontacts.files.iceberg.table import ContactTable
@@ -22,8 +24,6 @@ def open_catalog(iceberg_conn_id: str) -> Catalog:
     :raises ConfigError: the extra ``iceberg`` is not installed, the connection is not defined, or its catalog cannot be
         reached.
     """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
     try:
         from airflow.providers.apache.iceberg.hooks.iceberg import IcebergHook
     except ImportError:

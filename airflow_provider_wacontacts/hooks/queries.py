@@ -12,11 +12,10 @@ from sqlalchemy.engine import URL
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import read_connection
 from airflow_provider_wacontacts.hooks.store_connection import CONN_TYPE, postgres_hook
+from airflow_provider_wacontacts.store.errors import DatabaseName, failure
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-    from airflow_provider_wacontacts.store.errors import DatabaseName
 
 __all__ = ["database_name", "read_rows", "sql_hook"]
 
@@ -36,8 +35,6 @@ def read_rows(conn_id: str, sql: str, *, columns: str | Sequence[str] = "number"
         the column.
     :raises LandingError: the database failed; the message does not quote it.
     """
-    from airflow_provider_wacontacts.store.errors import failure
-
     connection = read_connection(conn_id)
     hook = sql_hook(connection)
     problem: WaContactsError | None = None
@@ -81,8 +78,6 @@ def sql_hook(connection: Connection) -> DbApiHook:
 
 def database_name(connection: Connection) -> DatabaseName:
     """Return how errors name the database of a connection."""
-    from airflow_provider_wacontacts.store.errors import DatabaseName
-
     drivername = "sqlite" if connection.conn_type == "sqlite" else "postgresql"
     is_file = drivername == "sqlite"
     url = URL.create(

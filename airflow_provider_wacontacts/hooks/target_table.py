@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import read_connection
 from airflow_provider_wacontacts.hooks.queries import database_name, sql_hook
 from airflow_provider_wacontacts.store.checks.result_rows import COLUMNS, TargetRow
-
-if TYPE_CHECKING:
-    from airflow_provider_wacontacts.store.errors import DatabaseName
+from airflow_provider_wacontacts.store.errors import DatabaseName, failure
 
 __all__ = ["SqlTable", "open_table", "validate_table_name"]
 
@@ -159,8 +157,6 @@ def _translated(name: DatabaseName, work: Callable[[], T]) -> T:
 
     :raises WaContactsError: it failed; the message does not quote the statement, as each driver's does.
     """
-    from airflow_provider_wacontacts.store.errors import failure
-
     try:
         return work()
     except WaContactsError:
