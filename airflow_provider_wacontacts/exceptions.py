@@ -77,10 +77,10 @@ class BudgetExceededError(WaContactsError):
     :param limit: checks allowed in a UTC day, or month.
     :param used: checks spent so far in that time.
     :param asked: checks requested now.
-    :param resets_at: when there is a new budget; ``None`` for the next UTC day.
+    :param resets_at: when there is a new budget, timezone-aware.
     """
 
-    def __init__(self, message: str, *, limit: int, used: int, asked: int, resets_at: datetime | None = None) -> None:
+    def __init__(self, message: str, *, limit: int, used: int, asked: int, resets_at: datetime) -> None:
         super().__init__(message)
         self.limit = limit
         self.used = used

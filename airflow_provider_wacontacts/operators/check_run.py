@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -246,9 +246,8 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
                 raise
             self.log.warning("%s", error)
             if self.on_budget == "defer":
-                resumes_at = error.resets_at or _next_day(started_at)
-                check.defer(resumes_at - started_at)
-                defer_until(self, resumes_at, why="there is a new budget")
+                check.defer(error.resets_at - started_at)
+                defer_until(self, error.resets_at, why="there is a new budget")
         totals = check.finish()
         if totals.state == "open":
             self._await_results(check)
@@ -347,9 +346,3 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _inputs(self, context: Mapping[str, Any], checks: SenderChecks) -> Iterable[CheckInput]:
         raise NotImplementedError
-
-
-def _next_day(time: datetime) -> datetime:
-    """Return the start of the next UTC day."""
-    day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day + timedelta(days=1)

@@ -86,7 +86,11 @@ def test_a_rate_limit_does_not_count_as_a_failure():
 
 @pytest.mark.parametrize(
     "error",
-    [ConfigError("no"), api_error(PermanentError), BudgetExceededError("spent", limit=1, used=1, asked=1)],
+    [
+        ConfigError("no"),
+        api_error(PermanentError),
+        BudgetExceededError("spent", limit=1, used=1, asked=1, resets_at=NOON),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_non_retryable_errors_are_raised_at_once(error):
