@@ -25,7 +25,9 @@ from airflow_provider_wacontacts.records.json import UNDECODABLE, read_object
 
 __all__ = [
     "AUTHORIZED",
+    "CONTACTS",
     "REQUEST_INTERVAL",
+    "SETTINGS",
     "Instance",
     "WaSettings",
     "error_from_response",

@@ -21,7 +21,9 @@ __all__ = [
     "Validator",
     "fail_without_retry",
     "optional",
+    "validate_check_id",
     "validate_choice",
+    "validate_query",
     "validate_words",
 ]
 
@@ -174,6 +176,29 @@ def validate_words(name: str, value: object, words: tuple[str, ...], minimum: in
         raise ConfigError(f"{name} must be a list of one or more of {', '.join(words)}.")
     for word in given:
         validate_choice(name, word, words)
+
+
+def validate_check_id(check_id: object) -> None:
+    """
+    Make sure that a check is given by its ID.
+
+    :raises ConfigError: it is empty, or is the whole summary of a check.
+    """
+    if isinstance(check_id, Mapping):
+        raise ConfigError("check_id is the whole summary of a check. Use check.output['check_id'].")
+    if not check_id:
+        raise ConfigError("check_id is empty. Set it to the check_id in WhatsAppCheckContactsOperator's output.")
+
+
+def validate_query(operator: object, name: str) -> None:
+    """
+    Make sure that a query has a connection, for example ``contacts_sql`` has ``contacts_conn_id``.
+
+    :param name: what the arguments' names start with, for example ``contacts``.
+    :raises ConfigError: it has none.
+    """
+    if getattr(operator, f"{name}_sql") is not None and not getattr(operator, f"{name}_conn_id"):
+        raise ConfigError(f"{name}_sql needs {name}_conn_id. Set it to the connection that runs the query.")
 
 
 @contextmanager

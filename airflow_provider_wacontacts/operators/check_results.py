@@ -7,8 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry, validate_check_id
 from airflow_provider_wacontacts.operators.check_sources import validate_statuses
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.plugin.links import StoreLink
@@ -74,8 +73,7 @@ class WhatsAppCheckResultsToSqlOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.store.checks.result_rows import read_result_rows
 
         with fail_without_retry():
-            if isinstance(self.check_id, Mapping):
-                raise ConfigError("check_id is the whole summary of a check. Use check.output['check_id'].")
+            validate_check_id(self.check_id)
             self.validate_rendered()
             validate_table_name("target_table", self.target_table)
             rows = read_result_rows(open_store(self.store_conn_id).context, self.check_id)

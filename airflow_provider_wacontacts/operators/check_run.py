@@ -21,6 +21,7 @@ from airflow_provider_wacontacts.operators.arguments import (
     fail_without_retry,
     optional,
     validate_choice,
+    validate_query,
 )
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
@@ -338,8 +339,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
 
     def _validate_queries(self) -> None:
         for name in ("contacts", "messages"):
-            if getattr(self, f"{name}_sql") is not None and not getattr(self, f"{name}_conn_id"):
-                raise ConfigError(f"{name}_sql needs {name}_conn_id. Set it to the connection that runs the query.")
+            validate_query(self, name)
 
     def _spec(self, context: Mapping[str, Any]) -> CheckSpec:
         raise NotImplementedError

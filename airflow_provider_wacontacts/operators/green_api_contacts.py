@@ -167,13 +167,14 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
         if self.on_empty == "skip":
             raise AirflowSkipException(EMPTY_ON_EVERY_ATTEMPT)
         if self.on_empty == "fail":
-            raise NotEnabledError(
-                EMPTY_REMEDY, source="green_api", operation="green_api.contacts.get", attempts=attempt
-            )
+            from airflow_provider_wacontacts.clients.green_api import CONTACTS
+
+            raise NotEnabledError(EMPTY_REMEDY, source="green_api", operation=CONTACTS, attempts=attempt)
         self.log.warning("%s. An empty snapshot marks no contacts as gone", EMPTY_ON_EVERY_ATTEMPT)
 
     def _spec(self, context: Mapping[str, Any]) -> SnapshotSpec:
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import SnapshotSpec
+        from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 
         return SnapshotSpec(
             account=self.account or self.hook.account,
@@ -183,8 +184,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
             count=self.count,
             guard=self._guard(),
             max_rejected=self.max_rejected,
-            selection=self.selection,
-            pseudonyms=get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id()),
+            fields=WrittenFields(self.selection, get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id())),
         )
 
     def _guard(self) -> ShrinkGuard:

@@ -180,6 +180,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _begin(self, context: Mapping[str, Any]) -> SyncSpec:
         """Log what this run syncs, and return it."""
         from airflow_provider_wacontacts.pipelines.turn_sync import SyncSpec
+        from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 
         self.validate_rendered()
         account, place, selection = self.account or self.hook.account, destination(self), self.selection
@@ -197,9 +198,8 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
             lookback=self.lookback,
             cursor_per_page=self.cursor_per_page,
             max_rejected=self.max_rejected,
-            selection=selection,
-            pseudonyms=pseudonyms,
             late_after=self.late_after,
+            fields=WrittenFields(selection, pseudonyms),
         )
 
     def _pseudonym_conn_id(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from airflow.providers.common.compat.sdk import BaseOperator, XComArg
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry, validate_query
 from airflow_provider_wacontacts.operators.task_context import publish
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int
@@ -131,8 +131,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
     def _validate_source(self) -> None:
         if self.contacts_sql is not None and self.identity_ids != PENDING:
             raise ConfigError("Set either identity_ids, or contacts_sql with contacts_conn_id.")
-        if self.contacts_sql is not None and not self.contacts_conn_id:
-            raise ConfigError("contacts_sql needs contacts_conn_id. Set it to the connection that runs the query.")
+        validate_query(self, "contacts")
 
     def _process(self, run: IdentityRun, chosen: Sequence[StoredIdentity]) -> dict[str, Any]:
         raise NotImplementedError

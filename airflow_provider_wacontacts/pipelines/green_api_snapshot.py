@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, WaSettings, expect_usable
+from airflow_provider_wacontacts.clients.green_api import AUTHORIZED, CONTACTS, SETTINGS, WaSettings, expect_usable
 from airflow_provider_wacontacts.clients.http import MAX_CLOCK_DIFFERENCE
 from airflow_provider_wacontacts.exceptions import ContractError, NotEnabledError, RejectedError
 from airflow_provider_wacontacts.files import ExtractionWriter, ObjectPath
@@ -21,21 +21,17 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     SnapshotSummary,
     check_rejected,
 )
+from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 from airflow_provider_wacontacts.records.drift import FieldCounter
-from airflow_provider_wacontacts.records.fields import FieldSelection
 from airflow_provider_wacontacts.records.green_api import SOURCE, Snapshot
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.record import has_unidentified
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ShrinkGuard, Store
 from airflow_provider_wacontacts.store.attempts import recorded
-from airflow_provider_wacontacts.store.fields import FieldObservation
 
 __all__ = ["FetchedSnapshot", "GreenApi", "SnapshotSpec", "fetch_snapshot", "snapshot_to_files", "snapshot_to_store"]
 
-SETTINGS = "green_api.wa_settings.get"
-CONTACTS = "green_api.contacts.get"
 NOT_FOUND = 404
 SYNCHRONISED_PERCENT = 100.0
 
@@ -59,8 +55,7 @@ class SnapshotSpec:
     :param count: maximum number of contacts; ``None`` for all.
     :param guard: when a snapshot with fewer contacts than before is accepted as complete.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
-    :param selection: the fields that are written; ``None`` for all.
-    :param pseudonyms: applied to the selected fields before they are written.
+    :param fields: the fields that are written.
     """
 
     account: str
@@ -70,19 +65,12 @@ class SnapshotSpec:
     count: int | None = None
     guard: ShrinkGuard = field(default_factory=ShrinkGuard)
     max_rejected: float = 0.01
-    selection: FieldSelection | None = None
-    pseudonyms: Pseudonymizer | None = None
+    fields: WrittenFields = field(default_factory=WrittenFields)
 
     @property
     def options_digest(self) -> str:
         """A short string that changes with every option of the request or the rows."""
-        fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
-        return options_digest(self.group, self.count, fields, self.selection.options if self.selection else ())
-
-    @property
-    def selects(self) -> Callable[[str], bool]:
-        """Returns whether a field is written."""
-        return self.selection.has if self.selection else lambda _: True
+        return options_digest(self.group, self.count, *self.fields.options)
 
 
 class FetchedSnapshot(NamedTuple):
@@ -115,9 +103,8 @@ def fetch_snapshot(
     expect_usable(settings.state, SETTINGS)
     progress = settings.history_sync_progress
     snapshot = api.get_contacts(group=spec.group, count=spec.count)
-    selected = snapshot.selected(spec.selection) if spec.selection else snapshot
     return FetchedSnapshot(
-        selected.pseudonymized(spec.pseudonyms) if spec.pseudonyms else selected,
+        spec.fields.rewrite(snapshot),
         snapshot.date or now(),
         is_cut=spec.count is not None and snapshot.rows + len(snapshot.rejects) >= spec.count,
         is_synchronised=None if progress is None else progress >= SYNCHRONISED_PERCENT,
@@ -162,7 +149,7 @@ def snapshot_to_store(
         options_digest=spec.options_digest,
         package_version=spec.package_version,
         uri=uri,
-        secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
+        secret_id=spec.fields.secret_id,
     )
     snapshot, taken_at = fetched.snapshot, fetched.taken_at
     fields = FieldCounter()
@@ -179,7 +166,7 @@ def snapshot_to_store(
             guard=spec.guard,
             rejected_ids=snapshot.rejected_ids,
             has_unidentified=has_unidentified(snapshot.rejects),
-            fields=lambda: FieldObservation(fields.observed(), spec.selects),
+            fields=lambda: spec.fields.observation(fields),
         )
     if on_commit:
         on_commit(CommitStats.in_store(result))
@@ -263,7 +250,7 @@ def snapshot_to_files(
             group=spec.group,
             is_cut=fetched.is_cut,
             is_synchronised=fetched.is_synchronised,
-            declaration=Declaration(selects=spec.selects),
+            declaration=Declaration(selects=spec.fields.has),
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))

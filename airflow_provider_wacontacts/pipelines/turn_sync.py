@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -28,16 +28,14 @@ from airflow_provider_wacontacts.pipelines.summaries import (
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
 from airflow_provider_wacontacts.pipelines.turn_load import Batch, Loader
+from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.drift import FieldCounter
-from airflow_provider_wacontacts.records.fields import FieldSelection
-from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey, options_digest
-from airflow_provider_wacontacts.records.turn import SOURCE, TurnPage
+from airflow_provider_wacontacts.records.turn import SOURCE
 from airflow_provider_wacontacts.records.windows import Window, format_time
 from airflow_provider_wacontacts.store import Extraction, Store
 from airflow_provider_wacontacts.store.attempts import recorded
-from airflow_provider_wacontacts.store.fields import FieldObservation
 
 __all__ = ["Progress", "SyncSpec", "sync_to_files", "sync_to_store"]
 
@@ -56,8 +54,7 @@ class SyncSpec:
     :param cursor_per_page: see :class:`~airflow_provider_wacontacts.clients.turn_export.Export`.
     :param max_rejected: share of the rows, 0 to 1, that may be rejected before the sync fails.
     :param late_after: sync lag beyond which a window is lossy.
-    :param selection: the fields that are written; ``None`` for all.
-    :param pseudonyms: applied to the selected fields before they are written.
+    :param fields: the fields that are written.
     """
 
     account: str
@@ -71,15 +68,12 @@ class SyncSpec:
     cursor_per_page: bool = False
     max_rejected: float = 0.01
     late_after: timedelta = timedelta(hours=1)
-    selection: FieldSelection | None = None
-    pseudonyms: Pseudonymizer | None = None
+    fields: WrittenFields = field(default_factory=WrittenFields)
 
     @property
     def options_digest(self) -> str:
         """A short string that changes with every option of the requests or the rows."""
-        fields = tuple(self.pseudonyms.fields) if self.pseudonyms else ()
-        selection = self.selection.options if self.selection else ()
-        return options_digest(self.ordering, self.page_size, self.scrubbing_rules, self.lookback, fields, selection)
+        return options_digest(self.ordering, self.page_size, self.scrubbing_rules, self.lookback, *self.fields.options)
 
     def export(self, resume_from: datetime | None = None) -> Export:
         """Return the export, from a checkpoint on if there is one."""
@@ -90,22 +84,6 @@ class SyncSpec:
             resume_from=resume_from,
             cursor_per_page=self.cursor_per_page,
         )
-
-    @property
-    def selects(self) -> Callable[[str], bool]:
-        """Returns whether a field is written."""
-        return self.selection.has if self.selection else lambda _: True
-
-    def observation(self, fields: FieldCounter, declared: Mapping[str, str] | None) -> FieldObservation:
-        """Return the fields found, among those that are written."""
-        selects = self.selects
-        kept = None if declared is None else {name: type_ for name, type_ in declared.items() if selects(name)}
-        return FieldObservation(fields.observed(kept), selects)
-
-    def rewrite(self, page: TurnPage) -> TurnPage:
-        """Return a page with only the fields that are written, pseudonymized where set."""
-        selected = page.selected(self.selection) if self.selection else page
-        return selected.pseudonymized(self.pseudonyms) if self.pseudonyms else selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +138,7 @@ def sync_to_store(
     :raises LandingError: the store failed, another attempt took over, or too many rows were rejected.
     :raises Stopped: the attempt was stopped.
     """
-    digest, fields = spec.options_digest, FieldCounter()
+    secret_id, digest, fields = spec.fields.secret_id, spec.options_digest, FieldCounter()
     canonical_form = CanonicalForms(fields)
     store.prepare()
     extraction = store.begin(
@@ -171,7 +149,7 @@ def sync_to_store(
         options_digest=digest,
         package_version=spec.package_version,
         uri=uri,
-        secret_id=spec.pseudonyms.secret_id if spec.pseudonyms else None,
+        secret_id=secret_id,
     )
     # Read from the database's clock once, so that changes of the worker's clock do not matter.
     began, began_at = store.context.now(), time.monotonic()
@@ -181,7 +159,7 @@ def sync_to_store(
             download = Download(
                 partial(spec.export, extraction.resume_from),
                 run,
-                rewrite=spec.rewrite,
+                rewrite=spec.fields.rewrite,
                 now=now,
                 stop=stop or StopSignal(),
                 before_pause=loader.before_pause,
@@ -190,7 +168,7 @@ def sync_to_store(
                 loader.add(received)
             loader.commit()
         is_incomplete = has_too_many_rejected(extraction, spec.max_rejected)
-        observation = spec.observation(fields, None if is_incomplete else declared_types())
+        observation = spec.fields.observation(fields, None if is_incomplete else declared_types())
         finished = extraction.finish("incomplete" if is_incomplete else "complete", observation)
     if finished.drift:
         on_drift(finished.drift)
@@ -234,7 +212,7 @@ def sync_to_files(
     :raises ApiError: a request failed. The prefix has no manifest, so readers skip it.
     :raises LandingError: the storage failed, or too many rows were rejected.
     """
-    download = Download(spec.export, run, rewrite=spec.rewrite, now=now, stop=stop or StopSignal())
+    download = Download(spec.export, run, rewrite=spec.fields.rewrite, now=now, stop=stop or StopSignal())
     number_ids: set[str] = set()
     with ExtractionWriter(
         root,
@@ -257,7 +235,7 @@ def sync_to_files(
             finished_at=now(),
             lossy=not timedelta(0) <= lag <= spec.late_after,
             number_id=next(iter(number_ids), None),
-            declaration=Declaration(declared_types(), spec.selects),
+            declaration=Declaration(declared_types(), spec.fields.has),
         )
     if on_commit:
         on_commit(CommitStats.in_files(manifest))

@@ -23,7 +23,7 @@ from airflow_provider_wacontacts.exceptions import (
     WaContactsError,
 )
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
-from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry, validate_check_id
 from airflow_provider_wacontacts.operators.task_context import error_from_event
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_int
@@ -222,11 +222,8 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
     def _open(self, deadline: datetime, *, waiter: str | None = None) -> PendingCheck:
         from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
 
-        if isinstance(self.check_id, Mapping):
-            raise ConfigError("check_id is the whole summary of a check. Use check.output['check_id'].")
+        validate_check_id(self.check_id)
         self.validate_rendered()
-        if not self.check_id:
-            raise ConfigError("check_id is empty. Set it to the check_id in WhatsAppCheckContactsOperator's output.")
         return PendingCheck(
             self._checks,
             str(self.check_id),

@@ -17,6 +17,7 @@ from airflow_provider_wacontacts.pipelines.green_api_snapshot import (
     snapshot_to_store,
 )
 from airflow_provider_wacontacts.pipelines.import_files import ImportSpec, import_files
+from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 from airflow_provider_wacontacts.store import ShrinkGuard, Store, TaskInstanceKey
 from tests.pipelines.green_api_instance import (
@@ -133,7 +134,7 @@ def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
     [
         {"group": True},
         {"count": 3},
-        {"pseudonyms": Pseudonymizer(b"example-pseudonym-secret", ["name"])},
+        {"fields": WrittenFields(pseudonyms=Pseudonymizer(b"example-pseudonym-secret", ["name"]))},
     ],
     ids=lambda other: next(iter(other)),
 )
