@@ -6,23 +6,32 @@ A wrong constant fails when the DAG is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_wacontacts.exceptions import NON_RETRYABLE, ConfigError, WaContactsError, add_help
+from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
+
+if TYPE_CHECKING:
+    from airflow_provider_wacontacts.records.fields import FieldSelection
 
 __all__ = [
+    "DRIFT_VALIDATORS",
+    "SHRINK_VALIDATORS",
     "DryRun",
     "ValidatedArguments",
     "Validator",
     "fail_without_retry",
     "optional",
+    "select_fields",
     "validate_check_id",
     "validate_choice",
+    "validate_file_format",
+    "validate_pseudonymize",
     "validate_query",
     "validate_words",
 ]
@@ -201,6 +210,48 @@ def validate_query(operator: object, name: str) -> None:
         raise ConfigError(f"{name}_sql needs {name}_conn_id. Set it to the connection that runs the query.")
 
 
+def validate_file_format(name: str, value: Any) -> None:  # noqa: ARG001 - a validator
+    """
+    Make sure that files of this format can be written.
+
+    :raises ConfigError: the format is unknown, or its library is not installed.
+    """
+    from airflow_provider_wacontacts.files import validate_file_format
+
+    validate_file_format(value)
+
+
+def validate_pseudonymize(name: str, value: Any) -> None:
+    """
+    Make sure that these fields can be pseudonymized.
+
+    :raises ConfigError: the value is not a list of fields, or a field is needed as it is.
+    """
+    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
+
+    if not isinstance(value, Sequence):
+        raise ConfigError(f"{name} is of type {type(value).__name__}. Set it to a list of fields.")
+    Pseudonymizer(b"any secret of 16 bytes", value)
+
+
+def select_fields(arguments: Mapping[str, Any], source: str) -> FieldSelection | None:
+    """
+    Return the fields to write; ``None`` for all.
+
+    :param arguments: ``include_fields`` and ``exclude_fields`` of an operator, if they are given.
+    :raises ConfigError: both are given, or a field cannot be left out.
+    """
+    include, exclude = arguments.get("include_fields"), arguments.get("exclude_fields")
+    if include is None and exclude is None:
+        return None
+
+    from airflow_provider_wacontacts.records import green_api, turn
+    from airflow_provider_wacontacts.records.fields import FieldSelection
+
+    needed = {turn.SOURCE: turn.NEEDED_FIELDS, green_api.SOURCE: green_api.NEEDED_FIELDS}
+    return FieldSelection(include, exclude, needed=needed[source])
+
+
 @contextmanager
 def fail_without_retry() -> Iterator[None]:
     """
@@ -215,3 +266,14 @@ def fail_without_retry() -> Iterator[None]:
     except WaContactsError as error:
         add_help(error)
         raise
+
+
+SHRINK_VALIDATORS: dict[str, Validator] = {
+    "shrink_guard": validate_ratio,
+    "shrink_confirmations": partial(validate_int, minimum=1),
+    "accept_shrink": validate_bool,
+    "min_overlap": validate_ratio,
+}
+DRIFT_VALIDATORS: dict[str, Validator] = {
+    "on_drift": partial(validate_choice, choices=("evolve", "warn", "fail")),
+}

@@ -8,19 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.assets import store_uri
+from airflow_provider_wacontacts.operators.arguments import DRIFT_VALIDATORS, SHRINK_VALIDATORS, validate_file_format
 from airflow_provider_wacontacts.operators.green_api_checks import (
     GreenApiCheckContactsOperator,
     GreenApiRevalidateContactsOperator,
 )
 from airflow_provider_wacontacts.operators.green_api_contacts import VALIDATORS, GreenApiContactsOperator
-from airflow_provider_wacontacts.operators.task_context import (
-    DRIFT_VALIDATORS,
-    SHRINK_VALIDATORS,
-    get_suppression_list,
-    metrics_on_commit,
-    report_drift,
-    validate_file_format,
-)
+from airflow_provider_wacontacts.operators.task_context import get_suppression_list, metrics_on_commit, report_drift
 from airflow_provider_wacontacts.plugin.links import StoreLink
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from airflow_provider_wacontacts.operators.arguments import (
     Validator,
     fail_without_retry,
     optional,
+    select_fields,
     validate_choice,
+    validate_pseudonymize,
 )
 from airflow_provider_wacontacts.operators.task_context import (
     defer_for_retry_after,
@@ -26,8 +28,6 @@ from airflow_provider_wacontacts.operators.task_context import (
     get_pseudonymizer,
     publish,
     read_attempt,
-    select_fields,
-    validate_pseudonymize,
     warn_of_rejected,
     warn_of_unmatched_fields,
 )

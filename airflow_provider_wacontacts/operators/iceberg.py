@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_wacontacts.operators.arguments import ValidatedArguments, fail_without_retry
-from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, get_suppression_list, publish
+from airflow_provider_wacontacts.operators.arguments import SHRINK_VALIDATORS, ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.task_context import get_suppression_list, publish
 
 __all__ = ["ContactFilesToIcebergOperator"]
 

@@ -9,14 +9,19 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wacontacts import __version__
-from airflow_provider_wacontacts.operators.arguments import DryRun, ValidatedArguments, fail_without_retry
+from airflow_provider_wacontacts.operators.arguments import (
+    SHRINK_VALIDATORS,
+    DryRun,
+    ValidatedArguments,
+    fail_without_retry,
+)
 from airflow_provider_wacontacts.operators.iceberg import ContactFilesToIcebergOperator
 from airflow_provider_wacontacts.operators.store_upkeep import (
     CheckFreshnessOperator,
     PurgeStoreOperator,
     RefreshDirectoryOperator,
 )
-from airflow_provider_wacontacts.operators.task_context import SHRINK_VALIDATORS, metrics_on_commit, publish
+from airflow_provider_wacontacts.operators.task_context import metrics_on_commit, publish
 from airflow_provider_wacontacts.operators.typed_views import ContactsViewOperator
 from airflow_provider_wacontacts.plugin.links import StoreLink
 from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int

@@ -1,18 +1,15 @@
-"""What operators read from the context of their run, and how they defer, report and validate."""
+"""The context of a task's run: its data interval, deferral, assets, and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
 
-from airflow_provider_wacontacts.exceptions import ConfigError, RateLimitedError, SchemaDriftError, TransientError
+from airflow_provider_wacontacts.exceptions import RateLimitedError, SchemaDriftError, TransientError
 from airflow_provider_wacontacts.hooks.metrics import send
-from airflow_provider_wacontacts.operators.arguments import Validator, validate_choice
-from airflow_provider_wacontacts.records.arguments import validate_bool, validate_int, validate_ratio
 from airflow_provider_wacontacts.records.windows import format_minute
 
 if TYPE_CHECKING:
@@ -23,9 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
 
 __all__ = [
-    "DRIFT_VALIDATORS",
     "MAX_ATTEMPTS",
-    "SHRINK_VALIDATORS",
     "data_interval",
     "defer_for_retry_after",
     "defer_until",
@@ -39,9 +34,6 @@ __all__ = [
     "read_attempt",
     "report_drift",
     "run_after",
-    "select_fields",
-    "validate_file_format",
-    "validate_pseudonymize",
     "warn_of_rejected",
     "warn_of_unmatched_fields",
 ]
@@ -50,59 +42,6 @@ __all__ = [
 MAX_ATTEMPTS = 20
 #: A longer deferral is a warning: the window, or the server's Retry-After, is probably wrong.
 FAR = timedelta(days=2)
-
-SHRINK_VALIDATORS: dict[str, Validator] = {
-    "shrink_guard": validate_ratio,
-    "shrink_confirmations": partial(validate_int, minimum=1),
-    "accept_shrink": validate_bool,
-    "min_overlap": validate_ratio,
-}
-
-DRIFT_VALIDATORS: dict[str, Validator] = {
-    "on_drift": partial(validate_choice, choices=("evolve", "warn", "fail")),
-}
-
-
-def validate_file_format(name: str, value: Any) -> None:  # noqa: ARG001 - a validator
-    """
-    Make sure that files of this format can be written.
-
-    :raises ConfigError: the format is unknown, or its library is not installed.
-    """
-    from airflow_provider_wacontacts.files import validate_file_format
-
-    validate_file_format(value)
-
-
-def validate_pseudonymize(name: str, value: Any) -> None:
-    """
-    Make sure that these fields can be pseudonymized.
-
-    :raises ConfigError: the value is not a list of fields, or a field is needed as it is.
-    """
-    from airflow_provider_wacontacts.records.pseudonyms import Pseudonymizer
-
-    if not isinstance(value, Sequence):
-        raise ConfigError(f"{name} is of type {type(value).__name__}. Set it to a list of fields.")
-    Pseudonymizer(b"any secret of 16 bytes", value)
-
-
-def select_fields(arguments: Mapping[str, Any], source: str) -> FieldSelection | None:
-    """
-    Return the fields to write; ``None`` for all.
-
-    :param arguments: ``include_fields`` and ``exclude_fields`` of an operator, if they are given.
-    :raises ConfigError: both are given, or a field cannot be left out.
-    """
-    include, exclude = arguments.get("include_fields"), arguments.get("exclude_fields")
-    if include is None and exclude is None:
-        return None
-
-    from airflow_provider_wacontacts.records import green_api, turn
-    from airflow_provider_wacontacts.records.fields import FieldSelection
-
-    needed = {turn.SOURCE: turn.NEEDED_FIELDS, green_api.SOURCE: green_api.NEEDED_FIELDS}
-    return FieldSelection(include, exclude, needed=needed[source])
 
 
 def report_drift(operator: Any, drift: Sequence[Drift]) -> None:

@@ -7,13 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wacontacts.assets import store_uri
-from airflow_provider_wacontacts.operators.task_context import (
-    DRIFT_VALIDATORS,
-    get_suppression_list,
-    metrics_on_commit,
-    report_drift,
-    validate_file_format,
-)
+from airflow_provider_wacontacts.operators.arguments import DRIFT_VALIDATORS, validate_file_format
+from airflow_provider_wacontacts.operators.task_context import get_suppression_list, metrics_on_commit, report_drift
 from airflow_provider_wacontacts.operators.turn_contacts import VALIDATORS, TurnContactsOperator
 from airflow_provider_wacontacts.plugin.links import StoreLink
 

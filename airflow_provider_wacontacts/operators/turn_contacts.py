@@ -17,7 +17,9 @@ from airflow_provider_wacontacts.operators.arguments import (
     Validator,
     fail_without_retry,
     optional,
+    select_fields,
     validate_choice,
+    validate_pseudonymize,
 )
 from airflow_provider_wacontacts.operators.task_context import (
     MAX_ATTEMPTS,
@@ -29,8 +31,6 @@ from airflow_provider_wacontacts.operators.task_context import (
     publish,
     read_attempt,
     run_after,
-    select_fields,
-    validate_pseudonymize,
     warn_of_rejected,
     warn_of_unmatched_fields,
 )
