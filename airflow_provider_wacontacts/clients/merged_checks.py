@@ -33,7 +33,7 @@ class MergedChecks:
     def __init__(self, check: CheckNumbers) -> None:
         self._check = check
         self._tasks = 0
-        self._open: _Request | None = None
+        self._open: _MergedRequest | None = None
 
     @contextmanager
     def shared(self) -> Iterator[Self]:
@@ -59,11 +59,11 @@ class MergedChecks:
         if request is None or not request.has_room(len(numbers), at_most):
             if request is not None:
                 request.close()
-            request = self._open = _Request()
+            request = self._open = _MergedRequest()
             request.sending = asyncio.create_task(self._send(request))
         return await request.add(numbers, at_most)
 
-    async def _send(self, request: _Request) -> None:
+    async def _send(self, request: _MergedRequest) -> None:
         await request.collect(min(self._tasks * SECONDS_A_TASK, MAX_SECONDS))
         if self._open is request:
             self._open = None
@@ -122,7 +122,7 @@ class _Part:
             self.response.set_exception(error)
 
 
-class _Request:
+class _MergedRequest:
     """
     A request while numbers are added to it.
 

@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.store import Extraction
 
-__all__ = ["Batch", "Loader"]
+__all__ = ["Loader", "PendingBatch"]
 
 #: A batch is committed when it has this many rows or this age. Slow pages are committed one by one.
 BATCH_ROWS = 5_000
@@ -34,7 +34,7 @@ class Loader:
     As a context manager, it also commits added pages if an error ends the block.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: PendingBatch) -> None:
         self._batch = batch
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wacontacts-load")
         self._pages: deque[Future[None]] = deque()
@@ -78,7 +78,7 @@ class Loader:
             self._pages.popleft().result()
 
 
-class Batch:
+class PendingBatch:
     """
     Rows that are committed together with the position that the export had reached when they were received.
 

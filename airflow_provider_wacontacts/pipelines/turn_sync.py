@@ -27,7 +27,7 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     has_too_many_rejected,
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
-from airflow_provider_wacontacts.pipelines.turn_load import Batch, Loader
+from airflow_provider_wacontacts.pipelines.turn_load import Loader, PendingBatch
 from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 from airflow_provider_wacontacts.records.canonical_forms import CanonicalForms
 from airflow_provider_wacontacts.records.drift import FieldCounter
@@ -155,7 +155,7 @@ def sync_to_store(
     began, began_at = store.context.now(), time.monotonic()
     now = store.context.clock or (lambda: began + timedelta(seconds=time.monotonic() - began_at))
     with recorded(extraction), _deferred(extraction, allowed=is_deferrable):
-        with Loader(Batch(extraction, canonical_form, on_commit, monotonic)) as loader:
+        with Loader(PendingBatch(extraction, canonical_form, on_commit, monotonic)) as loader:
             download = Download(
                 partial(spec.export, extraction.resume_from),
                 run,

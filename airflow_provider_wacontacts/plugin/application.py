@@ -35,7 +35,7 @@ __all__ = ["create_application"]
 AUTHORIZED_AT_ONCE = 4
 
 
-class Page:
+class PageRoutes:
     """What the routes of the application share."""
 
     def __init__(self) -> None:
@@ -168,13 +168,13 @@ def create_application() -> FastAPI:
     from airflow.api_fastapi.core_api.security import get_user
     from fastapi import Depends, FastAPI
 
-    page = Page()
+    routes = PageRoutes()
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application.add_middleware(ConcurrencyLimit)
 
     def endpoint(view: View) -> Callable[..., Awaitable[Response]]:
         async def show(request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008 - FastAPI's way
-            return await page.show(view, request, await page.viewer(request, user))
+            return await routes.show(view, request, await routes.viewer(request, user))
 
         return show
 
@@ -182,12 +182,12 @@ def create_application() -> FastAPI:
         application.add_api_route(view.path, endpoint(view), methods=["GET"], response_model=None)
 
     async def people(request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008 - FastAPI's way
-        return await page.show_people(request, await page.viewer(request, user))
+        return await routes.show_people(request, await routes.viewer(request, user))
 
     application.add_api_route("/people", people, methods=["GET", "POST"], response_model=None)
 
     async def unknown(request: Request, user: Any = Depends(get_user)) -> Response:  # noqa: B008 - FastAPI's way
-        await page.viewer(request, user)
+        await routes.viewer(request, user)
         raise Refusal(404, "Unknown page", "There is no such page here.")
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
