@@ -74,7 +74,7 @@ def _check(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     store = open_store(options)
     with airflow_to_stderr():
         hook = _hook(options)
-        hook.check()
+        hook.validate_connection()
         preview = preview_check(
             parse_inputs(lines_on_stdin(), region or getattr(hook, "region", None)),
             SenderChecks.of(store.context, hook.budget),

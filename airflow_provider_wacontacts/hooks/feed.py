@@ -94,7 +94,7 @@ class FeedHook(BaseHook):
         """Permissions of files in a local directory: extra ``file_mode``, by default for their owner only."""
         return self._endpoint.file_mode
 
-    def check(self) -> None:
+    def validate_connection(self) -> None:
         """
         Validate the connection; nothing is sent.
 

@@ -70,13 +70,13 @@ class GreenApiHook(FeedHook):
         """The instance's budget: extras ``daily_checks`` and ``monthly_checks``."""
         return read_budget(self._connection, self._instance)
 
-    def check(self) -> None:
+    def validate_connection(self) -> None:
         """
         Validate the connection; nothing is sent.
 
         :raises ConfigError: a field is missing or invalid; the message names it.
         """
-        super().check()
+        super().validate_connection()
         self.budget  # noqa: B018
 
     def check_whatsapp(self, number: str, *, force: bool = False) -> CheckResponse:

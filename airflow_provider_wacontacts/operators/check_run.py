@@ -178,7 +178,7 @@ class _CheckOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        self.hook.check()
+        self.hook.validate_connection()
         budget = self.hook.budget
         store = open_store(self.store_conn_id)
         store.prepare()

@@ -142,7 +142,7 @@ class GreenApiContactsOperator(ValidatedArguments, BaseOperator):
         from airflow_provider_wacontacts.pipelines.green_api_snapshot import fetch_snapshot
 
         self.validate_rendered()
-        self.hook.check()
+        self.hook.validate_connection()
         spec = self._spec(context)
         self.log.info("Snapshot of account %r into %s", spec.account, destination(self))
         write = self._writer(spec)

@@ -165,7 +165,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
     def _sync(self, context: Mapping[str, Any], spec: SyncSpec, *, attempt: int) -> dict[str, Any]:
         from airflow_provider_wacontacts.pipelines.stop import StopSignal
 
-        self.hook.check()
+        self.hook.validate_connection()
         self._stop = StopSignal()
         try:
             summary = self._write(spec, is_deferrable=attempt < MAX_ATTEMPTS)

@@ -95,7 +95,7 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
         self.validate_rendered()
         stop = self._stop = StopSignal()
         identity_ids = None if self.identity_ids == PENDING else parse_ids(self.identity_ids)
-        self.hook.check()
+        self.hook.validate_connection()
         store = open_store(self.store_conn_id)
         store.prepare()
         identities = SenderIdentities(store.context, self.hook.sender)

@@ -19,7 +19,7 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     OnCommit,
     OnDrift,
     SnapshotSummary,
-    check_rejected,
+    rejected_error,
 )
 from airflow_provider_wacontacts.pipelines.written_fields import WrittenFields
 from airflow_provider_wacontacts.records.drift import FieldCounter
@@ -174,7 +174,7 @@ def snapshot_to_store(
         on_drift(result.drift)
     if result.state == "refused" and taken_at < now - MAX_CLOCK_DIFFERENCE:
         raise _wrong_date(taken_at, now)
-    if error := check_rejected(result, spec.max_rejected, result.reject_reasons):
+    if error := rejected_error(result, spec.max_rejected, result.reject_reasons):
         raise error
     return SnapshotSummary.of(
         result,
@@ -256,7 +256,7 @@ def snapshot_to_files(
         on_commit(CommitStats.in_files(manifest))
     if manifest.drift:
         on_drift(manifest.drift)
-    if error := check_rejected(manifest, spec.max_rejected, extraction.reject_reasons):
+    if error := rejected_error(manifest, spec.max_rejected, extraction.reject_reasons):
         raise error
     return SnapshotSummary.of(
         manifest,

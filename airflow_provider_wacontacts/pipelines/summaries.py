@@ -26,10 +26,10 @@ __all__ = [
     "OnDrift",
     "SnapshotSummary",
     "SyncSummary",
-    "check_rejected",
     "describe_drift",
     "describe_rejected",
     "has_too_many_rejected",
+    "rejected_error",
 ]
 
 
@@ -93,7 +93,7 @@ def describe_drift(drift: Sequence[Drift]) -> str:
     return "; ".join([*changes, f"and {rest:,} more in wacontacts_field_change"] if rest > 0 else changes)
 
 
-def check_rejected(extraction: _RowCounts, max_rejected: float, reasons: Mapping[str, int]) -> LandingError | None:
+def rejected_error(extraction: _RowCounts, max_rejected: float, reasons: Mapping[str, int]) -> LandingError | None:
     """
     Return the error of an extraction that rejected too many rows.
 

@@ -23,8 +23,8 @@ from airflow_provider_wacontacts.pipelines.summaries import (
     OnCommit,
     OnDrift,
     SyncSummary,
-    check_rejected,
     has_too_many_rejected,
+    rejected_error,
 )
 from airflow_provider_wacontacts.pipelines.turn_download import Download, Received, RunFlow
 from airflow_provider_wacontacts.pipelines.turn_load import Loader, PendingBatch
@@ -173,7 +173,7 @@ def sync_to_store(
     if finished.drift:
         on_drift(finished.drift)
     reasons = finished.reject_reasons
-    if error := check_rejected(extraction, spec.max_rejected, reasons):
+    if error := rejected_error(extraction, spec.max_rejected, reasons):
         raise error
     gap = "/".join(map(format_time, finished.gap_before)) if finished.gap_before else None
     loaded = {"state": finished.state, "new_versions": finished.new_versions, "gap_before": gap}
@@ -242,7 +242,7 @@ def sync_to_files(
     if manifest.drift:
         on_drift(manifest.drift)
     reasons = extraction.reject_reasons
-    if error := check_rejected(manifest, spec.max_rejected, reasons):
+    if error := rejected_error(manifest, spec.max_rejected, reasons):
         raise error
     written = {"state": "complete", "new_versions": manifest.rows, "gap_before": None}
     return SyncSummary.of(manifest, reasons, **written, uri=extraction.uri)

@@ -208,7 +208,7 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
         from airflow_provider_wacontacts.hooks.store import open_store
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        self.hook.check()
+        self.hook.validate_connection()
         return SenderChecks.of(open_store(self.store_conn_id).context, self.hook.budget)
 
     def _begin(self, context: Any) -> PendingCheck:

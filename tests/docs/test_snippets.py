@@ -278,11 +278,11 @@ def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
         assert TurnHook(conn_id).account == fields.get("extra", {}).get("account", conn_id)
     elif fields["conn_type"] == "green_api":
         hook = GreenApiHook(conn_id)
-        hook.check()
+        hook.validate_connection()
         assert hook.account == fields.get("extra", {}).get("account", conn_id)
     elif fields["conn_type"] == "whatsapp_business":
         hook = WhatsAppBusinessHook(conn_id)
-        hook.check()
+        hook.validate_connection()
         assert hook.sender == fields.get("extra", {}).get("sender", conn_id)
     else:
         store = store_engine(conn_id)

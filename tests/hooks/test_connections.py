@@ -160,14 +160,14 @@ def test_a_connection_of_another_type_is_refused_before_its_password_is_sent(con
     connect("other", conn_type=conn_type, host="turn.example.org", password="example-token")
 
     with pytest.raises(ConfigError, match=r"'other' (is of type|has no type).*turn_conn_id needs a connection of type"):
-        TurnHook("other").check()
+        TurnHook("other").validate_connection()
 
 
 def test_an_extra_without_effect_is_a_warning_with_the_nearest_name(connect, caplog):
     extra = {"acount": "helpline", "verify_ssl": "true", "proxies": {}, "zzz": 1}
     connect("turn_default", conn_type="turn", host="turn.example.org", password="example-token", extra=extra)
 
-    TurnHook().check()
+    TurnHook().validate_connection()
 
     assert {record.getMessage() for record in caplog.records if "extra" in record.getMessage()} == {
         "Connection 'turn_default': extra 'acount' is unknown. Did you mean 'account'?",

@@ -76,7 +76,7 @@ def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(con
     define(connect, wire, **fields)
     hook = hook_of(clock)
 
-    for action in (hook.check, hook.get_contacts, hook.get_state, hook.get_wa_settings):
+    for action in (hook.validate_connection, hook.get_contacts, hook.get_state, hook.get_wa_settings):
         with pytest.raises(ConfigError, match=rf"^Connection 'green_api_default': {re.escape(told)}") as caught:
             action()
         assert [secret for secret in (TOKEN, QUOTED) if secret in str(caught.value)] == []
@@ -84,7 +84,7 @@ def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(con
 
 
 def test_a_connection_that_can_be_used_is_not_asked_about(hook, wire):
-    hook.check()
+    hook.validate_connection()
 
     assert wire.asked == []
 
@@ -98,7 +98,7 @@ def test_the_account_is_the_connections_own(connect, wire):
 
 
 def test_airflow_masks_the_token_as_it_is_and_as_a_path_has_it(hook):
-    hook.check()
+    hook.validate_connection()
 
     assert redact(f"GET {path()} with {TOKEN}") == f"GET {path().replace(QUOTED, '***')} with ***"
 

@@ -54,7 +54,7 @@ def test_threads_wait_for_each_other(connect, wire, is_shared):
     sleeps, gate = [], threading.Barrier(4)
     stopped = Clock(sleep=sleeps.append, monotonic=lambda: 1000.0)
     one = GreenApiHook(clock=stopped)
-    one.check()
+    one.validate_connection()
 
     def ask(_):
         hook = one if is_shared else GreenApiHook(clock=stopped)

@@ -70,7 +70,7 @@ def test_an_undefined_connection_is_a_config_error(process):
 
 
 def test_check_sends_nothing(by_login, wire):
-    WhatsAppBusinessHook().check()
+    WhatsAppBusinessHook().validate_connection()
     assert wire.asked == []
 
 

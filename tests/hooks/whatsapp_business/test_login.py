@@ -124,7 +124,7 @@ def test_a_token_is_renewed_before_it_expires(by_login, process, wire, clock, ex
 def test_threads_that_share_a_hook_share_a_login(by_login, wire, clock):
     wire.will(granted("old"), ever_after=checked())
     hook = WhatsAppBusinessHook(clock=clock)
-    hook.check()
+    hook.validate_connection()
     gate = threading.Barrier(4)
 
     def begin(_):
