@@ -77,9 +77,9 @@ def create_store_engine(options: argparse.Namespace) -> tuple[Engine, str | None
     if options.url_env:
         return _create_engine(options.url_env), options.table_schema, {}
     with airflow_to_stderr():
-        from airflow_provider_wacontacts.hooks.store import store_engine
+        from airflow_provider_wacontacts.hooks.store import read_store_connection
 
-        store = store_engine(options.conn_id)
+        store = read_store_connection(options.conn_id)
     return store.engine, store.table_schema, {"file_mode": store.file_mode}
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.clients.retry import Attempt
     from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
 
-__all__ = ["KINDS", "count_statuses", "load", "send", "send_retry"]
+__all__ = ["KINDS", "count_statuses", "send", "send_retry", "warm_up"]
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def count_statuses(response: CheckResponse, source: str = "whatsapp_business") -
     return {status: counts[status] for status in STATUSES if f"{source}.{status}" in KINDS}
 
 
-def load() -> None:
+def warm_up() -> None:
     """Load Airflow's metrics and resolve the host, which would block an event loop the first time."""
     send("whatsapp_business", asked_again=0)
 

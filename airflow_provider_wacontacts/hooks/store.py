@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.transactions import Transactions
 
-__all__ = ["StoreHook", "create_store", "open_store", "pseudonym_key", "store_engine", "store_engine_async"]
+__all__ = [
+    "StoreHook",
+    "create_store",
+    "open_store",
+    "pseudonym_key",
+    "read_store_connection",
+    "read_store_connection_async",
+]
 
 #: A pooler between us and the server makes up the process ID that it states when a client connects. It may give each
 #: transaction another session, so the path is then set for the transaction only.
@@ -44,12 +51,12 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(%s), nullif(current
 
 def open_store(conn_id: str, *, late_after: timedelta | None = None, max_wait: timedelta | None = None) -> Store:
     """
-    Open the store of a connection, without connecting; see :func:`store_engine`.
+    Open the store of a connection, without connecting; see :func:`read_store_connection`.
 
     :param late_after: how long after its end a window may be synced without being lossy; ``None``: the store's default.
     :param max_wait: how long a connection, a lock or a statement may take; ``None`` for a task's limits.
     """
-    return create_store(store_engine(conn_id), late_after=late_after, max_wait=max_wait)
+    return create_store(read_store_connection(conn_id), late_after=late_after, max_wait=max_wait)
 
 
 def create_store(
@@ -86,7 +93,7 @@ def pseudonym_key(conn_id: str) -> bytes:
     return secret
 
 
-def store_engine(conn_id: str) -> StoreConnection:
+def read_store_connection(conn_id: str) -> StoreConnection:
     """
     Read a connection of type ``wacontacts_store``, ``postgres`` or ``sqlite``, without connecting.
 
@@ -96,8 +103,8 @@ def store_engine(conn_id: str) -> StoreConnection:
     return parse_store_connection(read_connection(conn_id))
 
 
-async def store_engine_async(conn_id: str) -> StoreConnection:
-    """Read the store's connection without blocking the event loop, see :func:`store_engine`."""
+async def read_store_connection_async(conn_id: str) -> StoreConnection:
+    """Read the store's connection without blocking the event loop, see :func:`read_store_connection`."""
     connection = await read_connection_async(conn_id)
     # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_store_connection)(connection)
@@ -213,7 +220,7 @@ class StoreHook(DbApiHook):
 
     @cached_property
     def _store(self) -> StoreConnection:
-        return store_engine(self.get_conn_id())
+        return read_store_connection(self.get_conn_id())
 
     @property
     def _is_sqlite(self) -> bool:

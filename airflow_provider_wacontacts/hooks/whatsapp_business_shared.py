@@ -39,7 +39,7 @@ from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connect
 from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.metrics import count_statuses, send, send_retry
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
-from airflow_provider_wacontacts.hooks.store import create_store, store_engine_async
+from airflow_provider_wacontacts.hooks.store import create_store, read_store_connection_async
 from airflow_provider_wacontacts.hooks.store_connection import StoreConnection
 from airflow_provider_wacontacts.hooks.whatsapp_business import RATE_LIMITERS, WhatsAppBusinessHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
@@ -59,7 +59,7 @@ __all__ = [
     "AsyncContacts",
     "SharedClient",
     "SharedStore",
-    "read_sender",
+    "read_sender_of_connection",
     "route_to",
     "shared_client",
     "shared_store",
@@ -304,7 +304,7 @@ async def _threads() -> AsyncIterator[ThreadPoolExecutor]:
 
 @asynccontextmanager
 async def _store(conn_id: str, threads: ThreadPoolExecutor) -> AsyncIterator[Store]:
-    connection = await store_engine_async(conn_id)
+    connection = await read_store_connection_async(conn_id)
     try:
         yield await _run_in_thread(threads, _open_store, connection)
     finally:
@@ -328,7 +328,7 @@ async def _run_in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *g
         raise
 
 
-async def read_sender(conn_id: str) -> str:
+async def read_sender_of_connection(conn_id: str) -> str:
     """
     Read what the numbers of a connection are stored under.
 

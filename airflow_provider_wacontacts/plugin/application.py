@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError, WaContactsError
-from airflow_provider_wacontacts.hooks.store import create_store, store_engine
+from airflow_provider_wacontacts.hooks.store import create_store, read_store_connection
 from airflow_provider_wacontacts.hooks.store_connection import StoreConnection, parse_store_connection
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.plugin.access import Refusal, Viewer, authorize, require_people
@@ -126,7 +126,7 @@ def with_store(viewer: Viewer, work: Callable[[Store], Any]) -> Any:
 
 def _connection(viewer: Viewer) -> StoreConnection:
     if viewer.team is None:
-        return store_engine(viewer.store_conn_id)
+        return read_store_connection(viewer.store_conn_id)
     # A task reads the connections of its own team, and Airflow's hooks none of a team elsewhere.
     from airflow.models.connection import Connection
 

@@ -247,10 +247,10 @@ class IdentityChangedTrigger(BaseEventTrigger):
         return [identity_id for _, identity_id in changes]
 
     async def _changes(self, after: int) -> list[tuple[int, int]]:
-        from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender, shared_store
+        from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender_of_connection, shared_store
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
-        sender = await read_sender(self.whatsapp_business_conn_id)
+        sender = await read_sender_of_connection(self.whatsapp_business_conn_id)
         async with shared_store(self.store_conn_id) as shared:
             identities = SenderIdentities(shared.store.context, sender)
             return await shared.run_in_thread(identities.changes, after, self.limit)
@@ -341,6 +341,6 @@ def _import_modules() -> None:
     import airflow_provider_wacontacts.hooks.green_api_shared
     import airflow_provider_wacontacts.pipelines.wait_for_results
     import airflow_provider_wacontacts.store.identities  # noqa: F401 - imported for later
-    from airflow_provider_wacontacts.hooks.metrics import load
+    from airflow_provider_wacontacts.hooks.metrics import warm_up
 
-    load()
+    warm_up()

@@ -19,7 +19,7 @@ class Upgrades:
         self.disposed = 0
         self.error = None
         store = types.ModuleType("airflow_provider_wacontacts.hooks.store")
-        store.store_engine = lambda conn_id: types.SimpleNamespace(
+        store.read_store_connection = lambda conn_id: types.SimpleNamespace(
             engine=self, table_schema=f"schema of {conn_id}", file_mode=0o640
         )
         landing = types.ModuleType("airflow_provider_wacontacts.store")

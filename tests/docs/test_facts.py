@@ -219,7 +219,7 @@ PUBLIC = {
     "exceptions": ("DOCUMENTATION",),
     "hooks.turn": (),
     "hooks.green_api": (),
-    "hooks.store": ("create_store", "pseudonym_key", "store_engine_async"),
+    "hooks.store": ("create_store", "pseudonym_key", "read_store_connection_async"),
     "hooks.whatsapp_business": (),
     "callbacks": (),
     "receiver": (),

@@ -267,7 +267,7 @@ def connections():
 @pytest.mark.parametrize(("conn_id", "value"), connections())
 def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
-    from airflow_provider_wacontacts.hooks.store import store_engine
+    from airflow_provider_wacontacts.hooks.store import read_store_connection
     from airflow_provider_wacontacts.hooks.turn import TurnHook
     from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
 
@@ -285,7 +285,7 @@ def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
         hook.validate_connection()
         assert hook.sender == fields.get("extra", {}).get("sender", conn_id)
     else:
-        store = store_engine(conn_id)
+        store = read_store_connection(conn_id)
         assert store.table_schema == fields.get("extra", {}).get("table_schema")
         store.engine.dispose()
 

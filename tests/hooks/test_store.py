@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.store import create_store, store_engine
+from airflow_provider_wacontacts.hooks.store import create_store, read_store_connection
 
 POSTGRES = {"conn_type": "postgres", "host": "db.example.org", "login": "airflow", "password": "example-password"}
 OURS = {"table_schema": "contacts", "auto_upgrade": False, "pseudonym_secret": "example-pseudonym-secret"}
@@ -33,7 +33,7 @@ def test_an_sqlite_file_is_the_one_that_airflow_means(connect, monkeypatch, tmp_
         quoted = str(path).replace("/", "%2F")
         monkeypatch.setenv("AIRFLOW_CONN_STORE", f"sqlite://{quoted}" if form == "uri, host" else f"sqlite:///{path}")
 
-    with store_engine("store").engine.begin() as connection:
+    with read_store_connection("store").engine.begin() as connection:
         connection.execute(text("create table t (x)"))
     assert path.exists()
 
@@ -43,7 +43,7 @@ def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
     extra = {"auto_upgrade": "false", "pseudonym_secret": "example-pseudonym-secret", "mode": "ro"}
     connect("store", conn_type="sqlite", host=str(tmp_path / "store.db"), extra=extra)
 
-    store = store_engine("store")
+    store = read_store_connection("store")
 
     assert store.auto_upgrade is False
     with pytest.raises(DBAPIError, match="readonly"), store.engine.begin() as connection:
@@ -52,7 +52,7 @@ def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
 
 def test_what_is_not_said_of_a_store(connect):
     connect("store", conn_type="sqlite", host="store.db")
-    store = store_engine("store")
+    store = read_store_connection("store")
 
     assert (store.table_schema, store.auto_upgrade) == (None, True)
     assert url_of(store) == "sqlite:///store.db"
@@ -63,7 +63,7 @@ def test_a_new_sqlite_file_is_its_owners_whatever_the_umask(connect, tmp_path, e
     connect("store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra=extra)
     before = os.umask(0)
     try:
-        store = create_store(store_engine("store"))
+        store = create_store(read_store_connection("store"))
         store.prepare()
         with store.context.transactions.read() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -77,7 +77,7 @@ def test_a_new_sqlite_file_is_its_owners_whatever_the_umask(connect, tmp_path, e
 def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type):
     connect("store", **POSTGRES | {"conn_type": conn_type}, schema="lake", port=5433, extra=OURS)
 
-    store = store_engine("store")
+    store = read_store_connection("store")
 
     assert (store.table_schema, store.auto_upgrade) == ("contacts", False)
     assert store.engine.url.get_backend_name() == "postgresql"
@@ -86,7 +86,7 @@ def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type)
 
 def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatch):
     connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 30, "iam": False})
-    store = store_engine("store")
+    store = read_store_connection("store")
     called = []
     monkeypatch.setattr(store.engine.dialect, "connect", lambda *args, **options: called.append(options) or 1 / 0)
 
@@ -110,7 +110,7 @@ def test_a_postgresql_store_answers(connect, postgres, postgres_database, driver
     place = {"host": url.host, "port": url.port, "login": url.username, "schema": postgres_database}
     connect("store", conn_type="postgres", extra=extra, **place)
 
-    engine = store_engine("store").engine
+    engine = read_store_connection("store").engine
     with engine.connect() as connection:
         asked = text("select current_database(), current_setting('application_name')")
         assert tuple(connection.execute(asked).one()) == (postgres_database, "wacontacts")
@@ -120,7 +120,7 @@ def test_a_postgresql_store_answers(connect, postgres, postgres_database, driver
 
 def test_a_stores_errors_hide_what_was_to_be_stored(connect):
     connect("store", conn_type="sqlite", host=":memory:")
-    with pytest.raises(DBAPIError) as caught, store_engine("store").engine.connect() as connection:
+    with pytest.raises(DBAPIError) as caught, read_store_connection("store").engine.connect() as connection:
         connection.execute(text("select nothing where 1 = :number"), {"number": "44623456700"})
 
     assert "44623456700" not in str(caught.value)
@@ -170,14 +170,14 @@ def test_what_cannot_be_a_store_is_named(connect, fields, told):
     connect("store", **fields)
 
     with pytest.raises(ConfigError) as caught:
-        store_engine("store")
+        read_store_connection("store")
     assert str(caught.value).startswith(told)
     assert caught.value.__context__ is None
 
 
 def test_a_store_that_is_not_defined_is_named():
     with pytest.raises(ConfigError, match="Connection 'nowhere' is not defined"):
-        store_engine("nowhere")
+        read_store_connection("nowhere")
 
 
 @pytest.mark.parametrize("missing", ["airflow.providers.postgres.hooks.postgres", "psycopg2"])
@@ -186,7 +186,7 @@ def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
 
     with pytest.raises(ConfigError, match=r"pip install 'airflow-provider-wacontacts\[postgres\]'"):
-        store_engine("store")
+        read_store_connection("store")
 
 
 @pytest.mark.parametrize("fields", [POSTGRES, {"conn_type": "sqlite", "host": "/srv/secret-place/store.db"}])
@@ -194,7 +194,7 @@ def test_where_a_store_is_does_not_show(connect, caplog, fields):
     caplog.set_level(logging.DEBUG)
     connect("store", **fields, extra={"pseudonym_secret": "example-pseudonym-secret"})
 
-    shown = repr(store_engine("store")) + caplog.text
+    shown = repr(read_store_connection("store")) + caplog.text
     assert [
         word for word in ("example-password", "db.example.org", "secret-place", "pseudonym-secret") if word in shown
     ] == []
