@@ -24,14 +24,15 @@ from airflow_provider_wacontacts.hooks.metrics import send_retry
 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import LIMITS, route_to
 from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
-__all__ = ["AsyncGreenApiChecks"]
+__all__ = ["AsyncGreenApiNumberClient"]
 
 
-class AsyncGreenApiChecks:
+class AsyncGreenApiNumberClient:
     """
     Checks numbers with GREEN-API without blocking the event loop.
 
-    ``async with AsyncGreenApiChecks(conn_id) as checks`` opens and closes it. The tasks of one event loop may share it.
+    ``async with AsyncGreenApiNumberClient(conn_id) as client`` opens and closes it. The tasks of one event loop may
+    share it.
 
     :ivar rate_limiter: spaces the requests.
     :ivar budget: how many numbers the instance may check.
@@ -82,13 +83,13 @@ class AsyncGreenApiChecks:
     ) -> None:
         await self._session.close()
 
-    async def check_contacts(self, inputs: Sequence[str]) -> CheckResponse:
+    async def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
         """
         Check whether a number is on WhatsApp, see :meth:`.GreenApiHook.check_whatsapp`.
 
-        :param inputs: one number, E.164.
+        :param numbers: one number, E.164.
         """
-        (number,) = inputs
+        (number,) = numbers
         return await self._driver.run(check_whatsapp(self._instance, number))
 
     def _parse(self, connection: Connection) -> Endpoint:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["GreenApiNumbers", "WhatsAppNumbers"]
+__all__ = ["GreenApiNumberClient", "WhatsAppNumberClient"]
 
 
 #: The longest time that requests with ``wait`` hold a worker slot.
@@ -32,7 +32,7 @@ GATEWAY_FAILED = (502, 503, 504)
 
 
 @dataclass
-class WhatsAppNumbers:
+class WhatsAppNumberClient:
     """
     Checks numbers at a WhatsApp Business API client.
 
@@ -94,7 +94,7 @@ def _is_cut_off(error: NetworkError | ServerError) -> bool:
 
 
 @dataclass(frozen=True)
-class GreenApiNumbers:
+class GreenApiNumberClient:
     """Checks numbers at GREEN-API, one per request."""
 
     hook: GreenApiHook

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIMITS",
-    "AsyncContacts",
+    "AsyncWhatsAppNumberClient",
     "SharedClient",
     "SharedStore",
     "read_sender_of_connection",
@@ -91,16 +91,16 @@ class AsyncNumberClient(Protocol):
     def budget(self) -> SenderBudget:
         """The sender, and how many numbers it may check."""
 
-    async def check_contacts(self, inputs: Sequence[str]) -> CheckResponse:
+    async def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
         """Send a request."""
 
 
-class AsyncContacts:
+class AsyncWhatsAppNumberClient:
     """
     Sends flows to a WhatsApp Business API client without blocking the event loop.
 
-    ``async with AsyncContacts(conn_id) as contacts`` opens and closes it. The tasks of one event loop may share it,
-    its HTTP connections, its rate limiter and its token.
+    ``async with AsyncWhatsAppNumberClient(conn_id) as client`` opens and closes it. The tasks of one event loop may
+    share it, its HTTP connections, its rate limiter and its token.
 
     :ivar rate_limiter: spaces the requests.
     :param conn_id: the connection, which is read when it is opened.
@@ -167,11 +167,9 @@ class AsyncContacts:
         """The sender's budget, see :attr:`.WhatsAppBusinessHook.budget`."""
         return self._connection.budget
 
-    async def check_contacts(
-        self, inputs: Sequence[str], *, blocking: str = "no_wait", force_check: bool = False
-    ) -> CheckResponse:
+    async def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
         """Check which numbers are on WhatsApp, see :meth:`.WhatsAppBusinessHook.check_contacts`."""
-        return await self.run_flow(whatsapp_business.check_contacts(inputs, blocking=blocking, force_check=force_check))
+        return await self.run_flow(whatsapp_business.check_contacts(numbers))
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """
@@ -191,10 +189,10 @@ class SharedClient:
     """
 
     def __init__(
-        self, contacts: AsyncNumberClient, merged: MergedChecks, checks: SenderChecks, threads: ThreadPoolExecutor
+        self, client: AsyncNumberClient, merged: MergedChecks, checks: SenderChecks, threads: ThreadPoolExecutor
     ) -> None:
         self.checks = checks
-        self._contacts = contacts
+        self._client = client
         self._merged = merged
         self._threads = threads
 
@@ -208,7 +206,7 @@ class SharedClient:
 
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
-        await self._contacts.rate_limiter.wait_unblocked()
+        await self._client.rate_limiter.wait_unblocked()
 
     async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
         """
@@ -220,14 +218,14 @@ class SharedClient:
         return await self._merged.send(numbers, at_most)
 
 
-async def _send_check(contacts: AsyncNumberClient, numbers: Sequence[str]) -> CheckResponse:
+async def _send_check(client: AsyncNumberClient, numbers: Sequence[str]) -> CheckResponse:
     """Send a request, and count it. A ``Retry-After`` blocks all triggers of the connection."""
     try:
-        response = await contacts.check_contacts(numbers)
+        response = await client.check_numbers(numbers)
     except TransientError as error:
-        send(contacts.source, retries=1, rate_limit_waits=_block(contacts.rate_limiter, error))
+        send(client.source, retries=1, rate_limit_waits=_block(client.rate_limiter, error))
         raise
-    source = contacts.source
+    source = client.source
     send(source, asked_again=len(numbers), **count_statuses(response, source))
     return response
 
@@ -243,25 +241,26 @@ def _block(rate_limiter: AsyncRateLimiter, error: TransientError) -> timedelta |
 
 @asynccontextmanager
 async def shared_client(
-    conn_id: str, store_conn_id: str, *, of: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] | None = None
+    conn_id: str,
+    store_conn_id: str,
+    *,
+    client_type: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] | None = None,
 ) -> AsyncIterator[SharedClient]:
     """
     Share the client of a connection and a store: the first trigger opens it, the last closes it. Nothing is sent.
 
-    :param of: makes the client of a connection; by default :class:`AsyncContacts`.
+    :param client_type: makes the client of a connection; by default :class:`AsyncWhatsAppNumberClient`.
     :raises ConfigError: a connection is missing or invalid.
     """
     async with AsyncExitStack() as stack:
-        client: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] = of or AsyncContacts
-        contacts = await stack.enter_async_context(
-            refcounted((client, conn_id), partial(client, conn_id, policy=SEND_ONCE))
-        )
-        merged = await stack.enter_async_context(refcounted((_merged, client, conn_id), partial(_merged, contacts)))
+        make: Callable[..., AbstractAsyncContextManager[AsyncNumberClient]] = client_type or AsyncWhatsAppNumberClient
+        client = await stack.enter_async_context(refcounted((make, conn_id), partial(make, conn_id, policy=SEND_ONCE)))
+        merged = await stack.enter_async_context(refcounted((_merged, make, conn_id), partial(_merged, client)))
         stack.enter_context(merged.shared())
         shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        yield SharedClient(contacts, merged, SenderChecks.of(shared.store.context, contacts.budget), shared.threads)
+        yield SharedClient(client, merged, SenderChecks.of(shared.store.context, client.budget), shared.threads)
 
 
 class SharedStore(NamedTuple):
@@ -289,8 +288,8 @@ async def shared_store(conn_id: str) -> AsyncIterator[SharedStore]:
 
 
 @asynccontextmanager
-async def _merged(contacts: AsyncNumberClient) -> AsyncIterator[MergedChecks]:
-    yield MergedChecks(partial(_send_check, contacts))
+async def _merged(client: AsyncNumberClient) -> AsyncIterator[MergedChecks]:
+    yield MergedChecks(partial(_send_check, client))
 
 
 @asynccontextmanager

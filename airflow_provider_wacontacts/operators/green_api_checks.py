@@ -42,9 +42,9 @@ class _GreenApiSender(_CheckOperator):
         return GreenApiHook(self.green_api_conn_id, clock=self._clock())
 
     def _client(self) -> NumberClient:
-        from airflow_provider_wacontacts.hooks.number_clients import GreenApiNumbers
+        from airflow_provider_wacontacts.hooks.number_clients import GreenApiNumberClient
 
-        return GreenApiNumbers(self.hook, self.force_check)
+        return GreenApiNumberClient(self.hook, self.force_check)
 
 
 class GreenApiCheckContactsOperator(_GreenApiSender, _CheckContactsOperator):

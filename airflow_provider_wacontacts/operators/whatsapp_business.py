@@ -58,9 +58,9 @@ class _WhatsAppSender(_CheckOperator):
         return WhatsAppBusinessHook(self.whatsapp_business_conn_id, clock=self._clock())
 
     def _client(self) -> NumberClient:
-        from airflow_provider_wacontacts.hooks.number_clients import WhatsAppNumbers
+        from airflow_provider_wacontacts.hooks.number_clients import WhatsAppNumberClient
 
-        return WhatsAppNumbers(self.hook, self.batch_size, self.blocking, self.force_check)
+        return WhatsAppNumberClient(self.hook, self.batch_size, self.blocking, self.force_check)
 
     def _region(self) -> str | None:
         return super()._region() or self.hook.region

@@ -111,7 +111,7 @@ class WhatsAppContactsTrigger(BaseTrigger):
         # Airflow logs the text of an exception, which may quote data.
         try:
             async with refcounted("modules", _modules):
-                from airflow_provider_wacontacts.hooks.green_api_shared import AsyncGreenApiChecks
+                from airflow_provider_wacontacts.hooks.green_api_shared import AsyncGreenApiNumberClient
                 from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_client
                 from airflow_provider_wacontacts.pipelines.wait_for_results import (
                     PendingCheck,
@@ -121,8 +121,8 @@ class WhatsAppContactsTrigger(BaseTrigger):
 
                 deadline = read_deadline(self.deadline)
                 conn_id = self.green_api_conn_id or self.whatsapp_business_conn_id
-                kind = AsyncGreenApiChecks if self.green_api_conn_id else None
-                async with shared_client(conn_id, self.store_conn_id, of=kind) as client:
+                client_type = AsyncGreenApiNumberClient if self.green_api_conn_id else None
+                async with shared_client(conn_id, self.store_conn_id, client_type=client_type) as client:
                     pending = PendingCheck(
                         client.checks,
                         self.check_id,

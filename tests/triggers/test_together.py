@@ -122,13 +122,13 @@ def test_a_trigger_that_is_cancelled_does_not_cancel_the_request_of_the_others(p
 
 def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(place, monkeypatch):
     opened, closed = Counter(), Counter()
-    for name in ("AsyncContacts", "_store", "_threads"):
+    for name in ("AsyncWhatsAppNumberClient", "_store", "_threads"):
         count_calls(monkeypatch, whatsapp_business_shared, name, opened, closed)
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
 
     run(*(trigger(check) for check in checks))
 
-    assert opened == closed == {"AsyncContacts": 1, "_store": 1, "_threads": 1}
+    assert opened == closed == {"AsyncWhatsAppNumberClient": 1, "_store": 1, "_threads": 1}
 
 
 async def wait_after_a_rate_limit(checks):

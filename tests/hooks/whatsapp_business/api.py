@@ -4,9 +4,10 @@ import asyncio
 import json
 
 from airflow_provider_wacontacts.clients.retry import Clock
+from airflow_provider_wacontacts.clients.whatsapp_business import check_contacts
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import ContactResult
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncWhatsAppNumberClient
 from tests.clients.wire import Answer
 
 LOGIN = ("POST", "/v1/users/login")
@@ -35,7 +36,10 @@ def failed(status, code, **headers):
 
 
 def check(api, *numbers, **options):
-    return api.check_contacts(list(numbers) or [NUMBER], **options)
+    inputs = list(numbers) or [NUMBER]
+    if isinstance(api, WhatsAppBusinessHook):
+        return api.check_contacts(inputs, **options)
+    return api.run_flow(check_contacts(inputs, **options)) if options else api.check_numbers(inputs)
 
 
 def fixed(connect, wire, auth, password="example-token", **fields):
@@ -76,7 +80,9 @@ class Triggerer:
 
     def do(self, *things, policy=None):
         async def all_of_them():
-            async with AsyncContacts("whatsapp_business_default", policy=policy, clock=self.clock) as contacts:
+            async with AsyncWhatsAppNumberClient(
+                "whatsapp_business_default", policy=policy, clock=self.clock
+            ) as contacts:
                 return [await thing(contacts) for thing in things]
 
         return asyncio.run(all_of_them())

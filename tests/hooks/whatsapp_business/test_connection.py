@@ -16,7 +16,7 @@ from airflow_provider_wacontacts.exceptions import (
     NetworkError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncWhatsAppNumberClient
 from tests.clients.wire import Answer
 from tests.hooks.test_forms import STAND_INS
 from tests.hooks.whatsapp_business.api import (
@@ -88,7 +88,7 @@ def test_the_sender_its_budget_and_its_region_are_the_connections(connect, extra
     hook = WhatsAppBusinessHook()
 
     async def told():
-        async with AsyncContacts("whatsapp_business_default") as contacts:
+        async with AsyncWhatsAppNumberClient("whatsapp_business_default") as contacts:
             return contacts.budget
 
     assert (hook.sender, hook.budget.daily_checks, hook.region) == expected

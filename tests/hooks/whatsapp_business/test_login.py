@@ -12,7 +12,7 @@ from airflow_provider_wacontacts.exceptions import (
     AuthError,
 )
 from airflow_provider_wacontacts.hooks.whatsapp_business import WhatsAppBusinessHook
-from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncContacts
+from airflow_provider_wacontacts.hooks.whatsapp_business_shared import AsyncWhatsAppNumberClient
 from tests.clients.wire import Answer, Wire
 from tests.hooks.whatsapp_business.api import (
     CHECK,
@@ -140,7 +140,7 @@ def test_tasks_that_share_a_client_share_a_login(by_login, wire, clock):
     wire.will(granted("old"), ever_after=checked())
 
     async def together():
-        async with AsyncContacts("whatsapp_business_default") as contacts:
+        async with AsyncWhatsAppNumberClient("whatsapp_business_default") as contacts:
             return await asyncio.gather(*(check(contacts) for _ in range(20)))
 
     assert [answer.results for answer in asyncio.run(together())] == [VALID] * 20
