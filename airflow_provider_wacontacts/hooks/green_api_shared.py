@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-import aiohttp
 from airflow.providers.common.compat.sdk import Connection
 from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import green_api
-from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver, open_session
+from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver
 from airflow_provider_wacontacts.clients.green_api_checks import check_whatsapp
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
-from airflow_provider_wacontacts.clients.retry import RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.clients.retry import RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse
+from airflow_provider_wacontacts.hooks.async_client import open_driver
 from airflow_provider_wacontacts.hooks.connections import Endpoint, parse_endpoint, read_connection_async
-from airflow_provider_wacontacts.hooks.feed import USER_AGENT
 from airflow_provider_wacontacts.hooks.green_api import CHECK_RATE_LIMITERS, GreenApiHook
 from airflow_provider_wacontacts.hooks.green_api_connection import parse_instance, read_budget
-from airflow_provider_wacontacts.hooks.metrics import send_retry
-from airflow_provider_wacontacts.hooks.whatsapp_business_shared import LIMITS, route_to
 from airflow_provider_wacontacts.store.checks.model import SenderBudget
 
 __all__ = ["AsyncGreenApiNumberClient"]
@@ -49,7 +47,7 @@ class AsyncGreenApiNumberClient:
         self.rate_limiter = AsyncRateLimiter(CHECK_RATE_LIMITERS.interval)
         self._instance: green_api.Instance
         self._driver: AsyncDriver
-        self._session: aiohttp.ClientSession
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """
@@ -60,28 +58,21 @@ class AsyncGreenApiNumberClient:
         connection = await read_connection_async(self._conn_id, GreenApiHook.conn_type)
         # In Airflow's thread: masking calls the supervisor, which would block the event loop.
         endpoint = await sync_to_async(self._parse)(connection)
-        route = await sync_to_async(route_to, thread_sensitive=False)(endpoint)
-        self._session = open_session(USER_AGENT)
-        self._driver = AsyncDriver(
-            self._session,
-            route,
-            RetryLoop(
+        self._driver = await self._opened.enter_async_context(
+            open_driver(
+                endpoint,
+                normalize=green_api.normalize_status,
+                rate_limiter=self.rate_limiter,
                 policy=self._policy,
                 clock=LOOP_CLOCK,
-                normalize=green_api.normalize_status,
-                before_sleep=send_retry,
-                connection=endpoint.label,
-            ),
-            timeout=endpoint.timeout,
-            limits=LIMITS.changed(endpoint.max_response_mb, endpoint.max_response_seconds),
-            rate_limiter=self.rate_limiter,
+            )
         )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._opened.aclose()
 
     async def check_numbers(self, numbers: Sequence[str]) -> CheckResponse:
         """

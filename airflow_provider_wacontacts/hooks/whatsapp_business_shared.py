@@ -1,77 +1,51 @@
-"""What the triggers of a triggerer share: a client and a rate limiter for each connection, and a few threads."""
+"""What the triggers of a triggerer share: a client and a rate limiter for each connection."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-import aiohttp
 from airflow.providers.common.compat.sdk import mask_secret
 from asgiref.sync import sync_to_async
 
 from airflow_provider_wacontacts.clients import whatsapp_business
-from airflow_provider_wacontacts.clients.aiohttp_driver import (
-    LOOP_CLOCK,
-    AsyncDriver,
-    Route,
-    open_session,
-    resolve_route,
-)
+from airflow_provider_wacontacts.clients.aiohttp_driver import LOOP_CLOCK, AsyncDriver
 from airflow_provider_wacontacts.clients.auth import AuthState, Credentials
-from airflow_provider_wacontacts.clients.bodies import Limits
 from airflow_provider_wacontacts.clients.http import Flow
 from airflow_provider_wacontacts.clients.merged_checks import MergedChecks
 from airflow_provider_wacontacts.clients.rate_limiter import AsyncRateLimiter
-from airflow_provider_wacontacts.clients.retry import Clock, RetryLoop, RetryPolicy
+from airflow_provider_wacontacts.clients.retry import Clock, RetryPolicy
 from airflow_provider_wacontacts.clients.whatsapp_business_errors import normalize_status
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import CheckResponse, next_pause
 from airflow_provider_wacontacts.exceptions import RateLimitedError, TransientError
-from airflow_provider_wacontacts.hooks.connections import Endpoint, read_connection_async
-from airflow_provider_wacontacts.hooks.feed import USER_AGENT
-from airflow_provider_wacontacts.hooks.metrics import count_statuses, send, send_retry
+from airflow_provider_wacontacts.hooks.async_client import open_driver
+from airflow_provider_wacontacts.hooks.connections import read_connection_async
+from airflow_provider_wacontacts.hooks.metrics import count_statuses, send
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
-from airflow_provider_wacontacts.hooks.store import create_store, read_store_connection_async
-from airflow_provider_wacontacts.hooks.store_connection import StoreConnection
+from airflow_provider_wacontacts.hooks.shared_store import SharedStore, shared_store
 from airflow_provider_wacontacts.hooks.whatsapp_business import RATE_LIMITERS, WhatsAppBusinessHook
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import (
-    MAX_SECONDS,
     UNVERIFIED,
     WhatsAppConnection,
     parse_connection,
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_wacontacts.store import Store
     from airflow_provider_wacontacts.store.checks.model import SenderBudget
     from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-__all__ = [
-    "LIMITS",
-    "AsyncWhatsAppNumberClient",
-    "SharedClient",
-    "SharedStore",
-    "read_sender_of_connection",
-    "route_to",
-    "shared_client",
-    "shared_store",
-]
+__all__ = ["AsyncWhatsAppNumberClient", "SharedClient", "read_sender_of_connection", "shared_client"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Threads compete with the event loop for the interpreter, and 20 requests a second need no more.
-THREADS = 2
-#: A triggerer runs the triggers of all DAGs: a large response must not take its memory.
-LIMITS = Limits(max_mb=8, max_seconds=MAX_SECONDS)
 #: Waiting polls again anyway, and releases its numbers meanwhile.
 SEND_ONCE = RetryPolicy(budget=timedelta(0))
 
@@ -117,7 +91,7 @@ class AsyncWhatsAppNumberClient:
         self.rate_limiter = AsyncRateLimiter(RATE_LIMITERS.interval, clock=self._clock)
         self._connection: WhatsAppConnection
         self._driver: AsyncDriver
-        self._session: aiohttp.ClientSession
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """
@@ -128,29 +102,21 @@ class AsyncWhatsAppNumberClient:
         connection = self._connection = await _read_async(self._conn_id)
         if connection.endpoint.verify is False:
             log.warning(UNVERIFIED, self._conn_id)
-        route = await sync_to_async(route_to, thread_sensitive=False)(connection.endpoint)
-        self._session = open_session(USER_AGENT)
-        loop = RetryLoop(
-            AuthState(
-                connection.credentials,
-                read=self._read_credentials,
-                mask=sync_to_async(mask_secret),
-                lock=asyncio.Lock(),
-                now=self._clock.now,
-            ),
-            policy=self._policy,
-            clock=self._clock,
-            normalize=normalize_status,
-            before_sleep=send_retry,
-            connection=connection.endpoint.label,
-        )
-        self._driver = AsyncDriver(
-            self._session,
-            route,
-            loop,
-            timeout=connection.endpoint.timeout,
-            limits=LIMITS.changed(connection.endpoint.max_response_mb, connection.endpoint.max_response_seconds),
-            rate_limiter=self.rate_limiter,
+        self._driver = await self._opened.enter_async_context(
+            open_driver(
+                connection.endpoint,
+                auth=AuthState(
+                    connection.credentials,
+                    read=self._read_credentials,
+                    mask=sync_to_async(mask_secret),
+                    lock=asyncio.Lock(),
+                    now=self._clock.now,
+                ),
+                normalize=normalize_status,
+                rate_limiter=self.rate_limiter,
+                policy=self._policy,
+                clock=self._clock,
+            )
         )
         return self
 
@@ -160,7 +126,7 @@ class AsyncWhatsAppNumberClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._opened.aclose()
 
     @property
     def budget(self) -> SenderBudget:
@@ -189,20 +155,16 @@ class SharedClient:
     """
 
     def __init__(
-        self, client: AsyncNumberClient, merged: MergedChecks, checks: SenderChecks, threads: ThreadPoolExecutor
+        self, client: AsyncNumberClient, merged: MergedChecks, checks: SenderChecks, shared: SharedStore
     ) -> None:
         self.checks = checks
         self._client = client
         self._merged = merged
-        self._threads = threads
+        self._shared = shared
 
     async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
-        """
-        Run work that blocks in one of a few threads.
-
-        If it is cancelled, it is awaited, so that no two threads use the same objects.
-        """
-        return await _run_in_thread(self._threads, work, *given)
+        """Run work that blocks, see :meth:`.SharedStore.run_in_thread`."""
+        return await self._shared.run_in_thread(work, *given)
 
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
@@ -260,71 +222,12 @@ async def shared_client(
         shared = await stack.enter_async_context(shared_store(store_conn_id))
         from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 
-        yield SharedClient(client, merged, SenderChecks.of(shared.store.context, client.budget), shared.threads)
-
-
-class SharedStore(NamedTuple):
-    """A store, and the few threads in which the triggers of a triggerer use it."""
-
-    store: Store
-    threads: ThreadPoolExecutor
-
-    async def run_in_thread(self, work: Callable[..., T], *given: object) -> T:
-        """Run work that blocks, see :meth:`SharedClient.run_in_thread`."""
-        return await _run_in_thread(self.threads, work, *given)
-
-
-@asynccontextmanager
-async def shared_store(conn_id: str) -> AsyncIterator[SharedStore]:
-    """
-    Share the store of a connection: the first trigger opens it, the last closes it. It does not connect.
-
-    :raises ConfigError: the connection is missing or invalid.
-    """
-    async with AsyncExitStack() as stack:
-        threads = await stack.enter_async_context(refcounted("threads", _threads))
-        store = await stack.enter_async_context(refcounted(("store", conn_id), partial(_store, conn_id, threads)))
-        yield SharedStore(store, threads)
+        yield SharedClient(client, merged, SenderChecks.of(shared.store.context, client.budget), shared)
 
 
 @asynccontextmanager
 async def _merged(client: AsyncNumberClient) -> AsyncIterator[MergedChecks]:
     yield MergedChecks(partial(_send_check, client))
-
-
-@asynccontextmanager
-async def _threads() -> AsyncIterator[ThreadPoolExecutor]:
-    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wacontacts-store")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False)
-
-
-@asynccontextmanager
-async def _store(conn_id: str, threads: ThreadPoolExecutor) -> AsyncIterator[Store]:
-    connection = await read_store_connection_async(conn_id)
-    try:
-        yield await _run_in_thread(threads, _open_store, connection)
-    finally:
-        await _run_in_thread(threads, connection.engine.dispose)
-
-
-def _open_store(connection: StoreConnection) -> Store:
-    """Open a store, and import the modules of checks."""
-    import airflow_provider_wacontacts.store.checks.sender  # noqa: F401
-
-    return create_store(connection)
-
-
-async def _run_in_thread(threads: ThreadPoolExecutor, work: Callable[..., T], *given: object) -> T:
-    context = contextvars.copy_context()
-    done = asyncio.get_running_loop().run_in_executor(threads, partial(context.run, work, *given))
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        raise
 
 
 async def read_sender_of_connection(conn_id: str) -> str:
@@ -340,14 +243,3 @@ async def _read_async(conn_id: str) -> WhatsAppConnection:
     connection = await read_connection_async(conn_id, WhatsAppBusinessHook.conn_type)
     # In Airflow's thread: masking calls the supervisor, which would block the event loop.
     return await sync_to_async(parse_connection)(connection)
-
-
-def route_to(endpoint: Endpoint) -> Route:
-    """Decide how to reach an endpoint. It reads files: do not call it on an event loop."""
-    return resolve_route(
-        endpoint.base_url,
-        verify=endpoint.verify,
-        cert=endpoint.cert,
-        proxies=endpoint.proxies,
-        trust_env=endpoint.trust_env,
-    )

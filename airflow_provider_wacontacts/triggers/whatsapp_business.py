@@ -198,7 +198,7 @@ class IdentityChangedTrigger(BaseEventTrigger):
         while True:
             try:
                 async with refcounted("modules", _modules):
-                    from airflow_provider_wacontacts.hooks.whatsapp_business_shared import shared_store
+                    from airflow_provider_wacontacts.hooks.shared_store import shared_store
                     from airflow_provider_wacontacts.store.identities import newest_change
 
                     async with shared_store(store_conn_id) as shared:
@@ -247,7 +247,8 @@ class IdentityChangedTrigger(BaseEventTrigger):
         return [identity_id for _, identity_id in changes]
 
     async def _changes(self, after: int) -> list[tuple[int, int]]:
-        from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender_of_connection, shared_store
+        from airflow_provider_wacontacts.hooks.shared_store import shared_store
+        from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender_of_connection
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
         sender = await read_sender_of_connection(self.whatsapp_business_conn_id)
@@ -339,6 +340,7 @@ async def _modules() -> AsyncIterator[None]:
 
 def _import_modules() -> None:
     import airflow_provider_wacontacts.hooks.green_api_shared
+    import airflow_provider_wacontacts.hooks.whatsapp_business_shared
     import airflow_provider_wacontacts.pipelines.wait_for_results
     import airflow_provider_wacontacts.store.identities  # noqa: F401 - imported for later
     from airflow_provider_wacontacts.hooks.metrics import warm_up

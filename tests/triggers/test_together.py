@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from airflow_provider_wacontacts.exceptions import AuthError, RateLimitedError, RejectedError, ServerError
-from airflow_provider_wacontacts.hooks import whatsapp_business_shared
+from airflow_provider_wacontacts.hooks import shared_store, whatsapp_business_shared
 from airflow_provider_wacontacts.sandbox import Fault
 from tests.triggers.waiting import client, event_of, numbers, trigger, until
 
@@ -122,8 +122,9 @@ def test_a_trigger_that_is_cancelled_does_not_cancel_the_request_of_the_others(p
 
 def test_triggers_of_a_connection_share_a_client_and_a_store_and_close_them(place, monkeypatch):
     opened, closed = Counter(), Counter()
-    for name in ("AsyncWhatsAppNumberClient", "_store", "_threads"):
-        count_calls(monkeypatch, whatsapp_business_shared, name, opened, closed)
+    count_calls(monkeypatch, whatsapp_business_shared, "AsyncWhatsAppNumberClient", opened, closed)
+    for name in ("_store", "_threads"):
+        count_calls(monkeypatch, shared_store, name, opened, closed)
     checks = [place.check(numbers(1, first=number), run=str(number)) for number in range(5)]
 
     run(*(trigger(check) for check in checks))
