@@ -66,18 +66,11 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": TURN, "python-modules": ["airflow_provider_wacontacts.operators.turn"]},
             {
                 "integration-name": GREEN_API,
-                "python-modules": [
-                    "airflow_provider_wacontacts.operators.green_api",
-                    "airflow_provider_wacontacts.operators.green_api_checks",
-                ],
+                "python-modules": ["airflow_provider_wacontacts.operators.green_api"],
             },
             {
                 "integration-name": WHATSAPP_BUSINESS,
-                "python-modules": [
-                    "airflow_provider_wacontacts.operators.check_results",
-                    "airflow_provider_wacontacts.operators.whatsapp_business",
-                    "airflow_provider_wacontacts.operators.whatsapp_business_identities",
-                ],
+                "python-modules": ["airflow_provider_wacontacts.operators.whatsapp_business"],
             },
             {
                 "integration-name": STORE,
