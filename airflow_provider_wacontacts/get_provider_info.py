@@ -119,8 +119,8 @@ def get_provider_info() -> dict[str, object]:
                         "default": "wacontacts_store",
                     },
                     "show_people": {
-                        "description": "Whether users who may edit the store's connection may look for a person on the"
-                        " page. Each look is written to Airflow's audit log.",
+                        "description": "Whether users who may edit the store's connection may search for a person on"
+                        " the page. Each search is written to Airflow's audit log.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,

@@ -187,9 +187,9 @@ class StoreHook(DbApiHook):
         """
         if autocommit and isinstance(conn, _TransactionScoped):
             raise ConfigError(
-                f"Connection {self.get_conn_id()!r} leads to PostgreSQL through a connection pooler, which may run each"
-                " statement of autocommit mode in another session, where extra 'table_schema' is not in effect. Run the"
-                " SQL without autocommit, or let the connection lead to PostgreSQL itself."
+                f"Connection {self.get_conn_id()!r} connects to PostgreSQL through a connection pooler, which may run"
+                " each statement of autocommit mode in another session, where extra 'table_schema' is not in effect."
+                " Run the SQL without autocommit, or connect to PostgreSQL directly."
             )
         if conn.autocommit != autocommit:
             super().set_autocommit(conn, autocommit)

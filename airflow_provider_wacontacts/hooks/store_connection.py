@@ -1,4 +1,4 @@
-"""A connection to the store: which database it leads to, and the engine that reaches it."""
+"""A connection to the store: which database it points to, and the engine that reaches it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read_secret(extras: Mapping[str, Any]) -> bytes | None:
 
 
 def _is_sqlite(connection: Connection) -> bool:
-    """Return whether a connection leads to SQLite, and not to PostgreSQL."""
+    """Return whether a connection points to SQLite, and not to PostgreSQL."""
     match connection.conn_type:
         case "sqlite":
             return True

@@ -84,13 +84,13 @@ class ValidatedArguments:
         self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
     ) -> None:
         """
-        Render the template fields, and let Airflow show what arguments without a value stand for.
+        Render the template fields, and let Airflow show the values that omitted arguments resolve to.
 
-        Of a mapped task, Airflow calls this and not ``render_template_fields``.
+        For a mapped task, Airflow calls this and not ``render_template_fields``.
         """
         super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)  # type: ignore[misc]
         if parent is self:
-            with suppress(WaContactsError):  # the task fails by it when it runs
+            with suppress(WaContactsError):  # the task fails with it when it runs
                 self.show_resolved(context)
 
     def show_resolved(self, context: Mapping[str, Any]) -> None:

@@ -149,7 +149,7 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         the digit that WhatsApp IDs have or lack. Default: ``False``, which counts them.
     :param max_linked: Maximum identifiers beyond the given ones that may be erased, for each given one. With more, the
         task fails before it erases anything. Default: 3.
-    :param ignore_unreadable: Skip and count values that are no identifier. Default: ``False``, which fails the task
+    :param ignore_unreadable: Skip and count values that are not identifiers. Default: ``False``, which fails the task
         before it erases anything.
     :param dry_run: Count what would be erased, and change nothing. Default: ``False``.
     """
@@ -223,7 +223,9 @@ class EraseContactsOperator(ValidatedArguments, BaseOperator):
         done = "Would erase" if summary.dry_run else "Erased"
         self.log.info("%s %s people: %s", done, summary.people, summary.as_dict())
         if summary.unreadable:
-            self.log.warning("Ignored %s values that are no identifier. Correct them and run again", summary.unreadable)
+            self.log.warning(
+                "Ignored %s values that are not identifiers. Correct them and run again", summary.unreadable
+            )
         if summary.variants and not self.include_variants:
             self.log.warning(
                 "The store has %s other spellings of numbers. Set include_variants to erase them", summary.variants

@@ -186,7 +186,7 @@ class TurnContactsOperator(ValidatedArguments, BaseOperator):
         account, place, selection = self.account or self.hook.account, destination(self), self.selection
         pseudonyms = get_pseudonymizer(self.pseudonymize, self._pseudonym_conn_id())
         window = self._window(context)
-        self.log.info("Sync of account %r, updated %s, into %s", account, window, place)
+        self.log.info("Syncing account %r into %s: contacts updated from %s", account, place, window)
         return SyncSpec(
             account=account,
             window=window,

@@ -141,7 +141,9 @@ class _IdentitiesOperator(ValidatedArguments, BaseOperator):
             self.log.warning(
                 "The API does not know the users of %s of %s identities.%s",
                 *(summary.unknown, summary.given),
-                " Check that the connection leads to this sender's client." if summary.unknown == summary.given else "",
+                " Check that the connection points to this sender's client."
+                if summary.unknown == summary.given
+                else "",
             )
 
 

@@ -1,1 +1,1 @@
-"""The work itself, without Airflow. A job gets all clients, stores and clocks as arguments."""
+"""The work itself, without Airflow. A pipeline gets all clients, stores and clocks as arguments."""

@@ -79,7 +79,7 @@ class Parameters:
         try:
             asked = date.fromisoformat(self._query[name])
         except ValueError:
-            self.notes.append(f"{name} is no date such as {self.today}. Today is shown.")
+            self.notes.append(f"{name} is not a date such as {self.today}. Today is shown.")
             return self.today
         earliest = date(2009, 1, 1)
         if not earliest <= asked <= self.today:

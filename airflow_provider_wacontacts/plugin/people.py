@@ -44,7 +44,7 @@ def read_form(body: bytes) -> Identifier | str:
     try:
         return read_identifier(f"{kind}:{form.get('value', '')}")
     except InvalidIdentifierError as error:
-        return f"That is no {KINDS[Kind(kind)]}: {error.reason}."
+        return f"This is not a valid {KINDS[Kind(kind)]}: {error.reason}."
 
 
 def find_person(store: Store, identifier: Identifier) -> tuple[FoundPerson, datetime]:

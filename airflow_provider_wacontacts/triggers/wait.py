@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 __all__ = ["WaitUntilTrigger"]
 
-#: How long a task stays deferred at least. Airflow fails a task that resumes before the scheduler has processed its
+#: Minimum time that a task stays deferred. Airflow fails a task that resumes before the scheduler has processed its
 #: worker's exit: https://github.com/apache/airflow/issues/72716
 MIN_DEFERRAL = timedelta(seconds=10)
 MAX_SLEEP_S = 60.0

@@ -115,7 +115,7 @@ def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs)
     summary = runs.airflow.xcom("settling", run["dag_run_id"], "pull")
     known = summary["extraction_id"]
     logs = contents(runs.airflow.logs, "dag_id=settling/**/*.log*").values()
-    assert any("Sync of account" in log for log in logs)
+    assert any("Syncing account" in log for log in logs)
     tables = tables_of(runs.metadata)
     assert known in tables["xcom"]
     assert known in tables["asset_event"]

@@ -67,8 +67,8 @@ def test_the_log_begins_with_what_is_done_and_ends_with_short_counts(
     TurnContactsToSqlOperator(task_id="pull", **PAST).execute(context(MONDAY, TUESDAY))
     said = logged()
 
-    window = "Sync of account 'turn_default', updated 2022-09-12 00:00 UTC to 2022-09-13 00:00 UTC, into"
-    assert f"{window} store 'wacontacts_store'" in said
+    window = "contacts updated from 2022-09-12 00:00 UTC to 2022-09-13 00:00 UTC"
+    assert f"Syncing account 'turn_default' into store 'wacontacts_store': {window}" in said
     assert re.search(r"Synced \d+ rows? on 1 page: \d+ new versions?, 0 rejected", said)
 
 

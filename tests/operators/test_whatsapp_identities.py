@@ -228,7 +228,7 @@ def test_if_all_users_are_unknown_the_warning_mentions_the_connection(
     business.whatsapp.put(f"+{ANNA}", "invalid")
 
     assert run(get())["unknown"] == 1
-    assert "Check that the connection leads to this sender's client" in logged()
+    assert "Check that the connection points to this sender's client" in logged()
 
 
 def test_every_outlet_s_event_carries_the_summary(business: Business, context: Context) -> None:

@@ -121,7 +121,7 @@ def test_a_month_of_budget_is_shown_against_its_limit(server, sessions):
         ("weeks=many", "The calendar shows 1 or 2 years. This is 1 year."),
         ("until=1999-01-01", "until is before WhatsApp. 2009-01-01 is shown."),
         ("day=2999-01-01", "day is in the future."),
-        ("until=Monday", "until is no date"),
+        ("until=Monday", "until is not a date"),
         ("account=x", "There is no such account. All accounts are shown."),
     ],
 )
@@ -207,7 +207,11 @@ def test_a_person_is_found_by_each_kind_of_identifier(server, sessions, seeds, k
 
 @pytest.mark.parametrize(
     ("kind", "value", "said"),
-    [("number", "12", "That is no Phone number"), ("", "1", "Choose what to look for"), ("lid", "x", "That is no LID")],
+    [
+        ("number", "12", "This is not a valid Phone number"),
+        ("", "1", "Choose what to look for"),
+        ("lid", "x", "This is not a valid LID"),
+    ],
 )
 def test_a_form_that_is_no_identifier_says_so(server, sessions, kind, value, said):
     assert said in words(find(server, sessions["op"], kind, value))
