@@ -44,39 +44,39 @@ class MergedChecks:
         finally:
             self._tasks -= 1
 
-    async def send(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+    async def send(self, numbers: Sequence[str], max_numbers: int) -> CheckResponse:
         """
         Check numbers in a request that is shared with other tasks.
 
         If the request is rejected, each task's numbers are sent in a separate request.
 
         :param numbers: distinct.
-        :param at_most: maximum numbers in a request.
+        :param max_numbers: maximum numbers in a request.
         :returns: the response, with the results of these numbers.
         :raises WaContactsError: there was no response.
         """
         request = self._open
-        if request is None or not request.has_room(len(numbers), at_most):
+        if request is None or not request.has_room(len(numbers), max_numbers):
             if request is not None:
                 request.close()
             request = self._open = _MergedRequest()
             request.sending = asyncio.create_task(self._send(request))
-        return await request.add(numbers, at_most)
+        return await request.add(numbers, max_numbers)
 
     async def _send(self, request: _MergedRequest) -> None:
         await request.collect(min(self._tasks * SECONDS_A_TASK, MAX_SECONDS))
         if self._open is request:
             self._open = None
         parts = request.awaited
-        error = await self._answer(parts)
+        error = await self._deliver(parts)
         if error is not None and len(parts) == 1:
             parts[0].fail(error)
         elif error is not None:
             for part in parts:
-                if (error := await self._answer([part])) is not None:
+                if (error := await self._deliver([part])) is not None:
                     part.fail(error)
 
-    async def _answer(self, parts: Sequence[_Part]) -> Exception | None:
+    async def _deliver(self, parts: Sequence[_Part]) -> Exception | None:
         """
         Send a request, and pass on its results or its error.
 
@@ -96,7 +96,7 @@ class MergedChecks:
                 part.fail(error)
         else:
             for part in parts:
-                part.answer(response)
+                part.deliver(response)
         return None
 
 
@@ -107,7 +107,7 @@ class _Part:
         self.numbers = numbers
         self.response: asyncio.Future[CheckResponse] = asyncio.get_running_loop().create_future()
 
-    def answer(self, response: CheckResponse) -> None:
+    def deliver(self, response: CheckResponse) -> None:
         """Pass on the results of these numbers."""
         missing = set(response.missing)
         missing_here = [number for number in self.numbers if number in missing]
@@ -134,7 +134,7 @@ class _MergedRequest:
     def __init__(self) -> None:
         self._parts: list[_Part] = []
         self._size = 0
-        self._at_most: int | None = None
+        self._max_numbers: int | None = None
         self._closed = asyncio.Event()
 
     @property
@@ -142,17 +142,17 @@ class _MergedRequest:
         """The parts whose tasks still wait."""
         return [part for part in self._parts if not part.response.done()]
 
-    def has_room(self, size: int, at_most: int) -> bool:
+    def has_room(self, size: int, max_numbers: int) -> bool:
         """Return whether this many numbers may be added."""
-        return not self._closed.is_set() and self._size + size <= min(at_most, self._at_most or at_most)
+        return not self._closed.is_set() and self._size + size <= min(max_numbers, self._max_numbers or max_numbers)
 
-    async def add(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+    async def add(self, numbers: Sequence[str], max_numbers: int) -> CheckResponse:
         """Add numbers, and wait for their results."""
         part = _Part(numbers)
         self._parts.append(part)
         self._size += len(numbers)
-        self._at_most = min(at_most, self._at_most or at_most)
-        if self._size >= self._at_most:
+        self._max_numbers = min(max_numbers, self._max_numbers or max_numbers)
+        if self._size >= self._max_numbers:
             self.close()
         try:
             return await part.response

@@ -374,7 +374,7 @@ def _since_1970(number: float, clock: datetime) -> float:
 
 
 def _gave_up(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
-    error = _error_of(last, retry_after)
+    error = _make_error(last, retry_after)
     if isinstance(error, ApiError):
         error.attempts = last.number
     if isinstance(error, TransientError):
@@ -383,7 +383,7 @@ def _gave_up(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
     return error
 
 
-def _error_of(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
+def _make_error(last: Attempt, retry_after: timedelta | None) -> WaContactsError:
     outcome, operation = last.outcome, last.request.operation
     if isinstance(outcome, Response):
         spec = RATE_LIMITED if outcome.status == TOO_MANY_REQUESTS else SERVER_FAILED

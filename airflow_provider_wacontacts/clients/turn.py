@@ -29,7 +29,16 @@ from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.records.json import UNDECODABLE
 from airflow_provider_wacontacts.records.windows import MILLISECOND
 
-__all__ = ["READ", "Cursor", "ExportOptions", "create_cursor", "error_of", "get_schemas", "is_expired", "read_cursor"]
+__all__ = [
+    "READ",
+    "Cursor",
+    "ExportOptions",
+    "create_cursor",
+    "error_from_response",
+    "get_schemas",
+    "is_expired",
+    "read_cursor",
+]
 
 CREATE = "turn.contacts.cursor"
 READ = "turn.contacts.page"
@@ -90,7 +99,7 @@ def create_cursor(start: datetime, end: datetime, options: ExportOptions) -> Flo
     body = msgspec.json.encode({"from": _wire_time(start), "until": _wire_time(_round_up(end)), **options.given()})
     response = yield Request(CREATE, "POST", "/v1/data/contacts/cursor", ACCEPT_AND_SEND, body)
     if not response.is_success:
-        raise error_of(response, CREATE, has_options=bool(options.page_size or options.scrubbing_rules))
+        raise error_from_response(response, CREATE, has_options=bool(options.page_size or options.scrubbing_rules))
     return _read_created(response)
 
 
@@ -113,7 +122,7 @@ def get_schemas() -> Flow[list[dict[str, Any]]]:
     """
     response = yield Request(SCHEMAS, "GET", "/v1/contacts/schemas", ACCEPT_AND_SEND)
     if not response.is_success:
-        raise error_of(response, SCHEMAS)
+        raise error_from_response(response, SCHEMAS)
     try:
         return msgspec.json.decode(response.body, type=_Schemas).fields
     except UNDECODABLE:
@@ -172,7 +181,7 @@ def is_expired(body: bytes) -> bool:
     return b"cursor" in text and b"expired" in text
 
 
-def error_of(response: Response, operation: str, *, has_options: bool = False) -> ApiError:
+def error_from_response(response: Response, operation: str, *, has_options: bool = False) -> ApiError:
     """Return the error of a response that is not a success."""
     spec = spec_by_status(response, SPEC_BY_STATUS)
     if response.status == 400 and has_options:

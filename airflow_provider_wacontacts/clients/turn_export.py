@@ -13,7 +13,7 @@ from airflow_provider_wacontacts.clients.turn import (
     READ,
     ExportOptions,
     create_cursor,
-    error_of,
+    error_from_response,
     is_expired,
     read_cursor,
 )
@@ -178,7 +178,7 @@ class Export:
         if 400 <= status < 500 and status not in NOT_OF_CURSOR | {RATE_LIMITED} and not self._has_replaced_refused:
             self._has_replaced_refused = True
             return CursorExpiredError("the cursor is not accepted", source=SOURCE, operation=READ, status=status)
-        return error_of(response, READ)
+        return error_from_response(response, READ)
 
     def _is_past_expiry(self, response: Response) -> bool:
         """Return whether a refusal came after the cursor's expiry, by the server's clock."""

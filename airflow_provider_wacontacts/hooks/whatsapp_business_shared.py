@@ -170,14 +170,14 @@ class SharedClient:
         """Wait while the server accepts no requests."""
         await self._client.rate_limiter.wait_unblocked()
 
-    async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+    async def send_check(self, numbers: Sequence[str], max_numbers: int) -> CheckResponse:
         """
         Check numbers in a request with numbers of other triggers, within the rate limit.
 
-        :param at_most: numbers in a request.
+        :param max_numbers: numbers in a request.
         :raises WaContactsError: there was no response; the request is not retried.
         """
-        return await self._merged.send(numbers, at_most)
+        return await self._merged.send(numbers, max_numbers)
 
 
 async def _send_check(client: AsyncNumberClient, numbers: Sequence[str]) -> CheckResponse:

@@ -205,7 +205,7 @@ class AsyncCheckClient(Protocol):
     async def wait_unblocked(self) -> None:
         """Wait while the server accepts no requests."""
 
-    async def send_check(self, numbers: Sequence[str], at_most: int) -> CheckResponse:
+    async def send_check(self, numbers: Sequence[str], max_numbers: int) -> CheckResponse:
         """Check numbers in requests of limited size, within the rate limit."""
 
 
@@ -252,22 +252,22 @@ async def _poll(pending: PendingCheck, client: AsyncCheckClient) -> CheckTotals:
     elif pending.is_overdue:
         totals = pending.last_totals
     else:
-        totals = await _ask_before_deadline(pending, client)
+        totals = await _request_before_deadline(pending, client)
     if totals.state == "open" and pending.is_overdue:
         return await client.run_in_thread(pending.expire)
     return totals
 
 
-async def _ask_before_deadline(pending: PendingCheck, client: AsyncCheckClient) -> CheckTotals:
+async def _request_before_deadline(pending: PendingCheck, client: AsyncCheckClient) -> CheckTotals:
     try:
         async with asyncio.timeout(pending.time_left.total_seconds()):
-            await _ask_round(pending, client)
+            await _request_round(pending, client)
     except TimeoutError:
         log.info("Check %s: the deadline passed during a poll", pending.check_id)
     return await client.run_in_thread(pending.count)
 
 
-async def _ask_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
+async def _request_round(pending: PendingCheck, client: AsyncCheckClient) -> None:
     pending.start_round()
     try:
         await client.wait_unblocked()

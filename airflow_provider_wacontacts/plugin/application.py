@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["create_application"]
 
 #: Users that are authorized at once. Others wait for milliseconds.
-AUTHORIZED_AT_ONCE = 4
+MAX_CONCURRENT_AUTHORIZATIONS = 4
 
 
 class PageRoutes:
@@ -42,7 +42,7 @@ class PageRoutes:
         from anyio import CapacityLimiter
 
         self.readers = Readers()
-        self._authorizing = CapacityLimiter(AUTHORIZED_AT_ONCE)
+        self._authorizing = CapacityLimiter(MAX_CONCURRENT_AUTHORIZATIONS)
 
     async def viewer(self, request: Request, user: Any) -> Viewer:
         """

@@ -27,7 +27,7 @@ __all__ = ["BusyError", "ConcurrencyLimit", "Readers", "StoreTimeoutError"]
 
 T = TypeVar("T")
 
-AT_ONCE = 4
+MAX_CONCURRENT_READS = 4
 TIME_LIMIT = timedelta(seconds=3)
 CACHED_FOR = timedelta(seconds=5)
 MAX_CACHED = 256
@@ -45,15 +45,19 @@ class Readers:
     """
     Runs functions that block, a few at once. It belongs to one event loop.
 
-    :param at_once: how many may run.
+    :param max_concurrent: how many may run.
     :param time_limit: how long a caller waits for one. Its thread is free again when the function returns.
     """
 
     def __init__(
-        self, *, at_once: int = AT_ONCE, time_limit: timedelta = TIME_LIMIT, cached_for: timedelta = CACHED_FOR
+        self,
+        *,
+        max_concurrent: int = MAX_CONCURRENT_READS,
+        time_limit: timedelta = TIME_LIMIT,
+        cached_for: timedelta = CACHED_FOR,
     ) -> None:
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="wacontacts-page")
-        self._at_once = at_once
+        self._threads = ThreadPoolExecutor(max_concurrent, thread_name_prefix="wacontacts-page")
+        self._max_concurrent = max_concurrent
         self._time_limit_s = time_limit.total_seconds()
         self._cached_for_s = cached_for.total_seconds()
         self._running = 0
@@ -86,7 +90,7 @@ class Readers:
         return await self._wait(future)
 
     def _start(self, work: Callable[[], T]) -> Future[T]:
-        if self._running >= self._at_once:
+        if self._running >= self._max_concurrent:
             raise BusyError
         loop = asyncio.get_running_loop()
         self._running += 1
@@ -118,12 +122,12 @@ class ConcurrencyLimit:
 
     Requests with a body pass: one that is sent slowly would hold up the others.
 
-    :param at_once: how many.
+    :param max_concurrent: how many.
     """
 
-    def __init__(self, app: ASGIApp, at_once: int = AT_ONCE) -> None:
+    def __init__(self, app: ASGIApp, max_concurrent: int = MAX_CONCURRENT_READS) -> None:
         self._app = app
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = asyncio.Semaphore(max_concurrent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

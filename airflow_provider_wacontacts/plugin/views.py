@@ -67,8 +67,8 @@ def _overview(store: Store, parameters: Parameters) -> Mapping[str, Any]:  # noq
 
     activity, budgets = read_store(store, read)
     status = read_status(store, Selection())
-    own = {(each.source, each.account): each for each in activity}
-    findings = find_problems(status, own, budgets)
+    by_account = {(each.source, each.account): each for each in activity}
+    findings = find_problems(status, by_account, budgets)
     pressing = [finding.subject for finding in findings]
     today = status.as_of.date()
 
@@ -80,7 +80,7 @@ def _overview(store: Store, parameters: Parameters) -> Mapping[str, Any]:  # noq
         "findings": findings,
         "drift": status.field_changes,
         "accounts": sorted(
-            ((account, own.get((account.source, account.account)), status.age_of(account)) for account in status.feeds),
+            ((account, by_account.get((account.source, account.account)), status.age_of(account)) for account in status.feeds),
             key=lambda row: place(row[0].account),
         ),
         "senders": sorted(

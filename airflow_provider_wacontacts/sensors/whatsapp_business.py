@@ -249,11 +249,11 @@ class WhatsAppContactsSensor(ValidatedArguments, BaseSensorOperator):
 
         if _now() < self._not_before or pending.is_overdue:
             return pending.count()
-        totals = poll_results(pending, self._ask)
+        totals = poll_results(pending, self._send_check)
         self._failures = 0
         return totals
 
-    def _ask(self, numbers: Sequence[str]) -> CheckResponse:
+    def _send_check(self, numbers: Sequence[str]) -> CheckResponse:
         from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
 
         if isinstance(self.hook, GreenApiHook):

@@ -19,7 +19,7 @@ def gate():
 
 def test_one_more_than_may_run_is_refused_at_once_and_later_let_in(gate):
     async def scenario():
-        readers = Readers(at_once=2)
+        readers = Readers(max_concurrent=2)
         running = [asyncio.ensure_future(readers.run(gate.wait)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
@@ -33,7 +33,7 @@ def test_one_more_than_may_run_is_refused_at_once_and_later_let_in(gate):
 
 def test_a_query_that_takes_too_long_is_given_up_and_holds_its_thread_until_it_ends(gate):
     async def scenario():
-        readers = Readers(at_once=1, time_limit=timedelta(milliseconds=20))
+        readers = Readers(max_concurrent=1, time_limit=timedelta(milliseconds=20))
         with pytest.raises(StoreTimeoutError, match=r"within 0\.02 seconds"):
             await readers.run(gate.wait)
         with pytest.raises(BusyError):
@@ -51,7 +51,7 @@ def test_the_same_question_is_asked_once_however_many_ask(gate):
         return len(asked)
 
     async def scenario():
-        readers = Readers(at_once=1, cached_for=timedelta(minutes=1))
+        readers = Readers(max_concurrent=1, cached_for=timedelta(minutes=1))
         waiting = [asyncio.ensure_future(readers.shared("key", query)) for _ in range(200)]
         await asyncio.sleep(0)
         gate.set()
@@ -100,7 +100,7 @@ def test_a_few_pages_are_made_at_once_and_all_are_served():
         running, served = running - 1, served + 1
 
     async def scenario():
-        few = ConcurrencyLimit(page, at_once=4)
+        few = ConcurrencyLimit(page, max_concurrent=4)
         await asyncio.gather(*(few({"type": "http", "method": "GET"}, None, None) for _ in range(30)))
 
     asyncio.run(scenario())
@@ -118,7 +118,7 @@ def test_a_request_with_a_body_does_not_hold_up_pages():
                 await is_over.wait()
             served.append(scope["method"])
 
-        few = ConcurrencyLimit(page, at_once=1)
+        few = ConcurrencyLimit(page, max_concurrent=1)
         slow = asyncio.create_task(few({"type": "http", "method": "POST"}, None, None))
         await asyncio.sleep(0)
         await few({"type": "http", "method": "GET"}, None, None)

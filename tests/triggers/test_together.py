@@ -55,12 +55,12 @@ def test_retry_after_blocks_all_triggers_of_a_connection(place):
     assert all(call.at >= before + 1.0 - CLOCKS_DIFFER_BY_S for call in place.api.whatsapp.calls)
 
 
-async def ask_together(place, parts, *, at_most=100):
+async def ask_together(place, parts, *, max_numbers=100):
     """Have clients that are shared check numbers at once, and return what each is answered or raises."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(client()) for _ in parts]
         place.api.whatsapp.checks.clear_counts()
-        sent = (one.send_check(part, at_most) for one, part in zip(clients, parts, strict=True))
+        sent = (one.send_check(part, max_numbers) for one, part in zip(clients, parts, strict=True))
         return await asyncio.gather(*sent, return_exceptions=True)
 
 
@@ -74,7 +74,7 @@ def test_the_numbers_of_many_triggers_go_in_requests_of_a_hundred(place):
 
 
 def test_no_request_has_more_numbers_than_a_trigger_allows(place):
-    asyncio.run(ask_together(place, [numbers(2, first=2 * n) for n in range(6)], at_most=5))
+    asyncio.run(ask_together(place, [numbers(2, first=2 * n) for n in range(6)], max_numbers=5))
 
     assert [call.size for call in place.api.whatsapp.calls] == [4, 4, 4]
 
