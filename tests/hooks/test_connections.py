@@ -1,4 +1,4 @@
-"""What fields and extras of a connection mean, and what is said of those that mean nothing."""
+"""Fields and extras of connections, and errors of invalid ones."""
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection, redact
@@ -18,7 +18,7 @@ def connection(*, extra=None, **fields):
     return Connection(conn_id="my_turn", conn_type="turn", extra=extra, **({"host": "whatsapp.turn.io"} | fields))
 
 
-def test_a_host_is_all_it_takes():
+def test_only_the_host_is_required():
     assert parse_endpoint(connection()) == Endpoint(
         account="my_turn",
         base_url="https://whatsapp.turn.io",
@@ -51,7 +51,7 @@ def test_a_host_is_all_it_takes():
         ({"host": "http://turn.example.org", "extra": '{"allow_http": "true"}'}, "http://turn.example.org"),
     ],
 )
-def test_where_a_connection_leads(fields, base_url):
+def test_the_base_url_of_a_connection(fields, base_url):
     assert parse_endpoint(connection(**fields)).base_url == base_url
 
 
@@ -81,7 +81,7 @@ def test_where_a_connection_leads(fields, base_url):
         ({"extra": "[1]"}, "Connection 'my_turn': extra is not a JSON object"),
     ],
 )
-def test_what_cannot_be_meant_is_named(fields, told):
+def test_invalid_fields_are_refused_by_name(fields, told):
     with pytest.raises(ConfigError) as caught:
         parse_endpoint(connection(**fields))
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_meant_is_named(fields, told):
 
 @pytest.mark.parametrize("host", ["http://turn.example.org", "http://10.0.0.1", "http://localhost.example.org"])
 @pytest.mark.parametrize("extra", [None, '{"allow_http": false}', '{"allow_http": ""}'])
-def test_http_leads_to_this_machine_only(host, extra):
+def test_http_is_only_allowed_to_the_loopback_interface_by_default(host, extra):
     with pytest.raises(ConfigError, match="'my_turn': host would get the token over unencrypted http://"):
         parse_endpoint(connection(host=host, extra=extra))
 
@@ -119,25 +119,25 @@ def test_http_leads_to_this_machine_only(host, extra):
         ('{"trust_env": false}', "trust_env", False),
     ],
 )
-def test_what_extras_mean(extra, name, value):
+def test_the_values_of_extras(extra, name, value):
     assert getattr(parse_endpoint(connection(extra=extra)), name) == value
 
 
-def test_no_proxy_of_the_environment_stands_between_two_programs_of_one_machine():
+def test_proxies_are_not_used_for_the_loopback_interface():
     assert parse_endpoint(connection(host="http://127.0.0.1:8080")).proxies == {"no_proxy": "127.0.0.1"}
 
 
-def test_a_proxys_login_does_not_show():
+def test_the_repr_of_an_endpoint_hides_the_proxys_login():
     endpoint = parse_endpoint(connection(extra='{"proxies": {"https": "http://somebody:example-token@proxy:3128"}}'))
 
     assert "example-token" not in repr(endpoint)
 
 
-def test_no_extras_are_none():
+def test_missing_extras_are_an_empty_dict():
     assert [read_extras(connection(extra=extra)) for extra in (None, "", "{}")] == [{}, {}, {}]
 
 
-def test_a_token_is_the_password_without_blanks_and_airflow_masks_it():
+def test_a_token_is_the_stripped_password_and_is_masked_in_logs():
     assert read_token(connection(password=" sample-5ec2e7-of-a-token\n")) == "sample-5ec2e7-of-a-token"
     assert redact("Bearer sample-5ec2e7-of-a-token") == "Bearer ***"
 
@@ -149,7 +149,7 @@ def test_a_missing_token_is_named(password):
 
 
 @pytest.mark.parametrize("password", ["example token", "example\ntoken", "exämple-token", "example-token\x7f1"])
-def test_what_cannot_be_a_token_is_not_told(password):
+def test_the_error_does_not_show_an_invalid_token(password):
     with pytest.raises(ConfigError, match=r"^Connection 'my_turn': password has spaces or characters") as caught:
         read_token(connection(password=password))
     assert password not in str(caught.value)
@@ -163,7 +163,7 @@ def test_a_connection_of_another_type_is_refused_before_its_password_is_sent(con
         TurnHook("other").validate_connection()
 
 
-def test_an_extra_without_effect_is_a_warning_with_the_nearest_name(connect, caplog):
+def test_an_unknown_extra_is_logged_with_the_most_similar_name(connect, caplog):
     extra = {"acount": "helpline", "verify_ssl": "true", "proxies": {}, "zzz": 1}
     connect("turn_default", conn_type="turn", host="turn.example.org", password="example-token", extra=extra)
 
@@ -175,7 +175,7 @@ def test_an_extra_without_effect_is_a_warning_with_the_nearest_name(connect, cap
     }
 
 
-def test_a_connection_that_is_not_defined_is_named():
+def test_an_undefined_connection_is_named():
     with pytest.raises(ConfigError, match=r"^Connection 'nowhere' is not defined\. Create it") as caught:
         read_connection("nowhere")
     assert caught.value.__context__ is None

@@ -1,4 +1,4 @@
-"""Sending a request of one's own."""
+"""Sending any request through a hook."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def hook_for(connect, wire, clock):
 
 
 @pytest.mark.parametrize("endpoint", ["v1/contacts/schemas", "/v1/contacts/schemas"])
-def test_run_sends_with_the_credentials(hook_for, wire, endpoint):
+def test_run_sends_the_credentials(hook_for, wire, endpoint):
     assert hook_for().run(endpoint) == Response(200, {"content-length": "2"}, b"{}")
 
     (asked,) = wire.asked
@@ -37,7 +37,7 @@ def test_run_sends_with_the_credentials(hook_for, wire, endpoint):
         ("PATCH", {"json": {}, "headers": {"Content-Type": "a/b"}}, ("/v1", b"{}", "a/b")),
     ],
 )
-def test_run_takes_data_as_http_hook_does(hook_for, wire, method, given, sent):
+def test_run_accepts_data_like_http_hook(hook_for, wire, method, given, sent):
     hook_for(method).run(**{"endpoint": "v1"} | given)
 
     (asked,) = wire.asked
@@ -45,14 +45,14 @@ def test_run_takes_data_as_http_hook_does(hook_for, wire, method, given, sent):
     assert (asked.path, asked.body, asked.headers.get("content-type")) == sent
 
 
-def test_run_goes_through_the_transport(hook_for, wire, clock):
+def test_run_retries_transient_failures(hook_for, wire, clock):
     wire.will(Answer(429, headers={"retry-after": "7"}), Answer(503), Answer(200, b"whole"))
 
     assert hook_for().run("v1").body == b"whole"
     assert (len(wire.asked), 7 <= clock.sleeps[0] <= 7.7) == (3, True)
 
 
-def test_run_names_the_operation_where_it_is_refused(hook_for, wire):
+def test_the_error_of_a_refused_run_names_the_operation(hook_for, wire):
     wire.will(Answer(400, b"example-token"))
 
     with pytest.raises(RejectedError, match=r"^turn\.run, .*, HTTP 400: The server refused the request\."):
@@ -60,7 +60,7 @@ def test_run_names_the_operation_where_it_is_refused(hook_for, wire):
 
 
 @pytest.mark.parametrize("endpoint", ["https://evil.example/", "@evil.example/", "//evil.example/"])
-def test_run_sends_to_the_connections_host_only(hook_for, wire, endpoint):
+def test_run_only_sends_to_the_connections_host(hook_for, wire, endpoint):
     hook_for().run(endpoint)
 
     assert len(wire.asked) == 1

@@ -1,4 +1,4 @@
-"""The connection form, as Airflow 3.3 reads it and as those before 3.2 ask for it."""
+"""The connection form, as Airflow 3.3 and versions before 3.2 read it."""
 
 import sys
 import types
@@ -51,7 +51,7 @@ def test_airflow_shows_the_form_without_importing_the_hook():
 
 
 @pytest.mark.skipif(airflow.__version__ < "3.3", reason="the earlier ones ask the hook")
-def test_airflow_shows_the_fields_of_green_api_by_the_vendors_names():
+def test_airflow_shows_the_vendors_names_of_green_apis_fields():
     told, fields = form_of("green_api")
 
     assert (told.hook_name, told.field_behaviour) == ("GREEN-API", GREEN_API)
@@ -79,7 +79,7 @@ def test_airflow_finds_the_hook_of_a_connection(conn_type, hook_class):
     )
 
 
-def test_before_3_2_the_form_looks_the_same():
+def test_before_3_2_the_form_has_the_same_labels_and_placeholders():
     assert TurnHook.get_ui_field_behaviour() == {
         "hidden_fields": ["login"],
         "relabeling": {"password": "API token", "schema": "Scheme"},
@@ -109,7 +109,7 @@ def test_before_3_2_the_form_has_the_same_fields(monkeypatch, conn_type, hook_cl
 
 
 @both
-def test_before_3_2_airflow_looks_for_both_methods_in_the_class_itself(conn_type, hook_class):
+def test_before_3_2_the_class_itself_defines_both_methods_of_the_form(conn_type, hook_class):
     assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= vars(hook_class).keys()
 
 

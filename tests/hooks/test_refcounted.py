@@ -1,4 +1,4 @@
-"""What tasks of an event loop share is opened for the first and closed after the last of them."""
+"""A resource that tasks of an event loop share is opened by the first and closed by the last of them."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -80,7 +80,7 @@ def test_a_failing_resource_fails_each_task_until_it_opens():
     assert things.log == ["opened", "closed"]
 
 
-@pytest.mark.parametrize("when", [0.005, 0.03], ids=["while it opens", "while it is used"])
+@pytest.mark.parametrize("when", [0.005, 0.03], ids=["while opening", "while in use"])
 def test_a_cancelled_task_leaves_the_resource_to_the_others(when):
     things = Things()
 

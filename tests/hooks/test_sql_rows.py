@@ -32,7 +32,7 @@ def place(url: Any) -> dict[str, Any]:
     return {"host": url.host, "port": url.port, "login": url.username, "schema": url.database}
 
 
-def test_rows_come_as_mappings_in_the_order_of_the_query(crm: str) -> None:
+def test_rows_are_mappings_in_the_order_of_the_query(crm: str) -> None:
     rows = list(read_rows(crm, "SELECT phone AS NUMBER, phone AS Contact_Key FROM people ORDER BY phone DESC"))
 
     assert rows == [
@@ -40,7 +40,7 @@ def test_rows_come_as_mappings_in_the_order_of_the_query(crm: str) -> None:
     ]
 
 
-def test_a_store_s_own_extras_are_no_options_of_its_database(request: Any, connect: Any) -> None:
+def test_extras_of_a_store_are_not_passed_to_its_database(request: Any, connect: Any) -> None:
     for kind, extra in (("sqlite", {}), ("postgres", {"table_schema": "own"})):
         url = make_url(request.getfixturevalue(f"{kind}_url"))
         extra |= {"auto_upgrade": True, "pseudonym_secret": "example-pseudonym-secret"}
@@ -49,13 +49,13 @@ def test_a_store_s_own_extras_are_no_options_of_its_database(request: Any, conne
         assert list(read_rows("crm", "SELECT 7 AS number")) == [{"number": 7}]
 
 
-def test_a_large_result_comes_in_pieces(crm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_result_is_fetched_in_chunks(crm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_hooks, "FETCH_SIZE", 3)
 
     assert len(list(read_rows(crm, "SELECT phone AS number FROM people"))) == 7
 
 
-def test_postgresql_keeps_a_large_result_to_itself_until_it_is_asked_for(
+def test_a_large_result_stays_on_the_postgresql_server_until_it_is_fetched(
     connect: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_hooks, "FETCH_SIZE", 2)
@@ -66,7 +66,7 @@ def test_postgresql_keeps_a_large_result_to_itself_until_it_is_asked_for(
     assert [next(rows)["number"] for _ in range(4)] == [2, 3, 4, 6]
 
 
-def test_who_stops_reading_leaves_no_connection_behind(crm: str) -> None:
+def test_a_reader_that_stops_early_closes_its_connection(crm: str) -> None:
     rows = read_rows(crm, "SELECT phone AS number FROM people")
     next(rows)
 
@@ -77,24 +77,24 @@ def test_who_stops_reading_leaves_no_connection_behind(crm: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["", " WHERE phone = ''"])
-def test_a_column_that_is_missing_is_told_with_those_that_are_there(crm: str, where: str) -> None:
+def test_the_error_of_a_missing_column_names_the_existing_ones(crm: str, where: str) -> None:
     with pytest.raises(ConfigError, match=r"^The query has no column 'number'; it has phone, agreed\.$"):
         list(read_rows(crm, f"SELECT phone, agreed FROM people{where}"))
 
 
 @pytest.mark.parametrize("sql", ["", "CREATE TABLE more (number text)"])
-def test_what_gives_no_rows_at_all_is_an_error(connect: Any, sqlite_url: str, sql: str) -> None:
+def test_a_statement_that_returns_no_rows_is_an_error(connect: Any, sqlite_url: str, sql: str) -> None:
     connect("crm", conn_type="sqlite", **place(make_url(sqlite_url)))
 
     with pytest.raises(ConfigError, match="it has none"):
         list(read_rows("crm", sql))
 
 
-def test_no_rows_are_fine(crm: str) -> None:
+def test_an_empty_result_is_accepted(crm: str) -> None:
     assert list(read_rows(crm, "SELECT phone AS number FROM people WHERE phone = ''")) == []
 
 
-def test_a_database_s_error_quotes_nothing(crm: str) -> None:
+def test_a_database_error_quotes_no_values(crm: str) -> None:
     with pytest.raises(ConfigError) as raised:
         list(read_rows(crm, "SELECT phone AS number FROM nowhere WHERE phone = '+12125550000'"))
 
@@ -103,7 +103,7 @@ def test_a_database_s_error_quotes_nothing(crm: str) -> None:
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 
-def test_a_database_that_cannot_be_reached_is_an_error_that_may_be_tried_again(connect: Any) -> None:
+def test_an_unreachable_database_is_a_retryable_error(connect: Any) -> None:
     connect("crm", conn_type="postgres", host="127.0.0.1", port=1, login="Quillimar", password="example-password")
 
     with pytest.raises(LandingError, match=r"^Connection 'crm' cannot reach 127\.0\.0\.1:1: the connection was"):
@@ -117,18 +117,18 @@ def test_a_database_that_cannot_be_reached_is_an_error_that_may_be_tried_again(c
         ({"conn_type": "no_such_database", "host": "db.example"}, "The provider of connection .* is not installed"),
     ],
 )
-def test_a_connection_that_speaks_no_sql_is_refused(connect: Any, fields: dict[str, str], message: str) -> None:
+def test_a_connection_without_a_sql_hook_is_refused(connect: Any, fields: dict[str, str], message: str) -> None:
     connect("crm", **fields)
 
     with pytest.raises(ConfigError, match=message):
         list(read_rows("crm", "SELECT 1 AS number"))
 
 
-def test_a_connection_that_is_not_there_is_named() -> None:
+def test_an_undefined_connection_is_named() -> None:
     with pytest.raises(ConfigError, match="'nobody' is not defined"):
         list(read_rows("nobody", "SELECT 1 AS number"))
 
 
-def test_a_column_that_is_called_what_is_in_it_is_not_told(crm: str) -> None:
+def test_the_error_does_not_show_an_unnamed_columns_value(crm: str) -> None:
     with pytest.raises(ConfigError, match=r"it has phone, an unnamed column\.$"):
         list(read_rows(crm, "SELECT phone, '+12125550000' FROM people"))

@@ -1,4 +1,4 @@
-"""The store's connection: which database it is, and what its extras mean to whom."""
+"""The store's connection: the database, and the meaning of its extras."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def url_of(store):
 
 
 @pytest.mark.parametrize("form", ["host", "uri, host", "uri, path"])
-def test_an_sqlite_file_is_the_one_that_airflow_means(connect, monkeypatch, tmp_path, form):
+def test_a_sqlite_file_has_the_path_that_airflow_uses(connect, monkeypatch, tmp_path, form):
     path = tmp_path / "store.db"
     if form == "host":
         connect("store", conn_type="sqlite", host=str(path))
@@ -38,7 +38,7 @@ def test_an_sqlite_file_is_the_one_that_airflow_means(connect, monkeypatch, tmp_
     assert path.exists()
 
 
-def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
+def test_the_stores_extras_are_read_and_others_are_passed_to_sqlite(connect, tmp_path):
     (tmp_path / "store.db").touch()
     extra = {"auto_upgrade": "false", "pseudonym_secret": "example-pseudonym-secret", "mode": "ro"}
     connect("store", conn_type="sqlite", host=str(tmp_path / "store.db"), extra=extra)
@@ -50,7 +50,7 @@ def test_our_extras_are_ours_and_others_are_sqlites(connect, tmp_path):
         connection.execute(text("create table t (x)"))
 
 
-def test_what_is_not_said_of_a_store(connect):
+def test_the_defaults_of_a_store_connection(connect):
     connect("store", conn_type="sqlite", host="store.db")
     store = read_store_connection("store")
 
@@ -59,7 +59,7 @@ def test_what_is_not_said_of_a_store(connect):
 
 
 @pytest.mark.parametrize(("extra", "mode"), [({}, 0o600), ({"file_mode": "0660"}, 0o660), ({"file_mode": 640}, 0o640)])
-def test_a_new_sqlite_file_is_its_owners_whatever_the_umask(connect, tmp_path, extra, mode):
+def test_a_new_sqlite_file_has_file_mode_under_any_umask(connect, tmp_path, extra, mode):
     connect("store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra=extra)
     before = os.umask(0)
     try:
@@ -74,7 +74,7 @@ def test_a_new_sqlite_file_is_its_owners_whatever_the_umask(connect, tmp_path, e
 
 
 @pytest.mark.parametrize("conn_type", ["postgres", "postgresql"])
-def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type):
+def test_a_postgresql_store_has_the_url_that_airflow_uses(connect, conn_type):
     connect("store", **POSTGRES | {"conn_type": conn_type}, schema="lake", port=5433, extra=OURS)
 
     store = read_store_connection("store")
@@ -84,7 +84,7 @@ def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type)
     assert url_of(store).partition("://")[2] == "airflow:example-password@db.example.org:5433/lake"
 
 
-def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatch):
+def test_only_extras_of_the_driver_are_passed_to_it(connect, monkeypatch):
     connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 30, "iam": False})
     store = read_store_connection("store")
     called = []
@@ -102,7 +102,7 @@ def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatc
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
-def test_a_postgresql_store_answers(connect, postgres, postgres_database, driver):
+def test_a_postgresql_store_accepts_connections(connect, postgres, postgres_database, driver):
     url = make_url(postgres.url(database=postgres_database))
     extra = OURS | {"sqlalchemy_scheme": f"postgresql+{driver}", "application_name": "wacontacts", "sslmode": "prefer"}
     if driver == "psycopg" and (sqlalchemy.__version__ < "2" or not find_spec("psycopg")):
@@ -118,7 +118,7 @@ def test_a_postgresql_store_answers(connect, postgres, postgres_database, driver
     engine.dispose()
 
 
-def test_a_stores_errors_hide_what_was_to_be_stored(connect):
+def test_errors_of_a_store_hide_parameters(connect):
     connect("store", conn_type="sqlite", host=":memory:")
     with pytest.raises(DBAPIError) as caught, read_store_connection("store").engine.connect() as connection:
         connection.execute(text("select nothing where 1 = :number"), {"number": "44623456700"})
@@ -166,7 +166,7 @@ def test_a_stores_errors_hide_what_was_to_be_stored(connect):
         ),
     ],
 )
-def test_what_cannot_be_a_store_is_named(connect, fields, told):
+def test_an_invalid_store_connection_is_refused_with_the_reason(connect, fields, told):
     connect("store", **fields)
 
     with pytest.raises(ConfigError) as caught:
@@ -175,13 +175,13 @@ def test_what_cannot_be_a_store_is_named(connect, fields, told):
     assert caught.value.__context__ is None
 
 
-def test_a_store_that_is_not_defined_is_named():
+def test_an_undefined_connection_is_named():
     with pytest.raises(ConfigError, match="Connection 'nowhere' is not defined"):
         read_store_connection("nowhere")
 
 
 @pytest.mark.parametrize("missing", ["airflow.providers.postgres.hooks.postgres", "psycopg2"])
-def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
+def test_the_error_of_a_missing_package_names_the_extra_to_install(connect, monkeypatch, missing):
     connect("store", **POSTGRES, extra={"sqlalchemy_scheme": "postgresql+psycopg2"})
     monkeypatch.setitem(sys.modules, missing, None)
 
@@ -190,7 +190,7 @@ def test_a_package_that_is_missing_is_named(connect, monkeypatch, missing):
 
 
 @pytest.mark.parametrize("fields", [POSTGRES, {"conn_type": "sqlite", "host": "/srv/secret-place/store.db"}])
-def test_where_a_store_is_does_not_show(connect, caplog, fields):
+def test_the_repr_and_logs_of_a_store_hide_its_location_and_secrets(connect, caplog, fields):
     caplog.set_level(logging.DEBUG)
     connect("store", **fields, extra={"pseudonym_secret": "example-pseudonym-secret"})
 

@@ -1,4 +1,4 @@
-"""SQL on the store by Airflow's own operators, and what a connection test says."""
+"""SQL on the store by Airflow's own operators, and the connection test."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def operators() -> dict[str, Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("name", operators())
-def test_operators_of_common_sql_find_the_tables(tables: str, name: str) -> None:
+def test_common_sql_operators_find_the_tables(tables: str, name: str) -> None:
     task = operators()[name]()
 
     if name == "sensor":
@@ -98,7 +98,7 @@ def test_parameters_are_passed_and_not_logged(tables: str, caplog: pytest.LogCap
     assert "mine" not in caplog.text
 
 
-def test_the_engine_and_the_queries_of_checks_find_the_tables_too(tables: str) -> None:
+def test_the_engine_and_read_rows_find_the_tables(tables: str) -> None:
     hook = StoreHook(tables)
 
     with hook.get_sqlalchemy_engine().connect() as connection:
@@ -116,14 +116,14 @@ def test_the_engine_and_the_queries_of_checks_find_the_tables_too(tables: str) -
         ("SELEC '+12015550123'", "does not accept the SQL"),
     ],
 )
-def test_a_mistake_in_sql_is_named_and_no_value_quoted(tables: str, sql: str, message: str) -> None:
+def test_an_error_in_sql_is_named_without_values(tables: str, sql: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^Connection 'wacontacts_store' {message}") as raised:
         StoreHook(tables).run(sql)
 
     assert "12015550123" not in str(raised.value)
 
 
-def test_a_connection_test_says_what_tasks_will_find(store: str) -> None:
+def test_a_connection_test_reports_the_state_of_the_tables(store: str) -> None:
     before = StoreHook(store).test_connection()
     open_store(store).prepare()
     after = StoreHook(store).test_connection()
@@ -133,9 +133,7 @@ def test_a_connection_test_says_what_tasks_will_find(store: str) -> None:
     assert "the tables have version 1, and can be read and written" in after[1]
 
 
-def test_a_connection_test_names_the_grants_that_are_missing(
-    connect: Any, postgres_url: str, postgres_engine: Any
-) -> None:
+def test_a_connection_test_names_missing_grants(connect: Any, postgres_url: str, postgres_engine: Any) -> None:
     url, owner = make_url(postgres_url), create_engine(postgres_url)
     with owner.begin() as connection:
         connection.execute(text("DO $$ BEGIN CREATE ROLE lodger LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"))
@@ -156,7 +154,7 @@ def test_a_connection_test_names_the_grants_that_are_missing(
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA contacts TO lodger;" in readable[1]
 
 
-def test_a_host_that_is_not_there_is_named(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_named(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "UNKNOWN_HOST_S", 0)
     connect("wacontacts_store", conn_type="wacontacts_store", host="db.invalid", login="reader", schema="lake")
 
@@ -166,7 +164,7 @@ def test_a_host_that_is_not_there_is_named(connect: Any, monkeypatch: pytest.Mon
     assert message.startswith("Connection 'wacontacts_store' cannot reach db.invalid:5432: the host name is unknown.")
 
 
-def test_an_extra_of_the_driver_is_not_taken_for_a_typing_error(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_extra_of_the_driver_is_not_reported_as_unknown(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
     extra = {"sslmode": "prefer", "connect_timeout": 9, "auto_upgarde": True}
     connect("wacontacts_store", conn_type="wacontacts_store", host="db.invalid", schema="lake", extra=extra)
 
@@ -219,7 +217,7 @@ def behind_pooler(request: Any, connect: Any, postgres_url: str) -> Iterator[str
         yield to_postgres(connect, url, pooler.port, **scheme)
 
 
-def test_behind_a_pooler_each_transaction_finds_the_tables_and_no_session_keeps_the_path(behind_pooler: str) -> None:
+def test_behind_a_pooler_the_search_path_is_set_per_transaction(behind_pooler: str) -> None:
     open_store(behind_pooler).prepare()
     hook = StoreHook(behind_pooler)
     hook.run("CREATE TABLE mine (number integer)")
@@ -235,19 +233,19 @@ def test_behind_a_pooler_each_transaction_finds_the_tables_and_no_session_keeps_
             assert "Con'tacts" not in cursor.fetchone()[0]
 
 
-def test_behind_a_pooler_autocommit_is_refused_with_the_reason(behind_pooler: str) -> None:
+def test_behind_a_pooler_autocommit_is_refused(behind_pooler: str) -> None:
     with pytest.raises(ConfigError, match="through a connection pooler, which may run each statement of autocommit"):
         StoreHook(behind_pooler).run("SELECT 1", autocommit=True)
 
 
-def test_a_server_that_is_not_there_may_be_tried_again(connect: Any) -> None:
+def test_an_unreachable_server_is_a_retryable_error(connect: Any) -> None:
     connect("wacontacts_store", conn_type="wacontacts_store", host="127.0.0.1", port=1, schema="lake")
 
     with pytest.raises(LandingError, match=r"cannot reach 127\.0\.0\.1:1: the connection was refused"):
         StoreHook().run("SELECT 1")
 
 
-def test_extras_of_the_connection_are_no_arguments_of_the_hook(store: str) -> None:
+def test_extras_of_the_connection_are_not_passed_to_the_hook(store: str) -> None:
     connection = BaseHook.get_connection(store)
 
     hook = connection.get_hook(hook_params={**json.loads(connection.extra or "{}"), "log_sql": True})

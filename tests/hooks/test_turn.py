@@ -1,4 +1,4 @@
-"""Turn.io through a connection: what is sent, and what comes of each way in which Turn answers."""
+"""Turn.io through a connection: requests, retries, errors and the connection test."""
 
 import json
 import logging
@@ -68,7 +68,7 @@ def test_a_window_is_read_page_by_page(hook, wire):
     assert wire.lines == 1
 
 
-def test_pages_are_read_when_they_are_asked_for(hook, wire):
+def test_pages_are_fetched_lazily(hook, wire):
     wire.will(CREATED, page(8, following="another-example-cursor-5678"), page(9))
     pages = hook.read_pages(MONDAY)
     assert wire.asked == []
@@ -77,7 +77,7 @@ def test_pages_are_read_when_they_are_asked_for(hook, wire):
     assert paths(wire) == [CREATE, ("GET", FIRST)]
 
 
-def test_options_are_sent_when_they_are_given(hook, wire):
+def test_given_options_are_sent(hook, wire):
     wire.will(CREATED, EMPTY)
     rules = {"details.surname": {"type": "hash"}}
 
@@ -91,14 +91,14 @@ def test_options_are_sent_when_they_are_given(hook, wire):
     }
 
 
-def test_a_reading_that_was_broken_off_goes_on(hook, wire):
+def test_an_interrupted_read_resumes(hook, wire):
     wire.will(CREATED, EMPTY)
     read(hook, resume_from=datetime(2022, 9, 12, 9, tzinfo=UTC))
 
     assert json.loads(wire.asked[0].body)["from"] == "2022-09-12T08:59:59.999Z"
 
 
-def test_a_cursor_can_be_had_by_itself(hook, wire):
+def test_a_cursor_can_be_created_separately(hook, wire):
     wire.will(Answer(body=b'{"cursor": "an/example+cursor="}'))
 
     assert hook.create_cursor(MONDAY, ExportOptions(ordering="desc")) == "an/example+cursor="
@@ -106,14 +106,14 @@ def test_a_cursor_can_be_had_by_itself(hook, wire):
     assert paths(wire) == [CREATE]
 
 
-def test_a_cursor_that_is_not_made_is_an_error(hook, wire):
+def test_a_refused_cursor_is_an_error(hook, wire):
     wire.will(Answer(403))
 
     with pytest.raises(NotEnabledError):
         hook.create_cursor(MONDAY)
 
 
-def test_schemas_are_the_fields_that_contacts_can_have(hook, wire):
+def test_schemas_are_the_possible_fields_of_contacts(hook, wire):
     wire.will(SCHEMAS)
 
     assert hook.get_schemas() == [{"name": "name", "type": "STRING"}, {"name": "savings", "type": "NUMBER"}]
@@ -121,7 +121,7 @@ def test_schemas_are_the_fields_that_contacts_can_have(hook, wire):
 
 
 @pytest.mark.parametrize("broken", [Answer(500), Answer(502), Answer(503), Answer(504), DROP, Answer(cut=1)])
-def test_a_server_that_fails_for_a_while_is_waited_for(hook, wire, clock, broken):
+def test_transient_failures_are_retried(hook, wire, clock, broken):
     wire.will(broken, CREATED, broken, broken, page(8))
 
     assert read(hook) == ["bob-8"]
@@ -129,7 +129,7 @@ def test_a_server_that_fails_for_a_while_is_waited_for(hook, wire, clock, broken
     assert len(clock.sleeps) == 3
 
 
-def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(hook, wire, connect):
+def test_a_replaced_token_is_reread_from_the_connection(hook, wire, connect):
     wire.will(CREATED, page(8, following="c2"))
     pages = hook.read_pages(MONDAY)
     next(pages)
@@ -143,7 +143,7 @@ def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(hook, w
     ]
 
 
-def test_a_token_that_is_not_accepted_twice_fails(hook, wire, connect):
+def test_a_token_that_is_rejected_twice_is_an_auth_error(hook, wire, connect):
     hook.run_flow(iter_nothing())
     connect(conn_type="turn", host=wire.url, password="new-example-token")
     wire.will(ever_after=Answer(401))
@@ -178,14 +178,14 @@ def test_a_token_for_another_host_is_not_sent_to_this_one(hook, wire, connect):
         ({"host": "http://whatsapp.turn.io", "password": "t"}, "Connection 'turn_default': host would get the token"),
     ],
 )
-def test_a_connection_that_lacks_something_is_refused_before_anything_is_sent(connect, fields, told):
+def test_an_incomplete_connection_is_refused_before_any_request(connect, fields, told):
     connect(conn_type="turn", **fields)
 
     with pytest.raises(ConfigError, match=told):
         TurnHook().get_schemas()
 
 
-def test_the_account_is_the_connections_own(connect):
+def test_the_account_is_an_extra_or_the_connections_id(connect):
     connect("line_1", conn_type="turn", host="whatsapp.turn.io")
     assert TurnHook("line_1").account == "line_1"
 
@@ -193,7 +193,7 @@ def test_the_account_is_the_connections_own(connect):
     assert TurnHook("line_1").account == "Line One"
 
 
-def test_a_working_connection_says_so(connect, wire):
+def test_the_test_of_a_working_connection_succeeds(connect, wire):
     wire.will(SCHEMAS)
     connect(conn_type="turn", host=wire.url, password="example-token")
 
@@ -204,7 +204,7 @@ def test_a_working_connection_says_so(connect, wire):
 @pytest.mark.skipif(
     airflow.__version__ < "3.3", reason="earlier ones test it in their server, by an environment variable"
 )
-def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
+def test_airflow_can_test_an_unsaved_connection(wire):
     wire.will(SCHEMAS)
     unsaved = Connection(conn_id="unsaved", conn_type="turn", host=wire.url, password="example-token")
 
@@ -225,7 +225,7 @@ def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
         (DROP, "[45] attempts: The connection was dropped"),
     ],
 )
-def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, answer, told):
+def test_the_test_of_a_failing_connection_has_the_reason_within_ten_seconds(hook, wire, clock, answer, told):
     wire.will(ever_after=answer)
 
     works, message = hook.test_connection()
@@ -237,13 +237,13 @@ def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, an
     assert wire.url not in message
 
 
-def test_a_connection_without_a_token_says_so():
+def test_the_test_of_an_undefined_connection_has_the_reason():
     works, message = TurnHook("nowhere").test_connection()
 
     assert (works, message.startswith("Connection 'nowhere' is not defined. Create it")) == (False, True)
 
 
-def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, clock, tmp_path, monkeypatch):
+def test_login_extras_and_netrc_add_no_headers(connect, wire, clock, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
@@ -272,7 +272,7 @@ def test_the_connections_proxy_is_used(connect, clock):
         assert paths(proxy) == [("GET", "http://turn.example.org/v1/contacts/schemas")]
 
 
-def test_the_environments_proxy_is_used_unless_the_connection_says_not_to(connect, clock, monkeypatch):
+def test_the_environments_proxy_is_used_unless_trust_env_is_off(connect, clock, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     with Wire() as proxy:
@@ -288,7 +288,7 @@ def test_the_environments_proxy_is_used_unless_the_connection_says_not_to(connec
         assert len(proxy.asked) == 1
 
 
-def test_one_session_lives_as_long_as_the_hook(hook, wire):
+def test_a_hook_has_one_session(hook, wire):
     wire.will(SCHEMAS, SCHEMAS)
     session = hook.get_conn()
 
@@ -307,7 +307,7 @@ LEAKY = b'{"errors": [{"title": "example-token-5ec2e7 whatsapp-name-in-a-body", 
 @pytest.mark.parametrize(
     "broken", [Answer(status, LEAKY) for status in (200, 302, 400, 401, 403, 404, 429, 503)] + [DROP]
 )
-def test_no_failure_tells_a_secret_with_everything_at_debug(connect, wire, clock, caplog, broken):
+def test_no_failure_reveals_a_secret_at_debug(connect, wire, clock, caplog, broken):
     caplog.set_level(logging.DEBUG)
     connect(conn_type="turn", host=wire.url, password=SECRETS[0])
     wire.will(CREATED, ever_after=broken)
@@ -322,7 +322,7 @@ def test_no_failure_tells_a_secret_with_everything_at_debug(connect, wire, clock
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_a_window_is_whole_whatever_expired_cursors_are_answered_with(connect, clock, status):
+def test_a_window_is_complete_with_any_status_for_expired_cursors(connect, clock, status):
     behaviour = TurnBehaviour(page_size=10, expired_status=status, advance_per_page_s=49 * 3600)
     with Sandbox(seeded_world(contacts=25, days=1), now="2022-09-13T01:00:00Z", behaviour=behaviour) as sandbox:
         connect(conn_type="turn", host=sandbox.url, password=sandbox.token)

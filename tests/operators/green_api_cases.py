@@ -1,4 +1,4 @@
-"""An instance of GREEN-API whose list changes from day to day, a store, files, and the operators between them."""
+"""An instance of GREEN-API whose list changes daily, a store, files, and the operators between them."""
 
 from __future__ import annotations
 

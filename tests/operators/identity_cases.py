@@ -1,4 +1,4 @@
-"""A client of users who change, a store that is told of it, and the operators that work on both."""
+"""A client whose users change, a store that records it, and the operators on both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow hands to a task for the events of its outlets."""
+"""The outlet events that Airflow passes to a task."""
 
 from __future__ import annotations
 

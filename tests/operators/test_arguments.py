@@ -1,4 +1,4 @@
-"""Arguments of a wrong type: told of while the DAG is read, by their names, whichever task they are given to."""
+"""Arguments of a wrong type are refused by name when the DAG is parsed, for every operator."""
 
 from __future__ import annotations
 
@@ -90,25 +90,27 @@ CASES = [
 
 
 @pytest.mark.parametrize(("operator", "arguments", "name"), CASES)
-def test_it_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
+def test_an_invalid_argument_is_refused_by_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         operator(task_id="task", **arguments)
 
 
 @pytest.mark.parametrize(("operator", "arguments", "name"), CASES)
-def test_a_mapped_task_s_constant_is_refused_by_its_name(operator: Any, arguments: dict[str, Any], name: str) -> None:
+def test_an_invalid_argument_of_a_mapped_task_is_refused_by_name(
+    operator: Any, arguments: dict[str, Any], name: str
+) -> None:
     with pytest.raises(ConfigError, match=name):
         operator.partial(task_id="task", **arguments)
 
 
 @pytest.mark.parametrize("make", [TurnContactsToSqlOperator, TurnContactsToSqlOperator.partial])
-def test_a_cursor_for_every_page_excludes_descending_rows(make: Any) -> None:
+def test_cursor_per_page_excludes_descending_rows(make: Any) -> None:
     with pytest.raises(ConfigError, match="cursor_per_page needs ascending rows"):
         make(task_id="task", cursor_per_page=True, ordering="desc")
 
 
 @pytest.mark.parametrize("operator", [TurnContactsToSqlOperator, GreenApiContactsToSqlOperator])
-def test_fields_are_included_or_excluded(operator: Any) -> None:
+def test_include_fields_and_exclude_fields_exclude_each_other(operator: Any) -> None:
     for make in (operator, operator.partial):
         with pytest.raises(ConfigError, match="`include_fields` and `exclude_fields` cannot be combined"):
             make(task_id="task", include_fields=["details"], exclude_fields=["name"])

@@ -1,4 +1,4 @@
-"""People who choose what is written about them, or who forge callbacks, reach no other person."""
+"""People who choose their own names, or forge callbacks, do not affect other people."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sync(green: Sandbox, connect: Connect, context: Context, store_path: Path) -
     return run
 
 
-def test_a_chosen_name_finds_no_row_of_a_number_under_pseudonyms(sync: Sync, query: Query) -> None:
+def test_a_name_that_looks_like_a_number_does_not_match_its_pseudonym(sync: Sync, query: Query) -> None:
     sync()
 
     rows = query("SELECT contact_id, wa_id, payload FROM wacontacts_current")
@@ -62,7 +62,7 @@ def test_a_chosen_name_finds_no_row_of_a_number_under_pseudonyms(sync: Sync, que
         assert held == [key, key]
 
 
-def test_a_forged_link_lets_no_erasure_reach_another_person(
+def test_a_forged_link_does_not_extend_an_erasure_to_another_person(
     sync: Sync, query: Query, context: Context, store_path: Path
 ) -> None:
     sync(secret=None)
@@ -76,9 +76,7 @@ def test_a_forged_link_lets_no_erasure_reach_another_person(
     assert left == [("16315551001",), ("16315551002",), (VICTIM,)]
 
 
-def test_another_secret_is_refused_for_contacts_until_the_keys_are_computed_again(
-    sync: Sync, query: Query, store_path: Path
-) -> None:
+def test_another_secret_is_refused_until_the_keys_are_recomputed(sync: Sync, query: Query, store_path: Path) -> None:
     from airflow_provider_wacontacts.hooks.store import open_store
 
     sync()

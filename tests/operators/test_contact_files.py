@@ -1,4 +1,4 @@
-"""The operator that lands files in the store: what it takes, what it tells, and what it leaves alone."""
+"""The operator that loads files into the store: arguments, summary, and what it skips."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def days(green: Sandbox, run: Context, tmp_path: Path) -> Path:
     return files
 
 
-def test_a_store_that_is_made_from_files_is_the_one_that_was_filled_directly(
+def test_a_store_loaded_from_files_equals_one_synced_directly(
     days: Path, anew: Any, run: Context, dump_store: Dump, store_path: Path
 ) -> None:
     summary = land(days, store_conn_id="anew", shrink_guard=0.7).execute(run())
@@ -75,7 +75,7 @@ def test_a_store_that_is_made_from_files_is_the_one_that_was_filled_directly(
     assert len(direct["version"]) == 7
 
 
-def test_landing_files_again_changes_nothing(days: Path, anew: Any, run: Context) -> None:
+def test_loading_files_again_changes_nothing(days: Path, anew: Any, run: Context) -> None:
     task = land(days, store_conn_id="anew", shrink_guard=0.7)
     task.execute(run())
     before = anew("green_api_default")
@@ -84,7 +84,7 @@ def test_landing_files_again_changes_nothing(days: Path, anew: Any, run: Context
     assert anew("green_api_default") == before
 
 
-def test_what_was_filed_since_is_landed_the_next_time(
+def test_the_next_run_loads_only_new_extractions(
     days: Path, green: Sandbox, anew: Any, run: Context, *, logged: Callable[[], str]
 ) -> None:
     land(days, store_conn_id="anew", shrink_guard=0.7).execute(run())
@@ -98,7 +98,7 @@ def test_what_was_filed_since_is_landed_the_next_time(
     assert "Loaded 1 of 5 extractions: 4 rows, 1 new versions, 0 rejected, 0 gone, 0 returned; 0 refused" in logged()
 
 
-def test_snapshots_that_are_older_than_what_landed_are_refused(days: Path, run: Context) -> None:
+def test_snapshots_older_than_a_loaded_one_are_refused(days: Path, run: Context) -> None:
     """The store has seen all of these days already, from elsewhere."""
     summary = land(days).execute(run())
 
@@ -116,11 +116,11 @@ def test_snapshots_that_are_older_than_what_landed_are_refused(days: Path, run: 
     ],
     ids=str,
 )
-def test_the_guard_is_that_of_snapshots(days: Path, anew: Any, run: Context, *, given: Any, gone: int) -> None:
+def test_the_arguments_of_the_shrink_guard_apply(days: Path, anew: Any, run: Context, *, given: Any, gone: int) -> None:
     assert land(days, store_conn_id="anew", **given).execute(run())["gone"] == gone
 
 
-def test_both_feeds_land_and_each_alone_where_that_is_asked_for(
+def test_source_and_account_select_the_extractions(
     days: Path, green: Sandbox, anew: Any, run: Context, *, connect: Connect, context: Context
 ) -> None:
     green.load(bob(), now="2022-09-13T00:10:00Z", behaviour=TurnBehaviour())
@@ -142,7 +142,7 @@ def test_both_feeds_land_and_each_alone_where_that_is_asked_for(
     assert len(anew("helpline")["version"]) == 1
 
 
-def test_a_part_that_is_broken_is_left_to_retries_and_what_came_before_it_stays(
+def test_a_corrupt_part_is_retried_and_earlier_extractions_stay_loaded(
     days: Path, anew: Any, run: Context, tmp_path: Path
 ) -> None:
     *_, newest = sorted(days.rglob("part-00000.jsonl.gz"), key=lambda part: part.parent.parent.name)
@@ -157,13 +157,13 @@ def test_a_part_that_is_broken_is_left_to_retries_and_what_came_before_it_stays(
     assert task.execute(run()) == NOTHING | {"prefixes": 4, "known": 3, "rows": 4, "new_versions": 1, "back": 1}
 
 
-def test_a_folder_without_a_manifest_is_not_landed(days: Path, anew: Any, run: Context) -> None:
+def test_a_folder_without_a_manifest_is_skipped(days: Path, anew: Any, run: Context) -> None:
     next(days.rglob("_manifest.json")).unlink()
 
     assert land(days, store_conn_id="anew").execute(run())["prefixes"] == 3
 
 
-def test_an_empty_path_lands_nothing(green: Sandbox, run: Context, tmp_path: Path) -> None:
+def test_an_empty_path_loads_nothing(green: Sandbox, run: Context, tmp_path: Path) -> None:
     assert land(tmp_path / "nowhere").execute(run()) == NOTHING
 
 
@@ -190,7 +190,7 @@ def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(
         land(tmp_path, **arguments)
 
 
-def test_a_store_that_cannot_be_fails_at_once(connect: Connect, run: Context, tmp_path: Path) -> None:
+def test_an_invalid_store_connection_fails_without_retries(connect: Connect, run: Context, tmp_path: Path) -> None:
     connect("wacontacts_store", conn_type="mysql", host="db.example")
 
     with pytest.raises(AirflowFailException, match="wacontacts_store"):
@@ -198,7 +198,7 @@ def test_a_store_that_cannot_be_fails_at_once(connect: Connect, run: Context, tm
 
 
 @pytest.mark.parametrize("given", [{"source": "green-api"}, {"account": ".."}], ids=str)
-def test_so_does_a_source_or_account_that_cannot_have_been_filed(
+def test_an_invalid_source_or_account_fails_without_retries(
     green: Sandbox, run: Context, tmp_path: Path, given: Any
 ) -> None:
     with pytest.raises(AirflowFailException):

@@ -1,4 +1,4 @@
-"""What Airflow's UI shows of a task: rendered fields, first and last log lines, XComs, assets."""
+"""Airflow's display of a task: rendered fields, first and last log lines, XComs, assets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_mapped_task_shows_its_window_and_its_account(context: Context) -> Non
     assert (given["task"].start, given["task"].account) == ("2022-09-12T00:00:00.000000Z", "turn_default")
 
 
-def test_a_wrong_connection_fails_the_task_and_not_its_rendering(context: Context) -> None:
+def test_an_undefined_connection_fails_the_task_and_not_its_rendering(context: Context) -> None:
     task = TurnContactsToSqlOperator(task_id="pull", turn_conn_id="nowhere", **PAST)
 
     task.render_template_fields(context(MONDAY, TUESDAY))
@@ -61,9 +61,7 @@ def test_a_wrong_connection_fails_the_task_and_not_its_rendering(context: Contex
 
 
 @pytest.mark.usefixtures("connections")
-def test_the_log_begins_with_what_is_done_and_ends_with_short_counts(
-    context: Context, logged: Callable[[], str]
-) -> None:
+def test_the_log_has_the_window_first_and_the_counts_last(context: Context, logged: Callable[[], str]) -> None:
     TurnContactsToSqlOperator(task_id="pull", **PAST).execute(context(MONDAY, TUESDAY))
     said = logged()
 
@@ -98,7 +96,7 @@ def test_each_field_of_a_summary_is_an_xcom() -> None:
 
 
 @pytest.mark.skipif(airflow.__version__ < "3", reason="earlier ones know assets by their URI alone")
-def test_assets_have_names_that_people_read() -> None:
+def test_assets_have_readable_names() -> None:
     assets = [store_asset(), store_asset(source="turn", account="helpline 1"), prefix_asset("s3://lake/contacts/")]
 
     assert [(asset.name, asset.group) for asset in assets] == [

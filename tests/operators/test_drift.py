@@ -1,4 +1,4 @@
-"""Schema drift, in the store and in files: a field renamed in the middle of a week is reported on that day."""
+"""Schema drift, in the store and in files: a renamed field is reported on the day of the change."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def kept_drift(target: str, root: Path, query: Any) -> Callable[[list[object], s
 
 
 @pytest.mark.parametrize(("is_declared", "type_name"), [(True, "NUMBER"), (False, "number")])
-def test_a_renamed_field_is_reported_on_that_day_once_in_all_places(
+def test_a_renamed_field_is_reported_once_in_summary_log_and_store_or_files(
     week: Sandbox, sync: Any, kept_drift: Any, logged: Callable[[], str], *, is_declared: bool, type_name: str
 ) -> None:
     if not is_declared:
@@ -139,7 +139,7 @@ def test_a_renamed_field_is_reported_on_that_day_once_in_all_places(
 
 
 @pytest.mark.parametrize("target", ["store"])
-def test_status_shows_it(
+def test_status_shows_drift(
     sync: Any, store_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STORE_URL", f"sqlite:///{store_path}")
@@ -176,7 +176,7 @@ def test_on_drift_fails_after_loading(sync: Any, loaded: Any) -> None:
     assert sync(WEDNESDAY, on_drift="fail")["schema_drift"] == []
 
 
-def test_a_backfill_and_another_selection_are_no_drift(sync: Any, target: str, root: Path) -> None:
+def test_a_backfill_and_another_selection_are_not_drift(sync: Any, target: str, root: Path) -> None:
     # Of earlier days the mock server declares other fields, which files alone do not look at.
     earlier = 1 if target == "files" else 3
     assert sync(4)["schema_drift"] == []
@@ -188,7 +188,7 @@ def test_a_backfill_and_another_selection_are_no_drift(sync: Any, target: str, r
 
 
 @pytest.mark.parametrize("target", ["files"])
-def test_manifests_that_cannot_be_read_are_a_warning(sync: Any, root: Path, logged: Callable[[], str]) -> None:
+def test_unreadable_manifests_are_logged_as_a_warning(sync: Any, root: Path, logged: Callable[[], str]) -> None:
     sync(0)
     (manifest,) = root.rglob("_manifest.json")
     manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 99'))
@@ -197,7 +197,7 @@ def test_manifests_that_cannot_be_read_are_a_warning(sync: Any, root: Path, logg
     assert "Schema drift is unknown" in logged()
 
 
-def test_a_snapshot_of_green_api_is_compared_with_the_one_before(
+def test_a_snapshot_of_green_api_is_compared_with_the_previous_one(
     green: Sandbox, context: Context, target: str, root: Path
 ) -> None:
     def take() -> set[tuple[str, str]]:

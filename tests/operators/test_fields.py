@@ -1,4 +1,4 @@
-"""Selective fields of the operators: what is left out is nowhere, and what it does to retries and to history."""
+"""Selective fields of the operators: excluded fields are stored nowhere; effects on retries and history."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def unpacked(path: Path) -> str:
 @pytest.mark.parametrize("given", [{"exclude_fields": EXCLUDED}, {"include_fields": INCLUDED}])
 @pytest.mark.parametrize("where", ["store", "files"])
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_fields_that_are_left_out_are_written_nowhere(
+def test_excluded_fields_are_written_nowhere(
     land: Any, tmp_path: Path, store_path: Path, *, feed: str, where: str, given: dict[str, Any]
 ) -> None:
     names = re.compile("|".join(map(re.escape, {"Zorblatt", *NAMES, *SURNAMES})))
@@ -113,14 +113,14 @@ def test_fields_that_are_left_out_are_written_nowhere(
 
 
 @pytest.mark.usefixtures("odd_page")
-def test_without_a_selection_they_are_written(land: Any, store_path: Path) -> None:
+def test_without_a_selection_all_fields_are_written(land: Any, store_path: Path) -> None:
     land("turn")
     land("green_api")
     assert written(store_path).count("Zorblatt") >= 6
 
 
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_store_and_files_hold_the_same(land: Any, query: Any, tmp_path: Path, feed: str) -> None:
+def test_store_and_files_have_the_same_contacts(land: Any, query: Any, tmp_path: Path, feed: str) -> None:
     land(feed, exclude_fields=EXCLUDED[feed])
     land(feed, "files", exclude_fields=EXCLUDED[feed])
 
@@ -145,7 +145,7 @@ def test_another_selection_resumes_no_attempt(
     ]
 
 
-def test_a_new_selection_makes_a_new_version_and_the_old_one_keeps_its_fields(land: Any, query: Any) -> None:
+def test_a_new_selection_adds_versions_and_old_ones_keep_their_fields(land: Any, query: Any) -> None:
     land("turn")
     versions = land("turn", exclude_fields=["details.name"])["new_versions"]
 
@@ -154,6 +154,6 @@ def test_a_new_selection_makes_a_new_version_and_the_old_one_keeps_its_fields(la
     assert sum('"name"' in payload for (payload,) in payloads) > 0
 
 
-def test_fields_that_no_contact_has_are_a_warning(land: Any, logged: Callable[[], str]) -> None:
+def test_fields_that_no_contact_has_are_logged_as_a_warning(land: Any, logged: Callable[[], str]) -> None:
     land("turn", exclude_fields=["details.name", "name"])
     assert "No contact has these fields of exclude_fields: name. Check their names" in logged()

@@ -1,4 +1,4 @@
-"""GREEN-API's operators: what an empty answer does, what an error does to the task, and what is left of it."""
+"""GREEN-API's operators: snapshots in the store and in files, and which are accepted as complete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Logged = Callable[[], str]
 # What is landed
 
 
-def test_a_contact_that_is_missing_is_gone_until_it_is_back(green: Sandbox, run: Context, query: Query) -> None:
+def test_a_missing_contact_is_gone_until_it_returns(green: Sandbox, run: Context, query: Query) -> None:
     summaries = []
     for day in range(4):
         green.clock.set(MONDAY + day * DAY)
@@ -60,7 +60,7 @@ def test_a_contact_that_is_missing_is_gone_until_it_is_back(green: Sandbox, run:
     assert [state for state, _ in query(HISTORY.format(ANN))] == ["present"] * 3
 
 
-def test_the_summary_says_what_was_found(green: Sandbox, run: Context) -> None:
+def test_the_fields_of_a_summary(green: Sandbox, run: Context) -> None:
     summary = to_store(account="main").execute(run())
 
     assert len(summary.pop("extraction_id")) == 32
@@ -106,7 +106,7 @@ def test_files_are_laid_out_by_source_account_day_and_extraction(green: Sandbox,
         ({"count": 2}, {"count": "2"}, 2),
     ],
 )
-def test_what_is_wanted_is_asked_for(
+def test_group_and_count_are_sent(
     green: Sandbox, run: Context, *, operator: Any, given: Any, parameters: Any, rows: int
 ) -> None:
     assert operator(**given).execute(run())["rows"] == rows
@@ -123,7 +123,7 @@ def test_what_is_wanted_is_asked_for(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_incomplete_snapshot_marks_no_contacts_as_gone_and_the_log_says_why(
+def test_an_incomplete_snapshot_marks_no_contacts_as_gone_and_logs_the_reason(
     green: Sandbox, run: Context, query: Query, *, logged: Logged, told: Any, given: Any, reason: str, said: str
 ) -> None:
     to_store().execute(run())
@@ -139,7 +139,7 @@ def test_an_incomplete_snapshot_marks_no_contacts_as_gone_and_the_log_says_why(
     assert [line for line in warnings if said not in line] == []
 
 
-def test_a_smaller_list_is_believed_the_third_time(green: Sandbox, run: Context, query: Query) -> None:
+def test_a_smaller_list_is_accepted_the_third_time(green: Sandbox, run: Context, query: Query) -> None:
     for day in range(4):
         green.clock.set(MONDAY + day * DAY)
         if day == 1:
@@ -158,7 +158,7 @@ def test_a_smaller_list_is_believed_the_third_time(green: Sandbox, run: Context,
 @pytest.mark.parametrize(
     "given", [{"accept_shrink": True}, {"shrink_guard": 0.5}, {"shrink_confirmations": 1}], ids=str
 )
-def test_or_at_once_where_that_is_expected(green: Sandbox, run: Context, given: Any) -> None:
+def test_a_smaller_list_is_accepted_immediately_if_configured(green: Sandbox, run: Context, given: Any) -> None:
     to_store().execute(run())
     green.clock.set(MONDAY + DAY)
     green.green_api.remove(ANN)
@@ -167,7 +167,7 @@ def test_or_at_once_where_that_is_expected(green: Sandbox, run: Context, given: 
     assert to_store(**given).execute(run())["gone"] == 2
 
 
-def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
+def test_a_snapshot_older_than_the_loaded_one_is_refused_and_logged(
     green: Sandbox, run: Context, query: Query, logged: Logged
 ) -> None:
     now = datetime.now(UTC)
@@ -184,7 +184,7 @@ def test_a_snapshot_that_is_older_than_what_landed_is_refused_and_said_to_be(
 
 
 @pytest.mark.parametrize("wrong_by", [-DAY, 365 * DAY], ids=["behind", "ahead"])
-def test_a_server_s_wrong_clock_fails_the_task_and_later_snapshots_land(
+def test_a_wrong_server_clock_fails_the_task_and_later_snapshots_are_loaded(
     green: Sandbox, run: Context, query: Query, wrong_by: timedelta
 ) -> None:
     now = datetime.now(UTC)
@@ -201,7 +201,7 @@ def test_a_server_s_wrong_clock_fails_the_task_and_later_snapshots_land(
     assert to_store().execute(run())["new_versions"] == 1
 
 
-def test_a_snapshot_of_the_future_that_is_in_the_store_fails_the_next_one(
+def test_a_stored_snapshot_from_the_future_fails_the_next_one(
     green: Sandbox, run: Context, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -221,7 +221,7 @@ def test_a_snapshot_of_the_future_that_is_in_the_store_fails_the_next_one(
 # Retries, templates, assets
 
 
-def test_a_retry_after_the_store_was_lost_lands_the_list_of_its_own_time(
+def test_a_retry_after_a_store_error_loads_a_new_list(
     green: Sandbox, run: Context, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object) -> None:
@@ -246,7 +246,7 @@ def test_template_fields_are_as_documented(tmp_path: Path) -> None:
     assert set(to_files(tmp_path).template_fields) == {"green_api_conn_id", "account", "path", "erased_conn_id"}
 
 
-def test_an_account_is_the_arguments_else_the_connections_else_its_id(
+def test_the_account_is_the_argument_the_connections_or_its_id(
     green: Sandbox, connect: Connect, run: Context, query: Query
 ) -> None:
     behaviour = green.green_api.behaviour

@@ -1,4 +1,4 @@
-"""Checks of numbers with GREEN-API: the same pipeline, store and budget, another client."""
+"""Checks of numbers with GREEN-API: the same pipeline, store and budget, with another client."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_stale_numbers_are_rechecked_oldest_first(api: Sandbox, query: Query, co
     assert summary.items() >= {"asked": 1, "not_asked": 1, "budget_left": 0}.items()
 
 
-def test_a_dry_run_counts_what_the_check_then_does_and_changes_nothing(
+def test_a_dry_run_counts_the_numbers_of_the_check_and_changes_nothing(
     api: Sandbox, query: Query, store_path: Path
 ) -> None:
     fresh, leased, out, *new = numbers(6)
@@ -205,7 +205,7 @@ def test_a_dry_run_counts_what_the_check_then_does_and_changes_nothing(
 
 
 @pytest.mark.parametrize(("version", "from_store"), [("v2.41.2", 1), ("v2.45.1", 0)])
-def test_reliable_results_of_another_sender_are_reused_where_wanted(
+def test_reliable_results_of_another_sender_are_reused_if_enabled(
     api: Sandbox, query: Query, connect: Callable[..., None], version: str, from_store: int
 ) -> None:
     known, new = numbers(2)
@@ -261,9 +261,7 @@ def test_an_invalid_budget_is_rejected_before_any_request(
     assert api.green_api.calls == []
 
 
-def test_ten_checks_a_second_are_sent_and_ten_thousand_in_a_thousand_seconds(
-    api: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_most_ten_checks_a_second_are_sent(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     interval = timedelta(seconds=1 / green_api_checks.CHECKS_A_SECOND)
     monkeypatch.setattr(green_api, "CHECK_RATE_LIMITERS", RateLimiters(interval))
     now = [0.0]

@@ -1,4 +1,4 @@
-"""GREEN-API's operators: what an empty answer does to a task, and what an error does."""
+"""GREEN-API's operators: empty lists, and errors of the server, the connection or the arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asked(green: Sandbox) -> tuple[int, int]:
 # An empty answer
 
 
-def test_an_empty_answer_is_asked_again_by_a_trigger_that_knows_the_attempt(
+def test_after_an_empty_response_the_task_is_deferred_with_its_attempt(
     green: Sandbox, run: Context, operator: Any
 ) -> None:
     green.green_api.change(empty_answers=2)
@@ -57,9 +57,7 @@ def test_an_empty_answer_is_asked_again_by_a_trigger_that_knows_the_attempt(
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("on", ["wa_settings", "contacts"])
-def test_a_long_retry_after_is_waited_for_in_the_triggerer(
-    green: Sandbox, run: Context, *, operator: Any, on: Any, status: int
-) -> None:
+def test_a_long_retry_after_is_deferred(green: Sandbox, run: Context, *, operator: Any, on: Any, status: int) -> None:
     green.fail(Fault(on=on, kind="status", status=status, headers={"retry-after": "3600"}))
     now = datetime.now(UTC)
 
@@ -70,7 +68,7 @@ def test_a_long_retry_after_is_waited_for_in_the_triggerer(
     assert operator().execute_after_wait(run(), event_of(deferred.value))["rows"] == 4
 
 
-def test_a_token_that_is_replaced_while_the_task_waits_is_the_one_it_goes_on_with(
+def test_a_token_replaced_while_the_task_is_deferred_is_used_afterwards(
     green: Sandbox, run: Context, *, operator: Any, connect: Connect
 ) -> None:
     green.green_api.change(empty_answers=1)
@@ -104,7 +102,7 @@ def wait_for_ever(task: Any, context: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_an_account_that_stays_empty_fails_and_says_to_rescan_the_code(
+def test_an_account_that_stays_empty_fails_with_a_remedy(
     green: Sandbox, run: Context, *, operator: Any, retries: int
 ) -> None:
     green.green_api.change(empty_answers=None)
@@ -115,7 +113,7 @@ def test_an_account_that_stays_empty_fails_and_says_to_rescan_the_code(
     assert asked(green) == (retries + 1, retries + 1)
 
 
-def test_or_is_skipped(green: Sandbox, run: Context, operator: Any) -> None:
+def test_an_account_that_stays_empty_can_be_skipped(green: Sandbox, run: Context, operator: Any) -> None:
     green.green_api.change(empty_answers=None)
 
     with pytest.raises(AirflowSkipException, match="empty contact list"):
@@ -124,7 +122,7 @@ def test_or_is_skipped(green: Sandbox, run: Context, operator: Any) -> None:
     assert asked(green) == (4, 4)
 
 
-def test_or_is_accepted_with_nobody_in_it_and_nobody_gone(green: Sandbox, run: Context, query: Query) -> None:
+def test_an_accepted_empty_snapshot_marks_no_contacts_as_gone(green: Sandbox, run: Context, query: Query) -> None:
     to_store().execute(run())
     green.clock.set(MONDAY + timedelta(days=1))
     green.green_api.change(empty_answers=None)
@@ -137,7 +135,7 @@ def test_or_is_accepted_with_nobody_in_it_and_nobody_gone(green: Sandbox, run: C
     assert query(LEDGER)[-1] == ("incomplete", "empty", 0, 0, 0)
 
 
-def test_an_empty_snapshot_that_is_accepted_is_filed(green: Sandbox, run: Context, tmp_path: Path) -> None:
+def test_an_accepted_empty_snapshot_is_written_to_files(green: Sandbox, run: Context, tmp_path: Path) -> None:
     green.green_api.change(empty_answers=None)
 
     summary, _ = wait_for_ever(to_files(tmp_path, on_empty="accept", empty_retries=0), run())
@@ -146,14 +144,14 @@ def test_an_empty_snapshot_that_is_accepted_is_filed(green: Sandbox, run: Contex
     assert json.loads(next(tmp_path.rglob("_manifest.json")).read_text())["parts"] == []
 
 
-def test_a_list_of_rows_that_are_none_is_no_empty_answer(green: Sandbox, run: Context, operator: Any) -> None:
+def test_a_list_of_only_rejected_rows_does_not_count_as_empty(green: Sandbox, run: Context, operator: Any) -> None:
     green.fail(Fault(on="contacts", kind="body", body='[{"name": "nobody"}]'))
 
     with pytest.raises(LandingError, match="1 of 1 rows were rejected"):
         operator().execute(run())
 
 
-def test_nothing_that_has_failed_becomes_an_empty_answer(green: Sandbox, run: Context, operator: Any) -> None:
+def test_an_invalid_response_does_not_count_as_empty(green: Sandbox, run: Context, operator: Any) -> None:
     green.fail(Fault(on="contacts", kind="body", body='{"contacts": []}'))
 
     with pytest.raises(ContractError):
@@ -180,7 +178,7 @@ def test_an_unknown_event_fails(green: Sandbox, run: Context, event: Any) -> Non
         (None, TransientError, "being created"),
     ],
 )
-def test_a_state_that_passes_is_left_to_retries_and_any_other_fails_at_once(
+def test_a_transient_state_is_retried_and_any_other_fails_without_retries(
     green: Sandbox, run: Context, *, operator: Any, state: str | None, kind: Any, said: str
 ) -> None:
     green.green_api.change(state=state)
@@ -220,7 +218,7 @@ REFUSALS = [
     ],
     ids=lambda value: f"{value.status} {value.message or ''}" if isinstance(value, Fault) else "",
 )
-def test_errors_fail_at_once_where_no_retry_can_mend_them(
+def test_only_transient_errors_are_left_to_retries(
     green: Sandbox, run: Context, *, operator: Any, fault: Fault, kind: Any
 ) -> None:
     green.fail(fault)
@@ -260,7 +258,7 @@ def test_an_invalid_connection_is_rejected_by_field_before_any_request(
         ({"conn_type": "sqlite", "host": "/nowhere/at/all/store.db"}, AirflowFailException),
     ],
 )
-def test_a_store_that_cannot_be_used_is_found_out_before_anything_is_asked(
+def test_an_unusable_store_fails_the_task_before_any_request(
     green: Sandbox, connect: Connect, run: Context, *, fields: Any, kind: Any
 ) -> None:
     connect("wacontacts_store", **fields)
@@ -292,11 +290,11 @@ def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(
 @pytest.mark.parametrize(
     "arguments", [{"shrink_guard": -0.1}, {"shrink_guard": 1.1}, {"shrink_confirmations": 0}], ids=str
 )
-def test_so_is_one_of_the_guard(arguments: dict[str, Any]) -> None:
+def test_an_invalid_argument_of_the_shrink_guard_is_rejected_by_name(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         to_store(**arguments)
 
 
-def test_an_unknown_file_format_is_refused_as_the_dag_is_read(tmp_path: Path) -> None:
+def test_an_unknown_file_format_is_refused_when_the_dag_is_parsed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="file_format"):
         to_files(tmp_path, file_format="csv")

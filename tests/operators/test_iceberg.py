@@ -1,4 +1,4 @@
-"""Files that are appended to an Iceberg table, through Airflow's own hook and a catalog in SQLite: once, and whole."""
+"""Extractions are appended to an Iceberg table exactly once, through Airflow's hook and a catalog in SQLite."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def rows_of(catalog: Any, table: str = TABLE) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["extracted_at"], row["contact_id"]))
 
 
-def test_extractions_of_both_formats_are_appended_with_what_they_are(write: Write, append: Any, catalog: Any) -> None:
+def test_extractions_of_both_formats_are_appended_with_their_metadata(write: Write, append: Any, catalog: Any) -> None:
     manifests = [write(0), write(1, file_format="parquet")]
 
     assert append() == NOTHING | {"prefixes": 2, "appended": 2, "rows": 4}
@@ -125,7 +125,7 @@ def test_extractions_of_both_formats_are_appended_with_what_they_are(write: Writ
     assert [str(field.transform) for field in table.spec().fields] == ["day", "bucket[4]"]
 
 
-def test_a_replay_adds_nothing_and_makes_no_snapshot(write: Write, append: Any, catalog: Any) -> None:
+def test_a_repeated_append_adds_no_rows_and_no_snapshot(write: Write, append: Any, catalog: Any) -> None:
     write(0), write(1)
     append()
     before = catalog.load_table(TABLE).metadata
@@ -134,9 +134,7 @@ def test_a_replay_adds_nothing_and_makes_no_snapshot(write: Write, append: Any, 
     assert catalog.load_table(TABLE).metadata == before
 
 
-def test_extractions_are_known_by_their_rows_once_their_snapshots_have_expired(
-    write: Write, append: Any, catalog: Any
-) -> None:
+def test_extractions_of_expired_snapshots_are_known_by_their_rows(write: Write, append: Any, catalog: Any) -> None:
     write(0), write(1)
     append()
     table = catalog.load_table(TABLE)
@@ -154,7 +152,7 @@ def test_a_late_extraction_is_appended(write: Write, append: Any, catalog: Any) 
     assert append() == NOTHING | {"prefixes": 2, "known": 1, "appended": 1, "rows": 2}
 
 
-def test_tasks_that_append_at_once_append_each_extraction_once(write: Write, append: Any, catalog: Any) -> None:
+def test_concurrent_tasks_append_each_extraction_once(write: Write, append: Any, catalog: Any) -> None:
     write(9)
     append()
     for day in range(4):
@@ -166,7 +164,7 @@ def test_tasks_that_append_at_once_append_each_extraction_once(write: Write, app
     assert len(rows_of(catalog)) == 10
 
 
-def test_a_task_that_meets_another_appends_none_of_the_other_ones_extractions_again(
+def test_a_task_skips_extractions_that_a_concurrent_task_appended(
     write: Write, append: Any, catalog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for day in range(3):
@@ -183,7 +181,7 @@ def test_a_task_that_meets_another_appends_none_of_the_other_ones_extractions_ag
     assert len(rows_of(catalog)) == 6
 
 
-def test_a_part_that_is_corrupt_appends_nothing_of_its_extraction(
+def test_an_extraction_with_a_corrupt_part_is_not_appended(
     write: Write, append: Any, catalog: Any, tmp_path: Path
 ) -> None:
     write(0)
@@ -197,16 +195,14 @@ def test_a_part_that_is_corrupt_appends_nothing_of_its_extraction(
     assert (len(rows_of(catalog)), len(catalog.load_table(TABLE).snapshots())) == (2, 1)
 
 
-def test_a_path_without_complete_extractions_is_said_in_the_summary_and_the_log(
+def test_a_path_without_complete_extractions_is_reported_in_summary_and_log(
     append: Any, catalog: Any, logged: Callable[[], str]
 ) -> None:
     assert append(path="nowhere") == NOTHING
     assert "no complete extraction" in logged()
 
 
-def test_columns_of_a_newer_version_are_added_and_those_of_others_stay_null(
-    write: Write, append: Any, catalog: Any
-) -> None:
+def test_missing_columns_are_added_and_unknown_columns_stay_null(write: Write, append: Any, catalog: Any) -> None:
     from pyiceberg.types import StringType
 
     write(0)
@@ -228,7 +224,7 @@ def test_columns_of_a_newer_version_are_added_and_those_of_others_stay_null(
         ([("payload", "string", False), ("team", "string", True)], "team is unknown and required"),
     ],
 )
-def test_a_table_of_another_layout_fails_the_task_and_stays_as_it_is(
+def test_a_table_with_another_layout_fails_the_task_and_is_unchanged(
     write: Write, append: Any, catalog: Any, columns: Any, problem: str
 ) -> None:
     from pyiceberg.schema import Schema
@@ -255,7 +251,7 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("broken", UNREACHABLE)
-def test_a_catalog_that_cannot_be_reached_fails_the_task(append: Any, connect: Any, broken: dict[str, Any]) -> None:
+def test_an_unreachable_catalog_fails_the_task(append: Any, connect: Any, broken: dict[str, Any]) -> None:
     connect("broken", conn_type="iceberg", **broken)
 
     with pytest.raises(AirflowFailException, match="The catalog of connection 'broken' cannot be opened") as raised:
@@ -263,7 +259,7 @@ def test_a_catalog_that_cannot_be_reached_fails_the_task(append: Any, connect: A
     assert "127.0.0.1" not in str(raised.value)
 
 
-def test_a_connection_or_table_that_is_not_there_fails_the_task(append: Any, erase: Any) -> None:
+def test_a_missing_connection_or_table_fails_the_task(append: Any, erase: Any) -> None:
     with pytest.raises(AirflowFailException, match="Connection 'missing' is not defined"):
         append(iceberg_conn_id="missing")
     with pytest.raises(AirflowFailException, match="with its namespace"):
@@ -293,7 +289,7 @@ def assert_no_file_is_left_over(table: Any, root: Path) -> None:
     assert found == named
 
 
-def test_erased_people_leave_the_rows_the_old_data_files_and_the_manifests(
+def test_an_erasure_removes_people_from_rows_old_data_files_and_manifests(
     write: Write, append: Any, erase: Any, catalog: Any, tmp_path: Path
 ) -> None:
     write(0), write(1), write(2, {"eve": EVE}), write(3, {"bob": None})
@@ -313,9 +309,7 @@ def test_erased_people_leave_the_rows_the_old_data_files_and_the_manifests(
     assert [row["contact_id"] for row in rows_of(catalog)] == ["eve"] * 3
 
 
-def test_an_erasure_of_people_that_the_table_does_not_have_changes_nothing(
-    write: Write, append: Any, erase: Any, catalog: Any
-) -> None:
+def test_an_erasure_of_unknown_people_changes_nothing(write: Write, append: Any, erase: Any, catalog: Any) -> None:
     write(0), write(1)
     append()
     before = catalog.load_table(TABLE).metadata

@@ -1,4 +1,4 @@
-"""Mistakes that people make: each fails at once, and its message names what is wrong and what to do."""
+"""Mistakes of users: each fails without retries, and its message names the mistake and the remedy."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.says[:40])
-def test_a_mistake_is_named_with_its_remedy_and_not_retried_in_vain(
+def test_a_mistake_is_named_with_its_remedy_and_not_retried(
     mistake: Mistake,
     connect: Callable[..., None],
     context: Callable[..., dict[str, Any]],

@@ -1,4 +1,4 @@
-"""A path that no file system reads fails a task at once, whichever operator takes it."""
+"""A path with an unknown scheme fails every operator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARGUMENTS: dict[Any, dict[str, Any]] = {
 @pytest.mark.skipif(airflow.__version__ < "3.2", reason="its paths look for their file system when they are first used")
 @pytest.mark.usefixtures("connections", "green")
 @pytest.mark.parametrize("operator_class", ARGUMENTS)
-def test_a_path_that_no_file_system_reads_fails_the_task_by_the_name_of_the_argument(
+def test_a_path_with_an_unknown_scheme_fails_the_task_and_names_the_argument(
     operator_class: Any, context: Callable[..., Any]
 ) -> None:
     operator = operator_class(task_id="task", **ARGUMENTS[operator_class])

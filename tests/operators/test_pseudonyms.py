@@ -1,4 +1,4 @@
-"""Contacts of both feeds under pseudonyms: nothing of the fields is written anywhere, and the feeds still join."""
+"""Contacts of both feeds with pseudonyms: no original value is stored, and the feeds still join."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def hashed_id(contact_id: str) -> str:
 
 @pytest.mark.parametrize("where", ["store", "files"])
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_nothing_of_the_fields_is_written_anywhere_not_even_in_what_is_rejected(
+def test_original_values_are_written_nowhere_not_even_in_rejects(
     people: Sandbox, land: Any, written: Any, *, feed: str, where: str
 ) -> None:
     people.fail(Fault(on="page", kind="body", body=json.dumps({"data": [*ODD_TURN, *contacts_of(people)]})))
@@ -160,7 +160,7 @@ def contacts_of(people: Sandbox) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("where", ["store", "files"])
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_the_search_finds_what_is_there_without_pseudonyms(
+def test_the_search_finds_original_values_without_pseudonyms(
     people: Sandbox, land: Any, written: Any, *, feed: str, where: str
 ) -> None:
     """Else the test above has shown nothing."""
@@ -170,7 +170,7 @@ def test_the_search_finds_what_is_there_without_pseudonyms(
 
 
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_store_and_files_hold_the_same(land: Any, query: Query, tmp_path: Path, feed: str) -> None:
+def test_store_and_files_have_the_same_contacts(land: Any, query: Query, tmp_path: Path, feed: str) -> None:
     land(feed, "store")
     land(feed, "files")
 
@@ -180,7 +180,7 @@ def test_store_and_files_hold_the_same(land: Any, query: Query, tmp_path: Path, 
     assert set(query("SELECT contact_id, wa_id, row_hash FROM wacontacts_version")) == filed
 
 
-def test_the_feeds_join_by_wa_id_and_so_does_whoever_has_the_secret(people: Sandbox, land: Any, query: Query) -> None:
+def test_the_feeds_join_by_the_pseudonym_of_the_wa_id(people: Sandbox, land: Any, query: Query) -> None:
     land("turn", "store")
     land("green_api", "store")
 
@@ -197,7 +197,7 @@ def test_the_feeds_join_by_wa_id_and_so_does_whoever_has_the_secret(people: Sand
     assert len(both) >= 20
 
 
-def test_groups_and_hidden_ids_are_pseudonyms_too_and_keep_their_kind(people: Sandbox, land: Any, query: Query) -> None:
+def test_ids_of_groups_and_hidden_ids_are_pseudonyms_of_their_kind(people: Sandbox, land: Any, query: Query) -> None:
     land("green_api", "store")
 
     assert sorted(query("SELECT contact_id FROM wacontacts_current")) == sorted(
@@ -208,7 +208,7 @@ def test_groups_and_hidden_ids_are_pseudonyms_too_and_keep_their_kind(people: Sa
     ) == [(0,)]
 
 
-def test_a_second_snapshot_finds_nothing_new_and_the_rejected_are_not_gone(people: Sandbox, land: Any) -> None:
+def test_a_second_snapshot_has_no_new_versions_and_rejects_are_not_gone(people: Sandbox, land: Any) -> None:
     people.green_api.change(odd_rows=())
     people.green_api.put("447700900002@c.us", name="Zorblatt")
     first = land("green_api", "store")
@@ -222,7 +222,7 @@ def test_a_second_snapshot_finds_nothing_new_and_the_rejected_are_not_gone(peopl
 
 
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_files_land_in_a_store_as_they_are(
+def test_files_are_loaded_into_a_store_unchanged(
     land: Any, connect: Connect, context: Context, tmp_path: Path, *, dump_store: Any, store_path: Path, feed: str
 ) -> None:
     connect("anew", conn_type="sqlite", host=str(tmp_path / "anew.db"))
@@ -240,7 +240,7 @@ def test_files_land_in_a_store_as_they_are(
     assert len(direct["current"]) >= 30
 
 
-def test_a_contact_whose_row_cannot_be_read_is_not_gone_when_files_land_either(
+def test_a_contact_whose_row_is_rejected_is_not_gone_when_files_are_loaded(
     people: Sandbox, land: Any, connect: Connect, context: Context, tmp_path: Path
 ) -> None:
     connect("anew", conn_type="sqlite", host=str(tmp_path / "anew.db"))
@@ -257,7 +257,7 @@ def test_a_contact_whose_row_cannot_be_read_is_not_gone_when_files_land_either(
     assert landing.execute(context(None, None))["gone"] == 0
 
 
-def test_a_retry_goes_on_where_the_try_before_it_stopped(
+def test_a_retry_resumes_from_the_last_checkpoint(
     people: Sandbox, land: Any, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
@@ -279,7 +279,7 @@ def test_a_retry_goes_on_where_the_try_before_it_stopped(
 
 
 @pytest.mark.parametrize("feed", ["turn", "green_api"])
-def test_a_retry_that_is_to_replace_other_fields_goes_on_with_nothing(
+def test_a_retry_with_other_pseudonymized_fields_does_not_resume(
     people: Sandbox, land: Any, query: Query, monkeypatch: pytest.MonkeyPatch, *, feed: str
 ) -> None:
     monkeypatch.setattr(turn_load, "BATCH_ROWS", 1)
@@ -301,9 +301,9 @@ def test_a_retry_that_is_to_replace_other_fields_goes_on_with_nothing(
         ({"pseudonym_secret": ""}, {}),
         ({"pseudonym_secret": SECRET}, {"pseudonym_conn_id": "nobody"}),
     ],
-    ids=["no secret", "an empty one", "no connection"],
+    ids=["no secret", "an empty secret", "no connection"],
 )
-def test_without_a_secret_nothing_is_asked_and_nothing_lands(
+def test_without_a_secret_the_task_fails_without_a_request(
     people: Sandbox, connect: Connect, *, land: Any, feed: str, where: str, extra: Any, given: Any, tmp_path: Path
 ) -> None:
     connect("wacontacts_store", conn_type="sqlite", host=str(tmp_path / "untouched.db"), extra=extra)
@@ -315,9 +315,7 @@ def test_without_a_secret_nothing_is_asked_and_nothing_lands(
     assert [path.name for path in tmp_path.iterdir() if path.name in {"untouched.db", "files"}] == []
 
 
-def test_the_secret_of_another_connection_is_taken_where_one_is_named(
-    land: Any, connect: Connect, query: Query
-) -> None:
+def test_pseudonym_conn_id_selects_the_secret(land: Any, connect: Connect, query: Query) -> None:
     connect("keys", conn_type="generic", extra={"pseudonym_secret": "another-example-pseudonym-secret"})
     land("green_api", "store", pseudonym_conn_id="keys", account="keys")
     land("green_api", "store", account="own")

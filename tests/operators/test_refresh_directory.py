@@ -1,4 +1,4 @@
-"""The directory's copy, by a task and by the command."""
+"""Refreshing the directory's copy by a task and by the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every public operator and sensor spells out its arguments: signature, attributes and docstring agree."""
+"""Every public operator and sensor names its arguments: signature, attributes and docstring agree."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ OPERATORS = public_classes()
 CLASSES = [*OPERATORS, WaitUntilTrigger]
 
 
-def test_all_are_found() -> None:
+def test_all_operators_are_found() -> None:
     assert {"TurnContactsToSqlOperator", "EraseContactsOperator", "WhatsAppContactsSensor"} <= {
         cls.__name__ for cls in OPERATORS
     }
@@ -66,7 +66,7 @@ def test_arguments_are_keywords_with_types(cls: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", OPERATORS)
-def test_an_attribute_of_the_same_name_holds_each_argument(cls: Any) -> None:
+def test_each_argument_is_stored_in_an_attribute_of_the_same_name(cls: Any) -> None:
     names = arguments(cls)
     required = {name: REQUIRED[name] for name, parameter in names.items() if parameter.default is parameter.empty}
     if cls in (WhatsAppCheckContactsOperator, GreenApiCheckContactsOperator):
@@ -88,7 +88,7 @@ def test_the_docstring_has_every_argument_in_order(cls: Any) -> None:
 
 @pytest.mark.parametrize("cls", [cls for cls in OPERATORS if "dry_run" in arguments(cls)])
 @pytest.mark.parametrize("flag", [True, False])
-def test_airflow_s_method_dry_run_works_beside_the_argument(
+def test_airflows_dry_run_method_works_with_the_argument(
     cls: Any, flag: bool, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {**REQUIRED, "contacts_conn_id": "crm"}
@@ -101,7 +101,7 @@ def test_airflow_s_method_dry_run_works_beside_the_argument(
 
 
 @pytest.mark.parametrize("cls", OPERATORS)
-def test_a_mapped_task_keeps_airflow_s_defaults(cls: Any) -> None:
+def test_a_mapped_task_keeps_airflows_defaults(cls: Any) -> None:
     name, *_ = arguments(cls)
     required = {key for key, parameter in arguments(cls).items() if parameter.default is parameter.empty}
     constants = {key: REQUIRED[key] for key in required - {name}}

@@ -1,4 +1,4 @@
-"""Erasing people by a task: from everything that all feeds have landed, for good, and without a word about them."""
+"""Erasure of people by a task: from store and files of all feeds, permanently, and without personal data in logs."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def team(connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield own
 
 
-def test_whoever_is_erased_is_nowhere_whatever_is_pulled_and_landed_again(team: Team) -> None:
+def test_erased_people_stay_out_after_new_syncs_and_loads(team: Team) -> None:
     team.pull()
     team.land("anew")
     bob, eve, *_ = team.people
@@ -185,7 +185,7 @@ def test_whoever_is_erased_is_nowhere_whatever_is_pulled_and_landed_again(team: 
     assert len(team.found(eve)) > 12
 
 
-def test_whoever_is_erased_does_not_come_into_files_that_ask_the_store(team: Team) -> None:
+def test_erased_people_are_not_written_to_files_with_erased_conn_id(team: Team) -> None:
     team.pull()
     bob, eve, *_ = team.people
     team.erase(bob)
@@ -197,7 +197,7 @@ def test_whoever_is_erased_does_not_come_into_files_that_ask_the_store(team: Tea
     assert team.erase()["file_rows"] == 0
 
 
-def test_pseudonyms_of_the_erased_do_not_come_into_files_that_ask_the_store(
+def test_pseudonyms_of_erased_people_are_not_written_to_files_with_erased_conn_id(
     team: Team, connect: Connect, tmp_path: Path
 ) -> None:
     connect("wacontacts_store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra={"pseudonym_secret": SECRET})
@@ -209,7 +209,7 @@ def test_pseudonyms_of_the_erased_do_not_come_into_files_that_ask_the_store(
     assert (team.found(bob), team.found(team.people[0]), len(team.found(eve)) > 5) == (set(), set(), True)
 
 
-def test_a_store_made_anew_from_the_files_holds_nobody_who_was_erased(team: Team) -> None:
+def test_a_store_rebuilt_from_files_has_no_erased_people(team: Team) -> None:
     team.pull()
     bob, eve, *_ = team.people
     team.erase(f"+{bob}")
@@ -218,7 +218,7 @@ def test_a_store_made_anew_from_the_files_holds_nobody_who_was_erased(team: Team
     assert "anew wacontacts_current" in team.found(eve)
 
 
-def test_pseudonymised_rows_and_files_are_erased_by_the_number(team: Team, connect: Connect, tmp_path: Path) -> None:
+def test_pseudonymized_rows_and_files_are_erased_by_the_number(team: Team, connect: Connect, tmp_path: Path) -> None:
     connect("wacontacts_store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra={"pseudonym_secret": SECRET})
     team.people = ids_in(team.sandbox)
     fields = {"turn": ["uuid", "details.whatsapp_id"], "green_api": ["id"]}
@@ -234,9 +234,7 @@ def test_pseudonymised_rows_and_files_are_erased_by_the_number(team: Team, conne
     assert (team.found(bob), team.found(team.people[0]), len(team.found(eve)) > 5) == (set(), set(), True)
 
 
-def test_a_callback_about_the_erased_needs_the_secret_and_keeps_nothing(
-    team: Team, connect: Connect, tmp_path: Path
-) -> None:
+def test_a_callback_about_an_erased_person_stores_nothing(team: Team, connect: Connect, tmp_path: Path) -> None:
     connect("wacontacts_store", conn_type="sqlite", host=f"{tmp_path}/store.db", extra={"pseudonym_secret": SECRET})
     team.erase("12015550123")
     body = {"contacts": [{"input": "+12015550123", "status": "valid", "wa_id": "12015550123"}]}
@@ -244,12 +242,12 @@ def test_a_callback_about_the_erased_needs_the_secret_and_keeps_nothing(
     assert team.found("12015550123") == set()
 
 
-def test_both_columns_count_and_what_is_null_does_not(team: Team) -> None:
+def test_both_columns_are_read_and_nulls_are_ignored(team: Team) -> None:
     columns = "SELECT '12015550123' AS wa_id, '+1 201-555-0124' AS number UNION ALL SELECT NULL, '+12015550123'"
     assert team.erase(contacts_sql=columns, paths=())["people"] == 2
 
 
-def test_identifiers_of_each_kind_have_a_column_and_unreadable_ones_are_counted_if_told_to(team: Team) -> None:
+def test_each_kind_of_identifier_has_a_column_and_unreadable_ones_can_be_ignored(team: Team) -> None:
     columns = """
         SELECT '+12015550123' AS number, '1@lid' AS lid, 'US.1' AS user_id, '120363043968294520@g.us' AS group_id,
             'f6c4e666' AS contact_id
@@ -261,7 +259,7 @@ def test_identifiers_of_each_kind_have_a_column_and_unreadable_ones_are_counted_
         assert rows.execute(text("SELECT count(*) FROM wacontacts_erased")).scalar() == 5
 
 
-def test_a_dry_run_counts_what_the_run_erases_and_changes_nothing(team: Team) -> None:
+def test_a_dry_run_has_the_counts_of_the_erasure_and_changes_nothing(team: Team) -> None:
     team.pull()
     bob, eve, *_ = team.people
     before = {person: team.found(person) for person in team.people}
@@ -277,7 +275,7 @@ def test_a_dry_run_counts_what_the_run_erases_and_changes_nothing(team: Team) ->
     assert (team.found(bob), len(team.found(eve)) > 5) == (set(), True)
 
 
-def test_variants_are_offered_and_erased_only_if_told_to(team: Team) -> None:
+def test_variants_are_counted_and_erased_only_with_include_variants(team: Team) -> None:
     team.run(WhatsAppCheckContactsOperator(task_id="check", contacts=["+5511987654321"]))
     for include, numbers in ((False, 0), (True, 1)):
         summary = team.erase("551187654321", paths=(), include_variants=include)
@@ -288,7 +286,7 @@ def test_variants_are_offered_and_erased_only_if_told_to(team: Team) -> None:
 @pytest.mark.parametrize(
     "arguments", [{"max_linked": -1}, {"max_linked": "3"}, {"dry_run": "False"}, {"include_variants": 1}]
 )
-def test_a_wrong_argument_fails_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+def test_an_invalid_argument_fails_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         EraseContactsOperator(task_id="erase", contacts_sql=SELECT, **arguments)
 
@@ -302,13 +300,13 @@ def test_a_wrong_argument_fails_when_the_dag_is_parsed(arguments: dict[str, Any]
         ("SELECT '020 7946 0958' AS number", "Nothing was erased"),
     ],
 )
-def test_what_names_nobody_fails_at_once_before_anything(team: Team, sql: str, said: str) -> None:
+def test_a_query_without_valid_ids_fails_without_retries_and_changes_nothing(team: Team, sql: str, said: str) -> None:
     with pytest.raises(AirflowFailException, match=said) as failed:
         team.erase(contacts_sql=sql)
     assert ("5550123" in str(failed.value), inspect(team.engine).has_table("wacontacts_erased")) == (False, False)
 
 
-def test_nothing_of_anybody_is_logged_returned_or_raised(
+def test_no_identifier_is_logged_returned_or_raised(
     team: Team, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     team.pull()
@@ -323,7 +321,7 @@ def test_nothing_of_anybody_is_logged_returned_or_raised(
     assert "Erased 2 people" in told
 
 
-def test_a_summary_is_put_into_the_event_of_an_asset(team: Team) -> None:
+def test_the_event_of_an_asset_carries_the_summary(team: Team) -> None:
     outlet = store_asset("wacontacts_store")
     events = outlet_events()
     operator = EraseContactsOperator(task_id="erase", contacts_sql="SELECT '12015550123' AS wa_id", outlets=[outlet])
@@ -331,7 +329,7 @@ def test_a_summary_is_put_into_the_event_of_an_asset(team: Team) -> None:
     assert events[outlet].extra == summary
 
 
-def test_templates_are_connections_query_and_paths() -> None:
+def test_template_fields_are_as_documented() -> None:
     assert EraseContactsOperator.template_fields == (
         *("contacts_sql", "contacts_conn_id", "paths", "iceberg_tables", "iceberg_conn_id", "store_conn_id"),
     )

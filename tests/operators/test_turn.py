@@ -1,4 +1,4 @@
-"""Turn.io operators: which window, when, where to, and what an error does to the task."""
+"""Turn.io operators: windows, targets, deferrals and errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def to_files(path: Path, **arguments: Any) -> TurnContactsToObjectStorageOperato
 
 
 @pytest.mark.usefixtures("connections")
-def test_bob_s_two_states_are_kept_and_the_newer_is_current(turn: Sandbox, context: Context, query: Query) -> None:
+def test_both_of_bobs_versions_are_kept_and_the_newer_is_current(turn: Sandbox, context: Context, query: Query) -> None:
     for now, window in [
         ("2022-09-13T00:10:00Z", (MONDAY, TUESDAY)),
         ("2022-09-14T00:10:00Z", (TUESDAY, WEDNESDAY)),
@@ -54,7 +54,7 @@ def test_bob_s_two_states_are_kept_and_the_newer_is_current(turn: Sandbox, conte
 
 
 @pytest.mark.usefixtures("connections")
-def test_the_summary_says_what_was_pulled(context: Context) -> None:
+def test_the_fields_of_a_summary(context: Context) -> None:
     summary = to_store().execute(context(MONDAY, TUESDAY))
 
     assert len(summary.pop("extraction_id")) == 32
@@ -92,9 +92,7 @@ def test_files_are_laid_out_by_source_account_day_and_extraction(tmp_path: Path,
 
 @pytest.mark.usefixtures("connections")
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_late_pull_into_files_is_lossy_and_says_so(
-    tmp_path: Path, context: Context, turn: Sandbox, file_format: str
-) -> None:
+def test_a_late_sync_to_files_is_lossy(tmp_path: Path, context: Context, turn: Sandbox, file_format: str) -> None:
     turn.clock.set("2022-09-13T01:00:01Z")
 
     summary = to_files(tmp_path, file_format=file_format).execute(context(MONDAY, TUESDAY))
@@ -103,7 +101,7 @@ def test_a_late_pull_into_files_is_lossy_and_says_so(
 
 
 @pytest.mark.usefixtures("connections")
-def test_loss_fails_a_sync_that_is_told_to_and_its_contacts_are_kept(
+def test_fail_on_lossy_and_fail_on_gap_fail_the_task_after_loading(
     tmp_path: Path, context: Context, turn: Sandbox, query: Query
 ) -> None:
     turn.clock.set("2022-09-13T01:00:01Z")
@@ -120,7 +118,7 @@ def test_loss_fails_a_sync_that_is_told_to_and_its_contacts_are_kept(
 
 
 @pytest.mark.usefixtures("connections")
-def test_the_lookback_is_asked_for_but_not_filed(turn: Sandbox, context: Context, query: Query) -> None:
+def test_the_lookback_is_requested_but_is_not_part_of_the_window(turn: Sandbox, context: Context, query: Query) -> None:
     turn.clock.set("2022-09-14T00:10:00Z")
     start = datetime(2022, 9, 13, 10, 5, tzinfo=UTC)
 
@@ -131,14 +129,14 @@ def test_the_lookback_is_asked_for_but_not_filed(turn: Sandbox, context: Context
 
 
 @pytest.mark.usefixtures("connections")
-def test_explicit_times_come_before_the_interval(context: Context) -> None:
+def test_explicit_times_take_precedence_over_the_interval(context: Context) -> None:
     pull = to_store(start="2022-09-12T00:00:00Z", end="2022-09-13T00:00:00+00:00")
 
     assert pull.execute(context(TUESDAY, WEDNESDAY))["window_start"] == "2022-09-12T00:00:00.000000Z"
 
 
 @pytest.mark.usefixtures("connections")
-def test_an_interval_of_pendulum_s_times_as_airflow_hands_it_over_is_pulled(context: Context) -> None:
+def test_an_interval_of_pendulum_datetimes_is_synced(context: Context) -> None:
     interval = (pendulum.datetime(2022, 9, 12), pendulum.datetime(2022, 9, 13))
 
     assert to_store().execute(context(*interval))["rows"] == 1
@@ -146,7 +144,7 @@ def test_an_interval_of_pendulum_s_times_as_airflow_hands_it_over_is_pulled(cont
 
 
 @pytest.mark.usefixtures("connections")
-def test_a_manual_run_takes_window_length(context: Context) -> None:
+def test_a_manual_run_uses_window_length(context: Context) -> None:
     summary = to_store(window_length=timedelta(days=1)).execute(context(None, TUESDAY))
 
     assert (summary["window_start"], summary["rows"]) == ("2022-09-12T00:00:00.000000Z", 1)
@@ -154,7 +152,7 @@ def test_a_manual_run_takes_window_length(context: Context) -> None:
 
 @pytest.mark.parametrize("interval", [(TUESDAY, TUESDAY), (None, TUESDAY)])
 @pytest.mark.usefixtures("connections")
-def test_a_run_without_a_span_fails_at_once_and_asks_nothing(turn: Sandbox, context: Context, interval: Any) -> None:
+def test_a_run_without_a_window_fails_without_a_request(turn: Sandbox, context: Context, interval: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"window_length, .*CronDataIntervalTimetable"):
         to_store().execute(context(*interval))
 
@@ -162,7 +160,7 @@ def test_a_run_without_a_span_fails_at_once_and_asks_nothing(turn: Sandbox, cont
 
 
 @pytest.mark.usefixtures("connections")
-def test_an_unsettled_window_is_deferred_and_nothing_asked(turn: Sandbox, context: Context) -> None:
+def test_an_unsettled_window_is_deferred_without_a_request(turn: Sandbox, context: Context) -> None:
     end = datetime.now(UTC) + timedelta(hours=1)
 
     with pytest.raises(TaskDeferred) as deferred:
@@ -177,7 +175,7 @@ def test_an_unsettled_window_is_deferred_and_nothing_asked(turn: Sandbox, contex
 
 
 @pytest.mark.usefixtures("connections")
-def test_an_end_still_in_the_future_after_the_wait_fails_at_once(turn: Sandbox, context: Context) -> None:
+def test_a_window_that_ends_in_the_future_after_the_wait_fails_the_task(turn: Sandbox, context: Context) -> None:
     end = datetime.now(UTC) + timedelta(hours=1)
 
     with pytest.raises(AirflowFailException, match="in the future"):
@@ -187,7 +185,7 @@ def test_an_end_still_in_the_future_after_the_wait_fails_at_once(turn: Sandbox, 
 
 
 @pytest.mark.usefixtures("connections")
-def test_a_settled_window_is_pulled_after_the_wait(context: Context) -> None:
+def test_a_settled_window_is_synced_after_the_wait(context: Context) -> None:
     assert to_store().execute_after_wait(context(MONDAY, TUESDAY), {"until": "…", "attempt": 1})["rows"] == 1
 
 
@@ -199,7 +197,7 @@ def test_an_unknown_event_fails(context: Context, event: Any) -> None:
 
 
 @pytest.mark.usefixtures("connections")
-def test_a_wait_too_long_for_a_worker_is_deferred_with_its_attempt(turn: Sandbox, context: Context) -> None:
+def test_a_long_retry_after_is_deferred_with_its_attempt(turn: Sandbox, context: Context) -> None:
     turn.fail(Fault(on="create", kind="rate_limited", headers={"retry-after": "3600"}))
     before = datetime.now(UTC)
 
@@ -212,7 +210,7 @@ def test_a_wait_too_long_for_a_worker_is_deferred_with_its_attempt(turn: Sandbox
 
 
 @pytest.mark.usefixtures("connections")
-def test_waiting_for_the_rate_limit_ends_at_last(turn: Sandbox, context: Context) -> None:
+def test_the_task_fails_after_too_many_rate_limited_attempts(turn: Sandbox, context: Context) -> None:
     turn.fail(Fault(on="create", kind="rate_limited", headers={"retry-after": "3600"}))
 
     with pytest.raises(RateLimitedError):
@@ -221,7 +219,7 @@ def test_waiting_for_the_rate_limit_ends_at_last(turn: Sandbox, context: Context
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 @pytest.mark.usefixtures("connections")
-def test_what_no_retry_can_mend_fails_at_once(turn: Sandbox, context: Context, status: int) -> None:
+def test_permanent_errors_fail_without_retries(turn: Sandbox, context: Context, status: int) -> None:
     turn.fail(*[Fault(on="create", kind="status", status=status)] * 2)
 
     with pytest.raises(AirflowFailException, match=f"HTTP {status}"):
@@ -273,7 +271,7 @@ def test_an_invalid_argument_is_rejected_by_name_when_the_dag_is_parsed(argument
         to_store(**arguments)
 
 
-def test_an_unknown_file_format_is_refused_as_the_dag_is_read(tmp_path: Path) -> None:
+def test_an_unknown_file_format_is_refused_when_the_dag_is_parsed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="file_format"):
         to_files(tmp_path, file_format="csv")
 
@@ -296,7 +294,9 @@ def test_every_outlet_s_event_carries_the_summary(tmp_path: Path, context: Conte
 
 
 @pytest.mark.usefixtures("connections")
-def test_rejected_rows_fail_the_task_after_the_rest_has_landed(turn: Sandbox, context: Context, query: Query) -> None:
+def test_too_many_rejected_rows_fail_the_task_after_the_rest_is_loaded(
+    turn: Sandbox, context: Context, query: Query
+) -> None:
     turn.fail(reject_page())
 
     with pytest.raises(LandingError, match=r"max_rejected \(1\.00%\) allows: 1 neither uuid nor id\. The other"):
@@ -308,7 +308,7 @@ def test_rejected_rows_fail_the_task_after_the_rest_has_landed(turn: Sandbox, co
 
 
 @pytest.mark.usefixtures("connections")
-def test_rejected_rows_within_the_share_are_kept_aside(
+def test_rejected_rows_within_max_rejected_are_stored_as_rejects(
     turn: Sandbox, context: Context, query: Query, logged: Callable[[], str]
 ) -> None:
     turn.fail(reject_page())
@@ -322,7 +322,7 @@ def test_rejected_rows_within_the_share_are_kept_aside(
 
 
 @pytest.mark.usefixtures("connections")
-def test_the_documented_contact_of_the_year_20222_is_rejected_with_the_reason(turn: Sandbox, context: Context) -> None:
+def test_the_documented_contact_with_the_year_20222_is_rejected(turn: Sandbox, context: Context) -> None:
     details = {"name": "bob", "whatsapp_id": "44623456700", "current_savings": 100}
     misprinted = {"id": 1, "updated_at": "20222-09-12T08:30:00.000Z", "details": details}
     turn.fail(Fault(on="page", kind="body", body=json.dumps({"data": [misprinted]})))
@@ -334,7 +334,7 @@ def test_the_documented_contact_of_the_year_20222_is_rejected_with_the_reason(tu
 
 
 @pytest.mark.usefixtures("connections")
-def test_rejected_rows_of_files_are_counted_and_complained_of(turn: Sandbox, tmp_path: Path, context: Context) -> None:
+def test_too_many_rejected_rows_of_files_fail_the_task(turn: Sandbox, tmp_path: Path, context: Context) -> None:
     turn.fail(reject_page())
 
     with pytest.raises(LandingError, match=r"max_rejected \(1\.00%\) allows: 1 neither uuid nor id\. The other"):
@@ -345,7 +345,9 @@ def test_rejected_rows_of_files_are_counted_and_complained_of(turn: Sandbox, tmp
 
 
 @pytest.mark.usefixtures("connections")
-def test_a_swapped_token_stops_before_a_foreign_row_lands(turn: Sandbox, context: Context, query: Query) -> None:
+def test_a_token_of_another_number_fails_before_its_rows_are_loaded(
+    turn: Sandbox, context: Context, query: Query
+) -> None:
     to_store().execute(context(MONDAY, TUESDAY))
     turn.clock.set("2022-09-14T00:10:00Z")
     turn.change(number_id=2)
@@ -365,7 +367,7 @@ def test_an_empty_window_is_a_complete_extraction(context: Context, query: Query
 
 
 @pytest.mark.usefixtures("connections")
-def test_a_hole_between_windows_is_named(turn: Sandbox, context: Context) -> None:
+def test_gap_before_is_the_gap_between_windows(turn: Sandbox, context: Context) -> None:
     to_store().execute(context(MONDAY, TUESDAY))
     turn.clock.set("2022-09-15T00:10:00Z")
 

@@ -1,4 +1,4 @@
-"""Tasks that look after a store: what they return, refuse and leave alone."""
+"""Tasks that maintain a store: their results, and refused arguments."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_task_purges_and_a_dry_run_only_counts(store: Any) -> None:
         ({"max_age": DAY, "dry_run": "False"}, "dry_run"),
     ],
 )
-def test_a_purge_without_a_safe_age_or_with_unknown_kinds_fails_as_the_dag_is_parsed(given: Any, message: str) -> None:
+def test_an_unsafe_age_or_unknown_kind_of_a_purge_fails_when_the_dag_is_parsed(given: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PurgeStoreOperator(task_id="purge", **given)
 
@@ -85,7 +85,7 @@ def check(**given: Any) -> Any:
     return run(CheckFreshnessOperator(task_id="check", **{"max_age": timedelta(days=365_000)} | given))
 
 
-def test_fresh_contacts_pass_and_stale_ones_fail_at_once(store: Any) -> None:
+def test_fresh_contacts_pass_and_stale_ones_fail_without_retries(store: Any) -> None:
     store(MONDAY).prepare()
     with pytest.raises(AirflowFailException, match="no account was ever synced"):
         check()
@@ -116,12 +116,12 @@ def test_gaps_and_lossy_intervals_fail_while_they_are_recent(store: Any) -> None
 
 
 @pytest.mark.parametrize("given", [{"max_age": timedelta(0)}, {"fail_on": "stale"}, {"fail_on": ["late"]}])
-def test_wrong_limits_fail_as_the_dag_is_parsed(given: Any) -> None:
+def test_invalid_limits_fail_when_the_dag_is_parsed(given: Any) -> None:
     with pytest.raises(ConfigError, match=next(iter(given))):
         check(**given)
 
 
-def test_a_view_has_the_fields_of_the_schema_and_of_the_contacts(
+def test_a_view_has_the_fields_of_schema_and_contacts(
     store: Any, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync(store(MONDAY + DAY), 0)

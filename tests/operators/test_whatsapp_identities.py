@@ -1,4 +1,4 @@
-"""Identity operators: which identities they work on, and what an error does to the task."""
+"""Identity operators: which identities they process, and errors."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_pending_identities_are_fetched_and_then_acknowledged_by_id(business: Bu
     assert json.loads(json.dumps([looked, done])) == [looked, done]
 
 
-def test_an_unfilled_store_is_made_and_has_nothing_pending(business: Business, run: Any) -> None:
+def test_a_new_store_is_created_and_has_nothing_pending(business: Business, run: Any) -> None:
     assert (run(get())["given"], run(acknowledge())["given"], business.asked()) == (0, 0, (0, 0))
 
 
-def test_at_most_limit_are_taken_the_oldest_first(business: Business, run: Any) -> None:
+def test_limit_selects_the_oldest_pending_identities(business: Business, run: Any) -> None:
     business.change(CLEO, BERT, ANNA)
 
     assert run(get(limit=2))["identity_ids"] == [1, 2]
@@ -73,7 +73,7 @@ def test_at_most_limit_are_taken_the_oldest_first(business: Business, run: Any) 
     assert run(get())["identity_ids"] == [2, 3]
 
 
-def test_limit_is_not_for_ids_that_are_named(business: Business, run: Any) -> None:
+def test_limit_does_not_apply_to_given_ids(business: Business, run: Any) -> None:
     business.change(ANNA, BERT)
 
     assert run(get(identity_ids=[1, 2], limit=1))["given"] == 2
@@ -135,9 +135,7 @@ def test_invalid_ids_fail_unquoted_without_a_request(business: Business, run: An
 
 
 @pytest.mark.parametrize("unknown", [7, 16315551000, 10**18])
-def test_ids_that_the_store_does_not_know_are_refused_unquoted_before_anything(
-    business: Business, run: Any, unknown: int
-) -> None:
+def test_unknown_ids_are_refused_unquoted_before_any_request(business: Business, run: Any, unknown: int) -> None:
     business.change(ANNA)
 
     with pytest.raises(AirflowFailException, match=r"identity_ids: 1 of 2 are not identities") as refused:
@@ -166,7 +164,7 @@ def test_an_upstream_output_of_none_does_not_select_pending_identities(business:
     assert business.asked() == (0, 0)
 
 
-def test_the_members_of_a_summary_are_outputs_of_their_own() -> None:
+def test_each_field_of_a_summary_is_an_xcom() -> None:
     assert get().multiple_outputs
     assert acknowledge().multiple_outputs
 
@@ -178,7 +176,7 @@ def test_template_fields_are_as_documented() -> None:
         }
 
 
-def test_a_rendered_list_is_understood(business: Business, run: Any) -> None:
+def test_a_rendered_list_is_read(business: Business, run: Any) -> None:
     business.change(ANNA, BERT)
     operator = get(identity_ids="{{ ids }}")
 
@@ -195,7 +193,7 @@ def test_ids_can_be_mapped() -> None:
 
 
 @pytest.mark.parametrize("kind", [get, acknowledge])
-def test_a_limit_below_one_is_refused_as_the_dag_is_read(kind: Any) -> None:
+def test_a_limit_below_one_is_refused_when_the_dag_is_parsed(kind: Any) -> None:
     with pytest.raises(ConfigError, match="limit"):
         kind(limit=0)
 
@@ -213,7 +211,7 @@ def test_a_newer_identity_is_a_warning_and_the_task_succeeds(
     assert run(get())["identity_ids"] == [3]
 
 
-def test_acknowledge_latest_is_a_choice_of_its_own(business: Business, run: Any) -> None:
+def test_acknowledge_latest_acknowledges_a_newer_identity(business: Business, run: Any) -> None:
     business.change(ANNA)
     business.change(ANNA, told=False)
 
@@ -252,7 +250,7 @@ def test_every_outlet_s_event_carries_the_summary(business: Business, context: C
         (Fault(on="identity", kind="html", every=1), ContractError),
     ],
 )
-def test_an_error_fails_at_once_where_no_retry_can_mend_it(
+def test_only_transient_errors_are_left_to_retries(
     business: Business, run: Any, fault: Fault, error: type[Exception]
 ) -> None:
     business.change(ANNA)
@@ -308,7 +306,7 @@ def team(connect: Callable[..., None], tmp_path: Any) -> Callable[..., dict[str,
     return fill
 
 
-def test_users_of_a_query_are_looked_at_whether_or_not_a_callback_has_told_of_them(
+def test_users_of_a_query_are_requested_even_without_a_callback(
     business: Business, run: Any, team: Any, logged: Callable[[], str]
 ) -> None:
     business.change(ANNA)
@@ -324,7 +322,9 @@ def test_users_of_a_query_are_looked_at_whether_or_not_a_callback_has_told_of_th
     assert [one for one in (ANNA, BERT, *business.hashes) if one in text + json.dumps(looked)] == []
 
 
-def test_an_identity_that_nobody_has_reviewed_is_not_acknowledged(business: Business, run: Any, team: Any) -> None:
+def test_an_unrecorded_identity_is_only_recorded_and_acknowledged_by_the_next_run(
+    business: Business, run: Any, team: Any
+) -> None:
     business.change(ANNA)
     business.change(BERT, told=False)
     query = team("wa_id", ANNA, BERT)
@@ -335,7 +335,7 @@ def test_an_identity_that_nobody_has_reviewed_is_not_acknowledged(business: Busi
     assert second.items() >= {"acknowledged": 1, "already_acknowledged": 1, "changed": 0}.items()
 
 
-def test_a_number_stands_for_the_id_that_a_check_has_found(business: Business, run: Any, team: Any) -> None:
+def test_a_number_is_replaced_by_the_id_that_its_check_returned(business: Business, run: Any, team: Any) -> None:
     business.whatsapp.put(f"+{ANNA}", "valid")
     business.change(ANNA, told=False)
     run(WhatsAppCheckContactsOperator(task_id="check", contacts=[f"+{ANNA}"]))

@@ -1,4 +1,4 @@
-"""What GREEN-API says in these tests, in the forms that were seen of it, and how it is asked."""
+"""GREEN-API's responses in these tests, in observed forms, and the hook that requests them."""
 
 import json
 from datetime import UTC, datetime

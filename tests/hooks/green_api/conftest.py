@@ -1,4 +1,4 @@
-"""A connection to an instance of GREEN-API, and rate limiters without a past."""
+"""A connection to an instance of GREEN-API, and new rate limiters."""
 
 import pytest
 

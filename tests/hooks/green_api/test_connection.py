@@ -1,4 +1,4 @@
-"""What a connection to GREEN-API means, what is said of one that cannot be used, and how one is tested."""
+"""Connections to GREEN-API: their fields, errors of invalid ones, and the connection test."""
 
 import re
 
@@ -38,7 +38,7 @@ from tests.hooks.green_api.api import (
         ("/behind/a/gateway", f"/behind/a/gateway{path()}"),
     ],
 )
-def test_a_host_may_carry_a_path(connect, wire, clock, given, asked):
+def test_a_host_may_have_a_path(connect, wire, clock, given, asked):
     define(connect, wire, host=wire.url + given)
     wire.will(CONTACTS)
 
@@ -47,7 +47,7 @@ def test_a_host_may_carry_a_path(connect, wire, clock, given, asked):
 
 
 @pytest.mark.parametrize("login", ["1", "7103000000", "110100000012", " 110100000012 "])
-def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
+def test_an_instances_id_may_have_any_length(connect, wire, clock, login):
     define(connect, wire, login=login)
     wire.will(CONTACTS)
 
@@ -72,7 +72,7 @@ def test_an_instances_id_is_a_text_of_any_length(connect, wire, clock, login):
         ({"extra": {"timeout": 0}}, "extra 'timeout' is not a number of seconds above 0"),
     ],
 )
-def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(connect, wire, clock, fields, told):
+def test_an_invalid_connection_is_refused_before_any_request(connect, wire, clock, fields, told):
     define(connect, wire, **fields)
     hook = hook_of(clock)
 
@@ -83,13 +83,13 @@ def test_a_connection_that_cannot_be_used_is_refused_before_anything_is_sent(con
     assert wire.asked == []
 
 
-def test_a_connection_that_can_be_used_is_not_asked_about(hook, wire):
+def test_check_sends_nothing(hook, wire):
     hook.validate_connection()
 
     assert wire.asked == []
 
 
-def test_the_account_is_the_connections_own(connect, wire):
+def test_the_account_is_an_extra_or_the_connections_id(connect, wire):
     define(connect, wire, "green_api_1")
     assert GreenApiHook("green_api_1").account == "green_api_1"
 
@@ -97,14 +97,14 @@ def test_the_account_is_the_connections_own(connect, wire):
     assert GreenApiHook("green_api_1").account == "Line One"
 
 
-def test_airflow_masks_the_token_as_it_is_and_as_a_path_has_it(hook):
+def test_airflow_masks_the_token_raw_and_quoted(hook):
     hook.validate_connection()
 
     assert redact(f"GET {path()} with {TOKEN}") == f"GET {path().replace(QUOTED, '***')} with ***"
 
 
 @pytest.mark.parametrize("name", ["authorized", "yellowCard", "suspended", "brandNew"])
-def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook, wire, name):
+def test_an_instance_in_any_other_state_passes_the_connection_test(hook, wire, name):
     wire.will(state(name))
 
     assert hook.test_connection() == (True, f"Connected to GREEN-API. The instance's state is {name}.")
@@ -131,7 +131,7 @@ def test_an_instance_in_a_state_that_is_not_known_to_stand_in_the_way_works(hook
         (DROP, r"\d attempts: The connection was dropped"),
     ],
 )
-def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, said, told):
+def test_the_test_of_a_failing_connection_has_the_reason_within_ten_seconds(hook, wire, clock, said, told):
     wire.will(ever_after=said)
 
     works, message = hook.test_connection()
@@ -141,7 +141,7 @@ def test_a_connection_that_does_not_work_says_why_and_soon(hook, wire, clock, sa
     assert [secret for secret in (TOKEN, QUOTED, ID_INSTANCE, wire.url) if secret in message] == []
 
 
-def test_a_connection_that_is_not_there_says_so():
+def test_the_test_of_an_undefined_connection_has_the_reason():
     works, message = GreenApiHook("nowhere").test_connection()
 
     assert (works, message.startswith("Connection 'nowhere' is not defined. Create it")) == (False, True)
@@ -150,7 +150,7 @@ def test_a_connection_that_is_not_there_says_so():
 @pytest.mark.skipif(
     airflow.__version__ < "3.3", reason="earlier ones test it in their server, by an environment variable"
 )
-def test_airflow_tests_a_connection_that_nobody_has_saved_yet(wire):
+def test_airflow_can_test_an_unsaved_connection(wire):
     wire.will(state("authorized"))
     fields = {"host": wire.url, "login": ID_INSTANCE, "password": TOKEN}
 

@@ -1,7 +1,7 @@
 """
-Nothing personal and nothing secret shows, with everything at DEBUG.
+No personal data and no secrets are logged or raised, with all loggers at DEBUG.
 
-The server echoes the token, as it is and as the path has it, wherever one was seen to.
+The server echoes the token, raw and quoted, in every place where real servers were observed to do so.
 """
 
 import logging
@@ -132,7 +132,7 @@ def shown_by(call, hook):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 @pytest.mark.parametrize("answers", BODIES.values(), ids=BODIES.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_nothing_tells_a_secret_whatever_the_server_says(hook_to, wire, everything, call, answers):
+def test_no_response_reveals_a_secret(hook_to, wire, everything, call, answers):
     wire.will(*answers)
 
     shown, error = shown_by(call, hook_to(extra={"timeout": [5, 0.2]}))
@@ -143,13 +143,13 @@ def test_nothing_tells_a_secret_whatever_the_server_says(hook_to, wire, everythi
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://7103.invalid"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_a_host_that_is_not_there_tells_none_either(hook_to, everything, call, host):
+def test_an_unreachable_host_reveals_no_secret(hook_to, everything, call, host):
     shown, _ = shown_by(call, hook_to(host=host, extra={"trust_env": False, "timeout": 0.5}))
 
     assert [secret for secret in SECRETS if secret in shown + told(everything.records)] == []
 
 
-def test_nothing_of_a_hook_that_can_be_looked_at_holds_the_token(hook, wire):
+def test_no_attribute_of_a_hook_shows_the_token(hook, wire):
     wire.will(CONTACTS)
     hook.get_contacts()
     session = hook.get_conn()

@@ -1,4 +1,4 @@
-"""What is sent to GREEN-API, and what comes of each way in which it answers."""
+"""Requests to GREEN-API, and retries."""
 
 import pytest
 
@@ -26,7 +26,7 @@ from tests.hooks.green_api.api import (
 )
 
 
-def test_each_method_is_asked_for_by_its_path(hook, wire):
+def test_each_method_has_its_path(hook, wire):
     wire.will(CONTACTS, state("authorized"), answer({"stateInstance": "authorized", "historySyncProgress": 90}))
 
     assert ids(hook.get_contacts()) == [IVAN["id"]]
@@ -36,7 +36,7 @@ def test_each_method_is_asked_for_by_its_path(hook, wire):
     assert (wire.lines, {asked.body for asked in wire.asked}) == (1, {b""})
 
 
-def test_neither_login_nor_extras_nor_a_netrc_become_headers(connect, wire, clock, tmp_path, monkeypatch):
+def test_login_extras_and_netrc_add_no_headers(connect, wire, clock, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
@@ -91,7 +91,7 @@ def test_run_calls_any_method_of_the_instance(hook, wire, given, sent):
     assert paths(wire) == [("GET", sent)]
 
 
-def test_run_sends_a_body_where_it_is_given_one(connect, wire, clock):
+def test_run_sends_a_given_body(connect, wire, clock):
     define(connect, wire)
     hook_of(clock, method="POST").run("checkWhatsapp", json={"chatId": "11001234567@c.us"})
 

@@ -1,4 +1,4 @@
-"""One request a second to an instance, from all hooks and threads of a process together."""
+"""All hooks and threads of a process send at most one request a second to an instance."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ def test_the_interval_is_at_least_a_second():
     assert timedelta(seconds=1) <= REQUEST_INTERVAL < timedelta(seconds=1.5)
 
 
-def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
+def test_requests_of_one_hook_keep_the_interval(hook, wire, clock):
     wire.will(CONTACTS, state("authorized"), NO_CONTACTS)
     hook.get_contacts()
     hook.get_state()
@@ -28,7 +28,7 @@ def test_requests_of_one_hook_keep_a_distance(hook, wire, clock):
     assert clock.sleeps == [pytest.approx(SECOND)] * 2
 
 
-def test_hooks_of_one_instance_keep_it_together_whichever_connection_they_have(connect, wire, clock):
+def test_connections_to_one_instance_share_a_rate_limiter(connect, wire, clock):
     wire.will(ever_after=NO_CONTACTS)
     for conn_id in ("green_api_1", "green_api_2"):
         define(connect, wire, conn_id)
@@ -47,7 +47,7 @@ def test_other_instances_and_hosts_have_their_own_rate_limiter(connect, wire, cl
     assert clock.sleeps == []
 
 
-@pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "hooks of their own"])
+@pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "separate hooks"])
 def test_threads_wait_for_each_other(connect, wire, is_shared):
     wire.will(ever_after=NO_CONTACTS)
     define(connect, wire)

@@ -1,4 +1,4 @@
-"""What the WhatsApp Business API says in these tests, and who asks it: a worker, or a triggerer."""
+"""The WhatsApp Business API's responses in these tests, and the processes that request them."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a connection may hold, what is refused, and what its form and its test say."""
+"""Connections to the WhatsApp Business API: fields, errors, form and connection test."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("fields", "told"), WRONG.values(), ids=WRONG.keys())
-def test_a_connection_that_cannot_be_is_refused_before_anything_is_sent(connect, process, fields, told):
+def test_an_invalid_connection_is_refused_before_any_request(connect, process, fields, told):
     fields = {"host": "waba.example.org"} | fields
     connect("whatsapp_business_default", conn_type="whatsapp_business", **fields)
 
@@ -83,7 +83,7 @@ def test_check_sends_nothing(by_login, wire):
         ({"sender": "+12015550100", "daily_checks": 1}, ("+12015550100", 1, "US")),
     ],
 )
-def test_the_sender_its_budget_and_its_region_are_the_connections(connect, extra, expected):
+def test_the_connection_sets_the_sender_its_budget_and_its_region(connect, extra, expected):
     connect("whatsapp_business_default", conn_type="whatsapp_business", host="h", login="u", password="p", extra=extra)
     hook = WhatsAppBusinessHook()
 
@@ -97,7 +97,7 @@ def test_the_sender_its_budget_and_its_region_are_the_connections(connect, extra
 
 
 @pytest.mark.parametrize(("verify", "warned"), [(False, True), ("false", True), (True, False), (None, False)])
-def test_certificates_that_are_not_verified_are_warned_of_once(connect, process, caplog, verify, warned):
+def test_disabled_verification_of_certificates_is_logged_once(connect, process, caplog, verify, warned):
     extra = {"auth": "bearer", "verify": verify}
     connect("whatsapp_business_default", conn_type="whatsapp_business", host="127.0.0.1:9", password="t", extra=extra)
 
@@ -131,7 +131,7 @@ def test_the_connection_test_checks_no_numbers(by_login, wire, answer):
         ([], r"whatsapp_business\.login, .*, HTTP 503, "),
     ],
 )
-def test_a_connection_that_does_not_work_says_why_and_soon(by_login, wire, clock, answers, told):
+def test_the_test_of_a_failing_connection_has_the_reason_within_ten_seconds(by_login, wire, clock, answers, told):
     wire.will(*answers, ever_after=Answer(503))
 
     works, message = WhatsAppBusinessHook(clock=clock).test_connection()
@@ -140,7 +140,7 @@ def test_a_connection_that_does_not_work_says_why_and_soon(by_login, wire, clock
     assert wire.url not in message
 
 
-def test_run_goes_through_the_same_credentials(by_login, wire):
+def test_run_sends_the_same_credentials(by_login, wire):
     wire.will(granted(), Answer(200, b"whole"))
 
     assert WhatsAppBusinessHook().run("v1/health") == Response(200, {"content-length": "5"}, b"whole")

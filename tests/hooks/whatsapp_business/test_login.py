@@ -1,4 +1,4 @@
-"""Tokens: by a login, shared and renewed; or fixed, and read anew."""
+"""Tokens: by a shared and renewed login, or fixed and reread from the connection."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ from tests.hooks.whatsapp_business.api import (
 )
 
 
-def test_a_login_is_exchanged_for_a_token_that_the_checks_carry(by_login, process, wire):
+def test_a_login_returns_a_token_that_checks_send(by_login, process, wire):
     wire.will(granted(), checked(), checked(NUMBER, "+1 631 555 1001"))
 
     first, second = process.do(
@@ -67,7 +67,7 @@ def test_a_token_or_a_key_is_sent_without_a_login(connect, process, wire, auth, 
     assert {name: asked.headers[name] for name in ("authorization", "d360-api-key") if name in asked.headers} == header
 
 
-def test_a_token_that_is_not_accepted_is_replaced_by_one_new_login(by_login, process, wire):
+def test_a_rejected_token_is_replaced_by_one_new_login(by_login, process, wire):
     wire.will(granted("old"), checked(), DENIED, granted("new"), checked())
 
     process.do(check, check)
@@ -75,7 +75,7 @@ def test_a_token_that_is_not_accepted_is_replaced_by_one_new_login(by_login, pro
     assert sent(wire)[1:] == ["Bearer old", "Bearer old", sent(wire)[0], "Bearer new"]
 
 
-def test_a_new_token_that_is_not_accepted_either_is_the_end(by_login, process, wire):
+def test_a_rejected_new_token_is_an_auth_error(by_login, process, wire):
     wire.will(granted("old"), DENIED, granted("new"), DENIED)
 
     with pytest.raises(AuthError) as caught:
@@ -92,7 +92,7 @@ def test_a_new_token_that_is_not_accepted_either_is_the_end(by_login, process, w
         (failed(500, 1024), r"^whatsapp_business\.login, .*HTTP 400: The password must be changed"),
     ],
 )
-def test_a_login_that_is_not_accepted_is_the_end(by_login, process, wire, answer, told):
+def test_a_rejected_login_is_an_auth_error(by_login, process, wire, answer, told):
     wire.will(answer)
 
     with pytest.raises(AuthError, match=told):
@@ -100,7 +100,7 @@ def test_a_login_that_is_not_accepted_is_the_end(by_login, process, wire, answer
     assert paths(wire) == [LOGIN]
 
 
-def test_a_login_waits_for_a_server_as_any_request_does(by_login, process, wire, clock):
+def test_a_login_is_retried_like_any_request(by_login, process, wire, clock):
     wire.will(Answer(503, b""), failed(400, 1011), granted(), checked())
 
     process.do(check)
@@ -147,7 +147,7 @@ def test_tasks_that_share_a_client_share_a_login(by_login, wire, clock):
     assert sorted(paths(wire)) == [CHECK] * 20 + [LOGIN]
 
 
-def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(by_token, process, connect, wire):
+def test_a_replaced_token_is_reread_from_the_connection(by_token, process, connect, wire):
     wire.will(checked(), DENIED, checked())
 
     replaced = process.meanwhile(lambda: fixed(connect, wire, "bearer", "new-example-token"))
@@ -156,7 +156,7 @@ def test_a_token_that_was_replaced_is_read_from_the_connection_once_more(by_toke
     assert sent(wire) == ["Bearer example-token", "Bearer example-token", "Bearer new-example-token"]
 
 
-def test_a_login_is_with_the_password_that_the_connection_has_by_then(by_login, process, connect, wire):
+def test_a_login_uses_the_connections_current_password(by_login, process, connect, wire):
     wire.will(granted("old"), checked(), DENIED, granted("new"), checked())
 
     replaced = process.meanwhile(lambda: logging_in(connect, wire, "new pass word"))
@@ -174,7 +174,7 @@ def test_a_password_for_another_host_is_not_sent_to_this_one(by_login, process, 
         assert (sent(wire)[3], other.asked) == (sent(wire)[0], [])
 
 
-def test_a_token_that_is_still_the_same_is_not_sent_again(by_token, process, wire):
+def test_an_unchanged_token_is_not_sent_again(by_token, process, wire):
     wire.will(ever_after=DENIED)
 
     with pytest.raises(AuthError, match=r"^whatsapp_business\.contacts\.check, .*HTTP 401: The server denied access"):

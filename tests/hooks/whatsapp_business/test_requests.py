@@ -1,4 +1,4 @@
-"""What is asked, in a worker and on an event loop, and what comes of each way in which it is answered."""
+"""Requests in a worker and on an event loop, and retries."""
 
 import pytest
 
@@ -25,7 +25,7 @@ from tests.hooks.whatsapp_business.api import (
 )
 
 
-def test_identities_are_looked_at_and_acknowledged(by_token, process, wire):
+def test_identities_are_requested_and_acknowledged(by_token, process, wire):
     wire.will(KNOWN, Answer(body=b"null"))
 
     found, done = process.do(
@@ -39,7 +39,7 @@ def test_identities_are_looked_at_and_acknowledged(by_token, process, wire):
     assert wire.asked[1].body == b'{"hash":"UKD6Y/5SqDU="}'
 
 
-def test_nothing_but_what_is_meant_is_sent(connect, process, wire, tmp_path, monkeypatch):
+def test_only_the_intended_headers_are_sent(connect, process, wire, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
@@ -80,7 +80,7 @@ def test_the_connections_proxy_is_used(connect, process):
         assert paths(proxy) == [("POST", "http://waba.example.org/v1/contacts")]
 
 
-def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
+def test_a_path_in_the_host_is_kept(connect, process, wire):
     fixed(connect, wire, "bearer", host=f"{wire.url}/gateway/")
     wire.will(checked())
 
@@ -102,7 +102,7 @@ def test_a_path_before_the_apis_own_is_kept(connect, process, wire):
 )
 @pytest.mark.parametrize("options", [{"idempotent": False}, {"blocking": "wait"}], ids=str)
 @pytest.mark.usefixtures("by_token")
-def test_what_is_counted_or_waits_is_not_sent_again_where_it_may_have_been_done(wire, broken, options):
+def test_a_non_idempotent_check_is_not_retried_if_it_may_have_been_processed(wire, broken, options):
     wire.will(ever_after=broken)
 
     with pytest.raises((ServerError, NetworkError)):
@@ -121,7 +121,7 @@ def test_what_is_counted_or_waits_is_not_sent_again_where_it_may_have_been_done(
     ],
 )
 @pytest.mark.usefixtures("by_token")
-def test_what_the_caller_counts_is_sent_again_where_it_was_not_done(wire, clock, broken):
+def test_a_non_idempotent_check_is_retried_if_it_was_not_processed(wire, clock, broken):
     wire.will(broken, checked())
     times = Clock(sleep=clock.sleep, monotonic=clock.monotonic, now=clock.now)
 

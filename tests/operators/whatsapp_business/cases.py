@@ -1,4 +1,4 @@
-"""What the tests of these operators say again and again."""
+"""Common steps of the tests of these operators."""
 
 from __future__ import annotations
 

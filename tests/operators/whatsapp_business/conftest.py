@@ -1,4 +1,4 @@
-"""A WhatsApp Business API client, a store, a team's own database, and tasks that check numbers between them."""
+"""A WhatsApp Business API client, a store, a team's database, and tasks that check numbers between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked in a day, and what becomes of the rest."""
+"""The daily budget of checks, and numbers past the budget."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def budget_of_30(connect_api: Callable[..., None], tasks: Any) -> None:
 
 @pytest.mark.usefixtures("budget_of_30")
 @on_both
-def test_past_the_budget_a_task_fails_at_once_and_keeps_its_results(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_past_the_budget_the_task_fails_without_retries_and_keeps_results(tasks: Any, api: Sandbox, store: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"daily_checks \(30\) are spent for today. 70 numbers") as raised:
         tasks.check(numbers(100), batch_size=8)
 
@@ -101,7 +101,7 @@ def test_defer_resumes_the_same_check_on_the_next_utc_day(
 
 
 @pytest.mark.usefixtures("budget_of_30")
-def test_defer_waits_for_no_day_where_a_new_one_has_begun_meanwhile(
+def test_defer_does_not_wait_another_day_if_midnight_has_passed(
     tasks: Any, api: Sandbox, set_store_clock: Callable[[datetime], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = CheckRun.run
@@ -156,7 +156,9 @@ def test_free_numbers_are_checked_when_the_budget_is_spent(tasks: Any, api: Sand
 
 @pytest.mark.usefixtures("budget_of_30")
 @pytest.mark.parametrize("force", [True, False])
-def test_force_and_rechecks_of_failures_cost_budget(tasks: Any, api: Sandbox, *, force: bool) -> None:
+def test_forced_checks_and_rechecks_of_failures_count_against_the_budget(
+    tasks: Any, api: Sandbox, *, force: bool
+) -> None:
     for number in numbers(20):
         api.whatsapp.put(number, "valid" if force else "failed")
     tasks.check(numbers(20), run_id="first")
@@ -214,7 +216,7 @@ def test_a_wait_for_the_budget_does_not_count_as_a_rate_limited_attempt(tasks: A
     assert deferred.value.trigger.attempt == 1
 
 
-def test_waiting_for_the_rate_limit_ends_at_last(tasks: Any, api: Sandbox) -> None:
+def test_the_task_fails_after_too_many_rate_limited_attempts(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="rate_limited", headers={"retry-after": "3600"}))
 
     with pytest.raises(RateLimitedError):
@@ -274,7 +276,9 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_pauses")
 @pytest.mark.parametrize("force", [False, True])
 @on_both
-def test_no_number_is_looked_up_more_often_than_was_spent(tasks: Any, api: Sandbox, store: Any, *, force: bool) -> None:
+def test_every_request_of_a_number_counts_against_the_budget(
+    tasks: Any, api: Sandbox, store: Any, *, force: bool
+) -> None:
     api.fail(Fault(on="check", kind="cut", times=2))
 
     summary = tasks.check(numbers(10), force_check=force)
@@ -285,7 +289,7 @@ def test_no_number_is_looked_up_more_often_than_was_spent(tasks: Any, api: Sandb
 
 
 @pytest.mark.usefixtures("without_pauses", "budget_of_30")
-def test_a_line_that_always_breaks_costs_no_more_than_the_budget(tasks: Any, api: Sandbox) -> None:
+def test_a_connection_that_always_drops_does_not_exceed_the_budget(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="cut", times=99))
 
     with pytest.raises(AirflowFailException, match=r"daily_checks \(\d+\) are spent"):
@@ -294,7 +298,7 @@ def test_a_line_that_always_breaks_costs_no_more_than_the_budget(tasks: Any, api
     assert sum(api.asked_numbers.values()) == 30
 
 
-def test_a_missing_number_costs_budget_in_another_check(tasks: Any, api: Sandbox, behave: Any) -> None:
+def test_a_missing_number_counts_against_the_budget_in_another_check(tasks: Any, api: Sandbox, behave: Any) -> None:
     behave(missing_share=1.0, missing_times=9)
     for run, left in (("one", 999), ("two", 998)):
         assert tasks.check(numbers(1), run_id=run)["budget_left"] == left

@@ -1,4 +1,4 @@
-"""Checking numbers: what is asked, what is kept for each input, and what is said of it."""
+"""Checking numbers: requests, the results of each input, and the summary."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_fresh_results_are_reused_without_a_request(tasks: Any, api: Sandbox, st
     assert store.rows(query.format("duplicate ORDER BY 1"), **ours) == [kept[1]]
 
 
-def test_a_result_older_than_fresh_for_is_checked_again(tasks: Any, api: Sandbox) -> None:
+def test_a_result_older_than_fresh_for_is_rechecked(tasks: Any, api: Sandbox) -> None:
     now = api.clock.now()
     api.clock.set(now - 3 * DAY)
     tasks.check(numbers(1), run_id="before")
@@ -149,7 +149,7 @@ def test_a_result_older_than_fresh_for_is_checked_again(tasks: Any, api: Sandbox
     assert api.asked_numbers == {numbers(1)[0]: 2}
 
 
-def test_an_answer_out_of_the_client_s_memory_makes_nothing_fresher(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_a_result_from_the_clients_cache_does_not_change_checked_at(tasks: Any, api: Sandbox, store: Any) -> None:
     now = api.clock.now()
     api.clock.set(now - 5 * DAY)
     tasks.check(numbers(1), run_id="real")
@@ -210,7 +210,7 @@ def test_a_retry_resumes_the_check_with_the_remaining_numbers(tasks: Any, api: S
     assert store.rows("SELECT count(*) FROM wacontacts_number WHERE leased_until IS NOT NULL") == [(0,)]
 
 
-def test_a_list_that_was_changed_meanwhile_is_another_check(tasks: Any, api: Sandbox) -> None:
+def test_a_changed_list_starts_another_check(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="status", status=400, code=1009))
     with pytest.raises(AirflowFailException):
         tasks.check(numbers(3))
@@ -231,7 +231,7 @@ def test_transient_errors_are_left_to_airflow_s_retries(tasks: Any, api: Sandbox
     assert tasks.check(numbers(1))["asked"] == 1
 
 
-def test_another_run_makes_a_check_of_its_own(tasks: Any, store: Any) -> None:
+def test_each_run_has_its_own_check(tasks: Any, store: Any) -> None:
     ids = {tasks.check(numbers(1), run_id=run)["check_id"] for run in ("monday", "tuesday")}
 
     assert {check_id for (check_id,) in store.rows("SELECT check_id FROM wacontacts_check")} == ids
@@ -247,9 +247,7 @@ def test_an_empty_source_succeeds_and_is_logged(tasks: Any, api: Sandbox, store:
     assert api.requests.count() == 0
 
 
-def test_one_bad_number_among_thousands_is_a_rejected_row_and_nothing_more(
-    tasks: Any, store: Any, api: Sandbox
-) -> None:
+def test_an_invalid_number_among_thousands_is_one_rejected_row(tasks: Any, store: Any, api: Sandbox) -> None:
     given = numbers(5500)
     given[4321] = "call me"
 
@@ -277,7 +275,7 @@ def test_a_client_that_returns_valid_for_every_number_is_reported(
     assert ("v2.43 or newer and reports every number as valid" in logged()) is not reliable
 
 
-def test_a_client_without_a_version_is_of_unknown_reliability(tasks: Any, behave: Callable[..., None]) -> None:
+def test_without_a_client_version_reliability_is_unknown(tasks: Any, behave: Callable[..., None]) -> None:
     behave(meta=False)
 
     assert tasks.check(numbers(1))["status_is_reliable"] is None
@@ -292,13 +290,13 @@ def test_every_outlet_s_event_carries_the_summary(tasks: Any) -> None:
     assert tasks.outlet_events[outlet].extra == summary
 
 
-def test_numbers_without_a_plus_are_those_of_the_default_region(tasks: Any, api: Sandbox) -> None:
+def test_numbers_without_a_plus_are_read_in_the_default_region(tasks: Any, api: Sandbox) -> None:
     tasks.check(["020 7946 0000"], default_region="gb")
 
     assert api.asked_numbers == {"+442079460000": 1}
 
 
-def test_a_sender_that_is_no_number_leaves_numbers_without_a_plus_alone(
+def test_without_a_sender_number_numbers_without_a_plus_are_rejected(
     tasks: Any, api: Sandbox, connect_api: Callable[..., None], store: Any
 ) -> None:
     connect_api(extra={"sender": "main"})
@@ -328,7 +326,7 @@ def test_several_numbers_may_have_one_whatsapp_id(
     assert rows == [(number, wa_id, "valid") for number in numbers_of_one]
 
 
-def test_moments_are_those_of_the_server_s_clock(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_checked_at_is_the_servers_time(tasks: Any, api: Sandbox, store: Any) -> None:
     api.clock.set(datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5))
 
     tasks.check(numbers(1))
@@ -337,9 +335,7 @@ def test_moments_are_those_of_the_server_s_clock(tasks: Any, api: Sandbox, store
     assert store.rows("SELECT checked_at FROM wacontacts_check_result") == [(told,)]
 
 
-def test_a_server_s_clock_that_was_years_ahead_once_holds_no_later_answer_up(
-    tasks: Any, api: Sandbox, store: Any
-) -> None:
+def test_later_results_count_after_the_servers_clock_was_years_ahead(tasks: Any, api: Sandbox, store: Any) -> None:
     api.whatsapp.put(numbers(1)[0], slow=True)
     api.clock.advance(timedelta(days=4_000))
     assert tasks.check(numbers(1))["processing"] == 1

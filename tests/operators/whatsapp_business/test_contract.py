@@ -1,4 +1,4 @@
-"""The contract's request, response and table of number formats, with its values."""
+"""The documented request, response and number formats."""
 
 from __future__ import annotations
 

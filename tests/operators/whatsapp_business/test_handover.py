@@ -1,4 +1,4 @@
-"""Results of checks are passed on to a table: exact, idempotent, and without what is not valid any more."""
+"""Results of checks are written to a table: exact, idempotent, and without numbers that became invalid."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def checked(tasks: Tasks, api: Sandbox, target: Database) -> Callable[..., dict[
 
 
 @on_both
-def test_valid_numbers_are_passed_on_with_their_contacts(
+def test_valid_numbers_are_written_with_their_contacts(
     checked: Callable[..., dict[str, Any]], target: Database
 ) -> None:
     given = [*contacts(a=A, b=A, c=B), {"contact_key": "b", "number": C}, {"contact_key": "b", "number": C}]
@@ -105,7 +105,7 @@ def test_valid_numbers_are_passed_on_with_their_contacts(
 
 
 @on_both
-def test_a_later_check_removes_what_is_invalid_and_keeps_what_failed(
+def test_a_later_check_removes_invalid_numbers_and_keeps_failed_ones(
     checked: Callable[..., dict[str, Any]], target: Database
 ) -> None:
     checked(contacts(invalid=A, failed=B, moved=C, other=D))
@@ -116,7 +116,7 @@ def test_a_later_check_removes_what_is_invalid_and_keeps_what_failed(
     assert summary.items() >= {"written": 0, "removed": 2, "kept": 1}.items()
 
 
-def test_a_contact_that_opted_out_goes_and_one_past_the_budget_stays(
+def test_an_opted_out_contact_is_removed_and_one_past_the_budget_stays(
     checked: Callable[..., dict[str, Any]], tasks: Tasks, target: Database
 ) -> None:
     checked(contacts(out=A, late=B))
@@ -145,7 +145,9 @@ def test_a_revalidation_changes_the_rows_of_its_numbers(
     assert summary.items() >= {"rows": 3, "removed": 2, "kept": 1}.items()
 
 
-def test_a_table_without_contacts_has_a_row_a_number(checked: Callable[..., dict[str, Any]], target: Database) -> None:
+def test_a_table_without_contact_keys_has_one_row_per_number(
+    checked: Callable[..., dict[str, Any]], target: Database
+) -> None:
     target.do("CREATE TABLE ids (number text, wa_id text, status text)")
     for _ in range(2):
         checked(contacts(a=A, b=A, c=B), {B: "invalid"}, target_table="ids", statuses=["valid", "invalid"])
@@ -155,7 +157,7 @@ def test_a_table_without_contacts_has_a_row_a_number(checked: Callable[..., dict
 
 
 @on_both
-def test_results_killed_half_way_are_exact_after_a_repetition(tasks: Tasks, store: Database, target: Database) -> None:
+def test_a_killed_write_is_exact_after_a_retry(tasks: Tasks, store: Database, target: Database) -> None:
     check_id = tasks.check([])["check_id"]
     store.do(FILL.replace("{numbers}", SERIES[store.fields["conn_type"]]))
 
@@ -186,7 +188,7 @@ def test_a_table_without_the_needed_columns_is_refused(
         ({"check_id": {"check_id": "0" * 32}}, r"check.output\['check_id'\]"),
     ],
 )
-def test_what_cannot_be_passed_on_fails_at_once(
+def test_an_invalid_target_or_check_fails_without_retries(
     tasks: Tasks, target: Database, arguments: dict[str, Any], told: str
 ) -> None:
     check_id = tasks.check(contacts(a=A))["check_id"]
@@ -202,5 +204,5 @@ def test_a_wrong_status_fails_when_the_dag_is_parsed() -> None:
         )
 
 
-def test_the_summary_is_plain(checked: Callable[..., dict[str, Any]]) -> None:
+def test_the_summary_is_json(checked: Callable[..., dict[str, Any]]) -> None:
     assert json.loads(json.dumps(checked(contacts(a=A)))).keys() == {"check_id", "rows", "written", "removed", "kept"}

@@ -1,4 +1,4 @@
-"""A task that is told to end: it asks nothing more, keeps what was answered, and leaves nothing claimed."""
+"""A stopped task sends no more requests, keeps received results, and releases all leases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers that speak this language were seen to do, from the operator to the store."""
+"""Observed responses of servers with this API, from the operator to the store."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_4_201_is_success(tasks: Any, store: Any, mixed: Any, behave: Callable[.
 
 
 @pytest.mark.parametrize("missing_as", ["absent", "null"])
-def test_5_fewer_entries_and_errors_beside_them(
+def test_5_numbers_without_an_entry_are_missing_and_errors_are_logged(
     tasks: Any, api: Sandbox, store: Any, behave: Callable[..., None], logged: Any, *, missing_as: str
 ) -> None:
     behave(missing_as=missing_as, errors_beside="missing")
@@ -93,7 +93,7 @@ def test_5_fewer_entries_and_errors_beside_them(
 
 
 @pytest.mark.parametrize("errors_beside", ["empty", "always"])
-def test_5_errors_beside_all_the_entries_take_nothing_away(
+def test_5_errors_next_to_all_entries_change_no_result(
     tasks: Any, store: Any, mixed: Any, behave: Callable[..., None], errors_beside: str
 ) -> None:
     behave(errors_beside=errors_beside)
@@ -103,9 +103,7 @@ def test_5_errors_beside_all_the_entries_take_nothing_away(
     assert results(store) == mixed
 
 
-def test_6_a_word_that_is_not_documented_is_not_final(
-    tasks: Any, store: Any, mixed: Any, behave: Callable[..., None]
-) -> None:
+def test_6_an_undocumented_status_is_not_final(tasks: Any, store: Any, mixed: Any, behave: Callable[..., None]) -> None:
     behave(processing_word="pending")
 
     summary = tasks.check(MANY_NUMBERS)
@@ -115,7 +113,7 @@ def test_6_a_word_that_is_not_documented_is_not_final(
 
 
 @pytest.mark.parametrize("renewals", [1, 2])
-def test_7_a_token_that_is_not_accepted_is_renewed_once(
+def test_7_a_rejected_token_is_renewed_once(
     tasks: Any, api: Sandbox, connect_api: Callable[..., None], behave: Callable[..., None], renewals: int
 ) -> None:
     log_in(api, connect_api, behave)
@@ -138,7 +136,7 @@ def test_7_a_token_that_is_not_accepted_is_renewed_once(
         ("errors", Fault(on="check", kind="status", status=503, body="")),
     ],
 )
-def test_8_a_rate_limit_in_any_words_is_waited_for(
+def test_8_a_rate_limit_of_any_form_is_retried(
     tasks: Any, api: Sandbox, behave: Callable[..., None], *, answer: str, fault: Fault
 ) -> None:
     behave(rate_answer=answer)
@@ -174,7 +172,7 @@ def test_13_two_spellings_of_a_brazilian_number_have_one_id_and_a_row_each(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_14_a_server_that_does_not_answer_in_time(
+def test_14_a_response_timeout_releases_the_lease(
     tasks: Any, api: Sandbox, store: Any, connect_api: Callable[..., None]
 ) -> None:
     connect_api(extra={"timeout": 0.2})
@@ -187,7 +185,7 @@ def test_14_a_server_that_does_not_answer_in_time(
     assert tasks.check(numbers(1))["valid"] == 1
 
 
-def test_15_a_200_in_html_is_no_answer(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_15_html_with_200_is_a_contract_error(tasks: Any, api: Sandbox, store: Any) -> None:
     api.fail(Fault(on="check", kind="html"))
 
     with pytest.raises(ContractError):
@@ -196,7 +194,7 @@ def test_15_a_200_in_html_is_no_answer(tasks: Any, api: Sandbox, store: Any) -> 
     assert store.rows("SELECT status, leased_until FROM wacontacts_number") == [(None, None)]
 
 
-def test_a_sender_that_is_banned_fails_at_once(tasks: Any, api: Sandbox, behave: Callable[..., None]) -> None:
+def test_a_banned_sender_fails_the_task_without_retries(tasks: Any, api: Sandbox, behave: Callable[..., None]) -> None:
     behave(ban_ratio=1.0, ban_grace=5)
 
     with pytest.raises(AirflowFailException, match="HTTP 403"):

@@ -1,4 +1,4 @@
-"""``messages_sql``: where checks outrun the messages of a sender, the day's budget is lowered."""
+"""``messages_sql``: if a sender checks more numbers than it sends messages, its daily budget is lowered."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_as_many_messages_as_checks_change_nothing(check: Any, sent: Any, logged
 
 
 @pytest.mark.usefixtures("yesterday")
-def test_no_messages_stop_checks_until_there_are_some(
+def test_without_sent_messages_checks_stop_until_some_are_sent(
     check: Any, sent: Any, api: Sandbox, store: Any, set_store_clock: Callable[[datetime], None]
 ) -> None:
     sent(0)
@@ -154,7 +154,7 @@ def unspent_but(store: Any, spent: int) -> SenderChecks:
 
 
 @pytest.mark.parametrize("count", [Decimal("NaN"), Decimal("-Infinity"), float("nan"), float("inf"), "7"])
-def test_a_count_that_is_no_number_is_refused(store: Any, count: object) -> None:
+def test_a_count_that_is_not_a_number_is_refused(store: Any, count: object) -> None:
     with pytest.raises(ConfigError, match="needs a column 'messages'"):
         limit_to_messages(unspent_but(store, 100), [{"day": "2026-03-08", "messages": count}])
 
@@ -181,6 +181,6 @@ def test_a_query_without_days_and_counts_fails_before_any_request(
 
 @pytest.mark.parametrize("kind", ["contacts", "messages"])
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_the_connection_of_a_query_is_required_as_the_dag_is_parsed(operator: Any, kind: str) -> None:
+def test_the_connection_of_a_query_is_required_when_the_dag_is_parsed(operator: Any, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"{kind}_sql needs {kind}_conn_id"):
         operator(task_id="task", **{f"{kind}_sql": MESSAGES})

@@ -1,4 +1,4 @@
-"""``require_opt_in``: only numbers whose contact has said yes are checked."""
+"""``require_opt_in``: only numbers of contacts that have opted in are checked."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def test_a_number_without_opt_in_is_not_revalidated(tasks: Tasks, api: Sandbox, 
 
 
 @pytest.mark.parametrize("operator", [WhatsAppRevalidateContactsOperator, GreenApiRevalidateContactsOperator])
-def test_a_revalidation_needs_the_query_that_says_who_has_opted_in(operator: Any) -> None:
+def test_require_opt_in_of_a_revalidation_needs_contacts_sql(operator: Any) -> None:
     with pytest.raises(ConfigError, match="require_opt_in needs contacts_sql"):
         operator(task_id="revalidate", require_opt_in=True)

@@ -1,4 +1,4 @@
-"""Inputs that are no numbers: a warning that counts them by reason, or a failed task before the first request."""
+"""Invalid inputs: a warning with counts by reason, or a failed task before the first request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPENT = "SELECT coalesce(sum(spent), 0) FROM wacontacts_budget"
 
 
 @on_both
-def test_rejected_inputs_are_a_warning_that_counts_them_by_reason(tasks: Any, logged: Callable[[], str]) -> None:
+def test_rejected_inputs_are_counted_by_reason_in_a_warning(tasks: Any, logged: Callable[[], str]) -> None:
     summary = tasks.check([*numbers(4), "12", "13", "+12125550001x", "name"], max_rejected=0.5)
 
     said = logged()
@@ -37,7 +37,7 @@ def test_more_rejected_inputs_than_allowed_fail_the_check_before_a_request(
     assert store.rows(SPENT) == [(0,)]
 
 
-def test_local_numbers_under_a_sender_without_a_number_name_the_setting(
+def test_without_a_sender_number_the_error_of_local_numbers_names_the_setting(
     tasks: Any, connect_api: Callable[..., None]
 ) -> None:
     connect_api(extra={"sender": "main"})
@@ -47,7 +47,7 @@ def test_local_numbers_under_a_sender_without_a_number_name_the_setting(
 
 
 @on_both
-def test_a_login_that_fails_costs_no_budget(tasks: Any, api: Sandbox, store: Any) -> None:
+def test_a_failed_login_does_not_count_against_the_budget(tasks: Any, api: Sandbox, store: Any) -> None:
     api.fail(Fault(kind="status", status=401, every=1))
 
     with pytest.raises(AirflowFailException):

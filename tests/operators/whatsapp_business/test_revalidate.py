@@ -1,4 +1,4 @@
-"""Asking anew about the numbers whose last real check is too old, the oldest first."""
+"""Rechecks of the numbers whose last real check is too old, the oldest first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_numbers_stale_by_the_end_of_the_utc_day_are_rechecked(
 
 
 @pytest.mark.parametrize(("before_its_end", "asked"), [(timedelta(seconds=1), 1), (timedelta(seconds=-1), 0)])
-def test_a_run_with_an_interval_has_that_for_its_day(
+def test_a_run_with_an_interval_uses_its_end_as_the_day(
     tasks: Any, api: Sandbox, age: Callable[..., None], *, before_its_end: timedelta, asked: int
 ) -> None:
     end = api.clock.now() - 5 * DAY
@@ -95,7 +95,7 @@ def test_statuses_select_numbers_and_exclude_invalid_by_default(
 
 
 @on_both
-def test_contacts_sql_leaves_only_those_still_wanted(
+def test_contacts_sql_limits_the_numbers_to_its_rows(
     tasks: Any, age: Callable[..., None], crm: Any, store: Any
 ) -> None:
     kept, left, out, never_checked = numbers(4)
@@ -127,7 +127,9 @@ def test_opted_out_numbers_do_not_use_up_the_limit(tasks: Any, age: Callable[...
     assert store.rows(AGED, check_id=summary["check_id"]) == [(wanted,)]
 
 
-def test_stale_after_is_the_caller_s_and_never_forces(tasks: Any, api: Sandbox, age: Callable[..., None]) -> None:
+def test_stale_after_is_configurable_and_does_not_force_checks(
+    tasks: Any, api: Sandbox, age: Callable[..., None]
+) -> None:
     age(4 * DAY, numbers(1)[0])
 
     assert tasks.revalidate()["given"] == 0
@@ -151,7 +153,7 @@ def test_past_the_budget_numbers_are_left_to_the_next_run(
 
 
 @pytest.mark.parametrize(("on_budget", "error"), [("fail", AirflowFailException), ("defer", TaskDeferred)])
-def test_on_budget_may_be_another(
+def test_on_budget_is_configurable(
     tasks: Any, connect_api: Callable[..., None], age: Callable[..., None], on_budget: str, error: type[Exception]
 ) -> None:
     age(8 * DAY, *numbers(3))
@@ -216,7 +218,7 @@ def test_a_query_needs_its_connection(tasks: Any, api: Sandbox) -> None:
     assert api.requests.count() == 0
 
 
-def test_the_day_of_a_run_is_utc_s(tasks: Any, age: Callable[..., None], api: Sandbox) -> None:
+def test_the_day_of_a_run_is_in_utc(tasks: Any, age: Callable[..., None], api: Sandbox) -> None:
     from airflow_provider_wacontacts.operators.task_context import end_of_run_day
 
     context = tasks.context(run_after=datetime.fromisoformat("2026-03-02T23:30:00-05:00"))

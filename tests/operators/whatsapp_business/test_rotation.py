@@ -1,4 +1,4 @@
-"""A token, a key or a password that is replaced while a check asks."""
+"""A token, a key or a password is replaced during a check."""
 
 from __future__ import annotations
 

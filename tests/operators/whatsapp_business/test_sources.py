@@ -1,4 +1,4 @@
-"""Where numbers come from: a list, another task, or any SQL connection."""
+"""Sources of numbers: a list, another task, or any SQL connection."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def dag_with(contacts: Any) -> DAG:
 
 
 @pytest.mark.parametrize("contacts", [numbers(3), tuple(numbers(3)), [{"number": number} for number in numbers(3)]])
-def test_nothing_of_contacts_is_in_the_serialized_dag(contacts: Any) -> None:
+def test_the_serialized_dag_contains_no_contacts(contacts: Any) -> None:
     dag = dag_with(contacts)
     operator = dag.get_task("check")
     assert (operator.contacts, "contacts" in operator.template_fields) == (contacts, False)
@@ -107,7 +107,7 @@ def test_nothing_of_contacts_is_in_the_serialized_dag(contacts: Any) -> None:
     assert [number for number in numbers(3) if number.strip("+") in written] == []
 
 
-def test_a_task_s_output_makes_the_check_wait_for_it_and_is_not_serialized(dag_file: Callable[..., DAG]) -> None:
+def test_a_tasks_output_makes_it_upstream_and_is_not_serialized(dag_file: Callable[..., DAG]) -> None:
     dag = dag_file()
     serialized = DagSerialization.to_dict(dag)
 
@@ -118,9 +118,7 @@ def test_a_task_s_output_makes_the_check_wait_for_it_and_is_not_serialized(dag_f
 
 
 @pytest.mark.usefixtures("tasks", "airflow_database")
-def test_a_task_s_output_is_resolved_when_the_check_runs(
-    api: Sandbox, store: Any, dag_file: Callable[..., DAG]
-) -> None:
+def test_a_tasks_output_is_resolved_when_the_check_runs(api: Sandbox, store: Any, dag_file: Callable[..., DAG]) -> None:
     run = dag_file().test()
 
     assert str(run.state) == "success"
@@ -174,14 +172,14 @@ def test_rows_are_read_in_chunks(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_an_empty_table_is_success_with_zero(tasks: Any, crm: Any, request: pytest.FixtureRequest, kind: str) -> None:
+def test_an_empty_table_succeeds_with_zero(tasks: Any, crm: Any, request: pytest.FixtureRequest, kind: str) -> None:
     crm(url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
 
     assert tasks.check(**SQL)["given"] == 0
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
-def test_numbers_may_be_in_the_store_s_own_database(
+def test_numbers_may_be_in_the_stores_database(
     tasks: Any, store: Any, crm: Any, connect: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
     kind = "postgres" if store.fields["conn_type"] == "postgres" else "sqlite"
@@ -203,7 +201,7 @@ def test_column_names_are_case_insensitive_and_others_are_ignored(tasks: Any, cr
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 @pytest.mark.parametrize("people", [[], [("a", "+12125550000", True)]], ids=["empty", "filled"])
-def test_a_query_without_a_number_is_refused_by_its_columns_before_anything_is_sent(
+def test_a_query_without_a_number_column_is_refused_before_any_request(
     tasks: Any, crm: Any, api: Sandbox, request: pytest.FixtureRequest, *, kind: str, people: Any
 ) -> None:
     crm(*people, url=request.getfixturevalue("postgres_url") if kind == "postgres" else "")
@@ -215,14 +213,14 @@ def test_a_query_without_a_number_is_refused_by_its_columns_before_anything_is_s
 
 
 @pytest.mark.usefixtures("crm")
-def test_a_connection_that_is_not_there_is_named(tasks: Any, api: Sandbox) -> None:
+def test_an_undefined_connection_is_named(tasks: Any, api: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="Connection 'nobody' is not defined"):
         tasks.check(contacts_sql=SELECT, contacts_conn_id="nobody")
 
     assert api.requests.count() == 0
 
 
-def test_a_connection_that_speaks_no_sql_is_named(tasks: Any, connect: Callable[..., None]) -> None:
+def test_a_connection_without_a_sql_hook_is_named(tasks: Any, connect: Callable[..., None]) -> None:
     connect("web", conn_type="http", host="https://example.com")
 
     with pytest.raises(AirflowFailException, match="Connection 'web' has no SQL hook"):
@@ -287,13 +285,13 @@ def test_an_invalid_source_is_rejected_before_any_request(
     assert api.requests.count() == 0
 
 
-def test_a_query_without_its_connection_is_refused_as_the_dag_is_parsed() -> None:
+def test_a_query_without_its_connection_is_refused_when_the_dag_is_parsed() -> None:
     with pytest.raises(ConfigError, match="contacts_conn_id"):
         WhatsAppCheckContactsOperator(task_id="check", contacts_sql=SELECT)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"contacts": ["+12125550000"], **SQL}], ids=["neither", "both"])
-def test_one_source_is_needed_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+def test_exactly_one_source_is_required_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="Set either contacts, or contacts_sql with contacts_conn_id"):
         WhatsAppCheckContactsOperator(task_id="check", **arguments)
 

@@ -1,4 +1,4 @@
-"""``blocking="wait"`` at a client that takes its time: each number is looked up once, and spent once."""
+"""``blocking="wait"`` with a slow client: each number is checked once, and charged once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def wait(tasks: Tasks, given: list[str], **arguments: Any) -> tuple[TaskDeferred
     return deferred.value, getattr(operator, deferred.value.method_name)(tasks.context(), event)
 
 
-def test_a_hundred_numbers_are_looked_up_once_and_spent_once(tasks: Tasks, slow: Sandbox, store: Any) -> None:
+def test_each_number_is_checked_once_and_charged_once(tasks: Tasks, slow: Sandbox, store: Any) -> None:
     deferred, summary = wait(tasks, numbers(100), batch_size=50)
 
     assert slow.whatsapp.checked == dict.fromkeys(numbers(100), 1)
@@ -59,7 +59,7 @@ def test_a_hundred_numbers_are_looked_up_once_and_spent_once(tasks: Tasks, slow:
     assert "number" not in str(deferred.trigger.serialize()[1].keys())
 
 
-def test_the_wait_ends_after_the_connections_time(tasks: Tasks, slow: Sandbox, connect_api: Any, store: Any) -> None:
+def test_the_wait_ends_after_wait_timeout(tasks: Tasks, slow: Sandbox, connect_api: Any, store: Any) -> None:
     connect_api(extra={"wait_timeout": 1})
     slow.whatsapp.change(resolved_by="never")
 
@@ -79,7 +79,7 @@ def test_a_forced_wait_is_not_forced_again(tasks: Tasks, slow: Sandbox) -> None:
     assert slow.whatsapp.checked == dict.fromkeys(numbers(2), 1)
 
 
-def test_a_quick_client_needs_no_triggerer(tasks: Tasks, api: Sandbox) -> None:
+def test_a_fast_client_needs_no_deferral(tasks: Tasks, api: Sandbox) -> None:
     summary = tasks.check(numbers(3), blocking="wait")
 
     assert summary.items() >= {"valid": 3, "state": "resolved"}.items()
@@ -93,7 +93,7 @@ def test_an_error_in_the_triggerer_fails_the_task(tasks: Tasks) -> None:
         operator.execute_after_results(tasks.context(), {"error": "AuthError", "message": "the token"})
 
 
-def test_wait_timeout_is_seconds(tasks: Tasks, connect_api: Any) -> None:
+def test_an_invalid_wait_timeout_fails_the_task(tasks: Tasks, connect_api: Any) -> None:
     connect_api(extra={"wait_timeout": "soon"})
 
     with pytest.raises(AirflowFailException, match="wait_timeout"):
@@ -104,7 +104,7 @@ CUT_OFF = [*(Fault(kind="html", status=status) for status in (502, 503, 504)), F
 
 
 @pytest.mark.parametrize("fault", CUT_OFF, ids=lambda fault: f"{fault.kind} {fault.status}")
-def test_a_wait_that_a_proxy_cuts_off_is_not_repeated(tasks: Tasks, api: Sandbox, store: Any, fault: Fault) -> None:
+def test_a_wait_that_a_proxy_interrupts_is_not_repeated(tasks: Tasks, api: Sandbox, store: Any, fault: Fault) -> None:
     api.faults.add(replace(fault, on="check"))
 
     summary = tasks.check(numbers(2), blocking="wait")
@@ -114,7 +114,7 @@ def test_a_wait_that_a_proxy_cuts_off_is_not_repeated(tasks: Tasks, api: Sandbox
     assert (api.whatsapp.checked, store.rows(SPENT)) == (dict.fromkeys(numbers(2), 1), [(2,)])
 
 
-def test_a_forced_wait_that_is_cut_off_is_forced_again_without_waiting(tasks: Tasks, api: Sandbox, store: Any) -> None:
+def test_an_interrupted_forced_wait_is_forced_again_without_waiting(tasks: Tasks, api: Sandbox, store: Any) -> None:
     api.faults.add(Fault(kind="drop", on="check"))
 
     tasks.check(numbers(2), blocking="wait", force_check=True)
@@ -133,7 +133,7 @@ def test_a_wait_counts_although_the_login_fails_after_it(tasks: Tasks, api: Sand
     assert (api.whatsapp.checked, store.rows(SPENT)) == (dict.fromkeys(numbers(2), 1), [(2,)])
 
 
-def test_numbers_that_were_never_sent_cost_nothing(
+def test_unsent_numbers_do_not_count_against_the_budget(
     tasks: Tasks, connect_api: Any, store: Any, impatient: None, logged: Any
 ) -> None:
     connect_api(host="http://127.0.0.1:9")
@@ -145,9 +145,7 @@ def test_numbers_that_were_never_sent_cost_nothing(
     assert "counts against the budget" not in logged()
 
 
-def test_a_busy_client_that_responds_to_nothing_for_a_while_is_read_in_the_triggerer(
-    tasks: Tasks, slow: Sandbox, store: Any
-) -> None:
+def test_a_client_that_drops_connections_is_polled_in_the_triggerer(tasks: Tasks, slow: Sandbox, store: Any) -> None:
     slow.faults.add(Fault(kind="drop", on="check", times=2))
 
     _, summary = wait(tasks, numbers(2))
