@@ -154,7 +154,7 @@ def next_reset():
 
 @pytest.mark.parametrize("date", [None, "Tue, 24 Nov 2015 12:00:00 GMT", "Sun, 24 Nov 2075 12:00:00 GMT"])
 @pytest.mark.parametrize("quota", [{"used": "100", "total": 100}, {"used": 100, "total": 100}])
-def test_a_used_up_quota_has_the_day_of_its_reset_whatever_the_servers_date(quota, date):
+def test_a_used_up_quota_has_the_day_of_its_reset_with_any_server_date(quota, date):
     description = "You can only correspond with: 11001234567@c.us"
     content = {
         "invokeStatus": {"method": "checkWhatsapp", **quota},

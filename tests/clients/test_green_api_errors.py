@@ -81,7 +81,7 @@ QUOTA = {
     [b"", b"<html>403 Forbidden</html>", echoing(f"Cannot GET {PATH}"), json.dumps(QUOTA).encode()],
     ids=["empty", "html", "echo", "quota"],
 )
-def test_every_other_status_has_its_class_whatever_its_body(status, kind, told, body):
+def test_every_other_status_has_its_class_with_any_body(status, kind, told, body):
     error = error_from_response(Response(status, {}, body), CONTACTS)
 
     assert (type(error), error.status) == (kind, status)

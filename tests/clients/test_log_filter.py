@@ -88,7 +88,7 @@ def test_retries_are_logged(wire, clock, everything):
     ]
 
 
-def test_other_threads_can_log_meanwhile(wire, everything):
+def test_other_threads_can_log_while_the_filter_is_active(wire, everything):
     with quiet_urllib3():
         requests.get(f"{wire.url}/quiet", timeout=5)
         other = threading.Thread(target=requests.get, args=(f"{wire.url}/other",), kwargs={"timeout": 5})

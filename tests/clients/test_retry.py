@@ -166,7 +166,7 @@ def test_5xx_beyond_the_budget_raises_a_server_error():
     assert str(error).startswith("turn.contacts.page, HTTP 502, 9 attempts: The server failed. Try again later.")
 
 
-def test_the_error_after_a_long_retry_after_says_when_to_try_again():
+def test_the_error_after_a_long_retry_after_has_the_time_of_the_next_attempt():
     with pytest.raises(ServerError) as caught:
         judge(answer(503, retry_after="3600"))
 

@@ -105,7 +105,7 @@ def test_the_pause_is_the_one_that_the_server_requests(clock):
 
 
 @pytest.mark.parametrize(("outcome", "error"), [(Response(503), ServerError), (Failure.DROPPED, NetworkError)])
-def test_a_request_is_given_up_when_its_budget_is_spent(clock, outcome, error):
+def test_a_request_is_not_retried_after_its_time_budget(clock, outcome, error):
     server = Server(clock, *[outcome] * 9)
 
     with pytest.raises(error) as caught:

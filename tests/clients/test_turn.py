@@ -357,7 +357,7 @@ def test_refused_options_are_named_and_never_dropped() -> None:
         "Fri, 31 Dec 9999 23:59:59 -1200",
     ],
 )
-def test_an_invalid_date_is_no_time(date: str) -> None:
+def test_an_invalid_date_is_ignored_as_the_servers_time(date: str) -> None:
     assert Response(200, {"date": date}).date is None
 
 

@@ -49,7 +49,7 @@ def rows(*pages: Response, **given: Any) -> list[int]:
         [JANUARY - 30 * 24 * HOUR],
         [JANUARY - HOUR, JANUARY + HOUR],
     ],
-    ids=["June", "the days after", "December", "some from before"],
+    ids=["June", "the following days", "December", "some before the window"],
 )
 def test_contacts_of_another_window_are_refused(times: list[datetime]) -> None:
     with pytest.raises(ContractError, match="another export"):
@@ -66,9 +66,9 @@ def test_contacts_of_another_window_are_refused(times: list[datetime]) -> None:
         [WINDOW.end + timedelta(minutes=5)],
         [],
     ],
-    ids=["lookback", "a little before", "the very end", "changed later", "changed while it is read", "empty"],
+    ids=["lookback", "just before the lookback", "the end", "updated later", "updated during the export", "empty"],
 )
-def test_contacts_that_changed_meanwhile_and_inexact_limits_are_accepted(times: list[datetime]) -> None:
+def test_contacts_in_the_lookback_and_updated_later_are_accepted(times: list[datetime]) -> None:
     assert rows(page(*times)) == [len(times)]
 
 

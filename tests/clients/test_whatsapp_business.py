@@ -140,7 +140,7 @@ def test_inputs_without_a_result_are_missing_and_errors_with_results_are_returne
     )
 
 
-def test_an_empty_list_of_errors_is_no_error() -> None:
+def test_an_empty_list_of_errors_is_not_an_error() -> None:
     assert check(THE_CONTRACTS[0], asked=[VALID], errors=[]).error_codes == ()
 
 

@@ -72,7 +72,7 @@ def test_if_there_are_several_errors_the_permanent_one_counts():
     assert isinstance(error_from_response(response, CHECK), AuthError)
 
 
-def test_an_internal_error_that_says_it_already_exists_is_permanent():
+def test_an_internal_error_about_an_existing_user_is_permanent():
     response = failed(
         400, {"code": 1014, "title": "Internal error", "details": "Unable to create user. Already exist?"}
     )
@@ -142,7 +142,7 @@ def test_errors_are_found_in_every_known_form(body):
     assert "new_password" in str(error)
 
 
-def test_an_error_shows_its_code_and_nothing_else_of_the_response():
+def test_an_error_shows_only_the_code_of_the_response():
     title = "Bad +16315551000 tok3n="
     error = error_from_response(failed(400, {"code": 1009, "title": title, "details": "16315551000"}), CHECK)
 

@@ -59,14 +59,14 @@ def test_users_may_be_an_object(status):
 
 
 @pytest.mark.parametrize("status", [200, 400, 401])
-def test_a_password_that_must_be_changed_is_an_error_that_says_so(status):
+def test_a_password_that_must_be_changed_is_an_auth_error_with_a_remedy(status):
     changed = {"errors": [{"code": 1024, "title": "Password change required"}]}
 
     with pytest.raises(AuthError, match=r"password must be changed before it can be used\. Log in once manually"):
         drive(login("admin", "b"), answer(changed, status))
 
 
-def test_a_refused_login_is_an_error_that_says_so():
+def test_a_refused_login_is_an_auth_error():
     denied = {"errors": [{"code": 1005, "title": "Access denied", "details": "Invalid credentials."}]}
 
     with pytest.raises(AuthError, match=r"^whatsapp_business\.login, HTTP 401: The server denied access"):

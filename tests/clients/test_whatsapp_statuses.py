@@ -31,7 +31,7 @@ def test_a_pause_is_never_shorter_than_five_seconds_nor_longer_than_two_minutes(
     assert timedelta(seconds=5) <= next_pause(attempt, jitter) <= timedelta(minutes=2)
 
 
-def test_waiting_tasks_do_not_request_all_at_once():
+def test_waiting_tasks_do_not_all_request_at_the_same_time():
     assert len({next_pause(1, jitter / 100) for jitter in range(100)}) == 100
 
 

@@ -18,13 +18,13 @@ def ask(wire, *requests):
     return answers
 
 
-def test_it_sends_queued_responses_in_order_and_then_the_default(wire):
+def test_queued_responses_are_sent_in_order_and_then_the_default(wire):
     wire.will(Answer(503, b"no"), Answer(201, b"yes"))
 
     assert ask(wire, ("GET", "/a"), ("GET", "/b"), ("GET", "/c")) == [(503, b"no"), (201, b"yes"), (200, b"{}")]
 
 
-def test_it_records_requests_and_connections(wire):
+def test_requests_and_connections_are_recorded(wire):
     ask(wire, ("GET", "/a?b=c"), ("POST", "/d"))
 
     assert [(asked.method, asked.path, asked.body) for asked in wire.asked] == [
@@ -35,7 +35,7 @@ def test_it_records_requests_and_connections(wire):
     assert wire.lines == 1
 
 
-def test_it_drops_the_connection(wire):
+def test_a_connection_can_be_dropped(wire):
     wire.will(DROP)
 
     with pytest.raises(http.client.RemoteDisconnected):
@@ -44,7 +44,7 @@ def test_it_drops_the_connection(wire):
 
 
 @pytest.mark.parametrize("answer", [Answer(body=b"0123456789", cut=4), chunked(b"0123", is_ended=False)])
-def test_it_cuts_a_response(wire, answer):
+def test_a_response_can_be_truncated(wire, answer):
     wire.will(answer)
 
     with pytest.raises(http.client.IncompleteRead) as caught:
@@ -52,7 +52,7 @@ def test_it_cuts_a_response(wire, answer):
     assert caught.value.partial == b"0123"
 
 
-def test_it_sends_chunked_responses(wire):
+def test_a_response_can_be_chunked(wire):
     wire.will(chunked(b"01", b"23"))
 
     assert ask(wire, ("GET", "/"), ("GET", "/")) == [(200, b"0123"), (200, b"{}")]

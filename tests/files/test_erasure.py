@@ -1,4 +1,4 @@
-"""Erasing people from files: what is left is whole at every moment, and nothing of theirs is."""
+"""Erasure of people from files: none of their data remains, and files are consistent at any time."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_an_erasure_that_was_killed_can_be_run_again(tmp_path, people, file_page
     assert len(list(tmp_path.rglob("*.gz"))) == 2
 
 
-def test_a_reader_never_finds_a_manifest_whose_files_are_not_there(tmp_path, people, file_pages, monkeypatch):
+def test_a_reader_never_finds_a_manifest_with_missing_files(tmp_path, people, file_pages, monkeypatch):
     file_pages(tmp_path, people(BOB, EVE, rejects=[BOB, EVE]))
     seen, unlink, replace = [], Path.unlink, Path.replace
 
@@ -182,7 +182,7 @@ def test_the_age_of_files_is_the_storages_time(any_root, people, begin):
     assert files_below(any_root) == []
 
 
-def test_a_dry_run_counts_what_an_erasure_does_and_changes_nothing(tmp_path, people, file_pages, begin):
+def test_a_dry_run_has_the_counts_of_the_erasure_and_changes_nothing(tmp_path, people, file_pages, begin):
     file_pages(tmp_path, people(BOB, EVE, rejects=[BOB, EVE]), people(BOB), part_rows=2)
     with begin(tmp_path) as killed:
         killed.write(people(BOB))
@@ -203,7 +203,7 @@ REPEATED = (
 
 
 @pytest.mark.parametrize(("first", "last"), [(BOB, EVE), (EVE, BOB)])
-def test_a_member_that_is_repeated_hides_nobody(tmp_path, begin, window, first, last):
+def test_a_repeated_key_hides_no_person(tmp_path, begin, window, first, last):
     """Decoders keep the last one, and the file has both."""
     page = parse_page(f'{{"data":[{REPEATED.format(first=first, last=last)}]}}'.encode())
     for suppressed in (lambda: NO_SUPPRESSIONS, lambda: erased(BOB)):

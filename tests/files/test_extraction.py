@@ -1,4 +1,4 @@
-"""One try: what it promises its caller, and what it leaves behind when it fails."""
+"""One extraction: its interface, and its files after a failure."""
 
 import gc
 import json
@@ -193,7 +193,7 @@ def test_an_abandoned_extraction_raises_nothing_when_it_is_collected(
     assert unraised == []
 
 
-def test_an_extraction_whose_manifest_cannot_be_written_is_not_read(tmp_path, begin, page_of, contact, monkeypatch):
+def test_an_extraction_without_a_written_manifest_is_not_read(tmp_path, begin, page_of, contact, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
@@ -255,7 +255,7 @@ def test_an_error_of_the_storage_names_only_the_file(tmp_path, begin, page_of, c
 
 
 @pytest.mark.parametrize("file_mode", [None, 0o600])
-def test_a_path_through_a_file_is_wrong_and_says_so(tmp_path, begin, page_of, contact, file_mode):
+def test_a_path_through_a_file_is_a_config_error(tmp_path, begin, page_of, contact, file_mode):
     (tmp_path / "contacts").write_bytes(b"a file")
 
     for path in ("contacts", "contacts/main"):

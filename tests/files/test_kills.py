@@ -1,4 +1,4 @@
-"""A worker that is killed leaves nothing that a reader takes for complete."""
+"""A killed worker leaves no files that a reader accepts as complete."""
 
 import random
 import signal
@@ -39,7 +39,7 @@ while True:
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_killed_at_random_points_only_finished_extractions_are_read(tmp_path, file_format):
+def test_only_finished_extractions_of_killed_workers_are_read(tmp_path, file_format):
     finished = set()
     kills = 0
     while kills < KILLS or is_whole(tmp_path):

@@ -1,4 +1,4 @@
-"""However long an extraction is, what is held of it stays the same."""
+"""The memory of an extraction does not depend on its length."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Files, brought together, hold what the tables hold."""
+"""Files that are merged have the same contacts as the tables."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -75,7 +75,7 @@ def test_versions_and_current_of_a_contact_that_changed_once(tmp_path, file_page
     assert list(current(tmp_path)) == history[1:]
 
 
-def test_of_equal_times_the_version_seen_last_and_then_the_greater_hash_is_current(
+def test_with_equal_times_the_version_seen_last_or_with_the_greater_hash_is_current(
     tmp_path, file_pages, page_of, contact, window
 ):
     def at(minutes, *names):

@@ -1,4 +1,4 @@
-"""What lies in a prefix: parts of bounded size, readable by anybody."""
+"""The files of an extraction: parts of bounded size in standard formats."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ def prefix_in(root):
     return manifest.parent
 
 
-def test_a_part_is_one_gzip_stream_to_any_program(tmp_path, file_pages, page_of, contact):
+def test_a_part_is_one_gzip_stream(tmp_path, file_pages, page_of, contact):
     page = page_of(contact("a"))
     file_pages(tmp_path, page, page)
     packed = (prefix_in(tmp_path) / "part-00000.jsonl.gz").read_bytes()
@@ -43,14 +43,14 @@ def test_no_part_has_more_rows_than_allowed(tmp_path, file_pages, page_of, conta
     ]
 
 
-def test_splitting_pages_into_parts_keeps_every_text_in_order(tmp_path, file_pages, page_of, contact):
+def test_splitting_pages_into_parts_keeps_every_contact_in_order(tmp_path, file_pages, page_of, contact):
     pages = [page_of(*[contact(f"{page}.{row}") for row in range(5)]) for page in range(3)]
     manifest = file_pages(tmp_path, *pages, part_rows=4)
     lines = [line for part in manifest.parts for line in lines_of(prefix_in(tmp_path) / part.name)]
     assert lines == [bytes(text) for page in pages for text in page.texts]
 
 
-def test_a_part_is_closed_once_it_has_reached_its_size(tmp_path, file_pages, page_of, contact):
+def test_a_part_is_closed_when_it_reaches_its_size(tmp_path, file_pages, page_of, contact):
     """Only the page, whole, that brings it there may go over; an empty page opens no part."""
     noise = [page_of(contact(name=hashlib.shake_128(bytes([n])).hexdigest(100_000))) for n in range(6)]
     manifest = file_pages(tmp_path, *noise, page_of(), part_bytes=150_000)
@@ -78,7 +78,7 @@ def test_repaired_rows_are_listed_by_their_index_in_the_part(tmp_path, file_page
     assert [part.repaired for part in manifest.parts] == [[0, 2, 3], [1]]
 
 
-def test_rejects_are_stored_beside_the_parts_as_received(tmp_path, file_pages, page_of, contact):
+def test_rejects_are_stored_next_to_the_parts_as_received(tmp_path, file_pages, page_of, contact):
     manifest = file_pages(tmp_path, page_of({"uuid": "x"}, contact("a")), page_of(), page_of("Zoë"))
     stored = (prefix_in(tmp_path) / "_rejects.jsonl.gz").read_bytes()
     assert [json.loads(line) for line in gzip.decompress(stored).splitlines()] == [

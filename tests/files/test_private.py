@@ -1,4 +1,4 @@
-"""Files are for their owner only, and nothing outside of an extraction is read, written or deleted."""
+"""Only their owner can access files, and nothing outside an extraction is read, written or deleted."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ OURS = st.from_regex(r"\Apart-[0-9]{5}(-[0-9a-f]{8})?\.(jsonl\.gz|parquet)\Z")
 
 
 @given(name=st.one_of(OURS, st.text(), st.from_regex(r"[./]*part-0000\d(-[0-9a-f]*)?\.(jsonl\.gz|parquet)[./]*")))
-def test_no_name_that_is_accepted_leads_out_of_its_folder(name):
+def test_no_accepted_name_is_outside_its_folder(name):
     part = {"name": name, "rows": 1, "bytes": 1, "sha256": ""}
     data = json.dumps(MANIFEST | {"parts": [part]}).encode() + b"\n"
     try:
@@ -148,7 +148,7 @@ def test_no_name_that_is_accepted_leads_out_of_its_folder(name):
 
 
 @given(name=OURS)
-def test_names_that_extractions_and_erasures_give_are_accepted(name):
+def test_names_from_extractions_and_erasures_are_accepted(name):
     part = {"name": name, "rows": 1, "bytes": 1, "sha256": ""}
     assert decode_manifest(json.dumps(MANIFEST | {"parts": [part]}).encode() + b"\n").parts[0].name == name
 

@@ -1,4 +1,4 @@
-"""Reading back: complete extractions, whole parts, every contact as it was landed."""
+"""Reading: complete extractions, verified parts, and every contact as it was stored."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What a real S3 API is asked for, and what others see in the bucket."""
+"""Requests to a real S3 API, and what is visible in the bucket."""
 
 import hashlib
 

@@ -40,7 +40,7 @@ def of_s3(code):
     ],
     ids=lambda value: getattr(value, "__name__", None) or str(value)[:40],
 )
-def test_the_cause_is_named(error, raised, words):
+def test_an_error_names_its_cause_and_nothing_personal(error, raised, words):
     with pytest.raises(raised) as caught, storage_errors("part-00000.jsonl.gz could not be written"):
         raise error
     message = str(caught.value)
@@ -51,13 +51,13 @@ def test_the_cause_is_named(error, raised, words):
     assert caught.value.__suppress_context__
 
 
-def test_a_bucket_that_does_not_exist_is_named_by_a_real_server(s3_endpoint):
+def test_a_real_servers_error_of_a_missing_bucket_is_recognized(s3_endpoint):
     path = UPath("s3://no-such-bucket/contacts/part", endpoint_url=s3_endpoint, **KEYS)
     with pytest.raises(ConfigError, match="The bucket does not exist"), storage_errors("part could not be written"):
         path.write_bytes(b"{}")
 
 
-def test_a_server_that_is_not_there_cannot_be_reached(monkeypatch):
+def test_an_unreachable_server_is_a_retryable_error(monkeypatch):
     monkeypatch.setitem(os.environ, "NO_PROXY", "127.0.0.1")
     retries = {"config_kwargs": {"retries": {"max_attempts": 0}}}
     path = UPath("s3://lake/contacts/part", endpoint_url="http://127.0.0.1:9", **KEYS, **retries)

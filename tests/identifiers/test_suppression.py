@@ -1,4 +1,4 @@
-"""Whom a suppression list names: by identifiers of any kind, in clear or as pseudonyms, and by contacts."""
+"""Suppression lists: identifiers of any kind, in clear or as pseudonyms, and contacts."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def record(contact_id="uuid", **ids):
 
 @pytest.mark.parametrize("key", [KEY, SECRET_KEY])
 @pytest.mark.parametrize("value", OF_EACH_KIND)
-def test_an_identifier_is_on_the_list_under_its_own_kind_alone(key, value):
+def test_an_identifier_is_listed_only_under_its_own_kind(key, value):
     identifier = read_identifier(value)
     found = erased(value, key=key)
     assert found.has(identifier)
@@ -92,7 +92,7 @@ def read_all(values):
     return {read_identifier(value).as_wa_id() for value in values}
 
 
-def test_a_contact_is_one_of_its_feed_and_account():
+def test_a_contact_is_listed_by_feed_and_account():
     contacts = [Contact("turn", "main", "bob"), Contact("turn", "other", "bob")]
     found = SuppressionList({KEY: [KEY.hash_contact(contacts[0])]})
     assert [found.has_contact(contact) for contact in contacts] == [True, False]

@@ -22,7 +22,7 @@ def test_each_spelling_is_a_variant_of_the_other(one, other):
 
 
 @pytest.mark.parametrize("digits", ["551132654321", "5511932654321", "44623456700", "5511", "55119876543210"])
-def test_landlines_and_numbers_of_other_countries_have_none(digits):
+def test_landlines_and_numbers_of_other_countries_have_no_variants(digits):
     assert of(digits) - {"551132654321"} == set()
 
 
@@ -33,5 +33,5 @@ def test_no_example_of_another_country_has_a_variant(region):
         assert of(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]) == set()
 
 
-def test_identifiers_of_other_kinds_have_none():
+def test_identifiers_of_other_kinds_have_no_variants():
     assert variants(Identifier(Kind.LID, "5511987654321@lid")) == set()

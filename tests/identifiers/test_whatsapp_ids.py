@@ -52,7 +52,7 @@ SPELLINGS = {
 @pytest.mark.parametrize(
     ("text", "identifier"), [(text, identifier) for identifier, texts in SPELLINGS.items() for text in texts]
 )
-def test_an_identifier_is_read_by_the_reader_of_its_kind_alone(text, identifier):
+def test_only_the_reader_of_its_kind_reads_an_identifier(text, identifier):
     found = {kind: read(text) for kind, read in READERS.items()}
 
     assert found == {kind: identifier if kind == identifier.kind else None for kind in READERS}
@@ -67,12 +67,12 @@ def test_an_identifier_is_read_by_the_reader_of_its_kind_alone(text, identifier)
         *("1@g.us", "11001234567@example.com", "11001234567:12", "1100 123 4567", "", None, 0, b"1100123456"),
     ],
 )
-def test_anything_else_is_no_identifier(value):
+def test_any_other_value_is_not_an_identifier(value):
     assert {kind: read(value) for kind, read in READERS.items()} == dict.fromkeys(READERS)
     assert ids_by_kind(value) == IdsByKind()
 
 
-def test_the_values_of_a_contact_are_sorted_by_kind():
+def test_the_values_of_a_contact_are_grouped_by_kind():
     values = (
         "120650379300963@lid",
         "11001234567@c.us",
@@ -87,7 +87,7 @@ def test_the_values_of_a_contact_are_sorted_by_kind():
 
 
 @given(st.text(max_size=40) | st.from_regex(r"\+?[0-9]{1,20}(:[0-9]+)?(@[a-z.]{1,15})?", fullmatch=True))
-def test_a_text_is_of_one_kind_at_most(text):
+def test_a_string_has_at_most_one_kind(text):
     found = [identifier for read in READERS.values() if (identifier := read(text))]
 
     assert len(found) <= 1
@@ -116,7 +116,7 @@ def test_the_creator_of_a_group_is_read_from_the_old_form_only():
         ("contact:a\u202eb\xa0c\nd", Identifier(Kind.CONTACT, "a\u202eb\xa0c\nd")),
     ],
 )
-def test_an_identifier_of_any_kind_is_read_from_text(text, identifier):
+def test_an_identifier_of_any_kind_is_read_from_a_string(text, identifier):
     assert read_identifier(text) == identifier
 
 
@@ -133,12 +133,12 @@ def test_an_identifier_of_any_kind_is_read_from_text(text, identifier):
         ("27821234ba569", "letters"),
     ],
 )
-def test_a_text_that_is_none_is_refused_and_not_shown(text, reason):
+def test_an_invalid_identifier_is_refused_and_not_shown(text, reason):
     with pytest.raises(InvalidIdentifierError, match=f"^{reason}$"):
         read_identifier(text)
 
 
-def test_an_identifier_does_not_show_its_value():
+def test_the_repr_of_an_identifier_hides_its_value():
     assert "11001234567" not in repr(read_identifier("11001234567"))
     assert read_contact("US.1349").kind is Kind.CONTACT
 

@@ -1,4 +1,4 @@
-"""Checks that are made and waited for over a real socket."""
+"""Checks over a real socket."""
 
 from tests.clients.conftest import clock
 from tests.triggers.conftest import api, connect_api, declare, place, sandbox

@@ -1,4 +1,4 @@
-"""An instance of GREEN-API at the other end of an unfailing wire, and who is in its list."""
+"""An instance of GREEN-API behind a connection that never fails, and its contacts."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Identifiers in webhook deliveries: kept as what they are, and linked with nobody unless the delivery is verified."""
+"""Identifiers in webhook deliveries: stored by kind, and linked only if the delivery is verified."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_callback_links_a_number_with_an_id_only_if_it_is_verified(store_engin
     assert rows("SELECT status, wa_id, person_key FROM wacontacts_number") == [("valid", wa_id, wa_id or "16315551000")]
 
 
-def test_a_verified_callback_links_a_thousand_numbers_with_no_id_that_is_none(store_engine, rows):
+def test_invalid_ids_in_a_verified_callback_link_no_numbers(store_engine, rows):
     contacts = [result(f"+1631555{n:04}", wa_id) for n, wa_id in enumerate(["0", "12", "1" * 16, "me"] * 25)]
     record_callback(store_engine, SENDER, delivery(contacts=contacts), verified=True)
 
@@ -90,13 +90,13 @@ def test_a_verified_callback_links_a_thousand_numbers_with_no_id_that_is_none(st
         ("16315551000:12@s.whatsapp.net", ("16315551000", None, None)),
     ],
 )
-def test_an_id_is_kept_as_what_it_is(store_engine, rows, stated, columns):
+def test_an_id_is_stored_by_its_kind(store_engine, rows, stated, columns):
     record_callback(store_engine, SENDER, delivery(contacts=[result("+16315551000", stated)]), verified=True)
 
     assert rows("SELECT wa_id, lid, user_id FROM wacontacts_number") == [columns]
 
 
-def test_a_forged_link_lets_no_erasure_reach_another_person(store_engine, rows):
+def test_a_forged_link_does_not_extend_an_erasure_to_another_person(store_engine, rows):
     attacker, victim = "+16315551000", "+16315559999"
     forged = [result(attacker, victim[1:]), result(f"+1{attacker[2:-1]}1", victim[1:])]
     record_callback(store_engine, SENDER, delivery(contacts=[result(victim, victim[1:])]), verified=True)

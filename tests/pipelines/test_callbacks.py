@@ -1,4 +1,4 @@
-"""Webhook deliveries, recorded: once, in order, whatever order they come in, and nothing but what concerns contacts."""
+"""Webhook deliveries are recorded idempotently in any order, and only as far as they concern contacts."""
 
 import json
 import logging
@@ -74,7 +74,7 @@ def change(user=ANNA, identity=SECRET_HASH, at=1_602_535_356):
     return {"from": user, "id": "example", "system": system, "timestamp": str(at), "type": "system"}
 
 
-def test_a_delivered_result_resolves_the_check_that_waits_for_it(store_engine, whatsapp, waiting):
+def test_a_delivered_result_resolves_the_waiting_check(store_engine, whatsapp, waiting):
     whatsapp.check([f"+{SLOW}"])
     (body,) = whatsapp.finish()
     assert waiting.totals().state == "open"
@@ -86,7 +86,7 @@ def test_a_delivered_result_resolves_the_check_that_waits_for_it(store_engine, w
     assert (totals.state, totals.valid, totals.waiting) == ("resolved", 1, 0)
 
 
-def test_a_delivered_change_of_identity_is_pending(store_engine, whatsapp, rows):
+def test_a_delivered_identity_change_is_pending(store_engine, whatsapp, rows):
     whatsapp.change_identity(ANNA)
     (callback,) = whatsapp.callbacks.log
 
@@ -99,7 +99,7 @@ def test_a_delivered_change_of_identity_is_pending(store_engine, whatsapp, rows)
     assert str(created_at)[:10] == "2026-11-02"
 
 
-def test_deliveries_are_recorded_as_the_client_posts_them_twice(store_engine, whatsapp, rows):
+def test_repeated_deliveries_of_a_client_are_recorded_once(store_engine, whatsapp, rows):
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -151,7 +151,7 @@ def test_callbacks_about_other_topics_are_ignored(members):
     assert record_callback("sqlite:////nowhere/at/all.db", SENDER, delivery(**members)) == RecordedCallback()
 
 
-def test_one_delivery_may_carry_everything(store_engine):
+def test_one_delivery_may_contain_all_kinds_of_events(store_engine):
     profile = {"profile": {"name": "Somebody"}, "wa_id": ANNA}
     contacts = [profile, result("+16315551004", wa_id="16315551004"), result("+1631", "failed")]
     body = delivery(contacts=contacts, messages=[change(), change()], statuses=[{"status": "read"}])
@@ -190,20 +190,20 @@ def test_invalid_contacts_are_counted_without_a_connection(members):
     assert recorded == RecordedCallback(ignored=1)
 
 
-def test_of_two_spellings_of_a_number_the_one_with_an_answer_counts(store_engine, rows):
+def test_of_several_results_of_a_number_the_final_one_counts(store_engine, rows):
     contacts = [result("+16315551000"), result("+1 631 555 1000", "processing"), result("+1-631-555-1000", "waiting")]
 
     assert record_callback(store_engine, SENDER, delivery(contacts=contacts)) == RecordedCallback(results=1)
     assert rows("SELECT number, status FROM wacontacts_number") == [("+16315551000", "valid")]
 
 
-def test_a_word_of_the_store_s_own_is_not_taken_from_a_delivery(store_engine, rows):
+def test_a_status_of_the_store_is_not_accepted_from_a_delivery(store_engine, rows):
     record_callback(store_engine, SENDER, delivery(contacts=[result("+16315551000", "not_asked")]))
 
     assert rows("SELECT status FROM wacontacts_number") == [("unknown",)]
 
 
-def test_a_delivery_may_be_of_any_size(store_engine, rows):
+def test_a_delivery_may_have_any_size(store_engine, rows):
     contacts = [result(f"+1631555{n:04}") for n in range(2_500)]
     changes = [change(user=f"1631555{n:04}") for n in range(2_500)]
 
@@ -213,7 +213,7 @@ def test_a_delivery_may_be_of_any_size(store_engine, rows):
     assert rows("SELECT count(*) FROM wacontacts_number") == rows("SELECT count(*) FROM wacontacts_identity")
 
 
-def test_text_that_no_database_takes_is_repaired(store_engine):
+def test_text_that_databases_refuse_is_repaired(store_engine):
     body = delivery(messages=[change(identity="A\x00B\ud800")])
 
     assert record_callback(store_engine, SENDER, body) == RecordedCallback(identities=1)
@@ -222,7 +222,7 @@ def test_text_that_no_database_takes_is_repaired(store_engine):
 
 @pytest.mark.parametrize("kind", ["engine", "text", "url"])
 @pytest.mark.parametrize("body_as", [bytes, bytearray, bytes.decode])
-def test_a_store_is_an_engine_or_its_url_and_a_body_is_bytes_or_text(postgres_url, kind, body_as):
+def test_a_store_is_an_engine_or_url_and_a_body_is_bytes_or_string(postgres_url, kind, body_as):
     engine = create_engine(postgres_url)
     store = {"engine": engine, "text": postgres_url, "url": make_url(postgres_url)}[kind]
 
@@ -255,7 +255,7 @@ def test_tables_are_looked_up_once_per_engine(store_engine):
 @pytest.mark.parametrize(
     "body", ["", "null", "[]", "7", '"16315551000"', "<html>16315551000</html>", '{"a": 1', b"\xff"]
 )
-def test_a_body_that_is_no_object_is_refused_and_not_quoted(sqlite_url, body):
+def test_a_body_that_is_not_an_object_is_refused_and_not_quoted(sqlite_url, body):
     with pytest.raises(ContractError) as refused:
         record_callback(sqlite_url, SENDER, body)
 
@@ -287,19 +287,19 @@ def test_an_invalid_argument_is_rejected_by_name(sqlite_url, arguments, named):
     assert "example-password-77aa" not in "".join(traceback.format_exception(refused.value))
 
 
-def test_a_store_that_fails_is_an_error_so_that_it_is_delivered_again():
+def test_an_error_of_the_store_is_raised():
     with pytest.raises(ConfigError, match="cannot open the file"):
         record_callback("sqlite:////nowhere/at/all.db", SENDER, delivery(messages=[change()]))
 
 
-def test_it_works_where_there_is_no_airflow():
+def test_the_module_does_not_import_airflow():
     code = "import sys, airflow_provider_wacontacts.callbacks; print([m for m in sys.modules if m == 'airflow'])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_nothing_personal_is_logged_at_debug_or_shown_by_an_error(sqlite_url, caplog, broken):
+def test_no_personal_data_is_logged_at_debug_or_shown_by_an_error(sqlite_url, caplog, broken):
     for name in ("", "sqlalchemy", "sqlalchemy.engine"):
         caplog.set_level(logging.DEBUG, logger=name)
     logging.getLogger().manager._clear_cache()
@@ -338,7 +338,7 @@ DELIVERIES = st.lists(
 
 @given(deliveries=DELIVERIES, data=st.data())
 @settings(max_examples=40)
-def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine, rows, deliveries, data):
+def test_deliveries_are_idempotent_and_order_independent(store_engine, rows, deliveries, data):
     repeated = deliveries + (data.draw(st.lists(st.sampled_from(deliveries), max_size=5)) if deliveries else [])
     orders = [deliveries, data.draw(st.permutations(repeated))]
     ended = []
@@ -364,7 +364,7 @@ def test_repeated_late_and_shuffled_deliveries_end_in_the_same_rows(store_engine
     assert sorted(in_order[2]) == sorted(shuffled[2])
 
 
-def test_a_sender_is_the_same_with_blanks_around_it(store_engine, rows):
+def test_spaces_around_a_sender_are_ignored(store_engine, rows):
     record_callback(store_engine, f" {SENDER}\n", delivery(messages=[change()]))
 
     assert rows("SELECT DISTINCT sender FROM wacontacts_identity") == [(SENDER,)]

@@ -1,4 +1,4 @@
-"""Rows of numbers, as teams keep them."""
+"""Rows of numbers, as users' databases have them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_number_may_be_alone_or_in_a_mapping_with_a_contact_key() -> None:
         (12125550000, NUMBER),
     ],
 )
-def test_a_whole_number_of_any_type_is_its_digits(value: Any, number: str) -> None:
+def test_a_whole_number_of_any_type_is_read_as_its_digits(value: Any, number: str) -> None:
     """A float's point and nought would make another number of it, and somebody else's."""
     expected = CheckInput(str(int(value)), number)
 
@@ -73,7 +73,7 @@ def test_an_invalid_number_has_a_reason(text: str, reason: str) -> None:
     assert read(text) == [CheckInput(text, None, reason=reason)]
 
 
-def test_nothing_at_all_is_no_number() -> None:
+def test_null_is_rejected_as_empty() -> None:
     assert read(None, {"number": None, "contact_key": "a"}) == [
         CheckInput("", None, reason="empty"),
         CheckInput("", None, "a", reason="empty"),
@@ -109,21 +109,21 @@ def test_an_unclear_opted_in_rejects_the_row(word: Any) -> None:
     ]
 
 
-def test_text_that_no_database_takes_is_repaired() -> None:
+def test_text_that_databases_refuse_is_repaired() -> None:
     assert read({"number": f"{NUMBER}\0", "contact_key": "a\0\ud800"}) == [
         CheckInput(f"{NUMBER}\ufffd", NUMBER, "a\ufffd\ufffd")
     ]
 
 
 @pytest.mark.parametrize("row", [[NUMBER], object(), {"phone": NUMBER}, (NUMBER,)])
-def test_a_row_of_another_shape_is_an_error_that_does_not_quote_it(row: Any) -> None:
+def test_a_row_of_another_type_is_an_error_that_does_not_quote_it(row: Any) -> None:
     with pytest.raises(ConfigError, match=r"^contacts: ") as raised:
         read(row)
 
     assert NUMBER not in str(raised.value)
 
 
-def test_rows_are_read_one_after_another_as_they_are_wanted() -> None:
+def test_rows_are_read_lazily() -> None:
     def rows() -> Any:
         yield NUMBER
         raise AssertionError("read too far")

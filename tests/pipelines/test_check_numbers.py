@@ -1,4 +1,4 @@
-"""Going through a check: how many at once, how fast, and how it ends."""
+"""The run of a check: concurrency, progress, stops and errors."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_fast_server_gets_one_request_at_a_time(setting: Setting) -> None:
     assert (server.asked, server.most_at_once) == (dict.fromkeys(numbers(200), 1), 1)
 
 
-def test_a_slow_server_gets_a_few_full_batches_at_once(
+def test_a_slow_server_gets_a_few_full_batches_concurrently(
     setting: Setting,
 ) -> None:
     everybody = threading.Barrier(MAX_THREADS, timeout=300)
@@ -223,7 +223,7 @@ def test_the_first_batch_past_the_budget_ends_the_run(setting: Setting) -> None:
     assert setting.one(CLAIMED) == 0
 
 
-def test_results_of_numbers_leased_elsewhere_are_taken_from_the_store(setting: Setting) -> None:
+def test_results_of_numbers_leased_elsewhere_are_read_from_the_store(setting: Setting) -> None:
     checks = setting.checks()
     other = setting.check(checks, 20, run_id="other")
     leased = other.lease(next(other.queued(20)))
@@ -314,7 +314,7 @@ def test_every_request_that_a_gateway_may_have_forwarded_counts_against_the_budg
     assert (server.sizes, setting.one(SPENT)) == ([10] * 4, 40)
 
 
-def test_results_beside_a_refusal_are_kept(setting: Setting) -> None:
+def test_results_in_a_response_with_an_error_are_recorded(setting: Setting) -> None:
     locked = NotEnabledError("locked", source="whatsapp_business", operation="check")
 
     class Refusing(Server):

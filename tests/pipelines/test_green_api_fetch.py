@@ -1,4 +1,4 @@
-"""What is asked of an account before its contacts land, and what is known of the answer."""
+"""Fetching a snapshot: requests before the contacts, and what is known of the list."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def test_the_state_is_requested_before_the_contacts(given, query):
     assert instance.asked == ["settings", query]
 
 
-def test_a_snapshot_has_the_time_of_the_server_or_else_of_the_worker():
+def test_a_snapshot_has_the_time_of_the_server_or_of_the_worker():
     now = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
     assert fetch_snapshot(PULL, Instance([ANN]), now=lambda: now).taken_at == MONDAY

@@ -1,4 +1,4 @@
-"""A snapshot of an account: what the store and files make of it."""
+"""A snapshot of an account in the store and in files."""
 
 import json
 from dataclasses import replace
@@ -100,14 +100,14 @@ def test_a_rejected_row_without_an_id_makes_a_snapshot_incomplete(store, rows, o
     assert (third[:2], third[4]) == (("complete", None), 1)
 
 
-def test_too_many_rejected_rows_fail_it_after_the_rest_has_landed(store, rows):
+def test_too_many_rejected_rows_fail_the_task_after_the_rest_is_loaded(store, rows):
     with pytest.raises(LandingError, match=r"1 of 3 rows were rejected, more than max_rejected \(30.00%\) allows"):
         take(store, [ANN, BEN, {"name": "nobody"}], pull=replace(PULL, max_rejected=0.3))
 
     assert rows("SELECT count(*) FROM wacontacts_current") == [(2,)]
 
 
-def test_a_retry_takes_over_from_a_try_that_was_killed(store, rows):
+def test_a_retry_takes_over_from_a_killed_attempt(store, rows):
     claim = {"source": "green_api", "account": "main", "group": None, "package_version": "0.1.0"}
     store.prepare()
     killed = store.begin_snapshot(**claim, task=PULL.task, options_digest=PULL.options_digest)
@@ -122,7 +122,7 @@ def test_a_retry_takes_over_from_a_try_that_was_killed(store, rows):
     ]
 
 
-def test_a_task_that_is_cleared_takes_a_new_snapshot(store, rows):
+def test_a_cleared_task_fetches_a_new_snapshot(store, rows):
     take(store, [ANN, BEN], run="run")
     take(store, [ANNA, BEN], 1, run="run")
 
@@ -146,7 +146,7 @@ def test_other_options_have_another_digest(other):
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_a_snapshot_is_written_whole_and_compared_with_nothing(tmp_path, file_format):
+def test_a_snapshot_in_files_is_complete_and_not_compared(tmp_path, file_format):
     answered = fetch_snapshot(
         PULL, Instance([ANN, DAN, GROUP, {"name": "nobody"}], settings={"stateInstance": "authorized"})
     )
@@ -204,7 +204,7 @@ def test_an_incomplete_snapshot_is_incomplete_when_imported(store, rows, tmp_pat
     assert rows("SELECT state FROM wacontacts_extraction WHERE reason = :reason", reason=reason) == [("incomplete",)]
 
 
-def test_too_many_rejected_rows_fail_it_after_the_rest_was_filed(tmp_path):
+def test_too_many_rejected_rows_fail_the_task_after_the_rest_is_written(tmp_path):
     pull = replace(PULL, max_rejected=0.3)
 
     with pytest.raises(LandingError, match=r"1 of 2 rows were rejected.* allows: 1 no id\."):

@@ -1,4 +1,4 @@
-"""Looking at identities and acknowledging them: by the recorded hash, one by one, and nobody stops the others."""
+"""Fetching and acknowledging identities: by the recorded hash, one by one, independently of each other."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -129,7 +129,7 @@ def test_fetching_records_a_change_that_was_never_delivered(business):
     assert business.pending() == [business.key(newer)] != [anna]
 
 
-def test_fetching_records_an_acknowledgement_of_others(business):
+def test_fetching_records_an_acknowledgement_by_another_client(business):
     business.change(ANNA)
     business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
 
@@ -145,7 +145,7 @@ def test_two_identities_of_a_user_have_one_latest(business):
 
 @pytest.mark.parametrize("answer", ["null", "object", "empty"])
 @pytest.mark.parametrize(("created_as", "acknowledged_as"), [("number", "boolean"), ("text", "text")])
-def test_each_pending_identity_takes_one_get_and_one_put(business, answer, created_as, acknowledged_as):
+def test_each_pending_identity_needs_one_get_and_one_put(business, answer, created_as, acknowledged_as):
     business.whatsapp.change(acknowledge_answer=answer, created_as=created_as, acknowledged_as=acknowledged_as)
     business.change(ANNA, BERT)
 
@@ -164,7 +164,7 @@ def test_acknowledging_again_sends_no_request(business):
     assert business.asked() == (0, 0)
 
 
-def test_an_acknowledged_identity_takes_no_put(business):
+def test_an_acknowledged_identity_needs_no_put(business):
     business.change(ANNA)
     business.api.acknowledge_identity(ANNA, business.api.get_identity(ANNA).hash)
     business.asked()
@@ -294,7 +294,7 @@ def test_identity_progress_is_reported_every_ten_seconds(business):
     assert business.reported == [0, 1, 2]
 
 
-def test_a_stop_keeps_the_results_so_far(business):
+def test_a_stop_keeps_the_results_received_so_far(business):
     business.change(ANNA, BERT)
     business.api.before_put = business.stop.set
 
@@ -305,7 +305,7 @@ def test_a_stop_keeps_the_results_so_far(business):
     assert len(business.pending()) == 1
 
 
-def test_limit_limits_the_pending_identities(business):
+def test_limit_applies_to_pending_identities(business):
     anna, bert, _ = business.change(ANNA, BERT, CLEO)
 
     assert [one.identity_id for one in choose_identities(business.identities, None, 2)] == [anna, bert]

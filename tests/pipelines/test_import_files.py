@@ -1,4 +1,4 @@
-"""A store that is made from files is the store that was filled directly."""
+"""A store loaded from files equals one that was synced directly."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -91,7 +91,7 @@ def rejects(store):
         return sorted((reason, bytes(body)) for reason, body in found)
 
 
-def test_windows_make_the_same_store(store, anew, tmp_path, file_format, dump_store):
+def test_windows_loaded_from_files_make_the_same_store(store, anew, tmp_path, file_format, dump_store):
     root = tmp_path / "files"
     monday = [CONTACT.format(name, f"2026-11-02T0{n}:00:00Z", n) for n, name in enumerate("abc", 1)]
     tuesday = [CONTACT.format("a", "2026-11-03T01:00:00Z", 9), '{"uuid":"d","details":{}}']
@@ -106,9 +106,7 @@ def test_windows_make_the_same_store(store, anew, tmp_path, file_format, dump_st
     assert rejects(anew) == rejects(store) != []
 
 
-def test_snapshots_make_the_same_store_in_the_order_in_which_they_were_taken(
-    store, anew, tmp_path, file_format, dump_store
-):
+def test_snapshots_are_loaded_from_files_in_the_order_of_their_times(store, anew, tmp_path, file_format, dump_store):
     root = tmp_path / "files"
     for day, contacts in enumerate(
         [(ANN, BEN, EVE), (ANNA, BEN, EVE), (ANNA, BEN), (ANNA,), (ANN, EVE), ("7", ANN, EVE)]
@@ -122,7 +120,7 @@ def test_snapshots_make_the_same_store_in_the_order_in_which_they_were_taken(
     assert rejects(anew) == rejects(store) != []
 
 
-def test_landing_the_same_files_again_changes_nothing(store, anew, tmp_path, dump_store):
+def test_loading_the_same_files_again_changes_nothing(store, anew, tmp_path, dump_store):
     root = tmp_path / "files"
     pull_both(store, root, "jsonl.gz", CONTACT.format("a", "2026-11-02T01:00:00Z", 1), start=MONDAY, at=MONDAY + DAY)
     take_both(store, root, "jsonl.gz", ANN, BEN, at=MONDAY)
@@ -161,7 +159,7 @@ def test_a_corrupt_part_ends_the_import_and_keeps_what_was_loaded(store, anew, t
     assert import_files(FILES, root=root, store=anew) == ImportSummary(prefixes=2, known=1, rows=2, new_versions=1)
 
 
-def test_an_empty_path_lands_nothing(anew, tmp_path):
+def test_an_empty_path_loads_nothing(anew, tmp_path):
     assert import_files(FILES, root=tmp_path / "nowhere", store=anew) == ImportSummary()
 
 

@@ -1,4 +1,4 @@
-"""Looking at a store: what is asked of it, and whether it is fresh."""
+"""The status of a store: its queries, and whether the store is fresh."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_senders_are_not_read_if_only_contacts_are_requested(store):
 
 
 @pytest.mark.parametrize("look", [read_ages, read_status])
-def test_tables_that_were_never_made_are_a_problem_and_are_not_made(store, store_engine, look):
+def test_missing_tables_are_a_problem_and_are_not_created(store, store_engine, look):
     store_engine.connect().close()
     status = look(store, ALL)
 
@@ -111,7 +111,7 @@ def test_tables_of_another_version_are_a_problem_with_a_remedy(
     assert said in status.problem
 
 
-def test_a_sqlite_file_that_is_missing_is_an_error_and_is_not_made(tmp_path):
+def test_a_missing_sqlite_file_is_an_error_and_is_not_created(tmp_path):
     for address in (f"sqlite:///{tmp_path}/a b.db", f"sqlite:///file:{tmp_path}/a%20b.db?uri=true"):
         with pytest.raises(ConfigError, match="SQLite file does not exist"):
             read_status(Store(create_engine(address)), ALL)
@@ -120,7 +120,7 @@ def test_a_sqlite_file_that_is_missing_is_an_error_and_is_not_made(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["sqlite://", "sqlite:///file:a?mode=memory&cache=shared&uri=true"])
-def test_a_database_in_memory_is_there(address):
+def test_a_database_in_memory_is_accepted(address):
     assert read_status(Store(create_engine(address)), ALL).schema_version == 0
 
 
@@ -159,7 +159,7 @@ def statements():
 WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE")
 
 
-def test_statements_are_queries_and_nothing_else(store, statements):
+def test_all_statements_of_a_status_are_queries(store, statements):
     store.prepare()
     pulled(store, 0, 1)
     statements.clear()
@@ -200,11 +200,11 @@ def test_an_account_counts_from_its_first_complete_sync_or_if_it_is_named():
     assert (named.is_fresh, named.stale) == (False, [("turn a", None)])
 
 
-def test_where_there_is_nothing_nothing_is_fresh():
+def test_a_store_without_accounts_is_not_fresh():
     assert check_freshness(of(), DAY, ALL).is_fresh is False
 
 
-def test_a_name_that_the_store_does_not_know_is_not_fresh():
+def test_an_unknown_account_or_source_is_not_fresh():
     asked = Selection(frozenset({"turn", "green_api", "whatsapp_business"}), frozenset({"a", "typo"}))
     verdict = check_freshness(of(feed("a", MONDAY)), DAY, asked)
 

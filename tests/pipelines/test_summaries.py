@@ -1,4 +1,4 @@
-"""A check in figures."""
+"""The summary of a check."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -58,7 +58,7 @@ def test_a_summary_counts_a_check(checks):
     }
 
 
-def test_a_summary_takes_given_totals(checks):
+def test_a_summary_uses_given_totals(checks):
     check = checked(checks, {NUMBERS[0]: ("processing", None)})
     expired = check.expire()
 
@@ -72,13 +72,13 @@ def test_status_is_reliable_follows_from_the_client_version(checks, version, is_
     assert CheckSummary.of(check, checks).status_is_reliable is is_reliable
 
 
-def test_where_nothing_is_valid_there_is_nothing_to_rely_on(checks):
+def test_without_valid_numbers_reliability_is_unknown(checks):
     check = checked(checks, {NUMBERS[0]: ("invalid", None)}, "v2.41.2")
 
     assert CheckSummary.of(check, checks).status_is_reliable is None
 
 
-def test_rejected_rows_are_described_by_their_commonest_reasons():
+def test_rejected_rows_are_described_by_their_most_frequent_reasons():
     assert describe_rejected(1_000_003, {"no id": 1_000_001, "not an object": 1}) == (
         "1,000,001 no id, 1 not an object, 1 for other reasons"
     )

@@ -36,7 +36,7 @@ def reports(*pages: tuple[float, int, datetime | None]) -> list[Progress]:
     return reported
 
 
-def test_it_reports_when_ten_seconds_have_passed_and_not_before() -> None:
+def test_progress_is_reported_every_ten_seconds() -> None:
     noon = MONDAY + timedelta(hours=12)
 
     assert reports((9.9, 100, MONDAY), (10.0, 100, noon), (19.9, 100, noon), (20.0, 100, noon)) == [
@@ -55,7 +55,7 @@ def test_progress_stays_within_the_window_and_is_none_if_rows_do_not_ascend(
     assert reports((10.0, 50, position)) == [Progress(50, 5.0, share)]
 
 
-def test_it_is_logged_as_one_line() -> None:
+def test_progress_is_logged_as_one_line() -> None:
     assert [str(Progress(120_000, 8_120.4, 0.43)), str(Progress(7, 0.5, None))] == [
         "120,000 rows, 8,120 a second, 43% of the window",
         "7 rows, 0 a second",

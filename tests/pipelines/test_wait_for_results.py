@@ -1,4 +1,4 @@
-"""Waiting: when to look again, what to bear, and one round of asking as a worker does it."""
+"""Waiting for results: pauses, tolerated failures, and one poll of a worker."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
@@ -93,7 +93,7 @@ def test_a_rate_limit_does_not_count_as_a_failure():
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_non_retryable_errors_are_raised_at_once(error):
+def test_non_retryable_errors_are_raised_immediately(error):
     with pytest.raises(type(error)):
         count_failure(error, 0, 10)
 

@@ -71,7 +71,7 @@ def test_a_backfill_of_old_contacts_reports_no_gone_field(account):
     assert account.sync(*[{"name": "x", "age": 1, "old": 1}] * 20) == []
 
 
-def test_the_declaration_decides_and_the_first_one_is_no_drift(account):
+def test_declared_types_take_precedence_and_the_first_ones_are_not_drift(account):
     first = {"details.age": "NUMBER", "details.unused": "STRING"}
     assert account.sync({"age": 1}, declared=first) == []
     changed = {"details.years": "NUMBER", "details.unused": "BOOLEAN"}
@@ -85,7 +85,7 @@ def test_the_declaration_decides_and_the_first_one_is_no_drift(account):
     assert account.sync(declared=first | changed) == [("details.age", "new", None, "NUMBER")]
 
 
-def test_a_first_window_without_contacts_is_no_base_for_drift():
+def test_a_first_window_without_contacts_is_not_a_baseline_for_drift():
     account = Account()
     assert account.sync(declared={"details.age": "NUMBER"}) == []
     assert account.sync({"name": "x", "age": 1}, declared={"details.age": "NUMBER"}) == []

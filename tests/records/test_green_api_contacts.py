@@ -203,7 +203,7 @@ def test_text_that_databases_refuse_is_repaired_and_flagged(odd):
 NUMBERS = ["1" * 5_000, "1" * 130_000, "1" * 140_000, "-0.5e-16000", "1e-17000", "1E+131071", "1E+131072"]
 
 
-@pytest.mark.parametrize("name", ['"sound"', '"\\u0000"'], ids=["sound", "to be repaired"])
+@pytest.mark.parametrize("name", ['"sound"', '"\\u0000"'], ids=["valid", "to be repaired"])
 @pytest.mark.parametrize("levels", [0, 195, 197, 198, 199, 200, 201, 205])
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:4] + number[-6:])
 def test_rows_at_every_limit_are_stored_or_rejected(name, levels, number):
@@ -358,7 +358,7 @@ def test_a_malformed_row_changes_no_other_row(rows):
 
 
 @pytest.mark.parametrize(
-    ("odd", "limit"), [(b"", 3), (b',{"id":"odd","name":"\\ud83d"}', 4)], ids=["sound", "with a malformed row"]
+    ("odd", "limit"), [(b"", 3), (b',{"id":"odd","name":"\\ud83d"}', 4)], ids=["valid", "with a malformed row"]
 )
 def test_parsing_a_response_takes_a_small_multiple_of_its_size(odd, limit):
     contact = '{"id":"1%010d@c.us","name":"Name \U0001f600 %d","contactName":"Somebody %d","type":"user"}'

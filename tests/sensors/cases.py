@@ -1,4 +1,4 @@
-"""Sensors, the contexts that Airflow gives them, and the way through the triggerer."""
+"""Sensors, their contexts, and the way through the triggerer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that are made and waited for over a real socket."""
+"""Checks and waits over a real socket."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""When the sensor stops waiting, and what becomes of the check."""
+"""The end of a sensor's wait, and the state of its check."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_deadline_may_be_a_string(place):
         ({"never_fail": True}, AirflowSkipException),
     ],
 )
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
 def test_the_timeout_message_has_the_counts_and_the_check_is_expired(place, is_deferrable, arguments, error):
     check = never_resolved(place)
     made = sensor(check, deferrable=is_deferrable, timeout=0.5, **arguments)
@@ -103,7 +103,7 @@ def test_a_trigger_timeout_succeeds_if_the_check_is_resolved(place):
     assert summary["state"] == "resolved"
 
 
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
 def test_a_task_cleared_after_its_deadline_succeeds_if_the_check_is_resolved(place, is_deferrable):
     place.api.whatsapp.change(processing_share=0.0)
     check = place.check(numbers(3))
@@ -112,7 +112,7 @@ def test_a_task_cleared_after_its_deadline_succeeds_if_the_check_is_resolved(pla
     assert made.execute(context()) == {"check_id": check.check_id, **WAITED}
 
 
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
 def test_a_task_cleared_after_its_deadline_expires_an_unresolved_check_without_a_request(place, is_deferrable):
     check = never_resolved(place)
     made = sensor(check, deferrable=is_deferrable, deadline="2022-01-01T00:00:00Z")

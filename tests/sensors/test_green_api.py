@@ -17,7 +17,7 @@ from tests.triggers.waiting import numbers
 
 pytestmark = pytest.mark.usefixtures("hasty")
 WAYS = pytest.mark.parametrize(
-    "way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "here"]
+    "way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "poke"]
 )
 
 
@@ -64,7 +64,7 @@ def test_a_failed_number_is_rechecked_within_the_budget(instance, way):
 
 
 @WAYS
-def test_a_number_that_fails_again_is_rechecked_as_often_as_wanted(instance, way):
+def test_a_number_that_fails_again_is_rechecked_recheck_failed_times(instance, way):
     summary = waited(instance, way)
 
     assert summary.items() >= {"state": "resolved", "valid": 2, "failed": 1}.items()

@@ -34,7 +34,7 @@ from tests.triggers.waiting import numbers
 pytestmark = pytest.mark.usefixtures("hasty")
 
 
-@pytest.mark.parametrize("way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "here"])
+@pytest.mark.parametrize("way", [through_the_triggerer, lambda made: made.execute(context())], ids=["deferred", "poke"])
 def test_the_summary_is_returned_once_all_results_are_final(place, way):
     place.api.whatsapp.change(processing_answers=2)
     check = place.check(numbers(3))
@@ -94,8 +94,8 @@ def test_template_fields():
 
 
 @pytest.mark.parametrize("arguments", [{}, {"soft_fail": True}])
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_non_retryable_errors_fail_at_once_and_are_never_skipped(place, is_deferrable, arguments):
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
+def test_non_retryable_errors_fail_immediately_and_are_never_skipped(place, is_deferrable, arguments):
     made = sensor(place.check(numbers(3)), deferrable=is_deferrable, **arguments)
     place.api.fail(Fault(on="check", kind="status", status=401, code=1005, times=9))
     way = through_the_triggerer if is_deferrable else lambda made: made.execute(context())
@@ -175,8 +175,8 @@ def test_poke_mode_sends_no_request_before_retry_after(place):
         ({"store_conn_id": "nowhere"}, "Connection 'nowhere' is not defined"),
     ],
 )
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
-def test_invalid_arguments_fail_at_once_without_a_request(place, is_deferrable, arguments, message):
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
+def test_invalid_arguments_fail_immediately_without_a_request(place, is_deferrable, arguments, message):
     given = {"check_id": place.check(numbers(3)).check_id} | arguments
     place.api.whatsapp.checks.clear_counts()
 
@@ -194,7 +194,7 @@ def test_a_check_of_another_sender_is_a_config_error(place, connect_api):
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "here"])
+@pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "poke"])
 @pytest.mark.parametrize("status", [401, 400, 503, 200])
 def test_no_personal_data_in_logs_and_errors(place, caplog, capfd, is_deferrable, status):
     caplog.set_level(logging.DEBUG)

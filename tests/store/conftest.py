@@ -1,4 +1,4 @@
-"""A store, tries and contacts to land."""
+"""A store, attempts and contacts to load."""
 
 from __future__ import annotations
 

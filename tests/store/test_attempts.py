@@ -170,7 +170,7 @@ def test_forgetting_an_account_removes_only_its_rows(landing):
     assert len(landing.dump("main")["current"]) == 1
 
 
-def test_an_account_is_not_forgotten_while_an_attempt_runs_or_if_there_is_none(landing, clock):
+def test_a_running_or_unknown_account_is_not_forgotten(landing, clock):
     landing.begin()
     with pytest.raises(ConfigError, match="running"):
         forget_account(landing.store.context, "turn", "main", dry_run=True)

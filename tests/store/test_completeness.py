@@ -109,7 +109,7 @@ def test_the_number_of_confirmations_is_configurable(confirmations, word):
     assert incomplete_reason(SnapshotCounts(50), Earlier(100, [(50, "shrunken")]), guard) == word
 
 
-def test_shrinking_can_be_accepted_but_nothing_else():
+def test_only_shrinking_can_be_accepted():
     guard = ShrinkGuard(accepted=True)
     snapshots = [
         SnapshotCounts(1),

@@ -26,7 +26,7 @@ def left(landing):
     return {name for name in found.__slots__ if getattr(found, name)}
 
 
-def test_an_erasure_waits_for_a_batch_that_is_being_written_and_nothing_waits_for_the_erasure(postgres_landing):
+def test_an_erasure_waits_for_a_running_batch_and_nothing_waits_for_the_erasure(postgres_landing):
     """The batch is committed, and its rows are erased. Later batches skip them without waiting."""
     landing, store = postgres_landing, postgres_landing.store
     extraction, other = landing.begin(), landing.begin("other")
@@ -55,7 +55,7 @@ def test_an_erasure_waits_for_a_batch_that_is_being_written_and_nothing_waits_fo
     assert left(landing) == set()
 
 
-def test_workers_that_load_the_person_meanwhile_leave_no_rows(postgres_landing):
+def test_workers_that_load_the_person_concurrently_leave_no_rows(postgres_landing):
     landing, store = postgres_landing, postgres_landing.store
     rejects = [Reject("no id", f'{{"phone": "+4462345{n:05}"}}'.encode()) for n in range(2_000)]
     landing.land(landing.begin("rejects"), rejects=rejects)

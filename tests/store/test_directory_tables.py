@@ -116,7 +116,7 @@ def test_postgresql_has_statistics_after_many_rows_are_loaded(
     assert postgres_landing.rows(counts) == [(3.0 if known else -1.0,)] * 3
 
 
-def test_statistics_of_large_tables_are_left_to_postgresql_until_a_tenth_is_new(postgres_landing, monkeypatch):
+def test_large_tables_are_analyzed_when_a_tenth_of_the_rows_is_new(postgres_landing, monkeypatch):
     monkeypatch.setattr(ledger, "ANALYZE_AFTER_ROWS", 1)
     counts = "SELECT reltuples FROM pg_class WHERE oid = 'wacontacts_contact_version'::regclass"
 

@@ -73,7 +73,7 @@ def test_the_victim_of_a_deadlock_is_retried(postgres_landing, postgres_engine, 
     assert (seen, len(attempts)) == ([(later["extracted_at"],)], 2)
 
 
-def test_of_two_workers_that_add_the_same_contact_at_once_one_retries(postgres_landing, postgres_engine, attempts):
+def test_of_two_workers_that_add_a_contact_concurrently_one_retries(postgres_landing, postgres_engine, attempts):
     landing, barrier = postgres_landing, threading.Barrier(2)
 
     def meet(*given):
@@ -161,7 +161,7 @@ def test_the_error_of_an_unreachable_server_has_its_address_and_no_password(land
     assert SECRET not in everything_said(raised.value)
 
 
-def test_an_unknown_host_is_looked_up_for_twenty_seconds_once(monkeypatch):
+def test_an_unknown_host_is_retried_only_within_its_time_limit(monkeypatch):
     monkeypatch.setattr(sessions, "UNKNOWN_HOST_S", 0)
     engine = create_engine("postgresql+psycopg2://etl@db.invalid/contacts")
     attempts = []

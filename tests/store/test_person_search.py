@@ -216,7 +216,7 @@ def test_a_snapshot_that_links_a_number_and_a_lid_erases_both_in_any_order(landi
     assert landing.rows("SELECT number FROM wacontacts_number") == []
 
 
-def test_a_contact_that_had_another_number_before_keeps_those_versions(landing):
+def test_versions_of_a_contact_with_another_number_are_kept(landing):
     erase(landing.store.context, who(f"+{BOB}"))
     put(landing, contact(landing, "eve", wa_id=EVE))
     put(landing, landing.record("eve", MONDAY + timedelta(days=1), wa_id=BOB), run="later")

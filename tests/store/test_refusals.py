@@ -119,7 +119,7 @@ def test_version_ids_are_not_reused_after_a_refusal(postgres_landing, account):
     assert look(landing, account)[0] == ["b", "c", "d", "e"]
 
 
-def test_sqlite_rejects_only_rows_that_are_not_text(sqlite_landing):
+def test_sqlite_rejects_only_invalid_text(sqlite_landing):
     landing = sqlite_landing
     extraction = landing.begin()
     assert landing.land(extraction, of("a", b"{}"), of("odd", b'{"n":"\xff"}'), of("\ud800", b"{}")) == 1

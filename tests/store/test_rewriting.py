@@ -46,7 +46,7 @@ def test_a_failed_process_releases_the_lock(landing, tmp_path):
     assert done.is_set()
 
 
-def test_contacts_are_loaded_meanwhile(book):
+def test_contacts_can_be_loaded_while_files_are_rewritten(book):
     with book.landing.store.context.locks.file_rewrite_lock():
         book.land(book.landing.store.context.now(), "11001234567@c.us")
         assert list(book.states()) == ["11001234567@c.us"]

@@ -83,7 +83,7 @@ def test_a_store_connects_to_nothing_before_it_is_prepared(store_engine, stateme
     assert statements == []
 
 
-def test_tables_that_are_up_to_date_cost_three_queries(store_engine, statements):
+def test_tables_that_are_up_to_date_need_three_queries(store_engine, statements):
     Store(store_engine).prepare()
     statements.clear()
     Store(store_engine, auto_upgrade=False).prepare()
@@ -137,7 +137,7 @@ def test_tables_of_an_unreleased_package_are_refused_and_unchanged(store_engine,
     assert names_in(store_engine) == ["wacontacts_head", "wacontacts_meta"]
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(store_engine):
+def test_a_failed_migration_changes_nothing(store_engine):
     write(store_engine, "CREATE VIEW wacontacts_history AS SELECT 1 AS mine")
     with pytest.raises(WaContactsError, match=r"^The store (failed|has another object)"):
         Store(store_engine).prepare()
@@ -150,7 +150,7 @@ def prepare(url):
     engine.dispose()
 
 
-def test_six_workers_may_prepare_at_once(store_url, store_engine):
+def test_six_workers_may_prepare_concurrently(store_url, store_engine):
     with ProcessPoolExecutor(6, PROCESSES) as workers:
         list(workers.map(prepare, [store_url] * 6))
     assert names_in(store_engine) == NAMES

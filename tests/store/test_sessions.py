@@ -112,7 +112,7 @@ def test_contacts_erased_during_a_load_do_not_stay(odd_landing):
     assert read(odd_landing, "SELECT contact_id FROM contacts.wacontacts_current") == []
 
 
-def test_two_workers_that_begin_the_same_extraction_at_once_leave_one_running(odd_landing):
+def test_two_workers_that_begin_one_extraction_concurrently_leave_one_running(odd_landing):
     barrier = threading.Barrier(4)
 
     def begin():

@@ -28,7 +28,7 @@ GROUP = "79001234569-1479621234@g.us"
         ((ANN, BEN, CAT), {"has_unidentified": True}, "nameless"),
     ],
     ids=[
-        *("empty", "empty and accepted", "cut", "unsynchronised", "shrunken", "one contact again and again", "others"),
+        *("empty", "empty and accepted", "cut", "unsynchronised", "shrunken", "one repeated contact", "other contacts"),
         "nameless",
     ],
 )

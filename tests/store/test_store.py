@@ -126,14 +126,14 @@ HOSTILE = [
 ]
 
 
-def test_any_text_is_stored_unchanged(landing):
+def test_any_string_is_stored_unchanged(landing):
     records = [landing.record(f"contact {n}", details={"name": text, text: n}) for n, text in enumerate(HOSTILE)]
     landing.land(landing.begin(), *records)
     found = {row["contact_id"]: row["payload"]["details"] for row in landing.dump()["current"]}
     assert found == {f"contact {n}": {"name": text} | {text: n} for n, text in enumerate(HOSTILE)}
 
 
-def test_any_text_can_be_a_contact_id(landing):
+def test_any_string_can_be_a_contact_id(landing):
     ids = [text for text in HOSTILE if len(text) < 1000]
     landing.land(landing.begin(), *(landing.record(text) for text in ids))
     landing.land(landing.begin(run="again"), *(landing.record(text) for text in ids))
@@ -295,7 +295,7 @@ def test_windows_of_any_time_are_stored(landing):
     assert (finished.window_start, finished.window_end) == (window.start, window.end)
 
 
-def test_a_contact_that_is_seen_again_unchanged_costs_one_row(postgres_landing):
+def test_an_unchanged_contact_rewrites_only_its_current_row(postgres_landing):
     landing = postgres_landing
     landing.land(landing.begin(), landing.record("bob"), landing.record("eve"))
     written = "SELECT xmin, ctid FROM wacontacts_contact_{} ORDER BY version_id"

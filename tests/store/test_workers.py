@@ -79,7 +79,7 @@ def expected():
     return versions, current
 
 
-def test_six_workers_load_at_once_and_all_succeed(store_url, store_engine, dump_store):
+def test_six_concurrent_workers_all_succeed(store_url, store_engine, dump_store):
     with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         done = list(workers.map(work, [store_url] * WORKERS, range(WORKERS)))
     found = dump_store(store_engine, "main")
@@ -104,7 +104,7 @@ def take_over(url, _):
     return extraction.resumes
 
 
-def test_six_retries_at_once_take_over_from_one_another(store_url, store_engine):
+def test_six_concurrent_retries_take_over_from_one_another(store_url, store_engine):
     Store(store_engine).prepare()
     with ProcessPoolExecutor(WORKERS, PROCESSES) as workers:
         resumes = list(workers.map(take_over, [store_url] * WORKERS, range(WORKERS)))

@@ -1,4 +1,4 @@
-"""Checks that are made and waited for over a real socket, with a real SQLite store and real connections."""
+"""Checks and waits over a real socket, with a real SQLite store and real connections."""
 
 from __future__ import annotations
 

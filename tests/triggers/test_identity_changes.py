@@ -1,4 +1,4 @@
-"""The trigger of asset watchers fires for each identity that has become pending, whatever happens to the store."""
+"""The trigger of asset watchers fires for each identity that becomes pending, even if the store fails."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_only_pending_identities_of_the_sender_fire(changes: Changes) -> None:
     assert watch(State(), 1) == [[pending]]
 
 
-def test_a_restarted_trigger_continues_where_events_were_stored(changes: Changes) -> None:
+def test_a_restarted_trigger_continues_after_the_last_stored_event(changes: Changes) -> None:
     state = State()
     changes.record(1, 2)
 
@@ -157,13 +157,13 @@ def test_a_trigger_that_is_killed_with_its_event_fires_again(changes: Changes, m
     assert state.values == {}
 
 
-def test_without_states_of_assets_all_pending_identities_fire_at_each_start(changes: Changes) -> None:
+def test_without_asset_state_all_pending_identities_fire_at_each_start(changes: Changes) -> None:
     changes.record(1, 2)
 
     assert watch(None, 2) == watch(None, 2) == [changes.ids()]
 
 
-def test_two_assets_of_one_trigger_are_warned_of(changes: Changes, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_assets_of_one_trigger_are_logged_as_a_warning(changes: Changes, caplog: pytest.LogCaptureFixture) -> None:
     changes.record(1)
 
     assert watch(StateOfTwoAssets(), 1) == [changes.ids()]
@@ -180,7 +180,7 @@ def test_the_position_in_another_store_does_not_count(changes: Changes) -> None:
     assert watch(state, 1) == [changes.ids()]
 
 
-def test_a_store_that_is_down_is_waited_for_and_reported_once(
+def test_an_unreachable_store_is_retried_and_reported_once(
     connect: Callable[[], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whatsapp_business, "STORED_AFTER_S", 0.0)
@@ -230,6 +230,6 @@ def test_triggers_of_one_store_share_its_query(changes: Changes, monkeypatch: py
 
 
 @pytest.mark.parametrize("wrong", [{"poll_interval": 0}, {"poll_interval": "10"}, {"limit": 0}, {"limit": "500"}])
-def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         IdentityChangedTrigger(**wrong)

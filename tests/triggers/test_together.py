@@ -64,7 +64,7 @@ async def ask_together(place, parts, *, max_numbers=100):
         return await asyncio.gather(*sent, return_exceptions=True)
 
 
-def test_the_numbers_of_many_triggers_go_in_requests_of_a_hundred(place):
+def test_numbers_of_many_triggers_are_sent_in_requests_of_a_hundred(place):
     parts = [[number] for number in numbers(250)]
 
     answers = asyncio.run(ask_together(place, parts))
@@ -73,20 +73,20 @@ def test_the_numbers_of_many_triggers_go_in_requests_of_a_hundred(place):
     assert sorted(call.size for call in place.api.whatsapp.calls) == [50, 100, 100]
 
 
-def test_no_request_has_more_numbers_than_a_trigger_allows(place):
+def test_no_request_has_more_numbers_than_allowed(place):
     asyncio.run(ask_together(place, [numbers(2, first=2 * n) for n in range(6)], max_numbers=5))
 
     assert [call.size for call in place.api.whatsapp.calls] == [4, 4, 4]
 
 
-def test_two_triggers_that_wait_for_the_same_number_both_get_its_result(place):
+def test_two_triggers_that_wait_for_one_number_both_get_its_result(place):
     first, second = asyncio.run(ask_together(place, [numbers(1), numbers(2)]))
 
     assert ([*first.results], [*second.results]) == (numbers(1), numbers(2))
     assert [call.size for call in place.api.whatsapp.calls] == [2]
 
 
-def test_a_rejected_request_is_split_so_that_it_costs_no_trigger_but_one(place):
+def test_a_rejected_request_is_split_so_that_only_one_trigger_fails(place):
     place.api.fail(Fault(on="check", kind="status", status=400, times=2))
 
     first, *others = asyncio.run(ask_together(place, [[number] for number in numbers(4)]))
@@ -96,7 +96,7 @@ def test_a_rejected_request_is_split_so_that_it_costs_no_trigger_but_one(place):
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_an_error_of_the_connection_is_everybody_s_after_one_request(place, status):
+def test_an_error_of_the_connection_fails_all_triggers_after_one_request(place, status):
     place.api.fail(Fault(on="check", kind="status", status=status, every=1))
     before = place.api.requests.count("check")
 
@@ -106,7 +106,7 @@ def test_an_error_of_the_connection_is_everybody_s_after_one_request(place, stat
     assert place.api.requests.count("check") - before == 1
 
 
-def test_a_trigger_that_is_cancelled_does_not_cancel_the_request_of_the_others(place):
+def test_a_cancelled_trigger_does_not_cancel_the_request_of_others(place):
     async def cancel_one():
         async with client() as one, client() as other:
             leaving = asyncio.create_task(one.send_check(numbers(1), 100))

@@ -1,4 +1,4 @@
-"""The trigger waits until a moment, carries the attempt, and nothing else."""
+"""The trigger waits until a time, and returns the attempt."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-def test_a_moment_that_has_passed_fires_once_the_scheduler_has_seen_the_task_defer(clock: FakeClock) -> None:
+def test_a_past_time_fires_after_the_minimum_deferral(clock: FakeClock) -> None:
     events = asyncio.run(events_of(WaitUntilTrigger(PAST - timedelta(days=1), attempt=4)))
 
     assert events == [{"until": "2022-09-12T00:00:00+00:00", "attempt": 4}]
     assert clock.naps == [10.0]
 
 
-def test_it_naps_until_the_moment_and_fires_once(clock: FakeClock) -> None:
+def test_it_sleeps_until_the_time_and_fires_once(clock: FakeClock) -> None:
     events = asyncio.run(events_of(WaitUntilTrigger(PAST + timedelta(seconds=130))))
 
     assert (clock.naps, len(events)) == ([60.0, 60.0, 10.0], 1)
 
 
-def test_a_naive_moment_is_refused() -> None:
+def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         WaitUntilTrigger("2022-09-13T00:00:00")
 

@@ -1,4 +1,4 @@
-"""The trigger asks again under claim, learns, writes, and fires once; what it carries is nobody's business."""
+"""The trigger polls leased numbers, stores their results, and fires once, without personal data."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_only_unresolved_numbers_are_requested_without_force_check(place):
     assert {(call.force_check, call.blocking) for call in place.api.whatsapp.calls} == {(False, "no_wait")}
 
 
-def test_the_host_s_garbage_collector_is_left_alone(place):
+def test_the_garbage_collector_is_not_frozen(place):
     frozen = gc.get_freeze_count()
 
     run(trigger(place.check(numbers(1))))
@@ -120,7 +120,7 @@ def test_a_resolved_check_fires_without_a_request(place):
     assert (event["state"], len(place.api.whatsapp.calls)) == ("resolved", 1)
 
 
-def test_it_fires_only_after_the_scheduler_has_seen_the_task_defer(place, monkeypatch):
+def test_it_fires_after_the_minimum_deferral(place, monkeypatch):
     monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(seconds=0.5))
     place.api.whatsapp.change(processing_share=0.0)
     check = place.check(numbers(1))
@@ -173,7 +173,7 @@ def test_a_deadline_during_a_request_cancels_it_and_releases_its_numbers(place):
     assert (event["state"], place.leased()) == ("expired", 0)
 
 
-def test_a_restart_after_the_deadline_fires_at_once_without_a_request(place):
+def test_a_restart_after_the_deadline_fires_immediately_without_a_request(place):
     check = place.check(numbers(3))
 
     first, second = run(trigger(check, seconds=-5))[0], run(trigger(check, seconds=-5))[0]
@@ -269,9 +269,9 @@ def test_a_locked_store_counts_as_a_failed_poll(place, monkeypatch):
         (Fault(on="check", kind="status", status=403, code=1031), "NotEnabledError"),
         (Fault(on="check", kind="status", status=400, code=1009), "RejectedError"),
     ],
-    ids=["not let in", "banned", "refused"],
+    ids=["unauthorized", "banned", "rejected"],
 )
-def test_non_retryable_errors_end_the_wait_at_once(place, fault, error):
+def test_non_retryable_errors_end_the_wait_immediately(place, fault, error):
     check = place.check(numbers(2))
     place.api.fail(fault)
 
@@ -373,7 +373,7 @@ def test_the_successor_of_a_killed_trigger_requests_the_leased_numbers(place):
     assert counts(event, "state", "valid") == ("resolved", 10)
 
 
-def test_rate_limits_are_waited_for_and_are_no_failures(place, hasty):
+def test_rate_limits_are_waited_for_and_do_not_count_as_failures(place, hasty):
     check = place.check(numbers(2))
     place.api.whatsapp.change(retry_after="integer")
     place.api.fail(Fault(on="check", kind="rate_limited", delay_s=1.0, times=2))

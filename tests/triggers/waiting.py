@@ -1,4 +1,4 @@
-"""A WhatsApp Business API client, a store, and checks whose answers are waited for."""
+"""A WhatsApp Business API client, a store, and checks that wait for results."""
 
 from __future__ import annotations
 

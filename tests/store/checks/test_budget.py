@@ -15,7 +15,7 @@ TODAY, TOMORROW = "2024-01-01", "2024-01-02"
 WEEK_S = 7 * 86_400
 
 
-def test_every_requested_number_costs_budget(desk):
+def test_every_requested_number_counts_against_the_budget(desk):
     check = desk.filled(ALICE, BOB, ALICE)
     assert desk.checks.budget_left() == 1_000
     desk.lease(check)
@@ -23,14 +23,14 @@ def test_every_requested_number_costs_budget(desk):
     assert (desk.spent(), desk.checks.budget_left()) == ({TODAY: 2}, 998)
 
 
-def test_reused_results_cost_nothing(desk):
+def test_reused_results_do_not_count_against_the_budget(desk):
     desk.asked(ALICE)
     desk.lease(desk.filled(ALICE, task="other"))
 
     assert desk.spent() == {TODAY: 1}
 
 
-def test_numbers_leased_elsewhere_cost_nothing(desk):
+def test_numbers_leased_elsewhere_do_not_count_against_the_budget(desk):
     desk.lease(desk.filled(ALICE))
     desk.lease(desk.filled(ALICE, task="other"))
 
@@ -162,7 +162,7 @@ def test_polling_is_free_for_less_than_a_week(desk, says, passed_s, draws):
     assert sum(desk.spent().values()) - before == draws
 
 
-def test_force_always_costs_budget(desk):
+def test_forced_requests_always_count_against_the_budget(desk):
     desk.asked(ALICE, task="before", says="processing")
     desk.clock.move(seconds=1)
     desk.lease(desk.filled(ALICE, force_check=True))
@@ -170,14 +170,14 @@ def test_force_always_costs_budget(desk):
     assert desk.spent() == {TODAY: 2}
 
 
-def test_a_number_known_by_callback_only_costs_budget(desk):
+def test_a_number_known_only_by_callback_counts_against_the_budget(desk):
     desk.deliver({ALICE: "processing"})
 
     assert desk.lease(desk.filled(ALICE)).numbers == [ALICE]
     assert desk.spent() == {TODAY: 1}
 
 
-def test_only_rechecks_of_failures_cost_budget_while_waiting(desk):
+def test_only_rechecks_of_failures_count_against_the_budget_while_waiting(desk):
     check = desk.filled(ALICE, BOB, CAROL)
     desk.lease(check)
     desk.say(check, {ALICE: "processing", BOB: "failed", CAROL: "missing"})

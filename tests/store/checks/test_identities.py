@@ -146,7 +146,7 @@ def test_unknown_ids_are_counted_and_not_quoted(identities, unknown):
     assert str(unknown) not in str(refused.value).replace("1 of the 2", "")
 
 
-def test_many_ids_can_be_found_at_once(identities):
+def test_many_ids_can_be_found_with_one_call(identities):
     record_changes(identities, [changed(f"{n:04}", str(16315550000 + n)) for n in range(2_100)])
     ids = [one.identity_id for one in identities.pending(5_000)]
 

@@ -127,7 +127,7 @@ def test_opting_out_applies_only_to_its_check(desk):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_any_text_can_be_an_input(desk, hostile):
+def test_any_string_can_be_an_input(desk, hostile):
     check = desk.open()
     kept = "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in hostile)
     check.fill([CheckInput(hostile, None, hostile, "too short"), CheckInput(hostile, ALICE, hostile), desk.input(BOB)])

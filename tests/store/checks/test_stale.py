@@ -38,7 +38,7 @@ def test_the_oldest_come_first(stale):
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4])
-def test_there_are_no_more_than_the_limit(stale, limit):
+def test_limit_is_not_exceeded(stale, limit):
     assert stale(limit=limit) == [BOB, ALICE, CAROL][:limit]
     assert stale(limit=limit, wanted=[CAROL, BOB, ALICE]) == [BOB, ALICE, CAROL][:limit]
 

@@ -313,7 +313,7 @@ def test_a_new_wait_continues_an_expired_check(desk):
     assert check.totals().state == "resolved"
 
 
-def test_results_that_came_meanwhile_are_not_requested_again(desk):
+def test_results_delivered_after_expiry_are_not_requested_again(desk):
     check = waiting(desk, ALICE, BOB)
     check.expire()
     desk.deliver({ALICE: "valid"})

@@ -103,7 +103,7 @@ def test_concurrent_attempts_leave_one_resumable_check(store_engine):
     assert (len(set(opened)), states) == (6, [("expired", 5), ("open", 1)])
 
 
-def test_the_last_two_results_at_once_resolve_a_check(store_engine):
+def test_the_last_two_results_recorded_concurrently_resolve_a_check(store_engine):
     desk = Desk(store_engine)
     numbers = [f"+1631555{n:04}" for n in range(12)]
     for round_ in range(10):
