@@ -1,4 +1,4 @@
-"""Debian's Chromium, for tests that look at pages."""
+"""Debian's Chromium, for tests of pages."""
 
 import shutil
 

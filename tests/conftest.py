@@ -1,8 +1,8 @@
 """
-What all tests stand on.
+Fixtures of all tests.
 
-Nothing here touches the Airflow of whoever runs them: before it is imported, it gets a home of its own. Databases are
-fresh ones, on a PostgreSQL server that lasts for the session.
+No test uses an existing Airflow: before Airflow is imported, it gets a home directory of its own. Databases are new,
+on a PostgreSQL server that runs during the session.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""The rooms of the package, and which of them may know of which."""
+"""The rooms of the package, and their allowed imports."""
 
 import ast
 import importlib
@@ -114,7 +114,7 @@ def in_rooms(*rooms: str) -> list[Path]:
     return [path for path in MODULES if room_of(name_of(path)) in rooms]
 
 
-def test_every_room_has_its_rule():
+def test_every_room_has_a_rule():
     assert {room_of(name_of(path)) for path in MODULES} - {""} <= ROOMS.keys()
 
 
@@ -141,7 +141,7 @@ def module_graph() -> dict[str, set[str]]:
     }
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_there_are_no_circular_imports():
     circle: list[str] = []
     try:
         TopologicalSorter(module_graph()).prepare()
@@ -155,21 +155,21 @@ def test_the_package_itself_imports_nothing():
     assert imports_of(ROOT / PACKAGE / "__init__.py") == set()
 
 
-def test_airflow_is_imported_where_tasks_meet_it_and_no_deeper():
+def test_only_rooms_of_tasks_import_airflow():
     def of_airflow(path):
         return {name for name in imports_of(path) if name.split(".")[0] == "airflow"}
 
     assert offences(of_airflow, in_rooms(*(ROOMS.keys() - KNOWING_AIRFLOW))) == {}
 
 
-def test_values_import_only_what_computes():
+def test_values_import_only_pure_modules():
     def impure(path):
         return {name for name in imports_of(path) if not PURE & {name.split(".")[0], ".".join(name.split(".")[:2])}}
 
     assert offences(impure, in_rooms("identifiers", "records")) == {}
 
 
-def test_values_read_no_clock_and_open_nothing():
+def test_values_use_no_clock_and_no_files():
     def impure(path):
         called = {
             node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -181,14 +181,14 @@ def test_values_read_no_clock_and_open_nothing():
     assert offences(impure, in_rooms("identifiers", "records")) == {}
 
 
-def test_what_every_process_loads_imports_nothing_heavy():
+def test_modules_that_every_process_loads_import_nothing_heavy():
     def heavy(path):
         return {name.split(".")[0] for name in imports_of(path)} - {"__future__", "datetime"}
 
     assert offences(heavy, in_rooms("exceptions", "get_provider_info")) == {}
 
 
-def test_no_module_or_class_has_a_name_that_says_nothing():
+def test_no_module_or_class_has_a_vague_name():
     def empty_words(path):
         words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
         classes = (node.name for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
@@ -198,7 +198,7 @@ def test_no_module_or_class_has_a_name_that_says_nothing():
     assert offences(empty_words, [*MODULES, *PROGRAMS]) == {}
 
 
-def test_a_file_can_be_read_in_one_sitting():
+def test_no_file_has_more_than_400_lines():
     assert offences(lambda path: len(path.read_text().splitlines()) > 400, [*MODULES, *PROGRAMS]) == {}
 
 
@@ -214,7 +214,7 @@ def public_names_of(tree: ast.Module) -> list[str] | None:
     return None
 
 
-def test_a_public_module_says_what_is_public_and_all_of_it_exists():
+def test_every_public_module_has_a_valid_all():
     def missing(path):
         tree = tree_of(path)
         if all(isinstance(node, ast.Expr) for node in tree.body):
@@ -228,7 +228,7 @@ def test_a_public_module_says_what_is_public_and_all_of_it_exists():
     assert offences(missing, filter(is_public, MODULES)) == {}
 
 
-def test_what_is_public_is_documented_where_it_stands():
+def test_every_public_name_has_a_docstring():
     def undocumented(path):
         tree = tree_of(path)
         public = public_names_of(tree) or []
@@ -244,7 +244,7 @@ def test_what_is_public_is_documented_where_it_stands():
 
 
 @pytest.mark.parametrize("path", in_rooms("triggers"), ids=name_of)
-def test_a_trigger_brings_nothing_heavy_into_the_triggerer(path):
+def test_a_trigger_imports_nothing_heavy(path):
     code = f"import sys, {name_of(path)}; print('loaded', *sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.splitlines()[-1].split())
@@ -286,7 +286,7 @@ DIGIT_READERS = {
 }
 
 
-def test_no_room_but_identifiers_takes_digits_out_of_text():
+def test_only_identifiers_extracts_digits_from_text():
     def lines(path):
         finder = DigitsTakenFromText()
         finder.visit(tree_of(path))

@@ -1,4 +1,4 @@
-"""What a command prints when it fails."""
+"""The error output of a failing command."""
 
 import pytest
 from airflow.providers.common.compat.sdk import conf

@@ -1,4 +1,4 @@
-"""How the command is called, and what it says when it is called wrongly."""
+"""Calls of the command: usage errors, help, version, interruption and imports."""
 
 import subprocess
 import sys
@@ -48,7 +48,7 @@ HELPS = [[], ["sandbox"], ["check"], ["store"], ["store", "status"], ["store", "
 
 
 @pytest.mark.parametrize("command", HELPS, ids=" ".join)
-def test_help_fits_a_narrow_terminal_but_for_examples(capsys, monkeypatch, command):
+def test_help_fits_a_narrow_terminal_except_for_examples(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])

@@ -53,17 +53,17 @@ def test_ids_on_standard_input_are_erased_and_counted(erase, tmp_path):
     assert json.loads(out) == dataclasses.asdict(ErasureSummary(people=2))
 
 
-def test_a_byte_order_mark_is_left_out_and_a_damaged_line_is_counted(erase):
+def test_a_byte_order_mark_is_ignored_and_an_undecodable_line_is_counted(erase):
     assert erase("--json", lines="\ufeffUS.1349\r\n")[0] == 0
     code, _, problem = erase(lines=f"{BOB}\n+1201\udcff5550123\n")
     assert (code, "1 of 2 IDs is invalid" in problem, "5550123" in problem) == (1, True, False)
 
 
-def test_the_counts_are_for_people_by_default(erase):
+def test_the_counts_are_printed_as_text_by_default(erase):
     assert erase(lines=BOB)[:2] == (0, "\n".join(f"{int(name == 'people'):>9} {name}" for name in COUNTS) + "\n")
 
 
-def test_files_below_each_path_are_written_anew(erase, tmp_path):
+def test_files_below_each_path_are_rewritten(erase, tmp_path):
     for name in ("one", "two"):
         with ExtractionWriter(
             tmp_path / name,
@@ -109,7 +109,7 @@ def left(tmp_path):
         return set(connection.execute(text("SELECT contact_id FROM wacontacts_version")).scalars())
 
 
-def test_a_dry_run_erases_nobody(erase, tmp_path):
+def test_a_dry_run_erases_nothing(erase, tmp_path):
     load(tmp_path, BOB, EVE)
     _, out, _ = erase("--json", "--dry-run", lines=f"{BOB}\n")
     counts = {name: count for name, count in json.loads(out).items() if count}
@@ -117,12 +117,12 @@ def test_a_dry_run_erases_nobody(erase, tmp_path):
     assert (left(tmp_path), hashes(tmp_path)) == ({BOB, EVE}, 0)
 
 
-def test_a_line_that_is_no_id_can_be_ignored_and_is_counted(erase, tmp_path):
+def test_an_invalid_line_can_be_ignored_and_is_counted(erase, tmp_path):
     code, out, _ = erase("--json", "--ignore-unreadable", lines=f"{BOB}\nnobody\n")
     assert (code, json.loads(out)["unreadable"], hashes(tmp_path)) == (0, 1, 1)
 
 
-def test_what_is_known_of_a_person_is_written_to_a_private_file(erase, tmp_path):
+def test_the_data_of_a_person_is_exported_to_a_private_file(erase, tmp_path):
     load(tmp_path, BOB, EVE)
     output = tmp_path / "bob.json"
     own = {"command": ("export-person",), "lines": f"{BOB}\n"}
@@ -140,7 +140,7 @@ def test_what_is_known_of_a_person_is_written_to_a_private_file(erase, tmp_path)
     assert (code, out, "exists" in err, BOB in err) == (1, "", True, False)
 
 
-def test_the_suppression_list_outlives_a_store_that_is_restored_from_a_backup(erase, tmp_path):
+def test_a_suppression_list_can_be_applied_after_a_restore_from_a_backup(erase, tmp_path):
     load(tmp_path, BOB, EVE)
     store, backup, kept = tmp_path / "store.db", tmp_path / "backup.db", tmp_path / "suppressed.json"
     with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(backup)) as target:
@@ -170,14 +170,14 @@ def test_the_suppression_list_outlives_a_store_that_is_restored_from_a_backup(er
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"hashes":[{"key_id":1}]}', b"\xff", b"[" * 10_000])
-def test_a_file_that_is_no_suppression_list_changes_nothing(erase, tmp_path, data):
+def test_an_invalid_suppression_list_changes_nothing(erase, tmp_path, data):
     (tmp_path / "list.json").write_bytes(data)
     code, out, err = erase("--input", f"{tmp_path}/list.json", command=("suppression", "apply"))
     assert (code, out, hashes(tmp_path)) == (1, "", 0)
     assert "wacontacts store suppression export" in err
 
 
-def test_the_store_of_a_connection_has_its_own_secret(erase, tmp_path, monkeypatch):
+def test_the_secret_is_read_from_the_connection_or_the_environment(erase, tmp_path, monkeypatch):
     extra = {"pseudonym_secret": "example-pseudonym-secret"}
     connection = {"conn_type": "sqlite", "host": f"{tmp_path}/store.db", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
@@ -191,7 +191,7 @@ def test_the_store_of_a_connection_has_its_own_secret(erase, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("line", ["bob", "020 7946 0958", "123", f"{BOB}x"])
-def test_a_line_that_is_no_id_erases_nobody_and_is_not_repeated(erase, tmp_path, line):
+def test_an_invalid_line_erases_nothing_and_is_not_shown(erase, tmp_path, line):
     code, out, err = erase(lines=f"{BOB}\n{line}\n")
 
     assert (code, out, hashes(tmp_path)) == (1, "", 0)
@@ -200,13 +200,13 @@ def test_a_line_that_is_no_id_erases_nobody_and_is_not_repeated(erase, tmp_path,
     assert line not in err.replace("nobody", "")
 
 
-def test_an_erasure_makes_no_tables(erase, monkeypatch, tmp_path):
+def test_an_erasure_creates_no_tables(erase, monkeypatch, tmp_path):
     monkeypatch.setenv("STORE_URL", f"sqlite:///{tmp_path}/typo.db")
     code, _, err = erase(lines=BOB)
     assert (code, "wacontacts store upgrade" in err) == (1, True)
 
 
-def test_a_path_that_nothing_can_read_is_named_by_its_kind(erase):
+def test_the_error_of_an_unknown_path_names_only_its_scheme(erase):
     code, _, err = erase("--path", "nosuch://user:secret-word@host/people", lines=BOB)
     told = "--path begins with nosuch://, which no installed package reads."
     told += " Correct it, or install its package."

@@ -1,4 +1,4 @@
-"""``wacontacts init`` writes DAGs that load, and names what they need; it overwrites nothing."""
+"""``wacontacts init`` writes DAGs that load, prints their setup commands, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_first_dag_of_each_feed_loads(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_copied_with_the_commands_for_what_it_names(name, tmp_path, capsys):
+def test_an_example_is_copied_and_its_setup_commands_are_printed(name, tmp_path, capsys):
     assert main(["init", str(tmp_path), "--example", name]) == 0
     source = (DAGS / f"{name}.py").read_text()
     assert (tmp_path / f"{name}.py").read_text() == source

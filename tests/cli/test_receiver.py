@@ -1,4 +1,4 @@
-"""`wacontacts receiver`, as a process of its own."""
+"""``wacontacts receiver`` in a separate process."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def connections(tmp_path):
     }
 
 
-def test_it_receives_until_it_is_stopped_and_logs_no_secret(connections, tmp_path):
+def test_the_receiver_runs_until_it_is_stopped_and_logs_no_secret(connections, tmp_path):
     (tmp_path / "connections.json").write_text(json.dumps(connections))
     # As Airflow's database does, this returns connections that Airflow warns of.
     environment = {
@@ -59,13 +59,13 @@ def test_it_receives_until_it_is_stopped_and_logs_no_secret(connections, tmp_pat
         assert "RFC3986" not in "".join(lines)
 
 
-def test_without_a_secret_it_says_what_to_do(fails_with, monkeypatch):
+def test_the_error_of_a_missing_secret_has_a_remedy(fails_with, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WHATSAPP_BUSINESS_DEFAULT", json.dumps({"conn_type": "whatsapp_business"}))
 
     assert "Set it to the secret that the client signs with" in fails_with("receiver")
 
 
-def test_a_package_that_is_missing_is_named(fails_with, monkeypatch):
+def test_a_missing_package_is_named(fails_with, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
     assert "pip install 'airflow-provider-wacontacts[receiver]'" in fails_with("receiver")
@@ -76,7 +76,7 @@ def test_a_package_that_is_missing_is_named(fails_with, monkeypatch):
     [("--max-rate", value) for value in ("many", "0", "-5", "nan", "inf")]
     + [("--port", value) for value in ("x", "65536", "-1")],
 )
-def test_a_rate_and_a_port_that_cannot_be_are_usage_errors(capsys, option, value):
+def test_an_invalid_rate_or_port_is_a_usage_error(capsys, option, value):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["receiver", option, value])
 
@@ -84,7 +84,7 @@ def test_a_rate_and_a_port_that_cannot_be_are_usage_errors(capsys, option, value
     assert f"argument {option}: {value!r} is not a" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_a_failure(connections, monkeypatch, capsys):
+def test_a_port_in_use_is_an_error(connections, monkeypatch, capsys):
     for conn_id, connection in connections.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 OLD, NEW = b"an old secret of 16 bytes and more", "a new secret of 16 bytes and more"
 
 
-def test_keys_are_those_of_the_new_secret(tmp_path, monkeypatch, capsys):
+def test_keys_are_recomputed_with_the_new_secret(tmp_path, monkeypatch, capsys):
     url = f"sqlite:///{tmp_path}/store.db"
     engine = create_engine(url)
     store = Store(engine, secret=OLD)

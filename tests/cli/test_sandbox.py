@@ -1,4 +1,4 @@
-"""`wacontacts sandbox`, mostly as a process of its own."""
+"""``wacontacts sandbox``, mostly in a separate process."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def running():
         process.stdout.close()
 
 
-def test_the_sandbox_runs_until_ctrl_c_and_says_how_to_connect(running):
+def test_the_sandbox_runs_until_ctrl_c_and_prints_a_turn_connection(running):
     process, lines = running("--world", "bob", "--now", "2022-09-13T08:00:00", "--rate", "0", "--set", "last_page=null")
     url = lines[0].split()[-1]
     variable, _, value = shlex.split(lines[2].partition("export ")[2])[0].partition("=")
@@ -63,7 +63,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_says_how_to_connect(running):
     assert process.wait(60) == 0
 
 
-def test_the_sandboxs_settings_reach_it(running):
+def test_options_set_the_behaviour_of_the_sandbox(running):
     _, lines = running(
         *("--seed", "3", "--contacts", "5", "--days", "2", "--start", "2022-10-01", "--now", "2022-10-02T12:00:00Z"),
         *("--rate", "0", "--token", "other-token", "--page-size", "2"),
@@ -90,7 +90,7 @@ def test_the_sandboxs_settings_reach_it(running):
         (["auth=d360"], {"password": "example-key", "extra": {"auth": "d360", "sender": "+919876500000"}}),
     ],
 )
-def test_the_sandbox_says_how_to_connect_to_whatsapp(running, settings, fields):
+def test_the_sandbox_prints_a_whatsapp_connection(running, settings, fields):
     named = [f"whatsapp.{setting}" for setting in ("sender=+919876500000", "wa_id_with=valid,failed", *settings)]
     _, lines = running(*(argument for setting in named for argument in ("--set", setting)))
     url = lines[0].split()[-1]
@@ -104,7 +104,7 @@ def test_the_sandbox_says_how_to_connect_to_whatsapp(running, settings, fields):
     assert (behaviour["sender"], behaviour["wa_id_with"]) == ("+919876500000", ["valid", "failed"])
 
 
-def test_the_sandbox_says_how_to_connect_to_green_api(running):
+def test_the_sandbox_prints_a_green_api_connection(running):
     named = ["id_instance=110100000001", "token=other/token", "base_path=/v3", "odd_rows=null,17"]
     settings = (argument for setting in named for argument in ("--set", f"green_api.{setting}"))
     _, lines = running("--contacts", "40", "--days", "1", *settings)
@@ -122,7 +122,7 @@ def test_the_sandbox_says_how_to_connect_to_green_api(running):
     assert status["behaviour"]["odd_rows"] == ["null", "17"]
 
 
-def test_a_port_that_is_taken_is_a_failure(fails_with):
+def test_a_port_in_use_is_an_error(fails_with):
     with Sandbox(bob()) as sandbox:
         port = sandbox.url.rpartition(":")[2]
         error = fails_with("sandbox", "--port", port)

@@ -1,4 +1,4 @@
-"""`wacontacts store status`: tables for people, JSON for programs, one line and an exit code for monitors."""
+"""``wacontacts store status``: tables, JSON, and one line with an exit code for monitors."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -151,7 +151,7 @@ def full_week(week):
 # For people
 
 
-def test_people_see_tables(full_week, status):
+def test_the_default_output_is_tables(full_week, status):
     assert status() == (0, TABLES)
 
 
@@ -159,7 +159,7 @@ def test_tables_fit_a_narrow_terminal():
     assert [line for line in TABLES.splitlines() if len(line) > 80] == []
 
 
-def test_of_many_intervals_the_newest_are_shown(week, status):
+def test_only_the_newest_of_many_intervals_are_shown(week, status):
     for day in range(0, 26, 2):
         week.pull(day)
     lines = status()[1].partition("Coverage gaps\n")[2].splitlines()
@@ -174,7 +174,7 @@ def test_an_empty_store_has_no_data(week, status):
     assert (code, out.splitlines()[-1]) == (0, "No data found for this selection.")
 
 
-def test_contacts_are_counted_where_that_is_asked_for(full_week, status):
+def test_contacts_are_counted_with_contacts(full_week, status):
     accounts = status("--contacts", "--source", "green_api")[1].splitlines()[3:5]
 
     assert accounts == [
@@ -183,14 +183,14 @@ def test_contacts_are_counted_where_that_is_asked_for(full_week, status):
     ]
 
 
-def test_what_is_late_is_told_by_the_caller(week, status):
+def test_late_after_is_configurable(week, status):
     week.pull(0)
     week.pull(1, late=5 * HOUR)
 
     assert ["Lossy intervals" in status(*late)[1] for late in ([], ["--late-after", "5h"])] == [True, False]
 
 
-def test_a_connections_limit_is_told(full_week, capsys, monkeypatch):
+def test_the_limit_of_a_connection_is_shown(full_week, capsys, monkeypatch):
     extra = {"auth": "bearer", "sender": "+12015550100", "daily_checks": 250}
     connection = {"conn_type": "whatsapp_business", "host": "https://wa.example.org", "password": "example-token"}
     monkeypatch.setenv("AIRFLOW_CONN_WHATSAPP", json.dumps(connection | {"extra": extra}))
@@ -200,7 +200,7 @@ def test_a_connections_limit_is_told(full_week, capsys, monkeypatch):
     assert (sender["spent"], sender["limit"], sender["left"]) == (1, 250, 249)
 
 
-def test_the_store_of_a_connection_is_looked_at_and_airflow_logs_elsewhere(week, tmp_path, monkeypatch, capsys):
+def test_the_store_of_a_connection_is_read_and_stdout_is_only_json(week, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/store.db"}))
     code = cli.main(["store", "status", "--conn-id", "lake", "--json"])
 
@@ -210,7 +210,7 @@ def test_the_store_of_a_connection_is_looked_at_and_airflow_logs_elsewhere(week,
 # For programs
 
 
-def test_programs_get_all_of_it(full_week, status):
+def test_json_has_the_complete_status(full_week, status):
     code, out = status("--json")
     told = json.loads(out)
     feeds, senders = told.pop("feeds"), told.pop("senders")
@@ -238,7 +238,7 @@ def test_programs_get_all_of_it(full_week, status):
 
 
 @pytest.mark.parametrize(("limit", "code", "is_fresh"), [("33h", 0, True), ("32h", 1, False)])
-def test_programs_get_the_verdict_too(week, status, limit, code, is_fresh):
+def test_json_has_the_freshness(week, status, limit, code, is_fresh):
     week.pull(5)
     got, out = status("--json", "--max-age", limit)
     told = json.loads(out)
@@ -247,7 +247,7 @@ def test_programs_get_the_verdict_too(week, status, limit, code, is_fresh):
     assert told["message"].startswith("OK: " if is_fresh else "STALE: ")
 
 
-def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeypatch):
+def test_json_has_the_problem_of_an_unreadable_store(status, monkeypatch):
     monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
     problem = REFUSED
     code, out = status("--json", "--max-age", "26h")
@@ -273,13 +273,13 @@ def test_programs_get_the_problem_where_the_store_cannot_be_read(status, monkeyp
 # For monitors
 
 
-def test_a_monitor_gets_one_line_and_0_where_all_is_fresh(week, status):
+def test_max_age_prints_one_line_and_exits_with_0_if_all_accounts_are_fresh(week, status):
     week.pull(5)
 
     assert status("--max-age", "33h") == (0, "OK: the oldest account is 33h old; maximum age 33h\n")
 
 
-def test_a_monitor_gets_one_line_and_1_where_something_is_stale(full_week, status):
+def test_max_age_prints_one_line_and_exits_with_1_if_an_account_is_stale(full_week, status):
     assert status("--max-age", "34h") == (
         1,
         "STALE: green_api depot is 2d 8h old; maximum age 34h\n",
@@ -288,19 +288,19 @@ def test_a_monitor_gets_one_line_and_1_where_something_is_stale(full_week, statu
     assert (code, line) == (1, "STALE: turn other was never synced; maximum age 34h\n")
 
 
-def test_a_monitor_may_watch_one_account(full_week, status):
+def test_max_age_can_be_limited_to_one_account(full_week, status):
     assert status("--max-age", "34h", "--source", "turn", "--account", "main")[0] == 0
 
 
 @pytest.mark.parametrize("asked", [("--account", "typo"), ("--account", "main", "--account", "typo")])
-def test_a_monitor_of_an_account_that_is_not_there_hears_of_it(week, status, asked):
+def test_max_age_reports_an_unknown_account(week, status, asked):
     week.pull(5)
     code, out = status("--max-age", "34h", *asked)
 
     assert (code, "typo was never synced" in out) == (1, True)
 
 
-def test_where_nothing_was_ever_pulled_a_monitor_hears_of_it(week, status):
+def test_max_age_reports_a_store_that_was_never_synced(week, status):
     assert status("--max-age", "26h") == (1, "STALE: no account was ever synced; maximum age 26h\n")
 
 
@@ -312,7 +312,7 @@ def test_where_nothing_was_ever_pulled_a_monitor_hears_of_it(week, status):
         ("postgresql://user:secret-word@127.0.0.1:1/db", REFUSED),
     ],
 )
-def test_a_monitor_gets_one_line_where_the_store_cannot_be_read(status, monkeypatch, url, said):
+def test_max_age_prints_one_line_for_an_unreadable_store(status, monkeypatch, url, said):
     monkeypatch.setenv("STORE_URL", url)
     code, out = status("--max-age", "26h")
 
@@ -320,7 +320,7 @@ def test_a_monitor_gets_one_line_where_the_store_cannot_be_read(status, monkeypa
 
 
 @pytest.mark.parametrize("arguments", [[], ["--max-age", "26h"], ["--json"]])
-def test_a_store_without_tables_is_told_on_standard_output(status, monkeypatch, arguments):
+def test_a_store_without_tables_is_reported_on_stdout(status, monkeypatch, arguments):
     monkeypatch.setenv("STORE_URL", "sqlite://")
     code, out = status(*arguments)
 
@@ -349,19 +349,19 @@ def monitor(postgres, postgres_database, monkeypatch):
     owner.dispose()
 
 
-def test_the_right_to_read_is_enough(monitor, status):
+def test_select_privileges_suffice(monitor, status):
     monitor("GRANT SELECT ON ALL TABLES IN SCHEMA public TO status")
 
     assert status("--contacts")[0] == 0
 
 
-def test_a_monitor_needs_to_read_no_table_with_people_in_it(monitor, status):
+def test_max_age_needs_no_privileges_on_tables_with_personal_data(monitor, status):
     monitor("GRANT SELECT ON wacontacts_schema_version, wacontacts_account, wacontacts_extraction TO status")
 
     assert [status("--max-age", "1h")[1].partition(":")[0], status("--max-age", "100000d")[0]] == ["STALE", 0]
 
 
-def test_rights_that_are_missing_are_named(monitor, status):
+def test_missing_privileges_are_named(monitor, status):
     assert status("--max-age", "26h") == (
         1,
         "FAILED: The database user may not read the store. Grant it SELECT on the store's tables and views.\n",

@@ -1,4 +1,4 @@
-"""The store is named by an environment variable with a URL, or by an Airflow connection."""
+"""The store of a command: a URL in an environment variable, or an Airflow connection."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ COMMANDS = ["upgrade", "status"]
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_url_that_is_none_is_not_repeated(fails_with, monkeypatch, command, url, said):
+def test_an_invalid_url_is_not_shown(fails_with, monkeypatch, command, url, said):
     monkeypatch.delenv("STORE_URL", raising=False)
     if url is not None:
         monkeypatch.setitem(os.environ, "STORE_URL", url)
@@ -50,7 +50,7 @@ def test_a_missing_database_driver_is_named(fails_with, monkeypatch, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_connection_that_is_not_there_is_named(capsys, command):
+def test_an_undefined_connection_is_named(capsys, command):
     code = cli.main(("store", command, "--conn-id", "nosuch"))
 
     # Airflow 2 says before that its own database, which nobody has made here, has no connections.
@@ -59,14 +59,14 @@ def test_a_connection_that_is_not_there_is_named(capsys, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_file_in_a_directory_that_is_not_there_is_one_line(fails_with, monkeypatch, command):
+def test_a_file_in_a_missing_directory_is_a_one_line_error(fails_with, monkeypatch, command):
     monkeypatch.setenv("STORE_URL", "sqlite:////nonexistent/store.db")
 
     assert fails_with("store", command, "--url-env", "STORE_URL").lower().startswith("wacontacts: the store")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_server_that_does_not_answer_is_one_line_without_its_password(fails_with, monkeypatch, command):
+def test_an_unreachable_server_is_a_one_line_error_without_its_password(fails_with, monkeypatch, command):
     monkeypatch.setenv("STORE_URL", "postgresql://user:secret-word@127.0.0.1:1/db")
 
     assert fails_with("store", command, "--url-env", "STORE_URL") == (
@@ -90,7 +90,7 @@ def test_with_a_url_airflow_is_not_imported(tmp_path, command):
     assert run.stdout.splitlines()[-1] == "set()"
 
 
-def test_a_connection_that_only_airflow_s_own_database_has_counts(tmp_path):
+def test_a_connection_in_airflows_database_is_found(tmp_path):
     own = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN")} | own
 

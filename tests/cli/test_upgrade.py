@@ -59,7 +59,7 @@ def test_the_store_of_a_url_in_the_environment_is_upgraded(upgrades, monkeypatch
     assert upgrades.done == [("sqlite://", "contacts")]
 
 
-def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(fails_with, upgrades):
+def test_a_failed_upgrade_prints_one_line_and_closes_its_connections(fails_with, upgrades):
     upgrades.error = ConfigError("the tables are of a newer version")
 
     error = fails_with("store", "upgrade")
@@ -72,7 +72,7 @@ def test_an_upgrade_that_fails_is_one_line_and_leaves_no_connection(fails_with, 
     ("was", "said"),
     [(0, "version 5, created"), (3, "version 5, upgraded from version 3"), (5, "version 5, unchanged")],
 )
-def test_what_was_there_before_is_told(upgrades, capsys, was, said):
+def test_the_previous_version_is_printed(upgrades, capsys, was, said):
     upgrades.was = was
 
     assert (cli.main(["store", "upgrade", "--conn-id", "lake"]), capsys.readouterr().out) == (
@@ -81,7 +81,7 @@ def test_what_was_there_before_is_told(upgrades, capsys, was, said):
     )
 
 
-def test_programs_get_the_versions(upgrades, capsys):
+def test_json_has_both_versions(upgrades, capsys):
     upgrades.was = 3
 
     assert cli.main(["store", "upgrade", "--json"]) == 0

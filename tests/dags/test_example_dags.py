@@ -1,4 +1,4 @@
-"""The example DAGs keep what their texts promise, before anything runs."""
+"""The structure of the example DAGs: imports, retries, pools, schedules and approval."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ def scheduled(daily):
     return DagSerialization.from_dict(DagSerialization.to_dict(daily))
 
 
-def test_the_folder_imports_without_errors_and_holds_a_dag_for_each_file(bag):
+def test_every_file_imports_and_defines_a_dag(bag):
     assert bag.import_errors == {}
     assert set(bag.dags) == {path.stem for path in DAGS.glob("[a-z]*.py")}
     assert set(bag.dags) >= {*TURN, "whatsapp_check_contacts", "whatsapp_revalidate_stale", "green_api_snapshot"}
@@ -90,22 +90,22 @@ def strictly_imported(*files):
     return done.returncode, done.stderr[-500:] if done.returncode else ""
 
 
-def test_importing_an_example_writes_connects_and_starts_nothing():
+def test_importing_an_example_has_no_side_effects():
     assert strictly_imported(*sorted(DAGS.glob("*.py"))) == (0, "")
 
 
-def test_the_guard_over_imports_sees_a_file_that_is_written_and_a_socket_that_is_connected(tmp_path):
+def test_the_import_guard_detects_file_writes_and_connections(tmp_path):
     writes, connects = tmp_path / "writes.py", tmp_path / "connects.py"
     writes.write_text(f"open({str(tmp_path / 'made')!r}, 'w')")
     connects.write_text("import socket; socket.create_connection(('127.0.0.1', 9))")
     assert [strictly_imported(path)[0] for path in (writes, connects)] == [3, 3]
 
 
-def test_one_run_at_a_time_and_none_for_the_past_by_itself(dag):
+def test_each_dag_has_one_active_run_and_no_catchup(dag):
     assert (dag.max_active_runs, dag.catchup) == (1, False)
 
 
-def test_every_task_that_asks_somebody_is_retried_after_a_pause_and_cannot_hang(dag):
+def test_every_requesting_task_has_retries_with_a_delay_and_a_timeout(dag):
     asking = [task for task in dag.tasks if type(task).__module__.startswith("airflow_provider_wacontacts")]
     assert asking or dag.dag_id == "turn_contacts_first_load" or (dag.dag_id == APPROVAL and not HAS_APPROVAL)
     mapped = [task for task in dag.tasks if task.task_type.startswith("TurnContacts")]
@@ -119,12 +119,12 @@ def test_every_task_that_asks_somebody_is_retried_after_a_pause_and_cannot_hang(
             assert timedelta(0) < task.execution_timeout <= DAY
 
 
-def test_every_pull_goes_through_the_pool_that_the_text_tells_to_make(pulling):
+def test_every_sync_uses_the_documented_pool(pulling):
     assert {task.pool for task in pulling.tasks} == {"turn"}
     assert "pool ``turn``" in pulling.doc_md
 
 
-def test_the_daily_run_of_a_day_pulls_that_day(scheduled):
+def test_the_daily_run_of_a_day_syncs_that_day(scheduled):
     monday = datetime(2022, 9, 12, tzinfo=UTC)
     infos = list(scheduled.iter_dagrun_infos_between(monday, monday + 2 * DAY))
     assert [(info.logical_date, info.data_interval.start, info.data_interval.end) for info in infos] == [
@@ -132,18 +132,18 @@ def test_the_daily_run_of_a_day_pulls_that_day(scheduled):
     ]
 
 
-def test_a_daily_run_starts_as_soon_as_its_day_is_over(scheduled):
+def test_a_daily_run_starts_at_the_end_of_its_day(scheduled):
     monday = datetime(2022, 9, 12, tzinfo=UTC)
     (info,) = scheduled.iter_dagrun_infos_between(monday, monday)
     assert info.run_after == monday + DAY
 
 
-def test_both_pulls_tell_the_store_asset_what_landed(bag):
+def test_the_outlet_of_both_syncs_is_the_store_asset(bag):
     outlets = [asset.uri for name in TURN for asset in bag.dags[name].get_task("to_store").outlets]
     assert outlets == ["x-wacontacts-store://wacontacts_store/turn"] * 2
 
 
-def test_the_first_load_is_only_ever_started_by_hand(bag):
+def test_the_first_load_is_only_started_manually(bag):
     assert not bag.dags["turn_contacts_first_load"].timetable.can_be_scheduled
 
 
@@ -154,7 +154,7 @@ def test_the_first_load_is_only_ever_started_by_hand(bag):
         (60, ["2022-01-10T00:00", "2022-03-11T00:00", "2022-03-15T12:00"]),
     ],
 )
-def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(bag, days, borders):
+def test_the_first_load_has_adjacent_slices_up_to_now(bag, days, borders):
     slices = bag.dags["turn_contacts_first_load"].get_task("slices").python_callable
     now = datetime(2022, 3, 15, 12, 5, tzinfo=UTC)
 
@@ -167,7 +167,7 @@ def test_the_first_load_cuts_what_there_is_into_slices_that_share_their_borders(
     assert bag.dags["turn_contacts_first_load"].params["window_days"] == 30
 
 
-def test_only_what_was_looked_at_and_decided_about_is_acknowledged(bag):
+def test_only_approved_identities_are_acknowledged(bag):
     dag = bag.dags["whatsapp_identity_changes"]
     order = {task.task_id: task.upstream_task_ids for task in dag.tasks}
 
@@ -212,7 +212,7 @@ class TestApproval:
 
         assert changed({asset: [event(3, 5), event(5, 2)]}) == [2, 3, 5]
 
-    def test_a_switch_leaves_the_person_out(self, tmp_path):
+    def test_approval_can_be_disabled(self, tmp_path):
         source = (DAGS / f"{APPROVAL}.py").read_text()
         (tmp_path / "example.py").write_text(source.replace("NEEDS_APPROVAL = True", "NEEDS_APPROVAL = False"))
         (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()
@@ -223,7 +223,7 @@ class TestApproval:
         }
 
 
-def test_an_older_airflow_is_told_what_the_approval_needs(tmp_path):
+def test_on_an_older_airflow_the_error_names_the_required_version(tmp_path):
     source = (DAGS / f"{APPROVAL}.py").read_text()
     (tmp_path / "example.py").write_text(source.replace(">= (3, 3)", ">= (99, 0)"))
     (dag,) = DagBag(dag_folder=str(tmp_path)).dags.values()

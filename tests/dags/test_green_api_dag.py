@@ -1,4 +1,4 @@
-"""The example that takes snapshots: when it runs, what it goes through, and what it leaves to the operator."""
+"""The example DAG for snapshots: schedule, pool, outlet and arguments."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def task(dag):
     return task
 
 
-def test_it_runs_every_night_and_never_for_the_past(dag):
+def test_the_dag_runs_nightly_without_catchup(dag):
     scheduled = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     (info,) = scheduled.iter_dagrun_infos_between(MONDAY, MONDAY + timedelta(hours=1))
 
@@ -38,19 +38,19 @@ def test_it_runs_every_night_and_never_for_the_past(dag):
     assert not dag.catchup
 
 
-def test_snapshots_go_through_the_pool_that_the_text_tells_to_make(dag, task):
+def test_snapshots_use_the_documented_pool(dag, task):
     assert task.pool == "green_api"
     assert "pool ``green_api``" in dag.doc_md
 
 
-def test_it_tells_the_store_asset_what_landed(task):
+def test_the_outlet_is_the_store_asset(task):
     assert [asset.uri for asset in task.outlets] == ["x-wacontacts-store://wacontacts_store/green_api"]
 
 
-def test_an_empty_answer_fails_it_and_a_small_one_is_not_believed(task):
+def test_empty_lists_fail_and_small_ones_are_not_accepted(task):
     assert (task.on_empty, task.shrink_guard, task.shrink_confirmations, task.accept_shrink) == ("fail", 0.8, 3, False)
 
 
-def test_retries_outlast_an_instance_that_starts(task):
+def test_retries_last_longer_than_the_start_of_an_instance(task):
     """It takes 5 minutes."""
     assert task.retries * task.retry_delay >= timedelta(minutes=10)

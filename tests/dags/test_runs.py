@@ -1,4 +1,4 @@
-"""Example DAGs that run from their first to their last task, in a process of Airflow's own, against the sandbox."""
+"""Example DAGs run completely in a separate Airflow process, against the sandbox."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def test_green_api_checks_people_who_have_opted_in(ran):
     assert sandbox.green_api.asked_numbers == dict.fromkeys((THERE, INVALID, SLOW), 1)
 
 
-def test_dags_of_either_system_check_with_green_api(ran_with_green_api):
+def test_both_whatsapp_dags_can_check_with_green_api(ran_with_green_api):
     sandbox, databases = ran_with_green_api
 
     assert databases.rows("store", "SELECT contact_key, number, status FROM whatsapp_ids ORDER BY 1") == [
@@ -144,7 +144,7 @@ def test_messages_are_sent_once_to_people_who_are_on_whatsapp(ran):
     assert sandbox.whatsapp.sent == 1
 
 
-def test_contacts_that_the_client_forgot_are_checked_again_with_wait_and_the_messages_sent_once_more(ran):
+def test_contacts_unknown_to_the_client_are_rechecked_and_messaged_again(ran):
     sandbox, databases = ran
     calls = sandbox.whatsapp.calls
 

@@ -1,4 +1,4 @@
-"""The examples that check numbers: who waits for whom, with which system, and what a parameter may hold."""
+"""The example DAGs for checks: dependencies, systems and parameters."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -29,27 +29,27 @@ def task_that_asks(dag):
     return dag.get_task("check" if dag.dag_id == CHECK else "revalidate")
 
 
-def test_the_wait_follows_whoever_asks_and_takes_the_id_of_its_check(checking):
+def test_the_wait_follows_the_check_and_uses_its_id(checking):
     asks, wait = task_that_asks(checking), checking.get_task("wait")
     assert wait.upstream_task_ids == {asks.task_id}
     assert (wait.check_id.operator.task_id, wait.check_id.key) == (asks.task_id, "check_id")
     assert asks.multiple_outputs
 
 
-def test_the_wait_holds_no_worker_and_comes_to_an_end(checking):
+def test_the_wait_is_deferrable_with_a_timeout(checking):
     wait = checking.get_task("wait")
     assert wait.deferrable
     assert timedelta(0) < timedelta(seconds=wait.timeout) <= timedelta(days=1)
 
 
-def test_the_valid_ids_are_handed_on_after_the_wait(checking):
+def test_the_valid_ids_are_written_after_the_wait(checking):
     asks, hand_on = task_that_asks(checking), checking.get_task("hand_on")
     assert hand_on.upstream_task_ids == {asks.task_id, "wait"}
     assert (hand_on.statuses, hand_on.target_table) == (("valid",), "whatsapp_ids")
 
 
 @pytest.mark.parametrize("dag_id", [CHECK, REVALIDATE, MANY])
-def test_each_may_use_green_api(dag_id, tmp_path):
+def test_each_example_can_use_green_api(dag_id, tmp_path):
     source = (DAGS / f"{dag_id}.py").read_text()
     changed = source.replace('SYSTEM = "whatsapp_business"', 'SYSTEM = "green_api"')
     assert changed != source
@@ -64,11 +64,11 @@ def test_each_may_use_green_api(dag_id, tmp_path):
     assert (given["green_api_conn_id"], given["recheck_failed"]) == ("green_api_default", 2)
 
 
-def test_nothing_is_forced_past_the_memory_of_the_client(checking):
+def test_checks_do_not_bypass_the_clients_cache(checking):
     assert not task_that_asks(checking).force_check
 
 
-def test_whoever_has_opted_out_is_known_to_both(checking):
+def test_both_queries_select_opted_in(checking):
     assert "opted_in" in task_that_asks(checking).contacts_sql
 
 
@@ -85,6 +85,6 @@ def test_a_run_cannot_name_more_than_a_table(checking, table):
         param.resolve(table)
 
 
-def test_revalidating_is_daily(dags):
+def test_revalidation_is_scheduled_daily(dags):
     assert dags[REVALIDATE].timetable.summary == "0 3 * * *"
     assert not dags[CHECK].timetable.can_be_scheduled

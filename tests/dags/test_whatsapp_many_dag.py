@@ -36,19 +36,19 @@ def test_slices_share_no_contact_and_leave_none_out(dag, number):
     assert len(queries) == number
 
 
-def test_no_more_slices_than_airflow_maps(dag):
+def test_slices_are_limited_to_airflows_maximum(dag):
     param = dag.params.get_param("slices")
     assert param.resolve(MOST) == MOST
     with pytest.raises(Exception, match="1025 is greater than"):
         param.resolve(MOST + 1)
 
 
-def test_whoever_asks_goes_through_the_pool_that_the_text_tells_to_make(dag):
+def test_requesting_tasks_use_the_documented_pool(dag):
     assert {dag.get_task(name).pool for name in ("part.check", "part.wait")} == {"whatsapp_business"}
     assert "pool ``whatsapp_business``" in dag.doc_md
 
 
-def test_each_slice_is_waited_for_and_handed_on_separately(dag):
+def test_each_slice_is_waited_for_and_written_separately(dag):
     after = {name: dag.get_task(f"part.{name}").upstream_task_ids for name in ("check", "wait", "hand_on")}
     assert after == {"check": {"slices"}, "wait": {"part.check"}, "hand_on": {"part.check", "part.wait"}}
     assert dag.get_task("part.wait").deferrable

@@ -1,4 +1,4 @@
-"""README's figures are those that a benchmark measured, and no others."""
+"""README's figures equal those of the benchmarks."""
 
 import json
 
@@ -13,13 +13,13 @@ def figures():
     return json.loads(KEPT.read_text())
 
 
-def test_the_section_is_what_the_kept_figures_give(figures):
+def test_the_section_matches_the_stored_figures(figures):
     page = (ROOT / "README.md").read_text()
 
     assert page.partition(BEGINS)[2].partition(ENDS)[0] == section(figures)
 
 
-def test_no_figure_stands_outside_of_the_section():
+def test_no_figure_is_outside_the_section():
     page = (ROOT / "README.md").read_text()
 
     outside = put_into(page, "")

@@ -1,4 +1,4 @@
-"""The demo's queries fit the store."""
+"""The demo's queries match the tables of the store."""
 
 from sqlalchemy import create_engine
 
@@ -6,7 +6,7 @@ from airflow_provider_wacontacts.store import Store
 from demo import checks_report, landed, snapshots
 
 
-def test_the_demo_reads_columns_that_the_store_has(tmp_path):
+def test_the_demos_queries_match_the_tables(tmp_path):
     path = tmp_path / "store.db"
     engine = create_engine(f"sqlite:///{path}")
     Store(engine).prepare()

@@ -1,4 +1,4 @@
-"""What the pages' tables say is what the code has: no argument, column, field or error is missing, none invented."""
+"""The pages' tables document every argument, column, field and error of the code, and no others."""
 
 import argparse
 import dataclasses
@@ -75,7 +75,7 @@ def test_every_argument_of_the_operators_is_documented():
         ("max_rejected", "0.01"),
     ],
 )
-def test_defaults_are_what_the_page_says(argument, shown):
+def test_defaults_match_the_page(argument, shown):
     default = inspect.signature(turn.TurnContactsToSqlOperator.__init__).parameters[argument].default
     spelled = {"0:10:00": "10 minutes", "0:05:00": "5 minutes", "1:00:00": "1 hour", "turn_default": "`turn_default`"}
     (row,) = (line for line in section("operators.md", "Arguments").splitlines() if line.startswith(f"| `{argument}`"))
@@ -118,7 +118,7 @@ def test_every_argument_of_checks_is_documented():
 @pytest.mark.parametrize(
     ("page", "summary"),
     [("operators.md", SyncSummary), ("checks.md", CheckSummary), ("green_api.md", SnapshotSummary)],
-    ids=["pull", "check", "snapshot"],
+    ids=["sync", "check", "snapshot"],
 )
 def test_every_field_of_a_summary_is_documented(page, summary):
     fields = {field.name for field in dataclasses.fields(summary)}
@@ -135,7 +135,7 @@ def test_every_argument_of_snapshots_is_documented():
     assert sorted(first_column(section("green_api.md", "Arguments"))) == sorted(named)
 
 
-def test_every_argument_and_member_of_landing_files_is_documented():
+def test_every_argument_and_summary_field_of_loading_files_is_documented():
     members = {field.name for field in dataclasses.fields(ImportSummary)}
 
     shown = first_column(section("green_api.md", "Files into the store"))
@@ -150,7 +150,7 @@ def shown_of(kinds, heading):
     return shown, known
 
 
-def test_defaults_of_snapshots_are_what_the_page_says():
+def test_defaults_of_snapshots_match_the_page():
     shown, known = shown_of(SNAPSHOTS, "Arguments")
     spelled = {"0:02:00": "2 minutes", "<class 'inspect._empty'>": "required"}
 
@@ -173,7 +173,7 @@ def test_every_reason_for_an_incomplete_snapshot_is_documented():
     assert set(first_column(section("green_api.md", "Deleted contacts"))) == set(green_api_contacts.INCOMPLETE_REASONS)
 
 
-def test_every_member_of_the_manifest_is_documented():
+def test_every_field_of_the_manifest_is_documented():
     assert sorted(first_column(section("files.md", "The manifest"))) == sorted(
         field.name for field in msgspec.structs.fields(Manifest)
     )
@@ -250,7 +250,7 @@ def test_every_name_that_users_import_is_in_the_reference(module):
     assert sorted(names - set(shown)) == []
 
 
-def test_every_error_leads_to_a_heading():
+def test_every_error_has_a_heading():
     headings = re.findall(r"^##+ (.+)$", page_text("troubleshooting.md"), re.MULTILINE)
     errors = [vars(exceptions)[name] for name in exceptions.__all__ if name.endswith("Error")]
     concrete = [error for error in errors if not issubclass(exceptions.ApiError, error)]
@@ -310,20 +310,20 @@ def test_every_command_and_option_is_on_the_page_of_the_command_line():
         ("For programs", StoreStatus, {"store", "max_age_s", "is_fresh", "message"}),
     ],
 )
-def test_every_member_of_the_status_is_documented(heading, kind, computed):
+def test_every_field_of_the_status_is_documented(heading, kind, computed):
     text = section("monitoring.md", heading).partition("### ")[0]
 
     assert set(first_column(text)) == {field.name for field in dataclasses.fields(kind)} | computed
 
 
-def test_every_member_of_lists_in_the_status_is_documented():
+def test_every_field_of_lists_in_the_status_is_documented():
     named = set(NAME.findall(section("monitoring.md", "Each of the feeds")))
 
     assert {field.name for kind in (Newest, Unfinished, Rejected) for field in dataclasses.fields(kind)} <= named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_link_targets_exist(page):
     """Whether a heading is there, Sphinx tells when it builds the pages."""
     targets = [link.partition("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link]
 
@@ -343,7 +343,7 @@ def test_every_argument_of_the_identity_operators_is_documented():
     assert set(first_column(section("identities.md", "Arguments"))) == arguments(*operators)
 
 
-def test_every_member_of_the_identity_summaries_is_documented():
+def test_every_field_of_the_identity_summaries_is_documented():
     members = {field.name for kind in (FetchSummary, AcknowledgeSummary) for field in dataclasses.fields(kind)}
 
     assert set(first_column(section("identities.md", "The summary"))) == members - {"sender", "given"}

@@ -1,4 +1,4 @@
-"""README and the pages are in plain English, and their links work on GitHub as well as on the site."""
+"""README and the pages are in plain English, and their links work on GitHub and on the site."""
 
 import ast
 import re
@@ -85,14 +85,14 @@ def grade(text):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name not in WRITTEN_ELSEWHERE], ids=lambda page: page.name
 )
-def test_a_page_has_no_word_that_readers_stumble_over(page):
+def test_a_page_has_no_unusual_words(page):
     odd = [found.group() for found in ODD.finditer(prose(page.read_text()))]
 
     assert odd == []
 
 
 @pytest.mark.parametrize("kind", ["pages", "docstrings", "messages and helps", "the page in Airflow"])
-def test_odd_words_are_rare(kind):
+def test_unusual_words_are_rare(kind):
     text = texts(kind)
     odd = Counter(found.group().lower() for found in STYLE.finditer(text))
 
@@ -118,9 +118,9 @@ def test_links_to_headings_work_on_github(page):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_a_picture_is_drawn_from_the_text_beside_it(source):
+def test_each_picture_matches_its_text(source):
     assert source.with_suffix(".svg").read_text() == picture_of(source)
 
 
-def test_every_picture_has_a_text_to_be_drawn_from():
+def test_every_picture_has_a_text():
     assert sorted(SOURCES) == sorted(path.with_suffix(".txt") for path in (ROOT / "docs/images").glob("*.svg"))

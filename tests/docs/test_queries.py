@@ -1,4 +1,4 @@
-"""What the pages' queries say of a week is what happened in it, in both databases."""
+"""The pages' queries return correct rows for a week of known data, in both databases."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def newest(states, before=None):
     return dict(sorted((state for state in states if state[1] <= latest), key=lambda state: state[1]))
 
 
-def test_every_query_finds_something(week):
+def test_every_query_returns_rows(week):
     (check,) = week.ask("SELECT check_id FROM wacontacts_check")
     fitting = [block for block in QUERIES if is_for(block, week.dialect)]
 
@@ -101,7 +101,7 @@ def test_every_query_finds_something(week):
     assert [query for query, rows in found.items() if not rows] == []
 
 
-def test_current_contacts_are_the_newest_states_that_were_seen(week):
+def test_current_contacts_are_the_latest_versions(week):
     rows = week.pseudonymized("queries.md", "Current contacts")
 
     assert {row["contact_id"]: to_millis(moment(row["updated_at"])) for row in rows} == newest(week.pulled())
@@ -110,14 +110,14 @@ def test_current_contacts_are_the_newest_states_that_were_seen(week):
     assert told == {state: names[state] for state in told}
 
 
-def test_as_of_a_date_gives_who_was_known_by_then(week):
+def test_as_of_a_date_returns_the_contacts_known_by_then(week):
     rows = week.pseudonymized("queries.md", "As of a date")
 
     tuesday = newest(week.pulled(), datetime(2022, 9, 13, tzinfo=UTC))
     assert sorted(row["contact_id"] for row in rows) == sorted(tuesday)
 
 
-def test_what_changed_yesterday_is_all_of_that_day_with_what_was_before(week):
+def test_what_changed_yesterday_has_all_changes_with_previous_versions(week):
     rows = week.pseudonymized("queries.md", "What changed yesterday")
 
     day, known = Day(1), newest(week.pulled(), Day(1).start)
@@ -134,26 +134,26 @@ def test_what_changed_yesterday_is_all_of_that_day_with_what_was_before(week):
         assert state == {name: value for name, value in event.details.items() if value is not None}
 
 
-def test_lossy_windows_are_those_that_were_pulled_late(week):
+def test_lossy_windows_are_those_synced_late(week):
     rows = week.pseudonymized("queries.md", "Lossy windows")
 
     assert [(moment(row["window_start"]), row["lateness_s"]) for row in rows] == [(Day(FRIDAY).start, 7200.0)]
 
 
-def test_missing_windows_are_those_that_nobody_pulled(week):
+def test_gaps_are_the_windows_that_were_not_synced(week):
     rows = week.pseudonymized("queries.md", "Gaps")
 
     thursday = Day(THURSDAY)
     assert [tuple(map(moment, row.values())) for row in rows] == [(thursday.start, thursday.end)]
 
 
-def test_a_second_look_that_brought_something_is_found(week):
+def test_a_repeated_sync_with_new_versions_is_found(week):
     rows = week.pseudonymized("history.md", "Contacts that are skipped during paging")
 
     assert [(moment(row["window_start"]), row["new_versions"]) for row in rows] == [(Day(0).start, 1)]
 
 
-def test_snapshots_that_were_not_believed_say_why(week):
+def test_snapshots_that_were_not_accepted_have_a_reason(week):
     rows = week.pseudonymized("queries.md", "Snapshots that were not accepted")
 
     assert [(moment(row["extracted_at"]), row["state"], row["reason"]) for row in rows] == [
@@ -161,7 +161,7 @@ def test_snapshots_that_were_not_believed_say_why(week):
     ]
 
 
-def test_who_went_and_who_came_back_is_told_in_order(week):
+def test_deleted_and_returned_contacts_are_listed_in_order(week):
     rows = week.pseudonymized("queries.md", "Deleted and returned contacts")
 
     assert [(row["contact_id"], row["state"], moment(row["updated_at"])) for row in rows] == [
@@ -173,7 +173,7 @@ def test_who_went_and_who_came_back_is_told_in_order(week):
     ]
 
 
-def test_who_is_gone_is_who_is_missing_from_the_last_complete_snapshot(week):
+def test_gone_contacts_are_missing_from_the_last_complete_snapshot(week):
     rows = week.pseudonymized("green_api.md", "Deleted contacts")
 
     assert [(row["contact_id"], row["name"], moment(row["gone_at"])) for row in rows] == [
@@ -181,7 +181,7 @@ def test_who_is_gone_is_who_is_missing_from_the_last_complete_snapshot(week):
     ]
 
 
-def test_contacts_that_may_not_be_written_to_are_invalid_or_have_changed(week):
+def test_contacts_not_to_message_are_invalid_or_have_a_pending_identity(week):
     rows = week.pseudonymized("queries.md", "Contacts that you must not message")
 
     assert [(row["wa_id"], row["status"], bool(row["identity_pending"])) for row in rows] == [
@@ -191,38 +191,38 @@ def test_contacts_that_may_not_be_written_to_are_invalid_or_have_changed(week):
     ]
 
 
-def test_numbers_that_can_be_written_to_are_the_valid_ones(week):
+def test_numbers_to_message_are_the_valid_ones(week):
     rows = week.pseudonymized("queries.md", "Numbers that you can message")
 
     valid = sorted(wa_id for wa_id, status in CHECKED.items() if status == "valid")
     assert sorted((row["wa_id"], row["number"]) for row in rows) == [(wa_id, f"+{wa_id}") for wa_id in valid]
 
 
-def test_what_a_check_found_is_counted_by_status(week):
+def test_results_of_a_check_are_counted_by_status(week):
     rows = week.pseudonymized("queries.md", "What a check found")
 
     assert {row["status"]: row["inputs"] for row in rows} == Counter([*CHECKED.values(), "rejected"])
 
 
-def test_the_budget_was_spent_on_numbers_that_were_asked_about(week):
+def test_the_spent_budget_is_the_number_of_requested_numbers(week):
     rows = week.pseudonymized("queries.md", "Budget spent per day")
 
     assert [(row["sender"], row["spent"]) for row in rows] == [(SENDER, len(CHECKED))]
 
 
-def test_rejected_rows_say_which_window_they_were_in(week):
+def test_rejected_rows_have_their_window(week):
     rows = week.pseudonymized("queries.md", "Rejected rows")
 
     assert [(format_time(moment(row["window_start"])), row["rows"]) for row in rows] == [(format_time(Day(0).start), 1)]
 
 
-def test_one_person_is_known_to_all_feeds_that_know_them(week):
+def test_one_person_has_data_from_all_feeds(week):
     (row,) = week.pseudonymized("queries.md", "One person over all sources")
 
     assert (row["name"], row["status"], row["green_api_contact_name"]) == ("bob", "valid", None)
 
 
-def test_accounts_are_counted_by_their_contacts(week):
+def test_contacts_are_counted_by_account(week):
     rows = week.pseudonymized("several_numbers.md", "Two numbers in one store")
 
     assert [(row["source"], row["account"], row["contacts"]) for row in rows] == [
@@ -231,7 +231,7 @@ def test_accounts_are_counted_by_their_contacts(week):
     ]
 
 
-def test_who_is_known_to_several_accounts_is_told_once(week):
+def test_a_contact_of_several_accounts_is_listed_once(week):
     (_, code) = [block.code for block in of("sql") if block.page == "several_numbers.md"]
     rows = week.ask(code)
 
@@ -243,7 +243,7 @@ def test_who_is_known_to_several_accounts_is_told_once(week):
     ]
 
 
-def test_what_a_sender_knows_is_counted_by_status(week):
+def test_numbers_of_a_sender_are_counted_by_status(week):
     (_, code) = [block.code for block in of("sql") if block.page == "budgets.md"]
 
     assert [(row["sender"], row["status"], row["numbers"]) for row in week.ask(code)] == [

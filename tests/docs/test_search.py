@@ -1,4 +1,4 @@
-"""Readers' searches find the right page first or second, in a browser."""
+"""Searches of the site find the right page first or second, in a browser."""
 
 from urllib.parse import quote
 

@@ -1,7 +1,7 @@
 """
-The site in a browser: nothing is cut off, pictures are large enough, colors have contrast.
+The site in a browser: pages fit the window, pictures are large enough, and colors have contrast.
 
-With ``SCREENSHOTS=DIRECTORY`` it leaves pictures of the landing page there, to look at.
+With ``SCREENSHOTS=DIRECTORY``, screenshots of the landing page are saved there.
 """
 
 import os
@@ -40,7 +40,7 @@ def open_page(site, browser):
 
 
 @pytest.mark.parametrize("look", ["wide-light", "wide-dark", "narrow-light", "narrow-dark"])
-def test_the_landing_page_is_sound_in_every_look(open_page, look):
+def test_the_landing_page_is_accessible_in_every_theme_and_width(open_page, look):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page("index.html", *look.split("-"))
     if SCREENSHOTS:
@@ -63,7 +63,7 @@ def test_no_page_is_wider_than_the_window(site, open_page):
     assert wide == []
 
 
-def test_pictures_follow_the_theme_that_a_reader_chooses(open_page):
+def test_pictures_follow_the_chosen_theme(open_page):
     page = open_page("index.html", "wide")
     while page.evaluate("document.body.dataset.theme") != "dark":
         page.locator(".theme-toggle-content").first.click()
@@ -78,7 +78,7 @@ def test_code_can_be_copied_and_the_version_is_shown(open_page):
     assert airflow_provider_wacontacts.__version__ in page.locator(".sidebar-brand").inner_text()
 
 
-def test_a_page_that_is_not_there_leads_to_the_start(open_page):
+def test_an_unknown_page_is_404_with_working_links(open_page):
     page = open_page("404.html", "wide")
 
     assert page.locator("h1").inner_text() == "Page not found"

@@ -1,4 +1,4 @@
-"""What README and the pages show is run: DAGs are parsed, queries asked, connections read, commands understood."""
+"""The snippets of README and the pages work: DAGs, programs, queries, connections and commands."""
 
 import importlib
 import inspect
@@ -77,12 +77,12 @@ def asked(store_engine):
 # DAGs and Python
 
 
-def test_there_is_something_to_test():
+def test_all_kinds_of_snippets_are_found():
     assert min(map(len, (DAGS, TESTS, OTHER_PYTHON, COMMANDS, of("sql"), of("json")))) > 0
 
 
 @pytest.mark.parametrize("block", DAGS, ids=str)
-def test_a_dag_imports_as_it_stands(block, tmp_path):
+def test_each_shown_dag_imports_unchanged(block, tmp_path):
     try:
         dagbag = importlib.import_module("airflow.dag_processing.dagbag")
     except ModuleNotFoundError:
@@ -103,7 +103,7 @@ def has_window(dag):
 
 
 @pytest.mark.parametrize("block", OTHER_PYTHON, ids=str)
-def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
+def test_each_shown_program_reads_files(block, tmp_path, monkeypatch):
     for module in ("duckdb", "pandas", "pyarrow"):
         if module in block.code:
             pytest.importorskip(module)
@@ -134,7 +134,7 @@ def test_python_that_reads_files_reads_them(block, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", TESTS, ids=str)
-def test_a_test_that_is_shown_passes(block, monkeypatch, tmp_path):
+def test_each_shown_test_passes(block, monkeypatch, tmp_path):
     there = {"monkeypatch": monkeypatch, "tmp_path": tmp_path}
     names = {}
     exec(compile(block.code, str(block), "exec"), names)
@@ -146,13 +146,13 @@ def test_a_test_that_is_shown_passes(block, monkeypatch, tmp_path):
 # SQL
 
 
-def test_bobs_history_is_what_the_page_says(asked):
+def test_the_query_of_bobs_history_has_the_shown_result(asked):
     (rows,) = asked(query_under("history.md", "Bob"))
 
     assert [(str(row["savings"]), row["valid_to"] is None) for row in rows] == [("100", False), ("120", True)]
 
 
-def test_as_of_a_date_gives_the_state_of_that_date(asked):
+def test_as_of_a_date_returns_the_version_of_that_date(asked):
     query = query_under("queries.md", "As of a date")
     (rows,) = asked(query.replace("AS name", "AS name, payload->'details'->>'current_savings' AS savings"))
 
@@ -173,13 +173,13 @@ def test_the_history_of_a_field_has_a_row_for_each_of_its_values(asked):
     assert [str(row["value"]) for row in rows] == ["100", "120"]
 
 
-def test_fields_are_listed(asked, store_engine):
+def test_the_query_of_fields_lists_all_fields(asked, store_engine):
     (code,) = (block.code for block in of("sql", "AS field") if is_for(block, store_engine.dialect.name))
 
     assert [row["field"] for row in asked(code)[0]] == ["current_savings", "language", "name", "whatsapp_id"]
 
 
-def test_the_rights_that_are_shown_are_enough_and_no_more(postgres, postgres_database):
+def test_the_shown_privileges_suffice_and_grant_no_more(postgres, postgres_database):
     owner = create_engine(postgres.url(database=postgres_database))
     landed(owner, MONDAY, [BOB], table_schema="contacts")
     with owner.begin() as connection:
@@ -236,7 +236,7 @@ def test_the_first_sync_creates_the_tables_of_an_ordinary_user(postgres, postgre
         administrator.dispose()
 
 
-def test_the_copy_for_analysts_can_be_made(postgres, postgres_database):
+def test_the_shown_materialized_view_can_be_created(postgres, postgres_database):
     engine = create_engine(postgres.url(database=postgres_database))
     landed(engine, MONDAY, [BOB])
     (code,) = (block.code for block in of("sql", "CREATE MATERIALIZED VIEW"))
@@ -265,7 +265,7 @@ def connections():
 
 
 @pytest.mark.parametrize(("conn_id", "value"), connections())
-def test_a_connection_is_taken_as_it_is_shown(conn_id, value, monkeypatch):
+def test_each_shown_connection_is_valid(conn_id, value, monkeypatch):
     from airflow_provider_wacontacts.hooks.green_api import GreenApiHook
     from airflow_provider_wacontacts.hooks.store import read_store_connection
     from airflow_provider_wacontacts.hooks.turn import TurnHook
@@ -300,7 +300,7 @@ def command_id(given):
 @pytest.mark.parametrize(
     ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("make")], ids=command_id
 )
-def test_make_knows_the_target(block, line):
+def test_each_shown_make_target_exists(block, line):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert shlex.split(line)[1] in targets
@@ -309,20 +309,20 @@ def test_make_knows_the_target(block, line):
 @pytest.mark.parametrize(
     ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("wacontacts")], ids=command_id
 )
-def test_the_command_line_understands_what_is_shown(block, line):
+def test_each_shown_command_is_valid(block, line):
     cli._parser().parse_args(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize(
     ("block", "line"), [(b, line) for b, line in COMMANDS if line.startswith("airflow")], ids=command_id
 )
-def test_airflow_understands_what_is_shown(block, line):
+def test_each_shown_airflow_command_is_valid(block, line):
     parser = importlib.import_module("airflow.cli.cli_parser").get_parser()
 
     parser.parse_args(shlex.split(line)[1:])
 
 
-def test_no_other_command_is_shown():
+def test_no_other_commands_are_shown():
     known = ("make", "wacontacts", "airflow", "export", *FOREIGN)
 
     assert [line for _, line in COMMANDS if not line.startswith(known)] == []

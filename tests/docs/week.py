@@ -1,9 +1,9 @@
 """
-A store that has everything the pages' queries ask about.
+A store with rows for all of the pages' queries.
 
-The demo's week of Turn.io, each day pulled shortly after its end, but for Thursday, which is missing, and Friday, which
-was pulled two hours after it; Monday once more after the week, when somebody is there who was not shown before. Four
-snapshots of a phone, of which the third is not believed. Numbers that were checked, and users who have changed.
+The demo's week of Turn.io: each day is synced shortly after its end, except Thursday, which is missing, and Friday,
+which is synced two hours late. Monday is synced again after the week, with one more contact. Also four snapshots of a
+phone, of which the third is not accepted, checked numbers, and users with changed identities.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dbt project follows the change log: late versions come in, erased ones leave, and the history is the store's."""
+"""The dbt project follows the change log: its history equals the store's, with late and erased versions."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_models_follow_late_and_erased_versions(warehouse: Warehouse) -> Non
     assert [row[1:4] for row in warehouse.history()] == [("eve", "present", EVE)] * 3
 
 
-def test_the_ledger_shows_how_fresh_the_contacts_are(postgres_url: str, tmp_path: Path) -> None:
+def test_source_freshness_reads_the_ledger(postgres_url: str, tmp_path: Path) -> None:
     warehouse = Warehouse(postgres_url, tmp_path, "postgres")
     warehouse.land(("bob", BOB, 1))
     warehouse.dbt("source", "freshness")

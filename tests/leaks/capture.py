@@ -1,4 +1,4 @@
-"""Collect what Airflow keeps of a task, at DEBUG, and search it for secrets and personal data."""
+"""Collects what Airflow stores of a task, at DEBUG, and searches it for secrets and personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One mock server of all three systems, connections, and what Airflow keeps of a task."""
+"""One mock server of all three systems, connections, and what Airflow stores of a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GREEN-API's operators, and what may happen to them."""
+"""GREEN-API's operators, and their possible outcomes."""
 
 from __future__ import annotations
 

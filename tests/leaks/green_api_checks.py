@@ -1,4 +1,4 @@
-"""The operator that checks numbers with GREEN-API, and what may happen to it."""
+"""The operator that checks numbers with GREEN-API, and its possible outcomes."""
 
 from __future__ import annotations
 

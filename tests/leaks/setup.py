@@ -1,4 +1,4 @@
-"""Where a task runs: a mock server, connections, a store and a folder for files."""
+"""The environment of a task: a mock server, connections, a store and a folder for files."""
 
 from __future__ import annotations
 

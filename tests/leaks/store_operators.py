@@ -1,4 +1,4 @@
-"""Operators that work on what is stored already, and what may happen to them."""
+"""Operators on stored data, and their possible outcomes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-Each hostile body goes through each operator: what is not hostile in it arrives, or all of it is refused.
+Each hostile body goes through each operator: its other values are loaded, or all of it is refused.
 
-Turn.io's pages are met in ``tests/faults/test_wire.py``, without the search for leaks.
+Turn.io's pages are tested in ``tests/faults/test_wire.py``, without the search for leaks.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ READERS = {
 @pytest.mark.usefixtures("impatient", "hasty")
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("name", READERS)
-def test_a_hostile_value_costs_nothing_beside_it_and_is_quoted_nowhere(
+def test_a_hostile_value_affects_no_other_value_and_is_not_quoted(
     sqlite: Setup, capture: Capture, name: str, hostile: str
 ) -> None:
     subject, on, arrives, outcomes = READERS[name]

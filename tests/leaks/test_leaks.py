@@ -1,8 +1,8 @@
 """
-Whatever becomes of a task, no secret and nothing personal is in anything that Airflow keeps, with logging at DEBUG.
+No outcome of a task leaves secrets or personal data in anything that Airflow stores, with logging at DEBUG.
 
-Mock servers and databases repeat tokens, URLs with cursors, numbers and names in whatever they answer. Then everything
-is searched: log records, standard streams, errors with their causes, triggers and events, summaries, template fields,
+Mock servers and databases repeat tokens, URLs with cursors, numbers and names in every response. Then everything is
+searched: log records, standard streams, errors with their causes, triggers and events, summaries, template fields,
 extras of assets, the ledger, manifests and names of files.
 """
 
@@ -95,7 +95,7 @@ def test_no_outcome_reveals_secrets_or_personal_data(
 
 @pytest.mark.usefixtures("_pauses")
 @each(ON_POSTGRES)
-def test_no_database_that_quotes_its_input_is_repeated(
+def test_no_outcome_on_postgresql_reveals_secrets_or_personal_data(
     postgres_setup: Setup, capture: Capture, subject: type, case: Case
 ) -> None:
     outcome, leaks = search(postgres_setup, capture, subject, case)
@@ -104,7 +104,7 @@ def test_no_database_that_quotes_its_input_is_repeated(
     assert case.outcome in {"", *outcome}
 
 
-def test_the_search_finds_what_every_place_keeps(sqlite: Setup, capture: Capture) -> None:
+def test_the_search_covers_every_place(sqlite: Setup, capture: Capture) -> None:
     """Shows that the tests above search what they claim to."""
 
     class Trigger:

@@ -1,4 +1,4 @@
-"""Turn.io's operators, and what may happen to them."""
+"""Turn.io's operators, and their possible outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators that check numbers, and what may happen to them."""
+"""Operators that check numbers, and their possible outcomes."""
 
 from __future__ import annotations
 

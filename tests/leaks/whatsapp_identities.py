@@ -1,4 +1,4 @@
-"""Operators for identities of users, and what may happen to them."""
+"""Operators for identities of users, and their possible outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensor that waits for results, in the worker and in the triggerer, and what may happen to it."""
+"""The sensor that waits for results, in the worker and in the triggerer, and its possible outcomes."""
 
 from __future__ import annotations
 

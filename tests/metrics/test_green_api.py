@@ -1,4 +1,4 @@
-"""What a snapshot of GREEN-API, and the landing of files, are told as."""
+"""Metrics of GREEN-API's snapshots, and of loaded files."""
 
 from __future__ import annotations
 

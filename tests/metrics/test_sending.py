@@ -1,4 +1,4 @@
-"""Sending: what is promised of names, kinds and tags, and that no task ever notices."""
+"""Sending metrics: names, kinds and tags, and that errors never affect a task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def one(name: str) -> str:
     return ".a_connection" if metrics.KINDS[name] == "gauge" else ""
 
 
-def test_the_page_names_every_metric_and_its_kind_and_no_other() -> None:
+def test_the_page_lists_exactly_the_metrics_with_their_kinds() -> None:
     rows = ROW.findall(PAGE)
 
     assert {name: kind for name, kind, _ in rows} == metrics.KINDS
@@ -64,7 +64,7 @@ def tagged(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
         again()
 
 
-def test_tags_are_the_feed_and_the_task_and_of_a_gauge_its_connection(tagged: StatsdServer) -> None:
+def test_tags_are_source_and_task_and_for_gauges_the_connection(tagged: StatsdServer) -> None:
     metrics.send("turn", rows=2)
     metrics.send("whatsapp_business", "checks/of.+1 (two)", budget_left=7)
 
@@ -90,7 +90,7 @@ def test_a_metric_that_cannot_be_sent_raises_nothing(statsd: StatsdServer, figur
     assert statsd.told()["turn.rows"] == 1
 
 
-def test_a_client_that_fails_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_client_is_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def incr(*given: object, **more: object) -> None:
         raise OSError("no route to host")
 
@@ -100,7 +100,7 @@ def test_a_client_that_fails_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif((MAJOR, MINOR) < (3, 2), reason="before, Airflow is told of a collector in another way")
-def test_it_arrives_at_an_opentelemetry_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_arrive_at_an_opentelemetry_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[bytes] = []
 
     class Collector(BaseHTTPRequestHandler):

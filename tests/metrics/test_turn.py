@@ -1,4 +1,4 @@
-"""What a window of Turn.io is told as: each figure arrives once, whatever becomes of the task."""
+"""Metrics of a window of Turn.io: each is sent once, even if the task fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_window_is_measured_in_full(told: Told, context: Context) -> None:
     assert told() == BOB | IN_TIME | {"turn.new_versions": 1}
 
 
-def test_in_files_nothing_is_known_to_be_new(told: Told, context: Context, tmp_path: Path) -> None:
+def test_files_have_no_count_of_new_versions(told: Told, context: Context, tmp_path: Path) -> None:
     to_files(tmp_path).execute(context(MONDAY, TUESDAY))
 
     assert told() == BOB | IN_TIME

@@ -1,4 +1,4 @@
-"""What checks, and waiting for their answers, are told as: questions, what came of them, and what is left to ask."""
+"""Metrics of checks and of waiting for their results: requests, results and budget."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_numbers_past_the_budget_are_measured(told: Told, tasks: Tasks, connect_
 
 
 @pytest.mark.usefixtures("sleepless")
-def test_a_question_that_was_refused_for_a_while_counts_once(told: Told, tasks: Tasks, api: Sandbox) -> None:
+def test_a_retried_request_counts_its_numbers_once(told: Told, tasks: Tasks, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="rate_limited", delay_s=0.05), Fault(on="check", kind="status", status=500))
 
     tasks.check(numbers(2))

@@ -1,4 +1,4 @@
-"""A real API server of Airflow with the page, over a store of invented people; and Chromium."""
+"""A real API server of Airflow with the page, over a store of generated people; and Chromium."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""A store for the page: invented people, and a year in which syncs were late, failed, and left gaps."""
+"""A store for the page: generated people, and a year in which syncs were late, failed, and left gaps."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A real API server of Airflow, with the page and users of every role, and nothing else of a deployment."""
+"""A real API server of Airflow, with the page and users of every role, and no other component."""
 
 import json
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""The page in Chromium: within Airflow and on its own, light and dark, wide and narrow, with and without scripts."""
+"""The page in Chromium: within Airflow and separately, light and dark, wide and narrow, with and without scripts."""
 
 import os
 import re
@@ -76,7 +76,7 @@ def keep(page, name):
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
 
 
-def test_every_view_is_sound_in_every_look(open_page, server, seeds, look):
+def test_every_view_is_accessible_and_fits_every_window(open_page, server, seeds, look):
     """No error on the console, no request to another host, nothing wider than the window, nothing serious for axe."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(look)
@@ -105,7 +105,7 @@ def test_every_view_is_sound_in_every_look(open_page, server, seeds, look):
 
 
 @pytest.mark.parametrize("look", ["wide-light", "wide-dark"])
-def test_within_airflow_it_follows_airflows_theme_and_leads_to_tasks(open_page, server, seeds, look):
+def test_within_airflow_the_page_follows_its_theme_and_links_to_tasks(open_page, server, seeds, look):
     page = open_page(look)
     page.goto(server.url)
     page.evaluate("theme => localStorage.setItem('theme', theme)", look.removeprefix("wide-"))
@@ -127,7 +127,7 @@ def test_within_airflow_it_follows_airflows_theme_and_leads_to_tasks(open_page, 
     page.wait_for_url("**/some/path/dags/turn_contacts_daily/runs/**")
 
 
-def test_it_is_in_the_navigation(open_page, server):
+def test_the_page_is_in_airflows_navigation(open_page, server):
     page = open_page("wide-light")
     page.goto(server.url)
     page.get_by_role("button", name="Browse").click()
@@ -136,7 +136,7 @@ def test_it_is_in_the_navigation(open_page, server):
     page.frame_locator("iframe").get_by_role("heading", name="Overview").wait_for()
 
 
-def test_the_calendar_is_walked_by_keyboard(open_page, server):
+def test_the_calendar_is_navigable_by_keyboard(open_page, server):
     page = open_page("wide-light")
     visit(page, f"{server.page}/coverage?account=1")
     page.locator(".chart a").last.focus()
@@ -151,7 +151,7 @@ def test_the_calendar_is_walked_by_keyboard(open_page, server):
     page.get_by_role("heading", name="Extractions of this week").wait_for()
 
 
-def test_it_works_without_scripts(open_page, server, seeds):
+def test_the_page_works_without_scripts(open_page, server, seeds):
     page = open_page("narrow-dark", java_script_enabled=False)
     visit(page, f"{server.page}/")
     page.get_by_role("link", name="Coverage", exact=True).click()

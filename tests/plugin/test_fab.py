@@ -1,4 +1,4 @@
-"""The page under the auth manager of Flask AppBuilder, whose roles are rows of a database."""
+"""The page with the auth manager of Flask AppBuilder, whose roles are rows of a database."""
 
 import importlib.util
 
@@ -25,7 +25,7 @@ def server(airflow_with_pages, tmp_path_factory):
         yield server
 
 
-def test_counts_are_for_readers_of_dags_and_persons_for_editors_of_connections(server):
+def test_counts_need_permission_to_read_dags_and_people_to_edit_connections(server):
     sessions = [server.session(role) for role in ROLES]
 
     def statuses(path):

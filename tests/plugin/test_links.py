@@ -1,4 +1,4 @@
-"""The button of a task leads to its extraction, its check, or the coverage around its window."""
+"""The link of a task leads to its extraction, its check, or the coverage around its window."""
 
 from types import SimpleNamespace
 
@@ -38,14 +38,14 @@ def link_of(monkeypatch, operator, summary):
         (FILES, None, "?store=wacontacts_store"),
     ],
 )
-def test_a_task_leads_to_what_it_did(monkeypatch, operator, summary, path):
+def test_the_link_of_a_task_leads_to_its_result(monkeypatch, operator, summary, path):
     monkeypatch.setattr(links, "has_page", lambda: True)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.org/some/path")
 
     assert link_of(monkeypatch, operator, summary) == f"/some/path/wacontacts/{path}"
 
 
-def test_without_a_page_it_leads_to_the_documentation(monkeypatch):
+def test_without_a_page_the_link_leads_to_the_documentation(monkeypatch):
     monkeypatch.setattr(links, "has_page", lambda: False)
 
     assert link_of(monkeypatch, SYNC, None).startswith(DOCUMENTATION)

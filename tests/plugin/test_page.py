@@ -1,4 +1,4 @@
-"""The page over HTTP: who may see what, what it says, and what it says instead."""
+"""The page over HTTP: permissions, contents and error pages."""
 
 import re
 from html import unescape
@@ -35,7 +35,7 @@ def words(answer):
 
 
 @pytest.mark.parametrize(("method", "path", "statuses"), TABLE, ids=str)
-def test_each_role_may_see_what_its_rights_are_for(server, sessions, method, path, statuses):
+def test_each_role_may_view_the_pages_of_its_permissions(server, sessions, method, path, statuses):
     answers = [sessions[role].request(method, f"{server.page}/{path}") for role in ROLES]
 
     assert tuple(answer.status_code for answer in answers) == statuses
@@ -48,7 +48,7 @@ def test_each_role_may_see_what_its_rights_are_for(server, sessions, method, pat
     assert len({answer.headers["content-security-policy"] for answer in answers}) == len(answers)
 
 
-def test_a_bearer_token_is_as_good_as_the_cookie(server, sessions):
+def test_a_bearer_token_is_accepted_like_the_cookie(server, sessions):
     token = sessions["viewer"].cookies["_token"]
     answer = server.session(None).get(f"{server.page}/", headers={"Authorization": f"Bearer {token}"})
 
@@ -59,13 +59,13 @@ def test_a_bearer_token_is_as_good_as_the_cookie(server, sessions):
     ("user", "view", "status"),
     [("member", "", 200), ("member", "people", 200), ("stranger", "", 403), ("viewer", "", 403), ("admin", "", 200)],
 )
-def test_a_teams_store_is_for_the_team_and_administrators(server, teams, user, view, status):
+def test_only_a_team_and_administrators_may_view_its_store(server, teams, user, view, status):
     answer = server.session(user).get(f"{server.page}/{view}?store=store_of_team")
 
     assert answer.status_code == status
 
 
-def test_without_a_session_the_page_leads_to_the_login(server, sessions):
+def test_without_a_session_the_page_links_to_the_login(server, sessions):
     answer = sessions[None].get(f"{server.page}/checks")
 
     assert "Log in" in words(answer)
@@ -73,7 +73,7 @@ def test_without_a_session_the_page_leads_to_the_login(server, sessions):
     assert re.search(r'href="/some/path/auth/login("|\?next=)', answer.text)
 
 
-def test_the_overview_says_first_what_needs_somebody(server, sessions):
+def test_the_overview_shows_first_what_needs_attention(server, sessions):
     page = words(sessions["viewer"].get(f"{server.page}/"))
 
     assert page.index("Needs attention") < page.index("coverage gaps") < page.index("Accounts") < page.index("Senders")
@@ -107,7 +107,7 @@ def test_a_check_shows_its_funnel_its_deadline_and_its_reasons(server, sessions,
     assert said in page
 
 
-def test_a_month_of_budget_is_shown_against_its_limit(server, sessions):
+def test_thirty_days_of_budget_are_shown_with_the_limit(server, sessions):
     page = words(sessions["viewer"].get(f"{server.page}/budget"))
 
     assert "940 of 1,000 spent today, 60 left" in page
@@ -125,7 +125,7 @@ def test_a_month_of_budget_is_shown_against_its_limit(server, sessions):
         ("account=x", "There is no such account. All accounts are shown."),
     ],
 )
-def test_what_is_out_of_range_becomes_the_nearest_that_can_be(server, sessions, query, said):
+def test_parameters_out_of_range_are_corrected_with_a_notice(server, sessions, query, said):
     answer = sessions["viewer"].get(f"{server.page}/coverage?{query}")
 
     assert answer.status_code == 200
@@ -140,7 +140,7 @@ def test_what_is_out_of_range_becomes_the_nearest_that_can_be(server, sessions, 
         ("store_down", "did not respond within 3 seconds|cannot reach 192.0.2.1|the connection to 192.0.2.1"),
     ],
 )
-def test_a_store_that_cannot_be_read_is_a_page(server, store, to_op):
+def test_an_unreadable_store_has_an_error_page(server, store, to_op):
     sessions = {role: server.session(role) for role in ("viewer", "op")}
     for session in sessions.values():
         session.tries = 1 if store == "store_down" else session.tries
@@ -151,7 +151,7 @@ def test_a_store_that_cannot_be_read_is_a_page(server, store, to_op):
     assert store not in words(pages["viewer"]).partition("The store cannot be read")[2]
 
 
-def test_a_store_of_another_version_says_which(server, sessions, seeds):
+def test_the_error_page_of_another_version_names_both_versions(server, sessions, seeds):
     def set_version(version):
         with seeds.engine.begin() as connection:
             connection.execute(text("UPDATE wacontacts_schema_version SET schema_version = :v"), {"v": version})
@@ -178,7 +178,7 @@ def audit_log(server):
     return [tuple(row) for row in rows]
 
 
-def test_a_person_is_found_with_what_changed_and_every_look_is_logged(server, sessions, seeds):
+def test_a_person_is_found_with_history_and_each_search_is_audited(server, sessions, seeds):
     person = seeds.changed_person
     before = len(audit_log(server))
 
@@ -213,15 +213,15 @@ def test_a_person_is_found_by_each_kind_of_identifier(server, sessions, seeds, k
         ("lid", "x", "This is not a valid LID"),
     ],
 )
-def test_a_form_that_is_no_identifier_says_so(server, sessions, kind, value, said):
+def test_an_invalid_identifier_in_the_form_is_reported(server, sessions, kind, value, said):
     assert said in words(find(server, sessions["op"], kind, value))
 
 
-def test_a_form_that_is_too_long_is_refused(server, sessions):
+def test_a_too_long_form_is_refused(server, sessions):
     assert find(server, sessions["op"], "contact", "x" * 5000).status_code == 413
 
 
-def test_no_page_log_or_audit_entry_holds_a_person_or_a_secret(server, sessions, seeds):
+def test_no_page_log_or_audit_entry_contains_people_or_secrets(server, sessions, seeds):
     """Persons are on the answers to posted forms, and nowhere else."""
     kept = [server.log, *(extra or "" for _, _, extra in audit_log(server))]
     for role in ROLES:

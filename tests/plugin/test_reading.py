@@ -1,4 +1,4 @@
-"""How the page's queries share threads: few at once, none waits, and the same question is asked once."""
+"""The page's queries share threads: their number is limited, and equal queries run once."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ def gate():
     gate.set()
 
 
-def test_one_more_than_may_run_is_refused_at_once_and_later_let_in(gate):
+def test_a_query_above_the_limit_is_refused_until_another_ends(gate):
     async def scenario():
         readers = Readers(max_concurrent=2)
         running = [asyncio.ensure_future(readers.run(gate.wait)) for _ in range(2)]
@@ -31,7 +31,7 @@ def test_one_more_than_may_run_is_refused_at_once_and_later_let_in(gate):
     assert asyncio.run(scenario()) == "again"
 
 
-def test_a_query_that_takes_too_long_is_given_up_and_holds_its_thread_until_it_ends(gate):
+def test_a_query_past_its_time_limit_fails_and_keeps_its_thread_until_it_ends(gate):
     async def scenario():
         readers = Readers(max_concurrent=1, time_limit=timedelta(milliseconds=20))
         with pytest.raises(StoreTimeoutError, match=r"within 0\.02 seconds"):
@@ -42,7 +42,7 @@ def test_a_query_that_takes_too_long_is_given_up_and_holds_its_thread_until_it_e
     asyncio.run(scenario())
 
 
-def test_the_same_question_is_asked_once_however_many_ask(gate):
+def test_concurrent_readers_share_one_query(gate):
     asked = []
 
     def query():
@@ -60,7 +60,7 @@ def test_the_same_question_is_asked_once_however_many_ask(gate):
     assert asyncio.run(scenario()) == {1}
 
 
-def test_an_answer_grows_old(gate):
+def test_a_cached_result_expires(gate):
     gate.set()
     asked = []
 
@@ -71,7 +71,7 @@ def test_an_answer_grows_old(gate):
     assert asyncio.run(scenario()) == [1, 2]
 
 
-def test_an_error_is_shared_too(gate):
+def test_readers_share_an_error(gate):
     gate.set()
     asked = []
 
@@ -89,7 +89,7 @@ def test_an_error_is_shared_too(gate):
     assert asked == [1]
 
 
-def test_a_few_pages_are_made_at_once_and_all_are_served():
+def test_the_number_of_concurrent_pages_is_limited_and_all_are_served():
     running, most, served = 0, 0, 0
 
     async def page(*_):
@@ -107,7 +107,7 @@ def test_a_few_pages_are_made_at_once_and_all_are_served():
     assert (most, served) == (4, 30)
 
 
-def test_a_request_with_a_body_does_not_hold_up_pages():
+def test_a_request_with_a_body_does_not_block_pages():
     served = []
 
     async def scenario():

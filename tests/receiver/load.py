@@ -1,4 +1,4 @@
-"""Clients that deliver at a steady rate, and deliver again until a delivery is acknowledged."""
+"""Clients that deliver at a steady rate, and repeat each delivery until it is acknowledged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store is killed while clients deliver: nothing is lost, and nothing is recorded twice."""
+"""The store is killed during deliveries: none is lost, and none is recorded twice."""
 
 import asyncio
 from datetime import timedelta
@@ -22,7 +22,7 @@ def server(postgres):
         yield own
 
 
-def test_each_delivery_is_recorded_once_although_the_store_is_killed_meanwhile(server, run_receiver, monkeypatch):
+def test_each_delivery_is_recorded_once_if_the_store_is_killed(server, run_receiver, monkeypatch):
     monkeypatch.setattr(application, "MAX_WAIT", timedelta(seconds=0.5))
     url = server.url()
     engine = create_engine(url, pool_pre_ping=True)

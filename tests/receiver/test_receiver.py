@@ -1,4 +1,4 @@
-"""What clients deliver: genuine deliveries are recorded, each once; all others leave no trace."""
+"""Deliveries of clients: genuine ones are recorded once, and all others leave no trace."""
 
 import gzip
 import json
@@ -82,7 +82,7 @@ def test_a_repeated_delivery_changes_nothing(each_receiver):
     assert [each_receiver.rows(query) for query in queries] == before
 
 
-def test_gateways_may_sign_in_their_own_way(run_receiver, connect, sqlite_url):
+def test_gateways_may_have_their_own_signatures(run_receiver, connect, sqlite_url):
     extra = {"webhook_secret": SECRET, "webhook_header": "X-Hub-Signature", "webhook_algorithm": "sha512"}
     connect(extra=extra)
     receiver = run_receiver(sqlite_url)
@@ -94,7 +94,7 @@ def test_gateways_may_sign_in_their_own_way(run_receiver, connect, sqlite_url):
     assert (statuses, receiver.deliver(RESULT).status_code) == ([200] * 3, 401)
 
 
-def test_a_client_that_signs_nothing_delivers_to_a_secret_path(run_receiver, connect, sqlite_url):
+def test_a_client_without_signatures_delivers_to_a_secret_path(run_receiver, connect, sqlite_url):
     connect(extra={"webhook_path": PATH})
     receiver = run_receiver(sqlite_url)
 
@@ -186,7 +186,7 @@ def test_two_signatures_are_refused(receiver):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", [CONN_ID, "docs", "redoc", "openapi.json", ""])
-def test_there_is_nothing_else_to_be_seen(receiver, method, path):
+def test_other_methods_and_paths_are_405(receiver, method, path):
     response = requests.request(method, f"{receiver.url}/{path}", timeout=60)
 
     assert (response.status_code, response.text) == (405, "Method Not Allowed")
@@ -208,14 +208,14 @@ def exchange(receiver, *parts, end=True):
         return received
 
 
-def test_bodies_may_have_256_kib_and_no_more(receiver):
+def test_bodies_are_limited_to_256_kib(receiver):
     largest = RESULT + b" " * (LIMIT - len(RESULT))
 
     assert receiver.deliver(largest).status_code == 200
     assert receiver.deliver(largest + b" ").status_code == 413
 
 
-def test_bodies_of_unstated_length_are_counted_while_they_arrive(receiver):
+def test_chunked_bodies_are_limited_while_they_arrive(receiver):
     head = f"POST /{CONN_ID} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
 
@@ -224,14 +224,14 @@ def test_bodies_of_unstated_length_are_counted_while_they_arrive(receiver):
     assert received.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_takes_too_long_is_given_up(receiver, monkeypatch):
+def test_a_too_slow_body_is_refused(receiver, monkeypatch):
     monkeypatch.setattr(application, "MAX_BODY_SECONDS", 0.1)
     head = f"POST /{CONN_ID} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(RESULT)}\r\n\r\n".encode()
 
     assert exchange(receiver, head + RESULT[:9], end=False).startswith(b"HTTP/1.1 408 ")
 
 
-def test_half_a_delivery_is_none(receiver):
+def test_an_incomplete_delivery_is_not_recorded(receiver):
     signature = sign(RESULT[:-1])
     head = f"POST /{CONN_ID} HTTP/1.1\r\nX-Turn-Hook-Signature: {signature}\r\nContent-Length: {len(RESULT)}\r\n\r\n"
 
@@ -245,7 +245,7 @@ UNREADABLE = [b"", b"null", b"[]", b"not JSON", RESULT[:-1], gzip.compress(RESUL
 
 
 @pytest.mark.parametrize("body", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_genuine_deliveries_that_cannot_be_read_are_kept_once(each_receiver, body):
+def test_unreadable_genuine_deliveries_are_stored_once(each_receiver, body):
     headers = {"Content-Encoding": "gzip"} if body.startswith(b"\x1f") else {}
 
     assert {each_receiver.deliver(body, **headers).status_code for _ in range(2)} == {200}
@@ -254,7 +254,7 @@ def test_genuine_deliveries_that_cannot_be_read_are_kept_once(each_receiver, bod
     assert (reason, bytes(kept)) == ("delivery that is not a JSON object", body)
 
 
-def test_a_result_beside_values_that_cannot_be_read_is_recorded(receiver):
+def test_a_result_next_to_unreadable_values_is_recorded(receiver):
     deep = b'{"messages": ' + b"[" * 50_000 + b"]" * 50_000 + b"," + RESULT[1:]
 
     assert receiver.deliver(deep).status_code == 200
@@ -281,7 +281,7 @@ def test_only_genuine_deliveries_count_against_the_rate_limit(run_receiver, sqli
     assert [receiver.deliver(RESULT).status_code for _ in range(2)] == [200, 200]
 
 
-def test_a_delivery_over_the_rate_limit_may_come_again_in_a_second(run_receiver, sqlite_url, monkeypatch):
+def test_a_delivery_over_the_rate_limit_can_be_repeated_after_retry_after(run_receiver, sqlite_url, monkeypatch):
     monkeypatch.setattr(application, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     seconds = [0.0]
     receiver = run_receiver(sqlite_url, max_deliveries_per_second=2.0)
@@ -305,7 +305,7 @@ def test_the_doctor_reports_the_receiver_and_its_store(receiver):
     assert (finding.is_ok, finding.message) == (True, "It is running, and reaches the store.")
 
 
-def test_no_log_line_holds_anything_of_a_delivery_or_a_secret(run_receiver, connect, sqlite_url, caplog):
+def test_logs_contain_no_delivery_data_and_no_secrets(run_receiver, connect, sqlite_url, caplog):
     caplog.set_level(logging.DEBUG)
     connect("signs_nothing", extra={"webhook_path": PATH})
     receiver = run_receiver(sqlite_url, conn_ids=(CONN_ID, "signs_nothing"))
@@ -341,7 +341,7 @@ def test_no_log_line_holds_anything_of_a_delivery_or_a_secret(run_receiver, conn
         ({"webhook_secret": SECRET, "webhook_algorithm": "md5"}, "extra 'webhook_algorithm' must be one of"),
     ],
 )
-def test_a_receiver_without_a_good_secret_does_not_start(connect, sqlite_url, extra, message):
+def test_a_receiver_without_a_valid_secret_does_not_start(connect, sqlite_url, extra, message):
     connect(extra=extra)
 
     with pytest.raises(ConfigError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""A running sandbox, and a client that knows nothing but HTTP."""
+"""A running sandbox, and a client that uses only HTTP."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""Callbacks: made, posted, posted again."""
+"""Callbacks are created, posted and repeated."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""No page of another site reaches the sandbox, by its own requests or under a name of its own."""
+"""Pages of other sites cannot reach the sandbox, neither directly nor by DNS rebinding."""
 
 import pytest
 import requests
@@ -44,5 +44,5 @@ def test_a_foreign_origin_is_refused_and_changes_nothing(sandbox, origin):
     assert (answer.status_code, sandbox.behaviour) == (403, before)
 
 
-def test_a_page_of_its_own_is_served(sandbox):
+def test_a_page_from_the_sandbox_is_served(sandbox):
     assert status(sandbox, Origin=sandbox.url) == 200

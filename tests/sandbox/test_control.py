@@ -67,7 +67,7 @@ def test_contacts_are_changed_added_and_deleted(client):
     assert (deleted["deleted"], deleted["at"]) == (True, EIGHT)
 
 
-def test_the_truth_is_every_state_up_to_now(client, sandbox):
+def test_the_truth_has_every_version_up_to_now(client, sandbox):
     before = client.control("GET", "/truth").json()
     sandbox.clock.set("2022-09-14T00:00:00Z")
     after = client.control("GET", "/truth").json()
@@ -131,7 +131,7 @@ def test_numbers_are_set_counted_and_known(business, whatsapp):
     assert (whatsapp.asked, whatsapp.checked, whatsapp.calls) == ({}, {}, [])
 
 
-def test_the_status_has_what_leads_to_a_ban(business, whatsapp):
+def test_the_status_has_the_counts_that_lead_to_a_ban(business, whatsapp):
     whatsapp.change(ban_ratio=1.0)
     business.check(QUICK, "6315551002")
     business.control("POST", "/whatsapp/sent", {"count": 1})

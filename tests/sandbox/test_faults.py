@@ -1,4 +1,4 @@
-"""Faults."""
+"""Faults of the sandbox's responses."""
 
 import time
 from collections import Counter
@@ -11,7 +11,7 @@ from airflow_provider_wacontacts.sandbox import Fault, World
 from airflow_provider_wacontacts.sandbox.core.faults import Faults
 
 
-def test_a_status_is_answered_some_times(client, sandbox):
+def test_a_status_is_returned_the_given_number_of_times(client, sandbox):
     cursor = client.cursor()
     sandbox.fail(Fault(kind="status", on="page", status=503, times=2, headers={"Retry-After": "7"}))
     answers = [client.page(cursor) for _ in range(3)]
@@ -33,7 +33,7 @@ def test_faults_queue_for_their_kind_of_request(client, sandbox):
     assert [answer.status_code for answer in created + read] == [504, 200, 500, 502, 200]
 
 
-def test_a_cut_answer_ends_before_its_length(client, sandbox):
+def test_a_cut_response_ends_before_its_length(client, sandbox):
     cursor = client.cursor()
     sandbox.fail(Fault(kind="cut", share=0.25))
     answer = client.send("GET", f"/v1/data/contacts/cursor/{cursor}", headers=client.headers, stream=True)
@@ -45,7 +45,7 @@ def test_a_cut_answer_ends_before_its_length(client, sandbox):
     assert client.page(cursor).status_code == 200
 
 
-def test_a_dropped_connection_answers_nothing(client, sandbox):
+def test_a_dropped_connection_returns_no_response(client, sandbox):
     sandbox.fail(Fault(kind="drop", on="create"))
     with pytest.raises(requests.exceptions.ConnectionError, match="closed connection without response"):
         client.create()

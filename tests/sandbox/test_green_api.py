@@ -1,4 +1,4 @@
-"""The mock server of GREEN-API: the contract, and what it leaves open."""
+"""The mock server of GREEN-API: the documented behavior, and its variants."""
 
 import json
 

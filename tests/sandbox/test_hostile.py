@@ -1,4 +1,4 @@
-"""Bodies that break parsers are sent on demand, and users who hide their number are among the contacts."""
+"""Hostile bodies that the sandbox sends, and users who hide their number."""
 
 import pytest
 import requests
@@ -20,7 +20,7 @@ def listed(sandbox):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_each_hostile_body_differs_from_the_true_one_and_passes(sandbox, name):
+def test_each_hostile_body_differs_from_the_true_one_and_is_sent_once(sandbox, name):
     true = listed(sandbox).content
     sandbox.fail(Fault(kind="hostile", on="contacts", hostile=name))
     hostile = listed(sandbox)
@@ -35,7 +35,7 @@ def test_an_unknown_kind_is_an_error():
         Fault(kind="hostile", hostile="no such kind")
 
 
-def test_some_users_hide_their_number_at_all_systems():
+def test_some_users_hide_their_number_in_all_systems():
     world = seeded_world(contacts=200, hidden=0.5)
     ids = {event.id: str(event.details["whatsapp_id"]) for event in world}
     rows = [state.contact for state in seeded_contact_list(contacts=200, hidden=0.5) if state.contact]
@@ -45,7 +45,7 @@ def test_some_users_hide_their_number_at_all_systems():
     assert all(chat_id.endswith("@lid") for chat_id in hidden)
 
 
-def test_a_seed_gives_the_same_numbers_whoever_hides_them():
+def test_a_seed_gives_the_same_numbers_for_any_share_of_hidden_ones():
     shown, hidden = (seeded_world(contacts=50, hidden=share) for share in (0.0, 0.5))
     same = [a.details == b.details for a, b in zip(shown, hidden, strict=True)]
     assert True in same
@@ -54,7 +54,7 @@ def test_a_seed_gives_the_same_numbers_whoever_hides_them():
     )
 
 
-def test_a_valid_number_has_a_user_id_if_the_behaviour_says_so(sandbox):
+def test_a_valid_number_has_a_user_id_if_user_ids_is_set(sandbox):
     sandbox.whatsapp.change(user_ids=True)
     (result,) = sandbox.whatsapp.check(["+16315551000"])
     assert sandbox.whatsapp.entry(result)["user_id"] == "US.10000000016315551000"

@@ -1,4 +1,4 @@
-"""Messages of the mock server of the WhatsApp Business API: who may be written to."""
+"""Messages of the mock server of the WhatsApp Business API: which users can be messaged."""
 
 import requests
 
@@ -14,7 +14,7 @@ def send(sandbox, wa_id=USER):
     return requests.post(f"{sandbox.url}/v1/messages", json=message, headers=headers, timeout=60)
 
 
-def test_a_contact_must_have_been_found_by_a_check_or_have_written_first():
+def test_only_checked_contacts_and_those_who_wrote_first_can_be_messaged():
     with Sandbox() as sandbox:
         client = sandbox.whatsapp
         unknown = send(sandbox)

@@ -1,4 +1,4 @@
-"""Starting, stopping, and keeping to itself."""
+"""Start and stop of the sandbox, and its independence of other modules."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ import airflow_provider_wacontacts.sandbox as package
 from airflow_provider_wacontacts.sandbox import Sandbox, TurnBehaviour, World, bob
 
 
-def test_sandboxes_run_side_by_side():
+def test_several_sandboxes_can_run():
     with Sandbox(bob()) as one, Sandbox(World(), behaviour=TurnBehaviour(token="other-token")) as other:
         counts = [requests.get(f"{each.url}/sandbox", timeout=60).json()["contacts"] for each in (one, other)]
 
@@ -25,7 +25,7 @@ def test_a_stopped_sandbox_refuses_connections():
         requests.get(f"{url}/sandbox", timeout=60)
 
 
-def test_the_sandbox_imports_nothing_else_of_the_package():
+def test_the_sandbox_imports_no_other_module_of_the_package():
     imported = {
         name
         for path in Path(package.__file__).parent.rglob("*.py")

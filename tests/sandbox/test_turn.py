@@ -1,4 +1,4 @@
-"""The mock server of Turn.io: the contract, and what it leaves open."""
+"""The mock server of Turn.io: the documented behavior, and its variants."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def test_a_cursor_is_text_with_its_expiry_in_microseconds(client):
     assert answer.json()["expires_at"] == "2022-09-15T08:00:00.000000Z"
 
 
-def test_mondays_window_read_on_tuesday_morning_holds_bob_at_100(client):
+def test_mondays_window_read_on_tuesday_morning_has_bob_at_100(client):
     assert client.page(client.cursor(*MONDAY)).json() == {"data": [BOB]}
 
 
@@ -57,7 +57,7 @@ def test_mondays_window_read_on_wednesday_is_empty(client, sandbox):
     assert client.page(client.cursor(*MONDAY)).json() == {"data": []}
 
 
-def test_tuesdays_window_read_on_wednesday_holds_bob_at_120(client, sandbox):
+def test_tuesdays_window_read_on_wednesday_has_bob_at_120(client, sandbox):
     sandbox.clock.set("2022-09-14T00:00:00Z")
 
     assert client.page(client.cursor(*TUESDAY)).json() == {"data": [RICHER_BOB]}
@@ -101,7 +101,7 @@ def test_window_edges_are_inclusive_or_exclusive(client, sandbox, line_of, inclu
     [({"ordering": "asc"}, [2, 3, 1]), ({"ordering": "desc"}, [1, 3, 2])],
 )
 @pytest.mark.parametrize("page_size", [1, 3])
-def test_ordering_goes_by_time_then_id(client, sandbox, ordering, ids, page_size):
+def test_ordering_is_by_time_then_id(client, sandbox, ordering, ids, page_size):
     sandbox.load(three_with_a_tie())
 
     assert client.ids(**ordering, page_size=page_size) == ids
@@ -158,7 +158,7 @@ def test_offset_cursors_skip_a_contact_for_each_that_left_before(client, sandbox
     assert client.ids() == ids
 
 
-def test_scrubbing_hashes_and_replaces_what_is_there():
+def test_scrubbing_hashes_and_replaces_existing_values():
     rules = {
         "details.name": {"type": "hash"},
         "details.whatsapp_id": {"type": "regex", "search": r"\d{6}$", "replace": "******"},

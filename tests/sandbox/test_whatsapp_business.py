@@ -1,4 +1,4 @@
-"""The mock server of the WhatsApp Business API: the contract, and what it leaves open."""
+"""The mock server of the WhatsApp Business API: the documented behavior, and its variants."""
 
 from datetime import timedelta
 
@@ -38,7 +38,7 @@ def test_the_contracts_response_has_its_values(business):
     }
 
 
-def test_the_contracts_request_is_answered_number_by_number(business):
+def test_the_contracts_request_has_a_result_for_each_number(business):
     numbers = ["16315551000", "+1 631 555 1001", "6315551002", "+1 (631) 555-1004", "1-631-555-1005"]
     entries = business.entries(*numbers, blocking="wait", force_check=True)
 
@@ -75,13 +75,13 @@ def test_the_contracts_identity_is_an_object_with_milliseconds(business):
     }
 
 
-def test_acknowledging_is_answered_with_null(business):
+def test_acknowledging_returns_null(business):
     answer = business.acknowledge("UKD6Y/5SqDU=")
 
     assert (answer.status_code, answer.content) == (200, b"null")
 
 
-def test_turns_schemas_stay_turns(client, business):
+def test_turns_schemas_are_unchanged(client, business):
     path = "/v1/contacts/schemas"
 
     assert client.send("GET", path, headers=client.headers).status_code == 200
@@ -99,7 +99,7 @@ def test_results_are_cached_for_seven_days(business, sandbox, whatsapp):
     assert (checked_within, whatsapp.checked, whatsapp.asked) == ({QUICK: 1}, {QUICK: 2}, {QUICK: 3})
 
 
-def test_force_check_passes_the_cache_by(business, whatsapp):
+def test_force_check_bypasses_the_cache(business, whatsapp):
     business.check(QUICK)
     whatsapp.put(QUICK, "invalid")
 
@@ -126,7 +126,7 @@ def test_processing_ends_after_a_time(business, sandbox, whatsapp):
     assert (early, business.statuses(SLOW)) == (["processing"] * 4, ["valid"])
 
 
-def test_a_result_by_callback_only_is_processing_until_then(business, whatsapp):
+def test_with_resolved_by_callback_a_result_is_processing_until_delivery(business, whatsapp):
     whatsapp.change(resolved_by="callback")
     before = [business.statuses(SLOW)[0] for _ in range(3)]
     whatsapp.finish()
@@ -134,7 +134,7 @@ def test_a_result_by_callback_only_is_processing_until_then(business, whatsapp):
     assert (before, business.statuses(SLOW), whatsapp.checked) == (["processing"] * 3, ["valid"], {SLOW: 1})
 
 
-def test_a_failed_check_is_made_again(business, whatsapp):
+def test_a_failed_check_is_repeated(business, whatsapp):
     whatsapp.change(failing_share=1.0, processing_share=0.0, on_whatsapp=1.0)
     answers = [business.statuses("+12015550101")[0] for _ in range(3)]
 
@@ -188,7 +188,7 @@ def test_from_v2_43_on_every_number_is_valid(version, all_valid):
     assert WhatsAppBehaviour(version=version).everybody_is_valid is all_valid
 
 
-def test_numbers_may_be_missing_from_their_first_answers(business, whatsapp):
+def test_numbers_may_be_missing_from_their_first_responses(business, whatsapp):
     whatsapp.change(missing_times=2)
     whatsapp.put(INVALID, "invalid", missing=True)
     answers = [business.statuses(QUICK, INVALID) for _ in range(3)]
@@ -211,7 +211,7 @@ def hasty(limited, business):
     return business
 
 
-def test_one_request_too_many_is_429_with_errors(hasty, limited):
+def test_a_request_over_the_rate_limit_is_429_with_errors(hasty, limited):
     limited.whatsapp.change(meta=False)
     answers = [hasty.check(QUICK), hasty.check(QUICK)]
 
@@ -223,7 +223,7 @@ def test_one_request_too_many_is_429_with_errors(hasty, limited):
     assert limited.asked_numbers == {QUICK: 2}
 
 
-def test_a_thousand_numbers_fit_a_batch_and_no_more(business):
+def test_a_batch_is_limited_to_a_thousand_numbers(business):
     numbers = [f"+1{area}55501{line:02d}" for area in range(201, 211) for line in range(100)]
 
     assert [business.check(*numbers).status_code, business.check(*numbers, QUICK).status_code] == [200, 400]
@@ -358,7 +358,7 @@ def test_the_newest_hash_acknowledges(business, whatsapp):
         ("accept", 200, [], True),
     ],
 )
-def test_a_stale_hash_is_answered_in_many_ways(business, setting, status, expected, acknowledged):
+def test_the_response_to_a_stale_hash_is_configurable(business, setting, status, expected, acknowledged):
     whatsapp = business.sandbox.whatsapp
     whatsapp.change(stale_hash=setting)
     whatsapp.change_identity(USER)

@@ -1,4 +1,4 @@
-"""What a task that defers leaves in Airflow's database, as releases have left it."""
+"""The rows of deferred tasks in Airflow's database, as each release stores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one minor release leaves in Airflow's database, the next ones go on with."""
+"""Deferred tasks and triggers of one minor release are resumed by later ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def outline(form: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("form", KEPT)
-def test_a_trigger_of_any_release_is_made_again_and_fires_once(scene: Scene, form: dict[str, Any]) -> None:
+def test_a_trigger_of_any_release_is_restored_and_fires_once(scene: Scene, form: dict[str, Any]) -> None:
     trigger = named(form["trigger"])(**here(scene, form["arguments"]))
 
     (event,) = events_of(trigger)
@@ -68,7 +68,7 @@ def test_a_trigger_of_any_release_is_made_again_and_fires_once(scene: Scene, for
 
 
 @pytest.mark.parametrize("form", KEPT)
-def test_a_task_of_any_release_goes_on(scene: Scene, form: dict[str, Any]) -> None:
+def test_a_task_of_any_release_resumes(scene: Scene, form: dict[str, Any]) -> None:
     if "check_id" in form["arguments"]:
         events_of(named(form["trigger"])(**here(scene, form["arguments"])))
     task = scene.task(form)
@@ -80,14 +80,14 @@ def test_a_task_of_any_release_goes_on(scene: Scene, form: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("form", [*KEPT, *WATCHERS])
-def test_arguments_of_a_later_release_are_left_aside(form: dict[str, Any]) -> None:
+def test_arguments_of_a_later_release_are_ignored(form: dict[str, Any]) -> None:
     made = named(form["trigger"])(**form["arguments"], of_a_later_release={"any": "thing"})
 
     assert made.serialize() == (form["trigger"], form["arguments"])
 
 
 @pytest.mark.parametrize("form", [one for one in KEPT if one.id.startswith(f"{MINOR} ")])
-def test_what_tasks_leave_now_is_what_is_kept_of_this_release(scene: Scene, form: dict[str, Any]) -> None:
+def test_deferrals_match_the_stored_forms_of_this_release(scene: Scene, form: dict[str, Any]) -> None:
     scene.delay(form)
     left = left_by(scene.task(form), scene.context())
     scene.api.faults.clear()
@@ -97,7 +97,7 @@ def test_what_tasks_leave_now_is_what_is_kept_of_this_release(scene: Scene, form
     assert outline(now) == outline(form), CHANGED.format(task=form["task"], minor=MINOR, now=json.dumps(now, indent=2))
 
 
-def test_every_task_that_may_defer_and_every_trigger_is_kept_of_this_release() -> None:
+def test_this_release_has_a_stored_form_of_every_task_and_trigger() -> None:
     forms = kept().get(MINOR, [])
 
     waiting = {
