@@ -1,4 +1,4 @@
-"""One real Airflow for all tests of whole runs: everything runs once, the tests look at what came of it."""
+"""One real Airflow for all tests of complete runs. All DAGs run once, and the tests check the results."""
 
 import shutil
 import time

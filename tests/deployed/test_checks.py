@@ -1,4 +1,4 @@
-"""Numbers that are checked by a real Airflow, whose triggerer is killed while it waits for answers."""
+"""Checks by a real Airflow, whose triggerer is killed while it waits for results."""
 
 from datetime import UTC, datetime
 
@@ -51,7 +51,7 @@ def test_a_wait_moves_to_another_triggerer_when_its_own_is_lost(runs):
     assert first != second
 
 
-def test_the_wait_ends_with_every_answer(runs, asked):
+def test_the_wait_ends_with_all_results(runs, asked):
     statuses = results(runs, asked).values()
     assert set(statuses) <= {"valid", "invalid", "rejected", "not_asked"}
     ((state, drawn),) = runs.rows(
@@ -88,7 +88,7 @@ def test_valid_ids_are_passed_downstream_with_contact_keys(runs):
     assert len(set(handed_on.values())) < len(handed_on)
 
 
-def test_the_summary_counts_what_was_given(runs):
+def test_the_summary_counts_the_inputs(runs):
     summary = runs.checked.summary
     contacts = [one for one in runs.crm.contacts if one.contact_key.startswith("C")]
     numbers = {one.e164 for one in contacts if one.e164}

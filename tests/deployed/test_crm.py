@@ -1,4 +1,4 @@
-"""The invented CRM is what it says it is."""
+"""The generated CRM table of the demo."""
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -28,19 +28,19 @@ def test_a_contact_of_a_callback_is_matched_in_any_spelling():
     assert SENDER not in {one.e164 for one in contacts}
 
 
-def test_every_row_has_a_key_of_its_own():
+def test_every_row_has_a_unique_key():
     keys = [one.contact_key for one in (*invented_contacts(), *newcomers())]
     assert len(set(keys)) == len(keys)
 
 
-def test_there_are_several_spellings_duplicates_and_rows_that_are_no_number():
+def test_there_are_several_spellings_duplicates_and_invalid_numbers():
     contacts = invented_contacts(60)
     numbers = [one.e164 for one in contacts if one.e164]
     assert len(set(numbers)) < len(numbers) < len(contacts)
     assert {one.number[:1] for one in contacts} >= {"+", "(", "1", "2", "t"}
 
 
-def test_one_row_that_opted_out_speaks_for_all_rows_of_its_number(crm):
+def test_one_opted_out_row_applies_to_all_rows_of_its_number(crm):
     contacts, _ = crm
     rows = [one.opted_in for one in contacts.contacts if one.e164 in contacts.opted_out]
     assert None in rows

@@ -1,4 +1,4 @@
-"""``wacontacts doctor`` finds what is wrong with a deployment, and nothing in one that is well."""
+"""``wacontacts doctor`` reports every defect of a deployment, and none of a correct one."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def deployment(tmp_path_factory):
         yield deployment
 
 
-def test_a_deployment_that_is_well_has_no_finding_and_one_that_is_broken_has_each(deployment):
+def test_a_correct_deployment_has_no_findings_and_a_broken_one_has_all(deployment):
     with deployment.triggerer():
         well = deployment.doctor()
     assert (well.returncode, well.stdout.splitlines()[-1], "WRONG" in well.stdout) == (0, "Nothing is wrong.", False), (
@@ -155,7 +155,7 @@ def store_of(deployment):
     store.begin(source="turn", account="main", window=None, task=task, options_digest="", package_version="1")
 
 
-def test_without_any_connection_there_is_a_finding_for_what_is_missing(deployment):
+def test_missing_connections_are_findings(deployment):
     bare = {name: value for name, value in deployment.environment.items() if not name.startswith("AIRFLOW_CONN")}
     command = [sys.executable, "-m", "airflow_provider_wacontacts.cli", "doctor", "--json"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=bare)

@@ -1,5 +1,5 @@
 """
-A real Airflow and what the client calls back.
+A real Airflow, and callbacks of the client.
 
 Identity changes start DAGs: none is missed, and a person approves an acknowledgement. A result ends a wait.
 """
@@ -148,7 +148,7 @@ def fired(databases, asset):
     return [identity_id for event in events for identity_id in event["payload"]["identity_ids"]]
 
 
-def test_no_change_is_missed_although_the_triggerer_is_killed_twice(airflow, databases):
+def test_no_change_is_missed_if_the_triggerer_is_killed_twice(airflow, databases):
     many = databases[2]
     airflow.unpause("many_changes")
     code = [sys.executable, "-c", RECORDER, many.url.render_as_string(hide_password=False), SENDER]

@@ -1,4 +1,4 @@
-"""Nothing personal and nothing secret is anywhere that Airflow keeps things, with logging at DEBUG."""
+"""Nothing that Airflow stores contains personal data or secrets, with logging at DEBUG."""
 
 import re
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_the_search_covers_all_numbers_and_tokens(needles, runs):
     assert sum(needle.startswith("example-token-") for needle in needles) >= 3
 
 
-def test_the_search_finds_what_is_there(runs, secrets):
+def test_the_search_finds_known_secrets(runs, secrets):
     assert len(secrets.findall(str(runs.rows("SELECT payload FROM wacontacts_current")))) > 60
     assert len(secrets.findall(f"xx{runs.sandbox.token}xx")) == 1
     checked = runs.rows("SELECT input, number, wa_id FROM wacontacts_check_result")
@@ -87,7 +87,7 @@ def test_no_log_of_a_component_leaks(runs, secrets):
     assert leaks_in(contents(runs.airflow.logs), secrets) == {}
 
 
-def test_people_were_pseudonymised_landed_and_erased_in_the_runs_that_are_searched(runs):
+def test_the_searched_runs_include_pseudonyms_loads_and_erasures(runs):
     (run,) = runs.airflow.runs("forgetting")
     names = ("pseudonymised", "land", "erase")
     found = {name: runs.airflow.xcom("forgetting", run["dag_run_id"], name) for name in names}
@@ -110,7 +110,7 @@ def test_no_table_of_airflow_leaks(runs, secrets):
     assert leaks_in(tables, secrets) == {}
 
 
-def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs):
+def test_the_searched_logs_and_tables_contain_a_known_string(runs):
     (run,) = runs.airflow.runs("settling")
     summary = runs.airflow.xcom("settling", run["dag_run_id"], "pull")
     known = summary["extraction_id"]
@@ -121,19 +121,19 @@ def test_a_known_harmless_text_is_in_the_logs_and_tables_that_are_searched(runs)
     assert known in tables["asset_event"]
 
 
-def test_numbers_in_a_list_are_in_the_dags_file_and_in_nothing_else_that_airflow_keeps(runs):
+def test_numbers_in_a_list_are_only_in_the_dags_source(runs):
     tables = tables_of(runs.metadata)
     assert '"numbers_in_a_list"' in tables["serialized_dag"].replace("'", '"')
     assert [name for name, rows in tables.items() if "1201555700" in rows] == ["dag_code"]
 
 
-def test_no_trigger_that_waited_leaks(runs, secrets):
+def test_no_trigger_leaks(runs, secrets):
     assert sum("WaitUntilTrigger" in row for row in runs.triggers_seen) >= 2
     assert sum("WhatsAppContactsTrigger" in row for row in runs.triggers_seen) >= 2
     assert secrets.findall("\n".join(runs.triggers_seen)) == []
 
 
-def test_neither_the_ledger_nor_the_names_of_files_leak(runs, secrets):
+def test_ledger_and_file_names_do_not_leak(runs, secrets):
     tables = tables_of(runs.store, unless=CONTACTS)
     assert tables["wacontacts_extraction"]
     assert tables["wacontacts_check"]

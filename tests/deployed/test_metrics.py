@@ -1,4 +1,4 @@
-"""What a real Airflow's tasks and triggers tell a StatsD server of themselves, with the tags of the tasks."""
+"""The metrics that tasks and triggers of a real Airflow send to a StatsD server."""
 
 import re
 from collections import defaultdict
@@ -67,7 +67,7 @@ def test_a_deferred_rate_limit_is_measured(sums):
     assert waits["limited"] == pytest.approx(900_000, rel=0.1)
 
 
-def test_nothing_personal_is_in_any_datagram(datagrams, secrets):
+def test_no_datagram_contains_personal_data(datagrams, secrets):
     text = "\n".join(datagrams)
 
     assert secrets.findall(text) == []

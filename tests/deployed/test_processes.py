@@ -1,4 +1,4 @@
-"""Nothing that was started is left behind, however this process ends."""
+"""No started process keeps running, whichever way its parent ends."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def wait_until(true):
         time.sleep(0.05)
 
 
-def test_stopping_ends_a_process_and_its_child_that_do_not_want_to(processes, tmp_path):
+def test_stopping_ends_a_process_and_child_that_ignore_signals(processes, tmp_path):
     start(processes, tmp_path, STUBBORN)
     wait_until(lambda: len(processes.members()) == 2)
     members = processes.members()
@@ -50,7 +50,7 @@ def test_stopping_ends_a_process_and_its_child_that_do_not_want_to(processes, tm
     assert [process.pid for process in members if lives(process)] == []
 
 
-def test_a_child_that_was_orphaned_is_ended_too(processes, tmp_path):
+def test_stopping_ends_an_orphaned_child(processes, tmp_path):
     start(processes, tmp_path, "import os, time\nif os.fork() == 0: time.sleep(600)")
     wait_until(lambda: processes._started[0].process.poll() is not None)
     (orphan,) = processes.members()
@@ -58,7 +58,7 @@ def test_a_child_that_was_orphaned_is_ended_too(processes, tmp_path):
     assert not lives(orphan)
 
 
-def test_one_that_is_killed_goes_with_its_child_and_nobody_misses_it(processes, tmp_path):
+def test_killing_a_process_ends_its_child_and_is_not_an_error(processes, tmp_path):
     start(processes, tmp_path, STUBBORN)
     wait_until(lambda: len(processes.members()) == 2)
     killed = processes.members()
@@ -69,7 +69,7 @@ def test_one_that_is_killed_goes_with_its_child_and_nobody_misses_it(processes, 
     assert [process.name() for process in processes.members()] == ["sleep"]
 
 
-def test_a_process_that_ends_by_itself_is_reported_with_its_last_words(processes, tmp_path):
+def test_a_process_that_exits_unexpectedly_is_reported_with_its_output(processes, tmp_path):
     start(processes, tmp_path, "raise SystemExit('no more')")
     wait_until(lambda: processes.members() == [])
     with pytest.raises(ProcessEndedError, match="program ended with exit code 1:\n    no more"):

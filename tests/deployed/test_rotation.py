@@ -1,4 +1,4 @@
-"""A token that is replaced in Airflow's own database, and at Turn.io, while a worker pulls a long window."""
+"""A token that is replaced in Airflow's database and at Turn.io while a worker syncs a long window."""
 
 import json
 
@@ -31,7 +31,7 @@ def connect(runs, turn):
     return put
 
 
-def test_a_worker_continues_with_the_connection_s_new_token(runs, turn, connect):
+def test_a_worker_continues_with_the_connections_new_token(runs, turn, connect):
     connect(OLD)
     runs.airflow.unpause("rotated")
     window = {"start": MONDAY.isoformat(), "end": (MONDAY + DAY).isoformat()}

@@ -20,7 +20,7 @@ def three_days(runs):
     return [(format_time(day), format_time(day + DAY)) for day in days]
 
 
-def test_the_run_of_a_day_pulls_that_day(runs):
+def test_the_run_of_a_day_syncs_that_day(runs):
     assert windows_of(runs.xcoms_of_first_pass) == three_days(runs)
 
 
@@ -29,7 +29,7 @@ def test_a_backfill_and_its_repetition_succeed(runs):
     assert len(runs.states["turn_contacts_daily"]) == 3
 
 
-def test_both_of_bobs_states_are_in_history_and_the_newer_is_current(runs):
+def test_both_of_bobs_versions_are_in_history_and_the_newer_is_current(runs):
     history = runs.rows(
         "SELECT valid_from, valid_to, payload->'details'->>'current_savings' FROM wacontacts_history"
         " WHERE account = 'turn_default' AND contact_id = :bob ORDER BY valid_from",
@@ -44,7 +44,7 @@ def test_both_of_bobs_states_are_in_history_and_the_newer_is_current(runs):
     assert runs.rows(current, bob=runs.bob) == [("120",)]
 
 
-def test_pulling_the_days_again_brings_fewer_contacts_and_takes_nothing_away(runs):
+def test_repeated_syncs_return_fewer_contacts_and_add_no_versions(runs):
     ledger = runs.rows(LEDGER.format("row_count, new_versions"), dag="turn_contacts_daily")
     first, again = ledger[:3], ledger[3:]
     assert sum(rows for rows, _ in again) < sum(rows for rows, _ in first)
@@ -57,7 +57,7 @@ def test_the_ledger_has_the_sync_lag_of_each_window_and_no_loss(runs):
     assert all(lateness > 900 and not lossy for _, lateness, lossy in ledger[3:])
 
 
-def test_the_files_hold_the_states_of_the_same_days(runs):
+def test_the_files_have_the_versions_of_the_same_days(runs):
     in_files = {(version.contact_id, version.updated_at) for version in versions(runs.files)}
     in_store = runs.rows(
         "SELECT contact_id, updated_at FROM wacontacts_version"
@@ -68,7 +68,7 @@ def test_the_files_hold_the_states_of_the_same_days(runs):
     assert {row for row in in_files if row[1] >= runs.monday} == set(in_store)
 
 
-def test_a_window_that_has_yet_to_settle_waits_in_the_triggerer_and_is_pulled_after(runs):
+def test_an_unsettled_window_is_deferred_and_synced_afterwards(runs):
     assert {"deferred", "success"} <= runs.settling_seen
     _, end = runs.settling_window
     (pulled,) = runs.rows("SELECT state, window_end, finished_at FROM wacontacts_extraction WHERE dag_id = 'settling'")
@@ -76,7 +76,7 @@ def test_a_window_that_has_yet_to_settle_waits_in_the_triggerer_and_is_pulled_af
     assert pulled[2] >= end + timedelta(seconds=30)
 
 
-def test_a_long_rate_limit_is_waited_for_in_the_triggerer(runs):
+def test_a_long_rate_limit_is_deferred(runs):
     (run,) = runs.airflow.runs("limited")
     (task,) = runs.airflow.tasks("limited", run["dag_run_id"])
     assert (task["state"], task["trigger"]["classpath"]) == (
@@ -85,7 +85,7 @@ def test_a_long_rate_limit_is_waited_for_in_the_triggerer(runs):
     )
 
 
-def test_a_mapped_pulls_asset_event_carries_its_own_summary(runs):
+def test_the_asset_event_of_a_mapped_sync_carries_its_own_summary(runs):
     (run,) = runs.airflow.runs("turn_contacts_first_load")
     run_id = run["dag_run_id"]
     events = runs.airflow.asset_events("turn_contacts_first_load")
@@ -97,7 +97,7 @@ def test_a_mapped_pulls_asset_event_carries_its_own_summary(runs):
     assert {event["source_map_index"]: event["extra"] for event in events} == dict(enumerate(pushed))
 
 
-def test_the_first_load_brings_every_contact_in_slices_without_a_gap(runs):
+def test_the_first_load_syncs_every_contact_in_slices_without_a_gap(runs):
     ledger = runs.rows(
         "SELECT window_start, window_end, row_count FROM wacontacts_extraction"
         " WHERE dag_id = 'turn_contacts_first_load' ORDER BY window_start"
@@ -109,7 +109,7 @@ def test_the_first_load_brings_every_contact_in_slices_without_a_gap(runs):
     ]
 
 
-def test_every_case_that_was_meant_to_fail_failed(runs):
+def test_every_failing_case_fails(runs):
     (run,) = runs.airflow.runs("failures")
     tasks = runs.airflow.tasks("failures", run["dag_run_id"])
     assert {task["state"] for task in tasks} == {"failed"}
@@ -117,7 +117,7 @@ def test_every_case_that_was_meant_to_fail_failed(runs):
 
 
 @pytest.mark.parametrize("store", ["store_with_schema", "store_in_sqlite"])
-def test_sql_operators_and_sensors_of_airflow_run_on_the_store(runs, store):
+def test_airflows_sql_operators_and_sensors_run_on_the_store(runs, store):
     (run,) = runs.airflow.runs("querying")
     states = {task["task_id"]: task["state"] for task in runs.airflow.tasks("querying", run["dag_run_id"])}
     assert {states[f"{task}_{store}"] for task in ("sync", "wait", "check", "count")} == {"success"}

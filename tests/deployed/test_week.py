@@ -1,4 +1,4 @@
-"""What the demo says would have been lost is counted right."""
+"""The demo's count of lost versions."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +7,7 @@ from airflow_provider_wacontacts.sandbox import World, bob
 from demo.week import AFTER, DAYS, Day, make_world, shown, states, to_millis, truth_of
 
 
-def test_bobs_monday_is_what_an_overwriting_pipeline_loses():
+def test_an_overwriting_pipeline_loses_bobs_monday():
     world = bob()
     monday, tuesday = sorted(states(world), key=lambda state: state[1])
     truth = truth_of(world, Day(DAYS - 1).end + AFTER)
@@ -31,7 +31,7 @@ def test_a_day_shows_a_contact_until_it_is_updated_again():
     assert len(shown(world, tuesday.start, tuesday.end, now=tuesday.end)) == 1
 
 
-def test_the_demos_week_has_something_to_lose():
+def test_the_demos_week_has_versions_to_lose():
     truth = truth_of(make_world(), Day(DAYS - 1).end + AFTER)
     assert len(truth.lost_by_overwriting) > 100
     assert len(truth.never_seen) > 100

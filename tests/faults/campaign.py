@@ -1,9 +1,9 @@
 """
-``make faults``: faults of every kind under every kind of work, on every database, against plain models.
+``make faults``: faults of every kind during every kind of work, on every database, compared with models.
 
-A round is one kind of work on an account of its own. A fault strikes its first attempts, at a random point, while the
-source changes and a person is erased in between. Then attempts without faults follow until one is complete, and what
-is there is compared with the model. A seed makes the same rounds, but for the threads' timing.
+A round is one kind of work on a separate account. A fault occurs in its first attempts, at a random point, while the
+source changes and a person is erased. Then attempts without faults follow until one is complete, and the result is
+compared with the model. A seed repeats the same rounds, except for the timing of threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker does that checks numbers; ``worker.py`` forks it."""
+"""The work of a worker that checks numbers; ``worker.py`` forks it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-``make fuzz``: generated bodies of every feed, through everything that reads them, and into a store.
+``make fuzz``: generated bodies of every feed, through all of their readers, and into a store.
 
-Each body must end as contacts, results, rejects or an error of this package. No error, reason or log line may have
-anything of it. A seed makes the same bodies.
+Each body must end as contacts, results, rejects or an error of this package. No error, reason or log line may contain
+any part of it. A seed repeats the same bodies.
 """
 
 from __future__ import annotations

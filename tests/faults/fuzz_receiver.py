@@ -1,4 +1,4 @@
-"""Generated bodies, posted to the receiver, many at once: whole or in parts, signed or forged, to the end or not."""
+"""Generated bodies, posted to the receiver concurrently: in parts, signed or forged, complete or interrupted."""
 
 from __future__ import annotations
 

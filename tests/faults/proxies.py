@@ -1,4 +1,4 @@
-"""A proxy between a client and a mock server that fails: plain, or with a tunnel that it opens by CONNECT."""
+"""A failing proxy between a client and a mock server: plain, or with a tunnel by CONNECT."""
 
 from __future__ import annotations
 

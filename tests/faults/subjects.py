@@ -1,4 +1,4 @@
-"""What the campaign puts faults under: one attempt at each kind of work, and a plain model of what it must leave."""
+"""The work that the campaign disturbs: one attempt of each kind, and a model of its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short form of the campaign: a round of each fault. And the DAGs of the one on a deployment."""
+"""The short campaign, with one round of each fault, and the DAGs of the campaign on a deployment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ except ImportError:
 SEED = 1
 
 
-def test_no_fault_loses_doubles_overspends_hangs_or_leaks(tmp_path: Path, postgres: Any, postgres_engine: Any) -> None:
+def test_no_fault_causes_loss_duplicates_overspending_hangs_or_leaks(
+    tmp_path: Path, postgres: Any, postgres_engine: Any
+) -> None:
     urls = [f"sqlite:///{tmp_path}/store.db"]
     for driver in ("psycopg2", "psycopg"):
         with postgres_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -31,7 +33,7 @@ def test_no_fault_loses_doubles_overspends_hangs_or_leaks(tmp_path: Path, postgr
     assert [name for name, tally in tallies.items() if not tally.is_clean] == [], table(tallies)
 
 
-def test_the_work_of_the_campaign_on_a_deployment_can_be_read() -> None:
+def test_the_dags_of_the_campaign_on_a_deployment_import() -> None:
     bag = DagBag(dag_folder=str(DAGS))
 
     assert bag.import_errors == {}

@@ -1,4 +1,4 @@
-"""Workers that check numbers: killed at random points, and many at once."""
+"""Workers that check numbers are killed at random points, or run concurrently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plan(api: Sandbox, either_url: str) -> dict[str, Any]:
     return given | {"daily_checks": 100_000, "batch_size": BATCH_SIZE, "run_id": "run"}
 
 
-def test_killed_again_and_again_no_number_is_lost_and_only_what_was_under_way_is_asked_again(
+def test_killed_workers_lose_no_number_and_only_leased_ones_are_re_requested(
     checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, until: Any
 ) -> None:
     plan |= {"numbers": numbers(500)}
@@ -77,7 +77,7 @@ def test_killed_again_and_again_no_number_is_lost_and_only_what_was_under_way_is
     assert 0 < again <= drawn_again <= KILLS * MAX_THREADS * BATCH_SIZE
 
 
-def test_ten_workers_on_one_budget_ask_for_all_of_it_and_not_one_more(
+def test_ten_workers_spend_a_budget_exactly(
     checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -95,7 +95,7 @@ def test_ten_workers_on_one_budget_ask_for_all_of_it_and_not_one_more(
     assert asking(either_url, SPENT) == [(1000,)]
 
 
-def test_two_checks_and_two_revalidations_at_once_ask_about_each_number_once(
+def test_concurrent_checks_and_revalidations_request_each_number_once(
     checkers: Any, api: Sandbox, plan: dict[str, Any], *, either_url: str, asking: Ask, tmp_path: Path
 ) -> None:
     now = api.clock.now()

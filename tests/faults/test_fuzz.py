@@ -12,7 +12,7 @@ SEED, BODIES = 7, 1_000
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_every_body_ends_as_values_rejects_or_an_impersonal_error(feed: str) -> None:
+def test_every_body_is_read_rejected_or_an_error_without_its_content(feed: str) -> None:
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
 
     outcomes = fuzz(feed, SEED, BODIES, [engine])

@@ -42,7 +42,7 @@ def states(world: World) -> list[tuple[str, datetime]]:
     return sorted((event.uuid, event.at) for event in world)
 
 
-def test_killed_twenty_times_nothing_is_lost_or_double_and_each_retry_goes_on_from_what_was_committed(
+def test_killed_workers_lose_and_duplicate_nothing_and_resume_from_the_checkpoint(
     workers: Any, turn: Sandbox, crowd: Any, *, either_url: str, asking: Ask, until: Until
 ) -> None:
     world = crowd(600)
@@ -80,7 +80,7 @@ def test_killed_twenty_times_nothing_is_lost_or_double_and_each_retry_goes_on_fr
 
 
 @pytest.mark.parametrize("file_format", ["jsonl.gz", "parquet"])
-def test_killed_tries_leave_nothing_that_a_reader_takes_for_complete_and_the_retry_files_all_in_its_own_prefix(
+def test_killed_workers_leave_no_complete_extraction_and_the_retry_writes_its_own(
     workers: Any, turn: Sandbox, crowd: Any, *, tmp_path: Path, until: Until, file_format: str
 ) -> None:
     world = crowd(200)

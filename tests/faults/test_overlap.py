@@ -1,4 +1,4 @@
-"""A page is loaded while the next one is fetched: one page ahead and no more, and what was received is kept."""
+"""One page is fetched ahead while another is loaded, and received pages are kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(task: Any, lock: sqlite3.Connection) -> tuple[threading.Thread, list[Any
     return thread, ends
 
 
-def test_one_page_waits_while_another_loads_and_the_next_is_fetched(
+def test_one_page_is_fetched_ahead_while_another_is_loaded(
     task: Any, turn: Sandbox, lock: sqlite3.Connection, until: Until
 ) -> None:
     thread, ends = run(task, lock)
@@ -68,7 +68,7 @@ def test_one_page_waits_while_another_loads_and_the_next_is_fetched(
     assert task.ask("SELECT pages FROM wacontacts_extraction") == [(PAGES,)]
 
 
-def test_pages_that_were_received_before_an_error_are_loaded_and_the_retry_resumes_behind_them(
+def test_pages_received_before_an_error_are_loaded_and_not_fetched_again(
     task: Any, turn: Sandbox, lock: sqlite3.Connection, until: Until
 ) -> None:
     turn.fail(Fault(kind="html", on="page", skip=2))

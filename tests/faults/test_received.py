@@ -1,4 +1,4 @@
-"""What was received is kept, whatever ends the attempt, and the next attempt resumes from there."""
+"""Received rows are kept if an attempt fails, and the next attempt resumes from there."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_monday_s_bob_is_kept_whatever_ends_the_attempt(task: Any, turn: Sandbox, end: str) -> None:
+def test_received_rows_are_kept_if_the_attempt_fails_or_defers(task: Any, turn: Sandbox, end: str) -> None:
     turn.fail(ENDS[end])
     with pytest.raises((Exception, TaskDeferred)):
         task.run()
@@ -118,7 +118,7 @@ class Watched(list[float]):
         super().append(seconds)
 
 
-def test_sigterm_while_it_waits_for_the_server_keeps_what_came(task: Any, turn: Sandbox, until: Any) -> None:
+def test_sigterm_during_a_request_keeps_the_received_rows(task: Any, turn: Sandbox, until: Any) -> None:
     turn.fail(Fault(kind="delay", on="page", delay_s=30, skip=1))
     operator = task.operator()
 
@@ -137,7 +137,7 @@ def test_sigterm_while_it_waits_for_the_server_keeps_what_came(task: Any, turn: 
     assert task.ask(ATTEMPTS) == [("failed", "Stopped", 2)]
 
 
-def test_a_server_s_clock_of_the_future_is_not_believed(task: Any, turn: Sandbox) -> None:
+def test_a_server_time_in_the_future_is_not_used(task: Any, turn: Sandbox) -> None:
     now = datetime.now(UTC)
     turn.load(world(), now=now + timedelta(days=365), behaviour=TurnBehaviour())
 

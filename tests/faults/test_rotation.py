@@ -22,7 +22,7 @@ def world(turn: Sandbox, crowd: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("pages", [{1}, {2}, {1, 2, 3}], ids=str)
-def test_the_export_goes_on_with_the_connection_s_new_token(
+def test_the_export_continues_with_the_connections_new_token(
     task: Any, turn: Sandbox, connect: Connect, world: list[str], pages: set[int]
 ) -> None:
     def rotate(page: int) -> None:
@@ -35,7 +35,7 @@ def test_the_export_goes_on_with_the_connection_s_new_token(
     assert (turn.requests.count(outcome=401), turn.requests.count("page", 200)) == (len(pages), PAGES)
 
 
-def test_a_token_that_only_the_server_replaced_fails_at_once_and_the_retry_has_the_new_one(
+def test_a_token_replaced_only_at_the_server_fails_without_retries(
     task: Any, turn: Sandbox, connect: Connect, world: list[str]
 ) -> None:
     def rotate(page: int) -> None:
@@ -51,7 +51,7 @@ def test_a_token_that_only_the_server_replaced_fails_at_once_and_the_retry_has_t
     assert sorted(set(task.landed())) == world
 
 
-def test_a_connection_that_leads_elsewhere_meanwhile_gets_nothing_of_this_export(
+def test_a_connection_that_changes_its_host_gets_no_requests_of_this_export(
     task: Any, turn: Sandbox, connect: Connect
 ) -> None:
     with Sandbox(World(), behaviour=TurnBehaviour(token="example-token-new")) as other:

@@ -1,4 +1,4 @@
-"""Six tasks, in processes of their own, that land into one store at once."""
+"""Six tasks in separate processes load into one store concurrently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def operators(tmp_path_factory: pytest.TempPathFactory, workers: Any) -> Iterato
     program.stop()
 
 
-def test_six_tasks_land_into_one_new_store_at_once(
+def test_six_concurrent_tasks_load_into_one_new_store(
     operators: Any,
     turn: Sandbox,
     crowd: Any,

@@ -1,4 +1,4 @@
-"""Whatever goes wrong on the wire, a task ends with everything, or fails as what went wrong deserves."""
+"""Faults of HTTP: the task loads all contacts, or fails with the right kind of error."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ PASSING = [
 
 
 @pytest.mark.parametrize(("fault", "cursors", "pages"), PASSING, ids=named)
-def test_what_passes_is_waited_for_and_everything_lands(
+def test_transient_faults_are_retried_and_all_contacts_are_loaded(
     task: Any, turn: Sandbox, world: list[str], *, fault: Fault, cursors: int, pages: int
 ) -> None:
     turn.fail(fault)
@@ -90,7 +90,7 @@ def test_what_passes_is_waited_for_and_everything_lands(
 @pytest.mark.parametrize(
     ("retry_after", "at_least"), [("integer", 90), ("fraction", 90), ("date", 90), ("missing", 0.5)]
 )
-def test_the_rate_limit_is_waited_for_however_it_is_told(
+def test_a_rate_limit_is_waited_for_with_any_form_of_retry_after(
     task: Any, turn: Sandbox, world: list[str], retry_after: Any, at_least: float
 ) -> None:
     turn.change(retry_after=retry_after)
@@ -101,10 +101,10 @@ def test_the_rate_limit_is_waited_for_however_it_is_told(
     assert task.pause.slept[0] >= at_least
 
 
-@pytest.mark.parametrize("trailing", [False, True], ids=["", "an empty page after it"])
+@pytest.mark.parametrize("trailing", [False, True], ids=["", "with a trailing empty page"])
 @pytest.mark.parametrize("last_page", ["missing", "null", "empty", "next_null", "next_empty"])
 @pytest.mark.parametrize("page_size", [2, 5])
-def test_every_ending_of_a_chain_of_pages_is_its_end(
+def test_every_form_of_a_last_page_ends_the_export(
     task: Any, turn: Sandbox, world: list[str], *, last_page: Any, trailing: bool, page_size: int
 ) -> None:
     turn.change(last_page=last_page, trailing_empty_page=trailing, page_size=page_size)
@@ -132,7 +132,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "cursors", "pages"), BROKEN, ids=named)
-def test_an_answer_that_is_not_what_is_documented_fails_the_try_and_the_next_one_brings_everything(
+def test_an_undocumented_response_fails_the_attempt_and_the_next_one_completes(
     task: Any, turn: Sandbox, world: list[str], *, fault: Fault, kind: type[Exception], cursors: int, pages: int
 ) -> None:
     turn.fail(fault)
@@ -158,7 +158,7 @@ def test_an_answer_that_is_not_what_is_documented_fails_the_try_and_the_next_one
     ],
     ids=named,
 )
-def test_what_does_not_pass_within_ten_minutes_fails_the_try_and_the_next_one_brings_everything(
+def test_a_fault_of_ten_minutes_fails_the_attempt_and_the_next_one_completes(
     task: Any, turn: Sandbox, world: list[str], fault: Fault, kind: type[Exception]
 ) -> None:
     turn.fail(fault)
@@ -178,13 +178,11 @@ def test_what_does_not_pass_within_ten_minutes_fails_the_try_and_the_next_one_br
     ("fault", "asked"),
     [
         pytest.param({"kind": "rate_limited", "delay_s": 3600}, 1, id="too long for a worker"),
-        pytest.param({"kind": "rate_limited", "delay_s": 60}, 10, id="again and again for ten minutes"),
+        pytest.param({"kind": "rate_limited", "delay_s": 60}, 10, id="repeatedly for ten minutes"),
         pytest.param({"kind": "status", "status": 503, "headers": {"retry-after": "3600"}}, 1, id="unavailable"),
     ],
 )
-def test_a_wait_too_long_for_a_worker_is_deferred(
-    task: Any, turn: Sandbox, world: list[str], fault: dict[str, Any], asked: int
-) -> None:
+def test_a_long_wait_is_deferred(task: Any, turn: Sandbox, world: list[str], fault: dict[str, Any], asked: int) -> None:
     turn.fail(second_page(**fault, **FOREVER))
 
     with pytest.raises(TaskDeferred) as deferred:
@@ -211,7 +209,7 @@ def test_a_wait_too_long_for_a_worker_is_deferred(
         (422, "RejectedError"),
     ],
 )
-def test_what_no_retry_can_mend_fails_at_once(task: Any, turn: Sandbox, *, on: Any, status: int, kind: str) -> None:
+def test_permanent_errors_fail_without_retries(task: Any, turn: Sandbox, *, on: Any, status: int, kind: str) -> None:
     turn.fail(Fault(on=on, kind="status", status=status, **FOREVER))
 
     with pytest.raises(AirflowFailException, match=f"^{kind}: .*HTTP {status}"):
@@ -238,7 +236,7 @@ def test_what_no_retry_can_mend_fails_at_once(task: Any, turn: Sandbox, *, on: A
     ],
     ids=lambda value: None if not isinstance(value, dict) else " ".join(value),
 )
-def test_a_server_that_makes_no_cursor_is_asked_once_and_nothing_lands(
+def test_a_refused_cursor_is_requested_once_and_nothing_is_loaded(
     task: Any, turn: Sandbox, *, behaviour: dict[str, Any], arguments: dict[str, Any], kind: str
 ) -> None:
     turn.change(**behaviour)
@@ -254,7 +252,7 @@ NOT_A_CURSOR = ["surrogate cursor", "huge cursor", "number as cursor"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_row_costs_no_other_row_and_a_hostile_page_is_refused(
+def test_a_hostile_row_affects_no_other_row_and_a_hostile_page_is_refused(
     task: Any, turn: Sandbox, world: list[str], name: str
 ) -> None:
     turn.fail(second_page("hostile", hostile=name))
@@ -268,5 +266,5 @@ def test_a_hostile_row_costs_no_other_row_and_a_hostile_page_is_refused(
         assert len(set(task.landed())) >= len(world) - 1
 
 
-def test_every_kind_of_fault_is_among_them() -> None:
+def test_every_kind_of_fault_is_tested() -> None:
     assert {case[0].kind for case in (*PASSING, *BROKEN)} == {*get_args(FaultKind)} - {"hostile"}

@@ -1,4 +1,4 @@
-"""A worker that is stopped half way, and wakes when its retry has done all the work."""
+"""A worker is stopped during its attempt, and continues after its retry has completed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, PAGES], ids=lambda number: f"after {number} answers")
-@pytest.mark.parametrize("tick_s", [0, TICK_S], ids=["before any commit", "after some"])
+@pytest.mark.parametrize("stop_after", [1, 3, PAGES], ids=lambda number: f"after {number} responses")
+@pytest.mark.parametrize("tick_s", [0, TICK_S], ids=["before the first commit", "after some commits"])
 def test_a_worker_that_wakes_after_its_retry_commits_nothing_and_fails(
     workers: Any,
     turn: Sandbox,
@@ -56,7 +56,7 @@ def test_a_worker_that_wakes_after_its_retry_commits_nothing_and_fails(
     assert (retry["summary"]["state"], len(after["wacontacts_current"])) == ("complete", CONTACTS)
 
 
-def test_a_worker_that_wakes_after_its_retry_files_in_its_own_prefix_and_harms_nobody(
+def test_a_worker_that_wakes_after_its_retry_writes_only_its_own_prefix(
     workers: Any, turn: Sandbox, crowd: Any, tmp_path: Path
 ) -> None:
     turn.load(crowd(CONTACTS), now="2022-09-13T00:10:00Z", behaviour=TurnBehaviour(page_size=PAGE_SIZE))

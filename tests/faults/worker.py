@@ -1,10 +1,10 @@
 """
-A program that forks workers which pull or check, so that they start at once, and can be killed and stopped.
+A program that forks workers that sync or check, so that they start immediately, and can be killed and stopped.
 
-It reads commands from its standard input and answers each on its standard output, one JSON object a line:
-``{"do": "start", "plan": {…}}`` is answered with ``{"pid": …}``, and ``{"do": "wait", "pid": …}``, when the worker has
-stopped or ended, with ``{"stopped": true}`` or ``{"stopped": false}``. A worker writes what came of it into the file
-that its plan names as ``outcome``.
+It reads commands from its standard input and writes one JSON object a line to its standard output. The response to
+``{"do": "start", "plan": {…}}`` is ``{"pid": …}``. The response to ``{"do": "wait", "pid": …}``, when the worker has
+stopped or ended, is ``{"stopped": true}`` or ``{"stopped": false}``. A worker writes its result into the file that its
+plan names as ``outcome``.
 """
 
 from __future__ import annotations

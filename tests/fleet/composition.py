@@ -1,4 +1,4 @@
-"""docker-compose.yaml, read as Docker Compose reads it, as far as the file goes; whatever goes further is refused."""
+"""Reads docker-compose.yaml like Docker Compose, as far as the file needs. Other settings are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All services of docker-compose.yaml, once: everything runs, the tests look at what came of it."""
+"""All services of docker-compose.yaml run once, and the tests check the results."""
 
 import shutil
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The services of docker-compose.yaml as processes of this machine: their commands, their environment, their checks."""
+"""The services of docker-compose.yaml as processes of this machine: commands, environment and health checks."""
 
 from __future__ import annotations
 

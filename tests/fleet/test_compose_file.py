@@ -1,4 +1,4 @@
-"""What docker-compose.yaml says, before anything is started."""
+"""The contents of docker-compose.yaml, before services are started."""
 
 import re
 from pathlib import Path
@@ -29,11 +29,11 @@ def small(tmp_path, service):
     return path
 
 
-def test_the_services_are_those_that_the_tests_start(services):
+def test_the_file_has_the_expected_services(services):
     assert services.keys() == SERVICES
 
 
-def test_two_workers_are_started_unless_told(services):
+def test_two_workers_are_started_by_default(services):
     assert {name: service.replicas for name, service in services.items() if service.replicas > 1} == {
         "airflow-worker": 2
     }
@@ -62,23 +62,23 @@ def test_no_service_runs_as_root(services):
     assert {service.user for service in services.values()} == {"50000:0", "postgres", "redis"}
 
 
-def test_whatever_stays_has_a_health_check(services):
+def test_every_running_service_has_a_health_check(services):
     assert [name for name, service in services.items() if not service.check] == ["airflow-init"]
 
 
-def test_only_the_api_server_can_be_reached_and_only_from_this_machine(services):
+def test_only_the_api_server_publishes_a_port_and_only_on_loopback(services):
     file = yaml.safe_load(COMPOSE.read_text())["services"]
     assert {name: file[name]["ports"] for name in file if "ports" in file[name]} == {
         "airflow-apiserver": ["127.0.0.1:${API_PORT:-8080}:8080"]
     }
 
 
-def test_the_example_names_every_variable_but_the_images_and_no_other():
+def test_the_example_has_exactly_the_variables_of_the_file_except_the_image():
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE.read_text()))
     assert used - {"AIRFLOW_IMAGE"} == variables_of(EXAMPLE).keys()
 
 
-def test_the_defaults_of_the_file_are_those_of_the_example():
+def test_the_defaults_of_file_and_example_are_equal():
     defaults = dict(re.findall(r"(?<!\$)\$\{(\w+):-([^}]*)\}", COMPOSE.read_text()))
     example = variables_of(EXAMPLE)
     assert {name: value for name, value in defaults.items() if name != "AIRFLOW_IMAGE"} == {
@@ -86,20 +86,20 @@ def test_the_defaults_of_the_file_are_those_of_the_example():
     }
 
 
-def test_a_secret_is_in_neither_file_and_each_has_to_be_set():
+def test_every_secret_is_required_and_in_neither_file():
     secrets = [name for name, value in variables_of(EXAMPLE).items() if not value]
     needed = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
     assert set(secrets) == needed
 
 
-def test_the_script_puts_a_new_secret_behind_each_empty_name(variables):
+def test_the_script_generates_a_secret_for_each_empty_variable(variables):
     empty = [name for name, value in variables_of(EXAMPLE).items() if not value]
     made = [variables[name] for name in empty]
     assert all(re.fullmatch(r"[0-9a-f]{48}|[\w-]{43}=", secret) for secret in made)
     assert len(set(made)) == len(empty)
 
 
-def test_a_variable_that_has_to_be_set_is_missed(variables):
+def test_a_missing_required_variable_is_an_error(variables):
     with pytest.raises(KeyError, match="JWT_SECRET is missing"):
         read_services(COMPOSE, variables | {"JWT_SECRET": ""})
 
@@ -108,19 +108,19 @@ def test_a_variable_that_has_to_be_set_is_missed(variables):
     ("text", "value"),
     [("${A}", "1"), ("${B:-2}", "2"), ("${A:-2}", "1"), ("$${A}", "${A}"), ("x${A}y$$z", "x1y$z"), ("${B}", "")],
 )
-def test_variables_are_put_in_as_compose_does(tmp_path, text, value):
+def test_variables_are_interpolated_like_compose_does(tmp_path, text, value):
     path = small(tmp_path, {"environment": {"VALUE": text}})
     assert read_services(path, {"A": "1"})["one"].environment == {"VALUE": value}
 
 
-def test_what_is_not_understood_is_refused(tmp_path):
+def test_unknown_settings_are_refused(tmp_path):
     with pytest.raises(UnknownError, match="privileged"):
         read_services(small(tmp_path, {"privileged": True}), {})
     with pytest.raises(UnknownError, match="lone"):
         read_services(small(tmp_path, {"environment": {"VALUE": "$A"}}), {})
 
 
-def test_the_image_is_of_the_airflow_that_is_tested():
+def test_the_image_has_the_tested_airflow_version():
     (pinned,) = re.findall(r"^apache-airflow==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     dockerfile = Path(ROOT / "Dockerfile").read_text()
     assert re.findall(r"^ARG AIRFLOW_VERSION=(\S+)$", dockerfile, re.MULTILINE) == [pinned]

@@ -1,10 +1,10 @@
 """
-``make newcomer``: run what README tells a newcomer to do, as it is written, where nothing is prepared.
+``make newcomer``: run the steps of README unchanged, in a clean environment.
 
-A clone of the last commit in an empty directory, an empty home, an environment that has nothing but a path and what a
-package index needs, and an Airflow without this package. It takes as long as README's commands do.
+The environment is a clone of the last commit in an empty directory, an empty home, a path, the settings of a package
+index, and an Airflow without this package. It takes as long as README's commands do.
 
-``make newcomer ARGS="--skip '^make (test|matrix|bench)'"`` leaves some of them out, and ``ARGS="--page first_check"``
+``make newcomer ARGS="--skip '^make (test|matrix|bench)'"`` skips some of them, and ``ARGS="--page first_check"``
 follows a tutorial.
 """
 

@@ -1,4 +1,4 @@
-"""Where a newcomer begins: a fresh clone, an empty home, and an Airflow of their own."""
+"""The environment of a new user: a fresh clone, an empty home, and a separate Airflow."""
 
 from __future__ import annotations
 

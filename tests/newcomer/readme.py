@@ -1,4 +1,4 @@
-"""What README tells a newcomer to do, in its order."""
+"""The steps of README, in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's commands, run as they are written by somebody who has nothing yet."""
+"""README's commands run unchanged in a clean environment."""
 
 import sqlite3
 from contextlib import closing
@@ -29,7 +29,7 @@ def said():
     return []
 
 
-def test_steps_are_read_in_order_and_as_they_are_written():
+def test_steps_are_read_unchanged_and_in_order():
     page = dedent(
         """\
         ```bash
@@ -63,12 +63,12 @@ def test_steps_are_read_in_order_and_as_they_are_written():
     ]
 
 
-def test_a_block_that_nobody_can_follow_is_refused():
+def test_an_unknown_block_is_refused():
     with pytest.raises(ValueError, match="line 3: a block of fortran is no step"):
         list(steps_of("Text\n```fortran\nEND\n```\n"))
 
 
-def test_it_begins_with_nothing(place, monkeypatch, said):
+def test_the_walk_starts_in_a_clean_environment(place, monkeypatch, said):
     monkeypatch.setenv("AIRFLOW_CONN_TURN_DEFAULT", "ours")
     monkeypatch.setenv("PIP_TIMEOUT", "7")
 
@@ -79,26 +79,26 @@ def test_it_begins_with_nothing(place, monkeypatch, said):
     assert [name for name in environment if name.startswith(("AIRFLOW", "PYTHON", "VIRTUAL_ENV"))] == []
 
 
-def test_what_is_exported_is_known_to_the_commands_after_it(place, said):
+def test_exported_variables_are_set_in_later_commands(place, said):
     Walk(place, say=said.append).follow([Command(1, "export A='b  c'"), Command(2, 'test "$A" = "b  c"')])
 
     assert [line for line in said if line.startswith("$")] == ["$ export A='b  c'", '$ test "$A" = "b  c"']
 
 
-def test_it_stops_at_the_first_command_that_fails(place, said):
+def test_the_walk_stops_at_the_first_failed_command(place, said):
     with pytest.raises(StepFailedError, match=r"^false: exit code 1$"):
         Walk(place, say=said.append).follow([Command(1, "false"), Command(2, "true")])
 
     assert [line for line in said if line.startswith("$")] == ["$ false"]
 
 
-def test_what_is_skipped_is_said(place, said):
+def test_skipped_commands_are_reported(place, said):
     Walk(place, skip="^fal", say=said.append).follow([Command(1, "false")])
 
     assert said == ["$ false\n  skipped"]
 
 
-def test_readme_leads_a_newcomer_to_contacts_in_a_store(place, said):
+def test_the_steps_of_readme_end_with_contacts_in_a_store(place, said):
     place.build_wheel()
     lend_airflow(place)
 

@@ -1,4 +1,4 @@
-"""Each tutorial alone leads a newcomer to the rows that it promises."""
+"""Each tutorial on its own leads a new user to the documented rows."""
 
 import sqlite3
 from contextlib import closing
@@ -38,7 +38,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorial_leads_to_what_it_promises(place, name):
+def test_a_tutorial_has_the_documented_result(place, name):
     said = []
     with TutorialWalk(place, name, skip="^pip install", say=said.append) as walk:
         walk.follow(steps_of_tutorial(place.clone / "docs", name))

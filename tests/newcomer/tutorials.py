@@ -1,4 +1,4 @@
-"""Follow a tutorial, with the mock server that it starts."""
+"""Follows a tutorial, with the mock server that it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow README, step by step, until one of them fails."""
+"""Follows README step by step, until a step fails."""
 
 from __future__ import annotations
 

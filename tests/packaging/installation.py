@@ -1,4 +1,4 @@
-"""An environment that only has what was installed into it."""
+"""An environment that contains only installed packages."""
 
 from __future__ import annotations
 

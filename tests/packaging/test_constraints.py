@@ -1,4 +1,4 @@
-"""What an installation is pinned to, and that no file says where from."""
+"""Pinned versions of an installation, and that no file names a package index."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def test_every_line_pins_one_version(pins):
     assert [line for line in pins if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.+!]*( ; .+)?", line)] == []
 
 
-def test_everything_that_is_required_is_pinned_to_a_version_that_will_do(project, pins):
+def test_every_requirement_is_pinned_to_an_allowed_version(project, pins):
     pinned = {}
     for pin in map(Requirement, pins):
         pinned.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
@@ -40,7 +40,7 @@ def test_everything_that_is_required_is_pinned_to_a_version_that_will_do(project
     assert wrong == set()
 
 
-def test_everything_that_is_imported_is_declared(root, project):
+def test_every_import_is_a_declared_requirement(root, project):
     needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
     declared = {canonicalize_name(Requirement(need).name) for need in needs}
     imported = set()

@@ -1,4 +1,4 @@
-"""What the wheel does where nothing but it is installed: no repository, no tests, no other package's extras."""
+"""The wheel in an environment with no repository, no tests, and no extras of other packages."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_the_source_distribution_makes_the_same_wheel(wheel_file: Path, rebuilt_
     assert contents(rebuilt_wheel_file) == contents(wheel_file)
 
 
-def test_airflow_imports_every_example_that_came_with_it(installed: Installation, bag: Any) -> None:
+def test_airflow_imports_every_installed_example(installed: Installation, bag: Any) -> None:
     assert bag["errors"] == {}
     assert set(bag["dags"]) == {path.stem for path in EXAMPLES.glob("[a-z]*.py")}
 
 
-def test_an_example_syncs_a_window_from_the_sandbox_that_came_with_it(installed: Installation) -> None:
+def test_an_installed_example_syncs_a_window_from_the_sandbox(installed: Installation) -> None:
     assert installed.sync_example() == ("complete", 1, 1)

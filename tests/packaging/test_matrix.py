@@ -1,4 +1,4 @@
-"""What the tests are run on, beside what is promised to people who install the package."""
+"""The tested versions match those that are promised to users."""
 
 import re
 import tomllib
@@ -25,22 +25,22 @@ def told(root):
     return dict(rows)
 
 
-def test_every_folder_of_tests_that_a_point_runs_exists(root):
+def test_every_test_folder_of_a_point_exists(root):
     assert [name for name in {*TESTS, *QUICK} if not (root / "tests" / name).is_dir()] == []
     assert set(QUICK) < set(TESTS)
 
 
-def test_every_file_of_pins_is_a_points():
+def test_every_file_of_pins_belongs_to_a_point():
     assert {path.stem for path in HERE.glob("*.txt")} == set(POINTS)
 
 
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
-def test_a_point_is_pinned_to_its_airflow(point):
+def test_a_point_is_pinned_to_its_airflow_version(point):
     assert pins_of(point)["apache-airflow"] == Version(point.airflow)
 
 
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
-def test_a_point_has_what_the_package_and_its_tests_require(point, project):
+def test_a_point_has_all_requirements_of_package_and_tests(point, project):
     extras = project["optional-dependencies"]
     wanted = [
         *project["dependencies"],
@@ -56,7 +56,7 @@ def test_a_point_has_what_the_package_and_its_tests_require(point, project):
     assert missing == set()
 
 
-def test_the_lowest_point_has_the_lowest_of_all_that_the_package_requires(project):
+def test_the_lowest_point_has_the_lowest_allowed_versions(project):
     pins = pins_of(POINTS["lowest"])
     lowest = {
         canonicalize_name(need.name): Version(next(iter(need.specifier)).version)
@@ -66,7 +66,7 @@ def test_the_lowest_point_has_the_lowest_of_all_that_the_package_requires(projec
     assert {name: pins[name].release[:2] for name in lowest} == {name: lowest[name].release[:2] for name in lowest}
 
 
-def test_readme_tells_what_is_tested_and_nothing_else(root):
+def test_readme_lists_exactly_the_tested_versions(root):
     tested = {}
     for point in POINTS.values():
         if point.resolution == "highest":
@@ -79,7 +79,7 @@ def test_readme_tells_what_is_tested_and_nothing_else(root):
     assert f"Airflow {lowest.airflow} on {lowest.python}, with the lowest" in (root / "README.md").read_text()
 
 
-def test_every_point_is_of_a_python_that_the_package_takes(root, project):
+def test_every_point_has_a_supported_python(root, project):
     allowed = SpecifierSet(project["requires-python"])
 
     assert [point.name for point in POINTS.values() if not allowed.contains(f"{point.python}.0")] == []

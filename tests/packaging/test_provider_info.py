@@ -1,4 +1,4 @@
-"""What Airflow is told of the package, beside what the package is."""
+"""The provider info for Airflow matches the package."""
 
 import ast
 import inspect
@@ -49,24 +49,24 @@ def offered_by(room, path):
     return {one for one in public if inspect.isclass(one) and is_for_dag_authors(room, one)}
 
 
-def test_airflows_own_schema_accepts_it():
+def test_the_provider_info_matches_airflows_schema():
     schema = json.loads(resources.files("airflow").joinpath("provider_info.schema.json").read_text())
 
     jsonschema.validate(INFO, schema)
 
 
-def test_the_package_is_named_as_its_distribution_is(project):
+def test_the_package_name_is_the_distributions(project):
     assert INFO["package-name"] == canonicalize_name(project["name"])
 
 
-def test_errors_and_airflow_lead_to_the_same_documentation(project):
+def test_errors_and_provider_info_link_to_the_same_documentation(project):
     (store,) = (each for each in INFO["integrations"] if each["integration-name"] == "WhatsApp contacts store")
 
     assert project["urls"]["Documentation"] == DOCUMENTATION
     assert store["external-doc-url"] == f"{DOCUMENTATION}/reference/store.md"
 
 
-def test_it_is_plain_data_and_imports_nothing():
+def test_the_provider_info_is_json_and_imports_nothing():
     tree = ast.parse(Path(module.__file__).read_text())
 
     assert [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)] == []
@@ -74,12 +74,12 @@ def test_it_is_plain_data_and_imports_nothing():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_path_in_it_leads_somewhere(path):
+def test_every_path_can_be_imported(path):
     assert resolve(path)
 
 
 @pytest.mark.parametrize("room", ["hooks", "operators", "sensors", "triggers"])
-def test_listed_modules_offer_all_that_there_is_for_dag_authors(room):
+def test_all_classes_for_dag_authors_are_in_listed_modules(room):
     listed = {path for entry in INFO.get(room, []) for path in entry["python-modules"]}
 
     offered = {path: offered_by(room, path) for path in listed}
@@ -93,7 +93,7 @@ def test_listed_modules_offer_all_that_there_is_for_dag_authors(room):
 
 
 @pytest.mark.parametrize("told", TYPES, ids=lambda told: told["connection-type"])
-def test_a_connection_type_is_what_its_hook_says(told):
+def test_a_connection_type_matches_its_hook(told):
     hook = resolve(told["hook-class-name"])
 
     assert (hook.conn_type, hook.hook_name) == (told["connection-type"], told["hook-name"])
@@ -108,12 +108,12 @@ def test_every_field_of_a_connection_has_a_label_and_a_type(told):
 
 
 @pytest.mark.parametrize("told", TYPES, ids=lambda told: told["connection-type"])
-def test_a_default_and_nothing_at_all_satisfy_a_fields_own_schema(told):
+def test_the_default_of_a_field_matches_its_schema(told):
     for field in told["conn-fields"].values():
         jsonschema.validate(field["schema"].get("default"), field["schema"])
 
 
-def test_airflow_lists_it():
+def test_airflow_lists_the_provider():
     run = subprocess.run(
         [sys.executable, "-m", "airflow", "providers", "get", INFO["package-name"], "--full", "-o", "json"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""GREEN-API's own Python client, in an environment of its own, against the mock server."""
+"""GREEN-API's own Python client, in a separate environment, against the mock server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def api() -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize("form", ["2023", "2026"])
-def test_the_vendors_client_understands_every_response(client: Installation, api: Sandbox, form: str) -> None:
+def test_the_vendors_client_reads_every_response(client: Installation, api: Sandbox, form: str) -> None:
     api.green_api.change(check_form=form)
     account = api.green_api.behaviour
 

@@ -1,4 +1,4 @@
-"""What people who install the package get, and what they do not."""
+"""The contents and metadata of the wheel."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def metadata(dist_info):
     return Parser().parsestr((dist_info / "METADATA").read_text())
 
 
-def test_the_wheel_holds_the_package_its_examples_and_nothing_else(root, wheel, dist_info):
+def test_the_wheel_contains_only_the_package_and_its_examples(root, wheel, dist_info):
     package = {f"{PACKAGE}/{name}" for name in files_under(root / PACKAGE, "*.py")}
     examples = {f"{PACKAGE}/example_dags/{name}" for name in files_under(root / "dags", "*.py")}
     about = {f"{dist_info.name}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
@@ -38,7 +38,7 @@ def test_the_examples_are_a_package(wheel):
     assert (wheel / PACKAGE / "example_dags" / "__init__.py").is_file()
 
 
-def test_the_wheel_brings_no_files_into_airflows_own_namespace(wheel, dist_info):
+def test_the_wheel_adds_no_files_to_airflows_namespace(wheel, dist_info):
     assert {path.name for path in wheel.iterdir()} == {PACKAGE, dist_info.name}
 
 
@@ -46,7 +46,7 @@ def test_the_wheel_fits_every_platform(dist_info):
     assert "Tag: py3-none-any" in (dist_info / "WHEEL").read_text().splitlines()
 
 
-def test_it_is_named_versioned_and_licensed(metadata):
+def test_the_metadata_has_name_version_and_license(metadata):
     told = {
         name: metadata[name] for name in ("Name", "Version", "License-Expression", "License-File", "Requires-Python")
     }
@@ -60,14 +60,14 @@ def test_it_is_named_versioned_and_licensed(metadata):
     }
 
 
-def test_the_version_stands_in_one_place(metadata):
+def test_the_metadata_has_the_packages_version(metadata):
     code = f"import {PACKAGE}; print({PACKAGE}.__version__)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
     assert told == metadata["Version"]
 
 
-def test_it_says_which_pythons_and_frameworks_it_is_for(metadata):
+def test_the_classifiers_name_python_versions_and_airflow(metadata):
     assert set(metadata.get_all("Classifier")) >= {
         "Framework :: Apache Airflow",
         "Framework :: Apache Airflow :: Provider",
@@ -79,7 +79,7 @@ def test_it_says_which_pythons_and_frameworks_it_is_for(metadata):
     }
 
 
-def test_the_extras_are_those_that_are_documented(metadata):
+def test_the_extras_are_as_documented(metadata):
     assert sorted(metadata.get_all("Provides-Extra")) == [
         "dev",
         "docs",
@@ -94,7 +94,7 @@ def test_the_extras_are_those_that_are_documented(metadata):
     ]
 
 
-def test_nothing_is_required_by_address(metadata):
+def test_no_requirement_is_a_url(metadata):
     assert [need for need in metadata.get_all("Requires-Dist") if "@" in need or "://" in need] == []
 
 

@@ -1,4 +1,4 @@
-"""What a store has to know of a sender's numbers and of their checks, in plain Python and without a database."""
+"""A model of a sender's numbers and checks in plain Python, without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Turn.io to pull from, stores and files to pull into, and in plain Python what they should then hold."""
+"""A Turn.io, stores and files to sync into, and a model of their contents in plain Python."""
 
 from __future__ import annotations
 

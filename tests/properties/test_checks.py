@@ -1,7 +1,7 @@
 """
-Whatever checks do of one sender's numbers, in whatever order: the store knows what plain Python comes to.
+The store's numbers and checks of one sender equal a model in plain Python, for random operations in any order.
 
-Answers come late, twice and out of order, claims run out, webhooks deliver, and the clock moves on in between.
+Results come late, twice and out of order, leases expire, webhooks deliver, and time passes between the operations.
 """
 
 from __future__ import annotations
@@ -330,11 +330,11 @@ def run(engine, operations):
 
 @settings(max_examples=150)
 @given(operations=st.lists(OPERATIONS, max_size=25))
-def test_sqlite_knows_what_plain_python_comes_to(sqlite, operations):
+def test_the_sqlite_store_equals_the_model(sqlite, operations):
     run(sqlite, operations)
 
 
 @settings(max_examples=40)
 @given(operations=st.lists(OPERATIONS, max_size=25))
-def test_postgresql_knows_what_plain_python_comes_to(postgresql, operations):
+def test_the_postgresql_store_equals_the_model(postgresql, operations):
     run(postgresql, operations)

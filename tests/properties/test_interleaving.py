@@ -1,7 +1,7 @@
 """
-Several workers land into one store, page by page in any order, while contacts change between two pages.
+Several workers load into one store, page by page in any order, while contacts change between two pages.
 
-Some commit each page, some all at the end: states come late, and after newer ones.
+Some commit each page, others commit all pages at the end: versions come late, and after newer ones.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ LATE = {
     cursor_kind=st.sampled_from(["keyset", "offset"]),
     steps=STEPS,
 )
-def test_workers_that_land_page_by_page_in_any_order_end_in_the_tables_that_the_answers_make(
+def test_interleaved_workers_end_with_the_tables_of_the_responses(
     lab: Any,
     *,
     events: list[Event],

@@ -1,4 +1,4 @@
-"""Whatever windows were synced, in whatever order and however late: the intervals are what their hours make."""
+"""Synced intervals of random windows, in any order and with any lag, equal a model of hours."""
 
 from datetime import timedelta
 from itertools import count
@@ -38,7 +38,7 @@ def hours_of(windows):
 
 @settings(max_examples=40)
 @given(windows=WINDOWS, first=st.integers(0, 40), length=st.integers(1, 40))
-def test_intervals_are_the_runs_of_synced_hours(seeds, windows, first, length):
+def test_intervals_equal_the_runs_of_synced_hours(seeds, windows, first, length):
     name, origin = f"account {next(NUMBERS)}", seeds.midnight - timedelta(days=9)
     account_id = seeds.account("turn", name)
     rows = [

@@ -1,6 +1,7 @@
 """
-Whatever is extracted, appended in any order and any number of times, with people who are erased in between: the files,
-the store and the Iceberg table have the same current contacts and the same history, by the SQL that the pages publish.
+Files, store and Iceberg table have the same current contacts and history, by the SQL of the documentation.
+
+Extractions are appended in any order and any number of times, and people are erased in between.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ def lake(tmp_path: Path) -> Iterator[Callable[[str], Lake]]:
 @example([Erase("d"), Extraction(7, [("d", 2, 1)], "parquet"), Extraction(6, [("e", 1, 2)], "parquet")])
 @EXAMPLES
 @given(steps=st.lists(STEPS, max_size=8))
-def test_windows_give_the_same_in_files_store_and_table(lake: Callable[[str], Lake], steps: list[Any]) -> None:
+def test_windows_are_equal_in_files_store_and_table(lake: Callable[[str], Lake], steps: list[Any]) -> None:
     one = lake("turn")
     for step in (*steps, Append(), Append()):
         one.take(step)
@@ -210,7 +211,7 @@ def test_windows_give_the_same_in_files_store_and_table(lake: Callable[[str], La
 # A second apart, because of two snapshots of one second a store believes the first row of each contact.
 @EXAMPLES
 @given(steps=st.lists(st.one_of(extractions(), extractions(), st.just(Append()), ERASURES), max_size=9))
-def test_snapshots_give_the_same_in_store_and_table(lake: Callable[[str], Lake], steps: list[Any]) -> None:
+def test_snapshots_are_equal_in_store_and_table(lake: Callable[[str], Lake], steps: list[Any]) -> None:
     one, hours = lake("green_api"), set()
     for step in (*steps, Append(), Append()):
         if isinstance(step, Extraction):
@@ -237,7 +238,7 @@ STORY = [
 
 
 @pytest.mark.parametrize("source", ["turn", "green_api"])
-def test_clickhouse_reads_the_same_from_the_table(
+def test_clickhouse_reads_the_same_rows_from_the_table(
     lake: Callable[[str], Lake], source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # it reads files below the working directory only

@@ -1,20 +1,20 @@
 """
 Contacts that change, or are deleted, while their window is paged.
 
-A contact that is updated leaves the window for a later one. Where the server's cursors *count* (``offset``), those
-behind it move up, and one of them may be passed over: it exists, its own time has not changed, and no page had it.
-So, once the following window was pulled with its lookback:
+An updated contact leaves its window for a later one. If the server's cursors *count* (``offset``), the contacts behind
+it move up, and one of them may be skipped: it exists, its own time has not changed, and no page contained it. So, after
+the following window was synced with its lookback:
 
-- Nobody is missing where cursors go on after the last row that was read (``keyset``).
-- Nobody is missing where every page has a cursor of its own (``cursor_per_page``), whichever way the server counts,
-  unless as many contacts as fit on a page were updated within the same two milliseconds: within these, there is no time
-  to begin a cursor at, and the chain is followed.
-- With chained counting cursors, nobody is missing whose update is not older than the lookback reaches, nor anybody who
-  has moved, nor anybody where only such contacts move that had not been read yet.
-- With chained counting cursors, **contacts that were passed over further back are missing**, until they are updated or
-  their window is pulled again. The last test shows one.
+- No contact is missing if cursors continue after the last row (``keyset``).
+- No contact is missing if every page has its own cursor (``cursor_per_page``), with any kind of cursor, unless as many
+  contacts as fit on a page were updated within the same two milliseconds. Within these, no time can begin a cursor, so
+  the chain is followed.
+- With chained offset cursors, no contact is missing that was updated within the lookback, or that has moved. None is
+  missing if only contacts move that were not read yet.
+- With chained offset cursors, **contacts that were skipped before the lookback are missing**, until they are updated or
+  their window is synced again. The last test shows one.
 
-The following window is pulled while nothing moves: who moves *then* belongs to the window after it.
+The following window is synced while no contact moves: a contact that moves *then* belongs to the next window.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def missing(bench: Any) -> set[datetime]:
 
 @settings(max_examples=10, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS, cursor_per_page=st.booleans())
-def test_cursors_that_go_on_after_the_last_row_pass_over_nobody(
+def test_keyset_cursors_skip_no_contact(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta, *, cursor_per_page: bool
 ) -> None:
     behaviour = {"cursor_kind": "keyset", "page_size": page_size}
@@ -117,7 +117,7 @@ def test_cursors_that_go_on_after_the_last_row_pass_over_nobody(
 
 @settings(max_examples=15, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS, ordering=st.sampled_from([None, "asc"]))
-def test_with_a_cursor_for_every_page_counting_cursors_pass_over_nobody(
+def test_offset_cursors_with_cursor_per_page_skip_no_contact(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta, ordering: str | None
 ) -> None:
     behaviour = {"cursor_kind": "offset", "page_size": page_size, "default_ordering": "id"}
@@ -128,7 +128,7 @@ def test_with_a_cursor_for_every_page_counting_cursors_pass_over_nobody(
 
 @settings(max_examples=10, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS)
-def test_who_moves_before_being_read_lets_counting_cursors_pass_over_nobody(
+def test_offset_cursors_skip_no_contact_if_only_unread_contacts_move(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta
 ) -> None:
     behaviour = {"cursor_kind": "offset", "page_size": page_size, "moving": "unserved"}
@@ -140,7 +140,7 @@ def test_who_moves_before_being_read_lets_counting_cursors_pass_over_nobody(
 @settings(max_examples=15, phases=PHASES)
 @given(crowd=CROWDS, page_size=PAGE_SIZES, lookback=LOOKBACKS | st.just(DAY))
 @example(Crowd([0, 1, 2, 720, 1425, 1438], 0, 1, []), 3, 10 * MINUTE)
-def test_counting_cursors_pass_over_for_good_only_who_lies_before_the_lookback(
+def test_offset_cursors_only_lose_contacts_from_before_the_lookback(
     lab: Any, crowd: Crowd, page_size: int, lookback: timedelta
 ) -> None:
     """With a lookback as long as the window, that is nobody."""
@@ -158,9 +158,9 @@ def test_counting_cursors_pass_over_for_good_only_who_lies_before_the_lookback(
         ({"lookback": DAY}, set()),
         ({"lookback": 10 * MINUTE, "cursor_per_page": True}, set()),
     ],
-    ids=["a short lookback", "a lookback as long as the window", "a cursor for every page"],
+    ids=["a short lookback", "a lookback as long as the window", "a cursor per page"],
 )
-def test_who_is_passed_over_in_the_middle_of_a_window_is_not_in_the_following_one(
+def test_contacts_skipped_before_the_lookback_are_missing_until_resynced(
     lab: Any, asked: dict[str, Any], passed_over: set[datetime]
 ) -> None:
     """Three to a page: one of the first page moves before the second is read, and the fourth moves up to the first."""

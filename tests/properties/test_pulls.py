@@ -1,8 +1,8 @@
 """
-Whatever is pulled, whenever, in whatever order and however often: tables and files hold what was answered.
+Tables and files equal a model of the responses, for random syncs at any time, in any order and repeated.
 
-Every example pulls over a real socket, into SQLite, into PostgreSQL and into files, and compares all three with a model
-in plain Python of what the sandbox answered, and with what the windows held at the time.
+Every example syncs over a real socket into SQLite, PostgreSQL and files, and compares all three with a model in plain
+Python of the sandbox's responses, and with the contents of the windows at that time.
 """
 
 from __future__ import annotations
@@ -171,9 +171,7 @@ def without_last_seen(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[
 
 @settings(max_examples=12, phases=PHASES)
 @given(scenario=scenarios())
-def test_tables_and_files_hold_what_was_answered_and_pulling_it_again_changes_nothing(
-    lab: Any, scenario: Scenario
-) -> None:
+def test_tables_and_files_equal_the_model_and_repeated_syncs_change_nothing(lab: Any, scenario: Scenario) -> None:
     world = World.from_events(scenario.events)
     bench = lab.bench(world, now=TUESDAY, behaviour=scenario.behaviour, places=PLACES)
     for step in scenario.steps:
@@ -209,7 +207,7 @@ def test_tables_and_files_hold_what_was_answered_and_pulling_it_again_changes_no
     pull=pulls(ORDERINGS, may_stop=True),
     changes=st.lists(st.lists(st.builds(Change, CONTACTS, VALUES), max_size=2), max_size=3),
 )
-def test_a_retry_keeps_what_was_committed_and_misses_nothing_whatever_changed_meanwhile(
+def test_a_retry_keeps_committed_rows_and_misses_no_concurrent_change(
     lab: Any, events: list[Event], behaviour: TurnBehaviour, pull: PullWindow, changes: list[list[Change]]
 ) -> None:
     bench = lab.bench(World.from_events(events), now=TUESDAY, behaviour=behaviour, places=("sqlite",))
@@ -234,7 +232,7 @@ MONDAY_TOO_LATE = (WEDNESDAY + 20 * MINUTE, Window(MONDAY, TUESDAY))
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("order", permutations((MONDAY_IN_TIME, TUESDAY_IN_TIME, MONDAY_TOO_LATE)))
-def test_both_of_bob_s_states_are_kept_in_every_order_killed_half_way_and_pulled_again(
+def test_both_of_bobs_versions_are_kept_in_any_order_with_kills_and_repeats(
     lab: Any, place: str, order: tuple[tuple[datetime, Window], ...]
 ) -> None:
     behaviour = TurnBehaviour(trailing_empty_page=True, page_size=1)
@@ -293,7 +291,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_contact_is_the_same_whoever_shares_its_page(lab: Any, place: str) -> None:
+def test_a_contact_does_not_depend_on_others_of_its_page(lab: Any, place: str) -> None:
     """One contact whose bytes are no UTF-8 sends its whole page through the lenient decoder."""
     events = [Event(MONDAY + n * HOUR / 2, n, details={"odd": Raw(content)}) for n, content in enumerate(ODD)]
     spoiler = Event(MONDAY, 99, details={"spoils": Raw(b'"bytes \xff\xfe here"')})

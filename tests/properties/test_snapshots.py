@@ -1,6 +1,7 @@
 """
-Whatever snapshots land, early or late, whole or cut, from workers at once and from tries that die: the history is that
-of the snapshots in order, as a few lines of plain Python work it out.
+The history of random snapshots equals a model in plain Python that applies them in order.
+
+Snapshots are loaded early or late, complete or truncated, by concurrent workers and by attempts that fail.
 """
 
 from __future__ import annotations
@@ -361,7 +362,7 @@ CONFIRMED = [Snap(0, ALL), Snap(1, SOME), Snap(2, SOME), Snap(2, SOME), Snap(1, 
 @example(snaps=CONFIRMED)
 @examples(60)
 @given(snaps=sequences())
-def test_sqlite_holds_the_history_of_the_snapshots_in_order(sqlite, snaps):
+def test_the_sqlite_history_equals_the_model(sqlite, snaps):
     check(sqlite, snaps)
 
 
@@ -369,13 +370,13 @@ def test_sqlite_holds_the_history_of_the_snapshots_in_order(sqlite, snaps):
 @example(snaps=CONFIRMED)
 @examples(30)
 @given(snaps=sequences())
-def test_postgresql_holds_the_history_of_the_snapshots_in_order(postgresql, snaps):
+def test_the_postgresql_history_equals_the_model(postgresql, snaps):
     check(postgresql, snaps)
 
 
 @examples(15)
 @given(snaps=sequences(st.integers(1, 3), 6), data=st.data())
-def test_landing_all_of_them_again_in_any_order_changes_nothing(sqlite, postgresql, snaps, data):
+def test_loading_all_snapshots_again_in_any_order_changes_nothing(sqlite, postgresql, snaps, data):
     again = data.draw(st.permutations(snaps))
     for target in (sqlite, postgresql):
         check_again(target, snaps, again)
@@ -383,7 +384,7 @@ def test_landing_all_of_them_again_in_any_order_changes_nothing(sqlite, postgres
 
 @examples(20)
 @given(snaps=sequences(st.integers(1, 3), 6), data=st.data())
-def test_workers_who_land_at_once_take_turns(sqlite, postgresql, snaps, data):
+def test_concurrent_workers_take_turns(sqlite, postgresql, snaps, data):
     is_firsts = data.draw(st.lists(st.booleans(), min_size=len(snaps), max_size=len(snaps)))
     shares = [[one for one, mine in zip(snaps, is_firsts, strict=True) if mine is whose] for whose in (True, False)]
     for target in (sqlite, postgresql):

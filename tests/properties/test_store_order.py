@@ -1,7 +1,7 @@
 """
-Whatever lands, in whatever order, however often, from however many workers: one final state.
+Loading is idempotent and order-independent, with any number of workers: the final tables are the same.
 
-It is the same in SQLite and in PostgreSQL, and the same as a few lines of plain Python come to.
+They are equal in SQLite and in PostgreSQL, and equal to a model in plain Python.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def postgresql(postgres_url, dump_store):
 
 @EXAMPLES
 @given(steps=STEPS, days=SEEN_AT)
-def test_tables_hold_what_plain_python_comes_to(sqlite, postgresql, steps, days):
+def test_tables_equal_the_model(sqlite, postgresql, steps, days):
     for target in (sqlite, postgresql):
         account, new = target.land(steps, days)
         expected = model(steps, days, account)
@@ -156,7 +156,7 @@ def test_tables_hold_what_plain_python_comes_to(sqlite, postgresql, steps, days)
 
 @EXAMPLES
 @given(steps=STEPS, days=SEEN_AT, data=st.data())
-def test_no_order_and_no_repetition_changes_them(sqlite, postgresql, steps, days, data):
+def test_tables_are_idempotent_and_order_independent(sqlite, postgresql, steps, days, data):
     other_order = data.draw(
         st.permutations(steps + data.draw(st.lists(st.sampled_from(steps)) if steps else st.just([])))
     )
@@ -168,14 +168,14 @@ def test_no_order_and_no_repetition_changes_them(sqlite, postgresql, steps, days
 
 @EXAMPLES
 @given(steps=STEPS, days=SEEN_AT)
-def test_both_databases_hold_the_same(sqlite, postgresql, steps, days):
+def test_both_databases_have_the_same_rows(sqlite, postgresql, steps, days):
     dumps = [without_account(target.dump(target.land(steps, days)[0])) for target in (sqlite, postgresql)]
     assert dumps[0] == dumps[1]
 
 
 @settings(max_examples=15)
 @given(steps=STEPS, days=SEEN_AT)
-def test_workers_who_land_at_once_end_in_the_same_tables(sqlite, postgresql, steps, days):
+def test_concurrent_workers_end_with_the_same_tables(sqlite, postgresql, steps, days):
     for target in (sqlite, postgresql):
         account, new = target.land_at_once(steps, days)
         expected = model(steps, days, account)

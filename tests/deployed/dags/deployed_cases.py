@@ -1,4 +1,4 @@
-"""DAGs of the tests of whole runs: windows that wait, a replaced token, numbers in a list, and every way to fail."""
+"""DAGs of the tests of complete runs: unsettled windows, a replaced token, numbers in a list, and every failure."""
 
 from datetime import UTC, datetime, timedelta
 

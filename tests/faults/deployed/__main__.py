@@ -1,10 +1,10 @@
 """
-``make faults ARGS=deployed``: faults under a real scheduler, triggerer and two Celery workers, against plain models.
+``make faults ARGS=deployed``: faults of a real scheduler, triggerer and two Celery workers, compared with models.
 
-A round is work of every kind, all of it at once: a backfill, snapshots, checks that are waited for, revalidation, an
-import of files, an erasure. Three faults strike it again and again, in some rounds through a proxy that fails, too.
-Then every run must succeed, and what is there is compared with the models: what is wrong counts in each fault's row. A
-seed gives the same choices among what runs.
+A round is work of every kind, run concurrently: a backfill, snapshots, checks with their waits, revalidation, an
+import of files, an erasure. Three faults occur repeatedly, in some rounds through a proxy that also fails. Then every
+run must succeed, and the results are compared with the models. Each error counts in the rows of all three faults. A
+seed repeats the same choices of faults.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Airflow with two Celery workers, the mock servers that it asks, and what can be seen of both from outside."""
+"""Airflow with two Celery workers, its mock servers, and the observable state of both."""
 
 from __future__ import annotations
 

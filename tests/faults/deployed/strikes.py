@@ -1,4 +1,4 @@
-"""What goes wrong while a deployment works: processes are killed, stopped and cleared, and tables rewritten."""
+"""Faults of a running deployment: processes are killed, stopped and cleared, and tables are rewritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of a round, on days, numbers and connections of its own, and plain models of what it must leave."""
+"""The work of a round, with separate days, numbers and connections, and models of its results."""
 
 from __future__ import annotations
 

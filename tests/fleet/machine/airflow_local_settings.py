@@ -1,5 +1,5 @@
 """
-What stands in for machines of their own, and makes waits short, while the services of docker-compose.yaml run on one.
+Simulates separate machines and shortens waits, while the services of docker-compose.yaml run on one machine.
 
 Airflow imports this module by its name, in every service.
 """

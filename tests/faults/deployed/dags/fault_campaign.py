@@ -1,4 +1,4 @@
-"""Work of every kind that the campaign on a deployment puts faults under; each run says by its conf for which round."""
+"""All kinds of work for the campaign on a deployment. The conf of each run names its round."""
 
 from datetime import UTC, datetime, timedelta
 
