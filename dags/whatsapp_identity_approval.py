@@ -18,10 +18,10 @@ Set up before the first run:
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, task
+from airflow import __version__ as airflow_version
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset, task
 
 from airflow_provider_wacontacts.operators.whatsapp_business import WhatsAppAcknowledgeIdentityOperator
 from airflow_provider_wacontacts.triggers.whatsapp_business import IdentityChangedTrigger
@@ -29,7 +29,7 @@ from airflow_provider_wacontacts.triggers.whatsapp_business import IdentityChang
 NEEDS_APPROVAL = True
 #: How long a person has to decide. Then the run fails, and the identities stay pending.
 DECIDE_WITHIN = timedelta(days=7)
-IS_SUPPORTED = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 3)
+IS_SUPPORTED = tuple(map(int, airflow_version.split(".")[:2])) >= (3, 3)
 SETTINGS = {
     "description": "Identity changes start a run; a person approves; they are acknowledged",
     "start_date": datetime(2022, 1, 1, tzinfo=UTC),
@@ -46,11 +46,19 @@ if IS_SUPPORTED:
     watcher = AssetWatcher(name="whatsapp_identity_changes", trigger=IdentityChangedTrigger())
     changes = Asset("whatsapp_identity_changes", watchers=[watcher])
 
-    @task(inlets=[changes])
+    @task(inlets=[changes], retries=3, retry_delay=timedelta(minutes=1))
     def changed(triggering_asset_events: Any) -> list[int]:
-        """Return the identities of all events that started this run, each once."""
-        events = [event.extra["payload"] for event in triggering_asset_events[changes]]
-        return sorted({identity_id for event in events for identity_id in event["identity_ids"]})
+        """Return the identities of all events that started this run, each once, without acknowledged ones."""
+        from airflow_provider_wacontacts.hooks.store import StoreHook
+
+        # A run or an event that a user has created has no identities.
+        payloads = [event.extra.get("payload", {}) for event in triggering_asset_events[changes]]
+        identity_ids = {identity_id for payload in payloads for identity_id in payload.get("identity_ids", [])}
+        rows = StoreHook().get_records("SELECT identity_id FROM wacontacts_identity WHERE NOT acknowledged")
+        unacknowledged = sorted(identity_id for (identity_id,) in rows if identity_id in identity_ids)
+        if not unacknowledged:
+            raise AirflowSkipException("There is no identity to acknowledge.")
+        return unacknowledged
 
     with DAG("whatsapp_identity_approval", schedule=[changes], **SETTINGS):
         identity_ids = changed()
@@ -70,6 +78,8 @@ if IS_SUPPORTED:
                     " {{ ti.xcom_pull(task_ids='changed') | join(', ') }}."
                 ),
                 response_timeout=DECIDE_WITHIN,
+                # Its output has the name of the person.
+                do_xcom_push=False,
             )
             identity_ids >> approve >> acknowledge
 else:
@@ -78,7 +88,7 @@ else:
     def missing() -> None:
         """Fail with a list of missing requirements."""
         raise AirflowFailException(
-            f"This DAG needs Airflow 3.3 or newer, and this is {version('apache-airflow')}. Older ones have no state of"
+            f"This DAG needs Airflow 3.3 or newer, and this is {airflow_version}. Older ones have no state of"
             " assets, or no approvals. Use the example DAG whatsapp_identity_changes, which runs on a schedule."
         )
 

@@ -1,14 +1,21 @@
 """The structure of the example DAGs: imports, retries, pools, schedules and approval."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_wacontacts.hooks.store import open_store
+from airflow_provider_wacontacts.records.identities import IdentityChange
+from airflow_provider_wacontacts.store.identities import SenderIdentities
+from tests.identity_changes import record_changes
 
 try:
     from airflow.dag_processing.dagbag import DagBag
@@ -167,6 +174,11 @@ def test_the_first_load_has_adjacent_slices_up_to_now(bag, days, borders):
     assert bag.dags["turn_contacts_first_load"].params["window_days"] == 30
 
 
+def event(*identity_ids):
+    """Return an event of the trigger of identity changes."""
+    return SimpleNamespace(extra={"from_trigger": True, "payload": {"identity_ids": list(identity_ids)}})
+
+
 def test_only_approved_identities_are_acknowledged(bag):
     dag = bag.dags["whatsapp_identity_changes"]
     order = {task.task_id: task.upstream_task_ids for task in dag.tasks}
@@ -202,15 +214,47 @@ class TestApproval:
         assert approve.subject == "Acknowledge 2 changed WhatsApp identities?"
         assert approve.body == "Look them up by `identity_id` in `wacontacts_identity`: 3, 5."
 
-    def test_the_identities_of_all_events_are_acknowledged_together(self, bag):
-        def event(*identity_ids):
-            return SimpleNamespace(extra={"from_trigger": True, "payload": {"identity_ids": list(identity_ids)}})
+    def test_the_response_is_no_xcom_because_it_has_a_name(self, bag):
+        assert not bag.dags[APPROVAL].get_task("approve").do_xcom_push
 
+    def test_the_identities_of_all_events_are_acknowledged_together(self, changed, identities):
+        first, second, third = identities
+
+        assert changed(event(third, second), event(second, first)) == [first, second, third]
+
+    def test_a_person_is_not_asked_about_acknowledged_identities(self, changed, identities, sender):
+        acknowledged, *pending = identities
+        sender.record_acknowledged(acknowledged)
+
+        assert changed(event(*identities)) == pending
+        with pytest.raises(AirflowSkipException):
+            changed(event(acknowledged))
+
+    @pytest.mark.parametrize("events", [[], [SimpleNamespace(extra={"from_rest_api": True})]])
+    def test_a_run_without_a_change_asks_nobody(self, changed, identities, events):
+        with pytest.raises(AirflowSkipException):
+            changed(*events)
+
+    @pytest.fixture
+    def changed(self, bag):
         dag = bag.dags[APPROVAL]
         (asset,) = dag.timetable.asset_condition.objects
-        changed = dag.get_task("changed").python_callable
+        return lambda *events: dag.get_task("changed").python_callable({asset: list(events)})
 
-        assert changed({asset: [event(3, 5), event(5, 2)]}) == [2, 3, 5]
+    @pytest.fixture
+    def sender(self, monkeypatch, tmp_path):
+        connection = {"conn_type": "sqlite", "host": str(tmp_path / "store.db")}
+        monkeypatch.setenv("AIRFLOW_CONN_WACONTACTS_STORE", json.dumps(connection))
+        store = open_store("wacontacts_store")
+        store.prepare()
+        return SenderIdentities(store.context, "+12015550100")
+
+    @pytest.fixture
+    def identities(self, sender):
+        """Return the IDs of three pending identities."""
+        at = datetime(2026, 11, 2, tzinfo=UTC)
+        record_changes(sender, [IdentityChange(f"1631555{n:04}", f"hash{n}", at) for n in range(3)])
+        return [identity_id for _, identity_id in sender.changes(0, 10)]
 
     def test_approval_can_be_disabled(self, tmp_path):
         source = (DAGS / f"{APPROVAL}.py").read_text()
@@ -231,3 +275,14 @@ def test_on_an_older_airflow_the_error_names_the_required_version(tmp_path):
     assert not dag.timetable.can_be_scheduled
     with pytest.raises(Exception, match=r"needs Airflow 3\.3 or newer"):
         dag.get_task("missing").python_callable()
+
+
+def test_the_approval_needs_no_meta_package_of_airflow(monkeypatch):
+    def only_core(name):
+        if name == "apache-airflow":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("importlib.metadata.version", only_core)
+
+    assert DagBag(dag_folder=str(DAGS / f"{APPROVAL}.py")).import_errors == {}
