@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
@@ -18,7 +20,7 @@ from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.rules import IS_PENDING
 
-__all__ = ["SenderIdentities", "StoredIdentity", "count_pending", "newest_change"]
+__all__ = ["ChangeLog", "SenderIdentities", "StoredIdentity", "count_pending", "find_change_log"]
 
 BATCH_SIZE = 1_000
 MAX_ID = 2**63 - 1
@@ -68,10 +70,11 @@ SELECT i.sender, count(*) AS identities FROM {{at}}wacontacts_identity i WHERE {
 CHANGES = """
 SELECT c.change_id, c.identity_id FROM {at}wacontacts_identity_change_log c
 JOIN {at}wacontacts_identity i ON i.identity_id = c.identity_id
-WHERE c.change_id > :after AND c.change_kind = 'pending' AND i.sender = :sender AND NOT EXISTS (
-    SELECT 1 FROM {at}wacontacts_identity_change_log l
-    WHERE l.identity_id = c.identity_id AND l.change_id > c.change_id
-)
+WHERE c.change_id > :after AND c.change_id <= :newest AND c.change_kind = 'pending' AND i.sender = :sender
+    AND NOT EXISTS (
+        SELECT 1 FROM {at}wacontacts_identity_change_log l
+        WHERE l.identity_id = c.identity_id AND l.change_id > c.change_id
+    )
 ORDER BY c.change_id LIMIT :limit
 """
 NEWEST_CHANGE = "SELECT coalesce(max(change_id), 0) FROM {at}wacontacts_identity_change_log"
@@ -92,6 +95,18 @@ class StoredIdentity:
     wa_id: str = field(repr=False)
     hash: str = field(repr=False)
     acknowledged: bool
+
+
+class ChangeLog(NamedTuple):
+    """
+    The log of identity changes of all senders of a store.
+
+    :param created_at: when the store was created, which tells it from others.
+    :param newest: ID of the last change; 0 without one. No smaller ID is added later.
+    """
+
+    created_at: datetime
+    newest: int
 
 
 class SenderIdentities:
@@ -174,16 +189,17 @@ class SenderIdentities:
         with self.context.read() as db:
             return [_stored(row) for row in db.execute(PENDING, sender=self.sender, limit=limit)]
 
-    def changes(self, after: int, limit: int) -> list[tuple[int, int]]:
+    def changes(self, after: int, limit: int, newest: int = MAX_ID) -> list[tuple[int, int]]:
         """
         Return the identities that have become pending since a change and are still pending.
 
         :param after: the ID of a change.
+        :param newest: ID of the last change to return.
         :returns: at most ``limit`` pairs of ``change_id`` and ``identity_id``, in the order of the change log.
         :raises LandingError: the database failed.
         """
         with self.context.read() as db:
-            rows = db.execute(CHANGES, sender=self.sender, after=after, limit=limit)
+            rows = db.execute(CHANGES, sender=self.sender, after=after, newest=newest, limit=limit)
             return [(row.change_id, row.identity_id) for row in rows]
 
     def find(self, identity_ids: Sequence[int]) -> list[StoredIdentity]:
@@ -266,14 +282,17 @@ class SenderIdentities:
         self.context.run(work)
 
 
-def newest_change(context: StoreContext) -> int:
+def find_change_log(context: StoreContext) -> ChangeLog:
     """
-    Return the ID of the last change of any sender's identities; 0 without one. No smaller ID is added later.
+    Return which log of identity changes the store has, and how far it goes.
 
     :raises LandingError: the database failed.
     """
+    versions = context.tables.schema_version.c
     with context.read() as db:
-        return int(db.execute(NEWEST_CHANGE).scalar_one())
+        first = select(versions.upgraded_at).order_by(versions.schema_version).limit(1)
+        created_at = db.connection.execute(first).scalar_one()
+        return ChangeLog(created_at, int(db.execute(NEWEST_CHANGE).scalar_one()))
 
 
 def count_pending(db: Database) -> dict[str, int]:

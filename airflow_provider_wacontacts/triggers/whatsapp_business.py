@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
@@ -19,6 +17,8 @@ from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.triggers import wait
+from airflow_provider_wacontacts.triggers.positions import Position
+from airflow_provider_wacontacts.triggers.problems import Problems, location
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -27,13 +27,9 @@ except ImportError:  # Airflow 2 has no asset watchers
 
 if TYPE_CHECKING:
     from airflow_provider_wacontacts.pipelines.wait_for_results import PendingCheck
+    from airflow_provider_wacontacts.store.identities import ChangeLog
 
 __all__ = ["IdentityChangedTrigger", "WhatsAppContactsTrigger"]
-
-log = logging.getLogger(__name__)
-
-#: Airflow's triggerer usually writes an event to the database within a second. The position is stored after that.
-STORED_AFTER_S = 5.0
 
 
 class WhatsAppContactsTrigger(BaseTrigger):
@@ -145,8 +141,9 @@ class IdentityChangedTrigger(BaseEventTrigger):
     Fires when identities of a sender's users have become pending; for ``AssetWatcher``.
 
     An event is ``{"identity_ids": […]}``. The trigger follows the change log of identities, and stores its position in
-    the state of the watched asset. Each change is in at least one event: after a crash of the triggerer, it may be in a
-    second one. Before Airflow 3.3, assets have no state: each start of the triggerer fires for all pending identities.
+    the state of the watched asset. Each change is in at least one event: after a restart of the triggerer, it may be in
+    a second one. Before Airflow 3.3, assets have no state: each start of the triggerer fires for all pending
+    identities.
 
     The triggers of a store share one query of the store per ``poll_interval``. While the store is down they wait.
 
@@ -192,26 +189,26 @@ class IdentityChangedTrigger(BaseEventTrigger):
         return type(self).__qualname__, self.store_conn_id, self.poll_interval
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[int, None]:
-        """Yield the ID of the store's last identity change after each poll."""
-        store_conn_id, problems = kwargs["store_conn_id"], _Problems(f"Identity changes of {kwargs['store_conn_id']!r}")
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[ChangeLog, None]:
+        """Yield what the store's log of identity changes has after each poll."""
+        store_conn_id, problems = kwargs["store_conn_id"], Problems(f"Identity changes of {kwargs['store_conn_id']!r}")
         while True:
             try:
                 async with refcounted("modules", _modules):
                     from airflow_provider_wacontacts.hooks.shared_store import shared_store
-                    from airflow_provider_wacontacts.store.identities import newest_change
+                    from airflow_provider_wacontacts.store.identities import find_change_log
 
                     async with shared_store(store_conn_id) as shared:
                         while True:
-                            newest = await shared.run_in_thread(newest_change, shared.store.context)
+                            change_log = await shared.run_in_thread(find_change_log, shared.store.context)
                             problems.solved()
-                            yield newest
+                            yield change_log
                             await asyncio.sleep(kwargs["poll_interval"])
             except Exception as error:  # noqa: BLE001 - one that leaves this trigger has it started again every second
                 problems.report(error)
             await asyncio.sleep(kwargs["poll_interval"])
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[int]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[ChangeLog]) -> AsyncIterator[TriggerEvent]:
         """Yield an event after each change."""
         async with aclosing(self._follow(shared_stream)) as events:
             async for event in events:
@@ -219,116 +216,41 @@ class IdentityChangedTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event after each change. Before Airflow 3.3, each trigger has its own query."""
-        async with aclosing(self.open_shared_stream(self.serialize()[1])) as newest:
-            async for event in self.filter_shared_stream(newest):
+        async with aclosing(self.open_shared_stream(self.serialize()[1])) as change_logs:
+            async for event in self.filter_shared_stream(change_logs):
                 yield event
 
-    async def _follow(self, newest_changes: AsyncIterator[int]) -> AsyncGenerator[TriggerEvent, None]:
-        states, key = getattr(self, "asset_state_store", None), f"wacontacts.{self.store_conn_id}.change_id"
-        position, problems = _Position(states, key), _Problems("Identity changes")
-        async for newest in newest_changes:
+    async def _follow(self, change_logs: AsyncIterator[ChangeLog]) -> AsyncGenerator[TriggerEvent, None]:
+        position, problems = Position(getattr(self, "asset_state_store", None)), Problems("Identity changes")
+        was_read: ChangeLog | None = None
+        async for change_log in change_logs:
             await position.store()
-            # If the limit was reached, there may be more.
-            while identity_ids := await self._read(position, newest, problems):
-                yield TriggerEvent({"identity_ids": identity_ids})
+            while change_log != was_read:
+                try:
+                    identity_ids = await self._read(position, change_log)
+                except Exception as error:  # noqa: BLE001 - as above
+                    problems.report(error)
+                    break
+                problems.solved()
+                # If the limit was reached, there may be more.
+                if identity_ids:
+                    yield TriggerEvent({"identity_ids": identity_ids})
+                else:
+                    was_read = change_log
 
-    async def _read(self, position: _Position, newest: int, problems: _Problems) -> list[int]:
+    async def _read(self, position: Position, change_log: ChangeLog) -> list[int]:
         """Return identities that have become pending since the position, and move it."""
-        try:
-            after = await position.load(newest)
-            if after >= newest:
-                return []
-            changes = await self._changes(after)
-        except Exception as error:  # noqa: BLE001 - as above
-            problems.report(error)
-            return []
-        problems.solved()
-        position.move(changes[-1][0] if changes else newest)
-        return [identity_id for _, identity_id in changes]
-
-    async def _changes(self, after: int) -> list[tuple[int, int]]:
         from airflow_provider_wacontacts.hooks.shared_store import shared_store
         from airflow_provider_wacontacts.hooks.whatsapp_business_shared import read_sender_of_connection
         from airflow_provider_wacontacts.store.identities import SenderIdentities
 
         sender = await read_sender_of_connection(self.whatsapp_business_conn_id)
+        after = await position.load(change_log, sender)
         async with shared_store(self.store_conn_id) as shared:
             identities = SenderIdentities(shared.store.context, sender)
-            return await shared.run_in_thread(identities.changes, after, self.limit)
-
-
-class _Position:
-    """
-    The position of a watcher in the change log, stored in the state of its asset.
-
-    :param states: Airflow's accessor of the asset's state; ``None`` if there is none.
-    """
-
-    def __init__(self, states: Any, key: str) -> None:
-        self._states = states
-        self._key = key
-        self._value: int | None = None
-        self._moves: deque[tuple[float, int]] = deque()
-
-    async def load(self, newest: int) -> int:
-        """Return the position; 0 at first, or if the store has been replaced."""
-        if self._value is None:
-            stored = await self._get()
-            self._value = stored if isinstance(stored, int) and stored <= newest else 0
-        return self._value
-
-    def move(self, value: int) -> None:
-        """Move the position. It is stored later."""
-        self._value = value
-        self._moves.append((time.monotonic() + STORED_AFTER_S, value))
-
-    async def store(self) -> None:
-        """Store the position of the last events that are in Airflow's database."""
-        due = None
-        while self._moves and self._moves[0][0] <= time.monotonic():
-            due = self._moves.popleft()
-        if due is None or self._states is None:
-            return
-        try:
-            await self._states.aset(self._key, due[1])
-        except Exception as error:  # noqa: BLE001 - the API server is down: the next one is stored
-            log.warning("The position in the log of identity changes was not stored (%s).", type(error).__name__)
-
-    async def _get(self) -> Any:
-        if self._states is None:
-            return None
-        try:
-            return await self._states.aget(self._key)
-        except ValueError:
-            self._states = None
-            log.warning(
-                "One IdentityChangedTrigger watches several assets, so no position is stored: all pending"
-                " identities are in the first event after each start of the triggerer. Use the watcher for one asset,"
-                " or give the triggers different arguments, for example another limit."
-            )
-            return None
-
-
-class _Problems:
-    """Logs a problem once, until it changes or is solved."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._last = ""
-
-    def report(self, error: Exception) -> None:
-        """Log why there are currently no events."""
-        is_known = isinstance(error, WaContactsError)
-        cause = str(error) if is_known else f"{type(error).__name__}, {describe_origin(error)}"
-        if cause != self._last:
-            log.warning("%s cannot be read currently. The triggerer retries. %s", self._what, cause)
-        self._last = cause
-
-    def solved(self) -> None:
-        """Log the next problem again."""
-        if self._last:
-            log.info("%s are read again.", self._what)
-        self._last = ""
+            changes = await shared.run_in_thread(identities.changes, after, self.limit, change_log.newest)
+        position.move(changes[-1][0] if changes else change_log.newest)
+        return [identity_id for _, identity_id in changes]
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.store.erasure import erase
-from airflow_provider_wacontacts.store.identities import SenderIdentities
+from airflow_provider_wacontacts.store.identities import SenderIdentities, find_change_log
 from tests.identity_changes import record_changes
 from tests.store.conftest import DAY, MONDAY
 
@@ -76,6 +76,18 @@ def test_an_erased_identity_leaves_only_its_id(identities, landing):
     kept = "sender, wa_id, hash, created_at, acknowledged, detected_at"
     assert landing.rows(f"SELECT {kept} FROM wacontacts_identity_change WHERE change_kind = 'erased'") == [(None,) * 6]
     assert landing.rows(LOG) == [("pending", None), ("pending", "Z"), ("erased", None)]
+
+
+def test_pending_identities_are_read_between_two_changes(identities):
+    record_changes(identities, [changed("A", 1)])
+    before = find_change_log(identities.context)
+    record_changes(identities, [changed("Z", 1, BERT)])
+    after = find_change_log(identities.context)
+
+    first, second = identities.changes(0, 10)
+    assert identities.changes(0, 10, before.newest) == [first]
+    assert identities.changes(before.newest, 10, after.newest) == [second]
+    assert before.created_at == after.created_at
 
 
 def work(landing, seed):
