@@ -80,7 +80,10 @@ def _overview(store: Store, parameters: Parameters) -> Mapping[str, Any]:  # noq
         "findings": findings,
         "drift": status.field_changes,
         "accounts": sorted(
-            ((account, by_account.get((account.source, account.account)), status.age_of(account)) for account in status.feeds),
+            (
+                (account, by_account.get((account.source, account.account)), status.age_of(account))
+                for account in status.feeds
+            ),
             key=lambda row: place(row[0].account),
         ),
         "senders": sorted(

@@ -18,7 +18,7 @@ from airflow_provider_wacontacts.hooks.refcounted import refcounted
 from airflow_provider_wacontacts.records.arguments import validate_int
 from airflow_provider_wacontacts.triggers import wait
 from airflow_provider_wacontacts.triggers.positions import Position
-from airflow_provider_wacontacts.triggers.problems import Problems, location
+from airflow_provider_wacontacts.triggers.problems import Problems
 
 try:
     from airflow.triggers.base import BaseEventTrigger
