@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from airflow_provider_wacontacts.triggers import wait
 from airflow_provider_wacontacts.triggers.wait import WaitUntilTrigger
+from tests.triggers.waiting import Place, event_of, numbers, trigger
 
 PAST = datetime(2022, 9, 13, tzinfo=UTC)
 
@@ -58,6 +60,18 @@ def test_it_sleeps_until_the_time_and_fires_once(clock: FakeClock) -> None:
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         WaitUntilTrigger("2022-09-13T00:00:00")
+
+
+def test_a_resolved_check_fires_after_the_minimum_deferral(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(seconds=0.5))
+    place.api.whatsapp.change(processing_share=0.0)
+    check = place.check(numbers(1))
+    started = time.monotonic()
+
+    event = asyncio.run(event_of(trigger(check)))
+
+    assert event["state"] == "resolved"
+    assert time.monotonic() - started >= 0.5
 
 
 class FakeClock:

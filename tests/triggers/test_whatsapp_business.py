@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import logging
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +16,6 @@ from airflow_provider_wacontacts.exceptions import LockTimeoutError
 from airflow_provider_wacontacts.sandbox import Fault
 from airflow_provider_wacontacts.store.checks.lifecycle import Check
 from airflow_provider_wacontacts.store.checks.model import CheckResults
-from airflow_provider_wacontacts.triggers import wait
 from airflow_provider_wacontacts.triggers.whatsapp_business import WhatsAppContactsTrigger
 from tests.triggers.waiting import event_of, numbers, trigger, until
 
@@ -118,18 +116,6 @@ def test_a_resolved_check_fires_without_a_request(place):
     (event,) = run(trigger(check))
 
     assert (event["state"], len(place.api.whatsapp.calls)) == ("resolved", 1)
-
-
-def test_it_fires_after_the_minimum_deferral(place, monkeypatch):
-    monkeypatch.setattr(wait, "MIN_DEFERRAL", timedelta(seconds=0.5))
-    place.api.whatsapp.change(processing_share=0.0)
-    check = place.check(numbers(1))
-    started = time.monotonic()
-
-    (event,) = run(trigger(check))
-
-    assert event["state"] == "resolved"
-    assert time.monotonic() - started >= 0.5
 
 
 def test_a_delivered_result_ends_the_wait(place):
@@ -391,20 +377,14 @@ def test_no_personal_data_in_arguments_events_and_logs(place, caplog):
     given = numbers(6)
     place.api.whatsapp.put(given[0], "failed")
     checks = [place.check(given[:3]), place.check(given[3:], run="other")]
+    failed = json.dumps({"errors": [{"title": given[0]}]})
+    unreadable = json.dumps({"contacts": [{"input": given[1], "status": given[2]}, given[3]]})
+    rejected = json.dumps({"errors": [{"details": given[4]}]})
     place.api.fail(
-        Fault(on="check", kind="status", status=503, body=json.dumps({"errors": [{"title": given[0]}]})),
-        Fault(
-            on="check", kind="body", body=json.dumps({"contacts": [{"input": given[1], "status": given[2]}, given[3]]})
-        ),
+        Fault(on="check", kind="status", status=503, body=failed),
+        Fault(on="check", kind="body", body=unreadable),
         Fault(on="check", kind="rate_limited", delay_s=0.1),
-        Fault(
-            on="check",
-            kind="status",
-            status=400,
-            code=1009,
-            body=json.dumps({"errors": [{"details": given[4]}]}),
-            every=1,
-        ),
+        Fault(on="check", kind="status", status=400, code=1009, body=rejected, every=1),
     )
     triggers = [trigger(check, recheck_failed=1) for check in checks]
 
