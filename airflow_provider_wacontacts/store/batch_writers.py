@@ -15,11 +15,10 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import copy_rows
 from airflow_provider_wacontacts.store.batches import Batch, Row, Write
 from airflow_provider_wacontacts.store.copy_rows import copy_into
-from airflow_provider_wacontacts.store.tables import Tables
+from airflow_provider_wacontacts.store.tables import Tables, sqlite_time
 
 __all__ = ["KEEP_WIDEST", "VERSION_COLUMNS", "batch_writer"]
 
@@ -279,14 +278,14 @@ def _quoted(element: str | None) -> str:
 
 def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
     """Write a batch. The transaction holds the only write lock, so no other worker writes in between."""
-    account_id, seen_at = batch.account_id, format_time(batch.seen_at)
+    account_id, seen_at = batch.account_id, sqlite_time(batch.seen_at)
     contacts = json.dumps([row.record.contact_id for row in batch.rows])
     found = connection.exec_driver_sql(SQLITE_KNOWN, (account_id, contacts))
     current = {contact_id: (updated_at, row_hash) for contact_id, updated_at, row_hash in found}
     rest, seen_again = [], []
     for row in batch.rows:
         contact_id = row.record.contact_id
-        if current.get(contact_id) == (format_time(row.record.updated_at), row.record.row_hash):
+        if current.get(contact_id) == (sqlite_time(row.record.updated_at), row.record.row_hash):
             seen_again.append((seen_at, seen_at, account_id, contact_id))
         else:
             rest.append(row)
@@ -298,8 +297,8 @@ def _write_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
 
 
 def _write_versions_sqlite(connection: Connection, batch: Batch) -> Mapping[int, str]:
-    account_id, seen_at, rows = batch.account_id, format_time(batch.seen_at), batch.rows
-    keys = [(r.contact_id, format_time(r.updated_at), r.row_hash) for _, r in rows]
+    account_id, seen_at, rows = batch.account_id, sqlite_time(batch.seen_at), batch.rows
+    keys = [(r.contact_id, sqlite_time(r.updated_at), r.row_hash) for _, r in rows]
     versions = [
         (row.version_id, account_id, updated_at, seen_at, seen_at, contact_id, row_hash)
         for row, (contact_id, updated_at, row_hash) in zip(rows, keys, strict=True)

@@ -13,9 +13,8 @@ from sqlalchemy.sql.elements import TextClause
 
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
 from airflow_provider_wacontacts.records.record import Record
-from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store.batch_writers import KEEP_WIDEST, VERSION_COLUMNS
-from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime
+from airflow_provider_wacontacts.store.tables import Tables, UtcDateTime, sqlite_time
 
 __all__ = ["Known", "SnapshotRows", "version_to_write"]
 
@@ -178,7 +177,7 @@ class SnapshotRows:
         if self._connection.dialect.name == "postgresql":
             given = {"contact_ids": in_order, "hashes": [hashes[name].hex() for name in in_order]}
             return set(self._connection.execute(self._timed(MARK_UNCHANGED_POSTGRES), self._given | given).scalars())
-        account_id, seen_at = self._given["account_id"], format_time(self._seen_at)
+        account_id, seen_at = self._given["account_id"], sqlite_time(self._seen_at)
         found = self._connection.exec_driver_sql(UNCHANGED_SQLITE, (account_id, seen_at, json.dumps(in_order)))
         unchanged = [name for name, row_hash in found if row_hash == hashes[name]]
         if unchanged:

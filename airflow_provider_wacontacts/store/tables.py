@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 
 from airflow_provider_wacontacts.exceptions import ConfigError
 
-__all__ = ["HexId", "Tables", "UtcDateTime", "insert_into"]
+__all__ = ["HexId", "Tables", "UtcDateTime", "insert_into", "sqlite_time"]
 
 #: Fixed width, so that strings sort like times.
 SQLITE_DATETIME = sqlite.DATETIME(  # type: ignore[no-untyped-call]
@@ -64,6 +64,11 @@ class HexId(TextDecorator):
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Convert an ID from the database."""
         return None if value is None else str(value).replace("-", "")
+
+
+def sqlite_time(moment: datetime) -> str:
+    """Format a time as in SQLite's tables."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 class Tables:

@@ -9,11 +9,12 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.turn import parse_record
-from airflow_provider_wacontacts.records.windows import Window, format_time
+from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.sandbox.population import seeded_world
 from airflow_provider_wacontacts.sandbox.turn.behaviour import TurnBehaviour
 from airflow_provider_wacontacts.sandbox.turn.contacts import Renderer
 from airflow_provider_wacontacts.store import Store
+from airflow_provider_wacontacts.store.tables import sqlite_time
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 SENDER = "+12015550100"
@@ -246,7 +247,7 @@ class Seeds:
         return self.engine.dialect.name == "sqlite"
 
     def time(self, moment):
-        return format_time(moment) if self.is_sqlite else moment
+        return sqlite_time(moment) if self.is_sqlite else moment
 
     def write(self, rows):
         names = ", ".join(COLUMNS)
