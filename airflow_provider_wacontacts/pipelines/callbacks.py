@@ -16,8 +16,8 @@ from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
 from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifierError
 from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
 from airflow_provider_wacontacts.pipelines.check_results import to_number_result
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_deliveries

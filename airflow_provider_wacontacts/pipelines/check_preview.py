@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.model import CheckInput
 from airflow_provider_wacontacts.store.checks.preview import NumberCounts, count_numbers
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks

@@ -19,9 +19,9 @@ from airflow_provider_wacontacts.files.iceberg.table import ContactTable
 from airflow_provider_wacontacts.files.reader import read_prefix, read_rejects
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.green_api import SOURCE
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.completeness import (
     TRUNCATED,
     Earlier,

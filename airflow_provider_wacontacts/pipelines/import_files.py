@@ -10,13 +10,13 @@ from typing import Any
 from airflow_provider_wacontacts.files import CompletePrefix, ObjectPath
 from airflow_provider_wacontacts.files.reader import prefixes_in_order, read_prefix, read_rejects
 from airflow_provider_wacontacts.pipelines.summaries import CommitStats, OnCommit
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.green_api import SOURCE as GREEN_API
 from airflow_provider_wacontacts.records.record import Record, has_unidentified, ids_in_rejects
 from airflow_provider_wacontacts.records.task_instances import TaskInstanceKey
 from airflow_provider_wacontacts.records.windows import Window
 from airflow_provider_wacontacts.store import ExtractionResult, ShrinkGuard, Store
 from airflow_provider_wacontacts.store.attempts import recorded
+from airflow_provider_wacontacts.store.batched import batched
 
 __all__ = ["ImportSpec", "ImportSummary", "import_files"]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.model import PAST_BUDGET, REUSABLE
 from airflow_provider_wacontacts.store.checks.result_rows import COLUMNS, ResultRow, TargetRow
 

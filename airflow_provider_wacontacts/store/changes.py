@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.batches import Row
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.copy_rows import change_rows, copy_into

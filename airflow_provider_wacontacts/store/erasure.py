@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Contact, Named
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.changes import Changes, log_erased_identities
 from airflow_provider_wacontacts.store.checks.results import resolve_checks
 from airflow_provider_wacontacts.store.context import StoreContext

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import SuppressionList
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import Identity, IdentityChange
 from airflow_provider_wacontacts.records.windows import format_time
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.changes import log_identities
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database

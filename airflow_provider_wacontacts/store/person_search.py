@@ -17,7 +17,7 @@ from airflow_provider_wacontacts.identifiers.mentions import Mentions, identifie
 from airflow_provider_wacontacts.identifiers.pseudonyms import is_pseudonym, pseudonymize
 from airflow_provider_wacontacts.identifiers.suppression import Contact, SuppressionList
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import IdsByKind
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.directory_copy import PEOPLE, PEOPLE_OF_CONTACTS
 from airflow_provider_wacontacts.store.identifier_changes import changed_identifiers

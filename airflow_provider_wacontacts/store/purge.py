@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.retention import DEFAULT_KINDS, KINDS, MIN_AGE
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.changes import Changes
 from airflow_provider_wacontacts.store.context import StoreContext
 from airflow_provider_wacontacts.store.database import Database

@@ -19,11 +19,11 @@ from sqlalchemy.engine import Connection
 from airflow_provider_wacontacts.exceptions import LandingError
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, Named
 from airflow_provider_wacontacts.identifiers.whatsapp_ids import GROUP_DOMAIN
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.record import Record, Reject
 from airflow_provider_wacontacts.records.windows import format_time
 from airflow_provider_wacontacts.store import ledger
 from airflow_provider_wacontacts.store.attempts import ExtractionAttempt
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.batches import (
     Batch,
     dedupe_and_number,

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier, Kind
 from airflow_provider_wacontacts.identifiers.suppression import NO_SUPPRESSIONS, SuppressionList
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.model import NO_OPT_IN, OPTED_OUT, REUSABLE, CheckInput
 from airflow_provider_wacontacts.store.database import Database
 from airflow_provider_wacontacts.store.person_keys import add_numbers

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Named
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks import inputs, leases, results
 from airflow_provider_wacontacts.store.checks.budget import refund, utc_day
 from airflow_provider_wacontacts.store.checks.leases import LeaseRequest

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.records.batched import batched
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.sender import UNKNOWN_CHECK, read_check_id
 from airflow_provider_wacontacts.store.context import StoreContext
 

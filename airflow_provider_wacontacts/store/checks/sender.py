@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.identifiers.identifier import Identifier
 from airflow_provider_wacontacts.identifiers.suppression import Named
-from airflow_provider_wacontacts.records.batched import batched
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
+from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks import budget, leases, results
 from airflow_provider_wacontacts.store.checks.lifecycle import Check, CheckRow
 from airflow_provider_wacontacts.store.checks.model import (
