@@ -98,7 +98,7 @@ def test_versions_can_be_limited_to_an_account(tmp_path, file_pages, page_of, co
 
 
 @given(st.lists(LANDED), st.randoms())
-def test_order_and_repetition_do_not_matter(contacts, random):
+def test_merging_is_idempotent_and_order_independent(contacts, random):
     again = contacts + [random.choice(contacts) for _ in contacts]
     random.shuffle(again)
     assert list(merge_versions(again)) == list(merge_versions(contacts))

@@ -255,7 +255,7 @@ def test_texts_without_a_canonical_form_are_counted_in_the_log(tmp_path, file_pa
 
 
 @pytest.mark.parametrize("line", [b"", b"null", b'{"reason":"no id"}', b'{"reason":"no id","body_base64":"?"}', b"{"])
-def test_rejects_that_this_package_did_not_write_are_named_and_not_quoted(tmp_path, file_pages, page_of, contact, line):
+def test_an_invalid_file_of_rejects_is_named_and_not_quoted(tmp_path, file_pages, page_of, contact, line):
     file_pages(tmp_path, page_of(contact("a")))
     data = gzip.compress(line + b"\n")
     (tmp_path / part_in(tmp_path).parent / "_rejects.jsonl.gz").write_bytes(data)

@@ -167,7 +167,7 @@ def test_an_empty_path_loads_nothing(green: Sandbox, run: Context, tmp_path: Pat
     assert land(tmp_path / "nowhere").execute(run()) == NOTHING
 
 
-def test_every_outlet_s_event_carries_the_summary(days: Path, anew: Any, run: Context) -> None:
+def test_every_outlets_event_carries_the_summary(days: Path, anew: Any, run: Context) -> None:
     outlet = store_asset("anew")
     events = outlet_events()
 

@@ -262,7 +262,7 @@ def test_the_account_is_the_argument_the_connections_or_its_id(
     ]
 
 
-def test_every_outlet_s_event_carries_the_summary(green: Sandbox, run: Context, tmp_path: Path) -> None:
+def test_every_outlets_event_carries_the_summary(green: Sandbox, run: Context, tmp_path: Path) -> None:
     outlets = [store_asset(source="green_api"), prefix_asset(str(tmp_path))]
     events = outlet_events()
 

@@ -72,7 +72,7 @@ def context(run_id: str, task_id: str = "check") -> dict[str, Any]:
     return {"ti": ti, "dag_run": SimpleNamespace(run_after=datetime.now(UTC)), "outlet_events": {}}
 
 
-def test_every_input_has_a_row_and_the_summary_its_counts(api: Sandbox, query: Query) -> None:
+def test_every_input_has_a_row_and_is_counted_in_the_summary(api: Sandbox, query: Query) -> None:
     there, hidden, invalid, failed = numbers(4)
     api.green_api.put_number(hidden, lid="100000000000009", hidden=True)
     api.green_api.put_number(invalid, exists=False)
@@ -95,7 +95,7 @@ def test_every_input_has_a_row_and_the_summary_its_counts(api: Sandbox, query: Q
 
 
 @pytest.mark.parametrize("form", ["2023", "2025", "2026"])
-def test_every_form_of_the_method_works(api: Sandbox, query: Query, form: str) -> None:
+def test_every_form_of_the_method_is_accepted(api: Sandbox, query: Query, form: str) -> None:
     api.green_api.change(check_form=form)
 
     assert check(numbers(3))["valid"] == 3
@@ -115,7 +115,7 @@ def test_fresh_results_are_reused_and_never_shared_with_another_sender(
     assert query("SELECT DISTINCT sender FROM wacontacts_number ORDER BY 1") == [(SENDER,), ("green_api:1101000002",)]
 
 
-def test_a_result_from_the_cache_makes_no_number_fresher(api: Sandbox, query: Query) -> None:
+def test_a_result_from_the_cache_does_not_change_checked_at(api: Sandbox, query: Query) -> None:
     checked_at = "SELECT checked_at FROM wacontacts_number"
     check(numbers(1))
     first = query(checked_at)
@@ -144,7 +144,7 @@ def test_past_the_monthly_budget_the_task_waits_for_the_next_month(
         check(numbers(20)[10:], run_id="another")
 
 
-def test_the_next_month_continues_with_the_numbers_that_are_left(
+def test_the_next_month_continues_with_the_remaining_numbers(
     api: Sandbox, query: Query, connect: Callable[..., None], set_store_clock: Callable[[datetime], None]
 ) -> None:
     connect_api(api, connect, monthly_checks=6)

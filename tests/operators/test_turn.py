@@ -227,7 +227,7 @@ def test_permanent_errors_fail_without_retries(turn: Sandbox, context: Context, 
 
 
 @pytest.mark.usefixtures("connections")
-def test_transient_errors_are_left_to_airflow_s_retries(turn: Sandbox, context: Context) -> None:
+def test_transient_errors_are_left_to_airflows_retries(turn: Sandbox, context: Context) -> None:
     turn.fail(Fault(on="create", kind="html"))
 
     with pytest.raises(ContractError):
@@ -284,7 +284,7 @@ def test_template_fields_are_as_documented(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("connections")
-def test_every_outlet_s_event_carries_the_summary(tmp_path: Path, context: Context) -> None:
+def test_every_outlets_event_carries_the_summary(tmp_path: Path, context: Context) -> None:
     outlets = [store_asset(source="turn"), prefix_asset(str(tmp_path))]
     events = outlet_events()
 

@@ -229,7 +229,7 @@ def test_if_all_users_are_unknown_the_warning_mentions_the_connection(
     assert "Check that the connection points to this sender's client" in logged()
 
 
-def test_every_outlet_s_event_carries_the_summary(business: Business, context: Context) -> None:
+def test_every_outlets_event_carries_the_summary(business: Business, context: Context) -> None:
     business.change(ANNA)
     outlet = store_asset(source="whatsapp_business")
     events = outlet_events()

@@ -98,7 +98,7 @@ def test_an_extraction_shows_its_row_its_task_and_its_rejects(server, sessions, 
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "resolved"), (4, "The deadline passed"), (5, "more."), (6, "lost")])
-def test_a_check_shows_its_funnel_its_deadline_and_its_reasons(server, sessions, seeds, number, said):
+def test_a_check_shows_its_counts_deadline_and_reasons(server, sessions, seeds, number, said):
     page = words(sessions["viewer"].get(f"{server.page}/checks/{seeds.check_ids[number]}"))
 
     given = 56 if number >= 4 else 50

@@ -166,7 +166,7 @@ def test_a_large_delivery_is_one_transaction(run_receiver, postgres_url):
         ("%00/%2e%2e/é", {"X-Turn-Hook-Signature": sign(RESULT)}),
     ],
 )
-def test_forged_deliveries_are_refused_alike(receiver, path, headers):
+def test_forged_deliveries_get_the_same_response(receiver, path, headers):
     response = receiver.post(RESULT, path, **headers)
 
     assert (response.status_code, response.content, set(response.headers)) == (

@@ -38,7 +38,7 @@ def test_any_other_value_is_not_a_ratio(value):
         validate_ratio("max_rejected", value)
 
 
-def test_a_timedelta_is_not_negative_and_may_be_zero_where_allowed():
+def test_a_timedelta_is_not_negative_and_zero_only_if_allowed():
     validate_timedelta("settle", timedelta(0))
     validate_timedelta("window_length", timedelta(microseconds=1), allow_zero=False)
     with pytest.raises(ConfigError, match=r"^window_length is zero\."):

@@ -95,7 +95,7 @@ def test_fields_are_counted_as_in_each_contact_alone(usual: list[dict[str, Any]]
     assert counter.observed() == plain.observed()
 
 
-def test_endless_new_names_take_no_more_memory() -> None:
+def test_new_names_do_not_increase_memory() -> None:
     forms = CanonicalForms()
     for number in range(20 * FIRST_CONTACTS):
         text = f'{{"uuid":"u","details":{{"n{number}":"x"}}}}'.encode()

@@ -104,7 +104,7 @@ def test_non_retryable_errors_fail_immediately_and_are_never_skipped(place, is_d
         way(made)
 
 
-def test_transient_errors_are_left_to_airflow_s_retries(place):
+def test_transient_errors_are_left_to_airflows_retries(place):
     made = deferrable(place.check(numbers(3)), max_failures=1, soft_fail=True)
     place.api.fail(Fault(on="check", kind="status", status=503, times=9))
 

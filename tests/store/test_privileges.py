@@ -54,7 +54,7 @@ def test_only_writers_can_read_the_suppression_list_and_its_key(roles):
     assert Store(worker, table_schema="contacts").suppression_list().has(BOB)
 
 
-def test_the_views_obey_the_policies_of_their_readers(roles, landing_on):
+def test_row_level_security_applies_to_the_views(roles, landing_on):
     owner, _, reader = roles
     with owner.connect() as connection:
         if connection.dialect.server_version_info < (15,):

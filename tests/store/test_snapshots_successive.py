@@ -107,7 +107,7 @@ def test_a_killed_worker_leaves_no_rows(book, monkeypatch):
     assert book.begin().resumes == 1
 
 
-def test_a_reader_never_sees_half_a_snapshot(book, monkeypatch):
+def test_a_reader_never_sees_an_incomplete_snapshot(book, monkeypatch):
     monkeypatch.setattr(snapshots, "BATCH_ROWS", 1)
     book.land(MONDAY, ANN, BEN)
     before, seen = book.landing.dump(), []

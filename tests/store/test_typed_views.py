@@ -150,7 +150,7 @@ def test_names_are_safe_distinct_and_stable(landing):
     assert landing.rows("SELECT count(*) FROM wacontacts_current") == [(1,)]
 
 
-def test_new_fields_appear_removed_ones_stay_and_types_stay(landing):
+def test_new_fields_are_added_and_removed_fields_and_types_are_kept(landing):
     land(landing, ("a", 0, {"former": "x", "score": 1}), ("b", 0, {"former": "y"}))
     view(landing, {"name": "score", "type": "NUMBER"})
     land(landing, ("a", 1, {"score": "high", "fresh": True}), ("b", 1, {}))

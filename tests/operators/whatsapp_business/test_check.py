@@ -171,7 +171,7 @@ def test_a_failure_is_never_fresh(tasks: Any, api: Sandbox) -> None:
     assert summary_of(summary) == {"given": 1, "asked": 1, "failed": 1, "budget_left": 998, "status_is_reliable": None}
 
 
-def test_force_check_bypasses_the_store_and_the_client_s_cache(tasks: Any, api: Sandbox) -> None:
+def test_force_check_bypasses_the_store_and_the_clients_cache(tasks: Any, api: Sandbox) -> None:
     tasks.check(numbers(2), run_id="first")
 
     summary = tasks.check(numbers(2), run_id="second", force_check=True)
@@ -222,7 +222,7 @@ def test_a_changed_list_starts_another_check(tasks: Any, api: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_transient_errors_are_left_to_airflow_s_retries(tasks: Any, api: Sandbox) -> None:
+def test_transient_errors_are_left_to_airflows_retries(tasks: Any, api: Sandbox) -> None:
     api.fail(Fault(on="check", kind="status", status=503))
 
     with pytest.raises(ServerError, match="HTTP 503"):
@@ -281,7 +281,7 @@ def test_without_a_client_version_reliability_is_unknown(tasks: Any, behave: Cal
     assert tasks.check(numbers(1))["status_is_reliable"] is None
 
 
-def test_every_outlet_s_event_carries_the_summary(tasks: Any) -> None:
+def test_every_outlets_event_carries_the_summary(tasks: Any) -> None:
     outlet = store_asset(source="whatsapp_business")
     tasks.outlet_events = outlet_events()
 

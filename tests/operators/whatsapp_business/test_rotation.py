@@ -37,7 +37,7 @@ def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[],
 
 
 @pytest.mark.parametrize(("auth", "field"), [("bearer", "token"), ("d360", "api_key")])
-def test_a_check_continues_with_the_connection_s_new_token_or_key(
+def test_a_check_continues_with_the_connections_new_token_or_key(
     tasks: Any, api: Sandbox, connect_api: Any, behave: Any, *, before_batch: Any, auth: str, field: str
 ) -> None:
     def rotate(secret: str) -> None:
@@ -54,7 +54,7 @@ def test_a_check_continues_with_the_connection_s_new_token_or_key(
     assert 1 <= api.requests.count(outcome=401) <= MAX_THREADS
 
 
-def test_a_check_logs_in_with_the_connection_s_new_password(
+def test_a_check_logs_in_with_the_connections_new_password(
     tasks: Any, api: Sandbox, connect_api: Any, behave: Any, before_batch: Any
 ) -> None:
     def rotate() -> None:

@@ -123,7 +123,7 @@ def test_a_worker_killed_while_adding_inputs_starts_a_new_check(desk, monkeypatc
         ]
 
 
-def test_a_killed_worker_s_numbers_are_requested_and_charged_again(desk):
+def test_a_killed_workers_numbers_are_requested_and_charged_again(desk):
     check = desk.filled(ALICE, BOB, CAROL)
     batches = list(check.queued(1))
     check.lease(batches[0])
