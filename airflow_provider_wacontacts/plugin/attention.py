@@ -91,8 +91,8 @@ def find_problems(
 def _of_account(
     account: AccountStatus, status: StoreStatus, activity: Mapping[tuple[str, str], Activity]
 ) -> Iterator[Finding]:
-    own = activity.get((account.source, account.account))
-    subject, view = account.account, f"coverage?account={own.account_id}" if own else "coverage"
+    latest = activity.get((account.source, account.account))
+    subject, view = account.account, f"coverage?account={latest.account_id}" if latest else "coverage"
     guide = f"{DOCUMENTATION}/how-to"
     if account.gaps:
         yield Finding(
@@ -102,11 +102,11 @@ def _of_account(
             "Run a backfill over the gap. Of contacts that changed since, only the latest version is still there.",
             view,
             f"{guide}/backfills.md",
-            command=_backfill(own, account.gaps[-1]) if own else None,
+            command=_backfill(latest, account.gaps[-1]) if latest else None,
         )
     yield from _overdue(account, status, subject, view)
     for group in account.unfinished:
-        if finding := _unfinished(group, subject, f"extractions/{own.extraction_id}" if own else view):
+        if finding := _unfinished(group, subject, f"extractions/{latest.extraction_id}" if latest else view):
             yield finding
     recent = [window for window in account.lossy if window.end > status.as_of - LOSSY_MATTERS]
     if recent:
@@ -230,9 +230,9 @@ def _of_sender(
         )
 
 
-def _backfill(own: Activity, gap: Window) -> str:
+def _backfill(latest: Activity, gap: Window) -> str:
     first, last = (_day(moment) for moment in (gap.start, gap.end - timedelta(microseconds=1)))
-    return f"airflow backfill create --dag-id {own.dag_id} --from-date {first} --to-date {last}"
+    return f"airflow backfill create --dag-id {latest.dag_id} --from-date {first} --to-date {last}"
 
 
 def _day(moment: datetime) -> str:
