@@ -85,7 +85,7 @@ def test_a_postgresql_store_is_reached_as_airflow_reaches_it(connect, conn_type)
 
 
 def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatch):
-    connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 30, "iam": False})
+    connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 20, "iam": False})
     store = store_engine("store")
     called = []
     monkeypatch.setattr(store.engine.dialect, "connect", lambda *args, **options: called.append(options) or 1 / 0)
@@ -95,7 +95,7 @@ def test_the_drivers_extras_reach_the_driver_and_ours_do_not(connect, monkeypatc
     (options,) = called
     assert {name: options[name] for name in ("sslmode", "keepalives_idle", "host")} == {
         "sslmode": "require",
-        "keepalives_idle": 30,
+        "keepalives_idle": 20,
         "host": "db.example.org",
     }
     assert options.keys() & {*OURS, "iam"} == set()
