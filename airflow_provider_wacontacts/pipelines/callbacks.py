@@ -26,7 +26,7 @@ from airflow_provider_wacontacts.store.store import Store
 __all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_deliveries"]
 
 Results: TypeAlias = dict[str, NumberResult]
-#: Results that are recorded in one transaction.
+#: Results that are recorded in one transaction. Deliveries share one up to as many results, and as many changes.
 BATCH_SIZE = 1_000
 #: Reason stored with a rejected delivery.
 UNREADABLE = "delivery that is not a JSON object"
@@ -73,9 +73,15 @@ class Delivery:
         """
         Merge this delivery with the next one, to record both in one transaction.
 
-        :returns: ``None`` if they must be recorded separately: they have results of the same numbers, too many results,
-            or different client versions.
+        :returns: ``None`` if they must be recorded separately: they have results of the same numbers, too many results
+            or changes, or different client versions.
         """
+        changes = max(
+            len(self.identities) + len(other.identities),
+            len(self.identifier_changes) + len(other.identifier_changes),
+        )
+        if changes > BATCH_SIZE:
+            return None
         results = {**self.results, **other.results}
         are_different = len(results) == len(self.results) + len(other.results)
         versions = {each.client_version for each in (self, other) if each.results}

@@ -112,7 +112,7 @@ class _Receiver:
             refreshing.cancel()
             with suppress(asyncio.CancelledError):
                 await refreshing
-            await asyncio.to_thread(self._recorder.close)
+            await self._recorder.close()
 
     async def _refresh(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,13 +29,11 @@ def body_of(n, status):
     return json.dumps({"contacts": [result]}).encode()
 
 
-class AtOnce(Executor):
-    """Runs what is submitted at once, so that the order of the event loop's steps is the same each time."""
-
-    def submit(self, work, /, *args, **options):
-        done = Future()
-        done.set_result(work(*args, **options))
-        return done
+def at_once(work, *arguments):
+    """Work without a thread, so that the order of the event loop's steps is the same each time."""
+    done = Future()
+    done.set_result(work(*arguments))
+    return asyncio.wrap_future(done)
 
 
 async def record(recorder, body):
@@ -46,9 +44,9 @@ async def record(recorder, body):
     return True
 
 
-def test_a_delivery_that_arrives_as_a_writer_ends_is_recorded(sqlite_url):
+def test_a_delivery_that_arrives_as_a_writer_ends_is_recorded(sqlite_url, monkeypatch):
+    monkeypatch.setattr(recorder_module, "in_daemon_thread", at_once)
     recorder = Recorder(Store(create_engine(sqlite_url)))
-    recorder._threads = AtOnce()
 
     async def record_two(steps):
         first = asyncio.create_task(record(recorder, BODIES[1]))
@@ -69,7 +67,6 @@ def recorder(postgres_url):
     recorder = Recorder(Store(engine, max_wait=timedelta(seconds=0.5)))
     recorder.prepare()
     yield recorder
-    recorder.close()
     engine.dispose()
 
 
