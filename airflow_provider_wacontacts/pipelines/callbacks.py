@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     MAX_HASH_LENGTH,
@@ -126,32 +126,35 @@ def parse_delivery(body: bytes, sender: str) -> Delivery:
     )
 
 
-def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime) -> None:
+def record_delivery(
+    store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime | None = None
+) -> None:
     """
     Record a delivery in a store whose tables exist. Up to 1,000 results and all changes share a transaction.
 
     It is idempotent and order-independent.
 
     :param verified: whether the delivery is authenticated as the client's. If not, WhatsApp IDs in results are ignored.
-    :param received_at: when it arrived, timezone-aware.
+    :param received_at: when it arrived, timezone-aware; ``None`` for now, by the database's clock.
     :raises LandingError: the database failed. The client must repeat the delivery.
     """
+    at = received_at or datetime.now(UTC)
+    own: dict[str, Any] = {"verified": verified, "arrives_now": received_at is None}
     checks = SenderChecks(store.context, sender)
     identities, identifiers = delivery.identities, delivery.identifier_changes
     for batch in _in_batches(delivery.results):
-        received = CheckResults(batch, received_at, received_at, delivery.client_version)
-        checks.record_delivered(received, verified=verified, identities=identities, identifiers=identifiers)
+        received = CheckResults(batch, at, at, delivery.client_version)
+        checks.record_delivered(received, identities=identities, identifiers=identifiers, **own)
         identities, identifiers = (), ()
 
 
-def reject_deliveries(store: Store, bodies: Iterable[bytes], *, received_at: datetime) -> None:
+def reject_deliveries(store: Store, bodies: Iterable[bytes]) -> None:
     """
     Store deliveries that cannot be parsed, each once, even if it is repeated.
 
-    :param received_at: when they arrived, timezone-aware.
     :raises LandingError: the database failed. The client must repeat the deliveries.
     """
-    store_rejected_deliveries(store.context, UNREADABLE, bodies, received_at=received_at)
+    store_rejected_deliveries(store.context, UNREADABLE, bodies)
 
 
 def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:

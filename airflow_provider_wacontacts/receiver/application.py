@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -131,7 +130,7 @@ class _Receiver:
         if not self._buckets.setdefault(conn_id, _Bucket(self._per_second)).take():
             return Response(status_code=429, headers={"Retry-After": "1"}), ""
         try:
-            recorded = await self._recorder.record(sender, body, received_at=datetime.now(UTC))
+            recorded = await self._recorder.record(sender, body)
         except UnavailableError as error:
             return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}), f": not recorded, {error}"
         if recorded is self._recorder.rejected:

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -99,7 +99,7 @@ class Recorder:
         else:
             self._is_prepared = True
 
-    async def record(self, sender: str, body: bytes, *, received_at: datetime) -> RecordedCallback:
+    async def record(self, sender: str, body: bytes) -> RecordedCallback:
         """
         Record a verified delivery. One that cannot be read is stored as a reject.
 
@@ -107,7 +107,7 @@ class Recorder:
 
         :raises UnavailableError: the store is down or too slow, or too many deliveries wait.
         """
-        waiting = Waiting(sender, body, received_at, asyncio.get_running_loop().create_future())
+        waiting = Waiting(sender, body, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(MAX_RESPONSE_S):
                 await self._record(waiting)
@@ -222,11 +222,10 @@ class Recorder:
         return False
 
     def _write_together(self, group: Group) -> None:
-        sender, received_at = group.members[0].sender, group.members[-1].received_at
         if rejects := [waiting.body for waiting in group.members if waiting.delivery is None]:
-            reject_deliveries(self._store, rejects, received_at=received_at)
+            reject_deliveries(self._store, rejects)
         if group.together is not None:
-            record_delivery(self._store, sender, group.together, verified=True, received_at=received_at)
+            record_delivery(self._store, group.members[0].sender, group.together, verified=True)
 
     def _can_read(self) -> bool:
         try:

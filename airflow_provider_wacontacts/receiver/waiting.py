@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 from airflow_provider_wacontacts.exceptions import ContractError
@@ -27,7 +26,6 @@ class Waiting:
 
     sender: str
     body: bytes
-    received_at: datetime
     done: asyncio.Future[None]
     delivery: Delivery | None = None
     is_parsed: bool = False

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -38,7 +38,7 @@ def at_once(work, *arguments):
 
 async def record(recorder, body):
     try:
-        await recorder.record(SENDER, body, received_at=datetime.now(UTC))
+        await recorder.record(SENDER, body)
     except UnavailableError:
         return False
     return True

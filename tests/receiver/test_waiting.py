@@ -107,7 +107,7 @@ def queue():
 
 
 def parsed(body, sender=SENDER):
-    waiting = Waiting(sender, body, None, asyncio.Future(loop=asyncio.new_event_loop()))
+    waiting = Waiting(sender, body, asyncio.Future(loop=asyncio.new_event_loop()))
     waiting.parse()
     return waiting
 

@@ -192,6 +192,7 @@ def record_delivered(
     *,
     erased: SuppressionList,
     verified: bool,
+    arrives_now: bool = False,
     left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
@@ -200,6 +201,7 @@ def record_delivered(
     :param erased: the suppression list, which is locked.
     :param verified: whether the callback is authenticated as the client's. If not, its identifiers are left out: a
         forged callback could link a person's number with another person's WhatsApp ID.
+    :param arrives_now: whether the database's clock replaces the times of the results.
     :returns: see :func:`record`.
     """
     if not verified:
@@ -210,6 +212,10 @@ def record_delivered(
         return unlisted
     if results.results:
         rows, added = _locked_numbers(db, sender, list(results.results))
+        if arrives_now:
+            # Not before the numbers are locked: it would be earlier than the result that another writer has stored.
+            now = context.now(db.connection)
+            results = results._replace(asked_at=now, answered_at=now)
         number_ids, news = _store_statuses(db, rows, results, is_response=False)
         identified = store_ids(db, rows, results) if verified else {}
         if waiting := _waiting_checks(db, number_ids):
