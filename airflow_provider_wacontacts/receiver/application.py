@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.store import open_store
-from airflow_provider_wacontacts.receiver.recorder import MAX_WAIT, Recorder, UnavailableError
+from airflow_provider_wacontacts.receiver.current_store import CurrentStore
+from airflow_provider_wacontacts.receiver.recorder import Recorder, UnavailableError, in_daemon_thread
 from airflow_provider_wacontacts.receiver.webhooks import Webhooks
 
 __all__ = ["create_app"]
@@ -58,9 +58,10 @@ def create_app(
     # Lets Airflow read connections from its database, as its own servers do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     webhooks = Webhooks(conn_ids)
-    recorder = Recorder(open_store(store_conn_id, max_wait=MAX_WAIT))
+    current = CurrentStore(store_conn_id)
+    recorder = Recorder(current.store)
     recorder.prepare()
-    receiver = _Receiver(webhooks, recorder, max_deliveries_per_second)
+    receiver = _Receiver(webhooks, current, recorder, max_deliveries_per_second)
     return Starlette(
         routes=[
             Route("/health", receiver.health, methods=["GET"]),
@@ -71,8 +72,9 @@ def create_app(
 
 
 class _Receiver:
-    def __init__(self, webhooks: Webhooks, recorder: Recorder, per_second: float) -> None:
+    def __init__(self, webhooks: Webhooks, current: CurrentStore, recorder: Recorder, per_second: float) -> None:
         self._webhooks = webhooks
+        self._current = current
         self._recorder = recorder
         self._per_second = per_second
         self._buckets: dict[str, _Bucket] = {}
@@ -116,7 +118,12 @@ class _Receiver:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            await asyncio.to_thread(self._webhooks.refresh)
+            await in_daemon_thread(self._read_connections)
+
+    def _read_connections(self) -> None:
+        self._webhooks.refresh()
+        if self._current.reopen(anyway=self._recorder.needs_store):
+            self._recorder.use(self._current.store)
 
     def _verify(self, request: Request, body: bytes) -> tuple[str, str] | None:
         """Return the ID of the connection that a delivery is for, and its sender; ``None`` for a forged delivery."""

@@ -30,7 +30,7 @@ from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, re
 from airflow_provider_wacontacts.receiver.waiting import Group, Waiting, WaitingDeliveries
 from airflow_provider_wacontacts.store import Store
 
-__all__ = ["MAX_WAIT", "Recorder", "UnavailableError"]
+__all__ = ["MAX_WAIT", "Recorder", "UnavailableError", "in_daemon_thread"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ MAX_WAITING = 500
 #: How long a known state of the store is reused, and how long a query may take until the store is unavailable.
 HEALTH_CACHED_FOR_S = 1.0
 HEALTH_WITHIN_S = 5.0
+ANY_NUMBER = "SELECT 1 FROM {at}wacontacts_number LIMIT 1"
 REFUSED = "Deliveries not recorded: %d. Their clients must deliver them again. %s"
 #: The store is down, busy or misconfigured. After other errors, each delivery of a group is retried alone.
 OF_THE_STORE = (ConfigError, RetryableStoreError, LockTimeoutError)
@@ -98,6 +99,15 @@ class Recorder:
             log.warning("Deliveries are refused until the store can be reached. %s", error)
         else:
             self._is_prepared = True
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether the store failed when it was last used."""
+        return not self._is_prepared
+
+    def use(self, store: Store) -> None:
+        """Record further deliveries in another store, or in the same one over other connections."""
+        self._store, self._is_prepared = store, False
 
     async def record(self, sender: str, body: bytes) -> RecordedCallback:
         """
@@ -207,11 +217,11 @@ class Recorder:
 
     def _try(self, group: Group) -> bool:
         try:
-            if not self._is_prepared:
-                self._store.prepare()
-                self._is_prepared = True
-            self._write_together(group)
+            store = self._prepared()
+            _write_together(store, group)
         except WaContactsError as error:
+            # The tables may be gone.
+            self._is_prepared = False
             self._is_down = isinstance(error, OF_THE_STORE)
             log.warning(REFUSED, len(group.members), error)
         except Exception as error:  # noqa: BLE001 - its text may quote the delivery
@@ -221,19 +231,29 @@ class Recorder:
             return True
         return False
 
-    def _write_together(self, group: Group) -> None:
-        if rejects := [waiting.body for waiting in group.members if waiting.delivery is None]:
-            reject_deliveries(self._store, rejects)
-        if group.together is not None:
-            record_delivery(self._store, group.members[0].sender, group.together, verified=True)
+    def _prepared(self) -> Store:
+        """Return the store, whose tables exist."""
+        store = self._store
+        if not self._is_prepared:
+            store.prepare()
+            self._is_prepared = store is self._store
+        return store
 
     def _can_read(self) -> bool:
         try:
-            with self._store.context.read() as db:
-                db.execute("SELECT 1")
+            with self._prepared().context.read() as db:
+                db.execute(ANY_NUMBER)
         except WaContactsError:
+            self._is_prepared = False
             return False
         return True
+
+
+def _write_together(store: Store, group: Group) -> None:
+    if rejects := [waiting.body for waiting in group.members if waiting.delivery is None]:
+        reject_deliveries(store, rejects)
+    if group.together is not None:
+        record_delivery(store, group.members[0].sender, group.together, verified=True)
 
 
 def in_daemon_thread(work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
