@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_wacontacts import __version__
@@ -67,6 +67,7 @@ def create_app(
             Route("/health", receiver.health, methods=["GET"]),
             Route("/{path:path}", receiver.receive, methods=["POST"]),
         ],
+        exception_handlers={404: receiver.refuse},
         lifespan=receiver.lifespan,
     )
 
@@ -104,6 +105,12 @@ class _Receiver:
         log.info("POST %s %d in %.0f ms%s", conn_id, response.status_code, milliseconds, what)
         return response
 
+    async def refuse(self, request: Request, _: Exception) -> Response:
+        """Refuse a request whose path no route matches, for example ``*``, like requests for other paths."""
+        if request.method == "POST":
+            return await self.receive(request)
+        return PlainTextResponse("Method Not Allowed", 405, {"Allow": "POST"})
+
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         refreshing = asyncio.create_task(self._refresh())
@@ -127,9 +134,10 @@ class _Receiver:
 
     def _verify(self, request: Request, body: bytes) -> tuple[str, str] | None:
         """Return the ID of the connection that a delivery is for, and its sender; ``None`` for a forged delivery."""
-        conn_id, _, path = request.path_params["path"].partition("/")
+        conn_id, _, path = request.path_params.get("path", "").partition("/")
         webhook = self._webhooks.find(conn_id)
-        is_genuine = webhook.accepts(path, request.headers.getlist(webhook.header), body)
+        signatures = request.headers.getlist(webhook.header)
+        is_genuine = webhook.accepts(path, signatures, body, algorithms=self._webhooks.algorithms)
         return (conn_id, webhook.sender) if is_genuine else None
 
     async def _record(self, conn_id: str, sender: str, body: bytes) -> tuple[Response, str]:

@@ -81,7 +81,9 @@ def run_receiver(connect):
 
         def start(store_url, engine=None, conn_ids=(CONN_ID,), **options):
             connect("wacontacts_store", **connection_to(store_url))
-            config = uvicorn.Config(create_app(conn_ids, **options), port=0, log_config=None, access_log=False)
+            config = uvicorn.Config(
+                create_app(conn_ids, **options), port=0, http="h11", log_config=None, access_log=False
+            )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, daemon=True)
             thread.start()
