@@ -26,7 +26,13 @@ from airflow_provider_wacontacts.exceptions import (
     RetryableStoreError,
     WaContactsError,
 )
-from airflow_provider_wacontacts.pipelines.callbacks import RecordedCallback, record_delivery, reject_deliveries
+from airflow_provider_wacontacts.pipelines.callbacks import (
+    UNREADABLE,
+    UNREADABLE_ENTRIES,
+    RecordedCallback,
+    record_delivery,
+    reject_deliveries,
+)
 from airflow_provider_wacontacts.receiver.waiting import Group, Waiting, WaitingDeliveries
 from airflow_provider_wacontacts.store import Store
 
@@ -250,10 +256,13 @@ class Recorder:
 
 
 def _write_together(store: Store, group: Group) -> None:
-    if rejects := [waiting.body for waiting in group.members if waiting.delivery is None]:
-        reject_deliveries(store, rejects)
-    if group.together is not None:
-        record_delivery(store, group.members[0].sender, group.together, verified=True)
+    delivery = group.together
+    if unreadable := [waiting.body for waiting in group.members if waiting.delivery is None]:
+        reject_deliveries(store, UNREADABLE, unreadable)
+    if delivery is not None and delivery.unreadable:
+        reject_deliveries(store, UNREADABLE_ENTRIES, delivery.unreadable)
+    if delivery is not None and not delivery.is_empty:
+        record_delivery(store, group.members[0].sender, delivery, verified=True)
 
 
 def in_daemon_thread(work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:

@@ -41,7 +41,7 @@ class Waiting:
     @property
     def is_empty(self) -> bool:
         """Whether it was read, and there is nothing to record."""
-        return self.delivery is not None and self.delivery.is_empty
+        return self.delivery is not None and self.delivery.is_empty and not self.delivery.unreadable
 
     @property
     def numbers(self) -> Collection[str]:

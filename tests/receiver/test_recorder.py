@@ -122,6 +122,25 @@ def test_a_client_gets_a_response_in_time_whatever_the_store_does(recorder, monk
     end.set()
 
 
+def test_entries_that_cannot_be_read_are_kept_without_what_else_was_delivered(recorder):
+    unreadable = {"system": {"type": "user_identity_changed", "identity": "x", "user": "US.1"}}
+    inbound = {"from": number_of(1)[1:], "text": {"body": "Quillimar"}}
+    body = json.dumps(json.loads(body_of(1, "valid")) | {"messages": [inbound, unreadable]}).encode()
+    alone = json.dumps({"messages": [inbound, unreadable | {"id": "alone"}]}).encode()
+
+    assert record_all(recorder, [body, alone, body]) == [True] * 3
+
+    with recorder._store.context.read() as db:
+        kept = db.execute("SELECT reason, body FROM {at}wacontacts_reject").all()
+        numbers = db.execute("SELECT number FROM {at}wacontacts_number").scalars().all()
+    assert numbers == [number_of(1)]
+    assert {reason for reason, _ in kept} == {"delivery with entries that cannot be read"}
+    assert sorted((json.loads(bytes(body)) for _, body in kept), key=str, reverse=True) == [
+        {"messages": [unreadable]},
+        {"messages": [unreadable | {"id": "alone"}]},
+    ]
+
+
 def test_an_erasure_that_must_wait_is_continued_by_the_next_delivery(recorder, caplog):
     """The client returns the WhatsApp ID of an erased person for a number, while another task writes contacts."""
     store = recorder._store
