@@ -54,6 +54,9 @@ WRITERS = 2
 WAITING_EACH = 10
 #: After this time, nothing waits for a transaction's writer if another one can start.
 SLOW_AFTER_S = 0.5
+#: After this time, a writer gives its transaction up. Each statement has a shorter limit, except over a proxy that keeps
+#: a silent connection open.
+MAX_WRITE_S = 60.0
 #: Deliveries that wait to be parsed or recorded; more are refused.
 MAX_WAITING = 500
 #: How long a known state of the store is reused, and how long a query may take until the store is unavailable.
@@ -178,7 +181,9 @@ class Recorder:
         writer = cast("asyncio.Task[None]", asyncio.current_task())
         while group := self._waiting.take():
             slow = asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._note_slow, writer)
-            written = await in_daemon_thread(self._write, group)
+            writing = in_daemon_thread(self._write, group)
+            await asyncio.wait([writing], timeout=MAX_WRITE_S)
+            written = writing.result() if writing.done() else self._give_up(group)
             slow.cancel()
             self._slow.discard(writer)
             self._waiting.release(group)
@@ -192,14 +197,20 @@ class Recorder:
         # Not later, as a callback: a delivery that arrives in between would wait for the next one.
         self._writers.discard(writer)
 
+    def _give_up(self, group: Group) -> list[Waiting]:
+        """Leave a thread to its silent connection, and whether the store is down to the next one."""
+        log.warning(REFUSED, len(group.members), f"The store has been silent for {MAX_WRITE_S:.0f} seconds.")
+        self._trial = threading.Lock()
+        return []
+
     def _note_slow(self, writer: asyncio.Task[None]) -> None:
         self._slow.add(writer)
         self._start_writer()
 
     def _write(self, group: Group) -> list[Waiting]:
         """Write deliveries; return the ones that were written."""
-        is_trial = self._is_down
-        if is_trial and not self._trial.acquire(blocking=False):
+        is_trial, trial = self._is_down, self._trial
+        if is_trial and not trial.acquire(blocking=False):
             # While the store is down, one tries at a time, and the others are refused at once.
             return []
         try:
@@ -210,7 +221,7 @@ class Recorder:
             return self._write_alone(group.members)
         finally:
             if is_trial:
-                self._trial.release()
+                trial.release()
 
     def _write_alone(self, members: Iterable[Waiting]) -> list[Waiting]:
         """Write each delivery in a transaction of its own, as long as its client waits."""

@@ -83,6 +83,29 @@ def test_one_delivery_whose_connection_is_silent_delays_no_other(recorder, monke
     assert asyncio.run(deliver()) == ([True] * 3, (True, True), [True] * 2)
 
 
+def test_a_connection_that_stays_silent_is_given_up(recorder, monkeypatch, silence, caplog):
+    """A proxy before the store acknowledges packets, so that no time limit of TCP applies."""
+    monkeypatch.setattr(recorder_module, "MAX_WRITE_S", 0.05)
+    recorder._is_down = True
+    write, written = recorder_module.record_delivery, []
+
+    def write_silently(store, sender, delivery, **options):
+        written.append(delivery)
+        if len(written) == 1:
+            silence.wait(60)
+        write(store, sender, delivery, **options)
+
+    monkeypatch.setattr(recorder_module, "record_delivery", write_silently)
+
+    async def deliver():
+        first = await record(recorder, body_of(1, "valid"))
+        monkeypatch.setattr(recorder_module, "MAX_WRITE_S", 60)
+        return first, await record(recorder, body_of(1, "valid"))
+
+    assert asyncio.run(deliver()) == (False, True)
+    assert "The store has been silent for 0 seconds." in caplog.text
+
+
 def test_a_silent_store_is_unavailable_until_a_query_returns(recorder, monkeypatch, silence):
     monkeypatch.setattr(recorder_module, "HEALTH_WITHIN_S", 0.05)
     read = recorder._can_read
