@@ -54,8 +54,8 @@ WRITERS = 2
 WAITING_EACH = 10
 #: After this time, nothing waits for a transaction's writer if another one can start.
 SLOW_AFTER_S = 0.5
-#: After this time, a writer gives its transaction up. Each statement has a shorter limit, except over a proxy that keeps
-#: a silent connection open.
+#: After this time, a writer gives its transaction up. Each statement has a shorter limit, except over a proxy that
+#: keeps a silent connection open.
 MAX_WRITE_S = 60.0
 #: Deliveries that wait to be parsed or recorded; more are refused.
 MAX_WAITING = 500
