@@ -133,7 +133,7 @@ class Recorder:
         except TimeoutError:
             raise UnavailableError(f"the store took more than {MAX_RESPONSE_S:.0f} seconds") from None
         finally:
-            # If its client leaves while it is being parsed, the ones behind it wait no longer.
+            # If there is nothing to record, or its client has left, the ones behind it wait no longer.
             waiting.done.cancel()
             self._start_writer()
         return waiting.delivery.counts if waiting.delivery else self.rejected
@@ -166,10 +166,10 @@ class Recorder:
         self._waiting.add(waiting)
         if is_large:
             await asyncio.get_running_loop().run_in_executor(self._parser, waiting.parse)
-            if waiting.is_empty:
-                waiting.done.set_result(None)
-        self._start_writer()
-        await waiting.done
+        if not waiting.is_empty:
+            waiting.is_ready = True
+            self._start_writer()
+            await waiting.done
 
     def _start_writer(self) -> None:
         """Start the next writer if many deliveries wait, or any while all transactions are slow."""

@@ -21,14 +21,14 @@ class Waiting:
 
     :param done: ends when it is recorded, or when its client has left.
     :param delivery: its content; ``None`` if it cannot be read.
-    :param is_parsed: whether ``delivery`` is known.
+    :param is_ready: whether it is parsed, and can be recorded.
     """
 
     sender: str
     body: bytes
     done: asyncio.Future[None]
     delivery: Delivery | None = None
-    is_parsed: bool = False
+    is_ready: bool = False
 
     def parse(self) -> None:
         """Parse its body."""
@@ -36,7 +36,6 @@ class Waiting:
             self.delivery = parse_delivery(self.body, self.sender)
         except ContractError:
             self.delivery = None
-        self.is_parsed = True
 
     @property
     def is_empty(self) -> bool:
@@ -96,7 +95,7 @@ class WaitingDeliveries:
         while self._waiting:
             waiting = self._waiting[0]
             if not waiting.done.done():
-                if not waiting.is_parsed or (members and waiting.sender != members[0].sender):
+                if not waiting.is_ready or (members and waiting.sender != members[0].sender):
                     break
                 if numbers.isdisjoint(waiting.numbers):
                     joined = _join(together, waiting.delivery)

@@ -109,6 +109,7 @@ def queue():
 def parsed(body, sender=SENDER):
     waiting = Waiting(sender, body, asyncio.Future(loop=asyncio.new_event_loop()))
     waiting.parse()
+    waiting.is_ready = True
     return waiting
 
 
