@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from airflow_provider_wacontacts.clients.whatsapp_business import (
     ContactResult,
@@ -151,12 +151,11 @@ def record_delivery(
     :raises LandingError: the database failed. The client must repeat the delivery.
     """
     at = received_at or datetime.now(UTC)
-    own: dict[str, Any] = {"verified": verified, "arrives_now": received_at is None}
     checks = SenderChecks(store.context, sender)
     identities, identifiers = delivery.identities, delivery.identifier_changes
     for batch in _in_batches(delivery.results):
-        received = CheckResults(batch, at, at, delivery.client_version)
-        checks.record_delivered(received, identities=identities, identifiers=identifiers, **own)
+        received = CheckResults(batch, at, at, delivery.client_version, arrives_now=received_at is None)
+        checks.record_delivered(received, verified=verified, identities=identities, identifiers=identifiers)
         identities, identifiers = (), ()
 
 

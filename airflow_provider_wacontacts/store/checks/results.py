@@ -192,7 +192,6 @@ def record_delivered(
     *,
     erased: SuppressionList,
     verified: bool,
-    arrives_now: bool = False,
     left_alone: Collection[Named] = (),
 ) -> set[Identifier]:
     """
@@ -201,21 +200,17 @@ def record_delivered(
     :param erased: the suppression list, which is locked.
     :param verified: whether the callback is authenticated as the client's. If not, its identifiers are left out: a
         forged callback could link a person's number with another person's WhatsApp ID.
-    :param arrives_now: whether the database's clock replaces the times of the results.
     :returns: see :func:`record`.
     """
     if not verified:
-        statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
-        received = received._replace(results=statuses)
+        received = received._replace(results={key: NumberResult(each[0]) for key, each in received.results.items()})
     results, unlisted = _without_suppressed(db, context, erased, sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
         rows, added = _locked_numbers(db, sender, list(results.results))
-        if arrives_now:
-            # Not before the numbers are locked: it would be earlier than the result that another writer has stored.
-            now = context.now(db.connection)
-            results = results._replace(asked_at=now, answered_at=now)
+        if results.arrives_now:  # read after the lock: it must not be before the result of another writer
+            results = results.at(context.now(db.connection))
         number_ids, news = _store_statuses(db, rows, results, is_response=False)
         identified = store_ids(db, rows, results) if verified else {}
         if waiting := _waiting_checks(db, number_ids):

@@ -170,7 +170,6 @@ class SenderChecks:
         received: CheckResults,
         *,
         verified: bool = False,
-        arrives_now: bool = False,
         identities: Sequence[IdentityChange] = (),
         identifiers: Sequence[IdentifierChange] = (),
     ) -> None:
@@ -181,8 +180,6 @@ class SenderChecks:
 
         :param verified: whether the callback is authenticated as the client's. If not, WhatsApp IDs in results are
             ignored.
-        :param arrives_now: whether the database's clock replaces the times of ``received``, because the clock of the
-            caller's machine may differ from the clocks of others.
         :param identities: notifications that users have potentially changed.
         :param identifiers: identifiers that users have replaced with new ones.
         :raises LandingError: the database failed.
@@ -192,13 +189,13 @@ class SenderChecks:
         def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
             erased = self.context.suppressions.locked(db.connection)
             detected_at = received.answered_at
-            if arrives_now and (identities or identifiers):
+            if received.arrives_now and (identities or identifiers):
                 detected_at = self.context.now(db.connection)
             # Results are stored just before the log of identities, because they take the change log lock.
             store_identifier_changes(db, erased, self.sender, identifiers, detected_at)
             wa_ids = users.store(db, erased, identities, detected_at)
-            own: dict[str, Any] = {"verified": verified, "arrives_now": arrives_now, "left_alone": left_alone}
-            unlisted = results.record_delivered(db, self.context, self.sender, received, erased=erased, **own)
+            own: dict[str, Any] = {"erased": erased, "verified": verified, "left_alone": left_alone}
+            unlisted = results.record_delivered(db, self.context, self.sender, received, **own)
             users.log(db, wa_ids)
             return unlisted
 
