@@ -46,7 +46,7 @@ def record_callback(
     :param verified: Whether you verified that the delivery comes from the client, for example by a secret in the URL of
         the webhook. Default: ``False``. Then WhatsApp IDs in results are ignored, and only statuses are recorded:
         otherwise anybody could link a number with the WhatsApp ID of another person.
-    :param received_at: When the delivery arrived, timezone-aware. Default: now.
+    :param received_at: When the delivery arrived, timezone-aware. Default: now, by the database's clock.
     :raises ContractError: the body is not a JSON object. The error does not quote it.
     :raises ConfigError: an argument is invalid, or the store cannot be used.
     :raises LandingError: the database failed. Have the delivery repeated.
@@ -80,9 +80,9 @@ def _parse_sender(sender: object) -> str:
     raise ConfigError(f"sender is neither a name nor a phone number: {reason}. Set it to the number in E.164.")
 
 
-def _parse_received_at(received_at: datetime | None) -> datetime:
+def _parse_received_at(received_at: datetime | None) -> datetime | None:
     if received_at is None:
-        return datetime.now(UTC)
+        return None
     if not isinstance(received_at, datetime) or received_at.tzinfo is None:
         raise ConfigError("received_at must be a timezone-aware datetime.")
     return received_at.astimezone(UTC)

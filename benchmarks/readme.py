@@ -39,15 +39,20 @@ hook.
 """
 LANDING = """\
 Loading the same contacts into PostgreSQL, with history, latest versions and ledger, is compared with a bare `COPY` and
-`INSERT … ON CONFLICT` into one plain table. The first load takes {landing[wall_s_ratio_first_load]:.2f} times as long;
-loading all of them again takes {landing[wall_s_ratio_re_pull]:.2f} times as long. The second load does not grow the
+`INSERT … ON CONFLICT` into one plain table. The first load takes {landing[wall_s_ratio_first_load]:.2f} times as long,
+or {landing[wall_s_ratio_first_load_with_hashing]:.2f} times with the hashes of all contacts; loading all of them again
+takes {landing[wall_s_ratio_re_pull]:.2f} times as long. The second load does not grow the
 tables; it grows the plain table to {landing[plain_growth_on_re_pull]:.2f} times its size.
 """
 CHECKS = """\
 Checking {checks[rows]:,} numbers in batches of {checks[batch_size]}, a tenth of them with a delayed result, is limited
 to 20 requests a second: {checks[allowed_s]:.0f} seconds. It takes {checks[sqlite][by_limit]:.2f} times as long with
-SQLite and {checks[postgres][by_limit]:.2f} times with PostgreSQL. {waiting[triggers]:,} deferred sensors in one
-triggerer send at most 20 requests a second together, and block its event loop no more often than plain timers do.
+SQLite and {checks[postgres][by_limit]:.2f} times with PostgreSQL.
+"""
+WAITING = """\
+{waiting[triggers]:,} deferred sensors in one triggerer send at most 20 requests a second together. From its start until
+{waiting[seconds]} seconds after all of them run, its event loop is blocked for more than 0.2 seconds
+{waiting[sensors][blocked]} times. With as many timers of Airflow it is blocked {waiting[timers][blocked]} times.
 """
 ENDING = """\
 `make bench` measures all of this on your machine, with each contender in an environment of its own.
@@ -83,9 +88,8 @@ def section(figures: Mapping[str, Any]) -> str:
     runs = sorted(one["runs"] for one in took.values())
     sizes = figures["memory"]["sizes"]
     known = {**figures, "fewest": runs[0], "most": runs[-1], "smallest": sizes[0], "largest": sizes[-1]}
-    first, *others = (
-        fill(text.format_map(known), 120, break_on_hyphens=False) for text in (EXPORT, MEMORY, LANDING, CHECKS, ENDING)
-    )
+    texts = (EXPORT, MEMORY, LANDING, CHECKS, WAITING, ENDING)
+    first, *others = (fill(text.format_map(known), 120, break_on_hyphens=False) for text in texts)
     head = ("| | CPU s | peak MB | CPU, ours = 1 |", "| --- | --- | --- | --- |")
     table = "\n".join([*head, *(_row(title, one) for title, one in took.items())])
     return "\n\n".join([first, table, *others]) + "\n"
@@ -109,11 +113,10 @@ def _short(figure: float) -> str:
 
 def _hold(figures: Mapping[str, Any]) -> None:
     """Check that the figures support what the section says in words."""
-    landing, sensors, timers = figures["landing"], figures["waiting"]["sensors"], figures["waiting"]["timers"]
+    landing, sensors = figures["landing"], figures["waiting"]["sensors"]
     claims = {
         "the second load does not grow the tables": landing["ours_growth_on_re_pull"] < 1.01,
         "sensors send at most 20 requests a second": sensors["most_per_s"] <= 20,
-        "sensors block the loop no more often than timers": sensors["blocked"] <= timers["blocked"],
     }
     if wrong := [claim for claim, is_so in claims.items() if not is_so]:
         raise ValueError(f"the figures contradict README: {'; '.join(wrong)}")

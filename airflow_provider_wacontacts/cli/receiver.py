@@ -16,8 +16,6 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 __all__ = ["add_receiver"]
 
 EXTRA = ("starlette", "uvicorn")
-#: Connections of clients; with 256 KiB each, 128 MiB of bodies.
-MAX_CONNECTIONS = 512
 #: Seconds in which pending deliveries are recorded when the receiver is stopped.
 STOP_WITHIN_S = 20
 #: Airflow's logger of connections.
@@ -68,6 +66,7 @@ def _run(options: argparse.Namespace) -> int:
             import uvicorn
 
             from airflow_provider_wacontacts.receiver import create_app
+            from airflow_provider_wacontacts.receiver.protocol import LimitedProtocol
         except ModuleNotFoundError as error:
             if error.name not in EXTRA:
                 raise
@@ -87,12 +86,10 @@ def _run(options: argparse.Namespace) -> int:
             port=options.port,
             access_log=False,
             log_config=None,
-            # The other parser does not limit the size of headers.
-            http="h11",
+            http=LimitedProtocol,
             server_header=False,
             proxy_headers=False,
             ws="none",
-            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )
         try:

@@ -147,12 +147,14 @@ class Callback:
     :param identities: users with a changed identity.
     :param identifier_changes: users with a new number or user ID.
     :param client_version: for example ``v2.45.1``; ``None`` if unknown.
+    :param unreadable: entries of these kinds that cannot be read, by the name of their list.
     """
 
     results: Sequence[ContactResult] = ()
     identities: Sequence[IdentityChange] = ()
     client_version: str | None = None
     identifier_changes: Sequence[IdentifierChange] = ()
+    unreadable: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
 
 
 def parse_check_response(response: Response, inputs: Sequence[str], operation: str) -> CheckResponse:
@@ -192,14 +194,22 @@ def parse_callback(body: bytes) -> Callback:
         delivery = read_object(body)
     except ValueError:
         raise contract_error("The callback is not a JSON object.", CALLBACK) from None
-    return Callback(
-        results=[result for entry in _json_objects(delivery, "contacts") if (result := _parse_result(entry))],
-        identities=[change for message in _json_objects(delivery, "messages") if (change := _identity_change(message))],
-        identifier_changes=tuple(
-            change for message in _json_objects(delivery, "messages") for change in _identifier_changes(message)
-        ),
-        client_version=client_version(delivery),
-    )
+    results: list[ContactResult] = []
+    identities: list[IdentityChange] = []
+    identifier_changes: list[IdentifierChange] = []
+    unreadable: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in _json_objects(delivery, "contacts"):
+        if result := _parse_result(entry):
+            results.append(result)
+        elif _is_result(entry):
+            unreadable.setdefault("contacts", []).append(entry)
+    for message in _json_objects(delivery, "messages"):
+        try:
+            identities += _identity_changes(message)
+            identifier_changes += _identifier_changes(message)
+        except ValueError:
+            unreadable.setdefault("messages", []).append(message)
+    return Callback(results, identities, client_version(delivery), tuple(identifier_changes), unreadable)
 
 
 def _match_results(contacts: Sequence[Any], inputs: frozenset[str]) -> tuple[dict[str, ContactResult], int]:
@@ -231,30 +241,49 @@ def _parse_result(entry: Mapping[str, Any]) -> ContactResult | None:
     return ContactResult(text, word, known=word in STATUSES, **ids._asdict())
 
 
-def _identity_change(message: Mapping[str, Any]) -> IdentityChange | None:
+def _is_result(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry is the result of a check, and not the profile of a message's sender."""
+    return "profile" not in entry and (entry.get("input") is not None or entry.get("status") is not None)
+
+
+def _identity_changes(message: Mapping[str, Any]) -> Iterator[IdentityChange]:
+    """
+    Yield the changed identity that a message reports.
+
+    :raises ValueError: it reports one that cannot be read, for example of a user whose number is hidden.
+    """
     system = message.get("system")
     if type(system) is not dict or system.get("type") != "user_identity_changed":
-        return None
+        return
     wa_id, identity = ids_by_kind(system.get("user"), message.get("from")).wa_id, system.get("identity")
-    if wa_id is None or type(identity) is not str or not identity:
-        return None
-    return IdentityChange(wa_id, identity, from_epoch(message.get("timestamp"), timedelta(seconds=1)))
+    if wa_id is None or type(identity) is not str or not 0 < len(identity) <= MAX_HASH_LENGTH:
+        raise ValueError
+    yield IdentityChange(wa_id, identity, from_epoch(message.get("timestamp"), timedelta(seconds=1)))
 
 
-def _identifier_changes(message: Mapping[str, Any]) -> Iterator[IdentifierChange]:
-    """Yield the identifiers that a user has replaced with new ones."""
+def _identifier_changes(message: Mapping[str, Any]) -> list[IdentifierChange]:
+    """
+    Return the identifiers that a user has replaced with new ones.
+
+    :raises ValueError: the message reports a change that cannot be read.
+    """
     system = message.get("system")
     if type(system) is not dict or system.get("type") not in ("user_changed_number", "user_changed_user_id"):
-        return
+        return []
     # On-premises clients name the field new_wa_id, and the Cloud API names it wa_id.
     previous = ids_by_kind(system.get("previous_user_id"), system.get("user"), message.get("from"))
     current = ids_by_kind(
         system.get("new_wa_id"), system.get("wa_id"), system.get("user_id"), message.get("from_user_id")
     )
     at = from_epoch(message.get("timestamp"), timedelta(seconds=1))
-    for kind, before, after in zip(IdsByKind._fields, previous, current, strict=True):
-        if before and after and before != after:
-            yield IdentifierChange(Identifier(Kind(kind), before), Identifier(Kind(kind), after), at)
+    read = [
+        IdentifierChange(Identifier(Kind(kind), before), Identifier(Kind(kind), after), at)
+        for kind, before, after in zip(IdsByKind._fields, previous, current, strict=True)
+        if before and after
+    ]
+    if not read:
+        raise ValueError
+    return [change for change in read if change.previous != change.current]
 
 
 def _json_objects(delivery: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:

@@ -29,8 +29,15 @@ __all__ = ["CONN_TYPE", "STORE_EXTRAS", "StoreConnection", "parse_store_connecti
 
 CONN_TYPE = "wacontacts_store"
 STORE_EXTRAS = ("table_schema", "auto_upgrade", "pseudonym_secret", "file_mode")
-#: Seconds until a server that does not answer counts as unreachable; libpq waits for as long as TCP does.
-CONNECT_TIMEOUT_S = 15
+#: Options of libpq, which would wait for as long as TCP does. A server must answer within 15 seconds; one that falls
+#: silent, for example because its machine lost power, is given up after a minute.
+TIMEOUTS = {
+    "connect_timeout": 15,
+    "tcp_user_timeout": 60_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,7 @@ def _postgres_engine(connection: Connection, extras: dict[str, Any]) -> Engine:
         hook, url = _postgres_url(connection, extras)
         # The hook's URL has no extra except `sqlalchemy_query`, so an `sslmode` would be lost.
         options = {name: value for name, value in extras.items() if name not in hook.ignored_extra_options}
-        options = {"connect_timeout": CONNECT_TIMEOUT_S} | options
+        options = TIMEOUTS | options
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
     except ImportError:
         problem = "needs more packages: pip install 'airflow-provider-wacontacts[postgres]'"

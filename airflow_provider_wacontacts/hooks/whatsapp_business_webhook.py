@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ from airflow_provider_wacontacts.exceptions import ConfigError
 from airflow_provider_wacontacts.hooks.connections import invalid_field, read_extras
 from airflow_provider_wacontacts.hooks.whatsapp_business_connection import parse_sender
 
-__all__ = ["CONN_TYPE", "Webhook", "parse_webhook"]
+__all__ = ["CONN_TYPE", "DEFAULT_ALGORITHM", "Webhook", "parse_webhook"]
 
 CONN_TYPE = "whatsapp_business"
 TURN_HEADER = "X-Turn-Hook-Signature"
-ALGORITHMS = ("sha256", "sha512", "sha1")
+DEFAULT_ALGORITHM = "sha256"
+ALGORITHMS = (DEFAULT_ALGORITHM, "sha512", "sha1")
 MIN_SECRET_BYTES = 16
 #: 32 characters of an alphabet that needs no encoding in URLs.
 PATH = re.compile(r"[A-Za-z0-9._~-]{32,200}")
@@ -41,17 +42,19 @@ class Webhook:
     secret: bytes | None = field(repr=False)
     path: str = field(default="", repr=False)
     header: str = TURN_HEADER
-    algorithm: str = "sha256"
+    algorithm: str = DEFAULT_ALGORITHM
 
-    def accepts(self, path: str, signatures: Sequence[str], body: bytes) -> bool:
+    def accepts(self, path: str, signatures: Sequence[str], body: bytes, *, algorithms: Collection[str] = ()) -> bool:
         """
         Return whether a delivery comes from the client, in constant time.
 
         :param path: what follows the connection's ID in the URL.
         :param signatures: values of the header, of which there must be one.
+        :param algorithms: of all connections. Each is computed, so that the time does not tell which one has which.
         """
         is_path = hmac.compare_digest(path.encode(errors="replace"), self.path.encode())
-        digest = hmac.digest(self.secret or b"", body, self.algorithm)
+        names = {self.algorithm, *algorithms}
+        digest = {name: hmac.digest(self.secret or b"", body, name) for name in names}[self.algorithm]
         given = signatures[0].strip() if len(signatures) == 1 else ""
         # Turn.io writes Base64. Gateways write hexadecimal digits, some of them with the algorithm before.
         spellings = (b64encode(digest).decode(), digest.hex(), f"{self.algorithm}={digest.hex()}")
@@ -89,7 +92,8 @@ def parse_webhook(connection: Connection) -> Webhook:
         raise invalid_field(
             connection, "extra 'webhook_path'", "must be 32 to 200 random letters, digits, dots, dashes or underscores."
         )
-    header, algorithm = _text(extras, "webhook_header") or TURN_HEADER, _text(extras, "webhook_algorithm") or "sha256"
+    header = _text(extras, "webhook_header") or TURN_HEADER
+    algorithm = _text(extras, "webhook_algorithm") or DEFAULT_ALGORITHM
     if not HEADER.fullmatch(header):
         raise invalid_field(
             connection, "extra 'webhook_header'", f"is not the name of an HTTP header, for example {TURN_HEADER}."

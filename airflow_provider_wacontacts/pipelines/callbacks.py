@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from airflow_provider_wacontacts.clients.whatsapp_business_responses import (
-    MAX_HASH_LENGTH,
     ContactResult,
     is_resolved,
     parse_callback,
@@ -17,19 +16,29 @@ from airflow_provider_wacontacts.identifiers.identifier import InvalidIdentifier
 from airflow_provider_wacontacts.identifiers.numbers import infer_region, read_number
 from airflow_provider_wacontacts.pipelines.check_results import to_number_result
 from airflow_provider_wacontacts.records.identities import IdentifierChange, IdentityChange
+from airflow_provider_wacontacts.records.json import encode
 from airflow_provider_wacontacts.store.batched import batched
 from airflow_provider_wacontacts.store.checks.model import CheckResults, NumberResult
 from airflow_provider_wacontacts.store.checks.sender import SenderChecks
 from airflow_provider_wacontacts.store.rejected_deliveries import store_rejected_deliveries
 from airflow_provider_wacontacts.store.store import Store
 
-__all__ = ["Delivery", "RecordedCallback", "parse_delivery", "record_delivery", "reject_deliveries"]
+__all__ = [
+    "UNREADABLE",
+    "UNREADABLE_ENTRIES",
+    "Delivery",
+    "RecordedCallback",
+    "parse_delivery",
+    "record_delivery",
+    "reject_deliveries",
+]
 
 Results: TypeAlias = dict[str, NumberResult]
-#: Results that are recorded in one transaction.
+#: Results that are recorded in one transaction. Deliveries share one up to as many results, and as many changes.
 BATCH_SIZE = 1_000
-#: Reason stored with a rejected delivery.
+#: Reasons stored with a rejected delivery.
 UNREADABLE = "delivery that is not a JSON object"
+UNREADABLE_ENTRIES = "delivery with entries that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class RecordedCallback:
     :param results: numbers with a check result.
     :param identities: new identities of users.
     :param identifier_changes: identifiers that users have replaced with new ones.
-    :param ignored: entries without a valid number or identity.
+    :param ignored: entries that cannot be read, or have no valid number.
     """
 
     results: int = 0
@@ -55,7 +64,8 @@ class Delivery:
     The part of a delivery that is recorded.
 
     :param results: by number.
-    :param invalid: entries without a valid number or identity.
+    :param invalid: entries that cannot be read, or have no valid number.
+    :param unreadable: for each delivery with entries that cannot be read, only these entries, as JSON.
     """
 
     results: Results = field(repr=False)
@@ -63,19 +73,26 @@ class Delivery:
     identifier_changes: Sequence[IdentifierChange] = field(repr=False)
     client_version: str | None
     invalid: int
+    unreadable: Sequence[bytes] = field(default=(), repr=False)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to record."""
+        """Whether there is nothing to record, except entries that cannot be read."""
         return not (self.results or self.identities or self.identifier_changes)
 
     def with_next(self, other: Delivery) -> Delivery | None:
         """
         Merge this delivery with the next one, to record both in one transaction.
 
-        :returns: ``None`` if they must be recorded separately: they have results of the same numbers, too many results,
-            or different client versions.
+        :returns: ``None`` if they must be recorded separately: they have results of the same numbers, too many results
+            or changes, or different client versions.
         """
+        changes = max(
+            len(self.identities) + len(other.identities),
+            len(self.identifier_changes) + len(other.identifier_changes),
+        )
+        if changes > BATCH_SIZE:
+            return None
         results = {**self.results, **other.results}
         are_different = len(results) == len(self.results) + len(other.results)
         versions = {each.client_version for each in (self, other) if each.results}
@@ -87,6 +104,7 @@ class Delivery:
             [*self.identifier_changes, *other.identifier_changes],
             next(iter(versions), None),
             self.invalid + other.invalid,
+            [*self.unreadable, *other.unreadable],
         )
 
     @property
@@ -110,43 +128,46 @@ def parse_delivery(body: bytes, sender: str) -> Delivery:
     """
     callback = parse_callback(body)
     results, invalid = _by_number(callback.results, sender)
-    identities = [change for change in callback.identities if _is_plausible(change)]
     return Delivery(
         results,
-        identities,
+        callback.identities,
         callback.identifier_changes,
         callback.client_version,
-        invalid + len(callback.identities) - len(identities),
+        invalid + sum(map(len, callback.unreadable.values())),
+        [encode(callback.unreadable)] if callback.unreadable else (),
     )
 
 
-def record_delivery(store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime) -> None:
+def record_delivery(
+    store: Store, sender: str, delivery: Delivery, *, verified: bool, received_at: datetime | None = None
+) -> None:
     """
     Record a delivery in a store whose tables exist. Up to 1,000 results and all changes share a transaction.
 
     It is idempotent and order-independent.
 
     :param verified: whether the delivery is authenticated as the client's. If not, WhatsApp IDs in results are ignored.
-    :param received_at: when it arrived, timezone-aware.
+    :param received_at: when it arrived, timezone-aware; ``None`` for now, by the database's clock.
     :raises LandingError: the database failed. The client must repeat the delivery.
     """
+    at = received_at or datetime.now(UTC)
     checks = SenderChecks(store.context, sender)
     identities, identifiers = delivery.identities, delivery.identifier_changes
     # A delivery without results may have changes.
     for batch in batched(delivery.results.items(), BATCH_SIZE) if delivery.results else ([],):
-        received = CheckResults(dict(batch), received_at, received_at, delivery.client_version)
+        received = CheckResults(dict(batch), at, at, delivery.client_version, arrives_now=received_at is None)
         checks.record_delivered(received, verified=verified, identities=identities, identifiers=identifiers)
         identities, identifiers = (), ()
 
 
-def reject_deliveries(store: Store, bodies: Iterable[bytes], *, received_at: datetime) -> None:
+def reject_deliveries(store: Store, reason: str, bodies: Iterable[bytes]) -> None:
     """
-    Store deliveries that cannot be parsed, each once, even if it is repeated.
+    Store deliveries, or the entries of deliveries, that cannot be read, each once, even if it is repeated.
 
-    :param received_at: when they arrived, timezone-aware.
+    :param reason: :data:`UNREADABLE` or :data:`UNREADABLE_ENTRIES`.
     :raises LandingError: the database failed. The client must repeat the deliveries.
     """
-    store_rejected_deliveries(store.context, UNREADABLE, bodies, received_at=received_at)
+    store_rejected_deliveries(store.context, reason, bodies)
 
 
 def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, int]:
@@ -162,7 +183,3 @@ def _by_number(entries: Iterable[ContactResult], sender: str) -> tuple[Results, 
         if number not in results or is_resolved(entry.status):
             results[number] = to_number_result(entry)
     return results, invalid
-
-
-def _is_plausible(change: IdentityChange) -> bool:
-    return len(change.hash) <= MAX_HASH_LENGTH

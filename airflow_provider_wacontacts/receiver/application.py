@@ -12,17 +12,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.hooks.store import open_store
-from airflow_provider_wacontacts.receiver.recorder import MAX_WAIT, Recorder, UnavailableError
+from airflow_provider_wacontacts.receiver.current_store import CurrentStore
+from airflow_provider_wacontacts.receiver.recorder import Recorder, UnavailableError, in_daemon_thread
 from airflow_provider_wacontacts.receiver.webhooks import Webhooks
 
 __all__ = ["create_app"]
@@ -59,21 +58,24 @@ def create_app(
     # Lets Airflow read connections from its database, as its own servers do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     webhooks = Webhooks(conn_ids)
-    recorder = Recorder(open_store(store_conn_id, max_wait=MAX_WAIT))
+    current = CurrentStore(store_conn_id)
+    recorder = Recorder(current.store)
     recorder.prepare()
-    receiver = _Receiver(webhooks, recorder, max_deliveries_per_second)
+    receiver = _Receiver(webhooks, current, recorder, max_deliveries_per_second)
     return Starlette(
         routes=[
             Route("/health", receiver.health, methods=["GET"]),
             Route("/{path:path}", receiver.receive, methods=["POST"]),
         ],
+        exception_handlers={404: receiver.refuse},
         lifespan=receiver.lifespan,
     )
 
 
 class _Receiver:
-    def __init__(self, webhooks: Webhooks, recorder: Recorder, per_second: float) -> None:
+    def __init__(self, webhooks: Webhooks, current: CurrentStore, recorder: Recorder, per_second: float) -> None:
         self._webhooks = webhooks
+        self._current = current
         self._recorder = recorder
         self._per_second = per_second
         self._buckets: dict[str, _Bucket] = {}
@@ -103,6 +105,12 @@ class _Receiver:
         log.info("POST %s %d in %.0f ms%s", conn_id, response.status_code, milliseconds, what)
         return response
 
+    async def refuse(self, request: Request, _: Exception) -> Response:
+        """Refuse a request whose path no route matches, for example ``*``, like requests for other paths."""
+        if request.method == "POST":
+            return await self.receive(request)
+        return PlainTextResponse("Method Not Allowed", 405, {"Allow": "POST"})
+
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         refreshing = asyncio.create_task(self._refresh())
@@ -112,18 +120,24 @@ class _Receiver:
             refreshing.cancel()
             with suppress(asyncio.CancelledError):
                 await refreshing
-            await asyncio.to_thread(self._recorder.close)
+            await self._recorder.close()
 
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            await asyncio.to_thread(self._webhooks.refresh)
+            await in_daemon_thread(self._read_connections)
+
+    def _read_connections(self) -> None:
+        self._webhooks.refresh()
+        if self._current.reopen(anyway=self._recorder.needs_store):
+            self._recorder.use(self._current.store)
 
     def _verify(self, request: Request, body: bytes) -> tuple[str, str] | None:
         """Return the ID of the connection that a delivery is for, and its sender; ``None`` for a forged delivery."""
-        conn_id, _, path = request.path_params["path"].partition("/")
+        conn_id, _, path = request.path_params.get("path", "").partition("/")
         webhook = self._webhooks.find(conn_id)
-        is_genuine = webhook.accepts(path, request.headers.getlist(webhook.header), body)
+        signatures = request.headers.getlist(webhook.header)
+        is_genuine = webhook.accepts(path, signatures, body, algorithms=self._webhooks.algorithms)
         return (conn_id, webhook.sender) if is_genuine else None
 
     async def _record(self, conn_id: str, sender: str, body: bytes) -> tuple[Response, str]:
@@ -131,7 +145,7 @@ class _Receiver:
         if not self._buckets.setdefault(conn_id, _Bucket(self._per_second)).take():
             return Response(status_code=429, headers={"Retry-After": "1"}), ""
         try:
-            recorded = await self._recorder.record(sender, body, received_at=datetime.now(UTC))
+            recorded = await self._recorder.record(sender, body)
         except UnavailableError as error:
             return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}), f": not recorded, {error}"
         if recorded is self._recorder.rejected:

@@ -13,7 +13,12 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_wacontacts.exceptions import ConfigError, WaContactsError
 from airflow_provider_wacontacts.hooks.connections import read_connection
-from airflow_provider_wacontacts.hooks.whatsapp_business_webhook import CONN_TYPE, Webhook, parse_webhook
+from airflow_provider_wacontacts.hooks.whatsapp_business_webhook import (
+    CONN_TYPE,
+    DEFAULT_ALGORITHM,
+    Webhook,
+    parse_webhook,
+)
 
 __all__ = ["Webhooks"]
 
@@ -27,6 +32,7 @@ class Webhooks:
     """
     The webhooks of some connections, by connection ID.
 
+    :ivar algorithms: all that a signature may have.
     :raises ConfigError: a connection is not defined or invalid, or none is of type ``whatsapp_business``.
     """
 
@@ -35,9 +41,12 @@ class Webhooks:
         self._webhooks: Mapping[str, Webhook] = {}
         self._read_at: dict[str, float] = {}
         self._problems: dict[str, str] = {}
-        # Deliveries for unknown connections take as long to refuse as forged ones.
-        self._nobody = Webhook("", secrets.token_bytes(32))
         for conn_id in self._conn_ids:
+            if "/" in conn_id:
+                raise ConfigError(
+                    f"Connection {conn_id!r} has a slash in its ID, so no URL can name it. Give the receiver a"
+                    " connection whose ID has none."
+                )
             if (connection := read_connection(conn_id)).conn_type == CONN_TYPE:
                 parse_webhook(connection)
         self.refresh()
@@ -59,6 +68,9 @@ class Webhooks:
             if webhook is not None:
                 found[conn_id] = webhook
         self._webhooks = found
+        self.algorithms = sorted({webhook.algorithm for webhook in found.values()} or {DEFAULT_ALGORITHM})
+        # Deliveries for unknown connections take as long to refuse as forged ones.
+        self._nobody = Webhook("", secrets.token_bytes(32), algorithm=self.algorithms[0])
 
     def _read(self, conn_id: str) -> Webhook | None:
         before = self._webhooks.get(conn_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -21,19 +20,17 @@ VALUES (:reason, :body, :delivery_hash, :received_at) ON CONFLICT (delivery_hash
 HASH_BYTES = 16
 
 
-def store_rejected_deliveries(
-    context: StoreContext, reason: str, bodies: Iterable[bytes], *, received_at: datetime
-) -> None:
+def store_rejected_deliveries(context: StoreContext, reason: str, bodies: Iterable[bytes]) -> None:
     """
     Store deliveries, each once, even if it is repeated. Deliveries that mention an erased person are not stored.
 
-    :param received_at: when they arrived, timezone-aware.
     :raises LandingError: the database failed.
     """
     # Sorted, so that two writers do not deadlock.
     rejects = [Reject(reason, body) for body in sorted(set(bodies))]
 
     def work(db: Database) -> None:
+        received_at = context.now(db.connection)
         suppression_list = context.suppression_list.locked(db.connection)
         for reject in suppression_list.remove_suppressed_rejects(rejects):
             parameters: dict[str, Any] = {"reason": reject.reason, "body": reject.body, "received_at": received_at}

@@ -305,7 +305,15 @@ def _set_up_driver(dialect: Dialect, _record: object, _arguments: object, parame
 def _limit_connecting(
     max_wait: timedelta, _dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]
 ) -> None:
-    parameters["connect_timeout"] = max(1, round(max_wait.total_seconds()))
+    seconds = max(1, round(max_wait.total_seconds()))
+    parameters |= {
+        "connect_timeout": seconds,
+        # The server's limits do not apply if the network loses what it sends.
+        "tcp_user_timeout": seconds * 1_000,
+        "keepalives_idle": seconds,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+    }
 
 
 def _interrupt_after(connection: Connection, seconds: float) -> None:

@@ -70,15 +70,40 @@ def test_one_delivery_may_contain_all_kinds_of_events():
     [
         {"messages": [{"from": "1631", "identity": {"acknowledged": False, "created_timestamp": 1, "hash": "x"}}]},
         {"statuses": [{"status": "failed", "errors": [{"code": 480, "title": "User potentially changed"}]}]},
-        {"messages": [{"system": {"body": "changed", "new_wa_id": "1631", "type": "user_changed_number"}}]},
-        {"messages": [changed(user=None) | {"from": None}, changed(identity=""), changed(identity=7)]},
+        {"messages": [{"from": "16315551000", "system": {"type": "user_changed_number", "new_wa_id": "16315551000"}}]},
+        {"messages": [{"system": {"type": "group_subject_changed"}}]},
         {"messages": None, "contacts": {}},
-        {"messages": [None, 7, {"system": None}], "contacts": [None, {"status": "valid"}, {"input": 7, "status": "x"}]},
+        {"messages": [None, 7, {"system": None}], "contacts": [None, PROFILE | {"status": "Busy"}, {"wa_id": "7"}]},
         {},
     ],
 )
 def test_events_that_do_not_concern_contacts_are_skipped(members):
     assert read(**members) == Callback([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("messages", changed(user=None) | {"from": None}),
+        ("messages", changed(user="US.13491208655302741918") | {"from": ""}),
+        ("messages", changed(identity="")),
+        ("messages", changed(identity=7)),
+        ("messages", changed(identity="x" * 5_000)),
+        ("messages", {"from": "16315551000", "system": {"type": "user_changed_number", "new_wa_id": "1631"}}),
+        ("messages", {"system": {"type": "user_changed_number", "new_wa_id": "16315551000"}}),
+        ("messages", {"system": {"type": "user_changed_user_id", "user_id": "US.1"}}),
+        ("contacts", {"input": 16315551000, "status": "valid", "wa_id": "16315551000"}),
+        ("contacts", {"input": "+16315551000", "wa_id": "16315551000"}),
+        ("contacts", {"status": "valid"}),
+    ],
+)
+def test_entries_that_concern_contacts_and_cannot_be_read_are_returned(name, entry):
+    others = {"messages": [CHANGE], "contacts": [PROFILE]}
+
+    callback = read(**others | {name: [*others[name], entry]})
+
+    assert callback.unreadable == {name: [entry]}
+    assert (callback.results, callback.identities, callback.identifier_changes) == ([], [CHANGED], ())
 
 
 def test_a_system_message_without_a_user_is_about_its_sender():

@@ -85,7 +85,7 @@ def test_a_postgresql_store_has_the_url_that_airflow_uses(connect, conn_type):
 
 
 def test_only_extras_of_the_driver_are_passed_to_it(connect, monkeypatch):
-    connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 30, "iam": False})
+    connect("store", **POSTGRES, extra=OURS | {"sslmode": "require", "keepalives_idle": 20, "iam": False})
     store = read_store_connection("store")
     called = []
     monkeypatch.setattr(store.engine.dialect, "connect", lambda *args, **options: called.append(options) or 1 / 0)
@@ -95,7 +95,7 @@ def test_only_extras_of_the_driver_are_passed_to_it(connect, monkeypatch):
     (options,) = called
     assert {name: options[name] for name in ("sslmode", "keepalives_idle", "host")} == {
         "sslmode": "require",
-        "keepalives_idle": 30,
+        "keepalives_idle": 20,
         "host": "db.example.org",
     }
     assert options.keys() & {*OURS, "iam"} == set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -25,8 +27,9 @@ from sqlalchemy.engine import make_url
 from airflow_provider_wacontacts.exceptions import ConfigError, LandingError
 from airflow_provider_wacontacts.hooks import store as store_hooks
 from airflow_provider_wacontacts.hooks.queries import read_rows
-from airflow_provider_wacontacts.hooks.store import StoreHook, open_store
+from airflow_provider_wacontacts.hooks.store import StoreHook, open_store, read_store_connection
 from airflow_provider_wacontacts.store import transactions
+from tests.silent_proxy import SilentProxy
 
 COUNT = "SELECT count(*) FROM wacontacts_current"
 
@@ -173,6 +176,30 @@ def test_an_extra_of_the_driver_is_not_reported_as_unknown(connect: Any, caplog:
     assert [record.getMessage() for record in caplog.records if "is unknown" in record.getMessage()] == [
         "Connection 'wacontacts_store': extra 'auto_upgarde' is unknown. Did you mean 'auto_upgrade'?"
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the packet filter and the options are Linux's")
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_connection_that_has_fallen_silent_is_replaced(connect: Any, postgres_url: str, driver: str) -> None:
+    pytest.importorskip(driver)
+    url = make_url(postgres_url)
+    with closing(SilentProxy(url.port)) as proxy:
+        scheme = {"sqlalchemy_scheme": f"postgresql+{driver}"}
+        for store, extra in (("default", {}), ("wacontacts_store", {"tcp_user_timeout": 500})):
+            fields = {"host": url.host, "port": proxy.port, "login": url.username, "schema": url.database}
+            connect(store, conn_type="wacontacts_store", extra=scheme | extra, **fields)
+        with read_store_connection("default").engine.connect() as connection:
+            options = socket.socket(fileno=os.dup(connection.connection.dbapi_connection.fileno()))
+            names = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [options.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [60_000, 30, 10, 3]
+            options.close()
+        store = open_store("wacontacts_store")
+        store.prepare()
+
+        proxy.silence()
+
+        with store.context.read() as db:
+            assert db.execute("SELECT 1").scalar() == 1
 
 
 class Pooler:

@@ -142,7 +142,7 @@ def test_messages_are_ignored_without_a_connection(whatsapp, setting):
         {"statuses": [{"status": "read", "id": "x"}]},
         {"statuses": [{"status": "failed", "errors": [{"code": 480, "title": "User potentially changed"}]}]},
         {"messages": [{"from": ANNA, "identity": {"acknowledged": False, "created_timestamp": 1, "hash": "x"}}]},
-        {"messages": [{"system": {"body": "changed", "new_wa_id": ANNA, "type": "user_changed_number"}}]},
+        {"messages": [{"from": ANNA, "system": {"new_wa_id": ANNA, "type": "user_changed_number"}}]},
         {"contacts": [{"profile": {"name": "Somebody"}, "wa_id": ANNA}]},
         {"contacts": None, "messages": {}},
     ],
@@ -182,6 +182,9 @@ def test_a_known_number_is_recognized_in_any_spelling(sqlite_url, sender, spelli
         {"contacts": [result("6315551002")]},
         {"contacts": [result("somebody")]},
         {"messages": [change(identity="x" * 5_000)]},
+        {"messages": [change(user="US.13491208655302741918")]},
+        {"messages": [{"system": {"body": "changed", "new_wa_id": ANNA, "type": "user_changed_number"}}]},
+        {"contacts": [{"input": 16315551000, "status": "valid"}]},
     ],
 )
 def test_invalid_contacts_are_counted_without_a_connection(members):

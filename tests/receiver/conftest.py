@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from airflow_provider_wacontacts.receiver import create_app
+from airflow_provider_wacontacts.receiver.protocol import LimitedProtocol
 
 SENDER = "+12015550100"
 SECRET, PATH = "example-secret-of-the-webhook", "example-path-of-a-client-that-signs-nothing"
@@ -81,7 +82,9 @@ def run_receiver(connect):
 
         def start(store_url, engine=None, conn_ids=(CONN_ID,), **options):
             connect("wacontacts_store", **connection_to(store_url))
-            config = uvicorn.Config(create_app(conn_ids, **options), port=0, log_config=None, access_log=False)
+            config = uvicorn.Config(
+                create_app(conn_ids, **options), port=0, http=LimitedProtocol, log_config=None, access_log=False
+            )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, daemon=True)
             thread.start()

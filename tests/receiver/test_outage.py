@@ -7,7 +7,7 @@ import pytest
 import requests
 from sqlalchemy import create_engine
 
-from airflow_provider_wacontacts.receiver import application
+from airflow_provider_wacontacts.receiver import current_store
 from demo.postgres import PostgresServer
 from tests.receiver.conftest import CONN_ID, SECRET
 from tests.receiver.load import bodies_of, deliver_all, differences
@@ -23,7 +23,7 @@ def server(postgres):
 
 
 def test_each_delivery_is_recorded_once_if_the_store_is_killed(server, run_receiver, monkeypatch):
-    monkeypatch.setattr(application, "MAX_WAIT", timedelta(seconds=0.5))
+    monkeypatch.setattr(current_store, "MAX_WAIT", timedelta(seconds=0.5))
     url = server.url()
     engine = create_engine(url, pool_pre_ping=True)
     receiver, bodies = run_receiver(url, engine), bodies_of(DELIVERIES)

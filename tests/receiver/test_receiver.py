@@ -7,6 +7,7 @@ import re
 import socket
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from hashlib import sha512
 from hmac import digest
 from types import SimpleNamespace
@@ -20,7 +21,8 @@ from sqlalchemy import create_engine
 from airflow_provider_wacontacts import __version__
 from airflow_provider_wacontacts.cli.diagnosis import _check_receiver
 from airflow_provider_wacontacts.exceptions import ConfigError
-from airflow_provider_wacontacts.receiver import application, create_app
+from airflow_provider_wacontacts.pipelines import callbacks
+from airflow_provider_wacontacts.receiver import application, create_app, recorder
 from tests.receiver.conftest import CONN_ID, PATH, SECRET, SENDER, sign
 from tests.receiver.load import bodies_of, large_body
 
@@ -80,6 +82,25 @@ def test_a_repeated_delivery_changes_nothing(each_receiver):
     assert {each_receiver.deliver(body).status_code for _ in range(3)} == {200}
 
     assert [each_receiver.rows(query) for query in queries] == before
+
+
+def test_an_awaited_result_counts_although_the_receivers_clock_is_behind(each_receiver, monkeypatch):
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1)
+
+    awaited, final = (json.dumps({"contacts": [{"input": f"+{ANNA}", "status": s}]}) for s in ("processing", "valid"))
+    assert each_receiver.deliver(awaited.encode()).status_code == 200
+    for module in (application, recorder, callbacks):
+        monkeypatch.setattr(module, "datetime", Behind, raising=False)
+
+    assert each_receiver.deliver(final.encode()).status_code == 200
+
+    ((status, at),) = each_receiver.rows("SELECT status, answered_at FROM wacontacts_number")
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
+    assert status == "valid"
+    assert abs(datetime.now(UTC) - at.replace(tzinfo=at.tzinfo or UTC)) < timedelta(hours=1)
 
 
 def test_gateways_may_have_their_own_signatures(run_receiver, connect, sqlite_url):

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import threading
-from concurrent.futures import Executor, Future
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import Future
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -29,26 +29,24 @@ def body_of(n, status):
     return json.dumps({"contacts": [result]}).encode()
 
 
-class AtOnce(Executor):
-    """Runs what is submitted at once, so that the order of the event loop's steps is the same each time."""
-
-    def submit(self, work, /, *args, **options):
-        done = Future()
-        done.set_result(work(*args, **options))
-        return done
+def at_once(work, *arguments):
+    """Work without a thread, so that the order of the event loop's steps is the same each time."""
+    done = Future()
+    done.set_result(work(*arguments))
+    return asyncio.wrap_future(done)
 
 
 async def record(recorder, body):
     try:
-        await recorder.record(SENDER, body, received_at=datetime.now(UTC))
+        await recorder.record(SENDER, body)
     except UnavailableError:
         return False
     return True
 
 
-def test_a_delivery_that_arrives_as_a_writer_ends_is_recorded(sqlite_url):
+def test_a_delivery_that_arrives_as_a_writer_ends_is_recorded(sqlite_url, monkeypatch):
+    monkeypatch.setattr(recorder_module, "in_daemon_thread", at_once)
     recorder = Recorder(Store(create_engine(sqlite_url)))
-    recorder._threads = AtOnce()
 
     async def record_two(steps):
         first = asyncio.create_task(record(recorder, BODIES[1]))
@@ -69,7 +67,6 @@ def recorder(postgres_url):
     recorder = Recorder(Store(engine, max_wait=timedelta(seconds=0.5)))
     recorder.prepare()
     yield recorder
-    recorder.close()
     engine.dispose()
 
 
@@ -123,6 +120,25 @@ def test_a_client_gets_a_response_in_time_if_the_store_hangs(recorder, monkeypat
 
     assert not any(record_all(recorder, BODIES[1:4]))
     end.set()
+
+
+def test_entries_that_cannot_be_read_are_kept_without_what_else_was_delivered(recorder):
+    unreadable = {"system": {"type": "user_identity_changed", "identity": "x", "user": "US.1"}}
+    inbound = {"from": number_of(1)[1:], "text": {"body": "Quillimar"}}
+    body = json.dumps(json.loads(body_of(1, "valid")) | {"messages": [inbound, unreadable]}).encode()
+    alone = json.dumps({"messages": [inbound, unreadable | {"id": "alone"}]}).encode()
+
+    assert record_all(recorder, [body, alone, body]) == [True] * 3
+
+    with recorder._store.context.read() as db:
+        kept = db.execute("SELECT reason, body FROM {at}wacontacts_reject").all()
+        numbers = db.execute("SELECT number FROM {at}wacontacts_number").scalars().all()
+    assert numbers == [number_of(1)]
+    assert {reason for reason, _ in kept} == {"delivery with entries that cannot be read"}
+    assert sorted((json.loads(bytes(body)) for _, body in kept), key=str, reverse=True) == [
+        {"messages": [unreadable]},
+        {"messages": [unreadable | {"id": "alone"}]},
+    ]
 
 
 def test_an_erasure_that_must_wait_is_continued_by_the_next_delivery(recorder, caplog):

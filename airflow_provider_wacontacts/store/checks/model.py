@@ -140,6 +140,8 @@ class CheckResults(NamedTuple):
     :param answered_at: when the response was sent, by the server's clock if it states a credible time.
     :param client_version: for example ``v2.45.1``; ``None`` if the response has none.
     :param forced: whether the results bypassed the cache: the request had ``force_check``, or the response says so.
+    :param arrives_now: whether they are a callback that arrives now. The database's clock then replaces its times: the
+        clocks of machines differ.
     """
 
     results: Mapping[str, NumberResult]
@@ -147,6 +149,16 @@ class CheckResults(NamedTuple):
     answered_at: datetime
     client_version: str | None = None
     forced: bool = False
+    arrives_now: bool = False
+
+    def at(self, moment: datetime) -> CheckResults:
+        """Return the same results at another time."""
+        return self._replace(asked_at=moment, answered_at=moment)
+
+    def without_ids(self) -> CheckResults:
+        """Return the statuses alone."""
+        statuses = {number: NumberResult(status) for number, (status, *_) in self.results.items()}
+        return self._replace(results=statuses)
 
 
 class CheckTotals(NamedTuple):

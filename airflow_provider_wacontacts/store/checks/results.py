@@ -204,13 +204,14 @@ def record_delivered(
     :returns: see :func:`record`.
     """
     if not verified:
-        statuses = {number: NumberResult(status) for number, (status, *_) in received.results.items()}
-        received = received._replace(results=statuses)
+        received = received.without_ids()
     results, unlisted = _without_suppressed(db, context, suppression_list, sender, received)
     if unlisted := unlisted.difference(left_alone):
         return unlisted
     if results.results:
         rows, added = _locked_numbers(db, sender, list(results.results))
+        if results.arrives_now:  # read after the lock: it must not be before the result of another writer
+            results = results.at(context.now(db.connection))
         number_ids, news = _store_statuses(db, rows, results, is_response=False)
         identified = store_ids(db, rows, results) if verified else {}
         if waiting := _waiting_checks(db, number_ids):
@@ -221,12 +222,7 @@ def record_delivered(
 
 
 def copy_to_results(
-    db: Database,
-    number_ids: Sequence[int],
-    scope: CopyScope,
-    *,
-    news: Sequence[int] = (),
-    check_id: str | None = None,
+    db: Database, number_ids: Sequence[int], scope: CopyScope, *, news: Sequence[int] = (), check_id: str | None = None
 ) -> None:
     """
     Copy the status of numbers to rows of checks with another status.

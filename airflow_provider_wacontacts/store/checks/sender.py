@@ -188,9 +188,12 @@ class SenderChecks:
 
         def work(db: Database, left_alone: Collection[Named]) -> set[Identifier]:
             suppression_list = self.context.suppression_list.locked(db.connection)
+            detected_at = received.answered_at
+            if received.arrives_now and (identities or identifiers):
+                detected_at = self.context.now(db.connection)
             # Results are stored just before the log of identities, because they take the change log lock.
-            store_identifier_changes(db, suppression_list, self.sender, identifiers, received.answered_at)
-            wa_ids = users.store(db, suppression_list, identities, received.answered_at)
+            store_identifier_changes(db, suppression_list, self.sender, identifiers, detected_at)
+            wa_ids = users.store(db, suppression_list, identities, detected_at)
             unlisted = results.record_delivered(
                 db,
                 self.context,
