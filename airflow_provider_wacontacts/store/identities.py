@@ -101,7 +101,7 @@ class ChangeLog(NamedTuple):
     """
     The log of identity changes of all senders of a store.
 
-    :param created_at: when the store was created, which tells it from others.
+    :param created_at: when the store was created, which differs from store to store.
     :param newest: ID of the last change; 0 without one. No smaller ID is added later.
     """
 
