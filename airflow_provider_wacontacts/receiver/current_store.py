@@ -1,4 +1,4 @@
-"""The store that the connection leads to now: its password or host may change while the receiver runs."""
+"""The store that the connection points to now: its password or host may change while the receiver runs."""
 
 from __future__ import annotations
 

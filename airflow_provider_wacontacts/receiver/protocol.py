@@ -7,13 +7,15 @@ import asyncio
 from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from airflow_provider_wacontacts.receiver.application import RETRY_AFTER_S
+
 __all__ = ["MAX_CONNECTIONS", "LimitedProtocol"]
 
 #: Connections at once; with 256 KiB each, 128 MiB of bodies. Further ones get 503 Service Unavailable.
 MAX_CONNECTIONS = 512
 #: How long the headers of a request may take to arrive.
 MAX_HEADER_SECONDS = 10.0
-refuse = Response(status_code=503, headers={"Retry-After": "5", "Connection": "close"})
+REFUSAL = Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER_S), "Connection": "close"})
 
 
 class LimitedProtocol(H11Protocol):
@@ -26,7 +28,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:  # uvicorn's own response has no Retry-After
             self.logger.warning("A client is refused: %d others are connected.", MAX_CONNECTIONS)
-            self.app = refuse
+            self.app = REFUSAL
         self._limit_time()
 
     def data_received(self, data: bytes) -> None:

@@ -51,7 +51,7 @@ LARGE_DELIVERY = 4_096
 WRITERS = 2
 #: Deliveries that wait for a writer before the next writer starts: few large transactions cost less than many.
 WAITING_EACH = 10
-#: After this time, nothing waits for a transaction's writer if another one can start.
+#: After this time, a transaction is slow: another writer may start meanwhile.
 SLOW_AFTER_S = 0.5
 #: After this time, a writer gives its transaction up. Each statement has a shorter limit, except over a proxy that
 #: keeps a silent connection open.
@@ -197,7 +197,7 @@ class Recorder:
         self._writers.discard(writer)
 
     def _give_up(self, group: Group) -> list[Waiting]:
-        """Leave a thread to its silent connection, and whether the store is down to the next one."""
+        """Stop waiting for a transaction whose connection is silent. The next one finds out if the store is down."""
         log.warning(REFUSED, len(group.members), f"The store has been silent for {MAX_WRITE_S:.0f} seconds.")
         self._trial = threading.Lock()
         return []

@@ -7,9 +7,8 @@ import os
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from airflow_provider_wacontacts.hooks import store as store_hooks
 from airflow_provider_wacontacts.hooks.queries import read_rows
 from airflow_provider_wacontacts.hooks.store import StoreHook, open_store, read_store_connection
 from airflow_provider_wacontacts.store import transactions
-from tests.silent_proxy import SilentProxy
+from tests.proxies import Proxy, SilentProxy
 
 COUNT = "SELECT count(*) FROM wacontacts_current"
 
@@ -202,44 +201,19 @@ def test_a_connection_that_has_fallen_silent_is_replaced(connect: Any, postgres_
             assert db.execute("SELECT 1").scalar() == 1
 
 
-class Pooler:
+class Pooler(Proxy):
     """A pooler as a client sees it: the process ID that it states is none of the server's."""
 
-    def __init__(self, server: tuple[str, int]) -> None:
-        self._server = server
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self._server)
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
-
-    @staticmethod
-    def _pass_on(source: socket.socket, target: socket.socket) -> None:
-        key = b"K" + struct.pack("!I", 12)
-        with suppress(OSError):
-            while data := source.recv(65536):
-                at = data.find(key)
-                if at >= 0:
-                    data = data[: at + 5] + struct.pack("!I", 4_000_000) + data[at + 9 :]
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    def rewrite(self, data: bytes) -> bytes:
+        at = data.find(b"K" + struct.pack("!I", 12))
+        return data if at < 0 else data[: at + 5] + struct.pack("!I", 4_000_000) + data[at + 9 :]
 
 
 @pytest.fixture(params=["psycopg2", "psycopg"])
 def behind_pooler(request: Any, connect: Any, postgres_url: str) -> Iterator[str]:
     pytest.importorskip(request.param)
     url = make_url(postgres_url)
-    with closing(Pooler((url.host, url.port))) as pooler:
+    with closing(Pooler(url.port)) as pooler:
         scheme = {"sqlalchemy_scheme": f"postgresql+{request.param}", "sslmode": "disable", "gssencmode": "disable"}
         yield to_postgres(connect, url, pooler.port, **scheme)
 

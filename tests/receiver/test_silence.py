@@ -13,8 +13,8 @@ from sqlalchemy.engine import make_url
 from airflow_provider_wacontacts.receiver import recorder as recorder_module
 from airflow_provider_wacontacts.receiver.recorder import Recorder
 from airflow_provider_wacontacts.store import Store
+from tests.proxies import SilentProxy
 from tests.receiver.test_recorder import body_of, record
-from tests.silent_proxy import SilentProxy
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the packet filter is Linux's")
